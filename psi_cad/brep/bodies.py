@@ -1,0 +1,169 @@
+"""The solids a cutting guide is made of: fences, footplates, sleeves, slots, holes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import cadquery as cq
+import numpy as np
+import shapely
+
+from psi_cad.brep.checked import common
+from psi_cad.brep.patch import below, patch_face, vector
+from psi_cad.frames import Frame
+from psi_cad.surface.spline import HeightSpline, fit, uniform_knots
+from psi_cad.units import Array, Mm
+
+__all__ = ["Slab", "bone_side", "cylinder", "fence", "footplate", "half_space", "rise_along", "sleeve"]
+
+DEEP: Final[Mm] = 15.0  # how far bodies reach below the lowest seat before the seat cuts them
+PLATE_KNOTS: Final[Mm] = 2.0  # finer ones make every later Boolean slower
+RIM_MM: Final[Mm] = 2.5  # width of the rim over which a footplate is thinned
+OUTLINE_MM: Final[Mm] = 0.35  # how far a footplate's straight sides may leave its smooth outline
+_GRID: Final[Mm] = 0.5
+_LOCAL: Final = Frame(origin=np.zeros(3), axes=np.eye(3))
+
+
+class Slab:
+    """The plane-sided prism |d| <= half_width, low <= s <= high about a cutting plane, endless along the blade.
+
+    Coordinates: d along `normal`, s along the slot, u along the `blade` direction, from `origin` (guide frame, mm).
+    An end that another cut bounds has no wall of its own: the slab stops at `bounds`, planes (point, inward normal).
+    """
+
+    def __init__(
+        self,
+        *,
+        origin: Array,
+        normal: Array,
+        blade: Array,
+        half_width: Mm,
+        low: Mm,
+        high: Mm,
+        corner: Mm = 0.0,
+        bounds: Sequence[tuple[Array, Array]] = (),
+    ) -> None:
+        self.frame = Frame(origin=origin, axes=np.stack([normal, np.cross(blade, normal), blade]))
+        self.half_width, self.low, self.high, self.corner = half_width, low, high, corner
+        self.bounds = tuple(bounds)
+
+    def solid(self, *, bottom: Mm, top: Mm, step: str) -> cq.Solid:
+        """The prism between u = bottom and u = top, vertical corners broken by `corner`."""
+        w, low, high, c = self.half_width, self.low, self.high, self.corner
+        if c > 0.0:
+            flat = [(w - c, low), (w, low + c), (w, high - c), (w - c, high), (c - w, high), (-w, high - c), (-w, low + c), (c - w, low)]
+        else:
+            flat = [(w, low), (w, high), (-w, high), (-w, low)]
+        corners = self.frame.patient(np.array([(d, s, bottom) for d, s in flat]))
+        wire = cq.Wire.makePolygon([vector(corner) for corner in corners], close=True)
+        solid = cq.Solid.extrudeLinear(wire, [], vector(self.frame.axes[2] * (top - bottom)))
+        for point, inward in self.bounds:
+            solid = common(step, solid, half_space(point, inward, self.frame.origin))
+        return solid
+
+    def grid(self, *, margin: Mm, step_d: Mm, step_s: Mm) -> Array:
+        """Points (n, 2) in (d, s) that cover the slab and `margin` around it."""
+        d = np.linspace(-self.half_width - margin, self.half_width + margin, int(np.ceil(2 * (self.half_width + margin) / step_d)) + 1)
+        s = np.linspace(self.low - margin, self.high + margin, int(np.ceil((self.high - self.low + 2 * margin) / step_s)) + 1)
+        return np.stack(np.meshgrid(d, s, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def half_space(point: Array, inward: Array, near: Array) -> cq.Solid:
+    """A large box on the `inward` side of a plane, about the foot of `near` on it."""
+    size = 600.0
+    foot = near - float((near - point) @ inward) * inward
+    plane = cq.Plane(origin=vector(foot), normal=vector(inward))
+    return cq.Solid.makeBox(size, size, size / 2.0, cq.Vector(-size / 2.0, -size / 2.0, 0.0)).moved(cq.Location(plane))
+
+
+def rise_along(patch: HeightSpline, slab: Slab, flat: Array) -> Array:
+    """u (n,) at which lines along the blade through (d, s) = `flat` (n, 2) meet the patch."""
+    start = slab.frame.patient(np.column_stack([flat, np.zeros(len(flat))]))
+    blade = slab.frame.axes[2]
+    u = np.zeros(len(flat))
+    for _ in range(12):  # Newton on a smooth graph that the blade direction crosses steeply
+        point = start + u[:, None] * blade
+        fall = point[:, 2] - patch(point[:, :2])
+        rate = blade[2] - patch.gradient(point[:, :2]) @ blade[:2]
+        u = u - np.clip(fall / np.where(np.abs(rate) < 0.2, 0.2, rate), -5.0, 5.0)
+    return u
+
+
+def fence(seat: HeightSpline, slab: Slab, *, height: Mm, inner: Mm, edge_break: Mm, free_ends: tuple[bool, bool], step: str) -> cq.Solid:
+    """The wall pair of one cut, `height` above the seat along the blade, its outer edges broken; not yet cut by the seat.
+
+    The top is one spline over (d, s). Within `inner` of the plane it stands at least `height` above the seat
+    everywhere; towards the outer faces it falls by `edge_break`.
+    """
+    flat = slab.grid(margin=1.0, step_d=0.2, step_s=_GRID)
+    target = rise_along(seat, slab, flat) + height
+    outward = [slab.half_width - np.abs(flat[:, 0])]
+    if free_ends[0]:
+        outward.append(flat[:, 1] - slab.low)
+    if free_ends[1]:
+        outward.append(slab.high - flat[:, 1])
+    band = max(slab.half_width - inner - 0.4, 2.0 * edge_break * 0.6)
+    target = target - edge_break * np.clip(1.0 - np.min(outward, axis=0) / band, 0.0, 1.2) ** 2
+    top = fit(
+        flat,
+        target,
+        weights=np.ones(len(flat)),
+        x_knots=uniform_knots(flat[:, 0].min(), flat[:, 0].max(), 0.5),
+        y_knots=uniform_knots(flat[:, 1].min(), flat[:, 1].max(), 1.0),
+        cell_area=0.2 * _GRID,
+        smoothing=1e-5,
+    )
+    guided = (np.abs(flat[:, 0]) <= inner + 0.2) & (flat[:, 1] >= slab.low) & (flat[:, 1] <= slab.high)
+    ends = (np.min(outward, axis=0) > band)
+    short = float(np.max((target - top(flat))[guided & ends], initial=0.0))
+    top = HeightSpline(top.x_knots, top.y_knots, top.poles + short)
+    face = patch_face(top, slab.frame, name="fence top")
+    bottom = float(rise_along(seat, slab, flat).min()) - DEEP
+    solid = slab.solid(bottom=bottom, top=float(top.poles.max()) + 5.0, step=step)
+    return common(step, solid, below(face, direction=slab.frame.axes[2], depth=float(np.ptp(top.poles)) + height + DEEP + 30.0))
+
+
+def footplate(seat: HeightSpline, outline: shapely.Polygon, *, thickness: Mm, edge_break: Mm, step: str) -> cq.Solid:
+    """A shell over `outline` (guide xy), `thickness` thick along the bone's normal, thinner by `edge_break` at its rim."""
+    x_low, y_low, x_high, y_high = outline.bounds
+    margin = 3.0
+    xs, ys = np.arange(x_low - margin, x_high + margin, _GRID), np.arange(y_low - margin, y_high + margin, _GRID)
+    points = np.stack(np.meshgrid(xs, ys, indexing="ij"), axis=-1).reshape(-1, 2)
+    within = shapely.distance(shapely.points(points), outline.exterior)
+    within = np.where(shapely.contains_xy(outline, points[:, 0], points[:, 1]), within, -within)
+    fall = edge_break * np.clip(1.0 - within / RIM_MM, 0.0, 1.0) ** 2
+    top = fit(
+        points,
+        seat(points) + (thickness - fall) * seat.steepness(points),
+        weights=np.ones(len(points)),
+        x_knots=uniform_knots(points[0, 0], points[-1, 0], PLATE_KNOTS),
+        y_knots=uniform_knots(points[0, 1], points[-1, 1], PLATE_KNOTS),
+        cell_area=_GRID**2,
+        smoothing=1e-3,
+    )
+    bottom = float(seat(points).min()) - DEEP
+    ring = np.asarray(outline.simplify(OUTLINE_MM).exterior.coords)[:-1]
+    wire = cq.Wire.makePolygon([cq.Vector(float(x), float(y), bottom) for x, y in ring], close=True)
+    prism = cq.Solid.extrudeLinear(wire, [], cq.Vector(0, 0, float(top.poles.max()) - bottom + 5.0))
+    face = patch_face(top, _LOCAL, name="footplate top")
+    return common(step, prism, below(face, direction=np.array([0.0, 0.0, 1.0]), depth=float(np.ptp(top.poles)) + DEEP + 40.0))
+
+
+def bone_side(seat: HeightSpline) -> cq.Solid:
+    """Everything on the bone side of the seat patch, within its rectangle."""
+    return below(patch_face(seat, _LOCAL, name="seat"), direction=np.array([0.0, 0.0, 1.0]), depth=float(np.ptp(seat.poles)) + DEEP + 60.0)
+
+
+def cylinder(centre: Array, *, diameter: Mm, bottom: Mm, top: Mm) -> cq.Solid:
+    """A cylinder along the seating axis through `centre` (2,) of the guide frame."""
+    return cq.Solid.makeCylinder(diameter / 2.0, top - bottom, cq.Vector(float(centre[0]), float(centre[1]), bottom))
+
+
+def sleeve(centre: Array, *, diameter: Mm, bottom: Mm, top: Mm, edge_break: Mm) -> cq.Solid:
+    """A drill sleeve's outer body: a cylinder with a broken top edge."""
+    r, e = diameter / 2.0, edge_break
+    profile = [(0.0, bottom), (r, bottom), (r, top - e), (r - e, top), (0.0, top)] if e > 0.0 else [(0.0, bottom), (r, bottom), (r, top), (0.0, top)]
+    x, y = float(centre[0]), float(centre[1])
+    wire = cq.Wire.makePolygon([cq.Vector(x + radius, y, z) for radius, z in profile], close=True)
+    return cq.Solid.revolve(wire, [], 360.0, cq.Vector(x, y, bottom), cq.Vector(x, y, top))

@@ -1,0 +1,161 @@
+"""Engraved text: strokes of a single-line font as shallow pockets in a raised pad."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import cadquery as cq
+import numpy as np
+import shapely
+import shapely.affinity
+from OCP.BRep import BRep_Builder
+from OCP.BRepBuilderAPI import BRepBuilderAPI_MakeSolid
+from OCP.BRepLib import BRepLib
+from OCP.BRepPrimAPI import BRepPrimAPI_MakePrism
+from OCP.gp import gp_Vec
+from OCP.TopoDS import TopoDS_Shell
+
+from psi_cad.brep.checked import one_solid, say
+from psi_cad.brep.patch import vector
+from psi_cad.errors import KernelError
+from psi_cad.frames import Frame
+from psi_cad.units import Array, Mm
+
+__all__ = ["LINE_PITCH", "NARROWEST", "engraved", "pad", "text_shape", "text_width"]
+
+STROKE: Final = 0.17  # of the cap height; an FDM bead is about 0.4 mm, so 2.5 mm letters print
+LINE_PITCH: Final = 1.65
+NARROWEST: Final = 0.75  # letters may be condensed to this where room is short
+_SIMPLE: Final = 0.035
+
+
+@lru_cache(maxsize=1)
+def _font() -> Any:
+    from HersheyFonts import HersheyFonts
+
+    font = HersheyFonts()
+    font.load_default_font("futural")
+    font.normalize_rendering(1.0)
+    return font
+
+
+def _strokes(text: str) -> list[list[tuple[float, float]]]:
+    return [list(stroke) for stroke in _font().strokes_for_text(text)]
+
+
+@lru_cache(maxsize=256)
+def text_width(text: str) -> float:
+    """Width of one line in cap heights, letters at full width."""
+    xs = [x for stroke in _strokes(text) for x, _ in stroke]
+    return (max(xs) - min(xs) + STROKE) if xs else 0.0
+
+
+def text_shape(lines: tuple[str, ...], *, height: Mm, condensed: float = 1.0) -> shapely.Geometry:
+    """The grooves of `lines` (mm), centred on the origin, letters `height` tall and `condensed` in width."""
+    rows = []
+    for number, line in enumerate(lines):
+        strokes = [
+            shapely.LineString([(x * condensed, y) for x, y in stroke])
+            .simplify(_SIMPLE)
+            .buffer(STROKE / 2.0, cap_style="square", join_style="mitre", mitre_limit=1.4)
+            for stroke in _strokes(line)
+            if len(stroke) > 1
+        ]
+        row = shapely.union_all(strokes)
+        x_low, _, x_high, _ = row.bounds
+        down = ((len(lines) - 1) / 2.0 - number) * LINE_PITCH
+        rows.append(shapely.affinity.translate(row, -(x_low + x_high) / 2.0, down - 0.5))
+    return shapely.affinity.scale(shapely.union_all(rows), height, height, origin=(0.0, 0.0))
+
+
+def pad(frame: Frame, *, width: Mm, height: Mm, thickness: Mm, into: Mm, edge_break: Mm) -> cq.Solid:
+    """A block whose top face is the rectangle `width` x `height` about the origin of `frame` (z up), edges broken."""
+    w, h, e = width / 2.0, height / 2.0, min(edge_break, thickness * 0.6)
+
+    def ring(grow: Mm, z: Mm) -> cq.Wire:
+        flat = [(-w - grow, -h - grow), (w + grow, -h - grow), (w + grow, h + grow), (-w - grow, h + grow)]
+        return cq.Wire.makePolygon([vector(point) for point in frame.patient(np.array([(x, y, z) for x, y in flat]))], close=True)
+
+    grow = e * (thickness + into) / thickness  # one frustum down to where it is buried in the wall
+    return cq.Solid.makeLoft([ring(grow, -thickness - into), ring(0.0, 0.0)], True)
+
+
+def engraved(step: str, body: cq.Solid, texts: Sequence[tuple[Frame, shapely.Geometry]], *, depth: Mm) -> cq.Solid:
+    """`body` with each text (a shape in the xy of its frame) sunk `depth` into the flat face at z = 0 of its frame.
+
+    A Boolean with a thousand letter faces takes the kernel half a minute next to B-spline faces. Here the flat face
+    is exchanged for itself with holes, and the pockets' walls and floors, which share the holes' edges.
+
+    Raises
+    ------
+    KernelError
+        If the body has no flat face there that holds the whole text.
+    """
+    say(step)
+    exchanged: list[cq.Face] = []
+    pieces: list[Any] = []
+    for frame, shape in texts:
+        face = _flat_face(body, frame, shape, step)
+        exchanged.append(face)
+        pieces += _pockets(step, face, frame, shape, depth)
+    builder, shell = BRep_Builder(), TopoDS_Shell()
+    builder.MakeShell(shell)
+    for other in body.Faces():
+        if not any(other.wrapped.IsSame(face.wrapped) for face in exchanged):
+            builder.Add(shell, other.wrapped)
+    for piece in pieces:
+        builder.Add(shell, piece)
+    solid = BRepBuilderAPI_MakeSolid(shell).Solid()
+    BRepLib.OrientClosedSolid_s(solid)
+    return one_solid(step, cq.Shape.cast(solid))
+
+
+def _pockets(step: str, face: cq.Face, frame: Frame, shape: shapely.Geometry, depth: Mm) -> list[Any]:
+    """The kernel faces that replace `face`: itself with holes, the pockets' walls and floors, the insides of letters."""
+    outward = frame.axes[2]
+    down = gp_Vec(*(float(value) for value in -depth * outward))
+    holes: list[cq.Wire] = []
+    pieces: list[Any] = []
+    sunk = 0.0
+    for part in shapely.get_parts(shape):
+        lid = cq.Face.makeFromWires(_wire(part.exterior, frame), [_wire(ring, frame) for ring in part.interiors])
+        block = cq.Solid(BRepPrimAPI_MakePrism(lid.wrapped, down).Shape())
+        volume = float(block.Volume())
+        sunk += abs(volume)
+        for wall in block.Faces():  # the walls of a pocket look the other way than those of a block
+            if not wall.wrapped.IsSame(lid.wrapped):
+                pieces.append(wall.wrapped.Reversed() if volume > 0.0 else wall.wrapped)
+        holes.append(lid.outerWire())
+        pieces += [_facing(cq.Face.makeFromWires(inner, []), outward) for inner in lid.innerWires()]
+    if abs(sunk - shape.area * depth) > 1e-3 * shape.area * depth:
+        raise KernelError(f"The step '{step}' sank {sunk:.2f} mm³ where {shape.area * depth:.2f} belong to the letters.")
+    pieces.append(_facing(cq.Face.makeFromWires(face.outerWire(), holes), outward))
+    return pieces
+
+
+def _facing(face: cq.Face, outward: Array) -> Any:
+    """The kernel's face, turned to look along `outward`."""
+    looks = float(np.dot(np.array(face.normalAt().toTuple()), outward))
+    return face.wrapped if looks > 0.0 else face.wrapped.Reversed()
+
+
+def _wire(ring: Any, frame: Frame) -> cq.Wire:
+    flat = np.asarray(ring.coords)[:-1]
+    points = frame.patient(np.column_stack([flat, np.zeros(len(flat))]))
+    return cq.Wire.makePolygon([vector(point) for point in points], close=True)
+
+
+def _flat_face(body: cq.Solid, frame: Frame, shape: shapely.Geometry, step: str) -> cq.Face:
+    for face in body.Faces():
+        if face.geomType() != "PLANE":
+            continue
+        corners = frame.local(np.array([vertex.toTuple() for vertex in face.Vertices()]))
+        if np.abs(corners[:, 2]).max() > 1e-6:
+            continue
+        middle = frame.local_direction(np.array(face.normalAt().toTuple()))
+        hull = shapely.MultiPoint(corners[:, :2]).convex_hull
+        if middle[2] > 0.99 and hull.contains(shape) and abs(hull.area - face.Area()) < 1e-3 * hull.area:
+            return face
+    raise KernelError(f"The step '{step}' found no flat face for the label; another feature covers its pad.")

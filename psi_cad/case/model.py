@@ -1,0 +1,169 @@
+"""Strict, frozen models of the case file; every length in mm, every direction in the patient frame (LPS)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from psi_cad.units import Array, Deg, Mm
+
+__all__ = ["Blade", "BoneSource", "Case", "Cut", "GuideRequest", "Printer", "Tumour"]
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$")]
+CutName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,18}[A-Za-z0-9])?$")]
+EntryId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9.-]{0,38}[a-z0-9])?$")]
+Units = Literal["mm", "cm", "m", "in"]
+Coordinates = Literal["LPS", "RAS"]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Triple = Annotated[tuple[Finite, Finite, Finite], Field(strict=False)]
+
+
+def _has_direction(value: tuple[float, float, float]) -> tuple[float, float, float]:
+    if float(np.linalg.norm(value)) < 1e-6:
+        raise ValueError("must not be of zero length")
+    return value
+
+
+Direction = Annotated[Triple, AfterValidator(_has_direction)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Blade(_Strict):
+    """A saw blade: `thickness`, `cutting_width`, `usable_length`, `kerf` in mm, oscillation to each side in degrees."""
+
+    id: EntryId
+    thickness: Annotated[Mm, Field(ge=0.2, le=3.0)]
+    cutting_width: Annotated[Mm, Field(ge=3.0, le=60.0)]
+    usable_length: Annotated[Mm, Field(ge=10.0, le=250.0)]
+    oscillation_half_angle: Annotated[Deg, Field(ge=0.0, le=15.0)] = 5.0
+    kerf: Positive | None = None
+    nominal: bool = True
+    reference: Annotated[str, StringConstraints(min_length=3)]
+
+    @property
+    def room(self) -> Mm:
+        """Slot length the swinging blade needs: its width and the sweep of its end, entering from the slot's top.
+
+        The blade turns about the saw's head, about its usable length behind the teeth, so they swing
+        usable_length · sin(half angle) to each side.
+        """
+        return self.cutting_width + 2.0 * self.usable_length * float(np.sin(np.radians(self.oscillation_half_angle)))
+
+
+class Printer(_Strict):
+    """A printing process: sizes in mm; compensations are added to slot widths and hole diameters."""
+
+    id: EntryId
+    process: str
+    material: str
+    build_volume: Annotated[tuple[Positive, Positive, Positive], Field(strict=False)]
+    layer: Positive
+    tolerance: Positive
+    minimum_wall: Positive
+    slot_compensation: Annotated[Mm, Field(ge=-0.5, le=0.5)] = 0.0
+    hole_compensation: Annotated[Mm, Field(ge=-0.5, le=0.5)] = 0.0
+    calibrated: bool = False
+    reference: Annotated[str, StringConstraints(min_length=3)]
+
+
+class _Source(_Strict):
+    surface: str | None = None
+    units: Units | None = None
+    coordinates: Coordinates | None = None
+    labels: str | None = None
+    label: int | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> _Source:
+        given = [key for key in ("surface", "labels", "ct") if getattr(self, key, None) is not None]
+        if len(given) != 1:
+            raise ValueError(f"must name exactly one source (surface, labels or ct), not {len(given)}")
+        if self.surface is not None and self.coordinates is None:
+            raise ValueError('needs coordinates = "LPS" or "RAS" beside surface')
+        return self
+
+
+class BoneSource(_Source):
+    """Where the bone comes from: one of `surface`, `labels`, `ct`."""
+
+    ct: str | None = None
+
+
+class Tumour(_Source):
+    """Where the tumour comes from, and the `margin` of bone (mm) wanted around it."""
+
+    margin: Annotated[Mm, Field(ge=0.0, le=100.0)] = 10.0
+
+
+class Cut(_Strict):
+    """A planned plane; `normal` looks towards the specimen."""
+
+    name: CutName
+    origin: Triple | None = None
+    normal: Direction | None = None
+    extent: Positive | None = None
+    planned_positive: bool = False
+    markups: str | None = None
+
+    @model_validator(mode="after")
+    def _plane(self) -> Cut:
+        if self.markups is None and (self.origin is None or self.normal is None):
+            missing = "origin" if self.origin is None else "normal"
+            raise ValueError(f"needs '{missing}' (three numbers, mm, LPS)")
+        return self
+
+    @property
+    def plane(self) -> tuple[Array, Array]:
+        """(origin, unit normal), patient mm."""
+        normal = np.asarray(self.normal, dtype=np.float64)
+        return np.asarray(self.origin, dtype=np.float64), normal / np.linalg.norm(normal)
+
+
+class GuideRequest(_Strict):
+    """One guide to make: template, cuts, approach (from the bone towards the surgeon), blade and printer."""
+
+    name: Name
+    template: str
+    cuts: Annotated[tuple[str, ...], Field(min_length=1, max_length=6, strict=False)]
+    approach: Direction
+    blade: EntryId | Blade
+    printer: EntryId | Printer
+    params: dict[str, Any] = {}
+
+
+class Case(_Strict):
+    """A whole case file."""
+
+    schema_: Annotated[Literal[1], Field(alias="schema")]
+    id: Name
+    side: Literal["left", "right", "midline"]
+    bone: BoneSource
+    tumour: Tumour | None = None
+    catalogue: str | None = None
+    cut: Annotated[tuple[Cut, ...], Field(min_length=1, strict=False)]
+    guide: Annotated[tuple[GuideRequest, ...], Field(min_length=1, strict=False)]
+
+    @model_validator(mode="after")
+    def _named_apart(self) -> Case:
+        for kind, names in (("cut", [c.name for c in self.cut]), ("guide", [g.name for g in self.guide])):
+            twice = {name for name in names if names.count(name) > 1}
+            if twice:
+                raise ValueError(f"two entries of [[{kind}]] are named '{sorted(twice)[0]}'")
+        known = [c.name for c in self.cut]
+        for number, guide in enumerate(self.guide):
+            for name in guide.cuts:
+                if name not in known:
+                    raise ValueError(f"guide[{number}].cuts names '{name}', but the cuts are {', '.join(known)}")
+            if len(set(guide.cuts)) != len(guide.cuts):
+                raise ValueError(f"guide[{number}].cuts names a cut twice")
+        return self
+
+    def cut_named(self, name: str) -> Cut:
+        """The cut called `name`."""
+        return next(cut for cut in self.cut if cut.name == name)

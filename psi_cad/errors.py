@@ -1,0 +1,84 @@
+"""Every error psi-cad raises on purpose: one tree, one sentence each.
+
+PsiCadError
+├── InputError            what the user gave is wrong            (exit 2)
+│   ├── CaseError         the case file or a key in it
+│   ├── CatalogueError    a blade or printer entry
+│   └── SurfaceError      a bone or tumour surface that cannot be trusted
+└── BuildError            the input is sound, the guide was not made  (exit 1)
+    ├── DesignError       no guide fits this bone, cut and blade
+    ├── SeatError         the seat does not follow the bone closely enough
+    ├── KernelError       a geometry operation failed, hung or crashed
+    └── EnvironmentProblem  something the machine lacks
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BuildError",
+    "CaseError",
+    "CatalogueError",
+    "DesignError",
+    "EnvironmentProblem",
+    "InputError",
+    "KernelError",
+    "PsiCadError",
+    "SeatError",
+    "SurfaceError",
+    "by_name",
+]
+
+
+class PsiCadError(Exception):
+    """Base of all deliberate errors; ``str(error)`` is one sentence for the user."""
+
+    exit_code = 1
+
+
+class InputError(PsiCadError):
+    """What the user gave is wrong."""
+
+    exit_code = 2
+
+
+class CaseError(InputError):
+    """The case file, or a key in it, is wrong."""
+
+
+class CatalogueError(InputError):
+    """A blade or printer entry is wrong or unknown."""
+
+
+class SurfaceError(InputError):
+    """A surface cannot be read, or cannot be trusted."""
+
+
+class BuildError(PsiCadError):
+    """The input is sound but the guide was not made."""
+
+
+class DesignError(BuildError):
+    """No guide of this template fits this bone, cut and blade."""
+
+
+class SeatError(BuildError):
+    """The seat does not follow the bone within its limits."""
+
+
+class KernelError(BuildError):
+    """A geometry operation failed, ran out of time, or crashed."""
+
+
+class EnvironmentProblem(BuildError):
+    """The machine lacks something psi-cad needs."""
+
+
+def by_name(name: str) -> type[PsiCadError]:
+    """The error class called `name`; `PsiCadError` where there is none.
+
+    Errors cross from the build process to its caller by name and sentence.
+    """
+    found = globals().get(name)
+    if isinstance(found, type) and issubclass(found, PsiCadError):
+        return found
+    return PsiCadError

@@ -1,0 +1,104 @@
+"""Triangles of a guide: binary STL and 3MF, from one triangulation with absolute tolerances."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cadquery as cq
+import numpy as np
+import trimesh
+from OCP.BRep import BRep_Tool
+from OCP.BRepMesh import BRepMesh_IncrementalMesh
+from OCP.BRepTools import BRepTools
+from OCP.IMeshTools import IMeshTools_Parameters
+from OCP.TopAbs import TopAbs_REVERSED
+from OCP.TopLoc import TopLoc_Location
+
+from psi_cad.errors import KernelError
+from psi_cad.export.safely import whole_file
+from psi_cad.units import LIMITS, Deg, Mm
+
+__all__ = ["triangulated", "write_3mf", "write_stl"]
+
+
+def triangulated(solid: cq.Solid, *, chord: Mm = LIMITS.stl_chord, angle: Deg = LIMITS.stl_angle) -> trimesh.Trimesh:
+    """The closed triangulation of `solid`, no triangle further than `chord` from its face.
+
+    Raises
+    ------
+    KernelError
+        If it does not close.
+    """
+    BRepTools.Clean_s(solid.wrapped)
+    parameters = IMeshTools_Parameters()
+    parameters.Deflection, parameters.DeflectionInterior = chord, chord
+    parameters.Angle, parameters.AngleInterior = float(np.radians(angle)), float(np.radians(2.0 * angle))
+    parameters.Relative = False
+    parameters.InParallel = True
+    parameters.MinSize = chord / 2.0
+    parameters.InternalVerticesMode = True
+    parameters.ControlSurfaceDeflection = True
+    BRepMesh_IncrementalMesh(solid.wrapped, parameters)
+    vertices, faces, count = [], [], 0
+    for face in solid.Faces():
+        location = TopLoc_Location()
+        mesh = BRep_Tool.Triangulation_s(face.wrapped, location)
+        if mesh is None:
+            raise KernelError("A face of the guide could not be triangulated; try another footplate_reach or slope_limit.")
+        nodes = np.array([mesh.Node(i).Transformed(location.Transformation()).Coord() for i in range(1, mesh.NbNodes() + 1)])
+        triangles = np.array([mesh.Triangle(i).Get() for i in range(1, mesh.NbTriangles() + 1)], dtype=np.int64) - 1
+        if face.wrapped.Orientation() == TopAbs_REVERSED:
+            triangles = triangles[:, ::-1]
+        vertices.append(nodes)
+        faces.append(triangles + count)
+        count += len(nodes)
+    whole = trimesh.Trimesh(np.vstack(vertices), np.vstack(faces), process=False)
+    whole.merge_vertices(digits_vertex=6)
+    whole.update_faces(whole.nondegenerate_faces(height=1e-9))
+    whole.remove_unreferenced_vertices()
+    return whole
+
+
+def write_stl(path: Path, mesh: trimesh.Trimesh, *, header: str) -> None:
+    """Binary STL; `header` says the unit and frame, which the format itself cannot."""
+    normals = np.asarray(mesh.face_normals, dtype="<f4")
+    records = np.zeros(len(mesh.faces), dtype=[("n", "<f4", 3), ("v", "<f4", (3, 3)), ("a", "<u2")])
+    records["n"] = normals
+    records["v"] = np.asarray(mesh.triangles, dtype="<f4")
+    with whole_file(path) as temporary:
+        text = header.encode("ascii", "replace")[:80].ljust(80, b" ")
+        temporary.write_bytes(text + np.uint32(len(records)).astype("<u4").tobytes() + records.tobytes())
+
+
+def write_3mf(path: Path, mesh: trimesh.Trimesh, *, title: str, software: str, metadata: dict[str, str]) -> None:
+    """3MF in millimetres, with what the guide is as metadata (lib3mf)."""
+    import lib3mf
+    from lib3mf import get_wrapper
+
+    wrapper = get_wrapper()
+    model = wrapper.CreateModel()
+    model.SetUnit(lib3mf.ModelUnit.MilliMeter)
+    body = model.AddMeshObject()
+    body.SetName(title)
+    positions, triangles = [], []
+    for x, y, z in np.asarray(mesh.vertices, dtype=np.float32):
+        position = lib3mf.Position()
+        position.Coordinates[0], position.Coordinates[1], position.Coordinates[2] = float(x), float(y), float(z)
+        positions.append(position)
+    for a, b, c in np.asarray(mesh.faces):
+        triangle = lib3mf.Triangle()
+        triangle.Indices[0], triangle.Indices[1], triangle.Indices[2] = int(a), int(b), int(c)
+        triangles.append(triangle)
+    body.SetGeometry(positions, triangles)
+    item = model.AddBuildItem(body, wrapper.GetIdentityTransform())
+    group = model.GetMetaDataGroup()
+    group.AddMetaData("", "Title", title, "xs:string", True)
+    group.AddMetaData("", "Application", software, "xs:string", True)
+    group.AddMetaData("", "Description", "; ".join(f"{key}: {value}" for key, value in metadata.items()), "xs:string", True)
+    identity = "0000000{}-0000-4000-8000-000000000000"
+    model.SetBuildUUID(identity.format(1))
+    item.SetUUID(identity.format(2))
+    body.SetUUID(identity.format(3))
+    with whole_file(path) as temporary:
+        model.QueryWriter("3mf").WriteToFile(os.fspath(temporary))

@@ -1,0 +1,69 @@
+"""The patient frame (LPS, mm) and named rigid frames; foreign conventions become LPS here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from psi_cad.units import Array
+
+__all__ = ["Frame", "patient_from_ras", "unit"]
+
+
+def unit(vector: Array) -> Array:
+    """`vector` (3,) scaled to length one.
+
+    Raises
+    ------
+    ValueError
+        If its length is not a positive finite number.
+    """
+    length = float(np.linalg.norm(vector))
+    if not np.isfinite(length) or length <= 0.0:
+        raise ValueError(f"cannot give a direction to the vector {vector!r}")
+    return np.asarray(vector, dtype=np.float64) / length
+
+
+def patient_from_ras(points: Array) -> Array:
+    """Points (n, 3) given right-anterior-superior, in the patient frame (left-posterior-superior)."""
+    return np.asarray(points, dtype=np.float64) * np.array([-1.0, -1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A right-handed rigid frame in the patient frame: `origin` (3,) in mm, `axes` (3, 3) with rows x, y, z."""
+
+    origin: Array
+    axes: Array
+
+    @classmethod
+    def from_z(cls, *, origin: Array, z: Array, x_near: Array) -> Frame:
+        """The frame with the given `z` whose x axis is the part of `x_near` across z."""
+        z = unit(z)
+        x = unit(x_near - float(np.dot(x_near, z)) * z)
+        return cls(origin=np.asarray(origin, dtype=np.float64), axes=np.stack([x, np.cross(z, x), z]))
+
+    def local(self, points: Array) -> Array:
+        """Patient points (..., 3) in this frame."""
+        return np.asarray((np.asarray(points) - self.origin) @ self.axes.T)
+
+    def local_direction(self, directions: Array) -> Array:
+        """Patient directions (..., 3) in this frame."""
+        return np.asarray(np.asarray(directions) @ self.axes.T)
+
+    def patient(self, points: Array) -> Array:
+        """Points (..., 3) of this frame, in the patient frame."""
+        return np.asarray(np.asarray(points) @ self.axes + self.origin)
+
+    def patient_direction(self, directions: Array) -> Array:
+        """Directions (..., 3) of this frame, in the patient frame."""
+        return np.asarray(np.asarray(directions) @ self.axes)
+
+    @property
+    def patient_from_frame(self) -> Array:
+        """The 4 x 4 matrix from this frame to the patient frame."""
+        matrix = np.eye(4)
+        matrix[:3, :3] = self.axes.T
+        matrix[:3, 3] = self.origin
+        return matrix

@@ -1,0 +1,89 @@
+"""What a template is given and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import cadquery as cq
+
+from psi_cad.guides.params import GuideParams
+from psi_cad.guides.site import Site
+from psi_cad.units import Array, Mm
+
+__all__ = ["Design", "Label", "PinFeature", "SlotFeature", "Template", "Workshop"]
+
+T = TypeVar("T")
+
+
+class Workshop:
+    """Half-finished pieces that variants of one guide share, by what they depend on."""
+
+    def __init__(self) -> None:
+        self._pieces: dict[Hashable, Any] = {}
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The piece made before under `key`, or the one `make` gives now."""
+        if key not in self._pieces:
+            self._pieces[key] = make()
+        found: T = self._pieces[key]
+        return found
+
+
+@dataclass(frozen=True)
+class SlotFeature:
+    """What a slot was designed as, to be found again in the exported file. Guide frame, mm.
+
+    `windows`: (low, high) along the slot from the cut's origin; more than one where a bridge crosses.
+    """
+
+    cut: str
+    width: Mm
+    height: Mm
+    wall: Mm
+    windows: tuple[tuple[Mm, Mm], ...]
+    joined: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PinFeature:
+    """A hole for a wire along the seating axis; `centre` (x, y) in the guide frame, `depth` below the seat, mm."""
+
+    name: str
+    centre: tuple[Mm, Mm]
+    diameter: Mm
+    wire: Mm
+    depth: Mm
+
+
+@dataclass(frozen=True)
+class Label:
+    """Engraved lines and the height of their letters (mm)."""
+
+    lines: tuple[str, ...]
+    letter_height: Mm
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a template returns: one solid in the guide frame, its features, and what a reviewer should know."""
+
+    solid: cq.Solid
+    slots: tuple[SlotFeature, ...]
+    pins: tuple[PinFeature, ...]
+    label: Label
+    outlines: tuple[Array, ...] = ()
+    notes: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = field(default=())
+
+
+class Template(Protocol):
+    """A module in templates/: a docstring (purpose, datum, limits, source), `Params`, and `build`."""
+
+    __doc__: str | None
+    Params: type[GuideParams]
+
+    def build(self, site: Site, params: Any, workshop: Workshop) -> Design:
+        """The guide for `site`."""
+        ...

@@ -1,0 +1,152 @@
+"""Where a label fits on the outer sides of a guide's fences, and its largest letters there."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import shapely
+
+from psi_cad.brep.bodies import Slab, rise_along
+from psi_cad.brep.label import LINE_PITCH, NARROWEST, text_width
+from psi_cad.frames import Frame
+from psi_cad.surface.spline import HeightSpline
+from psi_cad.units import Array, Mm
+
+__all__ = ["LabelPatch", "Side", "place_label", "sides_of"]
+
+LARGEST: Final[Mm] = 3.2
+MARGIN: Final[Mm] = 0.6
+GOOD: Final[Mm] = 2.2  # letters this high are read on one side; smaller ones are worth using both sides
+_STEP: Final[Mm] = 1.0
+
+
+@dataclass(frozen=True)
+class Side:
+    """One outer side of a fence: windows (length, height, s, u, slope) in which a straight text block fits."""
+
+    slab: Slab
+    sign: int
+    windows: Array
+
+
+@dataclass(frozen=True)
+class LabelPatch:
+    """Some lines of the label on one side: `frame` (z out of the wall, y up), pad size and letter height (mm)."""
+
+    frame: Frame
+    lines: tuple[str, ...]
+    letter_height: Mm
+    condensed: float
+    width: Mm
+    height: Mm
+
+
+def sides_of(
+    seat: HeightSpline,
+    slab: Slab,
+    *,
+    plate: shapely.Geometry,
+    plate_thickness: Mm,
+    height: Mm,
+    edge_break: Mm,
+    pad: Mm,
+    span: tuple[Mm, Mm],
+) -> list[Side]:
+    """Both outer sides of a fence, between the footplate below and the broken top edge above, for s in `span`."""
+    found = []
+    s = np.arange(span[0] + 1.0, span[1] - 1.0, _STEP)
+    if len(s) < 4:
+        return []
+    for sign in (1, -1):
+        wall = np.column_stack([np.full(len(s), sign * slab.half_width), s])
+        proud = np.column_stack([np.full(len(s), sign * (slab.half_width + pad)), s])
+        rise_wall, rise_proud = rise_along(seat, slab, wall), rise_along(seat, slab, proud)
+        feet = slab.frame.patient(np.column_stack([proud, rise_proud]))
+        plate_top = np.where(
+            shapely.contains_xy(plate.buffer(0.5), feet[:, 0], feet[:, 1]), plate_thickness * seat.steepness(feet[:, :2]), 0.0
+        )
+        lower = np.maximum(rise_wall, rise_proud) + plate_top + 0.4
+        upper = rise_along(seat, slab, np.column_stack([np.zeros(len(s)), s])) + height - edge_break - 0.3
+        upper = np.minimum(upper, rise_wall + height - 0.2)
+        found.append(Side(slab, sign, _windows(s, lower, upper)))
+    return found
+
+
+def _windows(s: Array, lower: Array, upper: Array) -> Array:
+    rows = []
+    for start in range(0, len(s) - 3, 2):
+        for end in range(start + 4, len(s) + 1, 2):
+            part = slice(start, end)
+            middle = (lower[part] + upper[part]) / 2.0
+            slope = float(np.polyfit(s[part], middle, 1)[0])
+            tilt = slope * (s[part] - s[part].mean())
+            low, high = float((lower[part] - tilt).max()), float((upper[part] - tilt).min())
+            if high - low > 0.8:
+                cosine = 1.0 / np.hypot(1.0, slope)
+                rows.append(
+                    ((s[end - 1] - s[start]) / cosine - abs(slope) * (high - low), (high - low) * cosine, s[part].mean(), (low + high) / 2.0, slope)
+                )
+    return np.array(rows).reshape(-1, 5)
+
+
+def _best(side: Side, lines: Sequence[str]) -> tuple[Mm, int]:
+    """(letter height, window number) of the largest letters for `lines` on `side`."""
+    if len(side.windows) == 0:
+        return 0.0, -1
+    width = max(text_width(line) for line in lines)
+    tall = (len(lines) - 1) * LINE_PITCH + 1.2
+    heights = np.minimum((side.windows[:, 0] - 2 * MARGIN) / (width * NARROWEST), (side.windows[:, 1] - 2 * MARGIN * 0.6) / tall)
+    best = int(np.argmax(np.round(heights, 3) - 1e-4 * np.abs(side.windows[:, 4])))
+    return float(min(heights[best], LARGEST)), best
+
+
+def place_label(sides: Sequence[Side], tokens: tuple[str, ...], *, reserve: tuple[str, ...]) -> list[LabelPatch]:
+    """The label on one side of a fence, or shared by both sides where letters are then larger.
+
+    `reserve` is what room is made for: the tokens of the longest blade id that shares the body.
+    """
+    best: tuple[float, list[tuple[Side, list[int], int]]] = (0.0, [])
+    n = len(tokens)
+    arrangements = [cuts for r in range(n) for cuts in itertools.combinations(range(1, n), r)]
+    for breaks in arrangements:
+        edges = [0, *breaks, n]
+        groups = [list(range(a, b)) for a, b in itertools.pairwise(edges)]
+        lines = [" ".join(reserve[i] for i in group) for group in groups]
+        for side in sides:
+            size, window = _best(side, lines)
+            if size > best[0] * 1.001:
+                best = (size, [(side, edges, window)])
+    if best[0] < GOOD:
+        for one, two in itertools.pairwise(sides):
+            if one.slab is not two.slab:
+                continue
+            for breaks in arrangements:
+                edges = [0, *breaks, n]
+                lines = [" ".join(reserve[a:b]) for a, b in itertools.pairwise(edges)]
+                for split in range(1, len(lines)):
+                    (size_1, window_1), (size_2, window_2) = _best(one, lines[:split]), _best(two, lines[split:])
+                    if min(size_1, size_2) > best[0] * 1.1:
+                        best = (min(size_1, size_2), [(one, edges[: split + 1], window_1), (two, edges[split:], window_2)])
+    size = float(np.floor(best[0] * 20.0) / 20.0)
+    if size <= 0.0:
+        return []
+    return [_patch(side, edges, window, size, tokens, reserve) for side, edges, window in best[1]]
+
+
+def _patch(side: Side, edges: list[int], window: int, size: Mm, tokens: tuple[str, ...], reserve: tuple[str, ...]) -> LabelPatch:
+    length, _, s, u, slope = (float(value) for value in side.windows[window])
+    normal, along, blade = side.slab.frame.axes * np.array([[side.sign], [side.sign], [1.0]])
+    run = (along + side.sign * slope * blade) / np.hypot(1.0, slope)
+    origin = side.slab.frame.patient(np.array([side.sign * side.slab.half_width, s, u]))
+    frame = Frame(origin=origin, axes=np.stack([run, np.cross(normal, run), normal]))
+    spans = list(itertools.pairwise(edges))
+    lines = tuple(" ".join(tokens[a:b]) for a, b in spans)
+    widest = max(text_width(" ".join(reserve[a:b])) for a, b in spans)
+    condensed = float(np.clip((length - 2 * MARGIN) / (widest * size), NARROWEST, 1.0))
+    width = widest * size * condensed + 2 * MARGIN
+    height = ((len(lines) - 1) * LINE_PITCH + 1.2) * size + 2 * MARGIN * 0.6
+    return LabelPatch(frame=frame, lines=lines, letter_height=size, condensed=condensed, width=width, height=height)

@@ -1,0 +1,77 @@
+"""Find templates: the shipped ones, and a user's own folder."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Final, cast
+
+from psi_cad.errors import CaseError, EnvironmentProblem
+from psi_cad.guides.contract import Template
+
+__all__ = ["load_template", "summary", "template_files"]
+
+_HERE: Final = Path(__file__).resolve().parent.parent
+FOLDER_VARIABLE: Final = "PSI_CAD_TEMPLATES"
+
+
+def _folders() -> list[Path]:
+    shipped = _HERE / "templates"  # in an installed wheel
+    found = [shipped if shipped.is_dir() else _HERE.parent / "templates"]
+    own = os.environ.get(FOLDER_VARIABLE)
+    return [Path(own), *found] if own else found
+
+
+def template_files() -> dict[str, Path]:
+    """Template name to file; a user's own folder (PSI_CAD_TEMPLATES) wins; names with '_' in front are not templates."""
+    found: dict[str, Path] = {}
+    for folder in reversed(_folders()):
+        for path in sorted(folder.glob("*.py")):
+            if not path.name.startswith("_"):
+                found[path.stem.replace("_", "-")] = path
+    return dict(sorted(found.items()))
+
+
+def load_template(name: str, *, where: str) -> Template:
+    """The template called `name`.
+
+    Raises
+    ------
+    CaseError
+        If there is none; the nearest name is given.
+    EnvironmentProblem
+        If its file does not define `Params` and `build`, or does not import.
+    """
+    known = template_files()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise CaseError(f"{where}: there is no template '{name}'; {hint}'psi-cad templates' lists them.")
+    key = f"psi_cad_template_{known[name].stem}"
+    if key in sys.modules:
+        return cast(Template, sys.modules[key])
+    specification = importlib.util.spec_from_file_location(key, known[name])
+    if specification is None or specification.loader is None:
+        raise EnvironmentProblem(f"The template file '{known[name].name}' cannot be loaded.")
+    module: ModuleType = importlib.util.module_from_spec(specification)
+    sys.modules[key] = module
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:  # a user's own template may fail in any way
+        del sys.modules[key]
+        raise EnvironmentProblem(f"The template file '{known[name].name}' does not load: {type(error).__name__}: {error}.") from error
+    for needed in ("Params", "build"):
+        if not hasattr(module, needed):
+            raise EnvironmentProblem(f"The template file '{known[name].name}' defines no '{needed}'; copy _template.py to start one.")
+    return cast(Template, module)
+
+
+def summary(path: Path) -> str:
+    """The first line of a template's docstring, read without running it."""
+    text = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    return text.splitlines()[0] if text else ""

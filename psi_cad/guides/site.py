@@ -1,0 +1,188 @@
+"""The site of a guide: everything a template needs to know of the bone, the cuts, the blade and the printer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from psi_cad.case.model import Blade, Printer
+from psi_cad.errors import DesignError
+from psi_cad.frames import Frame
+from psi_cad.guides.params import GuideParams
+from psi_cad.planning.access import accessible_field
+from psi_cad.planning.axis import SeatingAxis, blade_axes, find_seating_axis, site_frame
+from psi_cad.planning.cuts import PlannedCut
+from psi_cad.surface.rays import RayCaster
+from psi_cad.surface.repair import Bone
+from psi_cad.surface.seat import HeightField, Seat, fit_seat
+from psi_cad.surface.trust import at
+from psi_cad.units import Array, Mm
+
+__all__ = ["Site", "SiteCut", "make_site"]
+
+FENCE_MARGIN: Final[Mm] = 9.0  # slot end wall, outer faces and a rim around the fence on the patch
+ROOM_STEP: Final[Mm] = 5.0
+
+
+@dataclass(frozen=True)
+class SiteCut:
+    """One cut in the guide frame (mm): plane (`origin`, `normal` towards the specimen), slot axis `along`, `blade` axis.
+
+    `low`, `high`: the extent of the section along the slot, from the origin. `neighbours`: numbers of cuts in the
+    site whose planes end this one, with +1 where they end it at `high`, -1 at `low`.
+    """
+
+    name: str
+    origin: Array
+    normal: Array
+    along: Array
+    blade: Array
+    low: Mm
+    high: Mm
+    neighbours: tuple[tuple[int, int], ...]
+
+    @property
+    def chord(self) -> Mm:
+        """Length of bone along the slot."""
+        return self.high - self.low
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a guide goes. All geometry is in `frame` (the guide frame: z the seating axis), mm."""
+
+    frame: Frame
+    axis: SeatingAxis
+    cuts: tuple[SiteCut, ...]
+    planes: tuple[tuple[Array, Array], ...]  # of every cut of the case: pins keep clear of all
+    field: HeightField
+    seat: Seat
+    blade: Blade
+    printer: Printer
+    label: tuple[str, ...]
+
+    def slot_width(self, clearance: Mm) -> Mm:
+        """Blade thickness, the clearance, and what the printer closes up."""
+        return self.blade.thickness + clearance + self.printer.slot_compensation
+
+
+def slot_room(blade: Blade) -> Mm:
+    """Least slot length for a blade and its sweep, in steps of 5 mm so that similar blades share a body."""
+    return float(np.ceil(blade.room / ROOM_STEP - 1e-9) * ROOM_STEP)
+
+
+def make_site(
+    bone: Bone,
+    caster: RayCaster,
+    cuts: Sequence[PlannedCut],
+    every_cut: Sequence[PlannedCut],
+    *,
+    approach: Array,
+    params: GuideParams,
+    blade: Blade,
+    printer: Printer,
+    label: tuple[str, ...],
+    reuse: Site | None = None,
+) -> Site:
+    """Choose the seating axis, find the contact, fit the seat.
+
+    What does not depend on the blade is taken from `reuse`, a site of the same guide, where it still fits.
+
+    Raises
+    ------
+    DesignError, SeatError, SurfaceError
+    """
+    parts = {part_at(bone, cut) for cut in cuts}
+    if len(parts) > 1:
+        raise DesignError("guide.cuts: the cuts lie on separate bones; make one guide for each bone.")
+    part = parts.pop()
+    if reuse is not None:
+        axis = reuse.axis
+    else:
+        axis = find_seating_axis(
+            caster,
+            bone.part_of_face,
+            cuts,
+            approach=approach,
+            cone=params.axis_search,
+            reach=params.footplate_reach,
+            slope_limit=params.slope_limit,
+            part=part,
+        )
+    frame = site_frame(cuts, axis.direction)
+    local = tuple(_site_cut(frame, cut, cuts) for cut in cuts)
+    beyond = max(max(params.run_out, (slot_room(blade) - cut.chord) / 2.0) for cut in local) + FENCE_MARGIN
+    beyond = float(np.ceil(beyond / 10.0) * 10.0)
+    rectangle = _rectangle(local, reach=params.footplate_reach + 4.0, beyond=beyond)
+    if reuse is not None and np.allclose(reuse.seat.patch.bounds, _rounded(rectangle)):
+        field, seat = reuse.field, reuse.seat
+    else:
+        field = accessible_field(
+            bone,
+            caster,
+            frame,
+            cuts,
+            rectangle=_rounded(rectangle),
+            reach=params.footplate_reach,
+            beyond=1.0,
+            fence_beyond=beyond - 1.0,
+            slope_limit=params.slope_limit,
+            part=part,
+        )
+        seat = fit_seat(field, gap=params.seat_gap, frame=frame)
+    planes = tuple((frame.local(cut.origin), frame.local_direction(cut.normal)) for cut in every_cut)
+    return Site(frame, axis, local, planes, field, seat, blade, printer, label)
+
+
+def part_at(bone: Bone, cut: PlannedCut) -> int:
+    """The number of the connected part of the bone that a cut divides."""
+    ring = cut.patient(np.asarray(cut.whole.exterior.coords)[:1])
+    centres = np.asarray(bone.mesh.triangles_center)
+    nearest = int(np.argmin(((centres - ring[0]) ** 2).sum(axis=1)))
+    return int(bone.part_of_face[nearest])
+
+
+def _site_cut(frame: Frame, cut: PlannedCut, cuts: Sequence[PlannedCut]) -> SiteCut:
+    along, blade = blade_axes(cut.normal, frame.axes[2])
+    low, high = cut.extent_along(along)
+    neighbours = []
+    for number, other in enumerate(cuts):
+        if other.name in cut.neighbours:
+            neighbours.append((number, -1 if float(along @ other.normal) > 0.0 else 1))
+    missing = [name for name in cut.neighbours if name not in {other.name for other in cuts}]
+    if missing:
+        raise DesignError(
+            f"guide.cuts: cut '{cut.name}' ends on cut '{missing[0]}' near {at(cut.origin)}, so both belong in one guide; add '{missing[0]}'."
+        )
+    return SiteCut(
+        name=cut.name,
+        origin=frame.local(cut.origin),
+        normal=frame.local_direction(cut.normal),
+        along=frame.local_direction(along),
+        blade=frame.local_direction(blade),
+        low=low,
+        high=high,
+        neighbours=tuple(neighbours),
+    )
+
+
+def _rectangle(cuts: Sequence[SiteCut], *, reach: Mm, beyond: Mm) -> tuple[Mm, Mm, Mm, Mm]:
+    corners = np.array(
+        [
+            (cut.origin + s * cut.along + d * cut.normal)[:2]
+            for cut in cuts
+            for s in (cut.low - beyond, cut.high + beyond)
+            for d in (-reach, reach)
+        ]
+    )
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def _rounded(rectangle: tuple[Mm, Mm, Mm, Mm]) -> tuple[Mm, Mm, Mm, Mm]:
+    """Whole millimetres outward, an even number of them, so that the field's grid ends on the borders."""
+    x_low, y_low, x_high, y_high = rectangle
+    return float(np.floor(x_low)), float(np.floor(y_low)), float(np.ceil(x_high)), float(np.ceil(y_high))

@@ -1,0 +1,180 @@
+"""How long each slot is, where it ends, and where neighbouring slots would collide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import shapely
+
+from psi_cad.brep.bodies import Slab, rise_along
+from psi_cad.errors import DesignError
+from psi_cad.guides.site import Site, SiteCut, slot_room
+from psi_cad.units import Array, Mm
+
+__all__ = ["SlotPlan", "plan_slots"]
+
+CLASS_MM: Final[Mm] = 0.5  # blades whose slots fall in one class share a fence, and so a finished body
+PAST_JOINT: Final[Mm] = 12.0  # how far a joined fence is drawn past its joint before the neighbour's plane cuts it
+LEAST_RUN_OUT: Final[Mm] = 1.0
+
+
+@dataclass(frozen=True)
+class SlotPlan:
+    """One slot and its fence: extents along the slot from the cut's origin (mm), and the planes that end them."""
+
+    cut: SiteCut
+    width: Mm
+    half_width: Mm
+    low: Mm
+    high: Mm
+    fence_low: Mm
+    fence_high: Mm
+    windows: tuple[tuple[Mm, Mm], ...]
+    joints: tuple[tuple[Array, Array, Mm], ...]  # (point, inward normal, neighbour's slot half width)
+    free_ends: tuple[bool, bool]
+    notes: tuple[str, ...] = ()
+
+    @staticmethod
+    def outer_half(width: Mm, wall: Mm) -> Mm:
+        """Half the fence's thickness: at least `wall` beside the slot, rounded up to the class of the slot."""
+        return wall + math.ceil(width / CLASS_MM - 1e-9) * CLASS_MM / 2.0
+
+    def slab(self, *, corner: Mm) -> Slab:
+        """The fence's prism."""
+        bounds = [(point - self.half_width * normal, normal) for point, normal, _ in self.joints]
+        return Slab(origin=self.cut.origin, normal=self.cut.normal, blade=self.cut.blade, half_width=self.half_width,
+                    low=self.fence_low, high=self.fence_high, corner=corner, bounds=bounds)  # fmt: skip
+
+    def slot_slabs(self) -> list[Slab]:
+        """The slot's prisms, one per window."""
+        bounds = [(point - half * normal, normal) for point, normal, half in self.joints]
+        return [
+            Slab(origin=self.cut.origin, normal=self.cut.normal, blade=self.cut.blade, half_width=self.width / 2.0, low=low, high=high,
+                 bounds=bounds)  # fmt: skip
+            for low, high in self.windows
+        ]
+
+    def label_span(self) -> tuple[Mm, Mm]:
+        """Where along the fence a label may lie: not past a joint."""
+        low = self.fence_low if self.free_ends[0] else self.cut.low + 4.0
+        high = self.fence_high if self.free_ends[1] else self.cut.high - 4.0
+        return low, high
+
+    def footprint(self, site: Site) -> shapely.Polygon:
+        """The fence's outline where it stands on the seat (guide xy)."""
+        return _footprint(site, self)
+
+    def meets(self, other: SlotPlan, site: Site) -> bool:
+        """Whether the two fences touch."""
+        return bool(self.footprint(site).distance(other.footprint(site)) < 0.5)
+
+
+def _footprint(site: Site, plan: SlotPlan, half: Mm | None = None) -> shapely.Polygon:
+    slab = plan.slab(corner=0.0)
+    w = plan.half_width if half is None else half
+    s = np.linspace(plan.fence_low, plan.fence_high, 12)
+    flat = np.vstack([np.column_stack([np.full(12, w), s]), np.column_stack([np.full(12, -w), s[::-1]])])
+    points = slab.frame.patient(np.column_stack([flat, rise_along(site.seat.patch, slab, flat)]))
+    for point, normal, _ in plan.joints:
+        off = (points - point) @ normal + plan.half_width
+        points = points - np.minimum(off, 0.0)[:, None] * normal
+    return shapely.Polygon(points[:, :2]).buffer(0)
+
+
+def plan_slots(
+    site: Site, *, width: Mm, wall: Mm, end_wall: Mm, run_out: Mm, height: Mm, bridge_over: Mm, bridge_width: Mm
+) -> list[SlotPlan]:
+    """A slot for each cut of the site.
+
+    A free end runs `run_out` past the bone, and the slot is never shorter than the blade needs to swing. An end that
+    another cut bounds stops in that cut's own slot: the two open into each other along one clean mitre, and leave no
+    wedge. A free end that would run into another fence is cut back, but never into the bone's chord.
+
+    Raises
+    ------
+    DesignError
+        Where two cuts lie too close for a wall between them.
+    """
+    room = slot_room(site.blade)
+    half = SlotPlan.outer_half(width, wall)
+    plans = []
+    for cut in site.cuts:
+        joints = tuple((site.cuts[n].origin, site.cuts[n].normal, width / 2.0) for n, _ in cut.neighbours)
+        free = (all(end != -1 for _, end in cut.neighbours), all(end != 1 for _, end in cut.neighbours))
+        low, high = cut.low - (run_out if free[0] else 0.0), cut.high + (run_out if free[1] else 0.0)
+        lacking = max(0.0, room - (high - low))
+        share = lacking / max(1, sum(free))
+        low, high = low - (share if free[0] else 0.0), high + (share if free[1] else 0.0)
+        plans.append(SlotPlan(cut, width, half, low, high, 0.0, 0.0, (), joints, free))
+    plans = [_kept_apart(site, number, plans, height) for number in range(len(plans))]
+    return [_finished(plan, room, end_wall, bridge_over, bridge_width) for plan in plans]
+
+
+def _kept_apart(site: Site, number: int, plans: Sequence[SlotPlan], height: Mm) -> SlotPlan:
+    """`plans[number]` with its free ends drawn back from the slots of cuts it is not joined to."""
+    plan = plans[number]
+    joined = {n for n, _ in plan.cut.neighbours}
+    for other_number, other in enumerate(plans):
+        if other_number == number or other_number in joined:
+            continue
+        gap = (plan.width + other.width) / 2.0 + (plan.half_width - plan.width / 2.0)
+        s = np.arange(plan.low, plan.high + 0.25, 0.25)
+        flat = np.column_stack([np.zeros(len(s)), s])
+        slab = plan.slab(corner=0.0)
+        rise = rise_along(site.seat.patch, slab, flat)
+        clash = np.zeros(len(s), dtype=bool)
+        for up in (0.0, height / 2.0, height):
+            off = slab.frame.patient(np.column_stack([flat, rise + up])) - other.cut.origin
+            along = off @ other.cut.along
+            clash |= (np.abs(off @ other.cut.normal) < gap) & (along > other.low - gap) & (along < other.high + gap)
+        if not clash.any():
+            continue
+        in_bone = clash & (s > plan.cut.low) & (s < plan.cut.high)
+        if in_bone.any():
+            raise DesignError(
+                f"guide.cuts: the slots of '{plan.cut.name}' and '{other.cut.name}' come closer than a wall of "
+                f"{plan.half_width - plan.width / 2.0:.1f} mm beside the bone; put them in separate guides."
+            )
+        below = s[clash & (s <= plan.cut.low)]
+        above = s[clash & (s >= plan.cut.high)]
+        low = min(float(below.max()) + 0.25, plan.cut.low) if len(below) else plan.low
+        high = max(float(above.min()) - 0.25, plan.cut.high) if len(above) else plan.high
+        if plan.cut.low - low < LEAST_RUN_OUT - 1e-9 and len(below) or high - plan.cut.high < LEAST_RUN_OUT - 1e-9 and len(above):
+            raise DesignError(
+                f"guide.cuts: '{plan.cut.name}' has no room to run out beside '{other.cut.name}'; put them in separate guides."
+            )
+        plan = replace(plan, low=low, high=high,
+                       notes=(*plan.notes, f"run-out of slot {plan.cut.name} cut back beside {other.cut.name}"))  # fmt: skip
+    return plan
+
+
+def _finished(plan: SlotPlan, room: Mm, end_wall: Mm, bridge_over: Mm, bridge_width: Mm) -> SlotPlan:
+    length = plan.high - plan.low
+    notes = list(plan.notes)
+    if length < room - 1e-6 and all(plan.free_ends):
+        raise DesignError(
+            f"guide.blade: the slot of '{plan.cut.name}' can be only {length:.0f} mm long, the blade needs {room:.0f} mm to swing; take a narrower blade."
+        )
+    count = max(1, math.ceil(length / bridge_over))
+    while count > 1 and (length - (count - 1) * bridge_width) / count < room:
+        count -= 1
+    if count == 1 and length > bridge_over:
+        notes.append(f"slot {plan.cut.name} is {length:.0f} mm long without a bridge: the blade needs {room:.0f} mm in each window")
+    window = (length - (count - 1) * bridge_width) / count
+    starts = [plan.low + number * (window + bridge_width) for number in range(count)]
+    windows = [[start, start + window] for start in starts]
+    if not plan.free_ends[0]:
+        windows[0][0] -= PAST_JOINT  # its neighbour's plane ends it
+    if not plan.free_ends[1]:
+        windows[-1][1] += PAST_JOINT
+    return replace(
+        plan,
+        fence_low=plan.low - (end_wall if plan.free_ends[0] else PAST_JOINT),
+        fence_high=plan.high + (end_wall if plan.free_ends[1] else PAST_JOINT),
+        windows=tuple((float(low), float(high)) for low, high in windows),
+        notes=tuple(notes),
+    )

@@ -1,0 +1,169 @@
+"""The bone a guide can reach and rest on around its cuts, as a height field and outlines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import shapely
+from scipy import ndimage
+
+from psi_cad.errors import DesignError, SurfaceError
+from psi_cad.frames import Frame
+from psi_cad.planning.axis import strip
+from psi_cad.planning.cuts import PlannedCut
+from psi_cad.surface.rays import RayCaster, first_hits_down
+from psi_cad.surface.repair import Bone
+from psi_cad.surface.seat import HeightField
+from psi_cad.surface.spline import fit, uniform_knots
+from psi_cad.surface.trust import at
+from psi_cad.units import LIMITS, Array, Bools, Deg, Mm
+
+__all__ = ["accessible_field", "outlines"]
+
+STEP_MM: Final[Mm] = 0.5
+USABLE_SLOPE: Final[Deg] = 72.0  # steeper bone is a cliff edge: its height is no longer measured well from above
+JUMP_MM: Final[Mm] = 1.5  # bone further than this from the smooth sheet of the contact is another shelf
+OPEN_MM: Final[Mm] = 1.5  # contact narrower than twice this is no contact
+FENCE_REACH_MM: Final[Mm] = 7.0  # from a cut plane to the outside of its fence, and a little
+SMOOTH_SLOPE_KNOTS_MM: Final[Mm] = 3.0
+
+
+def accessible_field(
+    bone: Bone,
+    caster: RayCaster,
+    frame: Frame,
+    cuts: Sequence[PlannedCut],
+    *,
+    rectangle: tuple[Mm, Mm, Mm, Mm],
+    reach: Mm,
+    beyond: Mm,
+    fence_beyond: Mm,
+    slope_limit: Deg,
+    part: int,
+) -> HeightField:
+    """The height field on `rectangle` (x low, y low, x high, y high; guide frame) with its contact marked.
+
+    Contact is bone of the right part, first met along the axis, within `reach` of a cut and `beyond` the end of its
+    section, smoother than `slope_limit` at the scale of 3 mm, in one sheet with the bone at the cut.
+
+    Raises
+    ------
+    DesignError
+        If there is not enough contact for any guide.
+    SurfaceError
+        If a repaired or untrusted place lies where the guide would sit.
+    """
+    xs = np.arange(rectangle[0], rectangle[2] + STEP_MM / 2.0, STEP_MM)
+    ys = np.arange(rectangle[1], rectangle[3] + STEP_MM / 2.0, STEP_MM)
+    shape = (len(xs), len(ys))
+    points = np.stack(np.meshgrid(xs, ys, indexing="ij"), axis=-1).reshape(-1, 2)
+    hits = first_hits_down(caster, points, frame=frame)
+    slope = np.nan_to_num(hits.slope_cos, nan=-1.0)
+    sheet = hits.met & (bone.part_of_face[hits.face] == part) & (slope >= np.cos(np.radians(USABLE_SLOPE)))
+    patient = frame.patient(np.column_stack([points, np.nan_to_num(hits.height)]))
+    near = strip(cuts, patient, frame.axes[2], reach=reach, beyond=beyond)
+    sheet = _one_sheet(sheet, hits.height, shape, seeds=strip(cuts, patient, frame.axes[2], reach=2.0) & sheet)
+    if int((sheet & near).sum()) * STEP_MM**2 < LIMITS.contact_area:
+        raise DesignError(
+            "guide.approach: less bone than a guide needs can be reached beside the cut from there; "
+            "give another approach, from the bone towards the surgeon."
+        )
+    smooth = fit(
+        points[sheet],
+        hits.height[sheet],
+        weights=np.ones(int(sheet.sum())),
+        x_knots=uniform_knots(xs[0], xs[-1], SMOOTH_SLOPE_KNOTS_MM),
+        y_knots=uniform_knots(ys[0], ys[-1], SMOOTH_SLOPE_KNOTS_MM),
+        cell_area=STEP_MM**2,
+        smoothing=0.3,
+    )
+    gentle = smooth.steepness(points) <= 1.0 / np.cos(np.radians(slope_limit))
+    contact = sheet & near & gentle & (np.abs(smooth(points) - np.nan_to_num(hits.height)) <= JUMP_MM)
+    contact = _opened(contact, shape, int(round(OPEN_MM / STEP_MM)))
+    contact = _touching(contact, shape, strip(cuts, patient, frame.axes[2], reach=4.0))
+    if int(contact.sum()) * STEP_MM**2 < LIMITS.contact_area:
+        raise DesignError(
+            f"The bone beside the cut offers only {contact.sum() * STEP_MM**2:.0f} mm² of contact, a guide needs {LIMITS.contact_area:.0f}; "
+            "raise footplate_reach or slope_limit, or give another approach."
+        )
+    _trusted(bone, frame, points[contact], hits.height[contact])
+    grown = ndimage.binary_dilation(contact.reshape(shape), iterations=int(round(2.0 / STEP_MM))).ravel()
+    under_fence = strip(cuts, patient, frame.axes[2], reach=FENCE_REACH_MM, beyond=fence_beyond)
+    wide = ndimage.binary_dilation(contact.reshape(shape), iterations=int(round(4.0 / STEP_MM))).ravel()
+    return HeightField(
+        step=STEP_MM,
+        shape=shape,
+        points=points,
+        heights=hits.height,
+        bone=hits.met & (under_fence | wide),
+        nothing=~grown & ~(sheet & under_fence & gentle),
+        usable=sheet & (grown | (under_fence & gentle)),
+        contact=contact,
+        thickness=_thickness(caster, frame, points, hits.height, contact),
+    )
+
+
+def _thickness(caster: RayCaster, frame: Frame, points: Array, heights: Array, where: Bools) -> Array:
+    """Bone (n,) met along the axis below each contact cell, from where it is entered to where it is left."""
+    found = np.zeros(len(points))
+    starts = frame.patient(np.column_stack([points, heights - 0.05])[where])
+    distance, _ = caster.first(caster.frame.local(starts), -caster.frame.local_direction(frame.axes[2]))
+    found[where] = np.where(np.isfinite(distance), distance, 0.0)
+    return found
+
+
+def _one_sheet(mask: Bools, heights: Array, shape: tuple[int, int], *, seeds: Bools) -> Bools:
+    """The cells joined to `seeds` without a jump in height between neighbours."""
+    grid, height = mask.reshape(shape), np.nan_to_num(heights.reshape(shape))
+    jump = np.zeros(shape, dtype=bool)
+    steps = np.tan(np.radians(USABLE_SLOPE)) * STEP_MM + 0.3
+    for axis in (0, 1):
+        broken = np.abs(np.diff(height, axis=axis)) > steps
+        first = tuple(slice(None, -1) if a == axis else slice(None) for a in (0, 1))
+        second = tuple(slice(1, None) if a == axis else slice(None) for a in (0, 1))
+        jump[first] |= broken
+        jump[second] |= broken
+    labels, _ = ndimage.label(grid & ~jump)
+    wanted = np.unique(labels.ravel()[seeds])
+    return np.isin(labels, wanted[wanted > 0]).ravel()
+
+
+def _opened(mask: Bools, shape: tuple[int, int], cells: int) -> Bools:
+    disc = np.hypot(*np.mgrid[-cells : cells + 1, -cells : cells + 1]) <= cells + 0.25
+    closed = ndimage.binary_closing(np.pad(mask.reshape(shape), cells), structure=disc)[cells:-cells, cells:-cells]
+    return np.asarray(ndimage.binary_opening(closed, structure=disc) & mask.reshape(shape)).ravel()
+
+
+def _touching(mask: Bools, shape: tuple[int, int], seeds: Bools) -> Bools:
+    labels, _ = ndimage.label(mask.reshape(shape))
+    wanted = np.unique(labels.ravel()[seeds & mask])
+    return np.isin(labels, wanted[wanted > 0]).ravel()
+
+
+def _trusted(bone: Bone, frame: Frame, points: Array, heights: Array) -> None:
+    places = frame.patient(np.column_stack([points, heights]))
+    for defect in bone.defects:
+        away = float(np.linalg.norm(places - np.asarray(defect.centre), axis=1).min())
+        if away < defect.radius + 1.0:
+            raise SurfaceError(
+                f"bone.surface: '{bone.name}' has a {defect.kind} {2 * defect.radius:.0f} mm across where the guide would sit, "
+                f"near {at(np.asarray(defect.centre))}; mend it in the segmentation, or move the cut or the approach."
+            )
+
+
+def outlines(field: HeightField, mask: Bools, *, rounding: Mm) -> list[shapely.Polygon]:
+    """Smooth outlines (guide frame, mm) of the cells in `mask`, corners rounded by `rounding`; largest first."""
+    from skimage.measure import find_contours
+
+    padded = np.pad(mask.reshape(field.shape).astype(float), 3)
+    soft = ndimage.gaussian_filter(padded, sigma=1.5)
+    origin = field.points[0] - 3.0 * field.step
+    rings = [origin + ring * field.step for ring in find_contours(soft, 0.5) if len(ring) > 8]
+    area = shapely.Polygon()
+    for ring in sorted((shapely.Polygon(r) for r in rings), key=lambda polygon: -polygon.area):
+        area = area.symmetric_difference(ring.buffer(0))  # rings within rings are holes
+    rounded = area.buffer(-rounding).buffer(2.0 * rounding).buffer(-rounding)
+    solid = [shapely.Polygon(part.exterior) for part in shapely.get_parts(rounded) if part.area > 4.0 * rounding**2]
+    return sorted(solid, key=lambda polygon: -polygon.area)

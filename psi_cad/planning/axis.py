@@ -1,0 +1,165 @@
+"""The seating axis: searched near the approach for the largest well-conditioned contact that needs no undercut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from psi_cad.errors import DesignError
+from psi_cad.frames import Frame, unit
+from psi_cad.planning.cuts import PlannedCut
+from psi_cad.surface.rays import RayCaster, first_hits_down
+from psi_cad.units import Array, Bools, Deg, Ints, Mm
+
+__all__ = ["SeatingAxis", "blade_axes", "find_seating_axis", "site_frame"]
+
+GRID_MM: Final[Mm] = 2.0
+LOCK_WANTED: Final = 0.12  # root of the least eigenvalue of sliding; a tenth of the contact works against any slide
+LEAN_MAX: Final[Deg] = 50.0  # between the seating axis and a cut plane: a fence that leans more cannot be sawn through
+
+
+@dataclass(frozen=True)
+class SeatingAxis:
+    """The chosen axis (3,) and why: contact seen from it (mm²), resistance to sliding (0–1), tilt from the approach."""
+
+    direction: Array
+    contact_area: float
+    sliding_lock: float
+    tilt: Deg
+    searched: int
+
+
+def blade_axes(normal: Array, seating_axis: Array) -> tuple[Array, Array]:
+    """(t, a): along the slot, and the blade direction (out of the bone), both in the cut plane.
+
+    a is the seating axis projected into the plane; t = a x n.
+    """
+    a = unit(seating_axis - float(seating_axis @ normal) * normal)
+    return np.cross(a, normal), a
+
+
+def site_frame(cuts: Sequence[PlannedCut], axis: Array) -> Frame:
+    """The guide frame: origin amid the cuts' sections, z the seating axis, x along the first slot."""
+    middles = [cut.patient(np.array([[*cut.section.centroid.coords[0]]]))[0] for cut in cuts]
+    along, _ = blade_axes(cuts[0].normal, axis)
+    return Frame.from_z(origin=np.mean(middles, axis=0), z=axis, x_near=along)
+
+
+def _candidates(approach: Array, cone: Deg) -> list[Array]:
+    """Directions within `cone` of `approach`, evenly spread, the approach first."""
+    helper = np.eye(3)[int(np.argmin(np.abs(approach)))]
+    first = unit(np.cross(helper, approach))
+    second = np.cross(approach, first)
+    found = [approach]
+    if cone > 0.0:
+        for ring, count in ((1, 6), (2, 12), (3, 18)):
+            tilt = np.radians(cone * ring / 3.0)
+            for turn in np.arange(count) * 2.0 * np.pi / count:
+                side = np.cos(turn) * first + np.sin(turn) * second
+                found.append(unit(np.cos(tilt) * approach + np.sin(tilt) * side))
+    return found
+
+
+def find_seating_axis(
+    caster: RayCaster,
+    part_of_face: Ints,
+    cuts: Sequence[PlannedCut],
+    *,
+    approach: Array,
+    cone: Deg,
+    reach: Mm,
+    slope_limit: Deg,
+    part: int,
+) -> SeatingAxis:
+    """The direction within `cone` degrees of `approach` with the best contact.
+
+    The score is the contact area, less where the guide could slide across its axis and where fences would lean;
+    contact is bone of the right part, met first, not steeper than `slope_limit`, within `reach` of a cut.
+
+    Raises
+    ------
+    DesignError
+        If every direction leans too far from a cut plane, or none meets the bone.
+    """
+    approach = unit(approach)
+    best: SeatingAxis | None = None
+    best_score = 0.0
+    directions = _candidates(approach, cone)
+    leans = []
+    for direction in directions:
+        lean = max(float(np.degrees(np.arcsin(min(1.0, abs(float(direction @ cut.normal)))))) for cut in cuts)
+        leans.append(lean)
+        if lean > LEAN_MAX:
+            continue
+        area, lock = _contact(caster, part_of_face, cuts, direction, reach, slope_limit, part)
+        tilt = float(np.degrees(np.arccos(np.clip(direction @ approach, -1.0, 1.0))))
+        score = area * min(1.0, 0.25 + 0.75 * lock / LOCK_WANTED) * np.cos(np.radians(lean)) ** 2 * (1.0 - 0.005 * tilt)
+        if score > best_score * (1.0 + 1e-9):
+            best, best_score = SeatingAxis(direction, area, lock, tilt, len(directions)), score
+    if best is None:
+        if min(leans) > LEAN_MAX:
+            raise DesignError(
+                f"guide.approach lies {min(leans):.0f}° or more away from the plane of a cut, so the saw could not enter along it; "
+                f"give an approach within {LEAN_MAX:.0f}° of every cut plane of the guide."
+            )
+        raise DesignError(
+            "guide.approach: no bone beside the cut can be reached from there; "
+            "give the direction from the bone towards the surgeon."
+        )
+    return best
+
+
+def strip(cuts: Sequence[PlannedCut], points: Array, axis: Array, *, reach: Mm, beyond: Mm = 0.0) -> Bools:
+    """Which patient `points` (n, 3) lie within `reach` of a cut plane and along its section (plus `beyond`)."""
+    near = np.zeros(len(points), dtype=bool)
+    for cut in cuts:
+        along, _ = blade_axes(cut.normal, axis)
+        low, high = cut.extent_along(along)
+        offset = points - cut.origin
+        s = offset @ along
+        near |= (np.abs(offset @ cut.normal) <= reach) & (s >= low - beyond) & (s <= high + beyond)
+    return near
+
+
+def _contact(
+    caster: RayCaster,
+    part_of_face: Ints,
+    cuts: Sequence[PlannedCut],
+    direction: Array,
+    reach: Mm,
+    slope_limit: Deg,
+    part: int,
+) -> tuple[float, float]:
+    """(area mm², sliding lock) of the contact seen along `direction`."""
+    frame = site_frame(cuts, direction)
+    corners = np.vstack([frame.local(cut.patient(np.asarray(cut.section.envelope.exterior.coords))) for cut in cuts])
+    low, high = corners[:, :2].min(axis=0) - reach, corners[:, :2].max(axis=0) + reach
+    grid = np.stack(
+        np.meshgrid(np.arange(low[0], high[0], GRID_MM), np.arange(low[1], high[1], GRID_MM), indexing="ij"), axis=-1
+    ).reshape(-1, 2)
+    hits = first_hits_down(caster, grid, frame=frame)
+    good = hits.met & (part_of_face[hits.face] == part)
+    good &= np.nan_to_num(hits.slope_cos, nan=-1.0) >= np.cos(np.radians(slope_limit))
+    local = np.column_stack([grid, hits.height])[good]
+    if len(local) == 0:
+        return 0.0, 0.0
+    near = strip(cuts, frame.patient(local), direction, reach=reach)
+    # only what lies by the cut itself, not a deeper shelf of the same bone seen past its edge
+    depth = corners[:, 2].min() - reach
+    near &= local[:, 2] >= depth
+    local = local[near]
+    if len(local) < 8:
+        return 0.0, 0.0
+    slope = hits.slope_cos[good][near]
+    areas = GRID_MM**2 / slope
+    normals = caster.normals[hits.face[good][near]] @ caster.frame.axes @ frame.axes.T
+    centred = local[:, :2] - np.average(local[:, :2], axis=0, weights=areas)
+    arm = max(float(np.sqrt((centred**2).sum(axis=1).mean())), 1e-6)
+    turn = (centred[:, 0] * normals[:, 1] - centred[:, 1] * normals[:, 0]) / arm
+    wrench = np.column_stack([normals[:, 0], normals[:, 1], turn])
+    spread = wrench - np.average(wrench, axis=0, weights=areas)
+    matrix = (spread * areas[:, None]).T @ spread / areas.sum()
+    return float(areas.sum()), float(np.sqrt(max(np.linalg.eigvalsh(matrix)[0], 0.0)))

@@ -1,0 +1,184 @@
+"""What each planned plane really cuts: its own piece of the section, and the part of it that bounds the specimen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import shapely
+import shapely.affinity
+
+from psi_cad.errors import CaseError, SurfaceError
+from psi_cad.frames import unit
+from psi_cad.surface.repair import Bone
+from psi_cad.surface.section import section_parts
+from psi_cad.surface.trust import at
+from psi_cad.units import Array, Mm
+
+__all__ = ["PlannedCut", "plan_cuts"]
+
+NEAR_ORIGIN_MM: Final[Mm] = 10.0  # how far from its origin a cut may lie and still be what was meant
+CROSSING_MM: Final[Mm] = 0.5  # two cuts cross where their sections share at least this much of their common line
+FAR_MM: Final[Mm] = 1e4
+
+
+@dataclass(frozen=True)
+class PlannedCut:
+    """One cut: a plane and the polygon of bone it divides.
+
+    Attributes
+    ----------
+    origin, normal : (3,)
+        Patient mm; the normal looks towards the specimen.
+    axes : (3, 3)
+        Rows s, u (in the plane) and the normal.
+    section : shapely geometry
+        The piece of the section at the origin, cut short where another cut bounds the specimen; (s, u) mm.
+    whole : shapely.Polygon
+        The same piece before it was cut short.
+    others : tuple of shapely.Polygon
+        Other bone the infinite plane meets; never meant to be cut.
+    neighbours : tuple of str
+        Cuts whose planes cut this one's section short.
+    """
+
+    name: str
+    origin: Array
+    normal: Array
+    axes: Array
+    section: shapely.Geometry
+    whole: shapely.Polygon
+    others: tuple[shapely.Polygon, ...]
+    neighbours: tuple[str, ...] = ()
+
+    def patient(self, flat: Array) -> Array:
+        """Points (n, 2) in (s, u), in the patient frame."""
+        return np.asarray(self.origin + flat @ self.axes[:2])
+
+    def extent_along(self, direction: Array) -> tuple[Mm, Mm]:
+        """Least and greatest coordinate of the section along a patient `direction`, from the origin."""
+        corners = shapely.get_coordinates(self.section) @ (self.axes[:2] @ direction)
+        return float(corners.min()), float(corners.max())
+
+
+def _plane_axes(normal: Array) -> Array:
+    """In-plane axes that depend on the normal alone."""
+    helper = np.eye(3)[int(np.argmin(np.abs(normal)))]
+    first = unit(np.cross(helper, normal))
+    return np.stack([first, np.cross(normal, first), normal])
+
+
+def plan_cuts(bone: Bone, cuts: list[tuple[str, Array, Array, Mm | None]]) -> dict[str, PlannedCut]:
+    """The cuts of a case on its bone, each limited to its own section and to what bounds the specimen.
+
+    Parameters
+    ----------
+    cuts : list of (name, origin, normal, extent)
+        Patient mm; `extent` caps the cut's length about its origin.
+
+    Raises
+    ------
+    CaseError
+        Where a plane meets no bone near its origin (with how far the bone is, and what would explain it).
+    SurfaceError
+        Where the mesh is not sound at a cut.
+    """
+    planned: dict[str, PlannedCut] = {}
+    for name, origin, normal, extent in cuts:
+        axes = _plane_axes(unit(normal))
+        parts = section_parts(bone.mesh, origin=origin, axes=axes)
+        here = shapely.Point(0.0, 0.0)
+        parts.sort(key=lambda part: float(part.distance(here)))
+        if not parts or parts[0].distance(here) > NEAR_ORIGIN_MM:
+            raise CaseError(_beside(bone, name, origin, axes[2], float(parts[0].distance(here)) if parts else None))
+        whole = parts[0]
+        section: shapely.Geometry = whole
+        if extent is not None:
+            section = section.intersection(here.buffer(extent / 2.0, quad_segs=64))
+            if section.is_empty:
+                raise CaseError(f"cut '{name}': no bone lies within extent = {extent:g} mm of its origin; move it or raise extent.")
+        planned[name] = PlannedCut(name, origin, axes[2], axes, section, whole, tuple(parts[1:]))
+        _sound_at(bone, planned[name])
+    return {name: _bounded(cut, [other for other in planned.values() if other is not cut]) for name, cut in planned.items()}
+
+
+def _beside(bone: Bone, name: str, origin: Array, normal: Array, in_plane: Mm | None) -> str:
+    """The sentence for a cut beside the bone, with the frame or unit that would explain it."""
+    mesh = bone.mesh
+    away = _distance(mesh.vertices, origin)
+    flipped = origin * np.array([-1.0, -1.0, 1.0])
+    guesses = [
+        (_distance(mesh.vertices, flipped), 'reading it as RAS would explain it: set bone.coordinates, or give the cut in LPS'),
+        *((_distance(mesh.vertices * f, origin), f'a bone in {u} would explain it: check bone.units')
+          for f, u in ((10.0, "cm"), (0.1, "mm instead of cm"), (1000.0, "m"), (0.001, "mm instead of m"), (25.4, "inches"))),
+    ]  # fmt: skip
+    near = [(far, text) for far, text in guesses if far < NEAR_ORIGIN_MM and far < away / 3.0]
+    hint = min(near)[1] if near else "place the origin on the bone, in patient millimetres (LPS)"
+    plane = "meets no bone" if in_plane is None else f"meets bone only {in_plane:.0f} mm from its origin"
+    return f"cut '{name}': its plane {plane}, the nearest bone is {away:.0f} mm from the origin {at(origin)}; {hint}."
+
+
+def _distance(points: Array, origin: Array) -> float:
+    return float(np.sqrt(((points - origin) ** 2).sum(axis=1).min()))
+
+
+def _sound_at(bone: Bone, cut: PlannedCut) -> None:
+    """Refuse a cut through a place that is not measured bone."""
+    for defect in bone.defects:
+        offset = np.asarray(defect.centre) - cut.origin
+        across = abs(float(offset @ cut.normal))
+        if across > defect.radius + 1.0:
+            continue
+        place = shapely.Point(*(cut.axes[:2] @ offset))
+        if cut.section.distance(place) <= defect.radius + 1.0:
+            raise SurfaceError(
+                f"bone.surface: '{bone.name}' has a {defect.kind} at the cut '{cut.name}' near {at(np.asarray(defect.centre))}; "
+                "mend it in the segmentation and export again."
+            )
+
+
+def _bounded(cut: PlannedCut, others: list[PlannedCut]) -> PlannedCut:
+    """`cut` without the part of its section that lies outside the specimen.
+
+    Another plane counts only where its own section crosses this one: infinite planes bound nothing.
+    """
+    section, neighbours = cut.section, []
+    for other in others:
+        line = np.cross(cut.normal, other.normal)
+        if np.linalg.norm(line) < 1e-6 or not _cross(cut, other, unit(line)):
+            continue
+        # the half-plane of this cut's plane that lies on the specimen side of the other
+        slope = cut.axes[:2] @ other.normal
+        offset = float((cut.origin - other.origin) @ other.normal)
+        inward = slope / np.linalg.norm(slope)
+        edge = -inward * offset / float(np.linalg.norm(slope))
+        across = np.array([-inward[1], inward[0]])
+        keep = shapely.Polygon(
+            [edge - FAR_MM * across, edge + FAR_MM * across, edge + FAR_MM * (across + inward), edge + FAR_MM * (inward - across)]
+        )
+        section = section.intersection(keep)
+        neighbours.append(other.name)
+    if section.is_empty or section.area <= 0.0:
+        raise CaseError(f"cut '{cut.name}': the other cuts leave nothing of it to bound the specimen; check the normals.")
+    return replace(cut, section=section, neighbours=tuple(neighbours))
+
+
+def _cross(one: PlannedCut, two: PlannedCut, line: Array) -> bool:
+    """Whether both sections contain the same stretch of the line their planes share."""
+    system = np.stack([one.normal, two.normal, line])
+    point = np.linalg.solve(system, [one.normal @ one.origin, two.normal @ two.origin, line @ one.origin])
+    spans = []
+    for cut in (one, two):
+        flat, along = cut.axes[:2] @ (point - cut.origin), cut.axes[:2] @ line
+        ray = shapely.LineString([flat - FAR_MM * along, flat + FAR_MM * along])
+        hit = shapely.get_coordinates(cut.section.intersection(ray))
+        if len(hit) < 2:
+            return False
+        spans.append(shapely.union_all([shapely.LineString([(a, 0.0), (b, 0.0)]) for a, b in _pairs((hit - flat) @ along)]))
+    return bool(spans[0].intersection(spans[1]).length >= CROSSING_MM)
+
+
+def _pairs(values: Array) -> list[tuple[float, float]]:
+    ordered = np.sort(values)
+    return [(float(a), float(b)) for a, b in zip(ordered[::2], ordered[1::2], strict=False)]

@@ -1,0 +1,125 @@
+"""Rays and closest points on a triangle surface, in the frame and units of the surface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import trimesh
+from embreex import rtcore_scene
+from embreex.mesh_construction import TriangleMesh
+
+from psi_cad.frames import Frame
+from psi_cad.units import Array, Bools, Ints
+
+__all__ = ["Hits", "RayCaster", "SignedDistance", "first_hits_down"]
+
+
+class RayCaster:
+    """First hits of rays on a fixed set of triangles.
+
+    Embree works in single precision, so triangles are moved to `frame` (or to their own middle) first: a scanner's
+    frame can lie metres away, where single precision is no better than 0.1 mm.
+    """
+
+    def __init__(self, mesh: trimesh.Trimesh, *, frame: Frame | None = None) -> None:
+        middle = np.asarray(mesh.bounds).mean(axis=0)
+        self.frame = frame if frame is not None else Frame(origin=middle, axes=np.eye(3))
+        self.triangles = self.frame.local(np.asarray(mesh.triangles))
+        self._scene = rtcore_scene.EmbreeScene()
+        TriangleMesh(self._scene, np.ascontiguousarray(self.triangles, dtype=np.float32))
+        normals = np.cross(self.triangles[:, 1] - self.triangles[:, 0], self.triangles[:, 2] - self.triangles[:, 0])
+        self.normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+    def first(self, starts: Array, directions: Array) -> tuple[Array, Ints]:
+        """Distance (n,) to the first face hit and its number (n,), for unit rays in this caster's frame.
+
+        Nothing hit: distance `inf`, face -1. The distance is computed in double precision on the plane of the face.
+        """
+        directions = np.broadcast_to(directions, starts.shape)
+        faces = np.asarray(
+            self._scene.run(
+                np.ascontiguousarray(starts, dtype=np.float32), np.ascontiguousarray(directions, dtype=np.float32)
+            ),
+            dtype=np.int64,
+        )
+        distance = np.full(len(starts), np.inf)
+        met = faces >= 0
+        normals = self.normals[faces[met]]
+        fall = np.einsum("ij,ij->i", directions[met], normals)
+        height = np.einsum("ij,ij->i", self.triangles[faces[met], 0] - starts[met], normals)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            distance[met] = height / fall
+        lost = ~np.isfinite(distance) | (distance < -1e-3)
+        faces[lost] = -1
+        distance[lost] = np.inf
+        return distance, faces
+
+
+@dataclass(frozen=True)
+class Hits:
+    """What a fall of parallel rays met: `height` (nan: nothing), `face` (-1), `slope_cos` = face normal · up."""
+
+    height: Array
+    face: Ints
+    slope_cos: Array
+
+    @property
+    def met(self) -> Bools:
+        """Where bone was met."""
+        return self.face >= 0
+
+
+def first_hits_down(caster: RayCaster, points: Array, *, frame: Frame | None = None) -> Hits:
+    """Drop rays along -z of `frame` (the caster's own by default) at `points` (n, 2) of it; the first bone met.
+
+    Heights are in `frame`.
+    """
+    if frame is None:
+        to_caster, shift = np.eye(3), np.zeros(3)
+        heights = caster.triangles[:, :, 2]
+    else:
+        to_caster = frame.axes @ caster.frame.axes.T
+        shift = caster.frame.local(frame.origin)
+        heights = (caster.triangles - shift) @ to_caster[2]
+    top = float(heights.max()) + 5.0
+    starts = np.column_stack([points, np.full(len(points), top)]) @ to_caster + shift
+    distance, face = caster.first(starts, -to_caster[2])
+    height = np.where(face >= 0, top - distance, np.nan)
+    normals = caster.normals[face]
+    slope = np.where(face >= 0, normals @ to_caster[2], np.nan)
+    return Hits(height=height, face=face, slope_cos=slope)
+
+
+class SignedDistance:
+    """Distance to a closed surface, negative inside (VTK's cell locator with angle-weighted normals)."""
+
+    def __init__(self, mesh: trimesh.Trimesh) -> None:
+        from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
+        from vtkmodules.vtkCommonCore import vtkPoints
+        from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+        from vtkmodules.vtkFiltersCore import vtkImplicitPolyDataDistance
+
+        points = vtkPoints()
+        points.SetDataTypeToDouble()
+        points.SetData(numpy_to_vtk(np.ascontiguousarray(mesh.vertices, dtype=np.float64), deep=True))
+        cells = vtkCellArray()
+        faces = np.column_stack([np.full(len(mesh.faces), 3), mesh.faces]).astype(np.int64).ravel()
+        cells.ImportLegacyFormat(numpy_to_vtkIdTypeArray(faces, deep=True))
+        data = vtkPolyData()
+        data.SetPoints(points)
+        data.SetPolys(cells)
+        self._function = vtkImplicitPolyDataDistance()
+        self._function.SetInput(data)
+
+    def __call__(self, points: Array) -> Array:
+        """Signed distance (n,) in mm at `points` (n, 3)."""
+        from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+        from vtkmodules.vtkCommonCore import vtkDoubleArray
+
+        if len(points) == 0:
+            return np.zeros(0)
+        given = numpy_to_vtk(np.ascontiguousarray(points, dtype=np.float64), deep=True)
+        found = vtkDoubleArray()
+        self._function.FunctionValue(given, found)
+        return np.array(vtk_to_numpy(found), dtype=np.float64)

@@ -1,0 +1,260 @@
+"""Check a bone surface and repair what can be trusted; each repair is reported with its size and place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+import shapely
+import trimesh
+
+from psi_cad.errors import SurfaceError
+from psi_cad.surface.trust import at, refuse_false_faces, refuse_implausible_size
+from psi_cad.units import Array, Ints, Mm
+
+__all__ = ["Bone", "Defect", "Repair", "checked_bone"]
+
+SMALL_HOLE_MM: Final[Mm] = 10.0  # across; filled, reported, and kept clear of by every guide
+CAP_FLATNESS_MM: Final[Mm] = 1.5  # an open end this flat is the edge of the scan
+DEBRIS_AREA: Final = 0.02  # of the largest part
+_WELD_DIGITS: Final = 6
+
+DefectKind = Literal["filled hole", "closed flat end", "non-manifold edge", "flat cap"]
+
+
+@dataclass(frozen=True)
+class Repair:
+    """One thing that was mended: `kind`, how many, and its size in mm (mm² for debris)."""
+
+    kind: str
+    count: int
+    size_mm: float
+    where: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A place where the surface is not measured bone: no guide may sit within `radius` mm of `centre`."""
+
+    kind: DefectKind
+    centre: tuple[float, float, float]
+    radius: Mm
+
+
+@dataclass(frozen=True)
+class Bone:
+    """A bone surface that may be trusted outside its `defects`; vertices in patient mm (LPS)."""
+
+    mesh: trimesh.Trimesh
+    part_of_face: Ints
+    repairs: tuple[Repair, ...] = ()
+    defects: tuple[Defect, ...] = ()
+    name: str = field(default="bone")
+
+
+def checked_bone(mesh: trimesh.Trimesh, *, name: str, units: str | None = "mm") -> Bone:
+    """The bone of `mesh`, repaired, or a refusal that names the defect and its place.
+
+    Parameters
+    ----------
+    mesh : Trimesh
+        As read: patient mm (LPS), vertices not yet merged.
+    name : str
+        The file's name, for messages.
+    units : str or None
+        The unit that was declared, for the message about an impossible size.
+
+    Raises
+    ------
+    SurfaceError
+        False faces across a gap, large holes, nested shells that are no cavity, an impossible size.
+    """
+    repairs: list[Repair] = []
+    defects: list[Defect] = []
+    mesh = mesh.copy()
+    refuse_implausible_size(mesh, units=units, name=name)
+    _weld(mesh, repairs)
+    mesh = _without_debris(mesh, repairs)
+    _wind_alike(mesh, repairs)
+    for middle, radius in refuse_false_faces(mesh, name=name):
+        defects.append(Defect("flat cap", _place(middle), radius))
+    defects += _non_manifold(mesh)
+    mesh = _closed(mesh, repairs, defects, name)
+    mesh, parts = _outward(mesh, repairs, name)
+    return Bone(mesh=mesh, part_of_face=parts, repairs=tuple(repairs), defects=tuple(defects), name=name)
+
+
+def _place(point: Array) -> tuple[float, float, float]:
+    return (float(point[0]), float(point[1]), float(point[2]))
+
+
+def _weld(mesh: trimesh.Trimesh, repairs: list[Repair]) -> None:
+    """Merge equal vertices, drop unused ones, and faces without area or written twice."""
+    soup = len(mesh.vertices) == 3 * len(mesh.faces)  # how STL is always stored: no defect
+    before = len(mesh.vertices)
+    mesh.merge_vertices(digits_vertex=_WELD_DIGITS)
+    mesh.remove_unreferenced_vertices()
+    if not soup and before > len(mesh.vertices):
+        repairs.append(Repair("duplicate or unused vertices removed", before - len(mesh.vertices), 0.0))
+    faces = mesh.faces
+    keep = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
+    keep &= mesh.unique_faces()
+    if not keep.all():
+        repairs.append(Repair("degenerate or duplicate faces removed", int((~keep).sum()), 0.0))
+        mesh.update_faces(keep)
+        mesh.remove_unreferenced_vertices()
+
+
+def _labels(mesh: trimesh.Trimesh) -> Ints:
+    """The connected part (n faces,) each face belongs to, largest area first."""
+    edges = np.sort(mesh.edges, axis=1)
+    order = np.lexsort(edges.T)
+    same = (edges[order][1:] == edges[order][:-1]).all(axis=1)
+    face_of_edge = np.asarray(mesh.edges_face)[order]
+    links = np.column_stack([face_of_edge[1:][same], face_of_edge[:-1][same]])
+    labels = trimesh.graph.connected_component_labels(links, node_count=len(mesh.faces))
+    areas = np.bincount(labels, weights=mesh.area_faces)
+    rank = np.empty(len(areas), dtype=np.int64)
+    rank[np.argsort(-areas, kind="stable")] = np.arange(len(areas))
+    return rank[labels]
+
+
+def _without_debris(mesh: trimesh.Trimesh, repairs: list[Repair]) -> trimesh.Trimesh:
+    labels = _labels(mesh)
+    areas = np.bincount(labels, weights=mesh.area_faces)
+    debris = areas < DEBRIS_AREA * areas[0]
+    if debris.any():
+        repairs.append(Repair("loose debris removed", int(debris.sum()), float(areas[debris].max())))
+        mesh.update_faces(~debris[labels])
+        mesh.remove_unreferenced_vertices()
+    return mesh
+
+
+def _wind_alike(mesh: trimesh.Trimesh, repairs: list[Repair]) -> None:
+    if mesh.is_winding_consistent:
+        return
+    before = np.asarray(mesh.faces).copy()
+    trimesh.repair.fix_winding(mesh)
+    turned = int((np.asarray(mesh.faces) != before).any(axis=1).sum())
+    repairs.append(Repair("inverted faces turned", min(turned, len(before) - turned), 0.0))
+
+
+def _non_manifold(mesh: trimesh.Trimesh) -> list[Defect]:
+    edges, counts = np.unique(np.sort(mesh.edges, axis=1), axis=0, return_counts=True)
+    crowded = edges[counts > 2]
+    return [
+        Defect("non-manifold edge", _place(mesh.vertices[pair].mean(axis=0)), float(np.ptp(mesh.vertices[pair], axis=0).max()))
+        for pair in crowded
+    ]
+
+
+def _boundary_loops(mesh: trimesh.Trimesh) -> list[Ints]:
+    """Closed loops of vertex numbers around each hole, in the direction that closes it."""
+    edges = np.asarray(mesh.edges)
+    _, inverse, counts = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
+    open_edges = edges[counts[inverse.ravel()] == 1]
+    following: dict[int, list[int]] = {}
+    for start, end in open_edges:
+        following.setdefault(int(end), []).append(int(start))  # against the face, so that the fill faces alike
+    loops = []
+    while following:
+        walk = [next(iter(following))]
+        while (nexts := following.get(walk[-1])) is not None:
+            step = nexts.pop()
+            if not nexts:
+                del following[walk[-1]]
+            if step in walk:  # a ring is closed; where holes touch in one vertex, the walk goes on from there
+                ring = walk[walk.index(step) :]
+                walk = walk[: walk.index(step) + 1]
+                if len(ring) >= 3:
+                    loops.append(np.array(ring, dtype=np.int64))
+            else:
+                walk.append(step)
+    return loops
+
+
+def _closed(mesh: trimesh.Trimesh, repairs: list[Repair], defects: list[Defect], name: str) -> trimesh.Trimesh:
+    """Fill small holes and the flat ends of a cropped scan; refuse what is neither."""
+    vertices, added = np.asarray(mesh.vertices), []
+    for loop in _boundary_loops(mesh):
+        points = vertices[loop]
+        middle = points.mean(axis=0)
+        across = float(2.0 * np.linalg.norm(points - middle, axis=1).max())
+        _, _, axes = np.linalg.svd(points - middle)
+        off_plane = float(np.abs((points - middle) @ axes[2]).max())
+        if across <= SMALL_HOLE_MM:
+            kind: DefectKind = "filled hole"
+            fan = len(vertices)
+            vertices = np.vstack([vertices, middle])
+            added.append(np.column_stack([loop, np.roll(loop, -1), np.full(len(loop), fan)]))
+        elif off_plane <= CAP_FLATNESS_MM and (cap := _flat_cap(points, middle, axes)) is not None:
+            kind = "closed flat end"
+            added.append(loop[cap])
+        else:
+            raise SurfaceError(
+                f"bone.surface: '{name}' has a hole {across:.0f} mm across near {at(middle)}, too large to fill on trust; "
+                "close it in the segmentation and export again."
+            )
+        repairs.append(Repair(kind, 1, across, _place(middle)))
+        defects.append(Defect(kind, _place(middle), across / 2.0))
+    if not added:
+        return mesh
+    return trimesh.Trimesh(vertices, np.vstack([mesh.faces, *added]), process=False)
+
+
+def _flat_cap(points: Array, middle: Array, axes: Array) -> Ints | None:
+    """Triangles (n, 3) over the loop `points`, turned as the loop turns; None where the loop crosses itself."""
+    flat = (points - middle) @ axes[:2].T
+    outline = shapely.Polygon(flat)
+    if not outline.is_valid:
+        return None
+    index = {(float(x), float(y)): number for number, (x, y) in enumerate(flat)}
+    triangles = [
+        [index[(float(x), float(y))] for x, y in list(piece.exterior.coords)[:3]]
+        for piece in shapely.constrained_delaunay_triangles(outline).geoms
+    ]
+    turned = np.array(triangles, dtype=np.int64)
+    corner = flat[turned]
+    one, two = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
+    clockwise = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0] < 0
+    if outline.exterior.is_ccw:
+        turned[clockwise] = turned[clockwise][:, ::-1]
+    else:
+        turned[~clockwise] = turned[~clockwise][:, ::-1]
+    return turned
+
+
+def _outward(mesh: trimesh.Trimesh, repairs: list[Repair], name: str) -> tuple[trimesh.Trimesh, Ints]:
+    """Turn each part outward; a part inside another must be a cavity (turned inward), else it is refused."""
+    labels = _labels(mesh)
+    count = int(labels.max()) + 1
+    faces = np.asarray(mesh.faces).copy()
+    parts = [trimesh.Trimesh(mesh.vertices, faces[labels == number], process=False) for number in range(count)]
+    for number, part in enumerate(parts):
+        inside = _is_inside(part, [other for other in parts if other is not part])
+        if inside and part.volume > 0:
+            middle = part.triangles_center[0]
+            raise SurfaceError(
+                f"bone.surface: '{name}' holds a closed shell of {part.volume / 1000:.1f} cm³ inside another near {at(middle)} "
+                "that is not a cavity (its faces look outward); keep one outer surface per bone."
+            )
+        if not inside and part.volume < 0:
+            faces[labels == number] = faces[labels == number][:, ::-1]
+            repairs.append(Repair("inside-out part turned outward", 1, abs(float(part.volume)) ** (1 / 3)))
+    return trimesh.Trimesh(mesh.vertices, faces, process=False), labels
+
+
+def _is_inside(part: trimesh.Trimesh, others: list[trimesh.Trimesh]) -> bool:
+    """Whether `part` lies within the closed sheet of any other part (by crossings of one ray, two of three agree)."""
+    start = np.asarray(part.triangles_center[0])
+    for other in others:
+        if (start < other.bounds[0]).any() or (start > other.bounds[1]).any():
+            continue
+        votes = 0
+        for direction in ((0.31, 0.47, 0.83), (-0.77, 0.21, 0.6), (0.13, -0.9, 0.41)):
+            hits = other.ray.intersects_location([start], [direction], multiple_hits=True)[0]
+            votes += len(hits) % 2
+        if votes >= 2:
+            return True
+    return False

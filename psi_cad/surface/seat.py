@@ -1,0 +1,159 @@
+"""The seat patch: a B-spline height that follows the bone within its limits and never dives into it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from psi_cad.errors import SeatError
+from psi_cad.frames import Frame
+from psi_cad.surface.spline import HeightSpline, fit, refined, uniform_knots
+from psi_cad.surface.trust import at
+from psi_cad.units import LIMITS, Array, Bools, Mm
+
+__all__ = ["HeightField", "Seat", "fit_seat", "offset"]
+
+KNOTS_MM: Final[Mm] = 4.0
+LEAST_KNOTS_MM: Final[Mm] = 0.5
+ROUNDS: Final = 7
+AIM: Final = 0.7  # of the limits: what is measured later, on the file, sees more points than the fit
+SMOOTHING: Final = 0.01
+FLAT_WITHIN_MM: Final[Mm] = 3.0  # beyond the bone a slope fades over this length
+SAFE_DEPTH: Final[Mm] = 0.02
+
+
+@dataclass(frozen=True)
+class HeightField:
+    """First bone met on a square grid: `points` (n, 2), `heights` (n,) (nan: none), in the guide frame, mm.
+
+    `contact`: bone a seat may rest on; `usable`: bone a fit may follow; `bone`: any bone under a guide, to stay above
+    of; `nothing`: where the patch levels out; `thickness` (n,): of bone below, along the axis (0: none), mm.
+    """
+
+    step: Mm
+    shape: tuple[int, int]
+    points: Array
+    heights: Array
+    bone: Bools
+    nothing: Bools
+    usable: Bools
+    contact: Bools
+    thickness: Array
+
+
+@dataclass(frozen=True)
+class Seat:
+    """The fitted seat `patch` (bone side of the guide), its `gap` above bone, and the fit's residual (mm, normal)."""
+
+    patch: HeightSpline
+    bone_patch: HeightSpline
+    gap: Mm
+    rms: Mm
+    max: Mm
+    knots: tuple[int, int]
+
+
+def offset(patch: HeightSpline, field: HeightField, distance: Mm) -> HeightSpline:
+    """`patch` moved along its normal by `distance` (first order in curvature), as a spline with the same knots."""
+    targets = patch(field.points) + distance * patch.steepness(field.points)
+    return fit(
+        field.points,
+        targets,
+        weights=np.ones(len(targets)),
+        x_knots=patch.x_knots,
+        y_knots=patch.y_knots,
+        cell_area=field.step**2,
+        smoothing=1e-4,
+    )
+
+
+def fit_seat(field: HeightField, *, gap: Mm, frame: Frame) -> Seat:
+    """Fit the seat to the contact of `field`, `gap` mm off the bone along its normal.
+
+    Knots are added where the residual is, until the RMS and the largest residual inside the contact are within
+    limits. Beyond the bone the patch levels out; above bone that is no contact it stays clear.
+
+    Raises
+    ------
+    SeatError
+        Where the limits are not reached; the sentence names the place.
+    """
+    low, high = field.points.min(axis=0), field.points.max(axis=0)
+    x_knots, y_knots = uniform_knots(low[0], high[0], KNOTS_MM), uniform_knots(low[1], high[1], KNOTS_MM)
+    contact = field.points[field.contact]
+    heights = field.heights[field.contact]
+    aim_rms, aim_max = AIM * LIMITS.seat_rms, AIM * LIMITS.seat_max
+    patch, residual = None, np.full(1, np.inf)
+    stress = np.ones(len(field.points))
+    for _ in range(ROUNDS):
+        patch = _fit_above(field, x_knots, y_knots, gap, stress)
+        residual = (patch(contact) - heights) / patch.steepness(contact)
+        if float(np.sqrt((residual**2).mean())) <= aim_rms and float(np.abs(residual).max()) <= aim_max:
+            break
+        x_knots, y_knots = _where_needed(contact, residual, x_knots, y_knots, aim_rms, aim_max)
+        worst = np.zeros(len(stress), dtype=bool)
+        worst[np.flatnonzero(field.contact)[np.abs(residual) > aim_max]] = True
+        stress[worst] *= 3.0  # least squares alone leaves a sharp ridge to the rest
+    assert patch is not None
+    rms, largest = float(np.sqrt((residual**2).mean())), float(np.abs(residual).max())
+    if rms > LIMITS.seat_rms or largest > LIMITS.seat_max:
+        worst = contact[int(np.argmax(np.abs(residual)))]
+        place = frame.patient(np.array([worst[0], worst[1], float(patch(worst[None, :])[0])]))
+        raise SeatError(
+            f"The seat cannot follow the bone: residual {rms:.3f} mm RMS and {largest:.2f} mm at most, near {at(place)} "
+            f"(limits {LIMITS.seat_rms:g} and {LIMITS.seat_max:g}); smooth the segmentation there, or lower slope_limit or footplate_reach."
+        )
+    seat = offset(patch, field, gap) if gap > 0.0 else patch
+    return Seat(patch=seat, bone_patch=patch, gap=gap, rms=rms, max=largest, knots=patch.poles.shape)
+
+
+def _where_needed(
+    contact: Array, residual: Array, x_knots: Array, y_knots: Array, aim_rms: Mm, aim_max: Mm
+) -> tuple[Array, Array]:
+    """New knot vectors, halved in the rows and columns of intervals where the residual is large."""
+    large = np.abs(residual) > aim_max
+    knots = []
+    for axis, old in enumerate((x_knots, y_knots)):
+        breaks = np.unique(old)
+        interval = np.clip(np.searchsorted(breaks, contact[:, axis], side="right") - 1, 0, len(breaks) - 2)
+        count = np.maximum(np.bincount(interval, minlength=len(breaks) - 1), 1)
+        mean = np.sqrt(np.bincount(interval, weights=residual**2, minlength=len(breaks) - 1) / count)
+        bad = np.bincount(interval, weights=large, minlength=len(breaks) - 1)
+        needs = (mean > aim_rms) | (bad > 0)
+        middles = ((breaks[:-1] + breaks[1:]) / 2.0)[needs]
+        knots.append(refined(old, middles, least=LEAST_KNOTS_MM))
+    return knots[0], knots[1]
+
+
+def _fit_above(field: HeightField, x_knots: Array, y_knots: Array, gap: Mm, stress: Array) -> HeightSpline:
+    """Fit the usable bone, level beyond it, and raise the patch where other bone would reach through the seat."""
+    use = field.usable.copy()
+    targets = np.where(use, field.heights, 0.0)
+    weights = np.where(use, stress, 0.0)
+    nothing = field.points[field.nothing]
+    thin = nothing[:: max(1, len(nothing) // 4000)]
+    patch = None
+    for _ in range(4):
+        patch = fit(
+            field.points[use],
+            targets[use],
+            weights=weights[use],
+            x_knots=x_knots,
+            y_knots=y_knots,
+            cell_area=field.step**2,
+            smoothing=SMOOTHING,
+            flatten_at=thin,
+            flattening=SMOOTHING / FLAT_WITHIN_MM**2 * max(1.0, len(nothing) / max(len(thin), 1)),
+        )
+        allowed = (gap + SAFE_DEPTH) * patch.steepness(field.points)
+        pierced = field.bone & (patch(field.points) + allowed < np.nan_to_num(field.heights, nan=-np.inf))
+        if not pierced.any():
+            break
+        use |= pierced
+        short = field.heights - patch(field.points)
+        targets[pierced] = np.maximum(targets[pierced], field.heights[pierced] + 0.5 * np.maximum(short[pierced], 0.0))
+        weights[pierced] = 2.0
+    assert patch is not None
+    return patch

@@ -1,0 +1,177 @@
+"""A bicubic B-spline height z = S(x, y) on a rectangle, and its penalised fit to scattered heights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.interpolate import BSpline
+from scipy.sparse.linalg import spsolve
+
+from psi_cad.units import Array, Bools, Mm
+
+__all__ = ["DEGREE", "HeightSpline", "fit", "refined", "uniform_knots"]
+
+DEGREE = 3
+
+
+def uniform_knots(low: Mm, high: Mm, spacing: Mm) -> Array:
+    """A clamped knot vector on [low, high] with intervals of at most `spacing`."""
+    count = max(int(np.ceil((high - low) / spacing)), 2)
+    return np.concatenate([[low] * DEGREE, np.linspace(low, high, count + 1), [high] * DEGREE])
+
+
+@dataclass(frozen=True)
+class HeightSpline:
+    """z = S(x, y): clamped cubic knots `x_knots`, `y_knots` (mm) and `poles` (nx, ny) (mm)."""
+
+    x_knots: Array
+    y_knots: Array
+    poles: Array
+
+    @cached_property
+    def x_greville(self) -> Array:
+        """Abscissae (nx,) at which a spline with these as poles is the identity: they make the graph exact."""
+        return _greville(self.x_knots)
+
+    @cached_property
+    def y_greville(self) -> Array:
+        """Abscissae (ny,) in y; see `x_greville`."""
+        return _greville(self.y_knots)
+
+    @property
+    def bounds(self) -> tuple[Mm, Mm, Mm, Mm]:
+        """x low, y low, x high, y high."""
+        return float(self.x_knots[0]), float(self.y_knots[0]), float(self.x_knots[-1]), float(self.y_knots[-1])
+
+    def __call__(self, points: Array) -> Array:
+        """Heights (n,) at `points` (n, 2); outside the rectangle the value at the nearest border."""
+        return self._value(points, 0, 0)
+
+    def gradient(self, points: Array) -> Array:
+        """(dS/dx, dS/dy) (n, 2) at `points` (n, 2)."""
+        return np.column_stack([self._value(points, 1, 0), self._value(points, 0, 1)])
+
+    def steepness(self, points: Array) -> Array:
+        """Length (n,) of the upward normal (-Sx, -Sy, 1): what a normal offset of 1 adds in height, to first order."""
+        return np.sqrt(1.0 + (self.gradient(points) ** 2).sum(axis=1))
+
+    def _value(self, points: Array, x_order: int, y_order: int) -> Array:
+        x_low, y_low, x_high, y_high = self.bounds
+        x = np.clip(points[:, 0], x_low, x_high)
+        y = np.clip(points[:, 1], y_low, y_high)
+        rows_x, rows_y = _rows(self.x_knots, x, x_order), _rows(self.y_knots, y, y_order)
+        return np.asarray(rows_x.multiply((rows_y @ self.poles.T)).sum(axis=1)).ravel()
+
+
+def _greville(knots: Array) -> Array:
+    return np.stack([knots[i : len(knots) - DEGREE - 1 + i] for i in range(1, DEGREE + 1)]).mean(axis=0)
+
+
+def _rows(knots: Array, at: Array, order: int) -> sp.csr_array:
+    """Values (len(at), basis functions) of the `order`-th derivative of each basis function."""
+    degree, current = DEGREE, knots
+    transfer = sp.eye_array(len(knots) - DEGREE - 1, format="csr")
+    for _ in range(order):  # derivative poles are differences of poles over knot spans
+        spans = current[degree + 1 : -1] - current[1 : -degree - 1]
+        count = len(spans)
+        factor = degree / spans
+        difference = sp.diags_array([-factor, factor], offsets=[0, 1], shape=(count, count + 1), format="csr")
+        transfer = difference @ transfer
+        current, degree = current[1:-1], degree - 1
+    return sp.csr_array(BSpline.design_matrix(at, current, degree) @ transfer)
+
+
+def _gram(knots: Array, order: int) -> sp.csr_array:
+    """∫ B_i^(order) B_j^(order) over the knot range, by Gauss points on each interval (exact for these degrees)."""
+    nodes, weights = np.polynomial.legendre.leggauss(DEGREE + 1)
+    breaks = np.unique(knots)
+    half = np.diff(breaks) / 2.0
+    at = (breaks[:-1] + half)[:, None] + half[:, None] * nodes[None, :]
+    rows = _rows(knots, at.ravel(), order)
+    return sp.csr_array(rows.T @ sp.diags_array((half[:, None] * weights[None, :]).ravel()) @ rows)
+
+
+def _row_products(rows_x: sp.csr_array, rows_y: sp.csr_array) -> sp.csr_array:
+    """Row-wise Kronecker product of two matrices with DEGREE + 1 stored values a row (zeros kept)."""
+    n, width = rows_x.shape[0], DEGREE + 1
+    jx, jy = rows_x.indices.reshape(n, width), rows_y.indices.reshape(n, width)
+    vx, vy = rows_x.data.reshape(n, width), rows_y.data.reshape(n, width)
+    columns = (jx[:, :, None] * rows_y.shape[1] + jy[:, None, :]).reshape(n, -1)
+    values = (vx[:, :, None] * vy[:, None, :]).reshape(n, -1)
+    starts = np.arange(0, n * width * width + 1, width * width)
+    return sp.csr_array((values.ravel(), columns.ravel(), starts), shape=(n, rows_x.shape[1] * rows_y.shape[1]))
+
+
+@dataclass(frozen=True)
+class _Normal:
+    """The normal equations of a fit, kept so that moved targets cost one solve."""
+
+    design: sp.csr_array
+    bending: sp.csr_array
+
+
+def fit(
+    points: Array,
+    heights: Array,
+    *,
+    weights: Array,
+    x_knots: Array,
+    y_knots: Array,
+    cell_area: float,
+    smoothing: float = 0.02,
+    flatten_at: Array | None = None,
+    flattening: float = 0.0,
+) -> HeightSpline:
+    """The spline that least-squares fits `heights` (n,) at `points` (n, 2), with little bending.
+
+    Minimises  cell_area · Σ wᵢ (S(xᵢ) - zᵢ)²  +  smoothing · ∫|D²S|²  +  flattening · cell_area · Σ |∇S(yⱼ)|².
+
+    Parameters
+    ----------
+    weights : (n,)
+        Per point, 0 to 1.
+    cell_area : float
+        mm² that one point stands for, so that the result does not depend on how densely bone was sampled.
+    smoothing : float
+        mm²; its fourth root is the length (mm) below which detail is smoothed.
+    flatten_at : (m, 2), optional
+        Where no bone is seen: the slope decays over a length of √(smoothing / flattening).
+    """
+    rows_x, rows_y = BSpline.design_matrix(points[:, 0], x_knots, DEGREE), BSpline.design_matrix(points[:, 1], y_knots, DEGREE)
+    design = _row_products(sp.csr_array(rows_x), sp.csr_array(rows_y))
+    weighted = sp.diags_array(weights * cell_area) @ design
+    value_x, value_y = _gram(x_knots, 0), _gram(y_knots, 0)
+    slope_x, slope_y = _gram(x_knots, 1), _gram(y_knots, 1)
+    bend_x, bend_y = _gram(x_knots, 2), _gram(y_knots, 2)
+    bending = sp.kron(bend_x, value_y) + 2.0 * sp.kron(slope_x, slope_y) + sp.kron(value_x, bend_y)
+    matrix = design.T @ weighted + smoothing * bending
+    if flatten_at is not None and len(flatten_at) and flattening > 0.0:
+        for order_x, order_y in ((1, 0), (0, 1)):
+            slope = _full_products(_rows(x_knots, flatten_at[:, 0], order_x), _rows(y_knots, flatten_at[:, 1], order_y))
+            matrix = matrix + flattening * cell_area * (slope.T @ slope)
+    solved = spsolve(sp.csc_array(matrix), weighted.T @ heights)
+    return HeightSpline(x_knots=x_knots, y_knots=y_knots, poles=solved.reshape(value_x.shape[0], value_y.shape[0]))
+
+
+def _full_products(rows_x: sp.csr_array, rows_y: sp.csr_array) -> sp.csr_array:
+    """Row-wise Kronecker product for matrices whose rows may store different numbers of values."""
+    blocks_x = sp.kron(rows_x, np.ones((1, rows_y.shape[1])), format="csr")
+    blocks_y = sp.kron(np.ones((1, rows_x.shape[1])), rows_y, format="csr")
+    return sp.csr_array(blocks_x.multiply(blocks_y))
+
+
+def refined(knots: Array, at: Array, *, least: Mm) -> Array:
+    """`knots` with every interval that contains a value of `at` halved, as long as its halves stay >= `least`."""
+    breaks = np.unique(knots)
+    hit = np.unique(np.clip(np.searchsorted(breaks, at, side="right") - 1, 0, len(breaks) - 2))
+    middles = [(breaks[i] + breaks[i + 1]) / 2.0 for i in hit if breaks[i + 1] - breaks[i] >= 2.0 * least - 1e-9]
+    return np.sort(np.concatenate([knots, middles]))
+
+
+def inside(spline: HeightSpline, points: Array) -> Bools:
+    """Which `points` (n, 2) lie on the spline's rectangle."""
+    x_low, y_low, x_high, y_high = spline.bounds
+    return np.asarray((points[:, 0] >= x_low) & (points[:, 0] <= x_high) & (points[:, 1] >= y_low) & (points[:, 1] <= y_high))

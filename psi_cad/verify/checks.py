@@ -1,0 +1,212 @@
+"""Hold every measured number of a guide against its limit."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import trimesh
+
+from psi_cad.errors import InputError, KernelError
+from psi_cad.planning.pins import triangle_lever
+from psi_cad.units import LIMITS, Mm
+from psi_cad.verify.expected import Expected
+from psi_cad.verify.part import Part
+from psi_cad.verify.seat import BoneProbe, MeasuredSeat, measure_seat
+from psi_cad.verify.slots import MeasuredSlot, measure_slot
+
+__all__ = ["Check", "Measured", "measure_files"]
+
+UNMEASURED: Final = 1e9  # stands in JSON for a number that could not be measured; it fails every limit
+BORE_MM: Final[Mm] = 0.02
+AXIS_COS: Final = np.cos(np.radians(0.05))
+
+
+@dataclass(frozen=True)
+class Check:
+    """One number against one limit."""
+
+    id: str
+    value: float
+    unit: str
+    rule: Literal["<=", ">=", "=="]
+    limit: float
+    passed: bool
+    note: str = ""
+
+
+def _check(id: str, value: float | None, unit: str, rule: Literal["<=", ">=", "=="], limit: float, note: str = "") -> Check:
+    number = float(value) if value is not None and np.isfinite(value) else (-UNMEASURED if rule == ">=" else UNMEASURED)
+    passed = {"<=": number <= limit, ">=": number >= limit, "==": number == limit}[rule]
+    return Check(id, round(number, 5), unit, rule, limit, bool(passed), note)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that was measured of one guide's files."""
+
+    slots: tuple[MeasuredSlot, ...]
+    seat: MeasuredSeat
+    checks: tuple[Check, ...]
+    volume: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+    def to_json(self) -> dict[str, Any]:
+        """The parts of a report that measurement gives: slots, seat, checks, status."""
+        slots = [
+            {
+                "name": slot.name,
+                "width_mm": _rounded(slot.width),
+                "length_mm": _rounded(slot.length),
+                "height_min_mm": _rounded(slot.height_min),
+                "wall_min_mm": _rounded(slot.wall_min),
+                "blade_direction": [round(float(v), 9) for v in slot.blade_direction],
+                "plane_angle_deg": _rounded(slot.angle),
+                "plane_offset_mm": _rounded(slot.offset),
+                "windows_mm": [[_rounded(low), _rounded(high)] for low, high in slot.windows],
+            }
+            for slot in self.slots
+        ]
+        seat = {
+            "rms_mm": _rounded(self.seat.rms),
+            "max_mm": _rounded(self.seat.max),
+            "gap_mm": _rounded(self.seat.gap),
+            "overlap_max_mm": _rounded(self.seat.overlap),
+            "contact_area_mm2": _rounded(self.seat.contact_area),
+        }
+        return {
+            "slots": slots,
+            "seat": seat,
+            "volume_mm3": _rounded(self.volume),
+            "checks": [asdict(check) for check in self.checks],
+            "status": "passed" if self.passed else "rejected",
+        }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else round(float(value), 6)
+
+
+def measure_files(step: Path, stl: Path, expected: Expected, probe: BoneProbe) -> Measured:
+    """Read both files back and measure them.
+
+    Raises
+    ------
+    KernelError
+        If the STEP cannot be read at all.
+    """
+    part = Part(step, expected.frame)
+    checks = [
+        _check("step_schema_ap242", float("AP242" in part.header), "", "==", 1.0),
+        _check("step_solids", part.solid_count, "", "==", 1.0),
+    ]
+    if part.solid_count == 0:
+        raise KernelError(f"'{step.name}' holds no solid.")
+    checks.append(_check("step_valid", float(part.valid), "", "==", 1.0))
+    slots = tuple(measure_slot(part, expected, slot) for slot in expected.slots)
+    for want, slot in zip(expected.slots, slots, strict=True):
+        checks += _slot_checks(want, slot, expected)
+    checks += _pin_checks(part, expected)
+    seat = measure_seat(part, expected, probe)
+    checks += [
+        _check("seat_rms", seat.rms, "mm", "<=", LIMITS.seat_rms),
+        _check("seat_max", seat.max, "mm", "<=", LIMITS.seat_max),
+        _check("seat_overlap", seat.overlap, "mm", "<=", LIMITS.overlap),
+        _check("contact_area", seat.contact_area, "mm²", ">=", LIMITS.contact_area),
+        _check("contact_share", seat.contact_area / max(seat.footprint_area, 1e-9), "", ">=", 0.6, "of the planned footprint; holes and the slot are not contact"),
+        _check("pull_off", seat.catch, "mm", "<=", LIMITS.overlap, "bone in the way along the seating axis"),
+    ]
+    checks += _mesh_checks(stl, part, slots, expected)
+    return Measured(slots, seat, tuple(checks), part.volume)
+
+
+def _slot_checks(want: Any, slot: MeasuredSlot, expected: Expected) -> list[Check]:
+    at = f"[{slot.name}]"
+    width_off = None if slot.width is None else abs(slot.width - want.width)
+    note = "clearance outside 0.10–0.20 mm by explicit override" if expected.clearance_overridden else ""
+    checks = [
+        _check(f"slot_width{at}", width_off, "mm", "<=", LIMITS.slot_width, f"difference from {want.width:.3f} mm (blade + clearance + printer)"),
+        _check(f"slot_clearance{at}", None if slot.width is None else slot.width - want.compensation - want.thickness, "mm", ">=", 0.0 if note else 0.10 - LIMITS.slot_width, note),
+        _check(f"slot_plane_angle{at}", slot.angle, "deg", "<=", LIMITS.plane_angle),
+        _check(f"slot_plane_offset{at}", slot.offset, "mm", "<=", LIMITS.plane_offset),
+        _check(f"slot_wall{at}", slot.wall_min, "mm", ">=", want.wall - (2.0 - LIMITS.wall)),
+        _check(f"slot_height{at}", slot.height_min, "mm", ">=", want.height - LIMITS.height_loss),
+        _check(f"slot_blocked{at}", float(slot.blocked) if slot.width is not None else None, "", "==", 0.0, "lines of the blade that meet material"),
+    ]  # fmt: skip
+    if slot.low is None or slot.high is None:
+        return [*checks, _check(f"slot_covers_bone{at}", None, "mm", ">=", 0.0)]
+    ends = min(want.chord_low - slot.low, slot.high - want.chord_high)
+    checks.append(_check(f"slot_covers_bone{at}", ends, "mm", ">=", -0.01, "slot beyond the bone at the shorter end"))
+    shortest = min(high - low for low, high in slot.windows)
+    if not want.joined:
+        checks.append(_check(f"slot_blade_room{at}", shortest, "mm", ">=", want.room - 0.01, "shortest window; blade width and sweep"))
+    gaps = [b[0] - a[1] for a, b in itertools.pairwise(slot.windows)]
+    if gaps:
+        checks.append(_check(f"slot_bridge{at}", min(gaps), "mm", ">=", want.bridge - 0.01))
+    return checks
+
+
+def _pin_checks(part: Part, expected: Expected) -> list[Check]:
+    """Pins are the hollow cylinders of the bore along the seating axis; halves of one hole count once."""
+    centres: list[tuple[float, float]] = []
+    diameters = []
+    for _, point, direction, radius in part.cylinders:
+        if radius < 0.0 and abs(direction[2]) >= AXIS_COS and abs(-2.0 * radius - expected.bore) <= BORE_MM:
+            if all(np.hypot(point[0] - x, point[1] - y) > 0.1 for x, y in centres):
+                centres.append((float(point[0]), float(point[1])))
+                diameters.append(-2.0 * radius)
+    found = np.array(centres).reshape(-1, 2)
+    checks = [
+        _check("pins", len(centres), "", ">=", max(3, expected.pins), "wire holes along the seating axis"),
+        _check("pin_lever", triangle_lever(found), "mm", ">=", LIMITS.pin_lever, "least height of the best triangle of pins"),
+        _check("pin_bore", max((abs(d - expected.bore) for d in diameters), default=None), "mm", "<=", 0.01),
+    ]
+    least = np.inf
+    for x, y in centres:
+        seat, _ = part.caster.first(np.array([[x + expected.bore / 2.0 + 0.3, y, part.mesh.bounds[0][2] - 5.0]]), np.array([0.0, 0.0, 1.0]))
+        level = part.mesh.bounds[0][2] - 5.0 + float(seat[0]) if np.isfinite(seat[0]) else float(part.mesh.bounds[0][2])
+        depth = _depth_of(expected, x, y)
+        for origin, normal in expected.planes:
+            n = expected.frame.local_direction(np.array(normal))
+            o = expected.frame.local(np.array(origin))
+            ends = [float((np.array([x, y, level + dz]) - o) @ n) for dz in (-depth, expected.wire_top)]
+            least = min(least, 0.0 if ends[0] * ends[1] < 0 else min(abs(e) for e in ends) - expected.wire / 2.0)
+    checks.append(
+        _check("pin_clearance", least if centres else None, "mm", ">=", expected.pin_clearance - 0.35, "wire to the nearest cut plane, over its depth")
+    )
+    return checks
+
+
+def _depth_of(expected: Expected, x: float, y: float) -> Mm:
+    nearest = min(expected.wires, key=lambda wire: np.hypot(wire[0] - x, wire[1] - y), default=None)
+    return expected.wire_depth if nearest is None else float(nearest[2])
+
+
+def _mesh_checks(stl: Path, part: Part, slots: tuple[MeasuredSlot, ...], expected: Expected) -> list[Check]:
+    try:
+        mesh = trimesh.load_mesh(stl, process=False)
+        mesh.merge_vertices(digits_vertex=5)
+        mesh.update_faces(mesh.nondegenerate_faces(height=1e-9))
+        bodies = len(trimesh.graph.connected_components(mesh.face_adjacency, nodes=np.arange(len(mesh.faces))))
+    except Exception as error:  # any broken file ends as a failed check's sentence, whatever its reader says
+        raise InputError(f"'{stl.name}' cannot be read back as STL ({type(error).__name__}).") from error
+    moved = expected.frame.local(np.asarray(mesh.vertices))
+    drift = float(np.abs(np.stack([moved.min(axis=0), moved.max(axis=0)]) - part.mesh.bounds).max())
+    size = sorted(float(v) for v in np.ptp(moved, axis=0))
+    room = sorted(expected.build_volume)
+    walls = [slot.wall_min for slot in slots if slot.wall_min is not None]
+    return [
+        _check("stl_watertight", float(mesh.is_watertight and mesh.is_winding_consistent), "", "==", 1.0),
+        _check("stl_bodies", bodies, "", "==", 1.0),
+        _check("stl_volume", abs(float(mesh.volume) - part.volume) / part.volume, "", "<=", LIMITS.stl_volume, "share of the STEP volume"),
+        _check("stl_place", drift, "mm", "<=", 0.1, "bounds of STL against STEP"),
+        _check("printer_room", max(a - b for a, b in zip(size, room, strict=True)), "mm", "<=", 0.0, "beyond the build volume"),
+        _check("printer_wall", min(walls) if walls else None, "mm", ">=", expected.minimum_wall, "least slot wall against the printer's"),
+    ]

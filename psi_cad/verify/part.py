@@ -1,0 +1,108 @@
+"""A guide read back from STEP: its faces and a fine triangulation, in the guide frame."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import cadquery as cq
+import numpy as np
+import trimesh
+from OCP.BRepCheck import BRepCheck_Analyzer
+from OCP.BRepGProp import BRepGProp
+from OCP.gp import gp_Ax3, gp_Dir, gp_Pnt, gp_Trsf
+from OCP.GProp import GProp_GProps
+from OCP.IFSelect import IFSelect_RetDone
+from OCP.Interface import Interface_Static
+from OCP.STEPControl import STEPControl_Reader
+from OCP.TopLoc import TopLoc_Location
+
+from psi_cad.errors import KernelError
+from psi_cad.export.meshes import triangulated
+from psi_cad.frames import Frame
+from psi_cad.surface.rays import RayCaster
+from psi_cad.units import Array
+
+__all__ = ["Part"]
+
+
+class Part:
+    """What a STEP file holds, measured in `frame`."""
+
+    def __init__(self, path: Path, frame: Frame) -> None:
+        reader = STEPControl_Reader()
+        Interface_Static.SetCVal_s("xstep.cascade.unit", "MM")
+        if reader.ReadFile(str(path)) != IFSelect_RetDone:
+            raise KernelError(f"'{path.name}' cannot be read back as STEP.")
+        reader.TransferRoots()
+        shape = reader.OneShape()
+        self.path, self.frame = path, frame
+        self.header = path.read_bytes()[:4000].decode("latin-1")
+        self.shape = cq.Shape.cast(shape) if shape is not None and not shape.IsNull() else None
+        solids = self.shape.Solids() if self.shape is not None else []
+        self.solid_count = len(solids)
+        self._solid = max(solids, key=lambda s: len(s.Faces())) if solids else None
+
+    @cached_property
+    def valid(self) -> bool:
+        """Whether the kernel finds the solid sound."""
+        return self._solid is not None and bool(BRepCheck_Analyzer(self._solid.wrapped, True, True).IsValid())
+
+    @cached_property
+    def solid(self) -> cq.Solid:
+        """The solid, moved into the guide frame."""
+        if self._solid is None:
+            raise KernelError(f"'{self.path.name}' holds no solid.")
+        origin, x, z = self.frame.origin, self.frame.axes[0], self.frame.axes[2]
+        move = gp_Trsf()
+        move.SetTransformation(
+            gp_Ax3(gp_Pnt(0, 0, 0), gp_Dir(0, 0, 1), gp_Dir(1, 0, 0)),
+            gp_Ax3(gp_Pnt(*origin), gp_Dir(*z), gp_Dir(*x)),
+        )
+        move.Invert()
+        return cq.Solid(self._solid.wrapped.Moved(TopLoc_Location(move)))
+
+    @cached_property
+    def volume(self) -> float:
+        """mm³, by the kernel's adaptive integration."""
+        properties = GProp_GProps()
+        BRepGProp.VolumeProperties_s(self.solid.wrapped, properties)
+        return float(properties.Mass())
+
+    @cached_property
+    def mesh(self) -> trimesh.Trimesh:
+        """A fine triangulation in the guide frame."""
+        return triangulated(self.solid)
+
+    @cached_property
+    def caster(self) -> RayCaster:
+        """Rays on `mesh`, in the guide frame."""
+        return RayCaster(self.mesh, frame=Frame(origin=np.zeros(3), axes=np.eye(3)))
+
+    @cached_property
+    def planes(self) -> list[tuple[cq.Face, Array, Array]]:
+        """Flat faces with a point and the outward normal, guide frame."""
+        found = []
+        for face in self.solid.Faces():
+            if face.geomType() == "PLANE":
+                found.append((face, np.array(face.Center().toTuple()), np.array(face.normalAt().toTuple())))
+        return found
+
+    @cached_property
+    def cylinders(self) -> list[tuple[cq.Face, Array, Array, float]]:
+        """Cylindrical faces with a point and direction of the axis, and the radius (negative for a hole)."""
+        from OCP.BRepAdaptor import BRepAdaptor_Surface
+        from OCP.TopAbs import TopAbs_REVERSED
+
+        found = []
+        for face in self.solid.Faces():
+            if face.geomType() == "CYLINDER":
+                surface = BRepAdaptor_Surface(face.wrapped).Cylinder()
+                axis = surface.Axis()
+                point, direction = axis.Location(), axis.Direction()
+                hollow = (face.wrapped.Orientation() == TopAbs_REVERSED) == surface.Direct()
+                radius = float(surface.Radius())
+                found.append(
+                    (face, np.array([point.X(), point.Y(), point.Z()]), np.array([direction.X(), direction.Y(), direction.Z()]), -radius if hollow else radius)
+                )
+        return found
