@@ -95,6 +95,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     bore = params.wire_diameter + params.wire_clearance + site.printer.hole_compensation
     return Design(
         solid=solid,
+        outlines=tuple(np.asarray(plate.exterior.coords) for plate in plates),
         slots=tuple(
             SlotFeature(plan.cut.name, width, params.height, params.wall, plan.windows, tuple(site.cuts[n].name for n, _ in plan.cut.neighbours))
             for plan in plans
@@ -109,7 +110,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
 def _footprints(site: Site, params: Params, plans: list[SlotPlan]) -> list[shapely.Polygon]:
     """Outlines of the footplates: accessible bone that a fence stands on."""
     found = []
-    for outline in outlines(site.field, site.field.contact, rounding=2.0):
+    for outline in outlines(site.field, site.field.contact, rounding=2.0 + 0.35 * site.attempt):
         if any(outline.intersection(plan.footprint(site)).area > 8.0 for plan in plans):
             found.append(outline)
     if not found:
@@ -150,7 +151,7 @@ def _body(
     raised = _stepped_heights(site, plans, params.height)
     for plan, height in zip(plans, raised, strict=True):
         fences.append(
-            bodies.fence(seat, plan.slab(corner=params.edge_break), height=height, inner=plan.width / 2.0,
+            bodies.fence(seat, plan.slab(corner=params.edge_break), height=height, inner=plan.half_width - params.wall,
                          edge_break=params.edge_break, free_ends=plan.free_ends, step=f"fence {plan.cut.name}")  # fmt: skip
         )
     sleeves, holes = [], []

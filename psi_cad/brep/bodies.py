@@ -93,30 +93,33 @@ def rise_along(patch: HeightSpline, slab: Slab, flat: Array) -> Array:
 def fence(seat: HeightSpline, slab: Slab, *, height: Mm, inner: Mm, edge_break: Mm, free_ends: tuple[bool, bool], step: str) -> cq.Solid:
     """The wall pair of one cut, `height` above the seat along the blade, its outer edges broken; not yet cut by the seat.
 
-    The top is one spline over (d, s). Within `inner` of the plane it stands at least `height` above the seat
-    everywhere; towards the outer faces it falls by `edge_break`.
+    The top is one spline over (d, s). Within `inner` of the plane it stands at least `height` above the seat on both
+    sides of the slot; towards the outer faces it falls by `edge_break`.
     """
-    flat = slab.grid(margin=1.0, step_d=0.2, step_s=_GRID)
-    target = rise_along(seat, slab, flat) + height
+    flat = slab.grid(margin=1.0, step_d=0.25, step_s=_GRID)
+    across = np.linspace(-inner, inner, 5)
+    stations = np.unique(flat[:, 1])
+    seats = rise_along(seat, slab, np.array([(d, s) for d in across for s in stations])).reshape(len(across), -1)
+    # one level across the wall, above the higher side of the slot: both sides guide the blade over the whole height
+    level = seats.max(axis=0) + height
     outward = [slab.half_width - np.abs(flat[:, 0])]
     if free_ends[0]:
         outward.append(flat[:, 1] - slab.low)
     if free_ends[1]:
         outward.append(slab.high - flat[:, 1])
-    band = max(slab.half_width - inner - 0.4, 2.0 * edge_break * 0.6)
-    target = target - edge_break * np.clip(1.0 - np.min(outward, axis=0) / band, 0.0, 1.2) ** 2
+    rim = np.min(outward, axis=0)
+    band = max(slab.half_width - inner - 0.4, 1.2 * edge_break)
+    target = np.interp(flat[:, 1], stations, level) - edge_break * np.clip(1.0 - rim / band, 0.0, 1.2) ** 2
     top = fit(
         flat,
         target,
         weights=np.ones(len(flat)),
-        x_knots=uniform_knots(flat[:, 0].min(), flat[:, 0].max(), 0.5),
+        x_knots=uniform_knots(flat[:, 0].min(), flat[:, 0].max(), 0.6),
         y_knots=uniform_knots(flat[:, 1].min(), flat[:, 1].max(), 1.0),
-        cell_area=0.2 * _GRID,
+        cell_area=0.25 * _GRID,
         smoothing=1e-5,
     )
-    guided = (np.abs(flat[:, 0]) <= inner + 0.2) & (flat[:, 1] >= slab.low) & (flat[:, 1] <= slab.high)
-    ends = (np.min(outward, axis=0) > band)
-    short = float(np.max((target - top(flat))[guided & ends], initial=0.0))
+    short = float(np.max((target - top(flat))[rim >= band - 0.2], initial=0.0))
     top = HeightSpline(top.x_knots, top.y_knots, top.poles + short)
     face = patch_face(top, slab.frame, name="fence top")
     bottom = float(rise_along(seat, slab, flat).min()) - DEEP

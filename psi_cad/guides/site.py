@@ -63,6 +63,7 @@ class Site:
     blade: Blade
     printer: Printer
     label: tuple[str, ...]
+    attempt: int = 0  # raised where a Boolean failed, for a template to draw its outlines a little otherwise
 
     def slot_width(self, clearance: Mm) -> Mm:
         """Blade thickness, the clearance, and what the printer closes up."""

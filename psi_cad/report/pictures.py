@@ -60,7 +60,6 @@ def picture_of_guide(path: Path, guide: trimesh.Trimesh, bone: trimesh.Trimesh, 
     from vtkmodules.vtkIOImage import vtkPNGWriter
     from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow, vtkWindowToImageFilter
 
-    os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkOSOpenGLRenderWindow" if not os.environ.get("DISPLAY") and os.name == "posix" else "")
     vtkObject.GlobalWarningDisplayOff()
     x, y, z = frame.axes
     views: list[tuple[Array, Array]] = [(z, y), (y * -1.0 + 0.25 * z, z), (z + 1.3 * x - 0.7 * y, z)]

@@ -29,6 +29,8 @@ class ExpectedSlot:
     chord_high: Mm
     run_out: Mm
     joined: tuple[str, ...]
+    free_low: bool
+    free_high: bool
     room: Mm
     bridge: Mm
 

@@ -1,4 +1,4 @@
-"""A guide read back from STEP: its faces and a fine triangulation, in the guide frame."""
+"""A guide read back from STEP: its faces and volume, in the guide frame."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import cadquery as cq
 import numpy as np
-import trimesh
 from OCP.BRepCheck import BRepCheck_Analyzer
 from OCP.BRepGProp import BRepGProp
 from OCP.gp import gp_Ax3, gp_Dir, gp_Pnt, gp_Trsf
@@ -18,9 +17,7 @@ from OCP.STEPControl import STEPControl_Reader
 from OCP.TopLoc import TopLoc_Location
 
 from psi_cad.errors import KernelError
-from psi_cad.export.meshes import triangulated
 from psi_cad.frames import Frame
-from psi_cad.surface.rays import RayCaster
 from psi_cad.units import Array
 
 __all__ = ["Part"]
@@ -59,25 +56,24 @@ class Part:
             gp_Ax3(gp_Pnt(0, 0, 0), gp_Dir(0, 0, 1), gp_Dir(1, 0, 0)),
             gp_Ax3(gp_Pnt(*origin), gp_Dir(*z), gp_Dir(*x)),
         )
-        move.Invert()
         return cq.Solid(self._solid.wrapped.Moved(TopLoc_Location(move)))
 
     @cached_property
     def volume(self) -> float:
-        """mm³, by the kernel's adaptive integration."""
+        """mm³, by the kernel's integration."""
+        return float(self._properties.Mass())
+
+    @cached_property
+    def centre(self) -> Array:
+        """Centre of volume (3,), guide frame."""
+        point = self._properties.CentreOfMass()
+        return np.array([point.X(), point.Y(), point.Z()])
+
+    @cached_property
+    def _properties(self) -> GProp_GProps:
         properties = GProp_GProps()
         BRepGProp.VolumeProperties_s(self.solid.wrapped, properties)
-        return float(properties.Mass())
-
-    @cached_property
-    def mesh(self) -> trimesh.Trimesh:
-        """A fine triangulation in the guide frame."""
-        return triangulated(self.solid)
-
-    @cached_property
-    def caster(self) -> RayCaster:
-        """Rays on `mesh`, in the guide frame."""
-        return RayCaster(self.mesh, frame=Frame(origin=np.zeros(3), axes=np.eye(3)))
+        return properties
 
     @cached_property
     def planes(self) -> list[tuple[cq.Face, Array, Array]]:

@@ -12,7 +12,7 @@ import trimesh
 from psi_cad.surface.rays import RayCaster, SignedDistance, first_hits_down
 from psi_cad.units import LIMITS, Array, Mm
 from psi_cad.verify.expected import Expected
-from psi_cad.verify.part import Part
+from psi_cad.verify.printed import Printed
 
 __all__ = ["BoneProbe", "MeasuredSeat", "measure_seat"]
 
@@ -46,7 +46,7 @@ class MeasuredSeat:
     worst: Array
 
 
-def measure_seat(part: Part, expected: Expected, probe: BoneProbe) -> MeasuredSeat:
+def measure_seat(part: Printed, expected: Expected, probe: BoneProbe) -> MeasuredSeat:
     """Measure `part` against the bone."""
     frame = expected.frame
     low, high = part.mesh.bounds

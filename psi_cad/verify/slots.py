@@ -8,11 +8,15 @@ from typing import Final
 import cadquery as cq
 import numpy as np
 import shapely
+from OCP.BRepAdaptor import BRepAdaptor_Curve
+from OCP.BRepTools import BRepTools_WireExplorer
+from OCP.GeomAbs import GeomAbs_CurveType
 
 from psi_cad.planning.axis import blade_axes
 from psi_cad.units import Array, Deg, Mm
 from psi_cad.verify.expected import Expected, ExpectedSlot
 from psi_cad.verify.part import Part
+from psi_cad.verify.printed import Printed
 
 __all__ = ["MeasuredSlot", "measure_slot"]
 
@@ -20,7 +24,10 @@ PARALLEL_DEG: Final[Deg] = 2.0  # a face turned more than this from the plan is 
 SEARCH_MM: Final[Mm] = 1.5
 SAMPLE_MM: Final[Mm] = 0.25
 END_MM: Final[Mm] = 0.05  # the very end of a slot, where a sample would sit in its corner
-CORNER_MM: Final[Mm] = 2.5  # by a joint the wall turns the corner and is measured on the neighbour
+WALL_COS: Final = float(np.cos(np.radians(15.0)))  # an outer face stands within this of parallel to the slot
+WALL_SHARE: Final = 0.5  # of the rays have to find one
+JOINT_MM: Final[Mm] = 0.6  # half a slot, and a little
+CORNER_MM: Final[Mm] = 4.0  # by a joint the wall turns the corner and is measured on the neighbour
 
 
 @dataclass(frozen=True)
@@ -45,8 +52,8 @@ class MeasuredSlot:
         return None if self.low is None or self.high is None else self.high - self.low
 
 
-def measure_slot(part: Part, expected: Expected, slot: ExpectedSlot) -> MeasuredSlot:
-    """Find the sides of `slot` among the part's flat faces and measure it."""
+def measure_slot(part: Part, printed: Printed, expected: Expected, slot: ExpectedSlot) -> MeasuredSlot:
+    """Find the sides of `slot` among the part's flat faces (STEP) and measure it; walls and passage on the triangles."""
     origin, normal = expected.plane_of(slot)
     along, blade = blade_axes(normal, np.array([0.0, 0.0, 1.0]))
     sides = [_side(part, origin, normal, along, blade, slot, sign) for sign in (1.0, -1.0)]
@@ -55,13 +62,18 @@ def measure_slot(part: Part, expected: Expected, slot: ExpectedSlot) -> Measured
         return MeasuredSlot(slot.name, None, None, None, None, None, (), None, None, 0, patient_blade)
     (upper, upper_at, upper_turn), (lower, lower_at, lower_turn) = sides
     both = upper.intersection(lower)
-    parts = sorted(shapely.get_parts(both), key=lambda p: p.bounds[0])
-    windows = tuple((float(p.bounds[0]), float(p.bounds[2])) for p in parts if p.area > 1.0)
+    spans = [shapely.LineString([(p.bounds[0], 0.0), (p.bounds[2], 0.0)]) for p in shapely.get_parts(both) if p.area > 1.0]
+    merged = sorted(shapely.get_parts(shapely.line_merge(shapely.union_all(spans))), key=lambda p: p.bounds[0])
+    windows = tuple((float(p.bounds[0]), float(p.bounds[2])) for p in merged if not p.is_empty)
     if not windows:
         return MeasuredSlot(slot.name, None, None, None, None, None, (), None, None, 0, patient_blade)
-    height = min(_least_height(both, low, high) for low, high in windows)
-    wall = _least_wall(part, both, windows, origin, normal, along, blade, (upper_at, lower_at), slot, expected)
-    blocked = _blocked(part, both, windows, origin, normal, along, blade, slot)
+    joints = [(point - origin, across) for other in expected.slots if other.name in slot.joined for point, across in [expected.plane_of(other)]]
+    stations = _stations(both, windows, joints, along, blade)
+    if len(stations) == 0:
+        return MeasuredSlot(slot.name, None, None, None, None, None, (), None, None, 0, patient_blade)
+    height = float(min(stations[:, 2] - stations[:, 1]))
+    wall = _least_wall(printed, stations, joints, origin, normal, along, blade, (upper_at, lower_at), expected)
+    blocked = _blocked(printed, stations, origin, normal, along, blade, slot)
     return MeasuredSlot(
         name=slot.name,
         width=float(upper_at - lower_at),
@@ -107,9 +119,7 @@ def _outline(face: cq.Face, origin: Array, along: Array, blade: Array) -> shapel
     for wire in [face.outerWire(), *face.innerWires()]:
         points = []
         for edge in _in_order(wire):
-            count = 2 if edge.geomType() == "LINE" else max(8, int(edge.Length() / 0.1))
-            where = np.linspace(0.0, 1.0, count)
-            run = np.array([point.toTuple() for point in edge.positions(where.tolist())])
+            run = _along(edge)
             if points and np.linalg.norm(points[-1][-1] - run[0]) > np.linalg.norm(points[-1][-1] - run[-1]):
                 run = run[::-1]
             elif not points:
@@ -120,9 +130,16 @@ def _outline(face: cq.Face, origin: Array, along: Array, blade: Array) -> shapel
     return shapely.difference(rings[0], shapely.union_all(rings[1:])) if len(rings) > 1 else rings[0]
 
 
-def _in_order(wire: cq.Wire) -> list[cq.Edge]:
-    from OCP.BRepTools import BRepTools_WireExplorer
+def _along(edge: cq.Edge) -> Array:
+    """Points (n, 3) along an edge, close enough for its shape; two for a straight one."""
+    curve = BRepAdaptor_Curve(edge.wrapped)
+    straight = curve.GetType() == GeomAbs_CurveType.GeomAbs_Line
+    count = 2 if straight else max(8, int(edge.Length() / 0.1))
+    values = [curve.Value(float(t)) for t in np.linspace(curve.FirstParameter(), curve.LastParameter(), count)]
+    return np.array([(point.X(), point.Y(), point.Z()) for point in values])
 
+
+def _in_order(wire: cq.Wire) -> list[cq.Edge]:
     explorer = BRepTools_WireExplorer(wire.wrapped)
     found = []
     while explorer.More():
@@ -131,77 +148,61 @@ def _in_order(wire: cq.Wire) -> list[cq.Edge]:
     return found
 
 
-def _samples(low: Mm, high: Mm) -> Array:
-    count = max(8, int((high - low) / SAMPLE_MM))
-    return np.linspace(low + END_MM, high - END_MM, count)
+def _stations(
+    both: shapely.Geometry, windows: tuple[tuple[Mm, Mm], ...], joints: list[tuple[Array, Array]], along: Array, blade: Array
+) -> Array:
+    """Rows (s, u low, u high): where, along the slot, the blade has a wall on both sides, and over which stretch.
 
-
-def _least_height(both: shapely.Geometry, low: Mm, high: Mm) -> Mm:
-    """The least length, over the window, along which the blade has a wall on both sides."""
-    lengths = [both.intersection(shapely.LineString([(s, -1e3), (s, 1e3)])).length for s in _samples(low, high)]
-    return float(min(lengths))
-
-
-def _inner_points(both: shapely.Geometry, windows: tuple[tuple[Mm, Mm], ...], *, top: Mm, bottom: Mm, step: Mm) -> Array:
-    """Points (n, 2) in (s, u) spread over the guided faces, `top` and `bottom` away from their edges."""
+    By a joint a slot goes over into its neighbour along a line that may lean; stations end where that line begins.
+    """
     rows = []
     for low, high in windows:
-        for s in np.arange(low + 0.3, high - 0.3, step):
+        for s in np.linspace(low + END_MM, high - END_MM, max(8, int((high - low) / SAMPLE_MM))):
             line = both.intersection(shapely.LineString([(s, -1e3), (s, 1e3)]))
             if line.is_empty:
                 continue
             _, u_low, _, u_high = line.bounds
-            rows += [(s, u) for u in np.linspace(u_low + bottom, u_high - top, 5)]
-    return np.array(rows).reshape(-1, 2)
+            beyond = [float((s * along + u * blade - point) @ across) for point, across in joints for u in (u_low, u_high, u_high + 1.0)]
+            if all(value > JOINT_MM for value in beyond):
+                rows.append((s, u_high - line.length, u_high))  # any hole in between counts against the height
+    return np.array(rows).reshape(-1, 3)
 
 
 def _least_wall(
-    part: Part,
-    both: shapely.Geometry,
-    windows: tuple[tuple[Mm, Mm], ...],
+    part: Printed,
+    stations: Array,
+    joints: list[tuple[Array, Array]],
     origin: Array,
     normal: Array,
     along: Array,
     blade: Array,
     sides: tuple[Mm, Mm],
-    slot: ExpectedSlot,
     expected: Expected,
 ) -> Mm:
     """The least thickness behind the guided faces, below the broken edge, across the cutting plane."""
-    flat = _inner_points(both, windows, top=expected.edge_break + 0.6, bottom=0.3, step=1.0)
-    if slot.joined:
-        low, high = windows[0][0], windows[-1][1]
-        others = [other for other in expected.slots if other.name in slot.joined]
-        points = origin + flat[:, :1] * along + flat[:, 1:] * blade
-        for other in others:
-            point, across = expected.plane_of(other)
-            flat = flat[np.abs((points - point) @ across) > CORNER_MM]
-            points = origin + flat[:, :1] * along + flat[:, 1:] * blade
-        flat = flat[(flat[:, 0] > low) & (flat[:, 0] < high)]
+    inner = stations[:: max(1, int(1.0 / SAMPLE_MM))]
+    flat = np.array([(s, u) for s, low, high in inner for u in np.linspace(low + 0.3, high - expected.edge_break - 0.6, 5)]).reshape(-1, 2)
+    offsets = flat[:, :1] * along + flat[:, 1:] * blade
+    for point, across in joints:
+        keep = np.abs((offsets - point) @ across) > CORNER_MM
+        flat, offsets = flat[keep], offsets[keep]
     least = np.inf
     for sign, at in ((1.0, sides[0]), (-1.0, sides[1])):
-        starts = origin + flat[:, :1] * along + flat[:, 1:] * blade + (at + sign * 1e-3) * normal
-        distance, _ = part.caster.first(starts, sign * normal)
-        least = min(least, float(np.min(distance, initial=np.inf)) + 1e-3)
+        starts = origin + offsets + (at + sign * 1e-3) * normal
+        distance, faces = part.caster.first(starts, sign * normal)
+        # a ray that leaves through the top or the seat, near their edges, has not crossed the wall
+        outer = (faces >= 0) & (part.caster.normals[faces] @ (sign * normal) > WALL_COS)
+        if len(starts) == 0 or outer.mean() < WALL_SHARE:
+            return 0.0
+        least = min(least, float(distance[outer].min()) + 1e-3)
     return least
 
 
-def _blocked(
-    part: Part,
-    both: shapely.Geometry,
-    windows: tuple[tuple[Mm, Mm], ...],
-    origin: Array,
-    normal: Array,
-    along: Array,
-    blade: Array,
-    slot: ExpectedSlot,
-) -> int:
+def _blocked(part: Printed, stations: Array, origin: Array, normal: Array, along: Array, blade: Array, slot: ExpectedSlot) -> int:
     """How many of the blade's lines through the slot meet material, from far outside to far into the bone."""
     count = 0
-    for low, high in windows:
-        s = _samples(low, high)
-        for off in (0.0, 0.49 * slot.thickness, -0.49 * slot.thickness):
-            starts = origin + s[:, None] * along - 80.0 * blade + off * normal
-            distance, _ = part.caster.first(starts, blade)
-            count += int(np.isfinite(distance).sum())
+    for off in (0.0, 0.49 * slot.thickness, -0.49 * slot.thickness):
+        starts = origin + stations[:, :1] * along - 80.0 * blade + off * normal
+        distance, _ = part.caster.first(starts, blade)
+        count += int(np.isfinite(distance).sum())
     return count

@@ -1,0 +1,6 @@
+"""`python -m psi_cad` is the `psi-cad` command."""
+
+from psi_cad.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""The verbs of psi-cad for Python; the command line only calls these."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from psi_cad.case.load import load_case
+from psi_cad.errors import InputError
+from psi_cad.export.safely import write_json
+from psi_cad.run.process import DEFAULT_LIMIT, perform
+
+__all__ = ["build", "measure", "validate"]
+
+Progress = Callable[[str], None]
+
+
+def build(
+    case: Path | str,
+    out: Path | str,
+    *,
+    blades: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    catalogue: Path | str | None = None,
+    progress: Progress | None = None,
+    time_limit: float = DEFAULT_LIMIT,
+) -> dict[str, Any]:
+    """Build every guide of a case into `out`/<case id>/ and return the report.
+
+    The work is done in a process of its own, in a folder beside the final one; files get their names only when all
+    is whole. Guides of other blades that an earlier run left in the folder stay in the report.
+
+    Parameters
+    ----------
+    case : path
+        The case file.
+    out : path
+        The output folder; made where it does not exist.
+    blades : sequence of str
+        Blade ids instead of the case's own.
+    settings : sequence of str
+        "params.clearance=0.12" and the like.
+    catalogue : path, optional
+        A user's own blades and printers.
+    progress : callable, optional
+        Told each step.
+    time_limit : float
+        Seconds.
+
+    Raises
+    ------
+    PsiCadError
+        With one sentence; nothing is written then.
+    """
+    out = Path(out)
+    own = Path(catalogue) if catalogue is not None else None
+    loaded = load_case(case, settings=list(settings), catalogue=own)  # mistakes are told before anything is started
+    for blade in blades:
+        loaded.catalogue.blade(blade, where="--blade")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"-o {out}: this is a file; name a folder.")
+    made_out = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".psi-cad-", dir=out))
+    try:
+        request = {
+            "verb": "build",
+            "case": str(Path(case).resolve()),
+            "settings": list(settings),
+            "catalogue": str(own.resolve()) if own else None,
+            "blades": list(dict.fromkeys(blades)),
+            "folder": str(staging.resolve()),
+        }
+        report: dict[str, Any] = perform(request, progress=progress, time_limit=time_limit)
+        _publish(staging, out / loaded.case.id, report)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if made_out and not any(out.iterdir()):
+            out.rmdir()
+    return report
+
+
+def _publish(staging: Path, final: Path, report: dict[str, Any]) -> None:
+    """Move the files of a finished run to their names, and write the report last."""
+    final.mkdir(parents=True, exist_ok=True)
+    earlier = _earlier_guides(final, report)
+    for guide in report["guides"]:
+        stem = f"{guide['name']}_{guide['blade']}"
+        for name in [f"{stem}.{kind}" for kind in ("step", "stl", "3mf", "png")] + [f"{stem}_REJECTED.step"]:
+            (final / name).unlink(missing_ok=True)  # never a clean name beside a rejection, nor the other way round
+    for path in sorted(staging.iterdir()):
+        path.replace(final / path.name)
+    report["guides"] = [*report["guides"], *earlier]
+    write_json(final / "report.json", report)
+
+
+def _earlier_guides(final: Path, report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Guides an earlier run left here and this one did not build; marked where their inputs have changed since."""
+    try:
+        before = json.loads((final / "report.json").read_text("utf-8"))
+        guides = list(before["guides"])
+        same = before["case"]["sha256"] == report["case"]["sha256"] and before["bone"]["sha256"] == report["bone"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    now = {(guide["name"], guide["blade"]) for guide in report["guides"]}
+    kept = [guide for guide in guides if (guide.get("name"), guide.get("blade")) not in now]
+    for guide in kept:
+        if not same:
+            guide["status"] = "stale"
+            guide.setdefault("notes", []).append("built from an earlier version of the case or bone; build it again")
+    return kept
+
+
+def measure(folder: Path | str, *, progress: Progress | None = None, time_limit: float = DEFAULT_LIMIT) -> dict[str, Any]:
+    """Measure an output folder again, from its files; `status` is "passed" or "failed".
+
+    Raises
+    ------
+    PsiCadError
+    """
+    request = {"verb": "measure", "folder": str(Path(folder).resolve())}
+    found: dict[str, Any] = perform(request, progress=progress, time_limit=time_limit)
+    return found
+
+
+def validate(
+    case: Path | str, *, settings: Sequence[str] = (), catalogue: Path | str | None = None, time_limit: float = DEFAULT_LIMIT
+) -> dict[str, Any]:
+    """Check a case, its bone and its cuts without building.
+
+    Raises
+    ------
+    PsiCadError
+        With the first thing that is wrong.
+    """
+    own = Path(catalogue) if catalogue is not None else None
+    load_case(case, settings=list(settings), catalogue=own)
+    request = {
+        "verb": "validate",
+        "case": str(Path(case).resolve()),
+        "settings": list(settings),
+        "catalogue": str(own.resolve()) if own else None,
+    }
+    found: dict[str, Any] = perform(request, time_limit=time_limit)
+    return found

@@ -1,0 +1,80 @@
+"""`build` and `check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command()(build)
+    app.command()(check)
+
+
+def build(
+    case: Annotated[Path, typer.Argument(help="Case file (TOML), or a folder that holds case.toml.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Output folder; a folder named by the case's id is made in it.")] = Path("out"),
+    blade: Annotated[list[str] | None, typer.Option("--blade", help="Blade id instead of the case's; repeat it for several variants.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key, such as params.clearance=0.12; may be repeated.")] = None,
+    catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades and printers (TOML).")] = None,
+    time_limit: Annotated[float, typer.Option("--time-limit", min=1.0, help="Seconds before the build is ended.")] = 300.0,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Build every guide of a case: STEP, STL, 3MF, a picture, and a report measured from the files.
+
+    Example: psi-cad build cases/type1/case.toml -o out --blade generic-25x0.89 --blade generic-20x1.27
+    """
+    from psi_cad.api import build as run
+    from psi_cad.case.load import load_case
+    from psi_cad.cli.showing import guide_lines, progress, say_json
+
+    with progress(quiet=json) as tell:
+        report = run(case, out, blades=blade or [], settings=set_ or [], catalogue=catalogue, progress=tell, time_limit=time_limit)
+    if json:
+        say_json(report)
+    else:
+        for guide in report["guides"]:
+            typer.echo("\n".join(guide_lines(guide)))
+        typer.echo(f"files: {out / load_case(case, settings=set_ or [], catalogue=catalogue).case.id}")
+    if report["status"] != "passed":
+        raise typer.Exit(1)
+
+
+def check(
+    path: Annotated[Path, typer.Argument(help="An output folder of a build, or a case file to validate without building.")],
+    catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades and printers (TOML), for a case file.")] = None,
+    time_limit: Annotated[float, typer.Option("--time-limit", min=1.0, help="Seconds before the measurement is ended.")] = 300.0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure an output folder again from its files, or validate a case.
+
+    Example: psi-cad check out/hip-left-type1
+    """
+    from psi_cad.api import measure, validate
+    from psi_cad.cli.showing import guide_lines, progress, say_json
+
+    is_case = path.suffix.lower() == ".toml" or (path / "case.toml").is_file() or not path.exists() or path.is_file()
+    if is_case:
+        found = validate(path, catalogue=catalogue, time_limit=time_limit)
+        if json:
+            say_json(found)
+        else:
+            sections = ", ".join(f"{cut['name']} {cut['section_area_mm2']:.0f} mm²" for cut in found["cuts"])
+            typer.echo(f"{found['case']}: the case is sound (bone {found['bone']['triangles']} triangles; sections: {sections})")
+            for repair in found["bone"]["repairs"]:
+                typer.echo(f"  repaired: {repair['kind']} ({repair['count']}), {repair['size_mm']:.1f} mm")
+        return
+    with progress(quiet=json) as tell:
+        found = measure(path, progress=tell, time_limit=time_limit)
+    if json:
+        say_json(found)
+    else:
+        for guide in found["guides"]:
+            typer.echo("\n".join(guide_lines(guide)))
+    if found["status"] != "passed":
+        raise typer.Exit(1)

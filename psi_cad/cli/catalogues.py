@@ -1,0 +1,96 @@
+"""`templates`, `blades`, `printers`: what there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["register"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Own = Annotated[Path | None, typer.Option("--catalogue", help="Your own blades and printers (TOML), shown with the shipped ones.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command()(templates)
+    app.command()(blades)
+    app.command()(printers)
+
+
+def templates(
+    name: Annotated[str | None, typer.Argument(help="Only this template.")] = None,
+    json: Json = False,
+) -> None:
+    """List templates with their parameters, units and ranges.
+
+    Example: psi-cad templates osteotomy
+    """
+    from psi_cad.cli.showing import say_json, table
+    from psi_cad.guides.params import described
+    from psi_cad.guides.registry import load_template, summary, template_files
+
+    files = template_files()
+    wanted = [name] if name is not None else list(files)
+    found = [
+        {"name": one, "summary": "", "params": described(load_template(one, where="templates").Params)} for one in wanted
+    ]
+    for entry in found:
+        entry["summary"] = summary(files[str(entry["name"])])
+    if json:
+        say_json(found)
+        return
+    for entry in found:
+        typer.echo(f"{entry['name']}: {entry['summary']}\n")
+        rows = []
+        for p in entry["params"]:  # type: ignore[attr-defined]  # a list of dicts, which the union of values hides
+            span = f"{p['low']:g}–{p['high']:g}" if p["low"] is not None else ""
+            rows.append([p["name"], p["default"], p["unit"], span, p["help"]])
+        typer.echo(table(rows, ["parameter", "default", "unit", "range", "what"]) + "\n")
+
+
+def blades(json: Json = False, catalogue: Own = None) -> None:
+    """List saw blades.
+
+    Example: psi-cad blades --json
+    """
+    from psi_cad.case.catalogue import load_catalogue, shipped_catalogue
+    from psi_cad.cli.showing import say_json, table
+
+    entries = shipped_catalogue()
+    if catalogue is not None:
+        entries = entries.extended(load_catalogue(catalogue, where="--catalogue"))
+    if json:
+        say_json([blade.model_dump() for blade in entries.blades.values()])
+        return
+    rows = [
+        [b.id, b.thickness, b.cutting_width, b.usable_length, b.oscillation_half_angle, "nominal" if b.nominal else "measured", b.reference]
+        for b in entries.blades.values()
+    ]
+    typer.echo(table(rows, ["id", "thickness", "width", "length", "swing ±°", "status", "reference"]))
+    typer.echo("\nmm. Nominal entries are starting points: measure your blade and add it in a catalogue file of your own.")
+
+
+def printers(json: Json = False, catalogue: Own = None) -> None:
+    """List printers.
+
+    Example: psi-cad printers
+    """
+    from psi_cad.case.catalogue import load_catalogue, shipped_catalogue
+    from psi_cad.cli.showing import say_json, table
+
+    entries = shipped_catalogue()
+    if catalogue is not None:
+        entries = entries.extended(load_catalogue(catalogue, where="--catalogue"))
+    if json:
+        say_json([printer.model_dump(mode="json") for printer in entries.printers.values()])
+        return
+    rows = [
+        [p.id, p.process, p.material, "×".join(f"{v:g}" for v in p.build_volume), p.layer, p.tolerance, p.minimum_wall, p.slot_compensation,
+         p.hole_compensation, "calibrated" if p.calibrated else "uncalibrated"]
+        for p in entries.printers.values()
+    ]  # fmt: skip
+    typer.echo(table(rows, ["id", "process", "material", "build volume", "layer", "±", "least wall", "slot +", "hole +", "status"]))
+    typer.echo("\nmm. Compensations of an uncalibrated printer are 0: print and measure a gauge on your machine first.")

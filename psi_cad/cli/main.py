@@ -1,0 +1,59 @@
+"""The `psi-cad` command: gathers the groups, and turns every deliberate error into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from psi_cad import __version__
+from psi_cad.cli import building, catalogues, starting
+from psi_cad.errors import PsiCadError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="psi-cad",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Patient-specific surgical cutting guides as exact, verified solids. Not a medical device: qualified people approve.\n\n"
+    "Exit code 0: done, 1: a check failed or no guide could be made, 2: the input is wrong.\n\nExample: psi-cad demo",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"psi-cad {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+    pass
+
+
+starting.register(app)
+building.register(app)
+catalogues.register(app)
+
+
+def main() -> None:
+    """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")  # a Windows console may not know 'mm²'
+    try:
+        app()
+    except PsiCadError as error:
+        typer.echo(f"psi-cad: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("psi-cad: stopped; nothing was written.", err=True)
+        sys.exit(130)
+    except OSError as error:
+        named = f" '{error.filename}'" if error.filename else ""
+        typer.echo(f"psi-cad: the system refused{named}: {error.strerror or error}.", err=True)
+        sys.exit(2)

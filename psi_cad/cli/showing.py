@@ -1,0 +1,74 @@
+"""What people see: progress on a terminal, tables, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+__all__ = ["guide_lines", "progress", "say_json", "table"]
+
+
+def say_json(data: Any) -> None:
+    """`data` as JSON on standard output."""
+    typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[Callable[[str], None] | None]:
+    """A function to tell steps to: a line that renews itself on a terminal, plain lines elsewhere, on standard error."""
+    if quiet:
+        yield None
+        return
+    started = time.monotonic()
+    live = sys.stderr.isatty()
+
+    def tell(step: str) -> None:
+        text = f"  {time.monotonic() - started:5.1f} s  {step}"
+        if live:
+            sys.stderr.write("\r\x1b[2K" + text[:110])
+        else:
+            sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    try:
+        yield tell
+    finally:
+        if live:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+
+
+def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> str:
+    """Columns as wide as they need to be."""
+    text = [[str(cell) for cell in row] for row in [head, *rows]]
+    widths = [max(len(row[i]) for row in text) for i in range(len(head))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in text)
+
+
+def guide_lines(guide: dict[str, Any]) -> list[str]:
+    """A few lines on one guide of a report."""
+    failed = [check for check in guide.get("checks", []) if not check["passed"]]
+    mark = {"passed": "passed", "rejected": "REJECTED", "stale": "stale", "failed": "FAILED"}.get(guide["status"], guide["status"])
+    lines = [f"{guide['name']} for {guide['blade']}: {mark}" + (f" ({guide['why']})" if guide.get("why") else "")]
+    for slot in guide.get("slots", []):
+        if slot["width_mm"] is not None:
+            lines.append(
+                f"  slot {slot['name']}: {slot['width_mm']:.3f} mm wide, {slot['length_mm']:.1f} long, guided over {slot['height_min_mm']:.2f}, "
+                f"walls {slot['wall_min_mm']:.2f}, plane within {slot['plane_angle_deg']:.4f}° and {slot['plane_offset_mm']:.4f} mm"
+            )
+    seat = guide.get("seat")
+    if seat and seat["rms_mm"] is not None:
+        lines.append(
+            f"  seat: {seat['contact_area_mm2']:.0f} mm² of contact, residual {seat['rms_mm']:.3f} RMS and {seat['max_mm']:.3f} at most, "
+            f"gap {seat['gap_mm']:.2f}, into bone {seat['overlap_max_mm']:.3f} mm"
+        )
+    for check in failed:
+        note = f" ({check['note']})" if check["note"] else ""
+        lines.append(f"  failed {check['id']}: {check['value']:g} {check['unit']}, wanted {check['rule']} {check['limit']:g}{note}")
+    return lines

@@ -1,0 +1,66 @@
+"""`demo` and `new`: where a newcomer begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command()(demo)
+    app.command()(new)
+
+
+def demo(
+    out: Annotated[Path, typer.Option("-o", "--out", help="Output folder.")] = Path("demo-out"),
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Make a phantom pelvis with a tumour, and build and check a cutting guide on it.
+
+    Example: psi-cad demo
+    """
+    from psi_cad.api import build
+    from psi_cad.cli.showing import guide_lines, progress, say_json
+    from psi_cad.phantom.demo import write_demo_case
+
+    with progress(quiet=json) as tell:
+        if tell is not None:
+            tell("make the phantom pelvis and its tumour")
+        case = write_demo_case(out / "phantom")
+        report = build(case, out, progress=tell)
+    if json:
+        say_json(report)
+    else:
+        for guide in report["guides"]:
+            typer.echo("\n".join(guide_lines(guide)))
+        folder = out / str(report["case"]["id"])
+        typer.echo("\nOpen these:")
+        for guide in report["guides"]:
+            files = guide["files"]
+            for kind, what in (("png", "the guide on the bone, from three sides"), ("step", "the exact guide, for design review in any CAD"),
+                               ("stl", "the printable guide"), ("3mf", "the same with units, for a slicer")):  # fmt: skip
+                if kind in files:
+                    typer.echo(f"  {folder / files[kind]}  {what}")
+        typer.echo(f"  {folder / 'report.json'}  every number that was measured, and its limit")
+        typer.echo(f"  {case}  the case file: change it, then 'psi-cad build {case}'")
+        typer.echo("\nThis is a phantom. psi-cad is not a medical device; qualified people must approve anything made with it.")
+    if report["status"] != "passed":
+        raise typer.Exit(1)
+
+
+def new(
+    folder: Annotated[Path, typer.Argument(help="Folder to make; case.toml is written there.")],
+) -> None:
+    """Write a commented case file to start from.
+
+    Example: psi-cad new my-case
+    """
+    from psi_cad.case.starter import write_starter
+
+    path = write_starter(folder)
+    typer.echo(f"{path}: put your bone surface beside it, fill in the cut, then 'psi-cad check {path}' and 'psi-cad build {path}'")

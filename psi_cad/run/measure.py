@@ -1,0 +1,94 @@
+"""Measure an output folder again, from its files alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import trimesh
+
+from psi_cad.errors import InputError, PsiCadError
+from psi_cad.export.safely import sha256_of
+from psi_cad.verify.checks import measure_files
+from psi_cad.verify.expected import Expected
+from psi_cad.verify.seat import BoneProbe
+
+__all__ = ["find_reports", "measure_folder"]
+
+
+def find_reports(folder: Path) -> list[Path]:
+    """The report of an output folder, or of each case below it.
+
+    Raises
+    ------
+    InputError
+    """
+    found = [folder / "report.json"] if (folder / "report.json").is_file() else sorted(folder.glob("*/report.json"))
+    if not found:
+        raise InputError(f"{folder}: there is no report.json here or one folder below; name the output folder of a build, or a case file.")
+    return found
+
+
+def measure_folder(folder: Path, *, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Measure every guide of every report below `folder` as if for the first time.
+
+    A file that is missing, or is not the one the report was written for, fails; so does every limit that the file
+    itself does not meet.
+
+    Raises
+    ------
+    InputError
+        If a report or a file cannot be read.
+    """
+    results = []
+    for path in find_reports(folder):
+        report = _read(path)
+        here = path.parent
+        bone_file = here / str(report["bone"]["used"])
+        if not bone_file.is_file():
+            raise InputError(f"{here.name}: '{bone_file.name}' is missing, so the seat cannot be measured; build again.")
+        mesh = trimesh.load_mesh(bone_file)
+        probe = BoneProbe(trimesh.Trimesh(np.asarray(mesh.vertices, dtype=np.float64), mesh.faces, process=True))
+        same_bone = sha256_of(bone_file) == report["bone"]["used_sha256"]
+        for guide in report["guides"]:
+            progress(f"{report['case']['id']}: {guide['name']}_{guide['blade']}")
+            results.append(_again(here, guide, probe, same_bone, str(report["case"]["id"])))
+    return {"guides": results, "status": "passed" if all(result["status"] == "passed" for result in results) else "failed"}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        report = json.loads(path.read_text("utf-8"))
+        if report["schema"] != 1 or not isinstance(report["guides"], list):
+            raise KeyError("schema")
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: this is no report of psi-cad (schema 1); build again.") from error
+    return dict(report)
+
+
+def _again(here: Path, guide: dict[str, Any], probe: BoneProbe, same_bone: bool, case: str) -> dict[str, Any]:
+    files = {kind: here / name for kind, name in guide["files"].items()}
+    changed = [path.name for path in files.values() if not path.is_file() or sha256_of(path) != guide["sha256"].get(path.name)]
+    entry: dict[str, Any] = {"case": case, "name": guide["name"], "blade": guide["blade"], "changed_files": changed}
+    unchanged = {"id": "files_unchanged", "value": len(changed), "unit": "", "rule": "==", "limit": 0, "passed": not changed, "note": ", ".join(changed)}
+    bone = {"id": "bone_unchanged", "value": float(same_bone), "unit": "", "rule": "==", "limit": 1.0, "passed": same_bone, "note": ""}
+    checks: list[dict[str, Any]] = [unchanged, bone]
+    if guide["status"] != "passed" or "stl" not in files:
+        entry.update(checks=checks, status="rejected", why="this guide was rejected when it was built")
+        return entry
+    missing = [path.name for path in (files["step"], files["stl"]) if not path.is_file()]
+    if missing:
+        entry.update(checks=checks, status="failed", why=f"missing: {', '.join(missing)}")
+        return entry
+    try:
+        measured = measure_files(files["step"], files["stl"], Expected.from_json(guide["plan"]), probe).to_json()
+    except PsiCadError as error:
+        entry.update(checks=checks, status="failed", why=str(error))
+        return entry
+    checks += measured["checks"]
+    passed = all(check["passed"] for check in checks)
+    entry.update(slots=measured["slots"], seat=measured["seat"], checks=checks, status="passed" if passed else "failed")
+    return entry
