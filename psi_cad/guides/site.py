@@ -19,12 +19,15 @@ from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone
 from psi_cad.surface.seat import HeightField, Seat, fit_seat
 from psi_cad.surface.trust import at
-from psi_cad.units import Array, Mm
+from psi_cad.units import LIMITS, Array, Mm
 
 __all__ = ["Site", "SiteCut", "make_site"]
 
 FENCE_MARGIN: Final[Mm] = 9.0  # slot end wall, outer faces and a rim around the fence on the patch
 ROOM_STEP: Final[Mm] = 5.0
+ROUNDS: Final = 4
+KEEP_OFF: Final[Mm] = 1.0  # from bone that stands up beside the end of a fence
+FENCE_HALF: Final[Mm] = 6.0  # half of a thick fence with its label, across the cut
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Site:
     planes: tuple[tuple[Array, Array], ...]  # of every cut of the case: pins keep clear of all
     field: HeightField
     seat: Seat
+    room: tuple[tuple[Mm, Mm], ...]  # for each cut, the stretch along its slot where a fence stands clear of bone
     blade: Blade
     printer: Printer
     label: tuple[str, ...]
@@ -119,23 +123,62 @@ def make_site(
     beyond = float(np.ceil(beyond / 10.0) * 10.0)
     rectangle = _rectangle(local, reach=params.footplate_reach + 4.0, beyond=beyond)
     if reuse is not None and np.allclose(reuse.seat.patch.bounds, _rounded(rectangle)):
-        field, seat = reuse.field, reuse.seat
+        field, seat, room = reuse.field, reuse.seat, reuse.room
     else:
-        field = accessible_field(
-            bone,
-            caster,
-            frame,
-            cuts,
-            rectangle=_rounded(rectangle),
-            reach=params.footplate_reach,
-            beyond=1.0,
-            fence_beyond=beyond - 1.0,
-            slope_limit=params.slope_limit,
-            part=part,
-        )
-        seat = fit_seat(field, gap=params.seat_gap, frame=frame)
+        room = tuple((cut.low - beyond + 1.0, cut.high + beyond - 1.0) for cut in local)
+        for _ in range(ROUNDS):
+            field = accessible_field(
+                bone,
+                caster,
+                frame,
+                cuts,
+                rectangle=_rounded(rectangle),
+                reach=params.footplate_reach,
+                beyond=1.0,
+                fences=room,
+                slope_limit=params.slope_limit,
+                part=part,
+            )
+            seat = fit_seat(field, gap=params.seat_gap, frame=frame)
+            smaller = _clear_room(field, seat, local, room, frame)
+            if smaller == room:
+                break
+            room = smaller
     planes = tuple((frame.local(cut.origin), frame.local_direction(cut.normal)) for cut in every_cut)
-    return Site(frame, axis, local, planes, field, seat, blade, printer, label)
+    return Site(frame, axis, local, planes, field, seat, room, blade, printer, label)
+
+
+def _clear_room(
+    field: HeightField, seat: Seat, cuts: Sequence[SiteCut], room: tuple[tuple[Mm, Mm], ...], frame: Frame
+) -> tuple[tuple[Mm, Mm], ...]:
+    """`room` drawn back from bone that stands higher than the seat can rise beside the end of a cut.
+
+    Raises
+    ------
+    DesignError
+        If such bone stands within the cut itself.
+    """
+    steep = seat.patch.steepness(field.points)
+    pierced = field.bone & (seat.patch(field.points) + LIMITS.overlap / 2.0 * steep < np.nan_to_num(field.heights, nan=-np.inf))
+    if not pierced.any():
+        return room
+    points = np.column_stack([field.points, seat.patch(field.points)])[pierced]
+    found = []
+    for cut, (low, high) in zip(cuts, room, strict=True):
+        offset = points - cut.origin
+        s = offset @ cut.along
+        s = s[(np.abs(offset @ cut.normal) < FENCE_HALF) & (s > low) & (s < high)]
+        within = (s > cut.low) & (s < cut.high)
+        if within.any():
+            place = frame.patient(points[np.flatnonzero(np.abs(offset @ cut.normal) < FENCE_HALF)[0]])
+            raise DesignError(
+                f"guide.approach: bone near {at(place)} stands in the way of the fence of cut '{cut.name}'; give an approach that looks past it."
+            )
+        below, above = s[s <= cut.low], s[s >= cut.high]
+        low = max(low, float(below.max()) + KEEP_OFF) if len(below) else low
+        high = min(high, float(above.min()) - KEEP_OFF) if len(above) else high
+        found.append((low, high))
+    return tuple(found)
 
 
 def part_at(bone: Bone, cut: PlannedCut) -> int:

@@ -19,7 +19,7 @@ __all__ = ["SlotPlan", "plan_slots"]
 
 CLASS_MM: Final[Mm] = 0.5  # blades whose slots fall in one class share a fence, and so a finished body
 PAST_JOINT: Final[Mm] = 12.0  # how far a joined fence is drawn past its joint before the neighbour's plane cuts it
-LEAST_RUN_OUT: Final[Mm] = 1.0
+LEAST_RUN_OUT: Final[Mm] = 0.5
 
 
 @dataclass(frozen=True)
@@ -102,16 +102,39 @@ def plan_slots(
     room = slot_room(site.blade)
     half = SlotPlan.outer_half(width, wall)
     plans = []
-    for cut in site.cuts:
+    for number, cut in enumerate(site.cuts):
         joints = tuple((site.cuts[n].origin, site.cuts[n].normal, width / 2.0) for n, _ in cut.neighbours)
         free = (all(end != -1 for _, end in cut.neighbours), all(end != 1 for _, end in cut.neighbours))
         low, high = cut.low - (run_out if free[0] else 0.0), cut.high + (run_out if free[1] else 0.0)
         lacking = max(0.0, room - (high - low))
         share = lacking / max(1, sum(free))
         low, high = low - (share if free[0] else 0.0), high + (share if free[1] else 0.0)
-        plans.append(SlotPlan(cut, width, half, low, high, 0.0, 0.0, (), joints, free))
+        low, high, notes = _within_room(cut, low, high, free, site.room[number], end_wall, room)
+        plans.append(SlotPlan(cut, width, half, low, high, 0.0, 0.0, (), joints, free, notes))
     plans = [_kept_apart(site, number, plans, height) for number in range(len(plans))]
     return [_finished(plan, room, end_wall, bridge_over, bridge_width) for plan in plans]
+
+
+def _within_room(
+    cut: SiteCut, low: Mm, high: Mm, free: tuple[bool, bool], clear: tuple[Mm, Mm], end_wall: Mm, room: Mm
+) -> tuple[Mm, Mm, tuple[str, ...]]:
+    """A slot's ends drawn back to where its fence stands clear of bone, made up for at the other end where it can be."""
+    least, most = clear[0] + end_wall, clear[1] - end_wall
+    notes = []
+    if free[0] and low < least:
+        notes.append(f"run-out of slot {cut.name} at its low end is {cut.low - least:.1f} mm: bone stands beside it")
+        high = min(high + max(0.0, room - (high - least)), most) if free[1] else high
+        low = least
+    if free[1] and high > most:
+        notes.append(f"run-out of slot {cut.name} at its high end is {most - cut.high:.1f} mm: bone stands beside it")
+        low = max(low - max(0.0, room - (most - low)), least) if free[0] else low
+        high = most
+    if (free[0] and low > cut.low - LEAST_RUN_OUT + 1e-9) or (free[1] and high < cut.high + LEAST_RUN_OUT - 1e-9):
+        raise DesignError(
+            f"guide.approach: bone stands up beside the end of cut '{cut.name}', so its slot cannot reach past the cut; "
+            "give another approach, or a smaller end_wall."
+        )
+    return low, high, tuple(notes)
 
 
 def _kept_apart(site: Site, number: int, plans: Sequence[SlotPlan], height: Mm) -> SlotPlan:

@@ -39,7 +39,7 @@ def accessible_field(
     rectangle: tuple[Mm, Mm, Mm, Mm],
     reach: Mm,
     beyond: Mm,
-    fence_beyond: Mm,
+    fences: Sequence[tuple[Mm, Mm]],
     slope_limit: Deg,
     part: int,
 ) -> HeightField:
@@ -47,6 +47,8 @@ def accessible_field(
 
     Contact is bone of the right part, first met along the axis, within `reach` of a cut and `beyond` the end of its
     section, smoother than `slope_limit` at the scale of 3 mm, in one sheet with the bone at the cut.
+
+    `fences` gives, for each cut, the stretch along the slot over which a fence may stand and must clear all bone.
 
     Raises
     ------
@@ -90,8 +92,8 @@ def accessible_field(
         )
     _trusted(bone, frame, points[contact], hits.height[contact])
     grown = ndimage.binary_dilation(contact.reshape(shape), iterations=int(round(2.0 / STEP_MM))).ravel()
-    under_fence = strip(cuts, patient, frame.axes[2], reach=FENCE_REACH_MM, beyond=fence_beyond)
-    wide = ndimage.binary_dilation(contact.reshape(shape), iterations=int(round(4.0 / STEP_MM))).ravel()
+    under_fence = strip(cuts, patient, frame.axes[2], reach=FENCE_REACH_MM, ends=fences)
+    wide = ndimage.binary_dilation(contact.reshape(shape), iterations=int(round(1.5 / STEP_MM))).ravel()
     return HeightField(
         step=STEP_MM,
         shape=shape,

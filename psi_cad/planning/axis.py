@@ -112,15 +112,27 @@ def find_seating_axis(
     return best
 
 
-def strip(cuts: Sequence[PlannedCut], points: Array, axis: Array, *, reach: Mm, beyond: Mm = 0.0) -> Bools:
-    """Which patient `points` (n, 3) lie within `reach` of a cut plane and along its section (plus `beyond`)."""
+def strip(
+    cuts: Sequence[PlannedCut],
+    points: Array,
+    axis: Array,
+    *,
+    reach: Mm,
+    beyond: Mm = 0.0,
+    ends: Sequence[tuple[Mm, Mm]] | None = None,
+) -> Bools:
+    """Which patient `points` (n, 3) lie within `reach` of a cut plane and along its section.
+
+    Along the slot that is the section and `beyond`, or for each cut the stretch given in `ends` (from its origin).
+    """
     near = np.zeros(len(points), dtype=bool)
-    for cut in cuts:
+    for number, cut in enumerate(cuts):
         along, _ = blade_axes(cut.normal, axis)
         low, high = cut.extent_along(along)
+        low, high = (low - beyond, high + beyond) if ends is None else ends[number]
         offset = points - cut.origin
         s = offset @ along
-        near |= (np.abs(offset @ cut.normal) <= reach) & (s >= low - beyond) & (s <= high + beyond)
+        near |= (np.abs(offset @ cut.normal) <= reach) & (s >= low) & (s <= high)
     return near
 
 

@@ -132,20 +132,7 @@ def _best(points: Array, spots: Sequence[Array], wanted: int, *, apart: Mm) -> l
     if not spots:
         return []
     share = [wanted // len(spots) + (1 if i < wanted % len(spots) else 0) for i in range(len(spots))]
-    options = []
-    for spot, count in zip(spots, share, strict=True):
-        spot = spot[:: max(1, len(spot) // 60)]
-        groups = [(int(i),) for i in spot] if count <= 1 or len(spot) < 2 else []
-        if count >= 2:
-            found = []
-            for group in itertools.combinations(spot.tolist(), min(count, 2)):
-                distance = float(np.linalg.norm(points[group[0]] - points[group[1]]))
-                if distance >= apart:
-                    found.append((-distance, group))
-            found.sort()
-            kept = found[:: max(1, len(found) // (4 * PAIRS))][: PAIRS // 2] + found[:PAIRS]
-            groups = [group for _, group in kept] or [(int(i),) for i in spot]
-        options.append(groups[: 2 * PAIRS])
+    options: list[list[tuple[int, ...]]] = [_groups(points, spot, max(count, 3 if len(spots) == 1 else 1), apart) for spot, count in zip(spots, share, strict=True)]
     best: list[int] = []
     best_score = -1.0
     for combination in itertools.product(*options):
@@ -157,3 +144,20 @@ def _best(points: Array, spots: Sequence[Array], wanted: int, *, apart: Mm) -> l
         if score > best_score + 1e-9:
             best, best_score = chosen, score
     return best
+
+
+def _groups(points: Array, spot: Array, count: int, apart: Mm) -> list[tuple[int, ...]]:
+    """Promising sets of up to `count` (at most 3) pins on one piece of bone, the most and the widest apart first."""
+    few = [int(i) for i in spot[:: max(1, len(spot) // (30 if count > 2 else 60))]]
+    for size in range(min(count, 3), 0, -1):
+        found = []
+        for group in itertools.combinations(few, size):
+            gaps = [float(np.linalg.norm(points[a] - points[b])) for a, b in itertools.combinations(group, 2)]
+            if gaps and min(gaps) < apart:
+                continue
+            found.append((-(3.0 * triangle_lever(points[list(group)]) if size == 3 else sum(gaps)), group))
+        if found:
+            found.sort()
+            spread = found[:: max(1, len(found) // (4 * PAIRS))][: PAIRS // 2]
+            return [group for _, group in (spread + found[:PAIRS])][: 2 * PAIRS]
+    return []

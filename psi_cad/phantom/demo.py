@@ -1,0 +1,45 @@
+"""The demo's files: the phantom's surfaces and an example case on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from psi_cad.errors import EnvironmentProblem
+from psi_cad.export.meshes import write_stl
+from psi_cad.export.safely import whole_file
+from psi_cad.phantom.hemipelvis import bone_mesh, lesion_mesh
+
+__all__ = ["DEMO_CASE", "example_cases", "write_demo_case", "write_phantom"]
+
+DEMO_CASE: Final = "phantom-type1"
+SPACING: Final = 2.0
+_HERE: Final = Path(__file__).resolve().parent.parent
+
+
+def example_cases() -> Path:
+    """The folder of example cases: in an installed wheel, or beside the package in a checkout.
+
+    Raises
+    ------
+    EnvironmentProblem
+    """
+    for folder in (_HERE / "cases", _HERE.parent / "cases"):
+        if (folder / DEMO_CASE / "case.toml").is_file():
+            return folder
+    raise EnvironmentProblem("The example cases are missing from this installation; install psi-cad again.")
+
+
+def write_phantom(folder: Path) -> None:
+    """Write the phantom's `bone.stl` and `tumour.stl` (LPS, mm)."""
+    write_stl(folder / "bone.stl", bone_mesh(spacing=SPACING), header="psi-cad phantom right hemipelvis, mm, SPACE=LPS")
+    write_stl(folder / "tumour.stl", lesion_mesh(subdivisions=3), header="psi-cad phantom tumour, mm, SPACE=LPS")
+
+
+def write_demo_case(folder: Path) -> Path:
+    """Make the phantom in `folder` and the example case that lies on it; return the case file."""
+    write_phantom(folder)
+    case = folder.parent / f"{DEMO_CASE}-case" / "case.toml"
+    with whole_file(case) as temporary:
+        temporary.write_bytes((example_cases() / DEMO_CASE / "case.toml").read_bytes())
+    return case
