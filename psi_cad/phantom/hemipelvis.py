@@ -19,7 +19,7 @@ from psi_cad.units import Array, Mm
 __all__ = ["LESION", "bone_mesh", "implicit", "lesion_distance", "lesion_mesh", "signed_distance"]
 
 BLEND: Final[Mm] = 2.5
-CUP_BLEND: Final[Mm] = 1.5
+CUP_BLEND: Final[Mm] = 3.0
 _MIRROR: Final = np.array([-1.0, 1.0, 1.0])  # written as a left bone, lateral at +x; the phantom is a right one
 
 # each chain is a smooth curve through (x, y, z, radius)

@@ -21,7 +21,8 @@ ROUNDS: Final = 7
 AIM: Final = 0.7  # of the limits: what is measured later, on the file, sees more points than the fit
 SMOOTHING: Final = 0.01
 FLAT_WITHIN_MM: Final[Mm] = 3.0  # beyond the bone a slope fades over this length
-SAFE_DEPTH: Final[Mm] = 0.02
+CLEAR_MM: Final[Mm] = 0.05  # of the gap: bone between the grid's points may stand this much higher
+TOUCH_MM: Final[Mm] = 0.02  # without a gap to spare, bone may reach this far into the seat
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def _fit_above(field: HeightField, x_knots: Array, y_knots: Array, gap: Mm, stre
     nothing = field.points[field.nothing]
     thin = nothing[:: max(1, len(nothing) // 4000)]
     patch = None
-    for _ in range(4):
+    for _ in range(6):
         patch = fit(
             field.points[use],
             targets[use],
@@ -147,13 +148,13 @@ def _fit_above(field: HeightField, x_knots: Array, y_knots: Array, gap: Mm, stre
             flatten_at=thin,
             flattening=SMOOTHING / FLAT_WITHIN_MM**2 * max(1.0, len(nothing) / max(len(thin), 1)),
         )
-        allowed = (gap + SAFE_DEPTH) * patch.steepness(field.points)
+        allowed = max(gap - CLEAR_MM, TOUCH_MM) * patch.steepness(field.points)
         pierced = field.bone & (patch(field.points) + allowed < np.nan_to_num(field.heights, nan=-np.inf))
         if not pierced.any():
             break
         use |= pierced
         short = field.heights - patch(field.points)
-        targets[pierced] = np.maximum(targets[pierced], field.heights[pierced] + 0.5 * np.maximum(short[pierced], 0.0))
-        weights[pierced] = 2.0
+        targets[pierced] = np.maximum(targets[pierced], field.heights[pierced] + np.maximum(short[pierced] - allowed[pierced], 0.0))
+        weights[pierced] = np.minimum(2.0 * np.maximum(weights[pierced], 1.0), 16.0)
     assert patch is not None
     return patch
