@@ -19,6 +19,7 @@ __all__ = ["Slab", "bone_side", "cylinder", "fence", "footplate", "half_space", 
 
 DEEP: Final[Mm] = 15.0  # how far bodies reach below the lowest seat before the seat cuts them
 PLATE_KNOTS: Final[Mm] = 2.0  # finer ones make every later Boolean slower
+BESIDE_MM: Final[Mm] = 2.0  # beyond its outline a footplate's top is free to level out
 RIM_MM: Final[Mm] = 2.5  # width of the rim over which a footplate is thinned
 OUTLINE_MM: Final[Mm] = 0.35  # how far a footplate's straight sides may leave its smooth outline
 _GRID: Final[Mm] = 0.5
@@ -139,11 +140,13 @@ def footplate(seat: HeightSpline, outline: shapely.Polygon, *, thickness: Mm, ed
     top = fit(
         points,
         seat(points) + (thickness - fall) * seat.steepness(points),
-        weights=np.ones(len(points)),
+        weights=(within > -BESIDE_MM).astype(np.float64),
         x_knots=uniform_knots(points[0, 0], points[-1, 0], PLATE_KNOTS),
         y_knots=uniform_knots(points[0, 1], points[-1, 1], PLATE_KNOTS),
         cell_area=_GRID**2,
         smoothing=1e-3,
+        flatten_at=points[within <= -BESIDE_MM],
+        flattening=1e-4,
     )
     bottom = float(seat(points).min()) - DEEP
     ring = np.asarray(outline.simplify(OUTLINE_MM).exterior.coords)[:-1]

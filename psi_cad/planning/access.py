@@ -92,7 +92,11 @@ def accessible_field(
         )
     _trusted(bone, frame, points[contact], hits.height[contact])
     grown = ndimage.binary_dilation(contact.reshape(shape), iterations=int(round(2.0 / STEP_MM))).ravel()
-    under_fence = strip(cuts, patient, frame.axes[2], reach=FENCE_REACH_MM, ends=fences)
+    # a column under the fence is one at the level of the seat, however high bone stands in it
+    nearest = ndimage.distance_transform_edt(~contact.reshape(shape), return_distances=False, return_indices=True)
+    level = hits.height.reshape(shape)[tuple(nearest)].ravel()
+    at_seat = frame.patient(np.column_stack([points, level]))
+    under_fence = strip(cuts, at_seat, frame.axes[2], reach=FENCE_REACH_MM, ends=fences)
     wide = ndimage.binary_dilation(contact.reshape(shape), iterations=int(round(1.5 / STEP_MM))).ravel()
     return HeightField(
         step=STEP_MM,

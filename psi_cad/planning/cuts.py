@@ -11,6 +11,7 @@ import shapely.affinity
 
 from psi_cad.errors import CaseError, SurfaceError
 from psi_cad.frames import unit
+from psi_cad.surface.rays import SignedDistance
 from psi_cad.surface.repair import Bone
 from psi_cad.surface.section import section_parts
 from psi_cad.surface.trust import at
@@ -105,22 +106,22 @@ def plan_cuts(bone: Bone, cuts: list[tuple[str, Array, Array, Mm | None]]) -> di
 
 def _beside(bone: Bone, name: str, origin: Array, normal: Array, in_plane: Mm | None) -> str:
     """The sentence for a cut beside the bone, with the frame or unit that would explain it."""
-    mesh = bone.mesh
-    away = _distance(mesh.vertices, origin)
-    flipped = origin * np.array([-1.0, -1.0, 1.0])
+    distance = SignedDistance(bone.mesh)
+
+    def far_from(point: Array, scale: float = 1.0) -> float:
+        """Distance to a bone `scale` times as large; 0 inside."""
+        return max(0.0, float(distance(point[None, :] / scale)[0]) * scale)
+
+    away = far_from(origin)
     guesses = [
-        (_distance(mesh.vertices, flipped), 'reading it as RAS would explain it: set bone.coordinates, or give the cut in LPS'),
-        *((_distance(mesh.vertices * f, origin), f'a bone in {u} would explain it: check bone.units')
+        (far_from(origin * np.array([-1.0, -1.0, 1.0])), "reading it as RAS would explain it: set bone.coordinates, or give the cut in LPS"),
+        *((far_from(origin, f), f"a bone in {u} would explain it: check bone.units")
           for f, u in ((10.0, "cm"), (0.1, "mm instead of cm"), (1000.0, "m"), (0.001, "mm instead of m"), (25.4, "inches"))),
     ]  # fmt: skip
     near = [(far, text) for far, text in guesses if far < NEAR_ORIGIN_MM and far < away / 3.0]
     hint = min(near)[1] if near else "place the origin on the bone, in patient millimetres (LPS)"
     plane = "meets no bone" if in_plane is None else f"meets bone only {in_plane:.0f} mm from its origin"
     return f"cut '{name}': its plane {plane}, the nearest bone is {away:.0f} mm from the origin {at(origin)}; {hint}."
-
-
-def _distance(points: Array, origin: Array) -> float:
-    return float(np.sqrt(((points - origin) ** 2).sum(axis=1).min()))
 
 
 def _sound_at(bone: Bone, cut: PlannedCut) -> None:

@@ -68,6 +68,8 @@ def perform(
             if process.poll() is None and (answer is None or late.is_set()):
                 process.kill()  # also when the caller was interrupted
             process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
         if answer is None:
             raise KernelError(_what_happened(step, late.is_set(), process.returncode, time_limit, request))
         if "error" in answer:

@@ -1,0 +1,121 @@
+"""Wrong case files: exit code 2, one sentence with the key, no output, no traceback."""
+
+import pytest
+from conftest import CASES
+
+from psi_cad.case.load import load_case
+from psi_cad.errors import CaseError, CatalogueError, PsiCadError
+
+GOOD = (CASES / "phantom-type1" / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
+
+# (what is replaced, by what, what the sentence must say)
+WRONG = {
+    "misspelt key": ("surface =", "surfce =", ["bone.surfce", "did you mean 'surface'"]),
+    "misspelt table key": ("approach =", "aproach =", ["guide[0].aproach", "did you mean 'approach'"]),
+    "unknown unit": ('units = "mm"', 'units = "mmm"', ["bone.units", "'mm'"]),
+    "missing unit": ('units = "mm"\n', "", ["unit", "mm"]),
+    "missing coordinates": ('coordinates = "LPS"\n', "", ["coordinates", "LPS"]),
+    "two numbers": ("origin = [-96.0, -8.0, 35.0]", "origin = [-96.0, -8.0]", ["cut[0].origin", "three numbers"]),
+    "nan": ("origin = [-96.0, -8.0, 35.0]", "origin = [-96.0, nan, 35.0]", ["cut[0].origin", "finite"]),
+    "infinite": ("origin = [-96.0, -8.0, 35.0]", "origin = [-96.0, inf, 35.0]", ["cut[0].origin", "finite"]),
+    "text for numbers": ("origin = [-96.0, -8.0, 35.0]", 'origin = "there"', ["cut[0].origin"]),
+    "zero normal": ("normal = [0.0, 0.15, 1.0]", "normal = [0, 0, 0]", ["cut[0].normal", "zero length"]),
+    "unknown blade": ('"generic-25x0.89"', '"generic-25x0.9"', ["blade", "did you mean 'generic-25x0.89'"]),
+    "unknown printer": ('"fdm-ultem1010"', '"fdm-ultem101"', ["printer", "did you mean 'fdm-ultem1010'"]),
+    "unknown template": ('"osteotomy"', '"osteotmy"', ["template", "did you mean 'osteotomy'"]),
+    "unknown cut": ('cuts = ["A"]', 'cuts = ["B"]', ["guide[0].cuts", "'B'"]),
+    "no cuts": ('cuts = ["A"]', "cuts = []", ["guide[0].cuts"]),
+    "id with slashes": ('id = "phantom-type1"', 'id = "../../x"', ["id", "valid name"]),
+    "guide name with slashes": ('name = "supra-acetabular"', 'name = "../x"', ["guide[0].name", "valid name"]),
+    "other schema": ("schema = 1", "schema = 2", ["schema", "1"]),
+    "unknown parameter": ("clearance = 0.15", "clearence = 0.15", ["params.clearence", "did you mean 'clearance'"]),
+    "parameter out of range": ("clearance = 0.15", "clearance = 0.5", ["params.clearance", "0.1–0.2", "clearance_override"]),
+    "parameter of wrong type": ("clearance = 0.15", 'clearance = "wide"', ["params.clearance", "number"]),
+    "cut beside the bone": ("origin = [-96.0, -8.0, 35.0]", "origin = [-96.0, -8.0, 400.0]", ["cut 'A'", "mm from the origin"]),
+    "wrong RAS": ('coordinates = "LPS"\n\n[tumour]', 'coordinates = "RAS"\n\n[tumour]', ["LPS"]),
+    "metres": ('units = "mm"\ncoordinates = "LPS"\n\n[tumour]', 'units = "m"\ncoordinates = "LPS"\n\n[tumour]', ["bone.units", 'units = "mm"']),
+    "centimetres": ('units = "mm"\ncoordinates = "LPS"\n\n[tumour]', 'units = "cm"\ncoordinates = "LPS"\n\n[tumour]', ["unit"]),
+    "no such surface": ("bone.stl", "bones.stl", ["bone.surface", "no file"]),
+    "not TOML": ("schema = 1", "schema = = 1", ["not valid TOML"]),
+    "two sources": ("[bone]", '[bone]\nct = "ct/"', ["bone", "exactly one"]),
+    "labels": ("surface = ", "labels = ", ["bone"]),
+    "two guides of one name": ("[guide.params]", "[guide.params]\n[[guide]]\nname = 'supra-acetabular'\ntemplate = 'osteotomy'\ncuts = ['A']\n"
+                               "approach = [1, 0, 0]\nblade = 'generic-10x0.6'\nprinter = 'fdm-generic'\n[guide.params]", ["guide", "supra-acetabular"]),
+    "inline blade with a typo": ('blade = "generic-25x0.89"', 'blade = {id = "x", thicknes = 0.8}', ["thicknes", "did you mean 'thickness'"]),
+    "approach across the plane": ("approach = [-1.0, -0.1, 0.0]", "approach = [0.0, 0.1, 1.0]", ["approach"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_wrong_case(kind, tmp_path, run):
+    old, new, said = WRONG[kind]
+    assert old in GOOD, "the example case has changed: mend this test"
+    case = tmp_path / "case.toml"
+    case.write_text(GOOD.replace(old, new, 1), "utf-8")
+    result = run("build", case, "-o", tmp_path / "out")
+    expected = 1 if kind == "approach across the plane" else 2
+    assert result.returncode == expected, result.stderr
+    sentences = [line for line in result.stderr.splitlines() if line.startswith("psi-cad: ")]
+    assert len(sentences) == 1
+    assert "Traceback" not in result.stderr
+    for words in said:
+        assert words in sentences[0]
+    assert not (tmp_path / "out").exists(), "nothing may be written"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"", "empty"), (b"\x00\x01\xff\xfe\x80binary", "not text"), (b"\x89PNG\r\n\x1a\n" * 40, "not")]
+)
+def test_no_case_at_all(content, words, tmp_path, run):
+    case = tmp_path / "case.toml"
+    case.write_bytes(content)
+    result = run("build", case, "-o", tmp_path / "out")
+    assert result.returncode == 2
+    assert words in result.stderr and "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_and_a_missing_file(tmp_path, run):
+    for path in (tmp_path, tmp_path / "nothing.toml"):
+        result = run("build", path, "-o", tmp_path / "out")
+        assert result.returncode == 2 and "Traceback" not in result.stderr
+
+
+def test_the_good_case_loads():
+    loaded = load_case(CASES / "phantom-type1")
+    assert loaded.case.id == "phantom-type1"
+    assert loaded.blade(loaded.case.guide[0].blade, where="x").thickness == 0.89
+
+
+def test_settings_reach_the_guide(tmp_path):
+    loaded = load_case(CASES / "phantom-type1", settings=["params.clearance=0.12", "guide.blade=generic-20x1.0", "side=left"])
+    assert loaded.case.guide[0].params["clearance"] == 0.12
+    assert loaded.case.guide[0].blade == "generic-20x1.0"
+    assert loaded.case.side == "left"
+    with pytest.raises(CaseError, match="key=value"):
+        load_case(CASES / "phantom-type1", settings=["params.clearance"])
+
+
+def test_own_catalogue(tmp_path):
+    own = tmp_path / "mine.toml"
+    own.write_text('[[blade]]\nid = "mine-18x0.7"\nthickness = 0.7\ncutting_width = 18\nusable_length = 75\nreference = "measured"\nnominal = false\n')
+    loaded = load_case(CASES / "phantom-type1", settings=["guide.blade=mine-18x0.7"], catalogue=own)
+    assert loaded.blade("mine-18x0.7", where="x").nominal is False
+    own.write_text("[[blade]]\nid = 'x'\n")
+    with pytest.raises(CatalogueError, match="mine.toml"):
+        load_case(CASES / "phantom-type1", catalogue=own)
+
+
+def test_inline_entries(tmp_path):
+    case = tmp_path / "case.toml"
+    case.write_text(GOOD.replace('blade = "generic-25x0.89"', 'blade = {id = "inline", thickness = 0.7, cutting_width = 18, usable_length = 70, reference = "measured"}'))
+    assert load_case(case).case.guide[0].blade.thickness == 0.7
+
+
+def test_every_error_is_of_the_tree():
+    from psi_cad import errors
+
+    for name in errors.__all__:
+        if name != "by_name":
+            assert issubclass(errors.by_name(name), PsiCadError)
+    assert errors.by_name("SystemExit") is PsiCadError

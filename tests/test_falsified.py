@@ -1,0 +1,209 @@
+"""A falsified file of each kind makes its check fail: no check is there for show."""
+
+import json
+import shutil
+
+import cadquery as cq
+import numpy as np
+import pytest
+import trimesh
+
+import psi_cad
+from psi_cad.export.meshes import triangulated, write_stl
+from psi_cad.run.measure import measure_folder
+
+STEM = "supra-acetabular_generic-25x0.89"
+
+
+@pytest.fixture(scope="module")
+def good(phantom_out):
+    solid = cq.importers.importStep(str(phantom_out / f"{STEM}.step")).val()
+    guide = json.loads((phantom_out / "report.json").read_text())["guides"][0]
+    return cq.Solid(solid.Solids()[0].wrapped), guide
+
+
+def frame_of(guide):
+    plan = guide["plan"]
+    origin, x, z = (cq.Vector(*plan["origin"]), cq.Vector(*plan["axes"][0]), cq.Vector(*plan["axes"][2]))
+    return cq.Plane(origin, x, z)
+
+
+def slab(guide, thickness, at=0.0, size=300.0):
+    """A slab parallel to the planned cut, `at` from it."""
+    slot = guide["plan"]["slots"][0]
+    normal = cq.Vector(*slot["normal"]).normalized()
+    plane = cq.Plane(cq.Vector(*slot["origin"]) + normal * (at - thickness / 2), None, normal)
+    return cq.Solid.makeBox(size, size, thickness, cq.Vector(-size / 2, -size / 2, 0)).moved(cq.Location(plane))
+
+
+def measured(folder, tmp_path, change, good, stl=None):
+    """Checks that fail after `change` of the solid was written over both files."""
+    here = tmp_path / "case"
+    shutil.copytree(folder, here)
+    solid, guide = good
+    changed = change(solid, guide)
+    cq.exporters.export(cq.Workplane(changed), str(here / f"{STEM}.step"), "STEP")
+    if isinstance(changed, cq.Solid) or len(changed.Solids()) == 1:
+        write_stl(here / f"{STEM}.stl", triangulated(cq.Solid(changed.Solids()[0].wrapped)), header="changed")
+    found = measure_folder(here, progress=lambda step: None)
+    assert found["status"] == "failed"
+    guide = found["guides"][0]
+    assert f"{STEM}.step" in guide["changed_files"]
+    return {check["id"].split("[")[0] for check in guide["checks"] if not check["passed"]} - {"files_unchanged", "step_schema_ap242"}
+
+
+def rotated(solid, guide, degrees, axis):
+    plane = frame_of(guide)
+    direction = {"x": plane.xDir, "z": plane.zDir}[axis]
+    return solid.rotate(plane.origin, plane.origin + direction, degrees)
+
+
+FALSE = {
+    "wider slot": (lambda s, g: s.cut(slab(g, g["slots"][0]["width_mm"] + 0.02)), {"slot_width"}),
+    "shifted": (lambda s, g: s.translate(cq.Vector(*g["plan"]["slots"][0]["normal"]) * 0.02), {"slot_plane_offset"}),
+    "turned": (lambda s, g: rotated(s, g, 0.03, "x"), {"slot_plane_angle"}),
+    "lifted": (lambda s, g: s.translate(frame_of(g).zDir * 0.4), {"seat_rms", "seat_max", "contact_area", "contact_share"}),
+    "pressed into bone": (lambda s, g: s.translate(frame_of(g).zDir * -0.4), {"seat_overlap", "pull_off", "seat_rms"}),
+    "thin wall": (lambda s, g: s.cut(slab(g, 1.0, at=g["slots"][0]["width_mm"] / 2 + 1.5 + 0.5)), {"slot_wall"}),
+    "slot closed": (lambda s, g: s.fuse(s.intersect(slab(g, 40.0)).cut(slab(g, 39.0)).fuse(slab_in(s, g))), {"slot_blocked", "slot_width"}),
+    "lower fence": (lambda s, g: s.cut(above(s, g, 3.0)), {"slot_height"}),
+    "no wires": (lambda s, g: filled(s, g), {"pins", "pin_lever", "pin_clearance"}),
+    "two pieces": (lambda s, g: cq.Compound.makeCompound([s, cq.Solid.makeBox(5, 5, 5)]), {"step_solids"}),
+    "too large for the printer": (lambda s, g: s.fuse(handle(s, g, 700.0)), {"printer_room"}),
+}  # fmt: skip
+
+
+def slab_in(solid, guide):
+    """A plug across the slot."""
+    slot = guide["plan"]["slots"][0]
+    return cq.Solid.makeSphere(3.0, cq.Vector(0, 0, 0), cq.Vector(0, 0, 1), -90, 90, 360).translate(
+        cq.Vector(*(np.array(slot["origin"]) + mid(guide)))
+    )
+
+
+def mid(guide):
+    """From the cut's origin to the middle of a guided window, half way up."""
+    slot, said = guide["plan"]["slots"][0], guide["slots"][0]
+    blade, normal = np.array(said["blade_direction"]), np.array(slot["normal"])
+    along = np.cross(blade, normal / np.linalg.norm(normal))
+    low, high = said["windows_mm"][0]
+    start = np.array(slot["origin"]) + along * (low + high) / 2
+    frame = np.array(guide["plan"]["axes"])
+    # height of the seat there: from the reported seat on the phantom
+    from psi_cad.phantom import hemipelvis
+
+    rise = np.linspace(-60, 60, 2401)
+    values = hemipelvis.implicit(start + rise[:, None] * blade)
+    top = rise[np.flatnonzero(values < 0)[-1]]
+    assert frame.shape == (3, 3)
+    return along * (low + high) / 2 + (top + 5.0) * blade
+
+
+def above(solid, guide, depth):
+    """What lies in the upper `depth` of the fence at the middle of the slot."""
+    place = np.array(guide["plan"]["slots"][0]["origin"]) + mid(guide)
+    plane = frame_of(guide)
+    top = place + np.array(plane.zDir.toTuple()) * (5.0 - depth)
+    return cq.Solid.makeBox(12, 12, 40, cq.Vector(-6, -6, 0)).moved(cq.Location(cq.Plane(cq.Vector(*top), plane.xDir, plane.zDir)))
+
+
+def filled(solid, guide):
+    plane = frame_of(guide)
+    for pin in guide["pins"]:
+        x, y = pin["centre_mm"]
+        plug = cq.Solid.makeCylinder(1.3, 60.0, cq.Vector(x, y, -30.0)).moved(cq.Location(plane))
+        solid = solid.fuse(plug)
+    return solid
+
+
+def handle(solid, guide, length):
+    plane = frame_of(guide)
+    x, y = guide["pins"][0]["centre_mm"]
+    rod = cq.Solid.makeCylinder(2.0, length, cq.Vector(x, y, 0.0)).moved(cq.Location(plane))
+    return rod.translate(plane.xDir * 2.5 + plane.zDir * 4.0)
+
+
+@pytest.mark.parametrize("kind", FALSE)
+def test_falsified_step(kind, phantom_out, tmp_path, good):
+    change, expected = FALSE[kind]
+    failed = measured(phantom_out, tmp_path, change, good)
+    assert failed & expected, f"{kind}: failed {failed}"
+
+
+def test_other_schema(phantom_out, tmp_path):
+    here = tmp_path / "case"
+    shutil.copytree(phantom_out, here)
+    path = here / f"{STEM}.step"
+    path.write_bytes(path.read_bytes().replace(b"AP242", b"AP214"))
+    failed = {c["id"] for c in measure_folder(here, progress=lambda s: None)["guides"][0]["checks"] if not c["passed"]}
+    assert {"step_schema_ap242", "files_unchanged"} <= failed
+
+
+@pytest.mark.parametrize("kind", ["hole", "two bodies", "scaled", "moved"])
+def test_falsified_stl(kind, phantom_out, tmp_path):
+    here = tmp_path / "case"
+    shutil.copytree(phantom_out, here)
+    path = here / f"{STEM}.stl"
+    mesh = trimesh.load_mesh(path)
+    if kind == "hole":
+        mesh.update_faces(np.arange(len(mesh.faces)) != 50)
+    elif kind == "two bodies":
+        extra = trimesh.creation.box((2, 2, 2))
+        extra.apply_translation(mesh.bounds[1] + 5)
+        mesh = trimesh.util.concatenate([mesh, extra])
+    elif kind == "scaled":
+        mesh.apply_translation(-mesh.centroid)
+        mesh.apply_scale(1.004)
+    else:
+        mesh.apply_translation([0.5, 0, 0])
+    mesh.export(path)
+    failed = {c["id"].split("[")[0] for c in measure_folder(here, progress=lambda s: None)["guides"][0]["checks"] if not c["passed"]}
+    wanted = {"hole": {"stl_watertight"}, "two bodies": {"stl_bodies"}, "scaled": {"stl_volume"}, "moved": {"stl_place"}}[kind]
+    assert wanted <= failed
+
+
+def test_broken_and_missing_files(phantom_out, tmp_path, run):
+    for number, (name, content) in enumerate(
+        [(f"{STEM}.step", b"nonsense"), (f"{STEM}.step", b""), (f"{STEM}.stl", b"nonsense"), (f"{STEM}.stl", None), (f"{STEM}.step", None)]
+    ):
+        here = tmp_path / str(number)
+        shutil.copytree(phantom_out, here)
+        if content is None:
+            (here / name).unlink()
+        else:
+            (here / name).write_bytes(content)
+        result = run("check", here)
+        assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr
+        assert "FAILED" in result.stdout
+
+
+def test_a_changed_bone_is_noticed(phantom_out, tmp_path):
+    here = tmp_path / "case"
+    shutil.copytree(phantom_out, here)
+    mesh = trimesh.load_mesh(here / "bone.stl")
+    mesh.apply_translation([0.0, 0.0, 0.5])
+    mesh.export(here / "bone.stl")
+    found = measure_folder(here, progress=lambda s: None)
+    assert not next(c for c in found["guides"][0]["checks"] if c["id"] == "bone_unchanged")["passed"]
+
+
+def test_check_passes_on_untouched_output(phantom_out):
+    assert psi_cad.measure(phantom_out)["status"] == "passed"
+
+
+def test_a_rejected_guide_gets_no_clean_name(tmp_path, run):
+    """A guide that fits its bone but not its printer is rejected, and an earlier clean one goes."""
+    from conftest import CASES
+
+    text = (CASES / "phantom-type3" / "case.toml").read_text().replace("../phantom", (CASES / "phantom").as_posix())
+    case = tmp_path / "case.toml"
+    case.write_text(text)
+    assert run("build", case, "-o", tmp_path / "out").returncode == 0
+    small = '{id = "fdm-ultem1010", process = "FDM", material = "x", build_volume = [20, 20, 20], layer = 0.2, tolerance = 0.2, minimum_wall = 1, reference = "toy"}'
+    case.write_text(text.replace('"fdm-ultem1010"', small, 1))
+    result = run("build", case, "-o", tmp_path / "out")
+    assert result.returncode == 1 and "REJECTED" in result.stdout and "printer_room" in result.stdout
+    names = {p.name for p in (tmp_path / "out" / "phantom-type3").iterdir()}
+    assert "superior-ramus_generic-10x0.6_REJECTED.step" in names
+    assert not names & {f"superior-ramus_generic-10x0.6.{kind}" for kind in ("step", "stl", "3mf", "png")}
+    assert "inferior-ramus_generic-10x0.6.step" in names

@@ -1,0 +1,172 @@
+"""A finished guide on the phantom, measured again with code that is not the product's own."""
+
+import json
+import zipfile
+
+import cadquery as cq
+import numpy as np
+import pytest
+import trimesh
+from conftest import CASES
+
+import psi_cad
+from psi_cad.case.load import load_case
+from psi_cad.phantom import hemipelvis
+
+STEM = "supra-acetabular_generic-25x0.89"
+
+
+@pytest.fixture(scope="module")
+def solid(phantom_out):
+    return cq.importers.importStep(str(phantom_out / f"{STEM}.step")).val()
+
+
+@pytest.fixture(scope="module")
+def stl(phantom_out):
+    return trimesh.load_mesh(phantom_out / f"{STEM}.stl")
+
+
+@pytest.fixture(scope="module")
+def plane():
+    return load_case(CASES / "phantom-type1").case.cut[0].plane
+
+
+def slot_planes(solid, plane):
+    """Signed offsets of the flat faces parallel to the plan, and their areas."""
+    origin, normal = plane
+    rows = []
+    for face in solid.Faces():
+        if face.geomType() == "PLANE":
+            n = np.array(face.normalAt().toTuple())
+            if abs(abs(n @ normal) - 1) < 1e-8 and face.Area() > 30:
+                rows.append((float((np.array(face.Center().toTuple()) - origin) @ normal), float(n @ normal), face))
+    return rows
+
+
+def test_output_names(phantom_out):
+    names = {path.name for path in phantom_out.iterdir()}
+    assert names == {f"{STEM}.step", f"{STEM}.stl", f"{STEM}.3mf", f"{STEM}.png", "report.json", "bone.stl"}
+    assert not list(phantom_out.parent.glob(".psi-cad-*")), "the working folder is gone"
+
+
+def test_one_valid_solid(solid):
+    assert len(solid.Solids()) == 1 and solid.isValid()
+
+
+def test_slot_is_where_it_was_planned(solid, plane):
+    rows = slot_planes(solid, plane)
+    inner = sorted((off, way) for off, way, _ in rows if abs(off) < 1.0)
+    assert {way for _, way in inner} == {pytest.approx(1.0), pytest.approx(-1.0)}
+    low, high = inner[0][0], inner[-1][0]
+    assert high - low == pytest.approx(0.89 + 0.15, abs=0.005)
+    assert (high + low) / 2 == pytest.approx(0.0, abs=0.005)
+    outer = [abs(off) for off, _, _ in rows if 1.5 < abs(off) < 4.0]
+    assert min(outer) - high >= 1.99
+
+
+def test_guided_height_by_rays_in_the_stl(stl, plane, phantom_report):
+    origin, normal = plane
+    slot = phantom_report["guides"][0]["slots"][0]
+    blade = np.array(slot["blade_direction"])
+    along = np.cross(blade, normal)
+    assert abs(blade @ normal) < 1e-9
+    for low, high in slot["windows_mm"]:
+        for s in np.linspace(low + 0.5, high - 0.5, 40):
+            for side in (1, -1):
+                start = origin + s * along + side * (slot["width_mm"] / 2 + 0.01) * normal - 60 * blade
+                hits = np.sort((stl.ray.intersects_location([start], [blade])[0] - start) @ blade)
+                assert len(hits) >= 2
+                assert hits[-1] - hits[0] >= 9.95
+    middle = origin + np.linspace(*slot["windows_mm"][0], 30)[1:-1, None] * along
+    assert not stl.ray.intersects_any(middle - 60 * blade, np.tile(blade, (28, 1)))
+
+
+def test_stl_agrees_with_step(solid, stl):
+    assert stl.is_watertight and stl.body_count == 1
+    assert stl.volume == pytest.approx(solid.Volume(), rel=0.005)
+    box = solid.BoundingBox()
+    np.testing.assert_allclose(stl.bounds[0], [box.xmin, box.ymin, box.zmin], atol=0.3)
+
+
+def test_the_guide_stays_out_of_the_exact_bone(stl):
+    points, _ = trimesh.sample.sample_surface_even(stl, 6000, seed=3)
+    values = hemipelvis.implicit(points)
+    # the bone was built on a 2 mm mesh of the exact surface; its chords lie within 0.1 mm of it
+    assert values.min() > -0.15
+
+
+def test_pull_off_meets_no_bone(stl, phantom_out, phantom_report):
+    bone = trimesh.load_mesh(phantom_out / "bone.stl")
+    axis = np.array(phantom_report["guides"][0]["seating_axis"])
+    inside = [bone.contains(stl.vertices[::23] + step * axis).sum() for step in (0.1, 2.0, 10.0, 40.0)]
+    assert inside == [0, 0, 0, 0]
+
+
+def test_wires_are_three_or_more_on_both_sides(solid, plane, phantom_report):
+    axis = np.array(phantom_report["guides"][0]["seating_axis"])
+    origin, normal = plane
+    centres = []
+    for face in solid.Faces():
+        if face.geomType() == "CYLINDER":
+            cylinder = face._geomAdaptor().Cylinder()
+            if abs(2 * cylinder.Radius() - 2.1) < 1e-6:
+                place = cylinder.Axis().Location()
+                direction = cylinder.Axis().Direction()
+                assert abs(abs(np.array([direction.X(), direction.Y(), direction.Z()]) @ axis) - 1) < 1e-9
+                centres.append((place.X(), place.Y(), place.Z()))
+    sides = {float((np.array(c) - origin) @ normal) > 0 for c in centres}
+    assert len({tuple(np.round(c, 3)) for c in centres}) >= 3 and sides == {True, False}
+
+
+def test_step_header_and_names(phantom_out):
+    text = (phantom_out / f"{STEM}.step").read_text("latin-1")
+    assert "AP242_MANAGED_MODEL_BASED_3D_ENGINEERING" in text
+    assert "'1970-01-01T00:00:00'" in text
+    for name in (f"phantom-type1_{STEM}", "slot A specimen side", "slot A retained side", "seat", "pin hole"):
+        assert f"'{name}'" in text
+    assert "SI_UNIT(.MILLI.,.METRE.)" in text.replace("$,", "")
+
+
+def test_3mf_has_units_and_facts(phantom_out):
+    with zipfile.ZipFile(phantom_out / f"{STEM}.3mf") as package:
+        model = package.read("3D/3dmodel.model").decode()
+    assert 'unit="millimeter"' in model and "phantom-type1" in model and "not a medical device" in model
+    mesh = trimesh.load_mesh(phantom_out / f"{STEM}.3mf")
+    assert mesh.to_mesh().is_watertight if isinstance(mesh, trimesh.Scene) else mesh.is_watertight
+
+
+def test_picture_shows_guide_and_bone(phantom_out):
+    from PIL import Image
+
+    pixels = np.asarray(Image.open(phantom_out / f"{STEM}.png").convert("RGB")).astype(int)
+    blue = (pixels[..., 2] > pixels[..., 0] + 40).mean()
+    bone = (pixels[..., 0] > pixels[..., 2] + 15).mean()
+    assert blue > 0.02 and bone > 0.1
+
+
+def test_report_is_complete(phantom_report):
+    assert phantom_report["schema"] == 1 and phantom_report["status"] == "passed"
+    guide = phantom_report["guides"][0]
+    for key in ("name", "blade", "seating_axis", "files", "slots", "seat", "checks", "status"):
+        assert key in guide
+    for key in ("name", "width_mm", "length_mm", "height_min_mm", "wall_min_mm", "blade_direction", "plane_angle_deg", "plane_offset_mm"):
+        assert key in guide["slots"][0]
+    for key in ("rms_mm", "max_mm", "gap_mm", "overlap_max_mm", "contact_area_mm2"):
+        assert key in guide["seat"]
+    for check in guide["checks"]:
+        assert set(check) >= {"id", "value", "unit", "limit", "passed"}
+    ids = {check["id"].split("[")[0] for check in guide["checks"]}
+    assert ids >= {"slot_width", "slot_plane_angle", "slot_plane_offset", "slot_wall", "slot_height", "seat_rms", "seat_overlap", "step_valid",
+                   "stl_volume", "pull_off", "pin_clearance", "printer_room", "contact_area"}  # fmt: skip
+    text = json.dumps(phantom_report)
+    assert "/home" not in text and str(CASES) not in text
+    assert any("uncalibrated" in note for note in guide["notes"]) and any("nominal" in note for note in guide["notes"])
+
+
+def test_override_shows(tmp_path):
+    report = psi_cad.build(CASES / "phantom-type3", tmp_path, settings=["params.clearance=0.3", "params.clearance_override=true"])
+    for guide in report["guides"]:
+        assert guide["status"] == "passed"
+        assert guide["overrides"] == ["clearance"]
+        assert guide["slots"][0]["width_mm"] == pytest.approx(0.9, abs=0.005)
+        assert any("override" in check["note"] for check in guide["checks"])

@@ -1,0 +1,38 @@
+"""Case files on real bones: all build and pass, the bad mesh is refused by name."""
+
+import pytest
+
+import psi_cad
+from psi_cad.errors import SurfaceError
+
+BUILDS = ["hip-left-type1", "hip-left-type1-two-cut", "hip-left-type3", "femur-subtrochanteric", "atlas-hip-holes"]
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_case_builds_and_passes(name, shared_cases, tmp_path):
+    report = psi_cad.build(shared_cases / name / "case.toml", tmp_path)
+    failed = [(g["name"], c) for g in report["guides"] for c in g["checks"] if not c["passed"]]
+    assert failed == []
+    for guide in report["guides"]:
+        for slot in guide["slots"]:
+            assert slot["height_min_mm"] >= 9.95 and slot["wall_min_mm"] >= 1.99
+            assert slot["plane_angle_deg"] <= 0.01 and slot["plane_offset_mm"] <= 0.005
+        assert guide["seat"]["overlap_max_mm"] <= 0.05
+
+
+def test_the_chevron_slots_open_into_each_other(shared_cases, tmp_path):
+    report = psi_cad.build(shared_cases / "hip-left-type1-two-cut" / "case.toml", tmp_path)
+    (guide,) = report["guides"]
+    assert [slot["joined"] for slot in guide["plan"]["slots"]] == [["A2"], ["A1"]]
+
+
+def test_the_bad_mesh_is_refused_by_name_and_place(shared_cases, tmp_path):
+    with pytest.raises(SurfaceError, match=r"LeftHip33_cpd.vtk.*false faces with edges up to 140 mm.*near \("):
+        psi_cad.build(shared_cases / "atlas-hip-holes" / "bad-mesh.toml", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_repairs_are_reported(shared_cases, tmp_path):
+    found = psi_cad.validate(shared_cases / "atlas-hip-holes" / "case.toml")
+    kinds = [repair["kind"] for repair in found["bone"]["repairs"]]
+    assert "filled hole" in kinds and "duplicate or unused vertices removed" in kinds

@@ -1,0 +1,71 @@
+"""Templates: every one declares itself, and copying `_template.py` makes a new one."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from conftest import CASES, ROOT
+
+import psi_cad
+from psi_cad.errors import CaseError
+from psi_cad.guides.params import GuideParams, described, resolve_params
+from psi_cad.guides.registry import load_template, summary, template_files
+
+
+@pytest.mark.parametrize("name", template_files())
+def test_a_template_declares_itself(name):
+    template = load_template(name, where="here")
+    assert issubclass(template.Params, GuideParams)
+    for entry in described(template.Params):
+        assert entry["help"], entry["name"]
+        if isinstance(entry["default"], float):
+            assert entry["low"] <= entry["default"] <= entry["high"], entry["name"]
+    for word in ("Purpose", "Datum", "Limits", "Source"):
+        assert word in template.__doc__
+    assert summary(template_files()[name])
+
+
+@pytest.mark.parametrize("name", template_files())
+def test_ranges_are_kept(name):
+    params = load_template(name, where="here").Params
+    for entry in described(params):
+        if entry["low"] is None or isinstance(entry["default"], bool):
+            continue
+        for value in (entry["low"], entry["high"]):
+            kind = type(entry["default"])
+            assert getattr(resolve_params(params, {entry["name"]: kind(value)}, where="p"), entry["name"]) == value
+        with pytest.raises(CaseError, match="outside"):
+            resolve_params(params, {entry["name"]: type(entry["default"])(entry["high"] + 1)}, where="p")
+
+
+def test_params_are_frozen():
+    params = load_template("osteotomy", where="here").Params()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        params.wall = 1.0
+
+
+CORNERS = [
+    ["params.seat_gap=0.0"],
+    ["params.seat_gap=0.6"],
+    ["params.height=20", "params.wall=3.5"],
+    ["params.axis_search=0", "params.run_out=0.5", "params.pins=3"],
+    ["params.footplate_thickness=6.0", "params.edge_break=1.0", "params.wire_diameter=1.6"],
+    ["params.footplate_reach=30", "params.slope_limit=45"],
+]
+
+
+@pytest.mark.parametrize("settings", CORNERS, ids=lambda s: " ".join(s))
+def test_corner_values_build(settings, tmp_path):
+    report = psi_cad.build(CASES / "phantom-type1", tmp_path, settings=settings)
+    assert [c for c in report["guides"][0]["checks"] if not c["passed"]] == []
+
+
+def test_a_copied_template_works(tmp_path, monkeypatch):
+    own = tmp_path / "templates"
+    own.mkdir()
+    (own / "mine.py").write_text((ROOT / "templates" / "_template.py").read_text())
+    monkeypatch.setenv("PSI_CAD_TEMPLATES", str(own))
+    assert "mine" in template_files()
+    report = psi_cad.build(CASES / "phantom-type1", tmp_path / "out", settings=["guide.template=mine", "guide.params={}"])
+    assert report["guides"][0]["template"] == "mine"
+    assert Path(tmp_path / "out" / "phantom-type1").is_dir()
