@@ -14,6 +14,8 @@ PsiCadError
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "BuildError",
     "CaseError",
@@ -62,7 +64,9 @@ class DesignError(BuildError):
 
 
 class SeatError(BuildError):
-    """The seat does not follow the bone within its limits."""
+    """The seat does not follow the bone within its limits; `spots` (n, 2) are the places, in the guide's xy."""
+
+    spots: Any = ()
 
 
 class KernelError(BuildError):

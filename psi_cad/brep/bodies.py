@@ -19,7 +19,7 @@ __all__ = ["Slab", "bone_side", "cylinder", "fence", "footplate", "half_space", 
 
 DEEP: Final[Mm] = 15.0  # how far bodies reach below the lowest seat before the seat cuts them
 PLATE_KNOTS: Final[Mm] = 2.0  # finer ones make every later Boolean slower
-BESIDE_MM: Final[Mm] = 2.0  # beyond its outline a footplate's top is free to level out
+BESIDE_MM: Final[Mm] = 0.8  # beyond its outline a footplate's top is free to level out
 RIM_MM: Final[Mm] = 2.5  # width of the rim over which a footplate is thinned
 OUTLINE_MM: Final[Mm] = 0.35  # how far a footplate's straight sides may leave its smooth outline
 _GRID: Final[Mm] = 0.5

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import shapely
 
 from psi_cad.case.model import Blade, Printer
-from psi_cad.errors import DesignError
+from psi_cad.errors import DesignError, SeatError
 from psi_cad.frames import Frame
 from psi_cad.guides.params import GuideParams
-from psi_cad.planning.access import accessible_field
+from psi_cad.planning.access import accessible_field, without_spots
 from psi_cad.planning.axis import SeatingAxis, blade_axes, find_seating_axis, site_frame
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.surface.rays import RayCaster
@@ -26,6 +27,7 @@ __all__ = ["Site", "SiteCut", "make_site"]
 FENCE_MARGIN: Final[Mm] = 9.0  # slot end wall, outer faces and a rim around the fence on the patch
 ROOM_STEP: Final[Mm] = 5.0
 ROUNDS: Final = 4
+TRIMS: Final = 3
 KEEP_OFF: Final[Mm] = 1.0  # from bone that stands up beside the end of a fence
 FENCE_HALF: Final[Mm] = 6.0  # half of a thick fence with its label, across the cut
 
@@ -121,7 +123,7 @@ def make_site(
     local = tuple(_site_cut(frame, cut, cuts) for cut in cuts)
     beyond = max(max(params.run_out, (slot_room(blade) - cut.chord) / 2.0) for cut in local) + FENCE_MARGIN
     beyond = float(np.ceil(beyond / 10.0) * 10.0)
-    rectangle = _rectangle(local, reach=params.footplate_reach + 4.0, beyond=beyond)
+    rectangle = _rectangle(local, [_levels(frame, cut) for cut in cuts], reach=params.footplate_reach + 4.0, beyond=beyond)
     if reuse is not None and np.allclose(reuse.seat.patch.bounds, _rounded(rectangle)):
         field, seat, room = reuse.field, reuse.seat, reuse.room
     else:
@@ -139,13 +141,32 @@ def make_site(
                 slope_limit=params.slope_limit,
                 part=part,
             )
-            seat = fit_seat(field, gap=params.seat_gap, frame=frame)
+            seat, field = _followed(field, params.seat_gap, frame)
             smaller = _clear_room(field, seat, local, room, frame)
             if smaller == room:
                 break
             room = smaller
     planes = tuple((frame.local(cut.origin), frame.local_direction(cut.normal)) for cut in every_cut)
     return Site(frame, axis, local, planes, field, seat, room, blade, printer, label)
+
+
+def _followed(field: HeightField, gap: Mm, frame: Frame) -> tuple[Seat, HeightField]:
+    """The seat, and the field without the spots at the rim of its contact that no seat could follow.
+
+    Raises
+    ------
+    SeatError
+        Where the seat does not follow the bone and leaving the spot out would cost too much contact.
+    """
+    for attempt in range(TRIMS + 1):
+        try:
+            return fit_seat(field, gap=gap, frame=frame), field
+        except SeatError as error:
+            smaller = without_spots(field, error.spots) if attempt < TRIMS else None
+            if smaller is None:
+                raise
+            field = smaller
+    raise AssertionError("unreachable")
 
 
 def _clear_room(
@@ -213,17 +234,24 @@ def _site_cut(frame: Frame, cut: PlannedCut, cuts: Sequence[PlannedCut]) -> Site
     )
 
 
-def _rectangle(cuts: Sequence[SiteCut], *, reach: Mm, beyond: Mm) -> tuple[Mm, Mm, Mm, Mm]:
-    corners = np.array(
-        [
-            (cut.origin + s * cut.along + d * cut.normal)[:2]
-            for cut in cuts
-            for s in (cut.low - beyond, cut.high + beyond)
-            for d in (-reach, reach)
-        ]
-    )
-    low, high = corners.min(axis=0), corners.max(axis=0)
+def _rectangle(
+    cuts: Sequence[SiteCut], levels: Sequence[tuple[Mm, Mm]], *, reach: Mm, beyond: Mm
+) -> tuple[Mm, Mm, Mm, Mm]:
+    """The part of the guide's xy plane that a guide can cover: a leaning cut moves sideways with height."""
+    corners = []
+    for cut, heights in zip(cuts, levels, strict=True):
+        for s in (cut.low - beyond, cut.high + beyond):
+            for d in (-reach, reach):
+                point = cut.origin + s * cut.along + d * cut.normal
+                corners += [(point + (z - point[2]) / cut.blade[2] * cut.blade)[:2] for z in heights]
+    low, high = np.min(corners, axis=0), np.max(corners, axis=0)
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def _levels(frame: Frame, cut: PlannedCut) -> tuple[Mm, Mm]:
+    """Least and greatest height (guide frame) of bone one can meet from above at a cut: the upper half of its section."""
+    z = frame.local(cut.patient(shapely.get_coordinates(cut.section)))[:, 2]
+    return float(z.min() + z.max()) / 2.0, float(z.max()) + 3.0
 
 
 def _rounded(rectangle: tuple[Mm, Mm, Mm, Mm]) -> tuple[Mm, Mm, Mm, Mm]:

@@ -112,7 +112,12 @@ def plan_slots(
         low, high, notes = _within_room(cut, low, high, free, site.room[number], end_wall, room)
         plans.append(SlotPlan(cut, width, half, low, high, 0.0, 0.0, (), joints, free, notes))
     plans = [_kept_apart(site, number, plans, height) for number in range(len(plans))]
-    return [_finished(plan, room, end_wall, bridge_over, bridge_width) for plan in plans]
+    plans = [_finished(plan, room, end_wall, bridge_over, bridge_width) for plan in plans]
+    ground = shapely.box(*site.seat.patch.bounds).buffer(-1.0)
+    for plan in plans:
+        if not ground.contains(plan.footprint(site)):
+            raise DesignError(f"guide.approach: the fence of cut '{plan.cut.name}' would leave the seat; give an approach closer to the cut's plane.")
+    return plans
 
 
 def _within_room(

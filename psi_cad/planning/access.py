@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import shapely
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from psi_cad.errors import DesignError, SurfaceError
 from psi_cad.frames import Frame
@@ -20,13 +22,15 @@ from psi_cad.surface.spline import fit, uniform_knots
 from psi_cad.surface.trust import at
 from psi_cad.units import LIMITS, Array, Bools, Deg, Mm
 
-__all__ = ["accessible_field", "outlines"]
+__all__ = ["accessible_field", "outlines", "without_spots"]
 
 STEP_MM: Final[Mm] = 0.5
 USABLE_SLOPE: Final[Deg] = 72.0  # steeper bone is a cliff edge: its height is no longer measured well from above
 JUMP_MM: Final[Mm] = 1.5  # bone further than this from the smooth sheet of the contact is another shelf
 OPEN_MM: Final[Mm] = 1.5  # contact narrower than twice this is no contact
 FENCE_REACH_MM: Final[Mm] = 7.0  # from a cut plane to the outside of its fence, and a little
+SPOT_MM: Final[Mm] = 2.0  # around a spot that no seat can follow
+SPOT_SHARE: Final = 0.85  # of the contact that must stay when spots are left out
 SMOOTH_SLOPE_KNOTS_MM: Final[Mm] = 3.0
 
 
@@ -82,7 +86,8 @@ def accessible_field(
         smoothing=0.3,
     )
     gentle = smooth.steepness(points) <= 1.0 / np.cos(np.radians(slope_limit))
-    contact = sheet & near & gentle & (np.abs(smooth(points) - np.nan_to_num(hits.height)) <= JUMP_MM)
+    inner = (points > [xs[0] + 3.0, ys[0] + 3.0]).all(axis=1) & (points < [xs[-1] - 3.0, ys[-1] - 3.0]).all(axis=1)
+    contact = sheet & near & inner & gentle & (np.abs(smooth(points) - np.nan_to_num(hits.height)) <= JUMP_MM)
     contact = _opened(contact, shape, int(round(OPEN_MM / STEP_MM)))
     contact = _touching(contact, shape, strip(cuts, patient, frame.axes[2], reach=4.0))
     if int(contact.sum()) * STEP_MM**2 < LIMITS.contact_area:
@@ -146,6 +151,24 @@ def _touching(mask: Bools, shape: tuple[int, int], seeds: Bools) -> Bools:
     labels, _ = ndimage.label(mask.reshape(shape))
     wanted = np.unique(labels.ravel()[seeds & mask])
     return np.isin(labels, wanted[wanted > 0]).ravel()
+
+
+def without_spots(field: HeightField, spots: Array) -> HeightField | None:
+    """`field` with no contact near `spots` (n, 2), or None where that would take too much or leave a hole."""
+    if len(spots) == 0:
+        return None
+    near, _ = cKDTree(spots).query(field.points, distance_upper_bound=SPOT_MM)
+    contact = field.contact & ~np.isfinite(near)
+    contact = _opened(contact, field.shape, int(round(OPEN_MM / field.step)))
+    labels, count = ndimage.label(contact.reshape(field.shape))
+    if count == 0:
+        return None
+    sizes = np.bincount(labels.ravel())[1:]
+    contact = (labels == int(np.argmax(sizes)) + 1).ravel()
+    filled = ndimage.binary_fill_holes(contact.reshape(field.shape)).ravel()
+    if contact.sum() < SPOT_SHARE * field.contact.sum() or (filled & ~contact & field.contact).any():
+        return None
+    return replace(field, contact=contact)
 
 
 def _trusted(bone: Bone, frame: Frame, points: Array, heights: Array) -> None:

@@ -102,10 +102,12 @@ def fit_seat(field: HeightField, *, gap: Mm, frame: Frame) -> Seat:
     if rms > LIMITS.seat_rms or largest > LIMITS.seat_max:
         worst = contact[int(np.argmax(np.abs(residual)))]
         place = frame.patient(np.array([worst[0], worst[1], float(patch(worst[None, :])[0])]))
-        raise SeatError(
+        error = SeatError(
             f"The seat cannot follow the bone: residual {rms:.3f} mm RMS and {largest:.2f} mm at most, near {at(place)} "
             f"(limits {LIMITS.seat_rms:g} and {LIMITS.seat_max:g}); smooth the segmentation there, or lower slope_limit or footplate_reach."
         )
+        error.spots = contact[np.abs(residual) > aim_max]
+        raise error
     seat = offset(patch, field, gap) if gap > 0.0 else patch
     return Seat(patch=seat, bone_patch=patch, gap=gap, rms=rms, max=largest, knots=patch.poles.shape)
 
