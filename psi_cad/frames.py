@@ -27,7 +27,7 @@ def unit(vector: Array) -> Array:
 
 def patient_from_ras(points: Array) -> Array:
     """Points (n, 3) given right-anterior-superior, in the patient frame (left-posterior-superior)."""
-    return np.asarray(points, dtype=np.float64) * np.array([-1.0, -1.0, 1.0])
+    return np.asarray(np.asarray(points, dtype=np.float64) * np.array([-1.0, -1.0, 1.0]))
 
 
 @dataclass(frozen=True)

@@ -47,19 +47,45 @@ class Params(GuideParams):
     pin_clearance: float = param(3.0, unit="mm", low=1.0, high=15.0, help="least distance from a wire's surface to any cut plane")
 
 
-def build(site: Site, params: Params, workshop: Workshop) -> Design:
+def build(site: Site, params: Params, workshop: Workshop) -> Design:  # noqa: ARG001  (nothing here is worth sharing)
     """Footplates and fences fused, cut by the seat, then slots and holes."""
     seat, width = site.seat.patch, site.slot_width(params.clearance)
-    plans = plan_slots(site, width=width, wall=params.wall, end_wall=3.0, run_out=params.run_out, height=params.height,
-                       bridge_over=80.0, bridge_width=params.bridge_width)  # fmt: skip
+    plans = plan_slots(
+        site,
+        width=width,
+        wall=params.wall,
+        end_wall=3.0,
+        run_out=params.run_out,
+        height=params.height,
+        bridge_over=80.0,
+        bridge_width=params.bridge_width,
+    )
     plates = [o for o in outlines(site.field, site.field.contact, rounding=2.0) if any(o.intersects(p.footprint(site)) for p in plans)]
-    pins = place_pins(site.field, seat(site.field.points), seat.steepness(site.field.points), shapely.union_all(plates), site.planes,
-                      wanted=4, radius=1.0, sleeve_radius=3.0, keep_off=SlotPlan.outer_half(width, params.wall) + 3.5,
-                      clearance=params.pin_clearance, depth=params.wire_depth, top=params.sleeve_height)  # fmt: skip
+    pins = place_pins(
+        site.field,
+        seat(site.field.points),
+        seat.steepness(site.field.points),
+        shapely.union_all(plates),
+        site.planes,
+        wanted=4,
+        radius=1.0,
+        sleeve_radius=3.0,
+        keep_off=SlotPlan.outer_half(width, params.wall) + 3.5,
+        clearance=params.pin_clearance,
+        depth=params.wire_depth,
+        top=params.sleeve_height,
+    )
     parts = [bodies.footplate(seat, o, thickness=params.thickness, edge_break=params.edge_break, step="footplate") for o in plates]
     parts += [
-        bodies.fence(seat, plan.slab(corner=params.edge_break), height=params.height, inner=width / 2.0, edge_break=params.edge_break,
-                     free_ends=plan.free_ends, step=f"fence {plan.cut.name}")  # fmt: skip
+        bodies.fence(
+            seat,
+            plan.slab(corner=params.edge_break),
+            height=params.height,
+            inner=width / 2.0,
+            edge_break=params.edge_break,
+            free_ends=plan.free_ends,
+            step=f"fence {plan.cut.name}",
+        )
         for plan in plans
     ]
     low = float(seat.poles.min()) - bodies.DEEP
@@ -69,7 +95,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     body = fuse("bodies", parts[0], *parts[1:])
     bore = 2.1 + site.printer.hole_compensation
     holes = [bodies.cylinder(np.array(pin.centre), diameter=bore, bottom=low - 5.0, top=low + 200.0) for pin in pins]
-    body = cut("seat and holes", body, bodies.bone_side(seat), *holes)
+    body = cut("seat and holes", body, bodies.bone_side(seat, where=site.field.points[site.field.footprint]), *holes)
     slots = [slab.solid(bottom=low - 20.0, top=low + 200.0, step=f"slot {plan.cut.name}") for plan in plans for slab in plan.slot_slabs()]
     return Design(
         solid=cut("slots", body, *slots),

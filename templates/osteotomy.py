@@ -58,7 +58,9 @@ class Params(GuideParams):
     wire_clearance: float = param(0.1, unit="mm", low=0.05, high=0.3, help="added to the wire's diameter to give the bore")
     sleeve_wall: float = param(1.95, unit="mm", low=1.2, high=4.0, help="wall of a wire's sleeve")
     sleeve_height: float = param(10.0, unit="mm", low=6.0, high=20.0, help="height of a sleeve above the seat")
-    wire_depth: float = param(40.0, unit="mm", low=10.0, high=80.0, help="greatest depth of a wire; over it, or to just past the bone, it clears the cuts")
+    wire_depth: float = param(
+        40.0, unit="mm", low=10.0, high=80.0, help="greatest depth of a wire; over it, or to just past the bone, it clears the cuts"
+    )
     pin_clearance: float = param(3.0, unit="mm", low=1.0, high=15.0, help="least distance from a wire's surface to any cut plane")
     bridge_over: float = param(80.0, unit="mm", low=30.0, high=200.0, help="a slot longer than this is crossed by a bridge")
     bridge_width: float = param(4.0, unit="mm", low=2.0, high=10.0, help="width of a bridge along the slot")
@@ -74,14 +76,22 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     width = site.slot_width(params.clearance)
     if width <= 0.1:
         raise DesignError(f"The slot would be {width:.2f} mm wide; check the blade's thickness and the printer's slot_compensation.")
-    plans = plan_slots(site, width=width, wall=params.wall, end_wall=params.end_wall, run_out=params.run_out, height=params.height,
-                       bridge_over=params.bridge_over, bridge_width=params.bridge_width)  # fmt: skip
-    plates = workshop.once("plates", lambda: _footprints(site, params, plans))
+    plans = plan_slots(
+        site,
+        width=width,
+        wall=params.wall,
+        end_wall=params.end_wall,
+        run_out=params.run_out,
+        height=params.height,
+        bridge_over=params.bridge_over,
+        bridge_width=params.bridge_width,
+    )
+    plates = workshop.once("plates", lambda: _footprints(site, plans))
     pins = workshop.once("pins", lambda: _pins(site, params, plates))
     key = ("body", tuple((p.half_width, p.fence_low, p.fence_high) for p in plans), len(site.blade.id))
     body, patches = workshop.once(key, lambda: _body(site, params, plans, plates, pins))
     tools = [tool for plan in plans for tool in _slot_tools(site, plan)]
-    tools += relief.corner_reliefs(site, plans, wall=params.wall)
+    tools += relief.corner_reliefs(plans, wall=params.wall)
     solid = cut("slots", body, *tools)
     lines: list[str] = []
     texts = []
@@ -107,14 +117,16 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     )
 
 
-def _footprints(site: Site, params: Params, plans: list[SlotPlan]) -> list[shapely.Polygon]:
+def _footprints(site: Site, plans: list[SlotPlan]) -> list[shapely.Polygon]:
     """Outlines of the footplates: accessible bone that a fence stands on."""
     found = []
     for outline in outlines(site.field, site.field.contact, rounding=2.0 + 0.35 * site.attempt):
         if any(outline.intersection(plan.footprint(site)).area > 8.0 for plan in plans):
             found.append(outline)
     if not found:
-        raise DesignError("No footplate reaches the fence: the bone at the cut is too narrow or too steep; raise slope_limit or give another approach.")
+        raise DesignError(
+            "No footplate reaches the fence: the bone at the cut is too narrow or too steep; raise slope_limit or give another approach."
+        )
     return found
 
 
@@ -138,9 +150,7 @@ def _pins(site: Site, params: Params, plates: list[shapely.Polygon]) -> list[Pin
     )
 
 
-def _body(
-    site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]
-) -> tuple[cq.Solid, list[LabelPatch]]:
+def _body(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> tuple[cq.Solid, list[LabelPatch]]:
     """Footplates, fences, sleeves and label pads as one solid on the seat, with the wires' holes; no slots yet."""
     seat = site.seat.patch
     shells = [
@@ -151,8 +161,15 @@ def _body(
     raised = _stepped_heights(site, plans, params.height)
     for plan, height in zip(plans, raised, strict=True):
         fences.append(
-            bodies.fence(seat, plan.slab(corner=params.edge_break), height=height, inner=plan.half_width - params.wall,
-                         edge_break=params.edge_break, free_ends=plan.free_ends, step=f"fence {plan.cut.name}")  # fmt: skip
+            bodies.fence(
+                seat,
+                plan.slab(corner=params.edge_break),
+                height=height,
+                inner=plan.half_width - params.wall,
+                edge_break=params.edge_break,
+                free_ends=plan.free_ends,
+                step=f"fence {plan.cut.name}",
+            )
         )
     sleeves, holes = [], []
     for pin in pins:
@@ -160,15 +177,24 @@ def _body(
         outer = params.wire_diameter + params.wire_clearance + 2.0 * params.sleeve_wall
         bore = params.wire_diameter + params.wire_clearance + site.printer.hole_compensation
         low = float(seat.poles.min()) - bodies.DEEP
-        sleeves.append(bodies.sleeve(np.array(pin.centre), diameter=outer, bottom=low, top=level + params.sleeve_height,
-                                     edge_break=params.edge_break))  # fmt: skip
+        sleeves.append(
+            bodies.sleeve(np.array(pin.centre), diameter=outer, bottom=low, top=level + params.sleeve_height, edge_break=params.edge_break)
+        )
         holes.append(bodies.cylinder(np.array(pin.centre), diameter=bore, bottom=low - 5.0, top=level + params.sleeve_height + 5.0))
     whole = shapely.union_all(plates)
     sides = [
         side
         for plan, height in zip(plans, raised, strict=True)
-        for side in sides_of(seat, plan.slab(corner=0.0), plate=whole, plate_thickness=params.footplate_thickness, height=height,
-                             edge_break=params.edge_break, pad=PAD, span=plan.label_span())  # fmt: skip
+        for side in sides_of(
+            seat,
+            plan.slab(corner=0.0),
+            plate=whole,
+            plate_thickness=params.footplate_thickness,
+            height=height,
+            edge_break=params.edge_break,
+            pad=PAD,
+            span=plan.label_span(),
+        )
     ]
     blade = site.blade.id
     patches = place_label(
@@ -176,12 +202,9 @@ def _body(
         tuple(token.replace(blade, BLADE_HERE) for token in site.label),
         reserve=tuple(token.replace(blade, "0" * len(blade)) for token in site.label),
     )
-    pads = [
-        label.pad(_proud(patch), width=patch.width, height=patch.height, thickness=PAD, into=0.7, edge_break=0.3)
-        for patch in patches
-    ]
+    pads = [label.pad(_proud(patch), width=patch.width, height=patch.height, thickness=PAD, into=0.7, edge_break=0.3) for patch in patches]
     block = fuse("bodies", shells[0], *shells[1:], *fences, *sleeves, *pads)
-    return cut("seat and holes", block, bodies.bone_side(seat), *holes), patches
+    return cut("seat and holes", block, bodies.bone_side(seat, where=site.field.points[site.field.footprint]), *holes), patches
 
 
 def _proud(patch: LabelPatch) -> Frame:

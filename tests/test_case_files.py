@@ -63,9 +63,7 @@ def test_wrong_case(kind, tmp_path, run):
     assert not (tmp_path / "out").exists(), "nothing may be written"
 
 
-@pytest.mark.parametrize(
-    ("content", "words"), [(b"", "empty"), (b"\x00\x01\xff\xfe\x80binary", "not text"), (b"\x89PNG\r\n\x1a\n" * 40, "not")]
-)
+@pytest.mark.parametrize(("content", "words"), [(b"", "empty"), (b"\x00\x01\xff\xfe\x80binary", "not text"), (b"\x89PNG\r\n\x1a\n" * 40, "not")])
 def test_no_case_at_all(content, words, tmp_path, run):
     case = tmp_path / "case.toml"
     case.write_bytes(content)
@@ -98,7 +96,9 @@ def test_settings_reach_the_guide(tmp_path):
 
 def test_own_catalogue(tmp_path):
     own = tmp_path / "mine.toml"
-    own.write_text('[[blade]]\nid = "mine-18x0.7"\nthickness = 0.7\ncutting_width = 18\nusable_length = 75\nreference = "measured"\nnominal = false\n')
+    own.write_text(
+        '[[blade]]\nid = "mine-18x0.7"\nthickness = 0.7\ncutting_width = 18\nusable_length = 75\nreference = "measured"\nnominal = false\n'
+    )
     loaded = load_case(CASES / "phantom-type1", settings=["guide.blade=mine-18x0.7"], catalogue=own)
     assert loaded.blade("mine-18x0.7", where="x").nominal is False
     own.write_text("[[blade]]\nid = 'x'\n")
@@ -108,7 +108,12 @@ def test_own_catalogue(tmp_path):
 
 def test_inline_entries(tmp_path):
     case = tmp_path / "case.toml"
-    case.write_text(GOOD.replace('blade = "generic-25x0.89"', 'blade = {id = "inline", thickness = 0.7, cutting_width = 18, usable_length = 70, reference = "measured"}'))
+    case.write_text(
+        GOOD.replace(
+            'blade = "generic-25x0.89"',
+            'blade = {id = "inline", thickness = 0.7, cutting_width = 18, usable_length = 70, reference = "measured"}',
+        )
+    )
     assert load_case(case).case.guide[0].blade.thickness == 0.7
 
 

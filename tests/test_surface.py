@@ -162,7 +162,15 @@ def test_spline_reproduces_a_cubic(rng):
     points = rng.uniform([0, 0], [30, 20], (4000, 2))
     x, y = points[:, 0] / 10, points[:, 1] / 10
     heights = 1 + x - 2 * y + x * y + 0.3 * x**3 - 0.2 * x * y**2
-    patch = fit(points, heights, weights=np.ones(4000), x_knots=uniform_knots(0, 30, 4), y_knots=uniform_knots(0, 20, 4), cell_area=0.15, smoothing=1e-12)
+    patch = fit(
+        points,
+        heights,
+        weights=np.ones(4000),
+        x_knots=uniform_knots(0, 30, 4),
+        y_knots=uniform_knots(0, 20, 4),
+        cell_area=0.15,
+        smoothing=1e-12,
+    )
     at = rng.uniform([0, 0], [30, 20], (200, 2))
     u, v = at[:, 0] / 10, at[:, 1] / 10
     np.testing.assert_allclose(patch(at), 1 + u - 2 * v + u * v + 0.3 * u**3 - 0.2 * u * v**2, atol=1e-6)

@@ -8,6 +8,7 @@ from typing import Final
 import cadquery as cq
 import numpy as np
 import shapely
+from scipy.spatial import cKDTree
 
 from psi_cad.brep.checked import common
 from psi_cad.brep.patch import below, patch_face, vector
@@ -19,7 +20,7 @@ __all__ = ["Slab", "bone_side", "cylinder", "fence", "footplate", "half_space", 
 
 DEEP: Final[Mm] = 15.0  # how far bodies reach below the lowest seat before the seat cuts them
 PLATE_KNOTS: Final[Mm] = 2.0  # finer ones make every later Boolean slower
-BESIDE_MM: Final[Mm] = 0.8  # beyond its outline a footplate's top is free to level out
+BESIDE_MM: Final[Mm] = 0.8  # beyond its outline a footplate's top levels out
 RIM_MM: Final[Mm] = 2.5  # width of the rim over which a footplate is thinned
 OUTLINE_MM: Final[Mm] = 0.35  # how far a footplate's straight sides may leave its smooth outline
 _GRID: Final[Mm] = 0.5
@@ -79,7 +80,7 @@ def half_space(point: Array, inward: Array, near: Array) -> cq.Solid:
 
 
 def rise_along(patch: HeightSpline, slab: Slab, flat: Array) -> Array:
-    """u (n,) at which lines along the blade through (d, s) = `flat` (n, 2) meet the patch."""
+    """U (n,) at which lines along the blade through (d, s) = `flat` (n, 2) meet the patch."""
     start = slab.frame.patient(np.column_stack([flat, np.zeros(len(flat))]))
     blade = slab.frame.axes[2]
     u = np.zeros(len(flat))
@@ -122,7 +123,7 @@ def fence(seat: HeightSpline, slab: Slab, *, height: Mm, inner: Mm, edge_break: 
     )
     short = float(np.max((target - top(flat))[rim >= band - 0.2], initial=0.0))
     top = HeightSpline(top.x_knots, top.y_knots, top.poles + short)
-    face = patch_face(top, slab.frame, name="fence top")
+    face = patch_face(top, slab.frame, name="fence top", where=flat[rim >= -0.5])
     bottom = float(rise_along(seat, slab, flat).min()) - DEEP
     solid = slab.solid(bottom=bottom, top=float(top.poles.max()) + 5.0, step=step)
     return common(step, solid, below(face, direction=slab.frame.axes[2], depth=float(np.ptp(top.poles)) + height + DEEP + 30.0))
@@ -137,28 +138,32 @@ def footplate(seat: HeightSpline, outline: shapely.Polygon, *, thickness: Mm, ed
     within = shapely.distance(shapely.points(points), outline.exterior)
     within = np.where(shapely.contains_xy(outline, points[:, 0], points[:, 1]), within, -within)
     fall = edge_break * np.clip(1.0 - within / RIM_MM, 0.0, 1.0) ** 2
+    target = seat(points) + (thickness - fall) * seat.steepness(points)
+    beside = within < -BESIDE_MM
+    _, nearest = cKDTree(points[~beside]).query(points[beside])
+    target[beside] = target[~beside][nearest]  # level outward: cliffs beside the plate are no part of it
     top = fit(
         points,
-        seat(points) + (thickness - fall) * seat.steepness(points),
-        weights=(within > -BESIDE_MM).astype(np.float64),
+        target,
+        weights=np.where(beside, 0.003, 1.0),
         x_knots=uniform_knots(points[0, 0], points[-1, 0], PLATE_KNOTS),
         y_knots=uniform_knots(points[0, 1], points[-1, 1], PLATE_KNOTS),
         cell_area=_GRID**2,
-        smoothing=1e-3,
-        flatten_at=points[within <= -BESIDE_MM],
-        flattening=1e-4,
+        smoothing=5e-3,
     )
-    bottom = float(seat(points).min()) - DEEP
+    bottom = float(seat(points[~beside]).min()) - DEEP
     ring = np.asarray(outline.simplify(OUTLINE_MM).exterior.coords)[:-1]
     wire = cq.Wire.makePolygon([cq.Vector(float(x), float(y), bottom) for x, y in ring], close=True)
     prism = cq.Solid.extrudeLinear(wire, [], cq.Vector(0, 0, float(top.poles.max()) - bottom + 5.0))
-    face = patch_face(top, _LOCAL, name="footplate top")
+    face = patch_face(top, _LOCAL, name="footplate top", where=points[~beside])
     return common(step, prism, below(face, direction=np.array([0.0, 0.0, 1.0]), depth=float(np.ptp(top.poles)) + DEEP + 40.0))
 
 
-def bone_side(seat: HeightSpline) -> cq.Solid:
-    """Everything on the bone side of the seat patch, within its rectangle."""
-    return below(patch_face(seat, _LOCAL, name="seat"), direction=np.array([0.0, 0.0, 1.0]), depth=float(np.ptp(seat.poles)) + DEEP + 60.0)
+def bone_side(seat: HeightSpline, *, where: Array) -> cq.Solid:
+    """Everything on the bone side of the seat patch, within its rectangle; a guide covers the points `where` (n, 2)."""
+    return below(
+        patch_face(seat, _LOCAL, name="seat", where=where), direction=np.array([0.0, 0.0, 1.0]), depth=float(np.ptp(seat.poles)) + DEEP + 60.0
+    )
 
 
 def cylinder(centre: Array, *, diameter: Mm, bottom: Mm, top: Mm) -> cq.Solid:

@@ -20,7 +20,8 @@ from psi_cad.units import Array, Mm
 
 __all__ = ["below", "patch_face", "vector"]
 
-STEEPEST: Final = 8.0  # dz/dx between neighbouring poles: above this a patch is folding, and Booleans may not end
+STEEPEST: Final = 8.0  # slope where a body stands on the patch: steeper ground is no seat
+WILD: Final = 40.0  # slope between poles anywhere: Booleans on rougher patches may not end
 
 
 def vector(values: Array) -> cq.Vector:
@@ -38,8 +39,10 @@ def _knots(full: Array) -> tuple[TColStd_Array1OfReal, TColStd_Array1OfInteger]:
     return knots, multiplicities
 
 
-def patch_face(patch: HeightSpline, frame: Frame, *, name: str) -> cq.Face:
+def patch_face(patch: HeightSpline, frame: Frame, *, name: str, where: Array | None = None) -> cq.Face:
     """The graph of `patch` over the xy plane of `frame`, as one exact B-spline face.
+
+    `where` (n, 2): the part of the patch that is used, in its own x and y; all of it by default.
 
     The poles stand over the Greville abscissae, so that u = x and v = y on the face.
 
@@ -48,12 +51,16 @@ def patch_face(patch: HeightSpline, frame: Frame, *, name: str) -> cq.Face:
     KernelError
         If the patch is so steep or rough that the kernel could hang on it.
     """
+    if not np.isfinite(patch.poles).all():
+        raise KernelError(f"The {name} patch is not finite; smooth the bone there.")
     rise_x = np.abs(np.diff(patch.poles, axis=0)) / np.diff(patch.x_greville)[:, None]
     rise_y = np.abs(np.diff(patch.poles, axis=1)) / np.diff(patch.y_greville)[None, :]
-    steepest = float(max(rise_x.max(), rise_y.max()))
-    if not np.isfinite(patch.poles).all() or steepest > STEEPEST:
+    anywhere = float(max(rise_x.max(), rise_y.max()))
+    used = anywhere if where is None else float(np.sqrt((patch.gradient(where) ** 2).sum(axis=1)).max())
+    if used > STEEPEST or anywhere > WILD:
         raise KernelError(
-            f"The {name} patch is too steep to build on (slope {steepest:.1f}, at most {STEEPEST:g}); lower slope_limit or run_out."
+            f"The {name} patch is too steep to build on (slope {used:.1f} and {anywhere:.0f} beside it, at most {STEEPEST:g} and {WILD:g}): "
+            "the bone there is a cliff; give another approach, or lower slope_limit or run_out."
         )
     nx, ny = patch.poles.shape
     grid = np.stack([*np.meshgrid(patch.x_greville, patch.y_greville, indexing="ij"), patch.poles], axis=-1)

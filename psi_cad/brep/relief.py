@@ -22,7 +22,7 @@ def wedge_angle(one: Any, two: Any) -> Deg:
     return 180.0 - float(np.degrees(np.arccos(np.clip(one.cut.normal @ two.cut.normal, -1.0, 1.0))))
 
 
-def corner_reliefs(site: Any, plans: Sequence[Any], *, wall: Mm) -> list[cq.Solid]:
+def corner_reliefs(plans: Sequence[Any], *, wall: Mm) -> list[cq.Solid]:
     """Prisms that take a sharp wedge back to where it is `wall` thick; none where slots meet bluntly."""
     tools = []
     for number, plan in enumerate(plans):
@@ -36,9 +36,7 @@ def corner_reliefs(site: Any, plans: Sequence[Any], *, wall: Mm) -> list[cq.Soli
             n1, n2, half = plan.cut.normal, other.cut.normal, plan.width / 2.0
             line = np.cross(n1, n2)
             line /= np.linalg.norm(line)
-            tip = np.linalg.solve(
-                np.stack([n1, n2, line]), [n1 @ plan.cut.origin + half, n2 @ other.cut.origin + half, line @ plan.cut.origin]
-            )
+            tip = np.linalg.solve(np.stack([n1, n2, line]), [n1 @ plan.cut.origin + half, n2 @ other.cut.origin + half, line @ plan.cut.origin])
             inward = (n1 + n2) / np.linalg.norm(n1 + n2)
             back = wall / (2.0 * np.tan(np.radians(angle) / 2.0))
             tool = half_space(tip - half * n1, n1, tip)

@@ -205,7 +205,7 @@ def _sentence(error: ValidationError, data: dict[str, Any]) -> str:
         hint = f"did you mean '{near[0]}'?" if near else f"the keys here are {', '.join(known)}."
         return f"'{place}' is no key of a case file; {hint}"
     if kind == "value_error":
-        return f"{'' if place == 'the file' else place + ' '}{str(first['ctx']['error'])}."
+        return f"{'' if place == 'the file' else place + ' '}{first['ctx']['error']!s}."
     if kind in ("missing", "too_short", "too_long") and first["loc"] and isinstance(first["loc"][-1], int):
         return f"{_place(first['loc'][:-1])} must be three numbers."
     if kind == "string_pattern_mismatch":
@@ -218,7 +218,8 @@ def _sentence(error: ValidationError, data: dict[str, Any]) -> str:
     if kind in ("too_short", "too_long"):
         if first["loc"][-1] in ("origin", "normal", "approach"):
             return f"{place} must be three numbers."
-        return f"{place} must have {'at least' if kind == 'too_short' else 'at most'} {first['ctx'].get('min_length', first['ctx'].get('max_length'))} entries."
+        bound = f"at least {first['ctx']['min_length']}" if kind == "too_short" else f"at most {first['ctx']['max_length']}"
+        return f"{place} must have {bound} entries."
     rule = _RULES.get(kind)
     if rule is None:
         message = first["msg"].replace("Input should be", "must be")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,18 +34,17 @@ def templates(
 
     files = template_files()
     wanted = [name] if name is not None else list(files)
-    found = [
-        {"name": one, "summary": "", "params": described(load_template(one, where="templates").Params)} for one in wanted
-    ]
-    for entry in found:
-        entry["summary"] = summary(files[str(entry["name"])])
+    found: list[dict[str, Any]] = []
+    for one in wanted:
+        declared = described(load_template(one, where="templates").Params)
+        found.append({"name": one, "summary": summary(files[one]), "params": declared})
     if json:
         say_json(found)
         return
     for entry in found:
         typer.echo(f"{entry['name']}: {entry['summary']}\n")
         rows = []
-        for p in entry["params"]:  # type: ignore[attr-defined]  # a list of dicts, which the union of values hides
+        for p in entry["params"]:
             span = f"{p['low']:g}–{p['high']:g}" if p["low"] is not None else ""
             rows.append([p["name"], p["default"], p["unit"], span, p["help"]])
         typer.echo(table(rows, ["parameter", "default", "unit", "range", "what"]) + "\n")

@@ -21,7 +21,7 @@ def whole_file(final: Path) -> Iterator[Path]:
     temporary = final.with_name(f".{final.stem}.part{os.getpid()}{final.suffix}")
     try:
         yield temporary
-        os.replace(temporary, final)
+        temporary.replace(final)
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()

@@ -66,9 +66,7 @@ def sides_of(
         proud = np.column_stack([np.full(len(s), sign * (slab.half_width + pad)), s])
         rise_wall, rise_proud = rise_along(seat, slab, wall), rise_along(seat, slab, proud)
         feet = slab.frame.patient(np.column_stack([proud, rise_proud]))
-        plate_top = np.where(
-            shapely.contains_xy(plate.buffer(0.5), feet[:, 0], feet[:, 1]), plate_thickness * seat.steepness(feet[:, :2]), 0.0
-        )
+        plate_top = np.where(shapely.contains_xy(plate.buffer(0.5), feet[:, 0], feet[:, 1]), plate_thickness * seat.steepness(feet[:, :2]), 0.0)
         lower = np.maximum(rise_wall, rise_proud) + plate_top + 0.4
         upper = rise_along(seat, slab, np.column_stack([np.zeros(len(s)), s])) + height - edge_break - 0.3
         upper = np.minimum(upper, rise_wall + height - 0.2)
@@ -88,7 +86,13 @@ def _windows(s: Array, lower: Array, upper: Array) -> Array:
             if high - low > 0.8:
                 cosine = 1.0 / np.hypot(1.0, slope)
                 rows.append(
-                    ((s[end - 1] - s[start]) / cosine - abs(slope) * (high - low), (high - low) * cosine, s[part].mean(), (low + high) / 2.0, slope)
+                    (
+                        (s[end - 1] - s[start]) / cosine - abs(slope) * (high - low),
+                        (high - low) * cosine,
+                        s[part].mean(),
+                        (low + high) / 2.0,
+                        slope,
+                    )
                 )
     return np.array(rows).reshape(-1, 5)
 

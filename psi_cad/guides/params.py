@@ -34,8 +34,8 @@ def param(default: float | int | bool | str, *, unit: str, help: str, low: float
 class GuideParams:
     """What every template needs to have its site made: where the guide may sit and along which axis it comes off."""
 
-    axis_search: float = param(15.0, unit="deg", low=0.0, high=30.0, help="cone about the approach in which the seating axis is searched; 0 takes the approach as it is")  # fmt: skip
-    slope_limit: float = param(55.0, unit="deg", low=20.0, high=65.0, help="steepest bone, against the seating axis, that counts as contact")  # fmt: skip
+    axis_search: float = param(15.0, unit="deg", low=0.0, high=30.0, help="cone about the approach that is searched; 0: as given")  # fmt: skip
+    slope_limit: float = param(55.0, unit="deg", low=20.0, high=65.0, help="steepest bone that counts as contact")  # fmt: skip
     footplate_reach: float = param(18.0, unit="mm", low=8.0, high=40.0, help="how far a footplate reaches from the cut")
     seat_gap: float = param(0.2, unit="mm", low=0.0, high=0.6, help="gap between guide and bone, along the bone's normal")
     run_out: float = param(5.0, unit="mm", low=0.0, high=15.0, help="slot beyond the bone at each free end")

@@ -169,9 +169,7 @@ def _followed(field: HeightField, gap: Mm, frame: Frame) -> tuple[Seat, HeightFi
     raise AssertionError("unreachable")
 
 
-def _clear_room(
-    field: HeightField, seat: Seat, cuts: Sequence[SiteCut], room: tuple[tuple[Mm, Mm], ...], frame: Frame
-) -> tuple[tuple[Mm, Mm], ...]:
+def _clear_room(field: HeightField, seat: Seat, cuts: Sequence[SiteCut], room: tuple[tuple[Mm, Mm], ...], frame: Frame) -> tuple[tuple[Mm, Mm], ...]:
     """`room` drawn back from bone that stands higher than the seat can rise beside the end of a cut.
 
     Raises
@@ -234,9 +232,7 @@ def _site_cut(frame: Frame, cut: PlannedCut, cuts: Sequence[PlannedCut]) -> Site
     )
 
 
-def _rectangle(
-    cuts: Sequence[SiteCut], levels: Sequence[tuple[Mm, Mm]], *, reach: Mm, beyond: Mm
-) -> tuple[Mm, Mm, Mm, Mm]:
+def _rectangle(cuts: Sequence[SiteCut], levels: Sequence[tuple[Mm, Mm]], *, reach: Mm, beyond: Mm) -> tuple[Mm, Mm, Mm, Mm]:
     """The part of the guide's xy plane that a guide can cover: a leaning cut moves sideways with height."""
     corners = []
     for cut, heights in zip(cuts, levels, strict=True):

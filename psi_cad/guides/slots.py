@@ -46,15 +46,30 @@ class SlotPlan:
     def slab(self, *, corner: Mm) -> Slab:
         """The fence's prism."""
         bounds = [(point - self.half_width * normal, normal) for point, normal, _ in self.joints]
-        return Slab(origin=self.cut.origin, normal=self.cut.normal, blade=self.cut.blade, half_width=self.half_width,
-                    low=self.fence_low, high=self.fence_high, corner=corner, bounds=bounds)  # fmt: skip
+        return Slab(
+            origin=self.cut.origin,
+            normal=self.cut.normal,
+            blade=self.cut.blade,
+            half_width=self.half_width,
+            low=self.fence_low,
+            high=self.fence_high,
+            corner=corner,
+            bounds=bounds,
+        )
 
     def slot_slabs(self) -> list[Slab]:
         """The slot's prisms, one per window."""
         bounds = [(point - half * normal, normal) for point, normal, half in self.joints]
         return [
-            Slab(origin=self.cut.origin, normal=self.cut.normal, blade=self.cut.blade, half_width=self.width / 2.0, low=low, high=high,
-                 bounds=bounds)  # fmt: skip
+            Slab(
+                origin=self.cut.origin,
+                normal=self.cut.normal,
+                blade=self.cut.blade,
+                half_width=self.width / 2.0,
+                low=low,
+                high=high,
+                bounds=bounds,
+            )
             for low, high in self.windows
         ]
 
@@ -85,9 +100,7 @@ def _footprint(site: Site, plan: SlotPlan, half: Mm | None = None) -> shapely.Po
     return shapely.Polygon(points[:, :2]).buffer(0)
 
 
-def plan_slots(
-    site: Site, *, width: Mm, wall: Mm, end_wall: Mm, run_out: Mm, height: Mm, bridge_over: Mm, bridge_width: Mm
-) -> list[SlotPlan]:
+def plan_slots(site: Site, *, width: Mm, wall: Mm, end_wall: Mm, run_out: Mm, height: Mm, bridge_over: Mm, bridge_width: Mm) -> list[SlotPlan]:
     """A slot for each cut of the site.
 
     A free end runs `run_out` past the bone, and the slot is never shorter than the blade needs to swing. An end that
@@ -171,12 +184,9 @@ def _kept_apart(site: Site, number: int, plans: Sequence[SlotPlan], height: Mm) 
         above = s[clash & (s >= plan.cut.high)]
         low = min(float(below.max()) + 0.25, plan.cut.low) if len(below) else plan.low
         high = max(float(above.min()) - 0.25, plan.cut.high) if len(above) else plan.high
-        if plan.cut.low - low < LEAST_RUN_OUT - 1e-9 and len(below) or high - plan.cut.high < LEAST_RUN_OUT - 1e-9 and len(above):
-            raise DesignError(
-                f"guide.cuts: '{plan.cut.name}' has no room to run out beside '{other.cut.name}'; put them in separate guides."
-            )
-        plan = replace(plan, low=low, high=high,
-                       notes=(*plan.notes, f"run-out of slot {plan.cut.name} cut back beside {other.cut.name}"))  # fmt: skip
+        if (plan.cut.low - low < LEAST_RUN_OUT - 1e-9 and len(below)) or (high - plan.cut.high < LEAST_RUN_OUT - 1e-9 and len(above)):
+            raise DesignError(f"guide.cuts: '{plan.cut.name}' has no room to run out beside '{other.cut.name}'; put them in separate guides.")
+        plan = replace(plan, low=low, high=high, notes=(*plan.notes, f"run-out of slot {plan.cut.name} cut back beside {other.cut.name}"))
     return plan
 
 
@@ -185,7 +195,8 @@ def _finished(plan: SlotPlan, room: Mm, end_wall: Mm, bridge_over: Mm, bridge_wi
     notes = list(plan.notes)
     if length < room - 1e-6 and all(plan.free_ends):
         raise DesignError(
-            f"guide.blade: the slot of '{plan.cut.name}' can be only {length:.0f} mm long, the blade needs {room:.0f} mm to swing; take a narrower blade."
+            f"guide.blade: the slot of '{plan.cut.name}' can be only {length:.0f} mm long, "
+            f"the blade needs {room:.0f} mm to swing; take a narrower blade."
         )
     count = max(1, math.ceil(length / bridge_over))
     while count > 1 and (length - (count - 1) * bridge_width) / count < room:

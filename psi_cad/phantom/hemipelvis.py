@@ -5,6 +5,7 @@ Sizes are those of an adult hip bone in round numbers; no person's bone was trac
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
 from typing import Final
 
@@ -91,7 +92,7 @@ LESION: Final = (np.array((-112.0, -12.0, 92.0)), np.array((-106.0, 12.0, 100.0)
 
 
 def implicit(points: Array) -> Array:
-    """f (n,) at `points` (n, 3), patient mm: negative in bone, zero on its surface, about a distance near it."""
+    """F (n,) at `points` (n, 3), patient mm: negative in bone, zero on its surface, about a distance near it."""
     left = np.asarray(points, dtype=np.float64) * _MIRROR
     parts = [_wing(left), sphere(left, *_BOSS)]
     for chain in _CHAINS:
@@ -104,7 +105,7 @@ def implicit(points: Array) -> Array:
 def _chain(left: Array, links: Array) -> Array:
     """Distance (n,) to the nearest of the chain's round cones; cones that cannot be the nearest are passed over."""
     best = np.full(len(left), np.inf)
-    for a, b in zip(links[:-1], links[1:], strict=True):
+    for a, b in itertools.pairwise(links):
         reach = float(np.linalg.norm(b[:3] - a[:3])) / 2.0 + float(max(a[3], b[3]))
         may = np.linalg.norm(left - (a[:3] + b[:3]) / 2.0, axis=1) - reach < best
         if may.any():

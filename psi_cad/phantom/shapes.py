@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from psi_cad.units import Array, Mm
@@ -35,14 +37,14 @@ def polygon(points: Array, outline: Array) -> Array:
     """Exact signed distance (n,) of points (n, 2) to the region inside a closed `outline` (m, 2), first point repeated."""
     nearest = np.full(len(points), np.inf)
     inside = np.zeros(len(points), dtype=bool)
-    for a, b in zip(outline[:-1], outline[1:], strict=True):
+    for a, b in itertools.pairwise(outline):
         edge, offset = b - a, points - a
         at = np.clip(offset @ edge / (edge @ edge), 0.0, 1.0)
         nearest = np.minimum(nearest, ((offset - at[:, None] * edge) ** 2).sum(axis=1))
         crosses = (a[1] <= points[:, 1]) != (b[1] <= points[:, 1])
         if edge[1] != 0.0:
             inside ^= crosses & (offset[:, 0] < offset[:, 1] * edge[0] / edge[1])
-    return np.where(inside, -1.0, 1.0) * np.sqrt(nearest)
+    return np.asarray(np.where(inside, -1.0, 1.0) * np.sqrt(nearest))
 
 
 def smooth_union(distances: Array, *, blend: Mm) -> Array:

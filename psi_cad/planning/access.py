@@ -88,7 +88,7 @@ def accessible_field(
     gentle = smooth.steepness(points) <= 1.0 / np.cos(np.radians(slope_limit))
     inner = (points > [xs[0] + 3.0, ys[0] + 3.0]).all(axis=1) & (points < [xs[-1] - 3.0, ys[-1] - 3.0]).all(axis=1)
     contact = sheet & near & inner & gentle & (np.abs(smooth(points) - np.nan_to_num(hits.height)) <= JUMP_MM)
-    contact = _opened(contact, shape, int(round(OPEN_MM / STEP_MM)))
+    contact = _opened(contact, shape, round(OPEN_MM / STEP_MM))
     contact = _touching(contact, shape, strip(cuts, patient, frame.axes[2], reach=4.0))
     if int(contact.sum()) * STEP_MM**2 < LIMITS.contact_area:
         raise DesignError(
@@ -96,19 +96,20 @@ def accessible_field(
             "raise footplate_reach or slope_limit, or give another approach."
         )
     _trusted(bone, frame, points[contact], hits.height[contact])
-    grown = ndimage.binary_dilation(contact.reshape(shape), iterations=int(round(2.0 / STEP_MM))).ravel()
+    grown = ndimage.binary_dilation(contact.reshape(shape), iterations=round(2.0 / STEP_MM)).ravel()
     # a column under the fence is one at the level of the seat, however high bone stands in it
     nearest = ndimage.distance_transform_edt(~contact.reshape(shape), return_distances=False, return_indices=True)
     level = hits.height.reshape(shape)[tuple(nearest)].ravel()
     at_seat = frame.patient(np.column_stack([points, level]))
     under_fence = strip(cuts, at_seat, frame.axes[2], reach=FENCE_REACH_MM, ends=fences)
-    wide = ndimage.binary_dilation(contact.reshape(shape), iterations=int(round(1.5 / STEP_MM))).ravel()
+    wide = ndimage.binary_dilation(contact.reshape(shape), iterations=round(1.5 / STEP_MM)).ravel()
     return HeightField(
         step=STEP_MM,
         shape=shape,
         points=points,
         heights=hits.height,
         bone=hits.met & (under_fence | wide),
+        footprint=under_fence | wide,
         nothing=~grown & ~(sheet & under_fence & gentle),
         usable=sheet & (grown | (under_fence & gentle)),
         contact=contact,
@@ -159,7 +160,7 @@ def without_spots(field: HeightField, spots: Array) -> HeightField | None:
         return None
     near, _ = cKDTree(spots).query(field.points, distance_upper_bound=SPOT_MM)
     contact = field.contact & ~np.isfinite(near)
-    contact = _opened(contact, field.shape, int(round(OPEN_MM / field.step)))
+    contact = _opened(contact, field.shape, round(OPEN_MM / field.step))
     labels, count = ndimage.label(contact.reshape(field.shape))
     if count == 0:
         return None

@@ -105,10 +105,7 @@ def find_seating_axis(
                 f"guide.approach lies {min(leans):.0f}° or more away from the plane of a cut, so the saw could not enter along it; "
                 f"give an approach within {LEAN_MAX:.0f}° of every cut plane of the guide."
             )
-        raise DesignError(
-            "guide.approach: no bone beside the cut can be reached from there; "
-            "give the direction from the bone towards the surgeon."
-        )
+        raise DesignError("guide.approach: no bone beside the cut can be reached from there; give the direction from the bone towards the surgeon.")
     return best
 
 
@@ -149,9 +146,7 @@ def _contact(
     frame = site_frame(cuts, direction)
     corners = np.vstack([frame.local(cut.patient(np.asarray(cut.section.envelope.exterior.coords))) for cut in cuts])
     low, high = corners[:, :2].min(axis=0) - reach, corners[:, :2].max(axis=0) + reach
-    grid = np.stack(
-        np.meshgrid(np.arange(low[0], high[0], GRID_MM), np.arange(low[1], high[1], GRID_MM), indexing="ij"), axis=-1
-    ).reshape(-1, 2)
+    grid = np.stack(np.meshgrid(np.arange(low[0], high[0], GRID_MM), np.arange(low[1], high[1], GRID_MM), indexing="ij"), axis=-1).reshape(-1, 2)
     hits = first_hits_down(caster, grid, frame=frame)
     good = hits.met & (part_of_face[hits.face] == part)
     good &= np.nan_to_num(hits.slope_cos, nan=-1.0) >= np.cos(np.radians(slope_limit))

@@ -92,7 +92,7 @@ def plan_cuts(bone: Bone, cuts: list[tuple[str, Array, Array, Mm | None]]) -> di
         here = shapely.Point(0.0, 0.0)
         parts.sort(key=lambda part: float(part.distance(here)))
         if not parts or parts[0].distance(here) > NEAR_ORIGIN_MM:
-            raise CaseError(_beside(bone, name, origin, axes[2], float(parts[0].distance(here)) if parts else None))
+            raise CaseError(_beside(bone, name, origin, float(parts[0].distance(here)) if parts else None))
         whole = parts[0]
         section: shapely.Geometry = whole
         if extent is not None:
@@ -104,7 +104,7 @@ def plan_cuts(bone: Bone, cuts: list[tuple[str, Array, Array, Mm | None]]) -> di
     return {name: _bounded(cut, [other for other in planned.values() if other is not cut]) for name, cut in planned.items()}
 
 
-def _beside(bone: Bone, name: str, origin: Array, normal: Array, in_plane: Mm | None) -> str:
+def _beside(bone: Bone, name: str, origin: Array, in_plane: Mm | None) -> str:
     """The sentence for a cut beside the bone, with the frame or unit that would explain it."""
     distance = SignedDistance(bone.mesh)
 
@@ -155,9 +155,7 @@ def _bounded(cut: PlannedCut, others: list[PlannedCut]) -> PlannedCut:
         inward = slope / np.linalg.norm(slope)
         edge = -inward * offset / float(np.linalg.norm(slope))
         across = np.array([-inward[1], inward[0]])
-        keep = shapely.Polygon(
-            [edge - FAR_MM * across, edge + FAR_MM * across, edge + FAR_MM * (across + inward), edge + FAR_MM * (inward - across)]
-        )
+        keep = shapely.Polygon([edge - FAR_MM * across, edge + FAR_MM * across, edge + FAR_MM * (across + inward), edge + FAR_MM * (inward - across)])
         section = section.intersection(keep)
         neighbours.append(other.name)
     if section.is_empty or section.area <= 0.0:

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from psi_cad.errors import DesignError
 from psi_cad.surface.seat import HeightField
-from psi_cad.units import LIMITS, Array, Bools, Deg, Mm
+from psi_cad.units import LIMITS, Array, Bools, Deg, Ints, Mm
 
 __all__ = ["Pin", "place_pins", "triangle_lever"]
 
@@ -79,7 +79,7 @@ def place_pins(
     DesignError
         If there is no room for three.
     """
-    stride = max(1, int(round(STEP_MM / field.step)))
+    stride = max(1, round(STEP_MM / field.step))
     grid = np.zeros(field.shape, dtype=bool)
     grid[::stride, ::stride] = True
     inner = area.buffer(-(sleeve_radius - 0.8))
@@ -92,7 +92,7 @@ def place_pins(
     here &= field.thickness >= HOLDS_MM
     here &= (away - radius >= clearance) & (beside >= keep_off)
     pieces = _pieces(field, seat, planes, here)
-    spots = [np.flatnonzero(here & grid.ravel() & (pieces == piece)) for piece in range(1, int(pieces.max(initial=0)) + 1)]
+    spots: list[Ints] = [np.flatnonzero(here & grid.ravel() & (pieces == piece)) for piece in range(1, int(pieces.max(initial=0)) + 1)]
     spots = sorted((s for s in spots if len(s)), key=lambda s: -len(s))[:3]
     chosen = _best(field.points, spots, wanted, apart=2.0 * sleeve_radius + 0.5)
     if len(chosen) < 3 or triangle_lever(field.points[chosen]) < LIMITS.pin_lever:
@@ -113,7 +113,7 @@ def _axis_clearance(points: Array, heights: Array, planes: Sequence[tuple[Array,
     return least
 
 
-def _pieces(field: HeightField, seat: Array, planes: Sequence[tuple[Array, Array]], here: Bools) -> Array:
+def _pieces(field: HeightField, seat: Array, planes: Sequence[tuple[Array, Array]], here: Bools) -> Ints:
     """A number (n,) for each piece of bone the cuts leave: same side of every plane, and joined."""
     code = np.zeros(len(seat), dtype=np.int64)
     for number, (point, normal) in enumerate(planes):
@@ -127,12 +127,14 @@ def _pieces(field: HeightField, seat: Array, planes: Sequence[tuple[Array, Array
     return pieces
 
 
-def _best(points: Array, spots: Sequence[Array], wanted: int, *, apart: Mm) -> list[int]:
+def _best(points: Array, spots: Sequence[Ints], wanted: int, *, apart: Mm) -> list[int]:
     """The set with pins on every piece, as wide apart as can be, by the lever of its best triangle."""
     if not spots:
         return []
     share = [wanted // len(spots) + (1 if i < wanted % len(spots) else 0) for i in range(len(spots))]
-    options: list[list[tuple[int, ...]]] = [_groups(points, spot, max(count, 3 if len(spots) == 1 else 1), apart) for spot, count in zip(spots, share, strict=True)]
+    options: list[list[tuple[int, ...]]] = [
+        _groups(points, spot, max(count, 3 if len(spots) == 1 else 1), apart) for spot, count in zip(spots, share, strict=True)
+    ]
     best: list[int] = []
     best_score = -1.0
     for combination in itertools.product(*options):
@@ -146,7 +148,7 @@ def _best(points: Array, spots: Sequence[Array], wanted: int, *, apart: Mm) -> l
     return best
 
 
-def _groups(points: Array, spot: Array, count: int, apart: Mm) -> list[tuple[int, ...]]:
+def _groups(points: Array, spot: Ints, count: int, apart: Mm) -> list[tuple[int, ...]]:
     """Promising sets of up to `count` (at most 3) pins on one piece of bone, the most and the widest apart first."""
     few = [int(i) for i in spot[:: max(1, len(spot) // (30 if count > 2 else 60))]]
     for size in range(min(count, 3), 0, -1):

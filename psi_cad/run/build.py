@@ -146,7 +146,8 @@ def build_case(loaded: LoadedCase, folder: Path, *, blades: list[str], progress:
         template = load_template(request.template, where=f"{where}.template")
         params = resolve_params(template.Params, request.params, where=f"{where}.params")
         workshop, site = Workshop(), None
-        for wanted in blades or [request.blade]:
+        wanted_blades: list[str | Blade] = [*blades] or [request.blade]
+        for wanted in wanted_blades:
             blade = loaded.blade(wanted, where="--blade" if blades else f"{where}.blade")
 
             def told(step: str, name: str = f"{request.name} {blade.id}") -> None:

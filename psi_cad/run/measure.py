@@ -73,7 +73,15 @@ def _again(here: Path, guide: dict[str, Any], probe: BoneProbe, same_bone: bool,
     files = {kind: here / name for kind, name in guide["files"].items()}
     changed = [path.name for path in files.values() if not path.is_file() or sha256_of(path) != guide["sha256"].get(path.name)]
     entry: dict[str, Any] = {"case": case, "name": guide["name"], "blade": guide["blade"], "changed_files": changed}
-    unchanged = {"id": "files_unchanged", "value": len(changed), "unit": "", "rule": "==", "limit": 0, "passed": not changed, "note": ", ".join(changed)}
+    unchanged = {
+        "id": "files_unchanged",
+        "value": len(changed),
+        "unit": "",
+        "rule": "==",
+        "limit": 0,
+        "passed": not changed,
+        "note": ", ".join(changed),
+    }
     bone = {"id": "bone_unchanged", "value": float(same_bone), "unit": "", "rule": "==", "limit": 1.0, "passed": same_bone, "note": ""}
     checks: list[dict[str, Any]] = [unchanged, bone]
     if guide["status"] != "passed" or "stl" not in files:

@@ -64,7 +64,10 @@ def main() -> None:
         import traceback
 
         traceback.print_exc()
-        tell(error="BuildError", message=f"An unexpected {type(error).__name__} ended the build: {str(error).splitlines()[0] if str(error) else 'no message'}.")
+        tell(
+            error="BuildError",
+            message=f"An unexpected {type(error).__name__} ended the build: {str(error).splitlines()[0] if str(error) else 'no message'}.",
+        )
     out.flush()
     os._exit(0)  # the kernel's own tear-down has crashed on exit; everything is written by now
 

@@ -43,9 +43,7 @@ class RayCaster:
         """
         directions = np.broadcast_to(directions, starts.shape)
         faces = np.asarray(
-            self._scene.run(
-                np.ascontiguousarray(starts, dtype=np.float32), np.ascontiguousarray(directions, dtype=np.float32)
-            ),
+            self._scene.run(np.ascontiguousarray(starts, dtype=np.float32), np.ascontiguousarray(directions, dtype=np.float32)),
             dtype=np.int64,
         )
         distance = np.full(len(starts), np.inf)
@@ -59,7 +57,6 @@ class RayCaster:
         faces[lost] = -1
         distance[lost] = np.inf
         return distance, faces
-
 
     def inside(self, points: Array) -> Bools:
         """Which points (n, 3), in this caster's frame, lie inside the closed surface: two of three rays cross it oddly."""

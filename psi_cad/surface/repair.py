@@ -117,7 +117,7 @@ def _labels(mesh: trimesh.Trimesh) -> Ints:
     areas = np.bincount(labels, weights=mesh.area_faces)
     rank = np.empty(len(areas), dtype=np.int64)
     rank[np.argsort(-areas, kind="stable")] = np.arange(len(areas))
-    return rank[labels]
+    return np.asarray(rank[labels], dtype=np.int64)
 
 
 def _without_debris(mesh: trimesh.Trimesh, repairs: list[Repair]) -> trimesh.Trimesh:
@@ -144,8 +144,7 @@ def _non_manifold(mesh: trimesh.Trimesh) -> list[Defect]:
     edges, counts = np.unique(np.sort(mesh.edges, axis=1), axis=0, return_counts=True)
     crowded = edges[counts > 2]
     return [
-        Defect("non-manifold edge", _place(mesh.vertices[pair].mean(axis=0)), float(np.ptp(mesh.vertices[pair], axis=0).max()))
-        for pair in crowded
+        Defect("non-manifold edge", _place(mesh.vertices[pair].mean(axis=0)), float(np.ptp(mesh.vertices[pair], axis=0).max())) for pair in crowded
     ]
 
 
@@ -211,8 +210,7 @@ def _flat_cap(points: Array, middle: Array, axes: Array) -> Ints | None:
         return None
     index = {(float(x), float(y)): number for number, (x, y) in enumerate(flat)}
     triangles = [
-        [index[(float(x), float(y))] for x, y in list(piece.exterior.coords)[:3]]
-        for piece in shapely.constrained_delaunay_triangles(outline).geoms
+        [index[(float(x), float(y))] for x, y in list(piece.exterior.coords)[:3]] for piece in shapely.constrained_delaunay_triangles(outline).geoms
     ]
     turned = np.array(triangles, dtype=np.int64)
     corner = flat[turned]

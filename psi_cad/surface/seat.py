@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from psi_cad.errors import SeatError
 from psi_cad.frames import Frame
@@ -30,7 +31,7 @@ class HeightField:
     """First bone met on a square grid: `points` (n, 2), `heights` (n,) (nan: none), in the guide frame, mm.
 
     `contact`: bone a seat may rest on; `usable`: bone a fit may follow; `bone`: any bone under a guide, to stay above
-    of; `nothing`: where the patch levels out; `thickness` (n,): of bone below, along the axis (0: none), mm.
+    of; `nothing`: where the patch levels out; `footprint`: all that a guide may cover; `thickness` (n,): of bone below, along the axis (0: none), mm.
     """
 
     step: Mm
@@ -39,6 +40,7 @@ class HeightField:
     heights: Array
     bone: Bools
     nothing: Bools
+    footprint: Bools
     usable: Bools
     contact: Bools
     thickness: Array
@@ -98,6 +100,8 @@ def fit_seat(field: HeightField, *, gap: Mm, frame: Frame) -> Seat:
         worst[np.flatnonzero(field.contact)[np.abs(residual) > aim_max]] = True
         stress[worst] *= 3.0  # least squares alone leaves a sharp ridge to the rest
     assert patch is not None
+    patch = _levelled(patch, field)
+    residual = (patch(contact) - heights) / patch.steepness(contact)
     rms, largest = float(np.sqrt((residual**2).mean())), float(np.abs(residual).max())
     if rms > LIMITS.seat_rms or largest > LIMITS.seat_max:
         worst = contact[int(np.argmax(np.abs(residual)))]
@@ -112,9 +116,24 @@ def fit_seat(field: HeightField, *, gap: Mm, frame: Frame) -> Seat:
     return Seat(patch=seat, bone_patch=patch, gap=gap, rms=rms, max=largest, knots=patch.poles.shape)
 
 
-def _where_needed(
-    contact: Array, residual: Array, x_knots: Array, y_knots: Array, aim_rms: Mm, aim_max: Mm
-) -> tuple[Array, Array]:
+def _levelled(patch: HeightSpline, field: HeightField) -> HeightSpline:
+    """`patch` with level ground instead of cliffs outside all that a guide may cover: the kernel hangs on cliffs."""
+    targets = patch(field.points)
+    beside = ~field.footprint
+    _, nearest = cKDTree(field.points[~beside]).query(field.points[beside])
+    targets[beside] = targets[~beside][nearest]
+    return fit(
+        field.points,
+        targets,
+        weights=np.where(beside, 0.003, 1.0),
+        x_knots=patch.x_knots,
+        y_knots=patch.y_knots,
+        cell_area=field.step**2,
+        smoothing=5e-4,
+    )
+
+
+def _where_needed(contact: Array, residual: Array, x_knots: Array, y_knots: Array, aim_rms: Mm, aim_max: Mm) -> tuple[Array, Array]:
     """New knot vectors, halved in the rows and columns of intervals where the residual is large."""
     large = np.abs(residual) > aim_max
     knots = []

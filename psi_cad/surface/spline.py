@@ -43,7 +43,7 @@ class HeightSpline:
 
     @property
     def bounds(self) -> tuple[Mm, Mm, Mm, Mm]:
-        """x low, y low, x high, y high."""
+        """X low, y low, x high, y high."""
         return float(self.x_knots[0]), float(self.y_knots[0]), float(self.x_knots[-1]), float(self.y_knots[-1])
 
     def __call__(self, points: Array) -> Array:
@@ -56,18 +56,18 @@ class HeightSpline:
 
     def steepness(self, points: Array) -> Array:
         """Length (n,) of the upward normal (-Sx, -Sy, 1): what a normal offset of 1 adds in height, to first order."""
-        return np.sqrt(1.0 + (self.gradient(points) ** 2).sum(axis=1))
+        return np.asarray(np.sqrt(1.0 + (self.gradient(points) ** 2).sum(axis=1)))
 
     def _value(self, points: Array, x_order: int, y_order: int) -> Array:
         x_low, y_low, x_high, y_high = self.bounds
         x = np.clip(points[:, 0], x_low, x_high)
         y = np.clip(points[:, 1], y_low, y_high)
         rows_x, rows_y = _rows(self.x_knots, x, x_order), _rows(self.y_knots, y, y_order)
-        return np.asarray(rows_x.multiply((rows_y @ self.poles.T)).sum(axis=1)).ravel()
+        return np.asarray(rows_x.multiply(rows_y @ self.poles.T).sum(axis=1)).ravel()
 
 
 def _greville(knots: Array) -> Array:
-    return np.stack([knots[i : len(knots) - DEGREE - 1 + i] for i in range(1, DEGREE + 1)]).mean(axis=0)
+    return np.asarray(np.stack([knots[i : len(knots) - DEGREE - 1 + i] for i in range(1, DEGREE + 1)]).mean(axis=0))
 
 
 def _rows(knots: Array, at: Array, order: int) -> sp.csr_array:

@@ -122,7 +122,14 @@ def measure_files(step: Path, stl: Path, expected: Expected, probe: BoneProbe) -
         _check("seat_max", seat.max, "mm", "<=", LIMITS.seat_max),
         _check("seat_overlap", seat.overlap, "mm", "<=", LIMITS.overlap),
         _check("contact_area", seat.contact_area, "mm²", ">=", LIMITS.contact_area),
-        _check("contact_share", seat.contact_area / max(seat.footprint_area, 1e-9), "", ">=", 0.6, "of the planned footprint; holes and the slot are not contact"),
+        _check(
+            "contact_share",
+            seat.contact_area / max(seat.footprint_area, 1e-9),
+            "",
+            ">=",
+            0.6,
+            "of the planned footprint; holes and the slot are not contact",
+        ),
         _check("pull_off", seat.catch, "mm", "<=", LIMITS.overlap, "bone in the way along the seating axis"),
     ]
     checks += _mesh_checks(printed, part, slots, expected)
@@ -132,10 +139,12 @@ def measure_files(step: Path, stl: Path, expected: Expected, probe: BoneProbe) -
 def _slot_checks(want: Any, slot: MeasuredSlot, expected: Expected) -> list[Check]:
     at = f"[{slot.name}]"
     width_off = None if slot.width is None else abs(slot.width - want.width)
+    clearance = None if slot.width is None else slot.width - want.compensation - want.thickness
     note = "clearance outside 0.10–0.20 mm by explicit override" if expected.clearance_overridden else ""
     checks = [
         _check(f"slot_width{at}", width_off, "mm", "<=", LIMITS.slot_width, f"difference from {want.width:.3f} mm (blade + clearance + printer)"),
-        _check(f"slot_clearance{at}", None if slot.width is None else slot.width - want.compensation - want.thickness, "mm", ">=", 0.0 if note else 0.10 - LIMITS.slot_width, note),
+        _check(f"slot_clearance_least{at}", clearance, "mm", ">=", (0.0 if note else 0.10) - LIMITS.slot_width, note),
+        _check(f"slot_clearance_most{at}", clearance, "mm", "<=", (want.clearance if note else 0.20) + LIMITS.slot_width, note),
         _check(f"slot_plane_angle{at}", slot.angle, "deg", "<=", LIMITS.plane_angle),
         _check(f"slot_plane_offset{at}", slot.offset, "mm", "<=", LIMITS.plane_offset),
         _check(f"slot_wall{at}", slot.wall_min, "mm", ">=", want.wall - (2.0 - LIMITS.wall)),
@@ -162,10 +171,10 @@ def _pin_checks(part: Part, printed: Printed, expected: Expected) -> list[Check]
     centres: list[tuple[float, float]] = []
     diameters = []
     for _, point, direction, radius in part.cylinders:
-        if radius < 0.0 and abs(direction[2]) >= AXIS_COS and abs(-2.0 * radius - expected.bore) <= BORE_MM:
-            if all(np.hypot(point[0] - x, point[1] - y) > 0.1 for x, y in centres):
-                centres.append((float(point[0]), float(point[1])))
-                diameters.append(-2.0 * radius)
+        is_bore = radius < 0.0 and abs(direction[2]) >= AXIS_COS and abs(-2.0 * radius - expected.bore) <= BORE_MM
+        if is_bore and all(np.hypot(point[0] - x, point[1] - y) > 0.1 for x, y in centres):
+            centres.append((float(point[0]), float(point[1])))
+            diameters.append(-2.0 * radius)
     found = np.array(centres).reshape(-1, 2)
     checks = [
         _check("pins", len(centres), "", ">=", max(3, expected.pins), "wire holes along the seating axis"),
@@ -183,7 +192,14 @@ def _pin_checks(part: Part, printed: Printed, expected: Expected) -> list[Check]
             ends = [float((np.array([x, y, level + dz]) - o) @ n) for dz in (-depth, expected.wire_top)]
             least = min(least, 0.0 if ends[0] * ends[1] < 0 else min(abs(e) for e in ends) - expected.wire / 2.0)
     checks.append(
-        _check("pin_clearance", least if centres else None, "mm", ">=", expected.pin_clearance - 0.35, "wire to the nearest cut plane, over its depth")
+        _check(
+            "pin_clearance",
+            least if centres else None,
+            "mm",
+            ">=",
+            expected.pin_clearance - 0.35,
+            "wire to the nearest cut plane, over its depth",
+        )
     )
     return checks
 

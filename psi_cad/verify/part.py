@@ -99,6 +99,11 @@ class Part:
                 hollow = (face.wrapped.Orientation() == TopAbs_REVERSED) == surface.Direct()
                 radius = float(surface.Radius())
                 found.append(
-                    (face, np.array([point.X(), point.Y(), point.Z()]), np.array([direction.X(), direction.Y(), direction.Z()]), -radius if hollow else radius)
+                    (
+                        face,
+                        np.array([point.X(), point.Y(), point.Z()]),
+                        np.array([direction.X(), direction.Y(), direction.Z()]),
+                        -radius if hollow else radius,
+                    )
                 )
         return found

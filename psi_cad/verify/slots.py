@@ -56,11 +56,13 @@ def measure_slot(part: Part, printed: Printed, expected: Expected, slot: Expecte
     """Find the sides of `slot` among the part's flat faces (STEP) and measure it; walls and passage on the triangles."""
     origin, normal = expected.plane_of(slot)
     along, blade = blade_axes(normal, np.array([0.0, 0.0, 1.0]))
-    sides = [_side(part, origin, normal, along, blade, slot, sign) for sign in (1.0, -1.0)]
+    one = _side(part, origin, normal, along, blade, slot, 1.0)
+    two = _side(part, origin, normal, along, blade, slot, -1.0)
     patient_blade = expected.frame.patient_direction(blade)
-    if sides[0] is None or sides[1] is None:
+    if one is None or two is None:
         return MeasuredSlot(slot.name, None, None, None, None, None, (), None, None, 0, patient_blade)
-    (upper, upper_at, upper_turn), (lower, lower_at, lower_turn) = sides
+    upper, upper_at, upper_turn = one
+    lower, lower_at, lower_turn = two
     both = upper.intersection(lower)
     spans = [shapely.LineString([(p.bounds[0], 0.0), (p.bounds[2], 0.0)]) for p in shapely.get_parts(both) if p.area > 1.0]
     merged = sorted(shapely.get_parts(shapely.line_merge(shapely.union_all(spans))), key=lambda p: p.bounds[0])
@@ -117,7 +119,7 @@ def _side(
 def _outline(face: cq.Face, origin: Array, along: Array, blade: Array) -> shapely.Geometry:
     rings = []
     for wire in [face.outerWire(), *face.innerWires()]:
-        points = []
+        points: list[Array] = []
         for edge in _in_order(wire):
             run = _along(edge)
             if points and np.linalg.norm(points[-1][-1] - run[0]) > np.linalg.norm(points[-1][-1] - run[-1]):
@@ -148,9 +150,7 @@ def _in_order(wire: cq.Wire) -> list[cq.Edge]:
     return found
 
 
-def _stations(
-    both: shapely.Geometry, windows: tuple[tuple[Mm, Mm], ...], joints: list[tuple[Array, Array]], along: Array, blade: Array
-) -> Array:
+def _stations(both: shapely.Geometry, windows: tuple[tuple[Mm, Mm], ...], joints: list[tuple[Array, Array]], along: Array, blade: Array) -> Array:
     """Rows (s, u low, u high): where, along the slot, the blade has a wall on both sides, and over which stretch.
 
     By a joint a slot goes over into its neighbour along a line that may lean; stations end where that line begins.
