@@ -19,6 +19,7 @@ from psi_cad.units import Array, Mm
 __all__ = ["Slab", "bone_side", "cylinder", "fence", "footplate", "half_space", "rise_along", "sleeve"]
 
 DEEP: Final[Mm] = 15.0  # how far bodies reach below the lowest seat before the seat cuts them
+FENCE_SPANS: Final = 40  # more make edges of so many pieces that the kernel integrates the faces beside them wrongly
 PLATE_KNOTS: Final[Mm] = 2.0  # finer ones make every later Boolean slower
 BESIDE_MM: Final[Mm] = 0.8  # beyond its outline a footplate's top levels out
 RIM_MM: Final[Mm] = 2.5  # width of the rim over which a footplate is thinned
@@ -117,7 +118,7 @@ def fence(seat: HeightSpline, slab: Slab, *, height: Mm, inner: Mm, edge_break: 
         target,
         weights=np.ones(len(flat)),
         x_knots=uniform_knots(flat[:, 0].min(), flat[:, 0].max(), 0.6),
-        y_knots=uniform_knots(flat[:, 1].min(), flat[:, 1].max(), 1.0),
+        y_knots=uniform_knots(flat[:, 1].min(), flat[:, 1].max(), max(1.0, (slab.high - slab.low) / FENCE_SPANS)),
         cell_area=0.25 * _GRID,
         smoothing=1e-5,
     )
