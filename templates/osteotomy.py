@@ -25,7 +25,7 @@ import shapely
 
 from psi_cad.brep import bodies, label, relief
 from psi_cad.brep.checked import cut, fuse
-from psi_cad.brep.edges import with_short_edges
+from psi_cad.brep.edges import LONGEST, with_short_edges
 from psi_cad.errors import DesignError
 from psi_cad.frames import Frame
 from psi_cad.guides.contract import Design, Label, PinFeature, SlotFeature, Workshop
@@ -93,7 +93,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     body, patches = workshop.once(key, lambda: _body(site, params, plans, plates, pins))
     tools = [tool for plan in plans for tool in _slot_tools(site, plan)]
     tools += relief.corner_reliefs(plans, wall=params.wall)
-    solid = with_short_edges("short edges", cut("slots", body, *tools))
+    solid = with_short_edges("short edges", cut("slots", body, *tools), longest=LONGEST - 2.0 * site.attempt)
     lines: list[str] = []
     texts = []
     for patch in patches:

@@ -22,7 +22,7 @@ from psi_cad.export.meshes import triangulated, write_3mf, write_stl
 from psi_cad.export.safely import sha256_of
 from psi_cad.export.step import write_step
 from psi_cad.frames import Frame
-from psi_cad.guides.contract import Design, Template, Workshop
+from psi_cad.guides.contract import Design, Workshop
 from psi_cad.guides.params import GuideParams, resolve_params
 from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Site, make_site, slot_room
@@ -40,6 +40,7 @@ __all__ = ["BONE_FILE", "Progress", "build_case", "read_bone", "validate_case"]
 BONE_FILE: Final = "bone.stl"
 SOFTWARE: Final = f"psi-cad {__version__}"
 ATTEMPTS: Final = 3
+KERNEL_CHECKS: Final = {"step_solids", "step_valid", "stl_watertight", "stl_bodies", "stl_volume", "stl_place"}
 NOT_A_DEVICE: Final = "Engineering output, not a medical device; qualified people must approve it before any use."
 Progress = Callable[[str], None]
 
@@ -154,8 +155,22 @@ def build_case(loaded: LoadedCase, folder: Path, *, blades: list[str], progress:
                 progress(f"{name}: {step}")
 
             checked.listen(told)
-            made, workshop, site = _design(loaded, request, template, params, blade, bone, caster, cuts, workshop, site, told)
-            guides.append(_release(loaded, made, folder, bone, probe, tumour, list(cuts.values()), told))
+            told("find the seat")
+            site = _site(loaded, request, params, blade, bone, caster, cuts, site)
+            for attempt in range(ATTEMPTS):
+                last = attempt == ATTEMPTS - 1
+                try:
+                    site = dataclasses.replace(site, attempt=attempt)
+                    made = _Made(request, blade, params, site, template.build(site, params, workshop))
+                    said = _release(loaded, made, folder, bone, probe, tumour, list(cuts.values()), told, final=last)
+                except KernelError:
+                    if last:
+                        raise
+                    said = None
+                if said is not None:
+                    guides.append(said)
+                    break
+                workshop = Workshop()  # the kernel stumbled on this shape: draw its outlines a little otherwise
     return {
         "schema": 1,
         "software": {"psi-cad": __version__, "cadquery": cq.__version__, "python": platform.python_version()},
@@ -167,23 +182,19 @@ def build_case(loaded: LoadedCase, folder: Path, *, blades: list[str], progress:
     }
 
 
-def _design(
+def _site(
     loaded: LoadedCase,
     request: GuideRequest,
-    template: Template,
     params: GuideParams,
     blade: Blade,
     bone: Bone,
     caster: RayCaster,
     cuts: dict[str, PlannedCut],
-    workshop: Workshop,
     before: Site | None,
-    told: Progress,
-) -> tuple[_Made, Workshop, Site]:
-    """Design one guide; a Boolean that fails is tried again with slightly other outlines before it is given up."""
+) -> Site:
+    """Where a guide goes; what an earlier blade's site shares is taken over."""
     case = loaded.case
-    told("find the seat")
-    site = make_site(
+    return make_site(
         bone,
         caster,
         [cuts[name] for name in request.cuts],
@@ -195,16 +206,6 @@ def _design(
         label=(f"{case.id} {case.side[0].upper()}", request.name, blade.id, f"v{__version__}"),
         reuse=before,
     )
-    for attempt in range(ATTEMPTS):
-        try:
-            site = dataclasses.replace(site, attempt=attempt)
-            design = template.build(site, params, workshop)
-            return _Made(request, blade, params, site, design), workshop, site
-        except KernelError:
-            if attempt == ATTEMPTS - 1:
-                raise
-            workshop = Workshop()
-    raise AssertionError("unreachable")
 
 
 def _release(
@@ -216,8 +217,13 @@ def _release(
     tumour: trimesh.Trimesh | None,
     cuts: list[PlannedCut],
     told: Progress,
-) -> dict[str, Any]:
-    """Export one guide, measure the files, and keep them under a clean name only if every check passed."""
+    *,
+    final: bool,
+) -> dict[str, Any] | None:
+    """Export one guide, measure the files, and keep them under a clean name only if every check passed.
+
+    Where only the kernel's own soundness failed and this is not the `final` attempt, nothing is kept: None.
+    """
     case, frame = loaded.case, made.site.frame
     stem = f"{made.request.name}_{made.blade.id}"
     expected = _expected(made, cuts)
@@ -232,7 +238,11 @@ def _release(
     write_stl(stl, mesh, header=f"{case.id} {stem} mm SPACE=LPS")
     told("measure the files")
     measured = measure_files(step, stl, expected, probe)
-    files = {}
+    failed = {check.id for check in measured.checks if not check.passed}
+    if failed and failed <= KERNEL_CHECKS and not final:
+        step.unlink()
+        stl.unlink()
+        return None
     if measured.passed:
         told("write 3MF and picture")
         facts = {"case": case.id, "side": case.side, "blade": made.blade.id, "frame": "patient LPS, mm", "notice": NOT_A_DEVICE}
