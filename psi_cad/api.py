@@ -7,16 +7,23 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psi_cad.case.load import load_case
 from psi_cad.errors import InputError
 from psi_cad.export.safely import write_json
 from psi_cad.run.process import DEFAULT_LIMIT, perform
 
+if TYPE_CHECKING:
+    from psi_cad.run.plan import Job
+
 __all__ = ["build", "measure", "validate"]
 
 Progress = Callable[[str], None]
+
+
+def _silent(step: str) -> None:
+    """Progress that nobody watches."""
 
 
 def build(
@@ -67,15 +74,14 @@ def build(
     out.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".psi-cad-", dir=out))
     try:
-        request = {
-            "verb": "build",
-            "case": str(Path(case).resolve()),
-            "settings": list(settings),
-            "catalogue": str(own.resolve()) if own else None,
-            "blades": list(dict.fromkeys(blades)),
-            "folder": str(staging.resolve()),
-        }
-        report: dict[str, Any] = perform(request, progress=progress, time_limit=time_limit)
+        request = {"folder": str(staging.resolve()), "settings": list(settings), "blades": list(blades)}
+
+        def job() -> Job:
+            from psi_cad.run.plan import plan_job
+
+            return plan_job(loaded, blades=list(dict.fromkeys(blades)), progress=progress or _silent)
+
+        report: dict[str, Any] = perform("build", request, payload=job, progress=progress, time_limit=time_limit)
         _publish(staging, out / loaded.case.id, report)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -122,14 +128,12 @@ def measure(folder: Path | str, *, progress: Progress | None = None, time_limit:
     ------
     PsiCadError
     """
-    request = {"verb": "measure", "folder": str(Path(folder).resolve())}
-    found: dict[str, Any] = perform(request, progress=progress, time_limit=time_limit)
+    request = {"folder": str(Path(folder).resolve())}
+    found: dict[str, Any] = perform("measure", request, progress=progress, time_limit=time_limit)
     return found
 
 
-def validate(
-    case: Path | str, *, settings: Sequence[str] = (), catalogue: Path | str | None = None, time_limit: float = DEFAULT_LIMIT
-) -> dict[str, Any]:
+def validate(case: Path | str, *, settings: Sequence[str] = (), catalogue: Path | str | None = None) -> dict[str, Any]:
     """Check a case, its bone and its cuts without building.
 
     Raises
@@ -137,13 +141,7 @@ def validate(
     PsiCadError
         With the first thing that is wrong.
     """
+    from psi_cad.run.plan import validate_case
+
     own = Path(catalogue) if catalogue is not None else None
-    load_case(case, settings=list(settings), catalogue=own)
-    request = {
-        "verb": "validate",
-        "case": str(Path(case).resolve()),
-        "settings": list(settings),
-        "catalogue": str(own.resolve()) if own else None,
-    }
-    found: dict[str, Any] = perform(request, time_limit=time_limit)
-    return found
+    return validate_case(load_case(case, settings=list(settings), catalogue=own))

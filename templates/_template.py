@@ -22,9 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from psi_cad.brep import bodies
-from psi_cad.brep.checked import cut, fuse
-from psi_cad.brep.edges import with_short_edges
+from psi_cad.brep import bodies, checked, edges
 from psi_cad.guides.contract import Design, Label, PinFeature, SlotFeature, Workshop
 from psi_cad.guides.params import GuideParams, param
 from psi_cad.guides.site import Site
@@ -93,13 +91,13 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:  # noqa: AR
     for pin in pins:
         top = float(seat(np.array([pin.centre]))[0]) + params.sleeve_height
         parts.append(bodies.sleeve(np.array(pin.centre), diameter=6.0, bottom=low, top=top, edge_break=params.edge_break))
-    body = fuse("bodies", parts[0], *parts[1:])
+    body = checked.fuse("bodies", parts[0], *parts[1:])
     bore = 2.1 + site.printer.hole_compensation
     holes = [bodies.cylinder(np.array(pin.centre), diameter=bore, bottom=low - 5.0, top=low + 200.0) for pin in pins]
-    body = cut("seat and holes", body, bodies.bone_side(seat, where=site.field.points[site.field.footprint]), *holes)
+    body = checked.cut("seat and holes", body, bodies.bone_side(seat, where=site.field.points[site.field.footprint]), *holes)
     slots = [slab.solid(bottom=low - 20.0, top=low + 200.0, step=f"slot {plan.cut.name}") for plan in plans for slab in plan.slot_slabs()]
     return Design(
-        solid=with_short_edges("short edges", cut("slots", body, *slots)),
+        solid=edges.with_short_edges("short edges", checked.cut("slots", body, *slots)),
         outlines=tuple(np.asarray(plate.exterior.coords) for plate in plates),
         slots=tuple(SlotFeature(p.cut.name, width, params.height, params.wall, p.windows) for p in plans),
         pins=tuple(PinFeature(f"pin {n}", pin.centre, bore, 2.0, pin.depth) for n, pin in enumerate(pins, start=1)),

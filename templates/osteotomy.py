@@ -18,14 +18,12 @@ Source
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import cadquery as cq
 import numpy as np
 import shapely
 
-from psi_cad.brep import bodies, label, relief
-from psi_cad.brep.checked import cut, fuse
-from psi_cad.brep.edges import LONGEST, with_short_edges
+from psi_cad.brep import bodies, checked, edges, label, relief
 from psi_cad.errors import DesignError
 from psi_cad.frames import Frame
 from psi_cad.guides.contract import Design, Label, PinFeature, SlotFeature, Workshop
@@ -36,6 +34,9 @@ from psi_cad.guides.slots import SlotPlan, plan_slots
 from psi_cad.planning.access import outlines
 from psi_cad.planning.pins import Pin, place_pins
 from psi_cad.units import Mm
+
+if TYPE_CHECKING:
+    import cadquery as cq
 
 PAD = 0.6  # how far the label's pad stands proud; letters are cut less deep, so the wall behind keeps its thickness
 ENGRAVED = 0.5
@@ -93,7 +94,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     body, patches = workshop.once(key, lambda: _body(site, params, plans, plates, pins))
     tools = [tool for plan in plans for tool in _slot_tools(site, plan)]
     tools += relief.corner_reliefs(plans, wall=params.wall)
-    solid = with_short_edges("short edges", cut("slots", body, *tools), longest=LONGEST - 2.0 * site.attempt)
+    solid = edges.with_short_edges("short edges", checked.cut("slots", body, *tools), longest=edges.LONGEST - 2.0 * site.attempt)
     lines: list[str] = []
     texts = []
     for patch in patches:
@@ -204,8 +205,8 @@ def _body(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapel
         reserve=tuple(token.replace(blade, "0" * len(blade)) for token in site.label),
     )
     pads = [label.pad(_proud(patch), width=patch.width, height=patch.height, thickness=PAD, into=0.7, edge_break=0.3) for patch in patches]
-    block = fuse("bodies", shells[0], *shells[1:], *fences, *sleeves, *pads)
-    return cut("seat and holes", block, bodies.bone_side(seat, where=site.field.points[site.field.footprint]), *holes), patches
+    block = checked.fuse("bodies", shells[0], *shells[1:], *fences, *sleeves, *pads)
+    return checked.cut("seat and holes", block, bodies.bone_side(seat, where=site.field.points[site.field.footprint]), *holes), patches
 
 
 def _proud(patch: LabelPatch) -> Frame:

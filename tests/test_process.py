@@ -19,20 +19,20 @@ SAYS = "import sys, time, os, json\nsys.stdin.readline()\nprint(json.dumps({'ste
 
 def test_a_hang_is_ended_and_named():
     with pytest.raises(KernelError, match=r"ran longer than 1 s in the step 'fence A' with params.wall=3; nothing was written"):
-        perform({"settings": ["params.wall=3"]}, time_limit=1.0, command=worker(SAYS + "time.sleep(60)"))
+        perform("build", {"settings": ["params.wall=3"]}, time_limit=1.0, command=worker(SAYS + "time.sleep(60)"))
 
 
 def test_a_crash_is_named():
     with pytest.raises(KernelError, match="crashed .* in the step 'fence A'"):
-        perform({}, time_limit=20.0, command=worker(SAYS + "os._exit(139)"))
+        perform("build", {}, time_limit=20.0, command=worker(SAYS + "os._exit(139)"))
     with pytest.raises(KernelError, match="crashed"):
-        perform({}, time_limit=20.0, command=worker("import os; os.abort()"))
+        perform("build", {}, time_limit=20.0, command=worker("import os; os.abort()"))
 
 
 def test_an_error_keeps_its_kind():
     code = SAYS + "print(json.dumps({'error': 'CaseError', 'message': 'one sentence.'}), flush=True)"
     with pytest.raises(CaseError, match="one sentence"):
-        perform({}, time_limit=20.0, command=worker(code))
+        perform("build", {}, time_limit=20.0, command=worker(code))
 
 
 def test_a_time_limit_leaves_nothing(tmp_path):

@@ -60,7 +60,7 @@ def check(
 
     is_case = path.suffix.lower() == ".toml" or (path / "case.toml").is_file() or not path.exists() or path.is_file()
     if is_case:
-        found = validate(path, catalogue=catalogue, time_limit=time_limit)
+        found = validate(path, catalogue=catalogue)
         if json:
             say_json(found)
         else:

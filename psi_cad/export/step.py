@@ -75,7 +75,7 @@ def write_step(path: Path, solid: cq.Solid, *, product: str, faces: Mapping[str,
     for key, value in (("write.step.schema", "AP242DIS"), ("write.step.unit", "MM"), ("write.step.product.name", product)):
         Interface_Static.SetCVal_s(key, value)
     Interface_Static.SetIVal_s("write.stepcaf.subshapes.name", 1)
-    Interface_Static.SetIVal_s("write.surfacecurve.mode", 1)
+    Interface_Static.SetIVal_s("write.surfacecurve.mode", 0)  # half the size, and read faster: curves in space say it all
     Interface_Static.SetIVal_s("write.precision.mode", 0)
     writer.SetNameMode(True)
     writer.SetColorMode(True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
-
-import cadquery as cq
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from psi_cad.guides.params import GuideParams
 from psi_cad.guides.site import Site
 from psi_cad.units import Array, Mm
+
+if TYPE_CHECKING:
+    import cadquery as cq
 
 __all__ = ["Design", "Label", "PinFeature", "SlotFeature", "Template", "Workshop"]
 

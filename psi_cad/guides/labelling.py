@@ -10,8 +10,7 @@ from typing import Final
 import numpy as np
 import shapely
 
-from psi_cad.brep.bodies import Slab, rise_along
-from psi_cad.brep.label import LINE_PITCH, NARROWEST, text_width
+from psi_cad.brep import bodies, label
 from psi_cad.frames import Frame
 from psi_cad.surface.spline import HeightSpline
 from psi_cad.units import Array, Mm
@@ -28,7 +27,7 @@ _STEP: Final[Mm] = 1.0
 class Side:
     """One outer side of a fence: windows (length, height, s, u, slope) in which a straight text block fits."""
 
-    slab: Slab
+    slab: bodies.Slab
     sign: int
     windows: Array
 
@@ -47,7 +46,7 @@ class LabelPatch:
 
 def sides_of(
     seat: HeightSpline,
-    slab: Slab,
+    slab: bodies.Slab,
     *,
     plate: shapely.Geometry,
     plate_thickness: Mm,
@@ -64,11 +63,11 @@ def sides_of(
     for sign in (1, -1):
         wall = np.column_stack([np.full(len(s), sign * slab.half_width), s])
         proud = np.column_stack([np.full(len(s), sign * (slab.half_width + pad)), s])
-        rise_wall, rise_proud = rise_along(seat, slab, wall), rise_along(seat, slab, proud)
+        rise_wall, rise_proud = bodies.rise_along(seat, slab, wall), bodies.rise_along(seat, slab, proud)
         feet = slab.frame.patient(np.column_stack([proud, rise_proud]))
         plate_top = np.where(shapely.contains_xy(plate.buffer(0.5), feet[:, 0], feet[:, 1]), plate_thickness * seat.steepness(feet[:, :2]), 0.0)
         lower = np.maximum(rise_wall, rise_proud) + plate_top + 0.4
-        upper = rise_along(seat, slab, np.column_stack([np.zeros(len(s)), s])) + height - edge_break - 0.3
+        upper = bodies.rise_along(seat, slab, np.column_stack([np.zeros(len(s)), s])) + height - edge_break - 0.3
         upper = np.minimum(upper, rise_wall + height - 0.2)
         found.append(Side(slab, sign, _windows(s, lower, upper)))
     return found
@@ -101,9 +100,9 @@ def _best(side: Side, lines: Sequence[str]) -> tuple[Mm, int]:
     """(letter height, window number) of the largest letters for `lines` on `side`."""
     if len(side.windows) == 0:
         return 0.0, -1
-    width = max(text_width(line) for line in lines)
-    tall = (len(lines) - 1) * LINE_PITCH + 1.2
-    heights = np.minimum((side.windows[:, 0] - 2 * MARGIN) / (width * NARROWEST), (side.windows[:, 1] - 2 * MARGIN * 0.6) / tall)
+    width = max(label.text_width(line) for line in lines)
+    tall = (len(lines) - 1) * label.LINE_PITCH + 1.2
+    heights = np.minimum((side.windows[:, 0] - 2 * MARGIN) / (width * label.NARROWEST), (side.windows[:, 1] - 2 * MARGIN * 0.6) / tall)
     best = int(np.argmax(np.round(heights, 3) - 1e-4 * np.abs(side.windows[:, 4])))
     return float(min(heights[best], LARGEST)), best
 
@@ -149,8 +148,8 @@ def _patch(side: Side, edges: list[int], window: int, size: Mm, tokens: tuple[st
     frame = Frame(origin=origin, axes=np.stack([run, np.cross(normal, run), normal]))
     spans = list(itertools.pairwise(edges))
     lines = tuple(" ".join(tokens[a:b]) for a, b in spans)
-    widest = max(text_width(" ".join(reserve[a:b])) for a, b in spans)
-    condensed = float(np.clip((length - 2 * MARGIN) / (widest * size), NARROWEST, 1.0))
+    widest = max(label.text_width(" ".join(reserve[a:b])) for a, b in spans)
+    condensed = float(np.clip((length - 2 * MARGIN) / (widest * size), label.NARROWEST, 1.0))
     width = widest * size * condensed + 2 * MARGIN
-    height = ((len(lines) - 1) * LINE_PITCH + 1.2) * size + 2 * MARGIN * 0.6
+    height = ((len(lines) - 1) * label.LINE_PITCH + 1.2) * size + 2 * MARGIN * 0.6
     return LabelPatch(frame=frame, lines=lines, letter_height=size, condensed=condensed, width=width, height=height)

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import shapely
 
-from psi_cad.brep.bodies import Slab, rise_along
+from psi_cad.brep import bodies
 from psi_cad.errors import DesignError
 from psi_cad.guides.site import Site, SiteCut, slot_room
 from psi_cad.units import Array, Mm
@@ -43,10 +43,10 @@ class SlotPlan:
         """Half the fence's thickness: at least `wall` beside the slot, rounded up to the class of the slot."""
         return wall + math.ceil(width / CLASS_MM - 1e-9) * CLASS_MM / 2.0
 
-    def slab(self, *, corner: Mm) -> Slab:
+    def slab(self, *, corner: Mm) -> bodies.Slab:
         """The fence's prism."""
         bounds = [(point - self.half_width * normal, normal) for point, normal, _ in self.joints]
-        return Slab(
+        return bodies.Slab(
             origin=self.cut.origin,
             normal=self.cut.normal,
             blade=self.cut.blade,
@@ -57,11 +57,11 @@ class SlotPlan:
             bounds=bounds,
         )
 
-    def slot_slabs(self) -> list[Slab]:
+    def slot_slabs(self) -> list[bodies.Slab]:
         """The slot's prisms, one per window."""
         bounds = [(point - half * normal, normal) for point, normal, half in self.joints]
         return [
-            Slab(
+            bodies.Slab(
                 origin=self.cut.origin,
                 normal=self.cut.normal,
                 blade=self.cut.blade,
@@ -93,7 +93,7 @@ def _footprint(site: Site, plan: SlotPlan, half: Mm | None = None) -> shapely.Po
     w = plan.half_width if half is None else half
     s = np.linspace(plan.fence_low, plan.fence_high, 12)
     flat = np.vstack([np.column_stack([np.full(12, w), s]), np.column_stack([np.full(12, -w), s[::-1]])])
-    points = slab.frame.patient(np.column_stack([flat, rise_along(site.seat.patch, slab, flat)]))
+    points = slab.frame.patient(np.column_stack([flat, bodies.rise_along(site.seat.patch, slab, flat)]))
     for point, normal, _ in plan.joints:
         off = (points - point) @ normal + plan.half_width
         points = points - np.minimum(off, 0.0)[:, None] * normal
@@ -166,7 +166,7 @@ def _kept_apart(site: Site, number: int, plans: Sequence[SlotPlan], height: Mm) 
         s = np.arange(plan.low, plan.high + 0.25, 0.25)
         flat = np.column_stack([np.zeros(len(s)), s])
         slab = plan.slab(corner=0.0)
-        rise = rise_along(site.seat.patch, slab, flat)
+        rise = bodies.rise_along(site.seat.patch, slab, flat)
         clash = np.zeros(len(s), dtype=bool)
         for up in (0.0, height / 2.0, height):
             off = slab.frame.patient(np.column_stack([flat, rise + up])) - other.cut.origin

@@ -1,10 +1,9 @@
-"""Build every guide of a case into a folder: design, export, measure the files, report. Runs in the build process."""
+"""Make every guide of a job: design, export, measure the files, report. Runs in the build process."""
 
 from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,85 +22,24 @@ from psi_cad.export.safely import sha256_of
 from psi_cad.export.step import write_step
 from psi_cad.frames import Frame
 from psi_cad.guides.contract import Design, Workshop
-from psi_cad.guides.params import GuideParams, resolve_params
+from psi_cad.guides.params import GuideParams
 from psi_cad.guides.registry import load_template
-from psi_cad.guides.site import Site, make_site, slot_room
-from psi_cad.planning.cuts import PlannedCut, plan_cuts
+from psi_cad.guides.site import Site, slot_room
+from psi_cad.planning.cuts import PlannedCut
 from psi_cad.report.pictures import picture_of_guide
-from psi_cad.surface.rays import RayCaster
-from psi_cad.surface.read import read_surface
-from psi_cad.surface.repair import Bone, checked_bone
+from psi_cad.run.plan import Job, Progress
+from psi_cad.surface.repair import Bone
 from psi_cad.verify.checks import Measured, measure_files
 from psi_cad.verify.expected import Expected, ExpectedSlot
 from psi_cad.verify.seat import BoneProbe
 
-__all__ = ["BONE_FILE", "Progress", "build_case", "read_bone", "validate_case"]
+__all__ = ["BONE_FILE", "build_case"]
 
 BONE_FILE: Final = "bone.stl"
 SOFTWARE: Final = f"psi-cad {__version__}"
 ATTEMPTS: Final = 3
 KERNEL_CHECKS: Final = {"step_solids", "step_valid", "stl_watertight", "stl_bodies", "stl_volume", "stl_place"}
 NOT_A_DEVICE: Final = "Engineering output, not a medical device; qualified people must approve it before any use."
-Progress = Callable[[str], None]
-
-
-def read_bone(loaded: LoadedCase) -> tuple[Bone, dict[str, Any]]:
-    """The checked bone of a case, and what the report says of it."""
-    source = loaded.case.bone
-    assert source.surface is not None and source.coordinates is not None  # the loader has refused anything else
-    path = loaded.resolve(source.surface)
-    mesh = read_surface(path, units=source.units, coordinates=source.coordinates, key="bone.surface")
-    bone = checked_bone(mesh, name=path.name, units=source.units)
-    said = {
-        "file": path.name,
-        "sha256": sha256_of(path),
-        "triangles": len(bone.mesh.faces),
-        "extent_mm": [round(float(v), 3) for v in bone.mesh.extents],
-        "repairs": [dataclasses.asdict(repair) for repair in bone.repairs],
-        "kept_clear_of": [dataclasses.asdict(defect) for defect in bone.defects],
-    }
-    return bone, said
-
-
-def _read_tumour(loaded: LoadedCase) -> trimesh.Trimesh | None:
-    source = loaded.case.tumour
-    if source is None or source.surface is None or source.coordinates is None:
-        return None
-    path = loaded.resolve(source.surface)
-    return read_surface(path, units=source.units, coordinates=source.coordinates, key="tumour.surface")
-
-
-def validate_case(loaded: LoadedCase) -> dict[str, Any]:
-    """Everything that can be known of a case without building: its bone, its cuts, its guides' parameters.
-
-    Raises
-    ------
-    InputError
-    """
-    bone, said = read_bone(loaded)
-    _read_tumour(loaded)
-    cuts = _planned(loaded, bone)
-    for number, guide in enumerate(loaded.case.guide):
-        template = load_template(guide.template, where=f"{loaded.path.name}: guide[{number}].template")
-        resolve_params(template.Params, guide.params, where=f"{loaded.path.name}: guide[{number}].params")
-    return {
-        "case": loaded.case.id,
-        "bone": said,
-        "cuts": [
-            {
-                "name": cut.name,
-                "section_area_mm2": round(float(cut.section.area), 3),
-                "cut_short_by": list(cut.neighbours),
-                "other_bone_in_plane": len(cut.others),
-            }
-            for cut in cuts.values()
-        ],
-        "guides": [guide.name for guide in loaded.case.guide],
-    }
-
-
-def _planned(loaded: LoadedCase, bone: Bone) -> dict[str, PlannedCut]:
-    return plan_cuts(bone, [(cut.name, *cut.plane, cut.extent) for cut in loaded.case.cut])
 
 
 @dataclass(frozen=True)
@@ -115,15 +53,13 @@ class _Made:
     design: Design
 
 
-def build_case(loaded: LoadedCase, folder: Path, *, blades: list[str], progress: Progress) -> dict[str, Any]:
-    """Build every guide (for every blade) into `folder`, and return the report.
+def build_case(job: Job, folder: Path, *, progress: Progress) -> dict[str, Any]:
+    """Make every guide of a job in `folder`, and return the report.
 
     Parameters
     ----------
     folder : Path
         An empty folder; a guide that fails a check leaves only `…_REJECTED.step` there.
-    blades : list of str
-        Blade ids instead of the case's own; several give several variants of each guide.
     progress : callable
         Told each step before it begins.
 
@@ -131,38 +67,28 @@ def build_case(loaded: LoadedCase, folder: Path, *, blades: list[str], progress:
     ------
     PsiCadError
     """
+    loaded, bone = job.loaded, job.bone
     case = loaded.case
-    progress("read the bone")
-    bone, bone_said = read_bone(loaded)
-    tumour = _read_tumour(loaded)
-    progress("plan the cuts")
-    cuts = _planned(loaded, bone)
-    caster = RayCaster(bone.mesh)
     probe = BoneProbe(bone.mesh)
     folder.mkdir(parents=True, exist_ok=True)
     write_stl(folder / BONE_FILE, bone.mesh, header=f"{case.id} bone as used, mm, SPACE=LPS")
     guides = []
-    for number, request in enumerate(case.guide):
-        where = f"{loaded.path.name}: guide[{number}]"
-        template = load_template(request.template, where=f"{where}.template")
-        params = resolve_params(template.Params, request.params, where=f"{where}.params")
-        workshop, site = Workshop(), None
-        wanted_blades: list[str | Blade] = [*blades] or [request.blade]
-        for wanted in wanted_blades:
-            blade = loaded.blade(wanted, where="--blade" if blades else f"{where}.blade")
+    for number, guide in enumerate(job.guides):
+        template = load_template(guide.request.template, where=f"{loaded.path.name}: guide[{number}].template")
+        params = template.Params(**guide.params)
+        workshop = Workshop()
+        for planned in guide.sites:
 
-            def told(step: str, name: str = f"{request.name} {blade.id}") -> None:
+            def told(step: str, name: str = f"{guide.request.name} {planned.blade.id}") -> None:
                 progress(f"{name}: {step}")
 
             checked.listen(told)
-            told("find the seat")
-            site = _site(loaded, request, params, blade, bone, caster, cuts, site)
             for attempt in range(ATTEMPTS):
                 last = attempt == ATTEMPTS - 1
                 try:
-                    site = dataclasses.replace(site, attempt=attempt)
-                    made = _Made(request, blade, params, site, template.build(site, params, workshop))
-                    said = _release(loaded, made, folder, bone, probe, tumour, list(cuts.values()), told, final=last)
+                    site = dataclasses.replace(planned, attempt=attempt)
+                    made = _Made(guide.request, site.blade, params, site, template.build(site, params, workshop))
+                    said = _release(loaded, made, folder, bone, probe, job.tumour, list(job.cuts), told, final=last)
                 except KernelError:
                     if last:
                         raise
@@ -176,36 +102,10 @@ def build_case(loaded: LoadedCase, folder: Path, *, blades: list[str], progress:
         "software": {"psi-cad": __version__, "cadquery": cq.__version__, "python": platform.python_version()},
         "notice": NOT_A_DEVICE,
         "case": {"id": case.id, "side": case.side, "file": loaded.path.name, "sha256": loaded.sha256},
-        "bone": {**bone_said, "used": BONE_FILE, "used_sha256": sha256_of(folder / BONE_FILE)},
+        "bone": {**job.bone_said, "used": BONE_FILE, "used_sha256": sha256_of(folder / BONE_FILE)},
         "guides": guides,
         "status": "passed" if all(guide["status"] == "passed" for guide in guides) else "rejected",
     }
-
-
-def _site(
-    loaded: LoadedCase,
-    request: GuideRequest,
-    params: GuideParams,
-    blade: Blade,
-    bone: Bone,
-    caster: RayCaster,
-    cuts: dict[str, PlannedCut],
-    before: Site | None,
-) -> Site:
-    """Where a guide goes; what an earlier blade's site shares is taken over."""
-    case = loaded.case
-    return make_site(
-        bone,
-        caster,
-        [cuts[name] for name in request.cuts],
-        list(cuts.values()),
-        approach=np.array(request.approach),
-        params=params,
-        blade=blade,
-        printer=loaded.printer(request.printer, where="guide.printer"),
-        label=(f"{case.id} {case.side[0].upper()}", request.name, blade.id, f"v{__version__}"),
-        reuse=before,
-    )
 
 
 def _release(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO, Any, Final
 
 from psi_cad.errors import KernelError, by_name
@@ -19,8 +21,10 @@ WORKER: Final = (sys.executable, "-m", "psi_cad.run.worker")
 
 
 def perform(
+    verb: str,
     request: dict[str, Any],
     *,
+    payload: Callable[[], Any] | None = None,
     progress: Callable[[str], None] | None = None,
     time_limit: float = DEFAULT_LIMIT,
     command: tuple[str, ...] = WORKER,
@@ -29,16 +33,20 @@ def perform(
 
     Parameters
     ----------
+    verb : str
+        "build" or "measure".
+    payload : callable, optional
+        Makes the object to send along; called while the process starts.
     time_limit : float
         Seconds for the whole request; then the process is ended.
 
     Raises
     ------
     PsiCadError
-        As raised in the process; `KernelError` where it hung or crashed.
+        As raised in the process or by `payload`; `KernelError` where the process hung or crashed.
     """
     with tempfile.TemporaryFile() as complaints:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, encoding="utf-8")
+        process = subprocess.Popen((*command, verb), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints)
         late = threading.Event()
 
         def stop() -> None:
@@ -49,13 +57,14 @@ def perform(
         timer.daemon = True
         timer.start()
         step, answer = "start", None
+        assert process.stdin is not None and process.stdout is not None
         try:
-            assert process.stdin is not None and process.stdout is not None
-            _send(process.stdin, request)
+            body = pickle.dumps(payload(), protocol=pickle.HIGHEST_PROTOCOL) if payload is not None else b""
+            _send(process.stdin, json.dumps({**request, "payload": len(body)}).encode() + b"\n" + body)
             for line in process.stdout:
                 try:
                     message = json.loads(line)
-                except json.JSONDecodeError:
+                except ValueError:
                     continue  # cut short by a crash
                 if "step" in message:
                     step = str(message["step"])
@@ -66,10 +75,11 @@ def perform(
         finally:
             timer.cancel()
             if process.poll() is None and (answer is None or late.is_set()):
-                process.kill()  # also when the caller was interrupted
+                process.kill()  # also when planning failed or the caller was interrupted
             process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+            with suppress(OSError):
+                process.stdin.close()
+            process.stdout.close()
         if answer is None:
             raise KernelError(_what_happened(step, late.is_set(), process.returncode, time_limit, request))
         if "error" in answer:
@@ -77,12 +87,10 @@ def perform(
         return answer["done"]
 
 
-def _send(stream: IO[str], request: dict[str, Any]) -> None:
-    try:
-        stream.write(json.dumps(request) + "\n")
+def _send(stream: IO[bytes], data: bytes) -> None:
+    with suppress(OSError):  # the process died at once: told by its missing answer
+        stream.write(data)
         stream.close()
-    except (BrokenPipeError, OSError):
-        pass  # the process died at once: told by its missing answer
 
 
 def _what_happened(step: str, late: bool, code: int, limit: float, request: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,7 +22,8 @@ def _own_stdout() -> TextIO:
     return os.fdopen(private, "w", encoding="utf-8", newline="\n")
 
 
-def _perform(request: dict[str, Any], progress: Any) -> Any:
+def _prepare(verb: str) -> Any:
+    """The function that serves `verb`, with the kernel loaded: that takes longest, so it comes before the request."""
     try:
         import OCP.gp  # noqa: F401
     except ImportError as error:
@@ -30,21 +32,20 @@ def _perform(request: dict[str, Any], progress: Any) -> Any:
                 "The system library libGL.so.1 is missing, the geometry kernel needs it; install it (Debian, Ubuntu: apt-get install libgl1)."
             ) from error
         raise
-    from psi_cad.case.load import load_case
-
-    if request["verb"] == "measure":
+    if verb == "measure":
         from psi_cad.run.measure import measure_folder
 
-        return measure_folder(Path(request["folder"]), progress=progress)
-    catalogue = Path(request["catalogue"]) if request["catalogue"] else None
-    loaded = load_case(Path(request["case"]), settings=request["settings"], catalogue=catalogue)
-    if request["verb"] == "validate":
-        from psi_cad.run.build import validate_case
-
-        return validate_case(loaded)
+        return lambda folder, _payload, progress: measure_folder(folder, progress=progress)
     from psi_cad.run.build import build_case
 
-    return build_case(loaded, Path(request["folder"]), blades=request["blades"], progress=progress)
+    return lambda folder, payload, progress: build_case(payload, folder, progress=progress)
+
+
+def _request() -> tuple[dict[str, Any], Any]:
+    """The request line, and the object that follows it where there is one (pickled by our own caller)."""
+    request = json.loads(sys.stdin.buffer.readline() or b"{}")
+    size = int(request.get("payload", 0))
+    return request, pickle.loads(sys.stdin.buffer.read(size)) if size else None
 
 
 def main() -> None:
@@ -55,9 +56,12 @@ def main() -> None:
         out.write(json.dumps(message) + "\n")
         out.flush()
 
-    request = json.loads(sys.stdin.readline())
     try:
-        tell(done=_perform(request, lambda step: tell(step=step)))
+        serve = _prepare(sys.argv[1])
+        request, payload = _request()
+        if not request:
+            os._exit(0)  # the caller gave up while we were starting
+        tell(done=serve(Path(request["folder"]), payload, lambda step: tell(step=step)))
     except PsiCadError as error:
         tell(error=type(error).__name__, message=str(error))
     except Exception as error:  # the last door: whatever else goes wrong is told in one sentence, with where it came from

@@ -1,0 +1,170 @@
+"""Everything of a build that needs no kernel: the bone, the cuts, the sites. It runs while the build process starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import trimesh
+
+from psi_cad import __version__
+from psi_cad.case.load import LoadedCase
+from psi_cad.case.model import Blade, GuideRequest
+from psi_cad.export.safely import sha256_of
+from psi_cad.guides.params import GuideParams, resolve_params
+from psi_cad.guides.registry import load_template
+from psi_cad.guides.site import Site, make_site
+from psi_cad.planning.cuts import PlannedCut, plan_cuts
+from psi_cad.surface.rays import RayCaster
+from psi_cad.surface.read import read_surface
+from psi_cad.surface.repair import Bone, checked_bone
+
+__all__ = ["GuideJob", "Job", "Progress", "plan_job", "read_bone", "validate_case"]
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class GuideJob:
+    """One guide to make: its resolved parameters (by name) and a site for each blade."""
+
+    request: GuideRequest
+    params: dict[str, Any]
+    sites: tuple[Site, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the build process is given."""
+
+    loaded: LoadedCase
+    bone: Bone
+    bone_said: dict[str, Any]
+    tumour: trimesh.Trimesh | None
+    cuts: tuple[PlannedCut, ...]
+    guides: tuple[GuideJob, ...]
+
+
+def read_bone(loaded: LoadedCase) -> tuple[Bone, dict[str, Any]]:
+    """The checked bone of a case, and what the report says of it."""
+    source = loaded.case.bone
+    assert source.surface is not None and source.coordinates is not None  # the loader has refused anything else
+    path = loaded.resolve(source.surface)
+    mesh = read_surface(path, units=source.units, coordinates=source.coordinates, key="bone.surface")
+    bone = checked_bone(mesh, name=path.name, units=source.units)
+    said = {
+        "file": path.name,
+        "sha256": sha256_of(path),
+        "triangles": len(bone.mesh.faces),
+        "extent_mm": [round(float(v), 3) for v in bone.mesh.extents],
+        "repairs": [dataclasses.asdict(repair) for repair in bone.repairs],
+        "kept_clear_of": [dataclasses.asdict(defect) for defect in bone.defects],
+    }
+    return bone, said
+
+
+def _read_tumour(loaded: LoadedCase) -> trimesh.Trimesh | None:
+    source = loaded.case.tumour
+    if source is None or source.surface is None or source.coordinates is None:
+        return None
+    path = loaded.resolve(source.surface)
+    return read_surface(path, units=source.units, coordinates=source.coordinates, key="tumour.surface")
+
+
+def validate_case(loaded: LoadedCase) -> dict[str, Any]:
+    """Everything that can be known of a case without building: its bone, its cuts, its guides' parameters.
+
+    Raises
+    ------
+    InputError
+    """
+    bone, said = read_bone(loaded)
+    _read_tumour(loaded)
+    cuts = _planned(loaded, bone)
+    for number, guide in enumerate(loaded.case.guide):
+        template = load_template(guide.template, where=f"{loaded.path.name}: guide[{number}].template")
+        resolve_params(template.Params, guide.params, where=f"{loaded.path.name}: guide[{number}].params")
+    return {
+        "case": loaded.case.id,
+        "bone": said,
+        "cuts": [
+            {
+                "name": cut.name,
+                "section_area_mm2": round(float(cut.section.area), 3),
+                "cut_short_by": list(cut.neighbours),
+                "other_bone_in_plane": len(cut.others),
+            }
+            for cut in cuts.values()
+        ],
+        "guides": [guide.name for guide in loaded.case.guide],
+    }
+
+
+def _planned(loaded: LoadedCase, bone: Bone) -> dict[str, PlannedCut]:
+    return plan_cuts(bone, [(cut.name, *cut.plane, cut.extent) for cut in loaded.case.cut])
+
+
+def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Job:
+    """Read and check the bone, plan the cuts, and find a site for every guide and blade.
+
+    Parameters
+    ----------
+    blades : list of str
+        Blade ids instead of the case's own; several give several variants of each guide.
+    progress : callable
+        Told each step before it begins.
+
+    Raises
+    ------
+    PsiCadError
+    """
+    templates = []
+    for number, request in enumerate(loaded.case.guide):  # mistakes in parameters are told before the bone is read
+        where = f"{loaded.path.name}: guide[{number}]"
+        template = load_template(request.template, where=f"{where}.template")
+        templates.append(resolve_params(template.Params, request.params, where=f"{where}.params"))
+    progress("read the bone")
+    bone, bone_said = read_bone(loaded)
+    tumour = _read_tumour(loaded)
+    progress("plan the cuts")
+    cuts = _planned(loaded, bone)
+    caster = RayCaster(bone.mesh)
+    guides = []
+    for number, (request, params) in enumerate(zip(loaded.case.guide, templates, strict=True)):
+        sites: list[Site] = []
+        wanted_blades: list[str | Blade] = [*blades] or [request.blade]
+        for wanted in wanted_blades:
+            blade = loaded.blade(wanted, where="--blade" if blades else f"{loaded.path.name}: guide[{number}].blade")
+            progress(f"{request.name} {blade.id}: find the seat")
+            sites.append(_site(loaded, request, params, blade, bone, caster, cuts, sites[-1] if sites else None))
+        guides.append(GuideJob(request, dataclasses.asdict(params), tuple(sites)))
+    return Job(loaded, bone, bone_said, tumour, tuple(cuts.values()), tuple(guides))
+
+
+def _site(
+    loaded: LoadedCase,
+    request: GuideRequest,
+    params: GuideParams,
+    blade: Blade,
+    bone: Bone,
+    caster: RayCaster,
+    cuts: dict[str, PlannedCut],
+    before: Site | None,
+) -> Site:
+    """Where a guide goes; what an earlier blade's site shares is taken over."""
+    case = loaded.case
+    return make_site(
+        bone,
+        caster,
+        [cuts[name] for name in request.cuts],
+        list(cuts.values()),
+        approach=np.array(request.approach),
+        params=params,
+        blade=blade,
+        printer=loaded.printer(request.printer, where="guide.printer"),
+        label=(f"{case.id} {case.side[0].upper()}", request.name, blade.id, f"v{__version__}"),
+        reuse=before,
+    )
