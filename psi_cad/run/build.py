@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import cadquery as cq
 import numpy as np
-import trimesh
 
 from psi_cad import __version__
 from psi_cad.brep import checked
@@ -26,9 +25,8 @@ from psi_cad.guides.params import GuideParams
 from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Site, slot_room
 from psi_cad.planning.cuts import PlannedCut
-from psi_cad.report.pictures import picture_of_guide
+from psi_cad.report.draw import Drawing
 from psi_cad.run.plan import Job, Progress
-from psi_cad.surface.repair import Bone
 from psi_cad.verify.checks import Measured, measure_files
 from psi_cad.verify.expected import Expected, ExpectedSlot
 from psi_cad.verify.seat import BoneProbe
@@ -36,6 +34,7 @@ from psi_cad.verify.seat import BoneProbe
 __all__ = ["BONE_FILE", "build_case"]
 
 BONE_FILE: Final = "bone.stl"
+TUMOUR_FILE: Final = ".tumour.stl"
 SOFTWARE: Final = f"psi-cad {__version__}"
 ATTEMPTS: Final = 3
 KERNEL_CHECKS: Final = {"step_solids", "step_valid", "stl_watertight", "stl_bodies", "stl_volume", "stl_place"}
@@ -72,6 +71,10 @@ def build_case(job: Job, folder: Path, *, progress: Progress) -> dict[str, Any]:
     probe = BoneProbe(bone.mesh)
     folder.mkdir(parents=True, exist_ok=True)
     write_stl(folder / BONE_FILE, bone.mesh, header=f"{case.id} bone as used, mm, SPACE=LPS")
+    tumour = None
+    if job.tumour is not None:
+        tumour = folder / TUMOUR_FILE
+        write_stl(tumour, job.tumour, header="tumour, for the picture")
     guides = []
     for number, guide in enumerate(job.guides):
         template = load_template(guide.request.template, where=f"{loaded.path.name}: guide[{number}].template")
@@ -88,7 +91,7 @@ def build_case(job: Job, folder: Path, *, progress: Progress) -> dict[str, Any]:
                 try:
                     site = dataclasses.replace(planned, attempt=attempt)
                     made = _Made(guide.request, site.blade, params, site, template.build(site, params, workshop))
-                    said = _release(loaded, made, folder, bone, probe, job.tumour, list(job.cuts), told, final=last)
+                    said = _release(loaded, made, folder, probe, tumour, list(job.cuts), told, final=last)
                 except KernelError:
                     if last:
                         raise
@@ -97,6 +100,8 @@ def build_case(job: Job, folder: Path, *, progress: Progress) -> dict[str, Any]:
                     guides.append(said)
                     break
                 workshop = Workshop()  # the kernel stumbled on this shape: draw its outlines a little otherwise
+    if tumour is not None:
+        tumour.unlink()
     return {
         "schema": 1,
         "software": {"psi-cad": __version__, "cadquery": cq.__version__, "python": platform.python_version()},
@@ -112,9 +117,8 @@ def _release(
     loaded: LoadedCase,
     made: _Made,
     folder: Path,
-    bone: Bone,
     probe: BoneProbe,
-    tumour: trimesh.Trimesh | None,
+    tumour: Path | None,
     cuts: list[PlannedCut],
     told: Progress,
     *,
@@ -136,23 +140,30 @@ def _release(
     mesh = triangulated(made.design.solid)
     mesh.vertices = frame.patient(np.asarray(mesh.vertices))
     write_stl(stl, mesh, header=f"{case.id} {stem} mm SPACE=LPS")
-    told("measure the files")
-    measured = measure_files(step, stl, expected, probe)
-    failed = {check.id for check in measured.checks if not check.passed}
-    if failed and failed <= KERNEL_CHECKS and not final:
-        step.unlink()
-        stl.unlink()
-        return None
-    if measured.passed:
-        told("write 3MF and picture")
-        facts = {"case": case.id, "side": case.side, "blade": made.blade.id, "frame": "patient LPS, mm", "notice": NOT_A_DEVICE}
-        write_3mf(folder / f"{stem}.3mf", mesh, title=f"{case.id} {stem}", software=SOFTWARE, metadata=facts)
-        picture_of_guide(folder / f"{stem}.png", mesh, bone.mesh, frame, tumour=tumour)
-        files = {kind: f"{stem}.{kind}" for kind in ("step", "stl", "3mf", "png")}
-    else:
-        step.replace(folder / f"{stem}_REJECTED.step")
-        stl.unlink()
-        files = {"step": f"{stem}_REJECTED.step"}
+    drawing = Drawing(folder / f"{stem}.png", guide=stl, bone=folder / BONE_FILE, tumour=tumour, frame=frame)
+    try:
+        told("measure the files")
+        measured = measure_files(step, stl, expected, probe)
+        failed = {check.id for check in measured.checks if not check.passed}
+        if failed:
+            drawing.dropped()
+        if failed and failed <= KERNEL_CHECKS and not final:
+            step.unlink()
+            stl.unlink()
+            return None
+        if measured.passed:
+            told("write 3MF and picture")
+            facts = {"case": case.id, "side": case.side, "blade": made.blade.id, "frame": "patient LPS, mm", "notice": NOT_A_DEVICE}
+            write_3mf(folder / f"{stem}.3mf", mesh, title=f"{case.id} {stem}", software=SOFTWARE, metadata=facts)
+            drawing.finished()
+            files = {kind: f"{stem}.{kind}" for kind in ("step", "stl", "3mf", "png")}
+        else:
+            step.replace(folder / f"{stem}_REJECTED.step")
+            stl.unlink()
+            files = {"step": f"{stem}_REJECTED.step"}
+    except BaseException:
+        drawing.dropped()
+        raise
     return _said(made, measured, expected, files, folder)
 
 
