@@ -10,9 +10,11 @@ from typing import Any, Final
 
 import cadquery as cq
 import numpy as np
+from OCP.BRepBuilderAPI import BRepBuilderAPI_Transform
 
 from psi_cad import __version__
 from psi_cad.brep import checked
+from psi_cad.brep.patch import vector
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, GuideRequest
 from psi_cad.errors import KernelError
@@ -131,10 +133,9 @@ def _release(
     case, frame = loaded.case, made.site.frame
     stem = f"{made.request.name}_{made.blade.id}"
     expected = _expected(made, cuts)
-    placed = cq.Solid(made.design.solid.wrapped).moved(_location(frame))
     step, stl = folder / f"{stem}.step", folder / f"{stem}.stl"
     told("write STEP")
-    solid = cq.Solid(placed.wrapped)
+    solid = _placed(made.design.solid, frame)
     write_step(step, solid, product=f"{case.id}_{stem}", faces=_named_faces(solid, expected), software=SOFTWARE)
     told("write STL")
     mesh = triangulated(made.design.solid)
@@ -167,10 +168,10 @@ def _release(
     return _said(made, measured, expected, files, folder)
 
 
-def _location(frame: Frame) -> cq.Location:
-    from psi_cad.brep.patch import vector
-
-    return cq.Location(cq.Plane(origin=vector(frame.origin), xDir=vector(frame.axes[0]), normal=vector(frame.axes[2])))
+def _placed(solid: cq.Solid, frame: Frame) -> cq.Solid:
+    """`solid` of the guide frame in the patient frame, its geometry moved: a mere location hides faces from their names."""
+    plane = cq.Plane(origin=vector(frame.origin), xDir=vector(frame.axes[0]), normal=vector(frame.axes[2]))
+    return cq.Solid(BRepBuilderAPI_Transform(solid.wrapped, cq.Location(plane).wrapped.Transformation(), True).Shape())
 
 
 def _expected(made: _Made, cuts: list[PlannedCut]) -> Expected:
