@@ -157,7 +157,8 @@ def _fit_above(field: HeightField, x_knots: Array, y_knots: Array, gap: Mm, stre
     nothing = field.points[field.nothing]
     thin = nothing[:: max(1, len(nothing) // 4000)]
     patch = None
-    for _ in range(6):
+    narrow = gap < 2.0 * CLEAR_MM  # with hardly a gap, bone that stands out has to carry the patch
+    for _ in range(14 if narrow else 6):
         patch = fit(
             field.points[use],
             targets[use],
@@ -176,6 +177,6 @@ def _fit_above(field: HeightField, x_knots: Array, y_knots: Array, gap: Mm, stre
         use |= pierced
         short = field.heights - patch(field.points)
         targets[pierced] = np.maximum(targets[pierced], field.heights[pierced] + np.maximum(short[pierced] - allowed[pierced], 0.0))
-        weights[pierced] = np.minimum(2.0 * np.maximum(weights[pierced], 1.0), 16.0)
+        weights[pierced] = np.minimum(2.0 * np.maximum(weights[pierced], 1.0), 256.0 if narrow else 16.0)
     assert patch is not None
     return patch

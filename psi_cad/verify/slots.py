@@ -74,7 +74,7 @@ def measure_slot(part: Part, printed: Printed, expected: Expected, slot: Expecte
     if len(stations) == 0:
         return MeasuredSlot(slot.name, None, None, None, None, None, (), None, None, 0, patient_blade)
     height = float(min(stations[:, 2] - stations[:, 1]))
-    wall = _least_wall(printed, stations, joints, origin, normal, along, blade, (upper_at, lower_at), expected)
+    wall = _least_wall(printed, stations, joints, origin, normal, along, blade, (upper_at, lower_at), slot.wall, expected)
     blocked = _blocked(printed, stations, origin, normal, along, blade, slot)
     return MeasuredSlot(
         name=slot.name,
@@ -177,6 +177,7 @@ def _least_wall(
     along: Array,
     blade: Array,
     sides: tuple[Mm, Mm],
+    wall: Mm,
     expected: Expected,
 ) -> Mm:
     """The least thickness behind the guided faces, below the broken edge, across the cutting plane."""
@@ -191,7 +192,8 @@ def _least_wall(
         starts = origin + offsets + (at + sign * 1e-3) * normal
         distance, faces = part.caster.first(starts, sign * normal)
         # a ray that leaves through the top or the seat, near their edges, has not crossed the wall
-        outer = (faces >= 0) & (part.caster.normals[faces] @ (sign * normal) > WALL_COS)
+        facing = part.caster.normals[faces] @ (sign * normal)
+        outer = (faces >= 0) & ((facing > WALL_COS) | ((facing > 0.0) & (distance >= wall)))
         if len(starts) == 0 or outer.mean() < WALL_SHARE:
             return 0.0
         least = min(least, float(distance[outer].min()) + 1e-3)
