@@ -45,7 +45,7 @@ def test_params_are_frozen():
 
 
 CORNERS = [
-    ["params.seat_gap=0.0"],
+    ["params.seat_gap=0.1"],
     ["params.seat_gap=0.6"],
     ["params.height=20", "params.wall=3.5"],
     ["params.axis_search=0", "params.run_out=0.5", "params.pins=3"],
@@ -58,6 +58,14 @@ CORNERS = [
 def test_corner_values_build(settings, tmp_path):
     report = psi_cad.build(CASES / "phantom-type1", tmp_path, settings=settings)
     assert [c for c in report["guides"][0]["checks"] if not c["passed"]] == []
+
+
+def test_a_seat_without_a_gap_is_close_or_refused(tmp_path):
+    """Without a gap to spare a smooth seat can touch high spots: then there must be no clean file."""
+    report = psi_cad.build(CASES / "phantom-type1", tmp_path, settings=["params.seat_gap=0.0"])
+    guide = report["guides"][0]
+    assert (guide["seat"]["overlap_max_mm"] <= 0.05) == (guide["status"] == "passed")
+    assert ("REJECTED" in guide["files"]["step"]) == (guide["status"] == "rejected")
 
 
 def test_a_copied_template_works(tmp_path, monkeypatch):
