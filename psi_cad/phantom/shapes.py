@@ -19,7 +19,7 @@ def sphere(points: Array, centre: Array, radius: Mm) -> Array:
 def round_cone(points: Array, start: Array, end: Array, start_radius: Mm, end_radius: Mm) -> Array:
     """Exact signed distance (n,) to the hull of two spheres.
 
-    The nearest point of the axis is found along the cone's normal, not square to the axis (I. Quilez, "round cone").
+    The nearest point of the axis is found along the normal of the cone, not square to the axis.
     """
     axis = np.asarray(end, dtype=np.float64) - start
     length = float(np.linalg.norm(axis))
