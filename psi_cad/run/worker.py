@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -65,13 +66,10 @@ def main() -> None:
     except PsiCadError as error:
         tell(error=type(error).__name__, message=str(error))
     except Exception as error:  # the last door: whatever else goes wrong is told in one sentence, with where it came from
-        import traceback
-
-        traceback.print_exc()
-        tell(
-            error="BuildError",
-            message=f"An unexpected {type(error).__name__} ended the build: {str(error).splitlines()[0] if str(error) else 'no message'}.",
-        )
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        said = str(error).splitlines()[0] if str(error) else "no message"
+        where = f"{Path(place.filename).name}, line {place.lineno}"
+        tell(error="BuildError", message=f"An unexpected {type(error).__name__} in {where} ended the build: {said}.")
     out.flush()
     os._exit(0)  # the kernel's own tear-down has crashed on exit; everything is written by now
 

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import trimesh
 
-from psi_cad.errors import SurfaceError
+from psi_cad.errors import EnvironmentProblem, SurfaceError
 from psi_cad.frames import patient_from_ras
 from psi_cad.units import MM_PER_UNIT
 
@@ -98,6 +98,8 @@ def _read_trimesh(path: Path, key: str) -> trimesh.Trimesh:
             unit_name = loaded.units
             loaded = loaded.to_mesh()
             loaded.units = unit_name
+    except ImportError as error:  # not the file's fault: say so instead of asking for another export
+        raise EnvironmentProblem(f"The Python package '{error.name}' is missing, {path.suffix} files need it; install psi-cad again.") from error
     except Exception as error:  # any reader of any format may fail in its own way on a broken file
         raise SurfaceError(f"{key}: '{path.name}' cannot be read as {_list((path.suffix,))}; export it again.") from error
     if not isinstance(loaded, trimesh.Trimesh):

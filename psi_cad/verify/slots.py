@@ -193,8 +193,9 @@ def _least_wall(
         distance, faces = part.caster.first(starts, sign * normal)
         # a ray that leaves through the top or the seat, near their edges, has not crossed the wall
         facing = part.caster.normals[faces] @ (sign * normal)
-        outer = (faces >= 0) & ((facing > WALL_COS) | ((facing > 0.0) & (distance >= wall)))
-        if len(starts) == 0 or outer.mean() < WALL_SHARE:
+        outer = (faces >= 0) & (facing > WALL_COS)
+        backed = outer | ((faces >= 0) & (facing > 0.0) & (distance >= wall))  # by a thick footplate, say
+        if not outer.any() or backed.mean() < WALL_SHARE:
             return 0.0
         least = min(least, float(distance[outer].min()) + 1e-3)
     return least
