@@ -98,13 +98,19 @@ def _read_trimesh(path: Path, key: str) -> trimesh.Trimesh:
             unit_name = loaded.units
             loaded = loaded.to_mesh()
             loaded.units = unit_name
-    except ImportError as error:  # not the file's fault: say so instead of asking for another export
+    except ImportError as error:
+        if path.suffix.lower() != ".3mf":  # on the way through a broken file trimesh also tries packages that are not needed
+            raise _unreadable(path, key) from error
         raise EnvironmentProblem(f"The Python package '{error.name}' is missing, {path.suffix} files need it; install psi-cad again.") from error
     except Exception as error:  # any reader of any format may fail in its own way on a broken file
-        raise SurfaceError(f"{key}: '{path.name}' cannot be read as {_list((path.suffix,))}; export it again.") from error
+        raise _unreadable(path, key) from error
     if not isinstance(loaded, trimesh.Trimesh):
         raise SurfaceError(f"{key}: '{path.name}' holds no triangle surface; export a closed surface mesh.")
     return loaded
+
+
+def _unreadable(path: Path, key: str) -> SurfaceError:
+    return SurfaceError(f"{key}: '{path.name}' cannot be read as {_list((path.suffix,))}; export it again.")
 
 
 def _read_vtk(path: Path, key: str) -> trimesh.Trimesh:
