@@ -4,8 +4,11 @@ PsiCadError
 ├── InputError            what the user gave is wrong            (exit 2)
 │   ├── CaseError         the case file or a key in it
 │   ├── CatalogueError    a blade or printer entry
+│   ├── ImageError        a scan or label map that cannot be read, or cannot be trusted
 │   └── SurfaceError      a bone or tumour surface that cannot be trusted
 └── BuildError            the input is sound, the guide was not made  (exit 1)
+    ├── RegistrationError two scans were not brought into one frame with certainty
+    ├── SegmentationError no bone or tumour was found where it was looked for
     ├── DesignError       no guide fits this bone, cut and blade
     ├── SeatError         the seat does not follow the bone closely enough
     ├── KernelError       a geometry operation failed, hung or crashed
@@ -22,10 +25,13 @@ __all__ = [
     "CatalogueError",
     "DesignError",
     "EnvironmentProblem",
+    "ImageError",
     "InputError",
     "KernelError",
     "PsiCadError",
+    "RegistrationError",
     "SeatError",
+    "SegmentationError",
     "SurfaceError",
     "by_name",
 ]
@@ -51,12 +57,24 @@ class CatalogueError(InputError):
     """A blade or printer entry is wrong or unknown."""
 
 
+class ImageError(InputError):
+    """A scan or label map cannot be read, or cannot be trusted."""
+
+
 class SurfaceError(InputError):
     """A surface cannot be read, or cannot be trusted."""
 
 
 class BuildError(PsiCadError):
     """The input is sound but the guide was not made."""
+
+
+class RegistrationError(BuildError):
+    """Two scans were not brought into one frame with certainty."""
+
+
+class SegmentationError(BuildError):
+    """No bone or tumour was found where it was looked for."""
 
 
 class DesignError(BuildError):

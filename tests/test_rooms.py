@@ -12,6 +12,7 @@ ORDER = [
     {"frames"},
     {"export/safely"},  # files that are whole or absent: no knowledge of what is in them
     {"case"},
+    {"imaging"},
     {"surface"},
     {"planning"},
     {"brep"},

@@ -1,0 +1,1 @@
+"""Scans: read into the patient frame, segmented, registered."""
