@@ -6,7 +6,7 @@ import pytest
 from conftest import CASES
 
 import psi_cad
-from psi_cad.errors import CaseError, KernelError
+from psi_cad.errors import BuildError, CaseError, KernelError
 from psi_cad.run.process import perform
 
 
@@ -27,6 +27,28 @@ def test_a_crash_is_named():
         perform("build", {}, time_limit=20.0, command=worker(SAYS + "os._exit(139)"))
     with pytest.raises(KernelError, match="crashed"):
         perform("build", {}, time_limit=20.0, command=worker("import os; os.abort()"))
+
+
+TALKS = SAYS + (
+    "sys.argv[1] == 'inspect' or print(json.dumps({'inspect': {'stl': 'x'}}), flush=True)\n"
+    "sys.argv[1] == 'inspect' and os._exit(139)\n"
+    "print(json.dumps({'done': json.loads(sys.stdin.readline())}), flush=True)\n"
+)
+
+
+def test_a_crash_while_measuring_is_named():
+    with pytest.raises(KernelError, match=r"crashed \(exit 139\) in the step 'measure the files'"):
+        perform("build", {}, time_limit=20.0, command=worker(TALKS))
+
+
+def test_builder_and_inspector_talk_through_the_caller():
+    code = TALKS.replace("os._exit(139)", "print(json.dumps({'measured': 7}), flush=True)")
+    assert perform("build", {}, time_limit=20.0, command=worker(code)) == {"measured": 7}
+
+
+def test_a_crash_while_drawing_is_told_as_one():
+    with pytest.raises(BuildError, match=r"picture could not be drawn: the process crashed"):
+        perform("build", {}, time_limit=20.0, command=worker(SAYS.replace("fence A", "a b: draw the picture") + "os._exit(139)"))
 
 
 def test_an_error_keeps_its_kind():

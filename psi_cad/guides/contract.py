@@ -68,9 +68,12 @@ class Label:
 
 @dataclass(frozen=True)
 class Design:
-    """What a template returns: one solid in the guide frame, its features, and what a reviewer should know."""
+    """What a template returns: one solid in the guide frame, its features, and what a reviewer should know.
 
-    solid: cq.Solid
+    `solid` is dropped (None) once it is written to its file.
+    """
+
+    solid: cq.Solid | None
     slots: tuple[SlotFeature, ...]
     pins: tuple[PinFeature, ...]
     label: Label

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import trimesh
-
 from psi_cad.errors import InputError, PsiCadError
 from psi_cad.export.safely import sha256_of
+from psi_cad.run.inspect import bone_probe
 from psi_cad.verify.checks import measure_files
 from psi_cad.verify.expected import Expected
 from psi_cad.verify.seat import BoneProbe
@@ -50,8 +48,7 @@ def measure_folder(folder: Path, *, progress: Callable[[str], None]) -> dict[str
         bone_file = here / str(report["bone"]["used"])
         if not bone_file.is_file():
             raise InputError(f"{here.name}: '{bone_file.name}' is missing, so the seat cannot be measured; build again.")
-        mesh = trimesh.load_mesh(bone_file)
-        probe = BoneProbe(trimesh.Trimesh(np.asarray(mesh.vertices, dtype=np.float64), mesh.faces, process=True))
+        probe = bone_probe(bone_file)
         same_bone = sha256_of(bone_file) == report["bone"]["used_sha256"]
         for guide in report["guides"]:
             progress(f"{report['case']['id']}: {guide['name']}_{guide['blade']}")

@@ -5,12 +5,15 @@ Started by `psi_cad.run.process`; a hang or crash of the kernel ends this proces
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import json
 import os
 import pickle
 import sys
 import traceback
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TextIO
 
 from psi_cad.errors import EnvironmentProblem, PsiCadError
@@ -23,8 +26,20 @@ def _own_stdout() -> TextIO:
     return os.fdopen(private, "w", encoding="utf-8", newline="\n")
 
 
-def _prepare(verb: str) -> Any:
+def _later(name: str) -> None:
+    """Have `name` imported when it is first used: the kernel's packages ask for all of vtk and use little of it."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.loader is None or name in sys.modules:
+        return
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module: ModuleType = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+
+
+def _prepare(verb: str, tell: Any) -> Any:
     """The function that serves `verb`, with the kernel loaded: that takes longest, so it comes before the request."""
+    _later("vtk")
     try:
         import OCP.gp  # noqa: F401
     except ImportError as error:
@@ -38,8 +53,10 @@ def _prepare(verb: str) -> Any:
 
         return lambda folder, _payload, progress: measure_folder(folder, progress=progress)
     from psi_cad.run.build import build_case
+    from psi_cad.run.inspect import Line
 
-    return lambda folder, payload, progress: build_case(payload, folder, progress=progress)
+    line = Line(say=lambda message: tell(inspect=message), hear=lambda: json.loads(sys.stdin.buffer.readline()))
+    return lambda folder, payload, progress: build_case(payload, folder, inspection=line, progress=progress)
 
 
 def _request() -> tuple[dict[str, Any], Any]:
@@ -47,6 +64,15 @@ def _request() -> tuple[dict[str, Any], Any]:
     request = json.loads(sys.stdin.buffer.readline() or b"{}")
     size = int(request.get("payload", 0))
     return request, pickle.loads(sys.stdin.buffer.read(size)) if size else None
+
+
+def _inspect(tell: Any) -> None:
+    """Serve as inspector until the caller hangs up."""
+    _later("vtk")
+    from psi_cad.run import inspect
+
+    inspect.serve(io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8"), lambda message: tell(**message))
+    os._exit(0)
 
 
 def main() -> None:
@@ -58,7 +84,9 @@ def main() -> None:
         out.flush()
 
     try:
-        serve = _prepare(sys.argv[1])
+        if sys.argv[1] == "inspect":
+            _inspect(tell)
+        serve = _prepare(sys.argv[1], tell)
         request, payload = _request()
         if not request:
             os._exit(0)  # the caller gave up while we were starting

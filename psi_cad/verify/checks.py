@@ -18,7 +18,7 @@ from psi_cad.verify.printed import Printed
 from psi_cad.verify.seat import BoneProbe, MeasuredSeat, measure_seat
 from psi_cad.verify.slots import MeasuredSlot, measure_slot
 
-__all__ = ["Check", "Measured", "measure_files"]
+__all__ = ["Check", "Measured", "measure_files", "measure_part"]
 
 UNMEASURED: Final = 1e9  # stands in JSON for a number that could not be measured; it fails every limit
 BORE_MM: Final[Mm] = 0.02
@@ -104,13 +104,26 @@ def measure_files(step: Path, stl: Path, expected: Expected, probe: BoneProbe) -
     InputError
         If the STL cannot.
     """
-    part, printed = Part(step, expected.frame), Printed(stl, expected.frame)
+    return measure_part(Part(step, expected.frame), stl, expected, probe)
+
+
+def measure_part(part: Part, stl: Path, expected: Expected, probe: BoneProbe) -> Measured:
+    """Measure a guide of which the STEP was read already.
+
+    Raises
+    ------
+    KernelError
+        If the STEP holds no solid.
+    InputError
+        If the STL cannot be read.
+    """
+    printed = Printed(stl, expected.frame)
     checks = [
         _check("step_schema_ap242", float("AP242" in part.header), "", "==", 1.0),
         _check("step_solids", part.solid_count, "", "==", 1.0),
     ]
     if part.solid_count == 0:
-        raise KernelError(f"'{step.name}' holds no solid.")
+        raise KernelError(f"'{part.path.name}' holds no solid.")
     checks.append(_check("step_valid", float(part.valid), "", "==", 1.0))
     slots = tuple(measure_slot(part, printed, expected, slot) for slot in expected.slots)
     for want, slot in zip(expected.slots, slots, strict=True):

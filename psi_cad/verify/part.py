@@ -44,6 +44,10 @@ class Part:
         self.solid_count = len(solids)
         self._solid = max(solids, key=lambda s: len(s.Faces())) if solids else None
 
+    def warm(self) -> None:
+        """Take the slow measurements of the solid now; they are kept."""
+        _ = self.valid, self.volume, self.planes, self.cylinders
+
     @cached_property
     def valid(self) -> bool:
         """Whether the kernel finds the solid sound."""

@@ -1,0 +1,130 @@
+"""What is promised of a designed guide, and what a report says of it once it is measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from psi_cad.case.model import GuideRequest
+from psi_cad.export.safely import sha256_of
+from psi_cad.guides.contract import Design
+from psi_cad.guides.params import GuideParams
+from psi_cad.guides.site import Site, slot_room
+from psi_cad.planning.cuts import PlannedCut
+from psi_cad.verify.expected import Expected, ExpectedSlot
+
+__all__ = ["Made", "expected_of", "report_entry"]
+
+
+@dataclass(frozen=True)
+class Made:
+    """One guide as designed: what was asked, where it sits, what came of it."""
+
+    request: GuideRequest
+    params: GuideParams
+    site: Site
+    design: Design
+
+    @property
+    def stem(self) -> str:
+        """The guide's file name without its ending."""
+        return f"{self.request.name}_{self.site.blade.id}"
+
+
+def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
+    """The plan of one guide as numbers that files can be held against."""
+    site, design = made.site, made.design
+    values = dataclasses.asdict(made.params)
+    slots = []
+    for feature, cut in zip(design.slots, site.cuts, strict=True):
+        planned = next(c for c in cuts if c.name == feature.cut)
+        slots.append(
+            ExpectedSlot(
+                name=feature.cut,
+                origin=_triple(planned.origin),
+                normal=_triple(planned.normal),
+                thickness=site.blade.thickness,
+                clearance=float(values["clearance"]),
+                compensation=site.printer.slot_compensation,
+                height=feature.height,
+                wall=feature.wall,
+                chord_low=cut.low,
+                chord_high=cut.high,
+                run_out=made.params.run_out,
+                joined=feature.joined,
+                free_low=all(end != -1 for _, end in cut.neighbours),
+                free_high=all(end != 1 for _, end in cut.neighbours),
+                room=slot_room(site.blade),
+                bridge=float(values["bridge_width"]),
+            )
+        )
+    return Expected(
+        origin=_triple(site.frame.origin),
+        axes=tuple(_triple(axis) for axis in site.frame.axes),
+        slots=tuple(slots),
+        planes=tuple((_triple(cut.origin), _triple(cut.normal)) for cut in cuts),
+        outlines=tuple(tuple((round(float(x), 4), round(float(y), 4)) for x, y in ring) for ring in design.outlines),
+        gap=made.params.seat_gap,
+        wire=design.pins[0].wire,
+        bore=design.pins[0].diameter,
+        wire_depth=float(values["wire_depth"]),
+        wires=tuple((*pin.centre, pin.depth) for pin in design.pins),
+        wire_top=float(values["sleeve_height"]),
+        pins=len(design.pins),
+        pin_clearance=float(values["pin_clearance"]),
+        edge_break=float(values["edge_break"]),
+        build_volume=site.printer.build_volume,
+        minimum_wall=site.printer.minimum_wall,
+        slope_limit=made.params.slope_limit,
+        clearance_overridden="clearance" in design.overrides,
+    )
+
+
+def _triple(values: Any) -> tuple[float, float, float]:
+    return (float(values[0]), float(values[1]), float(values[2]))
+
+
+def report_entry(made: Made, measured: Mapping[str, Any], expected: Expected, files: dict[str, str], folder: Path) -> dict[str, Any]:
+    """One entry of the report's `guides`."""
+    printer, blade = made.site.printer, made.site.blade
+    notes = list(made.design.notes)
+    if blade.nominal:
+        notes.append(f"blade {blade.id} is a nominal catalogue entry: measure your blade")
+    if not printer.calibrated:
+        notes.append(f"printer {printer.id} is uncalibrated: slot and hole compensation are as entered, print a gauge first")
+    if made.design.label.letter_height < 2.0:
+        notes.append(f"label letters are {made.design.label.letter_height:.2f} mm high: check that your process prints them")
+    if "clearance" in made.design.overrides:
+        notes.append(f"slot clearance {expected.slots[0].clearance:g} mm lies outside 0.10–0.20 by explicit override")
+    axis = made.site.axis
+    return {
+        "name": made.request.name,
+        "template": made.request.template,
+        "blade": blade.id,
+        "printer": printer.id,
+        "seating_axis": [round(float(v), 9) for v in axis.direction],
+        "seating": {
+            "tilt_from_approach_deg": round(axis.tilt, 3),
+            "sliding_lock": round(axis.sliding_lock, 4),
+            "directions_searched": axis.searched,
+            "fit_rms_mm": round(made.site.seat.rms, 5),
+            "fit_max_mm": round(made.site.seat.max, 5),
+        },
+        "files": files,
+        "sha256": {name: sha256_of(folder / name) for name in files.values()},
+        **measured,
+        "label": {"lines": list(made.design.label.lines), "letter_height_mm": made.design.label.letter_height},
+        "pins": [
+            {"name": pin.name, "centre_mm": [round(v, 4) for v in pin.centre], "diameter_mm": pin.diameter, "depth_mm": round(pin.depth, 2)}
+            for pin in made.design.pins
+        ],
+        "params": dataclasses.asdict(made.params),
+        "blade_entry": blade.model_dump(),
+        "printer_entry": printer.model_dump(mode="json"),
+        "notes": notes,
+        "overrides": list(made.design.overrides),
+        "plan": expected.to_json(),
+    }

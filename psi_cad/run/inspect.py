@@ -1,0 +1,141 @@
+"""Measure guides while others are still being designed: the inspector's side, and the builder's line to it."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+import numpy as np
+import trimesh
+
+from psi_cad.errors import PsiCadError, by_name
+from psi_cad.verify.checks import measure_part
+from psi_cad.verify.expected import Expected
+from psi_cad.verify.part import Part
+from psi_cad.verify.seat import BoneProbe
+
+__all__ = ["Inspection", "Inspector", "Line", "bone_probe", "serve"]
+
+
+class Inspection(Protocol):
+    """Measures the files of guides, in the order in which they are shown."""
+
+    def bone(self, path: Path) -> None:
+        """The bone that all guides to come sit on."""
+        ...
+
+    def step(self, path: Path, expected: Expected) -> None:
+        """A guide's STEP is written."""
+        ...
+
+    def stl(self, path: Path) -> None:
+        """The STL of the same guide is written: measure both."""
+        ...
+
+    def result(self) -> dict[str, Any]:
+        """What was measured of the next guide (as `Measured.to_json`)."""
+        ...
+
+
+def bone_probe(path: Path) -> BoneProbe:
+    """The bone beside the guides, ready to be measured against."""
+    mesh = trimesh.load_mesh(path)
+    return BoneProbe(trimesh.Trimesh(np.asarray(mesh.vertices, dtype=np.float64), mesh.faces, process=True))
+
+
+class Inspector:
+    """Measures at once, in this process."""
+
+    def __init__(self) -> None:
+        self._probe: BoneProbe | None = None
+        self._part: Part | PsiCadError | None = None
+        self._expected: Expected | None = None
+        self._results: deque[dict[str, Any] | PsiCadError] = deque()
+
+    def bone(self, path: Path) -> None:
+        """See `Inspection`."""
+        self._probe = bone_probe(path)
+
+    def step(self, path: Path, expected: Expected) -> None:
+        """See `Inspection`; what needs the STEP alone is measured here, while the STL is being written."""
+        self._expected = expected
+        try:
+            self._part = Part(path, expected.frame)
+            if self._part.solid_count:
+                self._part.warm()
+        except PsiCadError as error:
+            self._part = error
+
+    def stl(self, path: Path) -> None:
+        """See `Inspection`."""
+        assert self._probe is not None and self._expected is not None and self._part is not None
+        try:
+            if isinstance(self._part, PsiCadError):
+                raise self._part
+            self._results.append(measure_part(self._part, path, self._expected, self._probe).to_json())
+        except PsiCadError as error:
+            self._results.append(error)
+
+    def result(self) -> dict[str, Any]:
+        """See `Inspection`.
+
+        Raises
+        ------
+        PsiCadError
+            Where a file could not be read back.
+        """
+        found = self._results.popleft()
+        if isinstance(found, PsiCadError):
+            raise found
+        return found
+
+
+class Line:
+    """The builder's line to an inspector in another process: `say` sends a message, `hear` waits for the next answer."""
+
+    def __init__(self, say: Callable[[dict[str, Any]], None], hear: Callable[[], dict[str, Any]]) -> None:
+        self._say, self._hear = say, hear
+
+    def bone(self, path: Path) -> None:
+        """See `Inspection`."""
+        self._say({"bone": str(path)})
+
+    def step(self, path: Path, expected: Expected) -> None:
+        """See `Inspection`."""
+        self._say({"step": str(path), "expected": expected.to_json()})
+
+    def stl(self, path: Path) -> None:
+        """See `Inspection`."""
+        self._say({"stl": str(path)})
+
+    def result(self) -> dict[str, Any]:
+        """See `Inspection`.
+
+        Raises
+        ------
+        PsiCadError
+        """
+        answer = self._hear()
+        if "error" in answer:
+            raise by_name(str(answer["error"]))(str(answer["message"]))
+        return dict(answer["measured"])
+
+
+def serve(messages: TextIO, answer: Callable[[dict[str, Any]], None]) -> None:
+    """Inspect what `messages` (lines of JSON from a `Line`) show, until they end."""
+    inspector = Inspector()
+    for line in messages:
+        message = json.loads(line)
+        if "bone" in message:
+            inspector.bone(Path(message["bone"]))
+        elif "step" in message:
+            inspector.step(Path(message["step"]), Expected.from_json(message["expected"]))
+        else:
+            inspector.stl(Path(message["stl"]))
+            try:
+                answer({"measured": inspector.result()})
+            except PsiCadError as error:
+                answer({"error": type(error).__name__, "message": str(error)})
