@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from psi_cad.brep import bodies, checked, edges
+from psi_cad.brep import bodies, checked
 from psi_cad.guides.contract import Design, Label, PinFeature, SlotFeature, Workshop
 from psi_cad.guides.params import GuideParams, param
 from psi_cad.guides.site import Site
@@ -97,7 +97,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:  # noqa: AR
     body = checked.cut("seat and holes", body, bodies.bone_side(seat, where=site.field.points[site.field.footprint]), *holes)
     slots = [slab.solid(bottom=low - 20.0, top=low + 200.0, step=f"slot {plan.cut.name}") for plan in plans for slab in plan.slot_slabs()]
     return Design(
-        solid=edges.with_short_edges("short edges", checked.cut("slots", body, *slots)),
+        solid=checked.cut("slots", body, *slots),
         outlines=tuple(np.asarray(plate.exterior.coords) for plate in plates),
         slots=tuple(SlotFeature(p.cut.name, width, params.height, params.wall, p.windows) for p in plans),
         pins=tuple(PinFeature(f"pin {n}", pin.centre, bore, 2.0, pin.depth) for n, pin in enumerate(pins, start=1)),

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import shapely
 
-from psi_cad.brep import bodies, checked, edges, label, relief
+from psi_cad.brep import bodies, checked, label, relief
 from psi_cad.errors import DesignError
 from psi_cad.frames import Frame
 from psi_cad.guides.contract import Design, Label, PinFeature, SlotFeature, Workshop
@@ -94,7 +94,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     body, patches = workshop.once(key, lambda: _body(site, params, plans, plates, pins))
     tools = [tool for plan in plans for tool in _slot_tools(site, plan)]
     tools += relief.corner_reliefs(plans, wall=params.wall)
-    solid = edges.with_short_edges("short edges", checked.cut("slots", body, *tools), longest=edges.LONGEST - 2.0 * site.attempt)
+    solid = checked.cut("slots", body, *tools)
     lines: list[str] = []
     texts = []
     for patch in patches:

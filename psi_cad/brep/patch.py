@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Final
 
 import cadquery as cq
 import numpy as np
-from OCP.BRepBuilderAPI import BRepBuilderAPI_MakeFace
+from OCP.BRep import BRep_Tool
+from OCP.BRepBuilderAPI import BRepBuilderAPI_MakeEdge, BRepBuilderAPI_MakeFace, BRepBuilderAPI_MakeSolid, BRepBuilderAPI_Sewing
+from OCP.BRepLib import BRepLib
 from OCP.BRepPrimAPI import BRepPrimAPI_MakePrism
 from OCP.Geom import Geom_BSplineSurface
 from OCP.gp import gp_Pnt, gp_Vec
@@ -21,6 +24,8 @@ from psi_cad.units import Array, Mm
 __all__ = ["below", "patch_face", "vector"]
 
 STEEPEST: Final = 8.0  # slope where a body stands on the patch: steeper ground is no seat
+TILE: Final[Mm] = 25.0  # smaller tiles give a Boolean more pieces to sort
+_SEW: Final[Mm] = 1e-6
 WILD: Final = 40.0  # slope between poles anywhere: Booleans on rougher patches may not end
 
 
@@ -76,6 +81,42 @@ def patch_face(patch: HeightSpline, frame: Frame, *, name: str, where: Array | N
 
 
 def below(face: cq.Face, *, direction: Array, depth: Mm) -> cq.Solid:
-    """All that lies within `depth` behind `face`, against `direction` (3,)."""
-    sweep = -np.asarray(direction) * depth
-    return cq.Solid(BRepPrimAPI_MakePrism(face.wrapped, gp_Vec(*(float(value) for value in sweep))).Shape())
+    """All that lies within `depth` behind `face`, against `direction` (3,); the face is divided into tiles.
+
+    On one large face of many spans the kernel's volume integral was wrong by up to 0.7 %, its Booleans were slower,
+    and some faces of a guide did not triangulate once read back from STEP. On tiles it is right to 0.1 %.
+
+    Raises
+    ------
+    KernelError
+        If the tiles do not close.
+    """
+    down = gp_Vec(*(float(value) for value in -np.asarray(direction) * depth))
+    surface = BRep_Tool.Surface_s(face.wrapped)
+    us = _tile_ends([surface.UKnot(n) for n in range(1, surface.NbUKnots() + 1)])
+    vs = _tile_ends([surface.VKnot(n) for n in range(1, surface.NbVKnots() + 1)])
+    sewing = BRepBuilderAPI_Sewing(_SEW)
+    for u_low, u_high in itertools.pairwise(us):
+        for v_low, v_high in itertools.pairwise(vs):
+            piece = surface.Copy()
+            piece.Segment(u_low, u_high, v_low, v_high)
+            tile = cq.Face(BRepBuilderAPI_MakeFace(piece, 1e-7).Face())
+            sewing.Add(tile.wrapped)
+            sewing.Add(tile.moved(cq.Location(cq.Vector(down))).wrapped)
+            sides = [piece.UIso(u) for u in (u_low, u_high) if u in (us[0], us[-1])]
+            sides += [piece.VIso(v) for v in (v_low, v_high) if v in (vs[0], vs[-1])]
+            for side in sides:
+                sewing.Add(BRepPrimAPI_MakePrism(BRepBuilderAPI_MakeEdge(side).Edge(), down).Shape())
+    sewing.Perform()
+    shells = cq.Shape.cast(sewing.SewedShape()).Shells()
+    if len(shells) != 1 or not shells[0].wrapped.Closed():
+        raise KernelError("The tiles of a patch do not close; smooth the bone there, or try another footplate_reach.")
+    solid = BRepBuilderAPI_MakeSolid(shells[0].wrapped).Solid()
+    BRepLib.OrientClosedSolid_s(solid)
+    return cq.Solid(solid)
+
+
+def _tile_ends(knots: list[float]) -> list[float]:
+    """The knots at which a patch is divided, about `TILE` apart."""
+    count = max(1, round((knots[-1] - knots[0]) / TILE))
+    return [knots[n] for n in sorted({round(k * (len(knots) - 1) / count) for k in range(count + 1)})]
