@@ -28,6 +28,8 @@ __all__ = ["LINE_PITCH", "NARROWEST", "engraved", "pad", "text_shape", "text_wid
 STROKE: Final = 0.17  # of the cap height; an FDM bead is about 0.4 mm, so 2.5 mm letters print
 LINE_PITCH: Final = 1.65
 NARROWEST: Final = 0.75  # letters may be condensed to this where room is short
+_RIM: Final[Mm] = 0.1  # of flat face left around the letters
+_ALONG: Final = np.linspace(0.0, 1.0, 9)
 _SIMPLE: Final = 0.06  # of the cap height; fewer letter faces make every file and check faster
 
 
@@ -148,14 +150,15 @@ def _wire(ring: Any, frame: Frame) -> cq.Wire:
 
 
 def _flat_face(body: cq.Solid, frame: Frame, shape: shapely.Geometry, step: str) -> cq.Face:
+    """The face at z = 0 of `frame` that holds the whole text; another feature may have cut a corner off its pad."""
     for face in body.Faces():
-        if face.geomType() != "PLANE":
+        if face.geomType() != "PLANE" or face.innerWires():
             continue
         corners = frame.local(np.array([vertex.toTuple() for vertex in face.Vertices()]))
-        if np.abs(corners[:, 2]).max() > 1e-6:
+        if np.abs(corners[:, 2]).max() > 1e-6 or frame.local_direction(np.array(face.normalAt().toTuple()))[2] < 0.99:
             continue
-        middle = frame.local_direction(np.array(face.normalAt().toTuple()))
-        hull = shapely.MultiPoint(corners[:, :2]).convex_hull
-        if middle[2] > 0.99 and hull.contains(shape) and abs(hull.area - face.Area()) < 1e-3 * hull.area:
+        sides = [frame.local(np.array([edge.positionAt(t).toTuple() for t in _ALONG]))[:, :2] for edge in face.outerWire().Edges()]
+        outline = shapely.get_parts(shapely.polygonize([shapely.LineString(np.round(side, 6)) for side in sides]))
+        if len(outline) == 1 and outline[0].buffer(-_RIM).contains(shape):
             return face
     raise KernelError(f"The step '{step}' found no flat face for the label; another feature covers its pad.")

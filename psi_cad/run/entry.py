@@ -67,7 +67,7 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
         slots=tuple(slots),
         planes=tuple((_triple(cut.origin), _triple(cut.normal)) for cut in cuts),
         outlines=tuple(tuple((round(float(x), 4), round(float(y), 4)) for x, y in ring) for ring in design.outlines),
-        gap=made.params.seat_gap,
+        gap=site.seat.gap,
         wire=design.pins[0].wire,
         bore=design.pins[0].diameter,
         wire_depth=float(values["wire_depth"]),
@@ -97,6 +97,8 @@ def report_entry(made: Made, measured: Mapping[str, Any], expected: Expected, fi
         notes.append(f"printer {printer.id} is uncalibrated: slot and hole compensation are as entered, print a gauge first")
     if made.design.label.letter_height < 2.0:
         notes.append(f"label letters are {made.design.label.letter_height:.2f} mm high: check that your process prints them")
+    if made.site.seat.gap > made.params.seat_gap:
+        notes.append(f"seat_gap is {made.site.seat.gap:g} mm instead of {made.params.seat_gap:g}: nearer, bone would reach into the guide")
     if "clearance" in made.design.overrides:
         notes.append(f"slot clearance {expected.slots[0].clearance:g} mm lies outside 0.10–0.20 by explicit override")
     axis = made.site.axis

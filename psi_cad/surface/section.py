@@ -35,6 +35,8 @@ def section_parts(mesh: trimesh.Trimesh, *, origin: Array, axes: Array) -> list[
         return []
     flat = np.round((segments - origin) @ axes[:2].T / _WELD_MM) * _WELD_MM
     flat = flat[(flat[:, 0] != flat[:, 1]).any(axis=1)]
-    area = shapely.build_area(shapely.multilinestrings([shapely.linestrings(flat)])[0])
+    # divided where they cross: a surface that folds into itself by a hair still has a section
+    lines = shapely.node(shapely.multilinestrings([shapely.linestrings(flat)])[0])
+    area = shapely.build_area(lines)
     parts = [part for part in shapely.get_parts(area) if isinstance(part, shapely.Polygon) and part.area > 0.0]
     return sorted(parts, key=lambda part: -part.area)
