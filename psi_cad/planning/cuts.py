@@ -18,7 +18,7 @@ from psi_cad.surface.section import section_parts
 from psi_cad.surface.trust import at
 from psi_cad.units import Array, Mm
 
-__all__ = ["PlannedCut", "plan_cuts"]
+__all__ = ["PlannedCut", "half_plane", "plan_cuts"]
 
 NEAR_ORIGIN_MM: Final[Mm] = 10.0  # how far from its origin a cut may lie and still be what was meant
 CROSSING_MM: Final[Mm] = 0.5  # two cuts cross where their sections share at least this much of their common line
@@ -156,20 +156,20 @@ def _bounded(cut: PlannedCut, others: list[PlannedCut]) -> PlannedCut:
     crossing = [other for other in others if _crosses(cut, other)]
     for other in crossing:
         if other.group == cut.group:
-            section = section.intersection(_inward(cut, other))
+            section = section.intersection(half_plane(cut, other))
             neighbours.append(other.name)
     for group in sorted({other.group for other in crossing} - {cut.group}):
         inside: shapely.Geometry = shapely.box(-FAR_MM, -FAR_MM, FAR_MM, FAR_MM)
         for other in others:
             if other.group == group:
-                inside = inside.intersection(_inward(cut, other))
+                inside = inside.intersection(half_plane(cut, other))
         section = section.difference(inside)
     if section.is_empty or section.area <= 0.0:
         raise CaseError(f"cut '{cut.name}': the other cuts leave nothing of it to bound the specimen; check the normals.")
     return replace(cut, section=section, neighbours=tuple(neighbours))
 
 
-def _inward(cut: PlannedCut, other: PlannedCut) -> shapely.Polygon:
+def half_plane(cut: PlannedCut, other: PlannedCut) -> shapely.Polygon:
     """The part of this cut's plane (s, u) that lies on the specimen's side of `other`."""
     slope = cut.axes[:2] @ other.normal
     steepness = float(np.linalg.norm(slope))
