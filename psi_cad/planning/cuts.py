@@ -46,6 +46,8 @@ class PlannedCut:
         Cuts of the same group whose planes cut this one's section short.
     group : str
         Cuts of one group bound one piece together; the specimen is the union over groups.
+    bounds : tuple of shapely.Polygon
+        The half-planes (s, u) that cut the section short.
     """
 
     name: str
@@ -57,10 +59,18 @@ class PlannedCut:
     others: tuple[shapely.Polygon, ...]
     neighbours: tuple[str, ...] = ()
     group: str = "1"
+    bounds: tuple[shapely.Polygon, ...] = ()
 
     def patient(self, flat: Array) -> Array:
         """Points (n, 2) in (s, u), in the patient frame."""
         return np.asarray(self.origin + flat @ self.axes[:2])
+
+    def sawn(self, run_out: Mm) -> shapely.Geometry:
+        """The section and `run_out` mm around it, where the blade runs past the bone; cut short as the section is."""
+        region = self.section.buffer(run_out, quad_segs=32) if run_out > 0.0 else self.section
+        for bound in self.bounds:
+            region = region.intersection(bound)
+        return region
 
     def extent_along(self, direction: Array) -> tuple[Mm, Mm]:
         """Least and greatest coordinate of the section along a patient `direction`, from the origin."""
@@ -152,11 +162,12 @@ def _bounded(cut: PlannedCut, others: list[PlannedCut]) -> PlannedCut:
 
     Another plane counts only where its own section crosses this one: infinite planes bound nothing.
     """
-    section, neighbours = cut.section, []
+    section, neighbours, bounds = cut.section, [], []
     crossing = [other for other in others if _crosses(cut, other)]
     for other in crossing:
         if other.group == cut.group:
-            section = section.intersection(half_plane(cut, other))
+            bounds.append(half_plane(cut, other))
+            section = section.intersection(bounds[-1])
             neighbours.append(other.name)
     for group in sorted({other.group for other in crossing} - {cut.group}):
         inside: shapely.Geometry = shapely.box(-FAR_MM, -FAR_MM, FAR_MM, FAR_MM)
@@ -166,7 +177,7 @@ def _bounded(cut: PlannedCut, others: list[PlannedCut]) -> PlannedCut:
         section = section.difference(inside)
     if section.is_empty or section.area <= 0.0:
         raise CaseError(f"cut '{cut.name}': the other cuts leave nothing of it to bound the specimen; check the normals.")
-    return replace(cut, section=section, neighbours=tuple(neighbours))
+    return replace(cut, section=section, neighbours=tuple(neighbours), bounds=tuple(bounds))
 
 
 def half_plane(cut: PlannedCut, other: PlannedCut) -> shapely.Polygon:
