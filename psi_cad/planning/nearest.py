@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 import shapely
+import shapely.ops
 import trimesh
 from scipy.spatial import cKDTree
 
