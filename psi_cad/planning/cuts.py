@@ -18,7 +18,7 @@ from psi_cad.surface.section import section_parts
 from psi_cad.surface.trust import at
 from psi_cad.units import Array, Mm
 
-__all__ = ["PlannedCut", "half_plane", "plan_cuts"]
+__all__ = ["PlannedCut", "half_plane", "plan_cuts", "plane_axes"]
 
 NEAR_ORIGIN_MM: Final[Mm] = 10.0  # how far from its origin a cut may lie and still be what was meant
 CROSSING_MM: Final[Mm] = 0.5  # two cuts cross where their sections share at least this much of their common line
@@ -78,7 +78,7 @@ class PlannedCut:
         return float(corners.min()), float(corners.max())
 
 
-def _plane_axes(normal: Array) -> Array:
+def plane_axes(normal: Array) -> Array:
     """In-plane axes that depend on the normal alone."""
     helper = np.eye(3)[int(np.argmin(np.abs(normal)))]
     first = unit(np.cross(helper, normal))
@@ -104,7 +104,7 @@ def plan_cuts(bone: Bone, cuts: list[tuple[str, Array, Array, Mm | None]], *, gr
     """
     planned: dict[str, PlannedCut] = {}
     for name, origin, normal, extent in cuts:
-        axes = _plane_axes(unit(normal))
+        axes = plane_axes(unit(normal))
         parts = section_parts(bone.mesh, origin=origin, axes=axes)
         here = shapely.Point(0.0, 0.0)
         parts.sort(key=lambda part: float(part.distance(here)))

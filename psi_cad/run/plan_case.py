@@ -5,18 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import trimesh
 
 from psi_cad.case.load import LoadedCase
-from psi_cad.case.write import case_with_planes, write_case
-from psi_cad.export.safely import sha256_of, write_json
+from psi_cad.case.write import case_with_planes, cuts_as_toml, write_case
+from psi_cad.export.safely import sha256_of, whole_file, write_json
 from psi_cad.export.surfaces import write_stl
+from psi_cad.frames import unit
 from psi_cad.planning.margins import FaceMap, face_map
 from psi_cad.planning.markups import write_planes
+from psi_cad.planning.types import REGIONS, regions_of, start_cuts
 from psi_cad.report.draw_plan import draw_plan
 from psi_cad.report.plan_pictures import DepthPicture, write_face_maps
 from psi_cad.run.optimising import propose
-from psi_cad.run.plan import Progress
+from psi_cad.run.plan import Progress, read_bone
 from psi_cad.run.planning import Evaluated, Patient, evaluate, read_patient
 
 __all__ = ["plan_case", "start_plan"]
@@ -118,5 +121,39 @@ def _title(cut: dict[str, Any]) -> str:
 
 
 def start_plan(loaded: LoadedCase, kind: str, out: Path | None) -> dict[str, Any]:
-    """A starting plan of an Enneking type."""
-    raise NotImplementedError
+    """Starting planes of an Enneking and Dunham type, as [[cut]] entries and a markups file; the case is not changed.
+
+    Raises
+    ------
+    PsiCadError
+    """
+    bone, _ = read_bone(loaded)
+    landmarks = {name: np.array(point) for name, point in loaded.case.landmarks.items()}
+    cuts = start_cuts(kind, landmarks, bone)
+    entries: list[dict[str, Any]] = []
+    for cut in cuts:
+        entries.append({"name": cut.name, "origin": [round(float(v), 3) for v in cut.origin], "normal": [round(float(v), 6) for v in unit(cut.normal)]})
+        if len({other.group for other in cuts}) > 1:
+            entries[-1]["group"] = cut.group
+    text = f"# starting plan of type {kind}: edit it, it decides nothing\n" + cuts_as_toml(entries)
+    files: dict[str, Path] = {}
+    if out is not None:
+        folder = out / loaded.case.id
+        stem = "start-" + "-".join(sorted(regions_of(kind))).lower()
+        files = {"cuts": folder / f"{stem}.toml", "planes": folder / f"{stem}.mrk.json"}
+        with whole_file(files["cuts"]) as temporary:
+            temporary.write_text(text, "utf-8")
+        write_planes(files["planes"], {cut.name: (cut.origin, cut.normal) for cut in cuts})
+    notes = [f"{cut.name}: {cut.why}" for cut in cuts]
+    if "IV" in regions_of(kind):
+        notes.append("type IV: the cut through the sacral ala lies on the sacrum, which is another bone; plan it there")
+    return {
+        "schema": 1,
+        "kind": "starting plan",
+        "case": {"id": loaded.case.id},
+        "type": "+".join(region for region in REGIONS if region in regions_of(kind)),
+        "cuts": entries,
+        "notes": [*notes, "a plan to edit, not a decision"],
+        "toml": text,
+        "files": {key: str(path) for key, path in files.items()},
+    }
