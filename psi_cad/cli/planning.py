@@ -17,8 +17,12 @@ def register(app: typer.Typer) -> None:
 
 def plan(
     case: Annotated[Path, typer.Argument(help="Case file (TOML), or a folder that holds case.toml.")],
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Output folder for surfaces, pictures and plan.json; without it only numbers.")] = None,
-    optimise: Annotated[bool, typer.Option("--optimise", help="Search for planes that cost less healthy bone; a proposal, nothing is changed.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Output folder for surfaces, pictures and plan.json; without it only numbers.")
+    ] = None,
+    optimise: Annotated[
+        bool, typer.Option("--optimise", help="Search for planes that cost less healthy bone; a proposal, nothing is changed.")
+    ] = False,
     max_angle: Annotated[float, typer.Option("--max-angle", min=0.0, max=45.0, help="How far a proposed plane may turn, degrees.")] = 15.0,
     max_shift: Annotated[float, typer.Option("--max-shift", min=0.0, max=60.0, help="How far a proposed plane may move, mm.")] = 15.0,
     type_: Annotated[str | None, typer.Option("--type", help="Write a starting plan of this Enneking type instead, such as I or I+II.")] = None,

@@ -53,7 +53,9 @@ def read_planes(path: Path, *, key: str = "markups") -> dict[str, tuple[Array, A
         try:
             found[name] = _plane(markup)
         except (KeyError, TypeError, ValueError) as error:
-            raise CaseError(f"{key}: the plane '{name}' of '{path.name}' cannot be read: {str(error).strip(chr(39))}; place it again in Slicer.") from error
+            raise CaseError(
+                f"{key}: the plane '{name}' of '{path.name}' cannot be read: {str(error).strip(chr(39))}; place it again in Slicer."
+            ) from error
     return found
 
 
@@ -68,7 +70,9 @@ def _markups(path: Path, key: str) -> list[Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise CaseError(f"{key}: '{path.name}' is no markups file of 3D Slicer (.mrk.json); save the planes from Slicer's Markups module.") from error
     if "markups-schema-v1.0." not in schema or not isinstance(markups, list):
-        raise CaseError(f"{key}: '{path.name}' follows '{schema[-40:]}', and only markups-schema-v1.0.x can be read; save it again with a Slicer of today.")
+        raise CaseError(
+            f"{key}: '{path.name}' follows '{schema[-40:]}', and only markups-schema-v1.0.x can be read; save it again with a Slicer of today."
+        )
     return markups
 
 
@@ -152,7 +156,10 @@ def _stated(markup: dict[str, Any], points: Array) -> tuple[Array, Array]:
 def markups_of(planes: Mapping[str, tuple[Array, Array]], *, coordinates: Literal["LPS", "RAS"] = "LPS") -> dict[str, Any]:
     """Planes (origin, normal; patient mm) as the content of a markups file."""
     sign = np.array([1.0, 1.0, 1.0]) if coordinates == "LPS" else np.array([-1.0, -1.0, 1.0])
-    return {"@schema": SCHEMA, "markups": [_markup(name, sign * origin, sign * unit(normal), coordinates) for name, (origin, normal) in planes.items()]}
+    return {
+        "@schema": SCHEMA,
+        "markups": [_markup(name, sign * origin, sign * unit(normal), coordinates) for name, (origin, normal) in planes.items()],
+    }
 
 
 def _markup(name: str, origin: Array, normal: Array, coordinates: str) -> dict[str, Any]:

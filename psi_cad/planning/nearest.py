@@ -123,7 +123,7 @@ def _meeting(mesh: trimesh.Trimesh, face: Face, local: Array) -> Array | None:
     shared = shapely.union_all(parts).intersection(face.region) if parts else shapely.Polygon()
     if shared.is_empty:
         return None
-    return face.patient(np.array(shared.representative_point().coords))[0]
+    return np.asarray(face.patient(np.array(shared.representative_point().coords))[0])
 
 
 def _vertices_over(face: Face, local: Array, vertices: Array) -> Nearest:

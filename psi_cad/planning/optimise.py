@@ -23,7 +23,7 @@ from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.grid import inner_grid
 from psi_cad.planning.nearest import Face, Surface
 from psi_cad.surface.rays import RayCaster
-from psi_cad.units import Array, Bools, Deg, Mm
+from psi_cad.units import Array, Bools, Deg, Ints, Mm
 
 __all__ = ["Bounds", "PlaneSearch", "tilted"]
 
@@ -106,7 +106,7 @@ class PlaneSearch:
         self._used = {name: self._counts_where(name) for name in self.cuts}
         self._memory: dict[tuple[float, ...], float] = {}
 
-    def _zone(self, mask: Bools, index: Array, cut: PlannedCut) -> Bools:
+    def _zone(self, mask: Bools, index: Ints, cut: PlannedCut) -> Bools:
         """The bone (n,) that the cut could divide within its bounds: joined to its section in a slab about its plane."""
         local = Face(cut.origin, cut.axes, cut.section).local(self._points)
         radius = float(np.linalg.norm(shapely.get_coordinates(cut.section), axis=1).max())
@@ -118,7 +118,7 @@ class PlaneSearch:
         label = np.asarray(labels)[tuple(index.T)]
         low = np.flatnonzero(slab & (np.abs(local[:, 2]) <= CELL_MM))
         seeds = low[shapely.dwithin(cut.section, shapely.points(local[low, :2]), CELL_MM / 2.0)]
-        return np.isin(label, np.unique(label[seeds])) & slab
+        return np.asarray(np.isin(label, np.unique(label[seeds])) & slab)
 
     def _counts_where(self, name: str) -> Bools:
         """Where a cut decides which side a point is on: in its own zone, and in those of cuts it crosses."""

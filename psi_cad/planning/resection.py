@@ -86,7 +86,7 @@ def resect(bone: Any, mesh: trimesh.Trimesh, cuts: Mapping[str, PlannedCut]) -> 
     kept = [(c.above, c.below) for c in contacts if not c.sawn]
     graph = _graph(kept, len(cells))
     _, body = connected_components(graph, directed=False)
-    freed = _freed(contacts, cuts, body, cells, graph)
+    freed = _freed(contacts, cuts, body, graph)
     solids: dict[int, Any] = {}
     for number in np.unique(body):
         solids[int(number)] = joined([cell for n, (_, cell) in enumerate(cells) if body[n] == number])
@@ -153,9 +153,7 @@ def _graph(pairs: list[tuple[int, int]], size: int) -> Any:
     return coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(size, size)).tocsr()
 
 
-def _freed(
-    contacts: list[_Contact], cuts: Mapping[str, PlannedCut], body: Array, cells: list[tuple[tuple[int, ...], Any]], graph: Any
-) -> dict[str, int]:
+def _freed(contacts: list[_Contact], cuts: Mapping[str, PlannedCut], body: Array, graph: Any) -> dict[str, int]:
     """The body that each group of cuts frees; every cut of a group must have it above, and another body below.
 
     Raises
@@ -168,7 +166,7 @@ def _freed(
     for contact in sawn:
         group = cuts[contact.plane].group
         if body[contact.above] == body[contact.below]:
-            bridge = _bridge(contacts, contact, graph, len(cells))
+            bridge = _bridge(contacts, contact, graph)
             raise CaseError(
                 f"cut '{contact.plane}' does not free the specimen: bone stays attached near {at(bridge.place)}"
                 f" ({bridge.area:.0f} mm² of section in the plane of cut '{bridge.plane}' that is no cut); add a cut there, or raise extent."
@@ -190,9 +188,9 @@ def _freed(
     return freed
 
 
-def _bridge(contacts: list[_Contact], cut: _Contact, graph: Any, size: int) -> _Contact:
+def _bridge(contacts: list[_Contact], cut: _Contact, graph: Any) -> _Contact:
     """The narrowest uncut bone on the way round a cut from its one side to the other."""
-    order, before = breadth_first_order(graph, cut.above, directed=False)
+    _, before = breadth_first_order(graph, cut.above, directed=False)
     steps, here = [], cut.below
     while here != cut.above and before[here] >= 0:
         steps.append({int(before[here]), int(here)})

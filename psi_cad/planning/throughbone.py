@@ -8,7 +8,6 @@ bone's curved surface (a few micrometres at the spacing used).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -164,5 +163,4 @@ def _onto_face(cut: PlannedCut, point: Array) -> Array:
     place = shapely.Point(flat[0])
     if not cut.section.contains(place):
         flat = np.array(shapely.ops.nearest_points(cut.section, place)[0].coords)
-    return cut.patient(flat)[0]
-
+    return np.asarray(cut.patient(flat)[0])

@@ -154,4 +154,3 @@ def _on_bone(bone: Bone, cut: StartCut) -> StartCut:
     nearest = min(parts, key=lambda part: float(part.distance(shapely.Point(0.0, 0.0))))
     middle = np.array(nearest.centroid.coords) if nearest.contains(nearest.centroid) else np.array(nearest.representative_point().coords)
     return StartCut(cut.name, np.asarray(cut.origin + (middle @ plain[:2])[0]), cut.normal, cut.why, cut.group)
-

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ def draw_plan(pictures: dict[str, tuple[Path, dict[str, Any]]]) -> list[str]:
 
     A graphics driver that crashes takes only the drawing process with it: the numbers of a plan do not depend on it.
     """
-    try:
+    with suppress(subprocess.TimeoutExpired):
         subprocess.run(
             (sys.executable, "-m", "psi_cad.report.draw_plan"),
             input=pickle.dumps(pictures),
@@ -29,14 +31,12 @@ def draw_plan(pictures: dict[str, tuple[Path, dict[str, Any]]]) -> list[str]:
             timeout=LIMIT_S,
             check=False,
         )
-    except subprocess.TimeoutExpired:
-        pass
     return [kind for kind, (path, _) in pictures.items() if not path.is_file()]
 
 
 def main() -> None:
     """Serve one request of our own caller."""
-    draw = {"margins": picture_of_margins, "pieces": picture_of_pieces, "depths": picture_of_depths}
+    draw: dict[str, Callable[..., None]] = {"margins": picture_of_margins, "pieces": picture_of_pieces, "depths": picture_of_depths}
     for kind, (path, arguments) in pickle.loads(sys.stdin.buffer.read()).items():
         draw[kind](path, **arguments)
 

@@ -26,7 +26,13 @@ TUMOUR: Final = (0.75, 0.25, 0.2)
 AVOID: Final = (0.35, 0.2, 0.55)
 PANEL: Final = (640, 620)
 APART: Final = 0.18  # how far the pieces are drawn apart, as a share of the bone's size
-BANDS: Final = ((0.0, (0.55, 0.0, 0.1)), (CLEAR_MM, (0.95, 0.45, 0.1)), (5.0, (0.98, 0.85, 0.35)), (10.0, (0.45, 0.75, 0.4)), (30.0, (0.2, 0.4, 0.65)))
+BANDS: Final = (
+    (0.0, (0.55, 0.0, 0.1)),
+    (CLEAR_MM, (0.95, 0.45, 0.1)),
+    (5.0, (0.98, 0.85, 0.35)),
+    (10.0, (0.45, 0.75, 0.4)),
+    (30.0, (0.2, 0.4, 0.65)),
+)
 
 LIFT_MM: Final[Mm] = 0.4  # a coloured face is drawn this far off the bone it lies on
 LEGEND: Final = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0)
@@ -202,8 +208,9 @@ def picture_of_margins(
         bodies.append(_body(tumour, TUMOUR, 0.35))
     radius = float(np.linalg.norm(everything - middle, axis=1).max())
     side = np.cross(look, up)
-    panels = [_Panel([*bodies, *[_coloured(face, LIFT_MM * normals[name]) for name, face in faces.items()]], [_text("cut faces from the specimen's side", 14, PANEL[1] - 30), *_legend()],
-                     middle, look + 0.9 * side + 0.3 * up, up, 1.8 * radius)]  # fmt: skip
+    lifted = [_coloured(face, LIFT_MM * normals[name]) for name, face in faces.items()]
+    words = [_text("cut faces from the specimen's side", 14, PANEL[1] - 30), *_legend()]
+    panels = [_Panel([*bodies, *lifted], words, middle, look + 0.9 * side + 0.3 * up, up, 1.8 * radius)]
     for name, face in faces.items():
         centre = (face.vertices.min(axis=0) + face.vertices.max(axis=0)) / 2.0
         size = float(np.linalg.norm(face.vertices - centre, axis=1).max())
@@ -231,8 +238,8 @@ def picture_of_pieces(
         actors.append(_body(tumour, TUMOUR, 1.0, moved))
     middle = (low + high) / 2.0 + moved / 2.0
     up = np.array([0.0, 0.0, 1.0])
-    lateral = np.array([1.0 if middle[0] > 0.0 else -1.0, 0.0, 0.0])
-    views = [(lateral + [0.0, -0.35, 0.1], title), (np.array([0.25, -1.0, 0.15]), "from the front")]
+    lateral = 1.0 if middle[0] > 0.0 else -1.0
+    views = [(np.array([lateral, -0.35, 0.1]), title), (np.array([0.25, -1.0, 0.15]), "from the front")]
     _written(path, [_Panel(actors, [_text(words, 14, PANEL[1] - 50)], middle, way_in, up, 0.58 * size) for way_in, words in views], columns=2)
 
 
@@ -249,7 +256,9 @@ def picture_of_depths(path: Path, slots: Sequence[DepthPicture]) -> None:
         scale = 0.75 * float(max(high - low)) + 4.0
         words = f"{slot.title}\ndeepest {profile.deepest:.1f} mm, blade reaches {slot.reach:.1f}, {profile.length:.1f} mm along the slot"
         note = "blue: the slot's exit on bone; red, where it is near: how far the blade can go; bands of 10 mm depth"
-        panels.append(_Panel(actors, [_text(words, 14, PANEL[1] - 50), _text(note, 14, 12, 12)], focus, np.array([0, 0, 1.0]), np.array([0, 1.0, 0]), scale))
+        panels.append(
+            _Panel(actors, [_text(words, 14, PANEL[1] - 50), _text(note, 14, 12, 12)], focus, np.array([0, 0, 1.0]), np.array([0, 1.0, 0]), scale)
+        )
     _written(path, panels, columns=min(3, len(panels)))
 
 
@@ -261,7 +270,9 @@ def _flat_region(profile: SlotDepth) -> Any:
     deepest = profile.deepest
     for band in range(int(deepest // 10.0) + 1):
         upper, lower = profile.top - 10.0 * band, np.maximum(profile.top - 10.0 * (band + 1), profile.far)
-        ring = shapely.Polygon(np.vstack([np.column_stack([profile.s, upper]), np.column_stack([profile.s, np.minimum(lower, upper)])[::-1]])).buffer(0)
+        ring = shapely.Polygon(np.vstack([np.column_stack([profile.s, upper]), np.column_stack([profile.s, np.minimum(lower, upper)])[::-1]])).buffer(
+            0
+        )
         part = ring.intersection(profile.region)
         for piece in shapely.get_parts(part):
             if isinstance(piece, shapely.Polygon) and piece.area > 0.01:
@@ -271,7 +282,9 @@ def _flat_region(profile: SlotDepth) -> Any:
 
     meshes = [_triangles(piece) for piece in pieces]
     whole = trimesh.util.concatenate(meshes)
-    colours = np.concatenate([np.tile(np.array([shade, 0.9 * shade, 0.72 * shade]) * 255, (len(mesh.vertices), 1)) for mesh, shade in zip(meshes, shades, strict=True)])
+    colours = np.concatenate(
+        [np.tile(np.array([shade, 0.9 * shade, 0.72 * shade]) * 255, (len(mesh.vertices), 1)) for mesh, shade in zip(meshes, shades, strict=True)]
+    )
     data = poly_data(whole)
     array = numpy_to_vtk(np.ascontiguousarray(colours.astype(np.uint8)), deep=True)
     data.GetPointData().SetScalars(array)
@@ -297,10 +310,10 @@ def _lines(profile: SlotDepth, reach: Mm) -> list[Any]:
 
 
 def _line(s: Array, a: Array, colour: tuple[float, float, float]) -> Any:
+    from vtkmodules.util.numpy_support import numpy_to_vtk
+    from vtkmodules.vtkCommonCore import vtkPoints
     from vtkmodules.vtkFiltersSources import vtkLineSource
     from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
-    from vtkmodules.vtkCommonCore import vtkPoints
-    from vtkmodules.util.numpy_support import numpy_to_vtk
 
     points = vtkPoints()
     points.SetData(numpy_to_vtk(np.ascontiguousarray(np.column_stack([s, a, np.full(len(s), 0.5)])), deep=True))

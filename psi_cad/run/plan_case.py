@@ -132,7 +132,9 @@ def start_plan(loaded: LoadedCase, kind: str, out: Path | None) -> dict[str, Any
     cuts = start_cuts(kind, landmarks, bone)
     entries: list[dict[str, Any]] = []
     for cut in cuts:
-        entries.append({"name": cut.name, "origin": [round(float(v), 3) for v in cut.origin], "normal": [round(float(v), 6) for v in unit(cut.normal)]})
+        entries.append(
+            {"name": cut.name, "origin": [round(float(v), 3) for v in cut.origin], "normal": [round(float(v), 6) for v in unit(cut.normal)]}
+        )
         if len({other.group for other in cuts}) > 1:
             entries[-1]["group"] = cut.group
     text = f"# starting plan of type {kind}: edit it, it decides nothing\n" + cuts_as_toml(entries)

@@ -128,7 +128,7 @@ def _longest(cut: PlannedCut) -> Mm:
 
 
 def _middle(cut: PlannedCut, part: shapely.Polygon) -> Array:
-    return cut.patient(np.array(part.representative_point().coords))[0]
+    return np.asarray(cut.patient(np.array(part.representative_point().coords))[0])
 
 
 def _tumour(patient: Patient, found: Evaluated) -> dict[str, Any] | None:
@@ -186,7 +186,11 @@ def _margin_checks(patient: Patient, found: Evaluated, wanted: Mm | None) -> lis
     for name, margin in found.margins.items():
         value, place = margin.nearest.distance, at(margin.nearest.on_face)
         if declared[name]:
-            note = f"declared positive: class {margin.kind} near {place}" if margin.kind == "R2" else f"declared positive, but the margin is {margin.kind}"
+            note = (
+                f"declared positive: class {margin.kind} near {place}"
+                if margin.kind == "R2"
+                else f"declared positive, but the margin is {margin.kind}"
+            )
             checks.append(_check(f"margin_{name}", _r(value, 4), "planned positive", 0.0, True, note))
             continue
         assert wanted is not None
@@ -217,7 +221,9 @@ def _avoid_checks(patient: Patient, found: Evaluated) -> list[dict[str, Any]]:
         for entry in _avoid(patient, found, number)["cuts"]:
             away = entry["distance_mm"]
             note = f"nearest at {at(np.array(entry['at']))}"
-            checks.append(_check(f"avoid_{structure.name}_{entry['cut']}", away, ">=", structure.distance, away >= structure.distance - SAME_MM, note))
+            checks.append(
+                _check(f"avoid_{structure.name}_{entry['cut']}", away, ">=", structure.distance, away >= structure.distance - SAME_MM, note)
+            )
     return checks
 
 

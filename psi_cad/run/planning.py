@@ -101,7 +101,8 @@ def read_patient(loaded: LoadedCase, *, progress: Progress) -> Patient:
         tumour, tumour_solid = Surface(mesh), solid_of(mesh, name=path.name, key="tumour.surface")
         file = {"file": path.name, "sha256": sha256_of(path)}
     avoid = tuple(
-        Structure(entry.name, Surface(_surface(loaded, entry, key=f"avoid[{n}].surface")), entry.distance) for n, entry in enumerate(loaded.case.avoid)
+        Structure(entry.name, Surface(_surface(loaded, entry, key=f"avoid[{n}].surface")), entry.distance)
+        for n, entry in enumerate(loaded.case.avoid)
     )
     caster = RayCaster(bone.mesh)
     return Patient(loaded, bone, said, solid, caster, InBone(Surface(bone.mesh), caster), tumour, tumour_solid, file, avoid)
@@ -175,9 +176,7 @@ def _slots(patient: Patient, guide: GuideRequest, cuts: dict[str, PlannedCut], a
         reach = blade.usable_length - height - params.seat_gap
         blocked = obstacles_in_plane(cut, profile, [s.surface.mesh for s in patient.avoid])
         near = {s.name: over_travel_distance(cut, profile, s, reach=reach, run_out=params.run_out) for s in patient.avoid}
-        slots.append(
-            Slot(guide.name, cut.name, blade, reach, params.run_out, profile, reachable(profile, blocked, reach=reach), near, not searched)
-        )
+        slots.append(Slot(guide.name, cut.name, blade, reach, params.run_out, profile, reachable(profile, blocked, reach=reach), near, not searched))
     return slots
 
 
