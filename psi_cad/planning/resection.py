@@ -12,12 +12,13 @@ from typing import Any, Final
 
 import numpy as np
 import shapely
+import shapely.affinity
 import trimesh
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from psi_cad.errors import CaseError
-from psi_cad.planning.cuts import PlannedCut, half_plane
+from psi_cad.planning.cuts import PARALLEL, PlannedCut, half_plane
 from psi_cad.surface.section import section_parts
 from psi_cad.surface.solids import joined, mesh_of, pieces_of, winding
 from psi_cad.surface.trust import at
@@ -80,9 +81,10 @@ def resect(bone: Any, mesh: trimesh.Trimesh, cuts: Mapping[str, PlannedCut]) -> 
     CaseError
         Where the cuts do not free one piece for each group, with the place where bone stays attached.
     """
-    planes = list(cuts.values())
-    cells = _cells(bone, planes)
-    contacts = [contact for number in range(len(planes)) for contact in _contacts(mesh, planes, number, cells)]
+    planes = _planes(cuts)
+    leaders = [members[0] for members in planes]
+    cells = _cells(bone, leaders)
+    contacts = [contact for number in range(len(planes)) for contact in _contacts(mesh, leaders, planes[number], number, cells)]
     kept = [(c.above, c.below) for c in contacts if not c.sawn]
     graph = _graph(kept, len(cells))
     _, body = connected_components(graph, directed=False)
@@ -93,6 +95,26 @@ def resect(bone: Any, mesh: trimesh.Trimesh, cuts: Mapping[str, PlannedCut]) -> 
     removed = set(freed.values())
     retained = [solid for number, solid in solids.items() if number not in removed and solid.volume() >= CRUMB_MM3]
     return Resection({group: solids[number] for group, number in freed.items()}, tuple(sorted(retained, key=lambda solid: -solid.volume())))
+
+
+def _planes(cuts: Mapping[str, PlannedCut]) -> list[list[PlannedCut]]:
+    """Cuts by plane: several may saw different pieces of bone along one plane."""
+    planes: list[list[PlannedCut]] = []
+    for cut in cuts.values():
+        for members in planes:
+            first = members[0]
+            if np.linalg.norm(np.cross(first.normal, cut.normal)) < PARALLEL and abs(float((cut.origin - first.origin) @ first.normal)) < OFF_PLANE_MM:
+                members.append(cut)
+                break
+        else:
+            planes.append([cut])
+    return planes
+
+
+def _section_in(plane: PlannedCut, cut: PlannedCut) -> shapely.Geometry:
+    """The section of a cut in (s, u) of another cut's plane, with which it coincides."""
+    matrix, offset = plane.axes[:2] @ cut.axes[:2].T, plane.axes[:2] @ (cut.origin - plane.origin)
+    return shapely.affinity.affine_transform(cut.section, [*matrix.ravel(), *offset])
 
 
 def _cells(bone: Any, planes: list[PlannedCut]) -> list[tuple[tuple[int, ...], Any]]:
@@ -108,22 +130,33 @@ def _cells(bone: Any, planes: list[PlannedCut]) -> list[tuple[tuple[int, ...], A
     return [(sides, piece) for sides, solid in cells for piece in pieces_of(solid)]
 
 
-def _contacts(mesh: trimesh.Trimesh, planes: list[PlannedCut], number: int, cells: list[tuple[tuple[int, ...], Any]]) -> list[_Contact]:
-    """Every place where two cells meet across plane `number`, sawn or not."""
+def _contacts(
+    mesh: trimesh.Trimesh, planes: list[PlannedCut], members: list[PlannedCut], number: int, cells: list[tuple[tuple[int, ...], Any]]
+) -> list[_Contact]:
+    """Every place where two cells meet across plane `number`, sawn by one of its `members` or not."""
     plane = planes[number]
     whole = shapely.union_all(section_parts(mesh, origin=plane.origin, axes=plane.axes))
+    sections = [_section_in(plane, cut) for cut in members]
     found = []
     for others, region in _divided(whole, plane, [p for n, p in enumerate(planes) if n != number]):
-        for sawn, part in ((True, region.intersection(plane.section)), (False, region.difference(plane.section))):
+        parts: list[tuple[PlannedCut | None, shapely.Geometry]] = [
+            (cut, region.intersection(section)) for cut, section in zip(members, sections, strict=True)
+        ]
+        parts.append((None, region.difference(shapely.union_all(sections))))
+        for cut, part in parts:
             for piece in shapely.get_parts(part):
                 if not isinstance(piece, shapely.Polygon) or piece.area < BRIDGE_MM2:
                     continue
                 middle = shapely.maximum_inscribed_circle(piece, tolerance=0.01).coords[0]
                 place = plane.patient(np.array([middle]))[0]
-                sides = [*others[:number], 0, *others[number:]]
-                ends = [_cell_at(cells, (*sides[:number], s, *sides[number + 1 :]), place + s * OFF_PLANE_MM * plane.normal) for s in (1, -1)]
+                turned = cut is not None and float(cut.normal @ plane.normal) < 0.0
+                ends = [
+                    _cell_at(cells, (*others[:number], side, *others[number:]), place + side * OFF_PLANE_MM * plane.normal)
+                    for side in ((-1, 1) if turned else (1, -1))
+                ]
                 if ends[0] is not None and ends[1] is not None:
-                    found.append(_Contact(ends[0], ends[1], place, float(piece.area), plane.name, sawn))
+                    name = plane.name if cut is None else cut.name
+                    found.append(_Contact(ends[0], ends[1], place, float(piece.area), name, cut is not None))
     return found
 
 

@@ -74,8 +74,6 @@ def mesh_of(solid: Any) -> trimesh.Trimesh:
 
 def pieces_of(solid: Any) -> list[Any]:
     """The separate pieces of a solid, largest first; a cavity stays with the piece around it."""
-    import manifold3d
-
     parts = solid.decompose()
     outer = sorted((part for part in parts if part.volume() > 0.0), key=lambda part: -part.volume())
     hollow: dict[int, list[Any]] = {}
@@ -84,7 +82,12 @@ def pieces_of(solid: Any) -> list[Any]:
         around = [n for n, part in enumerate(outer) if winding(mesh_of(part), point) > 0.5]
         if around:
             hollow.setdefault(around[-1], []).append(cavity)  # the smallest that holds it
-    return [manifold3d.Manifold.compose([part, *hollow[n]]) if n in hollow else part for n, part in enumerate(outer)]
+    return [part if n not in hollow else _with_cavities(part, hollow[n]) for n, part in enumerate(outer)]
+
+
+def _with_cavities(part: Any, cavities: Sequence[Any]) -> Any:
+    """A piece and its cavities as one solid; Manifold's own `compose` drops shells that look inward (seen with 3.5)."""
+    return solid_of(trimesh.util.concatenate([mesh_of(part), *[mesh_of(cavity) for cavity in cavities]]), name="a piece", key="bone")
 
 
 def joined(solids: Sequence[Any]) -> Any:
