@@ -148,6 +148,10 @@ class PlaneSearch:
             self._memory[key] = self._cost(np.asarray(tilts, dtype=np.float64))
         return self._memory[key]
 
+    def forget(self) -> None:
+        """Forget the costs that were worked out, so that the next search does all its work again."""
+        self._memory.clear()
+
     def _cost(self, tilts: Array) -> float:
         extra, planes = 0.0, {name: (cut.origin, cut.normal) for name, cut in self.cuts.items()}
         for number, name in enumerate(self.moving):
