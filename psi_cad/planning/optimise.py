@@ -148,6 +148,10 @@ class PlaneSearch:
             self._memory[key] = self._cost(np.asarray(tilts, dtype=np.float64))
         return self._memory[key]
 
+    def shunned(self, name: str) -> bool:
+        """Whether structures to avoid lie where a cut could go."""
+        return len(self._shun[name]) > 0
+
     def forget(self) -> None:
         """Forget the costs that were worked out, so that the next search does all its work again."""
         self._memory.clear()

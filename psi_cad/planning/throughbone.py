@@ -29,7 +29,8 @@ TOUCH_MM: Final[Mm] = 0.02  # a point this near the bone's surface counts as in 
 LOOK_MM: Final[Mm] = 0.2  # spacing at which a straight line is looked at
 POINTS: Final = (8, 16, 32, 64)
 ROUNDS: Final = 400
-STILL_MM: Final[Mm] = 1e-5
+LOOKS: Final = 20  # rounds between two looks at the length; it is drawn tight where that changes less than this
+STILL_MM: Final[Mm] = 2e-4
 
 
 class InBone:
@@ -125,14 +126,15 @@ def _on_grid(bone: InBone, tumour: Surface, cut: PlannedCut) -> Array | None:
 def _tight(bone: InBone, tumour: Surface, cut: PlannedCut, path: Array) -> Nearest:
     for count in POINTS:
         path = _resampled(path, count)
-        for _ in range(ROUNDS):
-            before = path
-            path = path.copy()
+        before = np.inf
+        for turn in range(ROUNDS):
             path[0] = _onto_tumour(bone, tumour, path[1])
             path[-1] = _onto_face(cut, path[-2])
             path[1:-1] = bone.back_in((path[:-2] + path[2:]) / 2.0)
-            if np.abs(path - before).max() < STILL_MM * (64 / count):
-                break
+            if turn % LOOKS == LOOKS - 1:
+                if before - _length(path) < STILL_MM:
+                    break
+                before = _length(path)
         if _length(path) < CELL_MM / 2.0:
             break
     return Nearest(_length(path), path[0], path[-1])

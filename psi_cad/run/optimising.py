@@ -15,6 +15,7 @@ from psi_cad.planning.margins import CLEAR_MM, cut_margin
 from psi_cad.planning.nearest import Surface
 from psi_cad.planning.optimise import Bounds, PlaneSearch
 from psi_cad.run.plan import Progress
+from psi_cad.run.plan_report import REACH_WANTED
 from psi_cad.run.planning import Evaluated, Patient, evaluate, run_out_of
 from psi_cad.surface.solids import mesh_of
 from psi_cad.units import Array, Deg, Mm
@@ -25,6 +26,8 @@ CLOSE_MM: Final[Mm] = 0.005  # how near to the wanted margin a plane is brought;
 ROUNDS: Final = 8
 STEPS_BACK: Final = (1.0, 0.75, 0.5, 0.25)  # of the way from the surgeon's planes, where the whole way breaks a rule
 WORTH_MM3: Final = 1.0  # saving less than this is no proposal
+REACH_SAME: Final = 0.005  # of a cut face: less is not worse
+NO_GAIN: Final = "no plane within the bounds saves bone"
 
 Planes = dict[str, tuple[Array, Array]]
 
@@ -90,6 +93,8 @@ def propose(patient: Patient, given: Evaluated, *, max_angle: Deg, max_shift: Mm
         worse = _worse(given, found)
         if worse:
             why = worse
+            if worse == NO_GAIN:
+                break  # less of the way saves less
             continue
         said.update(_moved(given, found), saved_mm3=round(given.healthy_removed - found.healthy_removed, 3))
         said["saved_percent"] = round(100.0 * (1.0 - found.healthy_removed / given.healthy_removed), 3)
@@ -118,7 +123,7 @@ def _exact(patient: Patient, given: Evaluated, search: PlaneSearch, planes: dict
         settled = True
         for name in planes:
             spare = cut_margin(cuts[name], patient.tumour, run_out=run_out_of(given.slots, name)).nearest.distance - wanted
-            free = room[name] and full and turn < ROUNDS // 2 and len(search._shun[name]) == 0
+            free = room[name] and full and turn < ROUNDS // 2 and not search.shunned(name)
             if spare < 0.0 or (free and spare > 2.0 * CLOSE_MM and shifts[name] < most):
                 before = shifts[name]
                 shifts[name] = min(most, before + spare - CLOSE_MM)
@@ -145,12 +150,12 @@ def _worse(given: Evaluated, found: Evaluated) -> str | None:
         if not check["passed"] and (check["id"] in passed or check["id"].startswith("margin_")):
             return f"the better planes would fail {check['id']} ({check['value']:g}, wanted {check['rule']} {check['limit']:g})"
     for before, after in zip(given.slots, found.slots, strict=True):
-        if after.reachable < min(before.reachable, 0.98) - 0.005:
+        if after.reachable < min(before.reachable, REACH_WANTED) - REACH_SAME:
             return f"the saw would reach less of cut {after.cut} ({100 * after.reachable:.0f} % of it)"
     if found.resection.pieces != given.resection.pieces:
         return "the specimen would come out in another number of pieces"
     if all(check["passed"] for check in given.report["checks"]) and found.healthy_removed > given.healthy_removed - WORTH_MM3:
-        return "no plane within the bounds saves bone"
+        return NO_GAIN
     return None
 
 
