@@ -82,14 +82,14 @@ def test_distance_to_an_edge_of_the_face():
     bar.apply_translation([19, 0, 3])
     face = Face(cuts["A"].origin, cuts["A"].axes, cuts["A"].section)
 
-    def between(t):
-        a, b = bar.vertices[edge]
+    def between(t, a, b):
         p = a + np.clip(t[0], 0, 1) * (b - a)
         return np.linalg.norm(p - [np.clip(p[0], -10, 10), np.clip(p[1], -10, 10), 0])
 
     want = np.inf
-    for edge in bar.edges_unique:
-        want = min(want, *(minimize(between, [s], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-10}).fun for s in (0.1, 0.5, 0.9)))
+    for a, b in bar.vertices[bar.edges_unique]:
+        tries = (minimize(between, [t], args=(a, b), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-10}).fun for t in (0.1, 0.5, 0.9))
+        want = min(want, *tries)
     assert nearest(Surface(bar), face).distance == pytest.approx(want, abs=1e-5)
 
 

@@ -103,7 +103,13 @@ class PlaneSearch:
             bad |= _within(structure.surface, around, structure.distance)
         self._shun = {name: around[bad & zones[name][owner]] for name in self.moving}
         self._groups = {group: _inside(surface, self._points) for group, surface in specimens.items()}
-        self._used = {name: self._counts_where(name) for name in self.cuts}
+        used = {name: self._counts_where(name) for name in self.cuts}
+        active = np.any(list(used.values()), axis=0)
+        settled = np.any(list(self._groups.values()), axis=0) & ~active
+        self._settled = float(self._weight[settled].sum())  # removed whatever the planes do
+        self._points, self._weight = self._points[active], self._weight[active]
+        self._groups = {group: frozen[active] for group, frozen in self._groups.items()}
+        self._used = {name: np.flatnonzero(where[active]) for name, where in used.items()}
         self._memory: dict[tuple[float, ...], float] = {}
 
     def _zone(self, mask: Bools, index: Ints, cut: PlannedCut) -> Bools:
@@ -185,9 +191,9 @@ class PlaneSearch:
                 origin, normal = planes[name]
                 height = (self._points[used] - origin) @ normal
                 part[used] = np.minimum(part[used], np.clip(0.5 + height / CELL_MM, 0.0, 1.0))
-                decided |= used
+                decided[used] = True
             share = np.maximum(share, np.where(decided, part, frozen))
-        return float(share @ self._weight)
+        return self._settled + float(share @ self._weight)
 
     def search(self, start: Array | None = None) -> Array:
         """The best tilts (2k,) in degrees that were found, from `start` (the surgeon's planes by default)."""

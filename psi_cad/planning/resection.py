@@ -103,7 +103,8 @@ def _planes(cuts: Mapping[str, PlannedCut]) -> list[list[PlannedCut]]:
     for cut in cuts.values():
         for members in planes:
             first = members[0]
-            if np.linalg.norm(np.cross(first.normal, cut.normal)) < PARALLEL and abs(float((cut.origin - first.origin) @ first.normal)) < OFF_PLANE_MM:
+            apart = abs(float((cut.origin - first.origin) @ first.normal))
+            if np.linalg.norm(np.cross(first.normal, cut.normal)) < PARALLEL and apart < OFF_PLANE_MM:
                 members.append(cut)
                 break
         else:
