@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -26,7 +27,7 @@ TRIANGLES = 250_000
 LIMITS_S = {"plan": 3.0, "plan --optimise": 60.0}
 
 
-def refined(solid, wanted: int) -> trimesh.Trimesh:
+def refined(solid: Any, wanted: int) -> trimesh.Trimesh:
     low, high = 0.2, 8.0
     for _ in range(12):
         middle = (low * high) ** 0.5

@@ -9,6 +9,7 @@ import numpy as np
 import trimesh
 
 from psi_cad.errors import SurfaceError
+from psi_cad.surface.repair import edge_keys
 from psi_cad.surface.trust import at
 from psi_cad.units import Array
 
@@ -36,9 +37,9 @@ def closed_surface(mesh: trimesh.Trimesh, *, name: str, key: str) -> trimesh.Tri
     mesh.remove_unreferenced_vertices()
     if len(mesh.faces) == 0:
         raise SurfaceError(f"{key}: '{name}' has no triangle with an area; export it again.")
-    edges, counts = np.unique(np.sort(mesh.edges, axis=1), axis=0, return_counts=True)
+    _, first, counts = np.unique(edge_keys(mesh), return_index=True, return_counts=True)
     if (counts % 2 == 1).any():
-        place = np.asarray(mesh.vertices)[edges[np.argmax(counts % 2 == 1)]].mean(axis=0)
+        place = np.asarray(mesh.vertices)[mesh.edges[first[np.argmax(counts % 2 == 1)]]].mean(axis=0)
         raise SurfaceError(f"{key}: '{name}' has a hole near {at(place)}; close it in the segmentation and export again.")
     if not mesh.is_winding_consistent:
         trimesh.repair.fix_winding(mesh)
