@@ -52,7 +52,7 @@ def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
         "margin_wanted_mm": wanted,
         "shortfall_mm": max((cut["shortfall_mm"] for cut in unplanned), default=None),
         "specimen": {
-            "volume_mm3": _r(sum_volume(found)),
+            "volume_mm3": _r(found.resection.specimen.volume()),
             "pieces": found.resection.pieces,
             "groups": sorted(found.resection.specimens),
             "cut_face_mm2": _r(sum(float(cut.section.area) for cut in found.cuts.values())),
@@ -66,11 +66,6 @@ def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
         "notes": _notes(patient, found),
         "status": "passed" if all(check["passed"] for check in checks) else "failed",
     }
-
-
-def sum_volume(found: Evaluated) -> float:
-    """Volume of everything removed, mm³."""
-    return float(found.specimen.volume)
 
 
 def _r(value: Any, digits: int = 3) -> float:
