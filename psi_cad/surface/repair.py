@@ -108,9 +108,9 @@ def _weld(mesh: trimesh.Trimesh, repairs: list[Repair]) -> None:
 
 def _labels(mesh: trimesh.Trimesh) -> Ints:
     """The connected part (n faces,) each face belongs to, largest area first."""
-    edges = np.sort(mesh.edges, axis=1)
-    order = np.lexsort(edges.T)
-    same = (edges[order][1:] == edges[order][:-1]).all(axis=1)
+    keys = edge_keys(mesh)
+    order = np.argsort(keys, kind="stable")
+    same = keys[order][1:] == keys[order][:-1]
     face_of_edge = np.asarray(mesh.edges_face)[order]
     links = np.column_stack([face_of_edge[1:][same], face_of_edge[:-1][same]])
     labels = trimesh.graph.connected_component_labels(links, node_count=len(mesh.faces))
