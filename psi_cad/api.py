@@ -17,7 +17,7 @@ from psi_cad.run.process import DEFAULT_LIMIT, perform
 if TYPE_CHECKING:
     from psi_cad.run.plan import Job
 
-__all__ = ["build", "measure", "validate"]
+__all__ = ["build", "measure", "plan", "starting_plan", "validate"]
 
 Progress = Callable[[str], None]
 
@@ -145,3 +145,61 @@ def validate(case: Path | str, *, settings: Sequence[str] = (), catalogue: Path 
 
     own = Path(catalogue) if catalogue is not None else None
     return validate_case(load_case(case, settings=list(settings), catalogue=own))
+
+
+def plan(
+    case: Path | str,
+    out: Path | str | None = None,
+    *,
+    optimise: bool = False,
+    max_angle: float = 15.0,
+    max_shift: float = 15.0,
+    settings: Sequence[str] = (),
+    catalogue: Path | str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """What the planned cuts of a case do: margins, specimen, bone lost, depth, reach; the report.
+
+    Parameters
+    ----------
+    case : path
+        The case file.
+    out : path, optional
+        Where plan.json, surfaces and pictures go, in a folder named by the case's id; without it nothing is written.
+    optimise : bool
+        Also search for planes that cost less healthy bone, within `max_angle` degrees and `max_shift` mm of the given
+        ones. The result is a proposal beside the report; the case is never changed.
+
+    Raises
+    ------
+    PsiCadError
+    """
+    from psi_cad.run.plan_case import plan_case
+
+    own = Path(catalogue) if catalogue is not None else None
+    loaded = load_case(case, settings=list(settings), catalogue=own, needs=("cut",))
+    folder = Path(out) if out is not None else None
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise InputError(f"-o {folder}: this is a file; name a folder.")
+    return plan_case(loaded, folder, optimise=optimise, max_angle=max_angle, max_shift=max_shift, progress=progress or _silent)
+
+
+def starting_plan(
+    case: Path | str,
+    kind: str,
+    out: Path | str | None = None,
+    *,
+    settings: Sequence[str] = (),
+    catalogue: Path | str | None = None,
+) -> dict[str, Any]:
+    """Cuts of an Enneking and Dunham type ("I", "II+III", …) from the case's landmarks: a plan to edit, not a decision.
+
+    Raises
+    ------
+    PsiCadError
+    """
+    from psi_cad.run.plan_case import start_plan
+
+    own = Path(catalogue) if catalogue is not None else None
+    loaded = load_case(case, settings=list(settings), catalogue=own, needs=())
+    return start_plan(loaded, kind, Path(out) if out is not None else None)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from psi_cad.case.catalogue import Catalogue, load_catalogue, shipped_catalogue
-from psi_cad.case.model import Blade, Case, Cut, GuideRequest, Printer
+from psi_cad.case.model import Avoid, Blade, Case, Cut, GuideRequest, Printer
 from psi_cad.errors import CaseError
 
 __all__ = ["LoadedCase", "apply_settings", "load_case"]
@@ -43,7 +43,9 @@ class LoadedCase:
         return wanted if isinstance(wanted, Printer) else self.catalogue.printer(wanted, where=where)
 
 
-def load_case(path: Path | str, *, settings: list[str] | None = None, catalogue: Path | None = None) -> LoadedCase:
+def load_case(
+    path: Path | str, *, settings: list[str] | None = None, catalogue: Path | None = None, needs: tuple[str, ...] = ("cut", "guide")
+) -> LoadedCase:
     """Read and check a case file.
 
     Parameters
@@ -54,6 +56,8 @@ def load_case(path: Path | str, *, settings: list[str] | None = None, catalogue:
         "key.path=value" overrides, such as "params.clearance=0.12" (for every guide).
     catalogue : Path, optional
         A user's own blades and printers, before those the case names.
+    needs : tuple of str
+        Tables that must hold an entry: a plan needs no guide yet, and a starting plan no cut.
 
     Raises
     ------
@@ -71,6 +75,9 @@ def load_case(path: Path | str, *, settings: list[str] | None = None, catalogue:
     except ValidationError as error:
         raise CaseError(f"{path.name}: {_sentence(error, data)}") from None
     _only_supported(case, path.name)
+    for key in needs:
+        if not getattr(case, key):
+            raise CaseError(f"{path.name}: [[{key}]] is missing (add it; 'psi-cad new DIR' shows a whole case).")
     own = shipped_catalogue()
     if case.catalogue is not None:
         own = own.extended(load_catalogue(path.parent / case.catalogue, where=f"{path.name}: catalogue"))
@@ -142,9 +149,9 @@ def _only_supported(case: Case, name: str) -> None:
         raise CaseError(f"{name}: bone.{key} cannot be built from yet in this version; export the bone as a surface and give bone.surface.")
     if case.tumour is not None and case.tumour.surface is None:
         raise CaseError(f"{name}: tumour.labels cannot be read yet in this version; export the tumour as a surface.")
-    for number, cut in enumerate(case.cut):
-        if cut.markups is not None:
-            raise CaseError(f"{name}: cut[{number}].markups cannot be read yet in this version; give origin and normal.")
+    for number, avoid in enumerate(case.avoid):
+        if avoid.surface is None:
+            raise CaseError(f"{name}: avoid[{number}].labels cannot be read yet in this version; export the structure as a surface.")
 
 
 def _model_at(place: tuple[int | str, ...]) -> type[BaseModel]:
@@ -155,6 +162,8 @@ def _model_at(place: tuple[int | str, ...]) -> type[BaseModel]:
             model = Cut
         elif step == "guide":
             model = GuideRequest
+        elif step == "avoid":
+            model = Avoid
         elif step in ("Blade", "blade"):
             model = Blade
         elif step in ("Printer", "printer"):

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from psi_cad.units import Array, Deg, Mm
 
-__all__ = ["Blade", "BoneSource", "Case", "Cut", "GuideRequest", "Printer", "Tumour"]
+__all__ = ["LANDMARKS", "Avoid", "Blade", "BoneSource", "Case", "Cut", "GuideRequest", "Printer", "Tumour"]
+
+LANDMARKS: Final = (
+    "asis",
+    "aiis",
+    "psis",
+    "greater-sciatic-notch",
+    "acetabulum-centre",
+    "acetabulum-rim",
+    "pubic-tubercle",
+    "pubic-symphysis",
+    "ischial-tuberosity",
+)
+"""Points of a hip bone that a starting plan may ask for; patient mm."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$")]
 CutName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,18}[A-Za-z0-9])?$")]
@@ -101,8 +114,20 @@ class Tumour(_Source):
     margin: Annotated[Mm, Field(ge=0.0, le=100.0)] = 10.0
 
 
+class Avoid(_Source):
+    """A structure no cut may come closer to than `distance` mm: a vessel, a nerve, the roof of the acetabulum."""
+
+    name: Name
+    distance: Annotated[Mm, Field(ge=0.0, le=50.0)] = 5.0
+
+
 class Cut(_Strict):
-    """A planned plane; `normal` looks towards the specimen."""
+    """A planned plane; `normal` looks towards the specimen.
+
+    `markups` names a 3D Slicer file instead, whose plane is called as the cut is; `flip` turns that plane's normal round.
+    Cuts of one `group` bound one piece together: it lies on the specimen's side of all of them. The specimen is the union
+    over groups.
+    """
 
     name: CutName
     origin: Triple | None = None
@@ -110,17 +135,31 @@ class Cut(_Strict):
     extent: Positive | None = None
     planned_positive: bool = False
     markups: str | None = None
+    flip: bool = False
+    group: CutName = "1"
 
     @model_validator(mode="after")
     def _plane(self) -> Cut:
-        if self.markups is None and (self.origin is None or self.normal is None):
+        if self.markups is not None:
+            if self.origin is not None or self.normal is not None:
+                raise ValueError("names a markups file, so its plane comes from there; remove origin and normal")
+        elif self.flip:
+            raise ValueError("turns the normal of a markups plane only; write the normal as it should be")
+        elif self.origin is None or self.normal is None:
             missing = "origin" if self.origin is None else "normal"
             raise ValueError(f"needs '{missing}' (three numbers, mm, LPS)")
         return self
 
     @property
     def plane(self) -> tuple[Array, Array]:
-        """(origin, unit normal), patient mm."""
+        """(origin, unit normal), patient mm; only of a cut whose plane stands in the case itself.
+
+        Raises
+        ------
+        ValueError
+        """
+        if self.origin is None or self.normal is None:
+            raise ValueError(f"the plane of cut '{self.name}' stands in {self.markups}")
         normal = np.asarray(self.normal, dtype=np.float64)
         return np.asarray(self.origin, dtype=np.float64), normal / np.linalg.norm(normal)
 
@@ -146,15 +185,20 @@ class Case(_Strict):
     bone: BoneSource
     tumour: Tumour | None = None
     catalogue: str | None = None
-    cut: Annotated[tuple[Cut, ...], Field(min_length=1, strict=False)]
-    guide: Annotated[tuple[GuideRequest, ...], Field(min_length=1, strict=False)]
+    avoid: Annotated[tuple[Avoid, ...], Field(strict=False)] = ()
+    landmarks: dict[str, Triple] = {}
+    cut: Annotated[tuple[Cut, ...], Field(strict=False)] = ()
+    guide: Annotated[tuple[GuideRequest, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
     def _named_apart(self) -> Case:
-        for kind, names in (("cut", [c.name for c in self.cut]), ("guide", [g.name for g in self.guide])):
+        for kind, names in (("cut", [c.name for c in self.cut]), ("guide", [g.name for g in self.guide]), ("avoid", [a.name for a in self.avoid])):
             twice = {name for name in names if names.count(name) > 1}
             if twice:
                 raise ValueError(f"two entries of [[{kind}]] are named '{sorted(twice)[0]}'")
+        strange = [name for name in self.landmarks if name not in LANDMARKS]
+        if strange:
+            raise ValueError(f"landmarks: '{strange[0]}' is no known landmark; they are {', '.join(LANDMARKS)}")
         known = [c.name for c in self.cut]
         for number, guide in enumerate(self.guide):
             for name in guide.cuts:

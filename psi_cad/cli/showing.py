@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-__all__ = ["guide_lines", "progress", "say_json", "table"]
+__all__ = ["guide_lines", "plan_lines", "progress", "say_json", "table"]
 
 
 def say_json(data: Any) -> None:
@@ -71,4 +71,40 @@ def guide_lines(guide: dict[str, Any]) -> list[str]:
     for check in failed:
         note = f" ({check['note']})" if check["note"] else ""
         lines.append(f"  failed {check['id']}: {check['value']:g} {check['unit']}, wanted {check['rule']} {check['limit']:g}{note}")
+    return lines
+
+
+def plan_lines(plan: dict[str, Any]) -> list[str]:
+    """A plan's report as people read it: a table of cuts, the volumes, what failed, notes."""
+
+    def number(value: float | None, digits: int = 1) -> str:
+        return "-" if value is None else f"{value:.{digits}f}"
+
+    head = ["cut", "margin", "through bone", "class", "area mm²", "length", "depth", "reached"]
+    rows = [
+        [
+            cut["name"],
+            number(cut["margin_mm"], 2),
+            number(cut["margin_through_bone_mm"], 2),
+            (cut["class"] or "-") + (" (planned)" if cut["planned_positive"] else ""),
+            number(cut["area_mm2"], 0),
+            number(cut["length_mm"]),
+            number(cut["depth_max_mm"]),
+            "-" if cut["reachable"] is None else f"{100 * cut['reachable']:.0f} %",
+        ]
+        for cut in plan["cuts"]
+    ]
+    lines = [f"{plan['case']['id']}: plan {plan['status']}", table(rows, head), ""]
+    cm3 = 1000.0
+    lines.append(
+        f"specimen {plan['specimen']['volume_mm3'] / cm3:.1f} cm³ in {plan['specimen']['pieces']} piece(s), healthy bone removed "
+        f"{plan['healthy_removed_mm3'] / cm3:.1f}, retained {plan['retained']['volume_mm3'] / cm3:.1f} in {plan['retained']['pieces']}"
+    )
+    if plan["tumour"]:
+        size = " × ".join(f"{v:.0f}" for v in plan["tumour"]["diameters_mm"])
+        lines.append(f"tumour {plan['tumour']['volume_mm3'] / cm3:.1f} cm³, {size} mm; wanted margin {plan['margin_wanted_mm']:g} mm")
+    for check in plan["checks"]:
+        if not check["passed"]:
+            lines.append(f"  failed {check['id']}: {check['value']:g} {check['unit']}, wanted {check['rule']} {check['limit']:g} ({check['note']})")
+    lines += [f"  {note}" for note in plan["notes"]]
     return lines

@@ -17,6 +17,7 @@ from OCP.TopLoc import TopLoc_Location
 
 from psi_cad.errors import KernelError
 from psi_cad.export.safely import whole_file
+from psi_cad.export.surfaces import write_stl
 from psi_cad.units import LIMITS, Deg, Mm
 
 __all__ = ["triangulated", "write_3mf", "write_stl"]
@@ -58,17 +59,6 @@ def triangulated(solid: cq.Solid, *, chord: Mm = LIMITS.stl_chord, angle: Deg = 
     whole.update_faces(whole.nondegenerate_faces(height=1e-9))
     whole.remove_unreferenced_vertices()
     return whole
-
-
-def write_stl(path: Path, mesh: trimesh.Trimesh, *, header: str) -> None:
-    """Binary STL; `header` says the unit and frame, which the format itself cannot."""
-    normals = np.asarray(mesh.face_normals, dtype="<f4")
-    records = np.zeros(len(mesh.faces), dtype=[("n", "<f4", 3), ("v", "<f4", (3, 3)), ("a", "<u2")])
-    records["n"] = normals
-    records["v"] = np.asarray(mesh.triangles, dtype="<f4")
-    with whole_file(path) as temporary:
-        text = header.encode("ascii", "replace")[:80].ljust(80, b" ")
-        temporary.write_bytes(text + np.uint32(len(records)).astype("<u4").tobytes() + records.tobytes())
 
 
 def write_3mf(path: Path, mesh: trimesh.Trimesh, *, title: str, software: str, metadata: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,11 +18,12 @@ from psi_cad.surface.section import section_parts
 from psi_cad.surface.trust import at
 from psi_cad.units import Array, Mm
 
-__all__ = ["PlannedCut", "plan_cuts"]
+__all__ = ["PlannedCut", "half_plane", "plan_cuts", "plane_axes"]
 
 NEAR_ORIGIN_MM: Final[Mm] = 10.0  # how far from its origin a cut may lie and still be what was meant
 CROSSING_MM: Final[Mm] = 0.5  # two cuts cross where their sections share at least this much of their common line
 FAR_MM: Final[Mm] = 1e4
+PARALLEL: Final = 1e-6  # sine of the angle below which two planes are one direction
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,11 @@ class PlannedCut:
     others : tuple of shapely.Polygon
         Other bone the infinite plane meets; never meant to be cut.
     neighbours : tuple of str
-        Cuts whose planes cut this one's section short.
+        Cuts of the same group whose planes cut this one's section short.
+    group : str
+        Cuts of one group bound one piece together; the specimen is the union over groups.
+    bounds : tuple of shapely.Polygon
+        The half-planes (s, u) that cut the section short.
     """
 
     name: str
@@ -52,10 +58,19 @@ class PlannedCut:
     whole: shapely.Polygon
     others: tuple[shapely.Polygon, ...]
     neighbours: tuple[str, ...] = ()
+    group: str = "1"
+    bounds: tuple[shapely.Polygon, ...] = ()
 
     def patient(self, flat: Array) -> Array:
         """Points (n, 2) in (s, u), in the patient frame."""
         return np.asarray(self.origin + flat @ self.axes[:2])
+
+    def sawn(self, run_out: Mm) -> shapely.Geometry:
+        """The section and `run_out` mm around it, where the blade runs past the bone; cut short as the section is."""
+        region = self.section.buffer(run_out, quad_segs=32) if run_out > 0.0 else self.section
+        for bound in self.bounds:
+            region = region.intersection(bound)
+        return region
 
     def extent_along(self, direction: Array) -> tuple[Mm, Mm]:
         """Least and greatest coordinate of the section along a patient `direction`, from the origin."""
@@ -63,20 +78,22 @@ class PlannedCut:
         return float(corners.min()), float(corners.max())
 
 
-def _plane_axes(normal: Array) -> Array:
+def plane_axes(normal: Array) -> Array:
     """In-plane axes that depend on the normal alone."""
     helper = np.eye(3)[int(np.argmin(np.abs(normal)))]
     first = unit(np.cross(helper, normal))
     return np.stack([first, np.cross(normal, first), normal])
 
 
-def plan_cuts(bone: Bone, cuts: list[tuple[str, Array, Array, Mm | None]]) -> dict[str, PlannedCut]:
+def plan_cuts(bone: Bone, cuts: list[tuple[str, Array, Array, Mm | None]], *, groups: Mapping[str, str] | None = None) -> dict[str, PlannedCut]:
     """The cuts of a case on its bone, each limited to its own section and to what bounds the specimen.
 
     Parameters
     ----------
     cuts : list of (name, origin, normal, extent)
         Patient mm; `extent` caps the cut's length about its origin.
+    groups : mapping of cut name to group, optional
+        Without it all cuts bound one piece.
 
     Raises
     ------
@@ -87,7 +104,7 @@ def plan_cuts(bone: Bone, cuts: list[tuple[str, Array, Array, Mm | None]]) -> di
     """
     planned: dict[str, PlannedCut] = {}
     for name, origin, normal, extent in cuts:
-        axes = _plane_axes(unit(normal))
+        axes = plane_axes(unit(normal))
         parts = section_parts(bone.mesh, origin=origin, axes=axes)
         here = shapely.Point(0.0, 0.0)
         parts.sort(key=lambda part: float(part.distance(here)))
@@ -99,7 +116,8 @@ def plan_cuts(bone: Bone, cuts: list[tuple[str, Array, Array, Mm | None]]) -> di
             section = section.intersection(here.buffer(extent / 2.0, quad_segs=64))
             if section.is_empty:
                 raise CaseError(f"cut '{name}': no bone lies within extent = {extent:g} mm of its origin; move it or raise extent.")
-        planned[name] = PlannedCut(name, origin, axes[2], axes, section, whole, tuple(parts[1:]))
+        group = groups[name] if groups is not None else "1"
+        planned[name] = PlannedCut(name, origin, axes[2], axes, section, whole, tuple(parts[1:]), group=group)
         _sound_at(bone, planned[name])
     return {name: _bounded(cut, [other for other in planned.values() if other is not cut]) for name, cut in planned.items()}
 
@@ -140,27 +158,44 @@ def _sound_at(bone: Bone, cut: PlannedCut) -> None:
 
 
 def _bounded(cut: PlannedCut, others: list[PlannedCut]) -> PlannedCut:
-    """`cut` without the part of its section that lies outside the specimen.
+    """`cut` without the part of its section that lies outside its own group's piece, or inside another group's.
 
     Another plane counts only where its own section crosses this one: infinite planes bound nothing.
     """
-    section, neighbours = cut.section, []
-    for other in others:
-        line = np.cross(cut.normal, other.normal)
-        if np.linalg.norm(line) < 1e-6 or not _cross(cut, other, unit(line)):
-            continue
-        # the half-plane of this cut's plane that lies on the specimen side of the other
-        slope = cut.axes[:2] @ other.normal
-        offset = float((cut.origin - other.origin) @ other.normal)
-        inward = slope / np.linalg.norm(slope)
-        edge = -inward * offset / float(np.linalg.norm(slope))
-        across = np.array([-inward[1], inward[0]])
-        keep = shapely.Polygon([edge - FAR_MM * across, edge + FAR_MM * across, edge + FAR_MM * (across + inward), edge + FAR_MM * (inward - across)])
-        section = section.intersection(keep)
-        neighbours.append(other.name)
+    section, neighbours, bounds = cut.section, [], []
+    crossing = [other for other in others if _crosses(cut, other)]
+    for other in crossing:
+        if other.group == cut.group:
+            bounds.append(half_plane(cut, other))
+            section = section.intersection(bounds[-1])
+            neighbours.append(other.name)
+    for group in sorted({other.group for other in crossing} - {cut.group}):
+        inside: shapely.Geometry = shapely.box(-FAR_MM, -FAR_MM, FAR_MM, FAR_MM)
+        for other in others:
+            if other.group == group:
+                inside = inside.intersection(half_plane(cut, other))
+        section = section.difference(inside)
     if section.is_empty or section.area <= 0.0:
         raise CaseError(f"cut '{cut.name}': the other cuts leave nothing of it to bound the specimen; check the normals.")
-    return replace(cut, section=section, neighbours=tuple(neighbours))
+    return replace(cut, section=section, neighbours=tuple(neighbours), bounds=tuple(bounds))
+
+
+def half_plane(cut: PlannedCut, other: PlannedCut) -> shapely.Polygon:
+    """The part of this cut's plane (s, u) that lies on the specimen's side of `other`."""
+    slope = cut.axes[:2] @ other.normal
+    steepness = float(np.linalg.norm(slope))
+    offset = float((cut.origin - other.origin) @ other.normal)
+    if steepness < PARALLEL:
+        return shapely.box(-FAR_MM, -FAR_MM, FAR_MM, FAR_MM) if offset > 0.0 else shapely.Polygon()
+    inward = slope / steepness
+    edge = -inward * offset / steepness
+    across = np.array([-inward[1], inward[0]])
+    return shapely.Polygon([edge - FAR_MM * across, edge + FAR_MM * across, edge + FAR_MM * (across + inward), edge + FAR_MM * (inward - across)])
+
+
+def _crosses(cut: PlannedCut, other: PlannedCut) -> bool:
+    line = np.cross(cut.normal, other.normal)
+    return bool(np.linalg.norm(line) >= PARALLEL and _cross(cut, other, unit(line)))
 
 
 def _cross(one: PlannedCut, two: PlannedCut, line: Array) -> bool:

@@ -13,16 +13,19 @@ import trimesh
 from psi_cad import __version__
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, GuideRequest
+from psi_cad.errors import CaseError
 from psi_cad.export.safely import sha256_of
 from psi_cad.guides.params import GuideParams, resolve_params
 from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Site, make_site
 from psi_cad.planning.cuts import PlannedCut, plan_cuts
+from psi_cad.planning.markups import read_planes
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.read import read_surface
 from psi_cad.surface.repair import Bone, checked_bone
+from psi_cad.units import Array
 
-__all__ = ["GuideJob", "Job", "Progress", "plan_job", "read_bone", "validate_case"]
+__all__ = ["GuideJob", "Job", "Progress", "plan_job", "planes_of", "read_bone", "validate_case"]
 
 Progress = Callable[[str], None]
 
@@ -103,8 +106,33 @@ def validate_case(loaded: LoadedCase) -> dict[str, Any]:
     }
 
 
+def planes_of(loaded: LoadedCase) -> dict[str, tuple[Array, Array]]:
+    """(origin, unit normal) of every cut by name, patient mm; from the case, or from the markups file it names.
+
+    Raises
+    ------
+    CaseError
+    """
+    files: dict[str, dict[str, tuple[Array, Array]]] = {}
+    found = {}
+    for number, cut in enumerate(loaded.case.cut):
+        if cut.markups is None:
+            found[cut.name] = cut.plane
+            continue
+        where = f"{loaded.path.name}: cut[{number}].markups"
+        if cut.markups not in files:
+            files[cut.markups] = read_planes(loaded.resolve(cut.markups), key=where)
+        planes = files[cut.markups]
+        if cut.name not in planes:
+            raise CaseError(f"{where}: '{cut.markups}' holds no plane called '{cut.name}'; its planes are {', '.join(sorted(planes)) or 'none'}.")
+        origin, normal = planes[cut.name]
+        found[cut.name] = (origin, -normal if cut.flip else normal)
+    return found
+
+
 def _planned(loaded: LoadedCase, bone: Bone) -> dict[str, PlannedCut]:
-    return plan_cuts(bone, [(cut.name, *cut.plane, cut.extent) for cut in loaded.case.cut])
+    cuts, planes = loaded.case.cut, planes_of(loaded)
+    return plan_cuts(bone, [(cut.name, *planes[cut.name], cut.extent) for cut in cuts], groups={cut.name: cut.group for cut in cuts})
 
 
 def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Job:

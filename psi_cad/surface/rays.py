@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +32,8 @@ class RayCaster:
         middle = np.asarray(mesh.bounds).mean(axis=0)
         self.frame = frame if frame is not None else Frame(origin=middle, axes=np.eye(3))
         self.triangles = self.frame.local(np.asarray(mesh.triangles))
+        low, high = self.triangles.reshape(-1, 3).min(axis=0), self.triangles.reshape(-1, 3).max(axis=0)
+        self.corners = np.array(list(itertools.product(*zip(low, high, strict=True))))  # of a box around all triangles
         self._scene = rtcore_scene.EmbreeScene()
         TriangleMesh(self._scene, np.ascontiguousarray(self.triangles, dtype=np.float32))
         normals = np.cross(self.triangles[:, 1] - self.triangles[:, 0], self.triangles[:, 2] - self.triangles[:, 0])
@@ -97,12 +100,10 @@ def first_hits_down(caster: RayCaster, points: Array, *, frame: Frame | None = N
     """
     if frame is None:
         to_caster, shift = np.eye(3), np.zeros(3)
-        heights = caster.triangles[:, :, 2]
     else:
         to_caster = frame.axes @ caster.frame.axes.T
         shift = caster.frame.local(frame.origin)
-        heights = (caster.triangles - shift) @ to_caster[2]
-    top = float(heights.max()) + 5.0
+    top = float(((caster.corners - shift) @ to_caster[2]).max()) + 5.0
     starts = np.column_stack([points, np.full(len(points), top)]) @ to_caster + shift
     distance, face = caster.first(starts, -to_caster[2])
     height = np.where(face >= 0, top - distance, np.nan)

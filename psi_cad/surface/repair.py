@@ -13,7 +13,7 @@ from psi_cad.errors import SurfaceError
 from psi_cad.surface.trust import at, refuse_false_faces, refuse_implausible_size
 from psi_cad.units import Array, Ints, Mm
 
-__all__ = ["Bone", "Defect", "Repair", "checked_bone"]
+__all__ = ["Bone", "Defect", "Repair", "checked_bone", "edge_keys"]
 
 SMALL_HOLE_MM: Final[Mm] = 10.0  # across; filled, reported, and kept clear of by every guide
 CAP_FLATNESS_MM: Final[Mm] = 1.5  # an open end this flat is the edge of the scan
@@ -108,9 +108,9 @@ def _weld(mesh: trimesh.Trimesh, repairs: list[Repair]) -> None:
 
 def _labels(mesh: trimesh.Trimesh) -> Ints:
     """The connected part (n faces,) each face belongs to, largest area first."""
-    edges = np.sort(mesh.edges, axis=1)
-    order = np.lexsort(edges.T)
-    same = (edges[order][1:] == edges[order][:-1]).all(axis=1)
+    keys = edge_keys(mesh)
+    order = np.argsort(keys, kind="stable")
+    same = keys[order][1:] == keys[order][:-1]
     face_of_edge = np.asarray(mesh.edges_face)[order]
     links = np.column_stack([face_of_edge[1:][same], face_of_edge[:-1][same]])
     labels = trimesh.graph.connected_component_labels(links, node_count=len(mesh.faces))
@@ -140,9 +140,15 @@ def _wind_alike(mesh: trimesh.Trimesh, repairs: list[Repair]) -> None:
     repairs.append(Repair("inverted faces turned", min(turned, len(before) - turned), 0.0))
 
 
+def edge_keys(mesh: trimesh.Trimesh) -> Ints:
+    """One number (3 n faces,) for each edge of each face, the same for both directions: far quicker to compare than pairs."""
+    edges = np.asarray(mesh.edges, dtype=np.int64)
+    return np.asarray(edges.min(axis=1) * len(mesh.vertices) + edges.max(axis=1))
+
+
 def _non_manifold(mesh: trimesh.Trimesh) -> list[Defect]:
-    edges, counts = np.unique(np.sort(mesh.edges, axis=1), axis=0, return_counts=True)
-    crowded = edges[counts > 2]
+    _, first, counts = np.unique(edge_keys(mesh), return_index=True, return_counts=True)
+    crowded = np.sort(np.asarray(mesh.edges)[first[counts > 2]], axis=1)
     return [
         Defect("non-manifold edge", _place(mesh.vertices[pair].mean(axis=0)), float(np.ptp(mesh.vertices[pair], axis=0).max())) for pair in crowded
     ]
@@ -151,8 +157,8 @@ def _non_manifold(mesh: trimesh.Trimesh) -> list[Defect]:
 def _boundary_loops(mesh: trimesh.Trimesh) -> list[Ints]:
     """Closed loops of vertex numbers around each hole, in the direction that closes it."""
     edges = np.asarray(mesh.edges)
-    _, inverse, counts = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
-    open_edges = edges[counts[inverse.ravel()] == 1]
+    _, first, counts = np.unique(edge_keys(mesh), return_index=True, return_counts=True)
+    open_edges = edges[np.sort(first[counts == 1])]
     following: dict[int, list[int]] = {}
     for start, end in open_edges:
         following.setdefault(int(end), []).append(int(start))  # against the face, so that the fill faces alike

@@ -1,0 +1,87 @@
+"""A case written as TOML again: for a proposal or a starting plan beside the original, which is never changed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from psi_cad.case.load import LoadedCase
+from psi_cad.export.safely import whole_file
+from psi_cad.units import Array
+
+__all__ = ["case_with_planes", "cuts_as_toml", "write_case"]
+
+_PLACES = 6  # decimals of a position in mm, and three more of a direction
+
+
+def cuts_as_toml(cuts: list[dict[str, Any]]) -> str:
+    """[[cut]] entries as text."""
+    return "\n".join(_table("cut", cut, many=True) for cut in cuts)
+
+
+def case_with_planes(loaded: LoadedCase, planes: Mapping[str, tuple[Array, Array]], *, folder: Path) -> dict[str, Any]:
+    """The content of a case with other planes (origin, normal; patient mm), its paths taken from `folder`."""
+    data = loaded.case.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    for table in [data["bone"], data.get("tumour", {}), *data.get("avoid", [])]:
+        for key in ("surface", "labels", "ct"):
+            if key in table:
+                table[key] = _relative(loaded.resolve(table[key]), folder)
+    if "catalogue" in data:
+        data["catalogue"] = _relative(loaded.resolve(data["catalogue"]), folder)
+    for cut in data.get("cut", []):
+        origin, normal = planes[cut["name"]]
+        cut.pop("markups", None)
+        cut.pop("flip", None)
+        cut["origin"] = [round(float(v), _PLACES) for v in origin]
+        cut["normal"] = [round(float(v), _PLACES + 3) for v in normal]
+    return data
+
+
+def _relative(path: Path, folder: Path) -> str:
+    try:
+        return Path(os.path.relpath(path, folder.resolve())).as_posix()
+    except ValueError:  # another drive
+        return path.as_posix()
+
+
+def write_case(path: Path, data: Mapping[str, Any], *, comment: str) -> None:
+    """Write a case's content as TOML under a comment."""
+    lines = [f"# {line}" for line in comment.splitlines()]
+    plain = {key: value for key, value in data.items() if not isinstance(value, dict) and not _is_tables(value)}
+    lines += [f"{key} = {_value(value)}" for key, value in plain.items()]
+    for key, value in data.items():
+        if isinstance(value, dict):
+            lines.append("\n" + _table(key, value).rstrip())
+        elif _is_tables(value):
+            lines += ["\n" + _table(key, entry, many=True).rstrip() for entry in value]
+    with whole_file(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(entry, dict) for entry in value)
+
+
+def _table(name: str, entries: Mapping[str, Any], *, many: bool = False) -> str:
+    lines = [f"[[{name}]]" if many else f"[{name}]"]
+    lines += [f"{_key(key)} = {_value(value)}" for key, value in entries.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _key(key: str) -> str:
+    return key if key.replace("-", "").replace("_", "").isalnum() and key.isascii() else json.dumps(key)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_key(key)} = {_value(entry)}" for key, entry in value.items()) + "}"
+    return "[" + ", ".join(_value(entry) for entry in value) + "]"

@@ -1,0 +1,61 @@
+"""`plan`: what the planned cuts do, and better ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command()(plan)
+
+
+def plan(
+    case: Annotated[Path, typer.Argument(help="Case file (TOML), or a folder that holds case.toml.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Output folder for surfaces, pictures and plan.json; without it only numbers.")
+    ] = None,
+    optimise: Annotated[
+        bool, typer.Option("--optimise", help="Search for planes that cost less healthy bone; a proposal, nothing is changed.")
+    ] = False,
+    max_angle: Annotated[float, typer.Option("--max-angle", min=0.0, max=45.0, help="How far a proposed plane may turn, degrees.")] = 15.0,
+    max_shift: Annotated[float, typer.Option("--max-shift", min=0.0, max=60.0, help="How far a proposed plane may move, mm.")] = 15.0,
+    type_: Annotated[str | None, typer.Option("--type", help="Write a starting plan of this Enneking type instead, such as I or I+II.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key, such as tumour.margin=15.0; may be repeated.")] = None,
+    catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades and printers (TOML).")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Measure a plan: margins, specimen, bone lost, cutting depth, reach; with --optimise also propose better planes.
+
+    Example: psi-cad plan cases/phantom-type1 -o out --optimise
+    """
+    from psi_cad.api import plan as run
+    from psi_cad.api import starting_plan
+    from psi_cad.cli.showing import plan_lines, progress, say_json
+
+    with progress(quiet=json) as tell:
+        if type_ is not None:
+            found: dict[str, Any] = starting_plan(case, type_, out, settings=set_ or [], catalogue=catalogue)
+        else:
+            found = run(
+                case, out, optimise=optimise, max_angle=max_angle, max_shift=max_shift, settings=set_ or [], catalogue=catalogue, progress=tell
+            )
+    if json:
+        say_json(found)
+    elif type_ is not None:
+        typer.echo(found["toml"] if out is None else "\n".join(found["files"].values()))
+        for note in found["notes"]:
+            typer.echo(f"  {note}", err=True)
+    else:
+        typer.echo("\n".join(plan_lines(found)))
+        if "proposal" in found:
+            typer.echo("\nProposal (the case is unchanged):\n" + "\n".join(plan_lines(found["proposal"])))
+        for path in found.get("files", {}).values():
+            typer.echo(f"  {path}")
+    if found.get("status", "passed") != "passed":
+        raise typer.Exit(1)

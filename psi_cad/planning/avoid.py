@@ -1,0 +1,32 @@
+"""Structures a cut must keep from: vessels, nerves, the roof of the acetabulum; how near the faces and the blade come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psi_cad.planning.cuts import PlannedCut
+from psi_cad.planning.depth import SlotDepth, beyond
+from psi_cad.planning.nearest import Face, Nearest, Surface, nearest
+from psi_cad.units import Mm
+
+__all__ = ["Structure", "face_distance", "over_travel_distance"]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A structure to avoid: its surface (patient mm) and the `distance` (mm) that cuts keep from it."""
+
+    name: str
+    surface: Surface
+    distance: Mm
+
+
+def face_distance(cut: PlannedCut, structure: Structure, *, run_out: Mm) -> Nearest:
+    """How near the saw comes to a structure where it cuts: the section of bone and the run-out round it."""
+    return nearest(structure.surface, Face(cut.origin, cut.axes, cut.sawn(run_out)))
+
+
+def over_travel_distance(cut: PlannedCut, profile: SlotDepth, structure: Structure, *, reach: Mm, run_out: Mm) -> Nearest | None:
+    """How near a blade that is pushed to its full length comes to a structure beyond the far cortex; None where it ends in bone."""
+    region = beyond(cut, profile, reach=reach, run_out=run_out)
+    return None if region is None else nearest(structure.surface, region)

@@ -1,0 +1,135 @@
+"""How deep each cut is along its slot, whether the blade reaches, how much of it the saw can get at, and what lies beyond.
+
+All of it happens in the cut's plane, in coordinates (s, a): s along the slot, a along the blade, out of the bone. On the
+line at s the slot's exit is the first bone met from outside, the far cortex the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import shapely
+import shapely.affinity
+import trimesh
+
+from psi_cad.planning.axis import blade_axes
+from psi_cad.planning.cuts import PlannedCut
+from psi_cad.planning.nearest import Face
+from psi_cad.surface.section import section_parts
+from psi_cad.units import Array, Mm
+
+__all__ = ["SlotDepth", "beyond", "obstacles_in_plane", "reachable", "slot_depth"]
+
+STEP_MM: Final[Mm] = 0.25
+FAR_MM: Final[Mm] = 1e4
+
+
+@dataclass(frozen=True)
+class SlotDepth:
+    """The profile of one cut below its slot.
+
+    Attributes
+    ----------
+    along, blade : (3,)
+        The slot's axis and the blade's (out of the bone), patient frame.
+    region : shapely geometry
+        The cut's section in (s, a), mm from the cut's origin.
+    s, top, far : (n,)
+        Lines through the section: the slot's exit and the far cortex on each, mm.
+    """
+
+    along: Array
+    blade: Array
+    region: shapely.Geometry
+    s: Array
+    top: Array
+    far: Array
+
+    @property
+    def depth(self) -> Array:
+        """Travel (n,) from the slot's exit to the far cortex, mm."""
+        return self.top - self.far
+
+    @property
+    def deepest(self) -> Mm:
+        """Greatest travel, mm."""
+        return float(self.depth.max())
+
+    @property
+    def length(self) -> Mm:
+        """Length of bone along the slot, mm."""
+        return float(np.ptp(self.s))
+
+
+def slot_depth(cut: PlannedCut, axis: Array) -> SlotDepth:
+    """The profile of a cut whose guide comes off along `axis` (or is approached along it)."""
+    along, blade = blade_axes(cut.normal, axis)
+    region = _turned(cut.section, cut, along, blade)
+    s = np.unique(shapely.get_coordinates(region)[:, 0])
+    hair = 1e-7 * max(1.0, float(np.ptp(s)))  # at a corner the depth can jump: look at it from both sides
+    lines = np.unique(np.clip(np.concatenate([s - hair, s + hair, np.arange(s[0], s[-1], STEP_MM)]), s[0] + hair, s[-1] - hair))
+    low, high = _spans(region, lines)
+    met = np.isfinite(low)
+    return SlotDepth(along, blade, region, lines[met], high[met], low[met])
+
+
+def _turned(region: shapely.Geometry, cut: PlannedCut, along: Array, blade: Array) -> shapely.Geometry:
+    """A region of the plane in (s, a) instead of the plane's own axes."""
+    matrix = np.stack([along, blade]) @ cut.axes[:2].T
+    return shapely.affinity.affine_transform(region, [*matrix.ravel(), 0.0, 0.0])
+
+
+def _lines(s: Array) -> Array:
+    ends = np.empty((len(s), 2, 2))
+    ends[:, :, 0] = s[:, None]
+    ends[:, 0, 1], ends[:, 1, 1] = -FAR_MM, FAR_MM
+    return np.asarray(shapely.linestrings(ends))
+
+
+def _spans(region: shapely.Geometry, s: Array) -> tuple[Array, Array]:
+    """Least and greatest a (n,) of a region on the lines at `s`; nan where they miss it."""
+    bounds = shapely.bounds(shapely.intersection(region, _lines(s)))
+    return bounds[:, 1], bounds[:, 3]
+
+
+def obstacles_in_plane(cut: PlannedCut, profile: SlotDepth, avoid: Sequence[trimesh.Trimesh]) -> shapely.Geometry:
+    """What the plane of a cut meets that must not be sawn, in (s, a): bone that stays, and structures to avoid."""
+    parts: list[shapely.Geometry] = [*cut.others, cut.whole.difference(cut.section)]
+    for mesh in avoid:
+        parts += section_parts(mesh, origin=cut.origin, axes=cut.axes)
+    return _turned(shapely.union_all(parts), cut, profile.along, profile.blade)
+
+
+def reachable(profile: SlotDepth, obstacles: shapely.Geometry, *, reach: Mm | None) -> float:
+    """The share (0–1) of the cut face that a blade along the slot's direction can get at.
+
+    A point counts where the straight way out along the blade crosses no obstacle, and where it lies no deeper than `reach`
+    (mm) below the slot's exit. The blade's own width is not counted.
+    """
+    s = np.arange(profile.s[0] + STEP_MM / 2.0, profile.s[-1], STEP_MM)
+    _, top = _spans(profile.region, s)
+    _, blocked = _spans(obstacles, s)
+    limit = np.where(np.isfinite(blocked), blocked, -FAR_MM)
+    if reach is not None:
+        limit = np.maximum(limit, np.where(np.isfinite(top), top - reach, -FAR_MM))
+    lines = _lines(s)
+    whole = shapely.length(shapely.intersection(profile.region, lines)).sum()
+    open_ends = np.stack([np.column_stack([s, np.minimum(limit, FAR_MM)]), np.column_stack([s, np.full(len(s), FAR_MM)])], axis=1)
+    open_lines = shapely.linestrings(open_ends)
+    free = shapely.length(shapely.intersection(profile.region, open_lines)).sum()
+    return float(min(1.0, free / whole)) if whole > 0.0 else 0.0
+
+
+def beyond(cut: PlannedCut, profile: SlotDepth, *, reach: Mm, run_out: Mm) -> Face | None:
+    """Where a blade guided to its full length can come beyond the far cortex, as a region of the plane; None where it cannot."""
+    s = np.concatenate([[profile.s[0] - run_out], profile.s, [profile.s[-1] + run_out]])
+    top = np.concatenate([profile.top[:1], profile.top, profile.top[-1:]])
+    far = np.concatenate([profile.far[:1], profile.far, profile.far[-1:]])
+    tip = np.minimum(top - reach, far)
+    region = shapely.Polygon(np.vstack([np.column_stack([s, far]), np.column_stack([s, tip])[::-1]])).buffer(0)
+    if region.is_empty or region.area <= 0.0:
+        return None
+    return Face(cut.origin, np.stack([profile.along, profile.blade, np.cross(profile.along, profile.blade)]), region)

@@ -1,0 +1,233 @@
+"""The resection as it would be sawn: the bone falls apart along the cut faces and nowhere else.
+
+The bone is divided by all planes into cells. Two cells that touch across a plane stay one body wherever the plane's
+section there is no part of a cut. So an infinite plane never cuts bone that was not meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import shapely
+import shapely.affinity
+import trimesh
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import breadth_first_order, connected_components
+
+from psi_cad.errors import CaseError
+from psi_cad.planning.cuts import PARALLEL, PlannedCut, half_plane
+from psi_cad.surface.section import section_parts
+from psi_cad.surface.solids import joined, mesh_of, pieces_of, winding
+from psi_cad.surface.trust import at
+from psi_cad.units import Array, Mm
+
+__all__ = ["Resection", "resect"]
+
+BRIDGE_MM2: Final = 0.01  # uncut bone with less section than this is rounding, no bridge
+CRUMB_MM3: Final = 1.0  # a loose piece smaller than this is rounding at a surface, no piece of bone
+OFF_PLANE_MM: Final[Mm] = 1e-3
+
+
+@dataclass(frozen=True)
+class Resection:
+    """What the cuts leave: solids (Manifold) of the specimen and of the bone that stays; patient mm.
+
+    Attributes
+    ----------
+    specimens : mapping of group to solid
+        One piece for each group; groups that free the same piece share it.
+    retained : tuple of solids
+        The pieces that stay, largest first.
+    """
+
+    specimens: Mapping[str, Any]
+    retained: tuple[Any, ...]
+
+    @property
+    def specimen(self) -> Any:
+        """Everything that is removed, as one solid."""
+        different: list[Any] = []
+        for solid in self.specimens.values():
+            if not any(solid is other for other in different):
+                different.append(solid)
+        return joined(different)
+
+    @property
+    def pieces(self) -> int:
+        """How many separate pieces are removed."""
+        return len({id(solid) for solid in self.specimens.values()})
+
+
+@dataclass(frozen=True)
+class _Contact:
+    """Two cells that touch across a plane: where (patient mm), on how much section (mm²), and by which cut if it is sawn."""
+
+    above: int
+    below: int
+    place: Array
+    area: float
+    plane: str
+    sawn: bool
+
+
+def resect(bone: Any, mesh: trimesh.Trimesh, cuts: Mapping[str, PlannedCut]) -> Resection:
+    """Saw `bone` (a Manifold, with its surface `mesh`) along the faces of `cuts`.
+
+    Raises
+    ------
+    CaseError
+        Where the cuts do not free one piece for each group, with the place where bone stays attached.
+    """
+    planes = _planes(cuts)
+    leaders = [members[0] for members in planes]
+    cells = _cells(bone, leaders)
+    contacts = [contact for number in range(len(planes)) for contact in _contacts(mesh, leaders, planes[number], number, cells)]
+    kept = [(c.above, c.below) for c in contacts if not c.sawn]
+    graph = _graph(kept, len(cells))
+    _, body = connected_components(graph, directed=False)
+    freed = _freed(contacts, cuts, body, graph)
+    solids: dict[int, Any] = {}
+    for number in np.unique(body):
+        solids[int(number)] = joined([cell for n, (_, cell) in enumerate(cells) if body[n] == number])
+    removed = set(freed.values())
+    retained = [solid for number, solid in solids.items() if number not in removed and solid.volume() >= CRUMB_MM3]
+    return Resection({group: solids[number] for group, number in freed.items()}, tuple(sorted(retained, key=lambda solid: -solid.volume())))
+
+
+def _planes(cuts: Mapping[str, PlannedCut]) -> list[list[PlannedCut]]:
+    """Cuts by plane: several may saw different pieces of bone along one plane."""
+    planes: list[list[PlannedCut]] = []
+    for cut in cuts.values():
+        for members in planes:
+            first = members[0]
+            apart = abs(float((cut.origin - first.origin) @ first.normal))
+            if np.linalg.norm(np.cross(first.normal, cut.normal)) < PARALLEL and apart < OFF_PLANE_MM:
+                members.append(cut)
+                break
+        else:
+            planes.append([cut])
+    return planes
+
+
+def _section_in(plane: PlannedCut, cut: PlannedCut) -> shapely.Geometry:
+    """The section of a cut in (s, u) of another cut's plane, with which it coincides."""
+    matrix, offset = plane.axes[:2] @ cut.axes[:2].T, plane.axes[:2] @ (cut.origin - plane.origin)
+    return shapely.affinity.affine_transform(cut.section, [*matrix.ravel(), *offset])
+
+
+def _cells(bone: Any, planes: list[PlannedCut]) -> list[tuple[tuple[int, ...], Any]]:
+    """The pieces of bone between all planes, each with the side (+1, −1) of every plane it lies on."""
+    cells: list[tuple[tuple[int, ...], Any]] = [((), bone)]
+    for plane in planes:
+        normal, offset = tuple(float(v) for v in plane.normal), float(plane.normal @ plane.origin)
+        parts = []
+        for sides, solid in cells:
+            above, below = solid.split_by_plane(normal, offset)
+            parts += [((*sides, sign), part) for sign, part in ((1, above), (-1, below)) if not part.is_empty()]
+        cells = parts
+    return [(sides, piece) for sides, solid in cells for piece in pieces_of(solid)]
+
+
+def _contacts(
+    mesh: trimesh.Trimesh, planes: list[PlannedCut], members: list[PlannedCut], number: int, cells: list[tuple[tuple[int, ...], Any]]
+) -> list[_Contact]:
+    """Every place where two cells meet across plane `number`, sawn by one of its `members` or not."""
+    plane = planes[number]
+    whole = shapely.union_all(section_parts(mesh, origin=plane.origin, axes=plane.axes))
+    sections = [_section_in(plane, cut) for cut in members]
+    found = []
+    for others, region in _divided(whole, plane, [p for n, p in enumerate(planes) if n != number]):
+        parts: list[tuple[PlannedCut | None, shapely.Geometry]] = [
+            (cut, region.intersection(section)) for cut, section in zip(members, sections, strict=True)
+        ]
+        parts.append((None, region.difference(shapely.union_all(sections))))
+        for cut, part in parts:
+            for piece in shapely.get_parts(part):
+                if not isinstance(piece, shapely.Polygon) or piece.area < BRIDGE_MM2:
+                    continue
+                middle = shapely.maximum_inscribed_circle(piece, tolerance=0.01).coords[0]
+                place = plane.patient(np.array([middle]))[0]
+                turned = cut is not None and float(cut.normal @ plane.normal) < 0.0
+                ends = [
+                    _cell_at(cells, (*others[:number], side, *others[number:]), place + side * OFF_PLANE_MM * plane.normal)
+                    for side in ((-1, 1) if turned else (1, -1))
+                ]
+                if ends[0] is not None and ends[1] is not None:
+                    name = plane.name if cut is None else cut.name
+                    found.append(_Contact(ends[0], ends[1], place, float(piece.area), name, cut is not None))
+    return found
+
+
+def _divided(region: shapely.Geometry, plane: PlannedCut, others: list[PlannedCut]) -> list[tuple[list[int], shapely.Geometry]]:
+    """`region` of a plane split by all other planes, each part with its sides of them."""
+    parts: list[tuple[list[int], shapely.Geometry]] = [([], region)]
+    for other in others:
+        inward = half_plane(plane, other)
+        split = []
+        for sides, part in parts:
+            for sign, piece in ((1, part.intersection(inward)), (-1, part.difference(inward))):
+                if piece.area >= BRIDGE_MM2:
+                    split.append(([*sides, sign], piece))
+        parts = split
+    return parts
+
+
+def _cell_at(cells: list[tuple[tuple[int, ...], Any]], sides: tuple[int, ...], point: Array) -> int | None:
+    candidates = [n for n, (known, _) in enumerate(cells) if known == sides]
+    if len(candidates) == 1:
+        return candidates[0]
+    return next((n for n in candidates if winding(mesh_of(cells[n][1]), point) > 0.5), None)
+
+
+def _graph(pairs: list[tuple[int, int]], size: int) -> Any:
+    ends = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(size, size)).tocsr()
+
+
+def _freed(contacts: list[_Contact], cuts: Mapping[str, PlannedCut], body: Array, graph: Any) -> dict[str, int]:
+    """The body that each group of cuts frees; every cut of a group must have it above, and another body below.
+
+    Raises
+    ------
+    CaseError
+    """
+    freed: dict[str, int] = {}
+    first: dict[str, _Contact] = {}
+    sawn = sorted((c for c in contacts if c.sawn), key=lambda c: -c.area)
+    for contact in sawn:
+        group = cuts[contact.plane].group
+        if body[contact.above] == body[contact.below]:
+            bridge = _bridge(contacts, contact, graph)
+            raise CaseError(
+                f"cut '{contact.plane}' does not free the specimen: bone stays attached near {at(bridge.place)}"
+                f" ({bridge.area:.0f} mm² of section in the plane of cut '{bridge.plane}' that is no cut); add a cut there, or raise extent."
+            )
+        number = int(body[contact.above])
+        if group in freed and freed[group] != number:
+            raise CaseError(
+                f"cuts '{first[group].plane}' and '{contact.plane}' of group '{group}' free separate pieces, near {at(first[group].place)} and "
+                f"{at(contact.place)}; turn the normal that looks away from the specimen, or give the cuts different groups."
+            )
+        freed.setdefault(group, number)
+        first.setdefault(group, contact)
+    for contact in sawn:
+        group = cuts[contact.plane].group
+        if int(body[contact.below]) == freed[group]:
+            raise CaseError(
+                f"cut '{contact.plane}' has the specimen of group '{group}' on its other side near {at(contact.place)}; turn its normal round."
+            )
+    return freed
+
+
+def _bridge(contacts: list[_Contact], cut: _Contact, graph: Any) -> _Contact:
+    """The narrowest uncut bone on the way round a cut from its one side to the other."""
+    _, before = breadth_first_order(graph, cut.above, directed=False)
+    steps, here = [], cut.below
+    while here != cut.above and before[here] >= 0:
+        steps.append({int(before[here]), int(here)})
+        here = int(before[here])
+    on_the_way = [c for c in contacts if not c.sawn and {c.above, c.below} in steps]
+    return min(on_the_way, key=lambda c: c.area, default=cut)

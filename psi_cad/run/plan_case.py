@@ -1,0 +1,161 @@
+"""`plan` as a whole: read, evaluate, optimise, and write surfaces, pictures, markups and the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import trimesh
+
+from psi_cad.case.load import LoadedCase
+from psi_cad.case.write import case_with_planes, cuts_as_toml, write_case
+from psi_cad.export.safely import sha256_of, whole_file, write_json
+from psi_cad.export.surfaces import write_stl
+from psi_cad.frames import unit
+from psi_cad.planning.margins import FaceMap, face_map
+from psi_cad.planning.markups import write_planes
+from psi_cad.planning.types import REGIONS, regions_of, start_cuts
+from psi_cad.report.draw_plan import draw_plan
+from psi_cad.report.plan_pictures import DepthPicture, write_face_maps
+from psi_cad.run.optimising import propose
+from psi_cad.run.plan import Progress, read_bone
+from psi_cad.run.planning import Evaluated, Patient, evaluate, read_patient
+
+__all__ = ["plan_case", "start_plan"]
+
+
+def plan_case(loaded: LoadedCase, out: Path | None, *, optimise: bool, max_angle: float, max_shift: float, progress: Progress) -> dict[str, Any]:
+    """Evaluate the plan of a case, and with `optimise` a proposal; write everything below `out`/<case id>/ where it is given.
+
+    Raises
+    ------
+    PsiCadError
+    """
+    patient = read_patient(loaded, progress=progress)
+    found = evaluate(patient, progress=progress)
+    report = dict(found.report)
+    better: Evaluated | None = None
+    if optimise:
+        better, said = propose(patient, found, max_angle=max_angle, max_shift=max_shift, progress=progress)
+        report["optimised"] = said
+        if better is not None:
+            report["proposal"] = better.report
+        else:
+            report["notes"] = [*report["notes"], f"no better planes are proposed: {said['why']}"]
+    if out is not None:
+        folder = out / loaded.case.id
+        notes: list[str] = []
+        files = _written(patient, found, folder, "plan", notes, progress)
+        if better is not None:
+            files.update(_written(patient, better, folder, "proposal", notes, progress))
+            planes = {name: (cut.origin, cut.normal) for name, cut in better.cuts.items()}
+            case = folder / "proposal.toml"
+            comment = "A proposal of 'psi-cad plan --optimise', for the surgeon to judge; the original case is unchanged."
+            write_case(case, case_with_planes(loaded, planes, folder=folder), comment=comment)
+            files["proposal case"] = case
+        report["notes"] = list(dict.fromkeys([*report["notes"], *notes]))
+        report["sha256"] = {path.name: sha256_of(path) for path in files.values()}
+        report["files"] = {kind: path.name for kind, path in files.items()}
+        write_json(folder / "plan.json", report)
+        report["files"] = {kind: str(path) for kind, path in {**files, "report": folder / "plan.json"}.items()}
+    return report
+
+
+def _written(patient: Patient, found: Evaluated, folder: Path, stem: str, notes: list[str], progress: Progress) -> dict[str, Path]:
+    case = patient.loaded.case
+    progress(f"{stem}: write surfaces")
+    files = {f"{stem} {kind}": folder / f"{stem}-{kind}.stl" for kind in ("specimen", "retained")}
+    write_stl(files[f"{stem} specimen"], found.specimen, header=f"{case.id} specimen, mm, SPACE=LPS")
+    if len(found.retained.faces):
+        write_stl(files[f"{stem} retained"], found.retained, header=f"{case.id} retained bone, mm, SPACE=LPS")
+    else:
+        del files[f"{stem} retained"]
+    files[f"{stem} planes"] = folder / f"{stem}.mrk.json"
+    write_planes(files[f"{stem} planes"], {name: (cut.origin, cut.normal) for name, cut in found.cuts.items()})
+    progress(f"{stem}: colour the cut faces")
+    faces = {name: face_map(cut, patient.tumour) for name, cut in found.cuts.items()}
+    files[f"{stem} cut faces"] = folder / f"{stem}-cut-faces.vtp"
+    write_face_maps(files[f"{stem} cut faces"], faces)
+    progress(f"{stem}: draw")
+    tumour = patient.tumour.mesh if patient.tumour is not None else None
+    pictures: dict[str, tuple[Path, dict[str, Any]]] = {
+        "margins": (folder / f"{stem}-margins.png", _margins_picture(patient, found, faces)),
+        "pieces": (folder / f"{stem}-pieces.png", _pieces_picture(found, tumour)),
+    }
+    if found.slots:
+        slots = [DepthPicture(f"cut {s.cut}, guide {s.guide}", s.profile, s.reach) for s in found.slots]
+        pictures["depths"] = (folder / f"{stem}-depths.png", {"slots": slots})
+    for path, _ in pictures.values():
+        path.unlink(missing_ok=True)
+    failed = draw_plan(pictures)
+    if failed:
+        notes.append(f"the pictures of {', '.join(failed)} could not be drawn; off-screen OpenGL is missing or broken")
+    files.update({f"{stem} {kind}": path for kind, (path, _) in pictures.items() if kind not in failed})
+    return files
+
+
+def _margins_picture(patient: Patient, found: Evaluated, faces: dict[str, FaceMap]) -> dict[str, Any]:
+    return {
+        "faces": faces,
+        "titles": {cut["name"]: _title(cut) for cut in found.report["cuts"]},
+        "normals": {name: cut.normal for name, cut in found.cuts.items()},
+        "retained": found.retained,
+        "tumour": patient.tumour.mesh if patient.tumour is not None else None,
+        "avoid": [structure.surface.mesh for structure in patient.avoid],
+    }
+
+
+def _pieces_picture(found: Evaluated, tumour: trimesh.Trimesh | None) -> dict[str, Any]:
+    title = f"specimen {found.specimen.volume / 1000.0:.1f} cm³\nhealthy bone removed {found.healthy_removed / 1000.0:.1f} cm³"
+    normals = [cut.normal for cut in found.cuts.values()]
+    return {"specimen": found.specimen, "retained": found.retained, "tumour": tumour, "normals": normals, "title": title}
+
+
+def _title(cut: dict[str, Any]) -> str:
+    if cut["margin_mm"] is None:
+        return f"cut {cut['name']}: {cut['area_mm2']:.0f} mm²"
+    planned = ", declared positive" if cut["planned_positive"] else ""
+    areas = ", ".join(f"{kind} {area:.0f} mm²" for kind, area in cut["area_by_class_mm2"].items() if area > 0.0)
+    return f"cut {cut['name']}: margin {cut['margin_mm']:.1f} mm, {cut['class']}{planned}\n{areas}"
+
+
+def start_plan(loaded: LoadedCase, kind: str, out: Path | None) -> dict[str, Any]:
+    """Starting planes of an Enneking and Dunham type, as [[cut]] entries and a markups file; the case is not changed.
+
+    Raises
+    ------
+    PsiCadError
+    """
+    bone, _ = read_bone(loaded)
+    landmarks = {name: np.array(point) for name, point in loaded.case.landmarks.items()}
+    cuts = start_cuts(kind, landmarks, bone)
+    entries: list[dict[str, Any]] = []
+    for cut in cuts:
+        entries.append(
+            {"name": cut.name, "origin": [round(float(v), 3) for v in cut.origin], "normal": [round(float(v), 6) for v in unit(cut.normal)]}
+        )
+        if len({other.group for other in cuts}) > 1:
+            entries[-1]["group"] = cut.group
+    text = f"# starting plan of type {kind}: edit it, it decides nothing\n" + cuts_as_toml(entries)
+    files: dict[str, Path] = {}
+    if out is not None:
+        folder = out / loaded.case.id
+        stem = "start-" + "-".join(sorted(regions_of(kind))).lower()
+        files = {"cuts": folder / f"{stem}.toml", "planes": folder / f"{stem}.mrk.json"}
+        with whole_file(files["cuts"]) as temporary:
+            temporary.write_text(text, "utf-8")
+        write_planes(files["planes"], {cut.name: (cut.origin, cut.normal) for cut in cuts})
+    notes = [f"{cut.name}: {cut.why}" for cut in cuts]
+    if "IV" in regions_of(kind):
+        notes.append("type IV: the cut through the sacral ala lies on the sacrum, which is another bone; plan it there")
+    return {
+        "schema": 1,
+        "kind": "starting plan",
+        "case": {"id": loaded.case.id},
+        "type": "+".join(region for region in REGIONS if region in regions_of(kind)),
+        "cuts": entries,
+        "notes": [*notes, "a plan to edit, not a decision"],
+        "toml": text,
+        "files": {key: str(path) for key, path in files.items()},
+    }

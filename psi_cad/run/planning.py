@@ -1,0 +1,218 @@
+"""A plan evaluated: margins, resection, depth, reach and structures to avoid, as one report and the geometry behind it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import trimesh
+
+from psi_cad import __version__
+from psi_cad.case.load import LoadedCase
+from psi_cad.case.model import Blade, GuideRequest
+from psi_cad.errors import DesignError
+from psi_cad.export.safely import sha256_of
+from psi_cad.frames import unit
+from psi_cad.guides.params import GuideParams, resolve_params
+from psi_cad.planning.avoid import Structure, over_travel_distance
+from psi_cad.planning.axis import find_seating_axis
+from psi_cad.planning.cuts import PlannedCut, plan_cuts
+from psi_cad.planning.depth import SlotDepth, obstacles_in_plane, reachable, slot_depth
+from psi_cad.planning.margins import CutMargin, cut_margin
+from psi_cad.planning.nearest import Nearest, Surface
+from psi_cad.planning.resection import Resection, resect
+from psi_cad.planning.throughbone import InBone, through_bone
+from psi_cad.run.plan import Progress, planes_of, read_bone
+from psi_cad.surface.rays import RayCaster
+from psi_cad.surface.read import read_surface
+from psi_cad.surface.repair import Bone
+from psi_cad.surface.solids import closed_surface, mesh_of, solid_of
+from psi_cad.units import Array, Mm
+
+__all__ = ["Evaluated", "Patient", "Slot", "evaluate", "read_patient"]
+
+GUIDED_MM: Final[Mm] = 10.0  # the binding height of a guide, where a guide's own parameters give no other
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What the planes are held against: bone, tumour and structures, in patient mm, as surfaces and solids."""
+
+    loaded: LoadedCase
+    bone: Bone
+    bone_said: dict[str, Any]
+    solid: Any
+    caster: RayCaster
+    in_bone: InBone
+    tumour: Surface | None
+    tumour_solid: Any
+    tumour_file: dict[str, str] | None
+    avoid: tuple[Structure, ...]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One cut as one guide would saw it: its profile, how far the blade reaches, and what it comes near."""
+
+    guide: str
+    cut: str
+    blade: Blade
+    reach: Mm
+    run_out: Mm
+    profile: SlotDepth
+    reachable: float
+    near: dict[str, Nearest | None]
+    from_approach: bool
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A plan with everything that was found of it; `report` is its JSON."""
+
+    cuts: dict[str, PlannedCut]
+    margins: dict[str, CutMargin]
+    through: dict[str, Nearest | None]
+    slots: tuple[Slot, ...]
+    resection: Resection
+    specimen: trimesh.Trimesh
+    retained: trimesh.Trimesh
+    healthy_removed: float
+    report: dict[str, Any]
+
+
+def read_patient(loaded: LoadedCase, *, progress: Progress) -> Patient:
+    """Read and check what a case names.
+
+    Raises
+    ------
+    InputError
+    """
+    progress("read the bone")
+    bone, said = read_bone(loaded)
+    solid = solid_of(bone.mesh, name=bone.name, key="bone.surface")
+    tumour, tumour_solid, file = None, None, None
+    source = loaded.case.tumour
+    if source is not None and source.surface is not None:
+        progress("read the tumour")
+        path = loaded.resolve(source.surface)
+        mesh = _surface(loaded, source, key="tumour.surface")
+        tumour, tumour_solid = Surface(mesh), solid_of(mesh, name=path.name, key="tumour.surface")
+        file = {"file": path.name, "sha256": sha256_of(path)}
+    avoid = tuple(
+        Structure(entry.name, Surface(_surface(loaded, entry, key=f"avoid[{n}].surface")), entry.distance)
+        for n, entry in enumerate(loaded.case.avoid)
+    )
+    caster = RayCaster(bone.mesh)
+    return Patient(loaded, bone, said, solid, caster, InBone(Surface(bone.mesh), caster), tumour, tumour_solid, file, avoid)
+
+
+def _surface(loaded: LoadedCase, source: Any, *, key: str) -> trimesh.Trimesh:
+    path = loaded.resolve(source.surface)
+    return closed_surface(read_surface(path, units=source.units, coordinates=source.coordinates, key=key), name=path.name, key=key)
+
+
+def evaluate(
+    patient: Patient, *, planes: dict[str, tuple[Array, Array]] | None = None, axes: dict[str, Array] | None = None, progress: Progress
+) -> Evaluated:
+    """Everything that the planes of the case, or `planes` (origin, normal) in their stead, do.
+
+    Parameters
+    ----------
+    axes : dict, optional
+        Seating axes by guide, instead of searching them.
+
+    Raises
+    ------
+    CaseError
+        Where a cut meets no bone, or the cuts do not free the specimen.
+    """
+    case = patient.loaded.case
+    planes = planes if planes is not None else planes_of(patient.loaded)
+    progress("plan the cuts")
+    cuts = plan_cuts(patient.bone, [(c.name, *planes[c.name], c.extent) for c in case.cut], groups={c.name: c.group for c in case.cut})
+    progress("resect")
+    resection = resect(patient.solid, patient.bone.mesh, cuts)
+    specimen, kept = resection.specimen, [mesh_of(piece) for piece in resection.retained]
+    progress("measure depth and reach")
+    slots = tuple(slot for guide in case.guide for slot in _slots(patient, guide, cuts, axes or {}))
+    margins: dict[str, CutMargin] = {}
+    through: dict[str, Nearest | None] = {}
+    if patient.tumour is not None:
+        progress("measure margins")
+        for name, cut in cuts.items():
+            margins[name] = cut_margin(cut, patient.tumour, run_out=run_out_of(slots, name))
+            through[name] = through_bone(patient.in_bone, patient.tumour, cut, margins[name].to_face)
+    healthy = float(specimen.volume()) - (float((specimen ^ patient.tumour_solid).volume()) if patient.tumour_solid is not None else 0.0)
+    retained = trimesh.util.concatenate(kept) if kept else trimesh.Trimesh()
+    found = Evaluated(cuts, margins, through, slots, resection, mesh_of(specimen), retained, healthy, {})
+    from psi_cad.run.plan_report import report_of
+
+    return dataclasses.replace(found, report=report_of(patient, found))
+
+
+def run_out_of(slots: tuple[Slot, ...], cut: str) -> Mm:
+    """How far the saw runs past the bone at a cut: as its guides say, else the templates' default."""
+    found = [slot.run_out for slot in slots if slot.cut == cut]
+    return max(found, default=GuideParams().run_out)
+
+
+def _slots(patient: Patient, guide: GuideRequest, cuts: dict[str, PlannedCut], axes: dict[str, Array]) -> list[Slot]:
+    loaded = patient.loaded
+    names = {f.name for f in dataclasses.fields(GuideParams)}
+    params = resolve_params(GuideParams, {k: v for k, v in guide.params.items() if k in names}, where=f"guide '{guide.name}'.params")
+    height = guide.params.get("height", GUIDED_MM)
+    height = float(height) if isinstance(height, int | float) else GUIDED_MM
+    blade = loaded.blade(guide.blade, where=f"guide '{guide.name}'.blade")
+    mine = [cuts[name] for name in guide.cuts]
+    axis = axes.get(guide.name)
+    searched = axis is not None
+    if axis is None:
+        axis, searched = _axis(patient, guide, mine, params)
+    slots = []
+    for cut in mine:
+        profile = slot_depth(cut, axis)
+        reach = blade.usable_length - height - params.seat_gap
+        blocked = obstacles_in_plane(cut, profile, [s.surface.mesh for s in patient.avoid])
+        near = {s.name: over_travel_distance(cut, profile, s, reach=reach, run_out=params.run_out) for s in patient.avoid}
+        slots.append(Slot(guide.name, cut.name, blade, reach, params.run_out, profile, reachable(profile, blocked, reach=reach), near, not searched))
+    return slots
+
+
+def _axis(patient: Patient, guide: GuideRequest, cuts: list[PlannedCut], params: GuideParams) -> tuple[Array, bool]:
+    """The axis along which the guide will come off, as the build finds it; the approach where none is found."""
+    approach = unit(np.array(guide.approach))
+    ring = cuts[0].patient(np.asarray(cuts[0].whole.exterior.coords)[:1])
+    part = int(patient.bone.part_of_face[int(np.argmin(((np.asarray(patient.bone.mesh.triangles_center) - ring[0]) ** 2).sum(axis=1)))])
+    try:
+        found = find_seating_axis(
+            patient.caster,
+            patient.bone.part_of_face,
+            cuts,
+            approach=approach,
+            cone=params.axis_search,
+            reach=params.footplate_reach,
+            slope_limit=params.slope_limit,
+            part=part,
+        )
+    except DesignError:
+        return approach, False
+    return found.direction, True
+
+
+def seating_axes(patient: Patient, cuts: dict[str, PlannedCut]) -> dict[str, Array]:
+    """The axis of every guide of the case, found for the given cuts."""
+    found = {}
+    for guide in patient.loaded.case.guide:
+        names = {f.name for f in dataclasses.fields(GuideParams)}
+        params = resolve_params(GuideParams, {k: v for k, v in guide.params.items() if k in names}, where=f"guide '{guide.name}'.params")
+        found[guide.name] = _axis(patient, guide, [cuts[name] for name in guide.cuts], params)[0]
+    return found
+
+
+def software() -> dict[str, str]:
+    """What made the report."""
+    import manifold3d
+
+    return {"psi-cad": __version__, "manifold3d": str(getattr(manifold3d, "__version__", "")), "trimesh": trimesh.__version__}

@@ -1,0 +1,109 @@
+"""Closed triangle surfaces as solids: made, split by planes, taken apart and joined exactly (Manifold)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import trimesh
+
+from psi_cad.errors import SurfaceError
+from psi_cad.surface.repair import edge_keys
+from psi_cad.surface.trust import at
+from psi_cad.units import Array
+
+__all__ = ["closed_surface", "joined", "mesh_of", "pieces_of", "solid_of", "winding"]
+
+WELD_DIGITS: Final = 6  # of a millimetre: the same vertex written twice
+
+
+def closed_surface(mesh: trimesh.Trimesh, *, name: str, key: str) -> trimesh.Trimesh:
+    """`mesh` welded and turned outward.
+
+    Parameters
+    ----------
+    name, key : str
+        The file's name and the case-file key that names it, for messages.
+
+    Raises
+    ------
+    SurfaceError
+        If it is not closed.
+    """
+    mesh = mesh.copy()
+    mesh.merge_vertices(digits_vertex=WELD_DIGITS)
+    mesh.update_faces(mesh.nondegenerate_faces(height=1e-12) & mesh.unique_faces())
+    mesh.remove_unreferenced_vertices()
+    if len(mesh.faces) == 0:
+        raise SurfaceError(f"{key}: '{name}' has no triangle with an area; export it again.")
+    _, first, counts = np.unique(edge_keys(mesh), return_index=True, return_counts=True)
+    if (counts % 2 == 1).any():
+        place = np.asarray(mesh.vertices)[mesh.edges[first[np.argmax(counts % 2 == 1)]]].mean(axis=0)
+        raise SurfaceError(f"{key}: '{name}' has a hole near {at(place)}; close it in the segmentation and export again.")
+    if not mesh.is_winding_consistent:
+        trimesh.repair.fix_winding(mesh)
+    if mesh.volume < 0.0:
+        mesh.invert()
+    return mesh
+
+
+def solid_of(mesh: trimesh.Trimesh, *, name: str, key: str) -> Any:
+    """The solid inside a closed surface, as Manifold holds it.
+
+    Raises
+    ------
+    SurfaceError
+        If the surface bounds no solid.
+    """
+    import manifold3d
+
+    data = manifold3d.Mesh64(
+        vert_properties=np.ascontiguousarray(mesh.vertices, dtype=np.float64), tri_verts=np.ascontiguousarray(mesh.faces, dtype=np.uint64)
+    )
+    solid = manifold3d.Manifold(data)
+    if solid.status() != manifold3d.Error.NoError or solid.is_empty():
+        raise SurfaceError(f"{key}: '{name}' bounds no solid ({solid.status().name}); mend it in the segmentation and export again.")
+    return solid
+
+
+def mesh_of(solid: Any) -> trimesh.Trimesh:
+    """The surface of a solid."""
+    data = solid.to_mesh64()
+    return trimesh.Trimesh(np.asarray(data.vert_properties)[:, :3], np.asarray(data.tri_verts).astype(np.int64), process=False)
+
+
+def pieces_of(solid: Any) -> list[Any]:
+    """The separate pieces of a solid, largest first; a cavity stays with the piece around it."""
+    parts = solid.decompose()
+    outer = sorted((part for part in parts if part.volume() > 0.0), key=lambda part: -part.volume())
+    hollow: dict[int, list[Any]] = {}
+    for cavity in (part for part in parts if part.volume() < 0.0):
+        point = np.asarray(cavity.to_mesh64().vert_properties)[0, :3]
+        around = [n for n, part in enumerate(outer) if winding(mesh_of(part), point) > 0.5]
+        if around:
+            hollow.setdefault(around[-1], []).append(cavity)  # the smallest that holds it
+    return [part if n not in hollow else _with_cavities(part, hollow[n]) for n, part in enumerate(outer)]
+
+
+def _with_cavities(part: Any, cavities: Sequence[Any]) -> Any:
+    """A piece and its cavities as one solid; Manifold's own `compose` drops shells that look inward (seen with 3.5)."""
+    return solid_of(trimesh.util.concatenate([mesh_of(part), *[mesh_of(cavity) for cavity in cavities]]), name="a piece", key="bone")
+
+
+def joined(solids: Sequence[Any]) -> Any:
+    """One solid of several that touch."""
+    import manifold3d
+
+    return solids[0] if len(solids) == 1 else manifold3d.Manifold.batch_boolean(list(solids), manifold3d.OpType.Add)
+
+
+def winding(mesh: trimesh.Trimesh, point: Array) -> float:
+    """How often a closed surface winds round `point` (3,): 1 inside, 0 outside (van Oosterom and Strackee 1983)."""
+    corners = np.asarray(mesh.vertices) - point
+    lengths = np.linalg.norm(corners, axis=1)
+    a, b, c = (corners[mesh.faces[:, k]] for k in range(3))
+    la, lb, lc = (lengths[mesh.faces[:, k]] for k in range(3))
+    above = np.einsum("ij,ij->i", a, np.cross(b, c))
+    below = la * lb * lc + (a * b).sum(axis=1) * lc + (b * c).sum(axis=1) * la + (c * a).sum(axis=1) * lb
+    return float(np.arctan2(above, below).sum() / (2.0 * np.pi))

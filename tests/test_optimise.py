@@ -1,0 +1,125 @@
+"""Better planes: what they save, what they keep, where they may go, and that chance plays no part."""
+
+import numpy as np
+import pytest
+from conftest import CASES
+
+from psi_cad.case.load import load_case
+from psi_cad.errors import CaseError
+from psi_cad.run.optimising import plane_search, propose
+from psi_cad.run.planning import evaluate, read_patient
+
+QUIET = {"progress": lambda _: None}
+GOOD = (CASES / "phantom-type1" / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
+
+
+def opened(path, **settings):
+    patient = read_patient(load_case(path, settings=[f"{k}={v}" for k, v in settings.items()], needs=("cut",)), **QUIET)
+    return patient, evaluate(patient, **QUIET)
+
+
+@pytest.fixture(scope="module")
+def hip(shared_cases):
+    return opened(shared_cases / "hip-left-type1")
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return opened(CASES / "phantom-type1")
+
+
+def angle(a, b):
+    return np.degrees(np.arccos(np.clip(a @ b, -1, 1)))
+
+
+def check_bounds(given, found, turn, shift):
+    for name, cut in found.cuts.items():
+        before = given.cuts[name]
+        assert angle(before.normal, cut.normal) <= turn + 1e-6
+        assert abs((cut.origin - before.origin) @ cut.normal) <= shift + 1e-6
+
+
+def test_the_hip_saves_a_fifth(hip):
+    patient, given = hip
+    found, said = propose(patient, given, max_angle=15.0, max_shift=15.0, **QUIET)
+    assert given.healthy_removed == pytest.approx(153_400, rel=0.002)
+    assert said["saved_percent"] >= 18.0
+    assert found.healthy_removed <= 0.82 * given.healthy_removed
+    assert found.report["margin_mm"] >= 10.0 and found.report["status"] == "passed"
+    check_bounds(given, found, 15.0, 15.0)
+
+
+def test_any_start_ends_near_the_best(hip):
+    patient, given = hip
+    search = plane_search(patient, given, max_angle=15.0, max_shift=15.0)
+    chance = np.random.default_rng(7)
+    ends = []
+    for _ in range(10):
+        turn, size = chance.uniform(0, 2 * np.pi), 15 * np.sqrt(chance.uniform())
+        search.forget()
+        ends.append(search.cost(search.search(size * np.array([np.cos(turn), np.sin(turn)]))))
+    around = [search.cost(r * np.array([np.cos(t), np.sin(t)])) for r in (5, 10, 15) for t in np.radians(np.arange(0, 360, 5))]
+    assert max(ends) <= 1.02 * min(*ends, *around)
+
+
+def test_the_phantom_twice_the_same(phantom):
+    patient, given = phantom
+    (one, said), (two, again) = (propose(patient, given, max_angle=8.0, max_shift=12.0, **QUIET) for _ in range(2))
+    assert said == again
+    assert one.report == two.report
+    assert one.healthy_removed < given.healthy_removed
+    assert one.report["margin_mm"] >= 10.0
+    check_bounds(given, one, 8.0, 12.0)
+
+
+def test_a_margin_that_the_plan_lacks_is_made_up_for(tmp_path):
+    """The surgeon's plane cuts too near: the proposal moves away from the tumour and so costs bone."""
+    case = tmp_path / "case.toml"
+    case.write_text(GOOD.replace("origin = [-96.0, -8.0, 35.0]", "origin = [-104.0, -8.0, 72.0]"), "utf-8")
+    patient, given = opened(case)
+    assert given.report["status"] == "failed" and 0 < given.report["shortfall_mm"] < 10
+    found, _ = propose(patient, given, max_angle=15.0, max_shift=15.0, **QUIET)
+    assert 10.0 <= found.report["margin_mm"] <= 10.5, "as near as it may"
+    assert found.report["status"] == "passed"
+    nothing, said = propose(patient, given, max_angle=0.0, max_shift=0.5, **QUIET)
+    assert nothing is None and "margin" in said["why"]
+
+
+def test_no_bounds_no_proposal(phantom):
+    found, said = propose(*phantom, max_angle=0.0, max_shift=0.0, **QUIET)
+    assert found is None and said["why"] == "no plane within the bounds saves bone"
+
+
+def test_a_structure_in_the_way_is_kept_clear(phantom, tmp_path):
+    """A bar across the bone above the cut: planes may not come within 5 mm of it."""
+    from shapes import block
+
+    free, _ = propose(*phantom, max_angle=0.0, max_shift=12.0, **QUIET)
+    assert free.cuts["A"].origin[2] > 42, "without the bar the plane goes up"
+    block(60, 10, 4, at=(-96, -8, 46), fine=2).export(tmp_path / "bar.stl")
+    case = tmp_path / "case.toml"
+    case.write_text(GOOD + '\n[[avoid]]\nname = "bar"\nsurface = "bar.stl"\nunits = "mm"\ncoordinates = "LPS"\ndistance = 5.0\n', "utf-8")
+    patient, given = opened(case)
+    assert given.report["status"] == "passed"
+    found, _ = propose(patient, given, max_angle=0.0, max_shift=12.0, **QUIET)
+    assert found.report["status"] == "passed"
+    assert min(entry["distance_mm"] for entry in found.report["avoid"][0]["cuts"]) >= 5.0
+    assert given.healthy_removed > found.healthy_removed > free.healthy_removed
+
+
+def test_a_declared_positive_cut_stays(tmp_path):
+    case = tmp_path / "case.toml"
+    case.write_text(GOOD.replace('name = "A"\n', 'name = "A"\nplanned_positive = true\n', 1), "utf-8")
+    patient, given = opened(case)
+    with pytest.raises(CaseError, match="planned_positive"):
+        propose(patient, given, max_angle=15.0, max_shift=15.0, **QUIET)
+
+
+def test_no_tumour(tmp_path):
+    case = tmp_path / "case.toml"
+    start, end = GOOD.index("[tumour]"), GOOD.index("[[cut]]")
+    case.write_text(GOOD[:start] + GOOD[end:], "utf-8")
+    patient, given = opened(case)
+    assert given.report["margin_mm"] is None and given.report["class"] is None and given.report["tumour"] is None
+    with pytest.raises(CaseError, match=r"add \[tumour\]"):
+        propose(patient, given, max_angle=15.0, max_shift=15.0, **QUIET)
