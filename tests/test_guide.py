@@ -172,3 +172,44 @@ def test_override_shows(tmp_path):
         assert guide["overrides"] == ["clearance"]
         assert guide["slots"][0]["width_mm"] == pytest.approx(0.9, abs=0.005)
         assert any("override" in check["note"] for check in guide["checks"])
+
+
+WEDGE = """
+schema = 1
+id = "wedge"
+side = "right"
+bone = { surface = "BONE", units = "mm", coordinates = "LPS" }
+cut = [
+  { name = "A1", origin = [-103.0, -18.0, 70.0], normal = [0.0, 0.85, 0.5] },
+  { name = "A2", origin = [-103.0, 6.0, 70.0], normal = [0.0, -0.85, 0.5] },
+]
+guide = [{ name = "v", template = "osteotomy", cuts = ["A1", "A2"], approach = [-1.0, 0.0, 0.0], blade = "generic-20x1.0", printer = "fdm-ultem1010" }]
+"""
+
+
+def test_a_sharp_wedge_between_slots_is_taken_back(tmp_path):
+    """Slots that meet at 61° leave no material thinner than the wall between them, and all of it further in."""
+    (tmp_path / "case.toml").write_text(WEDGE.replace("BONE", (CASES / "phantom" / "bone.stl").as_posix()))
+    (guide,) = psi_cad.build(tmp_path, tmp_path / "out")["guides"]
+    assert guide["status"] == "passed"
+    mesh = trimesh.load_mesh(tmp_path / "out" / "wedge" / guide["files"]["stl"])
+    slots = guide["plan"]["slots"]
+    normals = np.array([slot["normal"] for slot in slots]) / np.linalg.norm([slot["normal"] for slot in slots], axis=1)[:, None]
+    half = guide["slots"][0]["width_mm"] / 2.0
+    line = np.cross(*normals) / np.linalg.norm(np.cross(*normals))
+    origins = np.array([slot["origin"] for slot in slots])
+    inward = normals.sum(axis=0) / np.linalg.norm(normals.sum(axis=0))
+    tip = np.linalg.solve([*normals, line], [*(np.einsum("ij,ij->i", normals, origins) + half), 0.0])
+    angle = 180.0 - np.degrees(np.arccos(normals[0] @ normals[1]))
+    assert angle < 75.0
+    wall = slots[0]["wall"]
+    along = np.arange(-140.0, 0.0, 0.5)[:, None] * line * np.sign(line[0])  # through the guide, along the blades' common line
+
+    def thickness(depth):
+        """Length of material on the line at `depth` behind the tip."""
+        return 0.5 * float(mesh.contains(tip + depth * inward + along).sum())
+
+    back = wall / (2.0 * np.tan(np.radians(angle) / 2.0))
+    assert thickness(0.5 * back) == 0.0
+    assert thickness(0.9 * back) == 0.0
+    assert thickness(1.15 * back) > 5.0

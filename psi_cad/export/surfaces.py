@@ -14,10 +14,11 @@ __all__ = ["write_stl"]
 
 def write_stl(path: Path, mesh: trimesh.Trimesh, *, header: str) -> None:
     """Binary STL; `header` says the unit and frame, which the format itself cannot."""
-    normals = np.asarray(mesh.face_normals, dtype="<f4")
     records = np.zeros(len(mesh.faces), dtype=[("n", "<f4", 3), ("v", "<f4", (3, 3)), ("a", "<u2")])
-    records["n"] = normals
     records["v"] = np.asarray(mesh.triangles, dtype="<f4")
+    corners = records["v"].astype(np.float64)  # the normals of what is written: rounding turns those of slivers
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    records["n"] = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
     with whole_file(path) as temporary:
         text = header.encode("ascii", "replace")[:80].ljust(80, b" ")
         temporary.write_bytes(text + np.uint32(len(records)).astype("<u4").tobytes() + records.tobytes())
