@@ -133,7 +133,9 @@ def measure(folder: Path | str, *, progress: Progress | None = None, time_limit:
     return found
 
 
-def validate(case: Path | str, *, settings: Sequence[str] = (), catalogue: Path | str | None = None) -> dict[str, Any]:
+def validate(
+    case: Path | str, *, settings: Sequence[str] = (), catalogue: Path | str | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
     """Check a case, its bone and its cuts without building.
 
     Raises
@@ -144,7 +146,7 @@ def validate(case: Path | str, *, settings: Sequence[str] = (), catalogue: Path 
     from psi_cad.run.plan import validate_case
 
     own = Path(catalogue) if catalogue is not None else None
-    return validate_case(load_case(case, settings=list(settings), catalogue=own))
+    return validate_case(load_case(case, settings=list(settings), catalogue=own), progress=progress or _silent)
 
 
 def plan(
@@ -202,4 +204,4 @@ def starting_plan(
 
     own = Path(catalogue) if catalogue is not None else None
     loaded = load_case(case, settings=list(settings), catalogue=own, needs=())
-    return start_plan(loaded, kind, Path(out) if out is not None else None)
+    return start_plan(loaded, kind, Path(out) if out is not None else None, progress=_silent)

@@ -74,7 +74,6 @@ def load_case(
         case = Case.model_validate(data)
     except ValidationError as error:
         raise CaseError(f"{path.name}: {_sentence(error, data)}") from None
-    _only_supported(case, path.name)
     for key in needs:
         if not getattr(case, key):
             raise CaseError(f"{path.name}: [[{key}]] is missing (add it; 'psi-cad new DIR' shows a whole case).")
@@ -141,17 +140,6 @@ def apply_settings(data: dict[str, Any], settings: list[str], name: str) -> None
             if not rest:
                 raise CaseError(f"--set {setting}: name a key of the guide, such as guide.blade=generic-20x1.0.")
             target[rest[-1]] = value
-
-
-def _only_supported(case: Case, name: str) -> None:
-    if case.bone.surface is None:
-        key = "labels" if case.bone.labels is not None else "ct"
-        raise CaseError(f"{name}: bone.{key} cannot be built from yet in this version; export the bone as a surface and give bone.surface.")
-    if case.tumour is not None and case.tumour.surface is None:
-        raise CaseError(f"{name}: tumour.labels cannot be read yet in this version; export the tumour as a surface.")
-    for number, avoid in enumerate(case.avoid):
-        if avoid.surface is None:
-            raise CaseError(f"{name}: avoid[{number}].labels cannot be read yet in this version; export the structure as a surface.")
 
 
 def _model_at(place: tuple[int | str, ...]) -> type[BaseModel]:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from psi_cad.units import Array, Deg, Mm
 
-__all__ = ["LANDMARKS", "Avoid", "Blade", "BoneSource", "Case", "Cut", "GuideRequest", "Printer", "Tumour"]
+__all__ = ["LANDMARKS", "Avoid", "Blade", "BoneSource", "Case", "Cut", "GuideRequest", "Printer", "Segment", "Tumour"]
 
 LANDMARKS: Final = (
     "asis",
@@ -90,7 +90,7 @@ class _Source(_Strict):
     units: Units | None = None
     coordinates: Coordinates | None = None
     labels: str | None = None
-    label: int | None = None
+    label: int | str | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> _Source:
@@ -99,19 +99,65 @@ class _Source(_Strict):
             raise ValueError(f"must name exactly one source (surface, labels or ct), not {len(given)}")
         if self.surface is not None and self.coordinates is None:
             raise ValueError('needs coordinates = "LPS" or "RAS" beside surface')
+        if self.labels is not None and self.label is None:
+            raise ValueError("needs label (a number or a name) beside labels")
+        return self
+
+
+class Segment(_Strict):
+    """A point in the wanted bone, and one in each bone that touches it (by name); patient mm."""
+
+    seed: Triple
+    others: dict[Name, Triple] = {}
+
+    @model_validator(mode="after")
+    def _named_apart(self) -> Segment:
+        if "bone" in self.others:
+            raise ValueError("'bone' is the wanted bone itself; give the others other names")
         return self
 
 
 class BoneSource(_Source):
-    """Where the bone comes from: one of `surface`, `labels`, `ct`."""
+    """Where the bone comes from: one of `surface`, `labels`, `ct`.
+
+    A CT is segmented from `segment`; `series` chooses one of a DICOM folder's; `force_spacing` insists on a scan that is
+    too coarse for a guide, which the report shows.
+    """
 
     ct: str | None = None
+    segment: Segment | None = None
+    series: int | str | None = None
+    force_spacing: bool = False
+
+    @model_validator(mode="after")
+    def _segmented(self) -> BoneSource:
+        if self.ct is not None and self.segment is None:
+            raise ValueError("needs [bone.segment] with seed = [x, y, z], a point in the bone (mm, LPS)")
+        for key in ("segment", "series"):
+            if self.ct is None and getattr(self, key) is not None:
+                raise ValueError(f"names {key}, which belongs to ct")
+        return self
 
 
 class Tumour(_Source):
-    """Where the tumour comes from, and the `margin` of bone (mm) wanted around it."""
+    """Where the tumour comes from, and the `margin` of bone (mm) wanted around it.
+
+    A mask drawn on another scan than the bone's needs the way there: `transform` (an ITK rigid transform from CT points
+    to the mask's), or the scan itself, `mri`, to be registered to the CT of the bone.
+    """
 
     margin: Annotated[Mm, Field(ge=0.0, le=100.0)] = 10.0
+    transform: str | None = None
+    mri: str | None = None
+    series: int | str | None = None
+
+    @model_validator(mode="after")
+    def _way_there(self) -> Tumour:
+        if self.transform is not None and self.mri is not None:
+            raise ValueError("names both transform and mri; give the transform, or the scan to be registered")
+        if self.labels is None and (self.transform is not None or self.mri is not None):
+            raise ValueError("names a transform or mri, which belong to labels")
+        return self
 
 
 class Avoid(_Source):
@@ -189,6 +235,12 @@ class Case(_Strict):
     landmarks: dict[str, Triple] = {}
     cut: Annotated[tuple[Cut, ...], Field(strict=False)] = ()
     guide: Annotated[tuple[GuideRequest, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _registered(self) -> Case:
+        if self.tumour is not None and self.tumour.mri is not None and self.bone.ct is None:
+            raise ValueError("tumour.mri is registered to bone.ct, which is not given; give tumour.transform instead")
+        return self
 
     @model_validator(mode="after")
     def _named_apart(self) -> Case:

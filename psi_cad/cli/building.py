@@ -60,7 +60,8 @@ def check(
 
     is_case = path.suffix.lower() == ".toml" or (path / "case.toml").is_file() or not path.exists() or path.is_file()
     if is_case:
-        found = validate(path, catalogue=catalogue)
+        with progress(quiet=json) as tell:
+            found = validate(path, catalogue=catalogue, progress=tell)
         if json:
             say_json(found)
         else:

@@ -14,14 +14,13 @@ from psi_cad import __version__
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, GuideRequest
 from psi_cad.errors import CaseError
-from psi_cad.export.safely import sha256_of
 from psi_cad.guides.params import GuideParams, resolve_params
 from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Site, make_site
 from psi_cad.planning.cuts import PlannedCut, plan_cuts
 from psi_cad.planning.markups import read_planes
+from psi_cad.run.sources import bone_source, tumour_source
 from psi_cad.surface.rays import RayCaster
-from psi_cad.surface.read import read_surface
 from psi_cad.surface.repair import Bone, checked_bone
 from psi_cad.units import Array
 
@@ -51,16 +50,17 @@ class Job:
     guides: tuple[GuideJob, ...]
 
 
-def read_bone(loaded: LoadedCase) -> tuple[Bone, dict[str, Any]]:
-    """The checked bone of a case, and what the report says of it."""
-    source = loaded.case.bone
-    assert source.surface is not None and source.coordinates is not None  # the loader has refused anything else
-    path = loaded.resolve(source.surface)
-    mesh = read_surface(path, units=source.units, coordinates=source.coordinates, key="bone.surface")
-    bone = checked_bone(mesh, name=path.name, units=source.units)
+def read_bone(loaded: LoadedCase, *, progress: Progress) -> tuple[Bone, dict[str, Any]]:
+    """The checked bone of a case, and what the report says of it.
+
+    Raises
+    ------
+    PsiCadError
+    """
+    found = bone_source(loaded, progress=progress)
+    bone = checked_bone(found.mesh, name=found.name, units=found.units)
     said = {
-        "file": path.name,
-        "sha256": sha256_of(path),
+        **found.said,
         "triangles": len(bone.mesh.faces),
         "extent_mm": [round(float(v), 3) for v in bone.mesh.extents],
         "repairs": [dataclasses.asdict(repair) for repair in bone.repairs],
@@ -69,23 +69,15 @@ def read_bone(loaded: LoadedCase) -> tuple[Bone, dict[str, Any]]:
     return bone, said
 
 
-def _read_tumour(loaded: LoadedCase) -> trimesh.Trimesh | None:
-    source = loaded.case.tumour
-    if source is None or source.surface is None or source.coordinates is None:
-        return None
-    path = loaded.resolve(source.surface)
-    return read_surface(path, units=source.units, coordinates=source.coordinates, key="tumour.surface")
-
-
-def validate_case(loaded: LoadedCase) -> dict[str, Any]:
+def validate_case(loaded: LoadedCase, *, progress: Progress) -> dict[str, Any]:
     """Everything that can be known of a case without building: its bone, its cuts, its guides' parameters.
 
     Raises
     ------
-    InputError
+    PsiCadError
     """
-    bone, said = read_bone(loaded)
-    _read_tumour(loaded)
+    bone, said = read_bone(loaded, progress=progress)
+    tumour_source(loaded, progress=progress)
     cuts = _planned(loaded, bone)
     for number, guide in enumerate(loaded.case.guide):
         template = load_template(guide.template, where=f"{loaded.path.name}: guide[{number}].template")
@@ -155,8 +147,8 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Jo
         template = load_template(request.template, where=f"{where}.template")
         templates.append(resolve_params(template.Params, request.params, where=f"{where}.params"))
     progress("read the bone")
-    bone, bone_said = read_bone(loaded)
-    tumour = _read_tumour(loaded)
+    bone, bone_said = read_bone(loaded, progress=progress)
+    tumour = tumour_source(loaded, progress=progress)
     progress("plan the cuts")
     cuts = _planned(loaded, bone)
     caster = RayCaster(bone.mesh)
@@ -169,7 +161,7 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Jo
             progress(f"{request.name} {blade.id}: find the seat")
             sites.append(_site(loaded, request, params, blade, bone, caster, cuts, sites[-1] if sites else None))
         guides.append(GuideJob(request, dataclasses.asdict(params), tuple(sites)))
-    return Job(loaded, bone, bone_said, tumour, tuple(cuts.values()), tuple(guides))
+    return Job(loaded, bone, bone_said, tumour.mesh if tumour is not None else None, tuple(cuts.values()), tuple(guides))
 
 
 def _site(

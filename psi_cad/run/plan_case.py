@@ -120,14 +120,14 @@ def _title(cut: dict[str, Any]) -> str:
     return f"cut {cut['name']}: margin {cut['margin_mm']:.1f} mm, {cut['class']}{planned}\n{areas}"
 
 
-def start_plan(loaded: LoadedCase, kind: str, out: Path | None) -> dict[str, Any]:
+def start_plan(loaded: LoadedCase, kind: str, out: Path | None, *, progress: Progress) -> dict[str, Any]:
     """Starting planes of an Enneking and Dunham type, as [[cut]] entries and a markups file; the case is not changed.
 
     Raises
     ------
     PsiCadError
     """
-    bone, _ = read_bone(loaded)
+    bone, _ = read_bone(loaded, progress=progress)
     landmarks = {name: np.array(point) for name, point in loaded.case.landmarks.items()}
     cuts = start_cuts(kind, landmarks, bone)
     entries: list[dict[str, Any]] = []

@@ -13,7 +13,6 @@ from psi_cad import __version__
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, GuideRequest
 from psi_cad.errors import DesignError
-from psi_cad.export.safely import sha256_of
 from psi_cad.frames import unit
 from psi_cad.guides.params import GuideParams, resolve_params
 from psi_cad.planning.avoid import Structure, over_travel_distance
@@ -25,8 +24,8 @@ from psi_cad.planning.nearest import Nearest, Surface
 from psi_cad.planning.resection import Resection, resect
 from psi_cad.planning.throughbone import InBone, through_bone
 from psi_cad.run.plan import Progress, planes_of, read_bone
+from psi_cad.run.sources import avoid_source, tumour_source
 from psi_cad.surface.rays import RayCaster
-from psi_cad.surface.read import read_surface
 from psi_cad.surface.repair import Bone
 from psi_cad.surface.solids import closed_surface, mesh_of, solid_of
 from psi_cad.units import Array, Mm
@@ -48,7 +47,7 @@ class Patient:
     in_bone: InBone
     tumour: Surface | None
     tumour_solid: Any
-    tumour_file: dict[str, str] | None
+    tumour_file: dict[str, Any] | None
     avoid: tuple[Structure, ...]
 
 
@@ -90,27 +89,21 @@ def read_patient(loaded: LoadedCase, *, progress: Progress) -> Patient:
     InputError
     """
     progress("read the bone")
-    bone, said = read_bone(loaded)
+    bone, said = read_bone(loaded, progress=progress)
     solid = solid_of(bone.mesh, name=bone.name, key="bone.surface")
     tumour, tumour_solid, file = None, None, None
-    source = loaded.case.tumour
-    if source is not None and source.surface is not None:
-        progress("read the tumour")
-        path = loaded.resolve(source.surface)
-        mesh = _surface(loaded, source, key="tumour.surface")
-        tumour, tumour_solid = Surface(mesh), solid_of(mesh, name=path.name, key="tumour.surface")
-        file = {"file": path.name, "sha256": sha256_of(path)}
-    avoid = tuple(
-        Structure(entry.name, Surface(_surface(loaded, entry, key=f"avoid[{n}].surface")), entry.distance)
-        for n, entry in enumerate(loaded.case.avoid)
-    )
+    found = tumour_source(loaded, progress=progress)
+    if found is not None:
+        mesh = closed_surface(found.mesh, name=found.name, key="tumour")
+        tumour, tumour_solid = Surface(mesh), solid_of(mesh, name=found.name, key="tumour")
+        file = found.said
+    avoid = []
+    for number, entry in enumerate(loaded.case.avoid):
+        structure = avoid_source(loaded, entry, number=number, progress=progress)
+        mesh = closed_surface(structure.mesh, name=structure.name, key=f"avoid[{number}]")
+        avoid.append(Structure(entry.name, Surface(mesh), entry.distance))
     caster = RayCaster(bone.mesh)
-    return Patient(loaded, bone, said, solid, caster, InBone(Surface(bone.mesh), caster), tumour, tumour_solid, file, avoid)
-
-
-def _surface(loaded: LoadedCase, source: Any, *, key: str) -> trimesh.Trimesh:
-    path = loaded.resolve(source.surface)
-    return closed_surface(read_surface(path, units=source.units, coordinates=source.coordinates, key=key), name=path.name, key=key)
+    return Patient(loaded, bone, said, solid, caster, InBone(Surface(bone.mesh), caster), tumour, tumour_solid, file, tuple(avoid))
 
 
 def evaluate(

@@ -1,0 +1,256 @@
+"""Where the surfaces of a case come from: files, label maps, or the scans themselves, through stages kept in `work/`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import trimesh
+
+from psi_cad.case.load import LoadedCase
+from psi_cad.case.model import Avoid, BoneSource, Tumour
+from psi_cad.errors import CaseError, ImageError, PsiCadError
+from psi_cad.export.safely import sha256_of
+from psi_cad.run.work import Stage, Work, digest_of
+from psi_cad.surface.read import read_surface
+
+__all__ = ["Found", "avoid_source", "bone_source", "surface_source", "tumour_source"]
+
+Progress = Callable[[str], None]
+BONE: Final = "bone"
+SCAN_FILE: Final = "scan.mha"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A surface in patient mm: its `name` for messages, its `units` as stated, and what a report says of its source."""
+
+    mesh: trimesh.Trimesh
+    name: str
+    units: str | None
+    said: dict[str, Any]
+
+
+def surface_source(loaded: LoadedCase, source: Any, *, key: str) -> Found:
+    """A surface file of the case.
+
+    Raises
+    ------
+    SurfaceError
+    """
+    path = loaded.resolve(source.surface)
+    mesh = read_surface(path, units=source.units, coordinates=source.coordinates, key=f"{key}.surface")
+    return Found(mesh, path.name, source.units, {"file": path.name, "sha256": sha256_of(path)})
+
+
+def bone_source(loaded: LoadedCase, *, progress: Progress) -> Found:
+    """The bone of a case, from whatever it names.
+
+    Raises
+    ------
+    PsiCadError
+    """
+    source = loaded.case.bone
+    if source.surface is not None:
+        return surface_source(loaded, source, key=BONE)
+    work = _work(loaded, progress)
+    stage = _bone_of_scan(loaded, source, work) if source.ct is not None else _labelled(loaded, source, work, name=BONE, key=BONE)
+    file = stage.folder / f"{BONE}.stl"
+    return Found(read_surface(file, units="mm", coordinates="LPS", key=BONE), file.name, "mm", stage.said)
+
+
+def tumour_source(loaded: LoadedCase, *, progress: Progress) -> Found | None:
+    """The tumour of a case in the bone's frame, from whatever it names; None where there is none.
+
+    Raises
+    ------
+    PsiCadError
+    """
+    source = loaded.case.tumour
+    if source is None:
+        return None
+    if source.surface is not None:
+        return surface_source(loaded, source, key="tumour")
+    stage = _tumour_of_labels(loaded, source, _work(loaded, progress))
+    file = stage.folder / "tumour.stl"
+    return Found(read_surface(file, units="mm", coordinates="LPS", key="tumour"), file.name, "mm", stage.said)
+
+
+def avoid_source(loaded: LoadedCase, source: Avoid, *, number: int, progress: Progress) -> Found:
+    """The surface of the structure `[[avoid]]` `number`, from a file or a label map.
+
+    Raises
+    ------
+    PsiCadError
+    """
+    key = f"avoid[{number}]"
+    if source.surface is not None:
+        return surface_source(loaded, source, key=key)
+    name = f"avoid-{source.name}"
+    stage = _labelled(loaded, source, _work(loaded, progress), name=name, key=key)
+    file = stage.folder / f"{name}.stl"
+    return Found(read_surface(file, units="mm", coordinates="LPS", key=key), file.name, "mm", stage.said)
+
+
+def _work(loaded: LoadedCase, progress: Progress) -> Work:
+    return Work(loaded.path.parent / "work", progress)
+
+
+def _there(loaded: LoadedCase, relative: str, *, key: str) -> Path:
+    path = loaded.resolve(relative)
+    if not path.exists():
+        raise CaseError(f"{loaded.path.name}: {key}: '{relative}' is not there; paths are taken from the case file's folder.")
+    return path
+
+
+def _with_key(error: PsiCadError, loaded: LoadedCase, key: str) -> PsiCadError:
+    """The same error, with the place in the case file that led to it."""
+    return type(error)(f"{loaded.path.name}: {key}: {error}")
+
+
+def _scan(loaded: LoadedCase, work: Work, relative: str, *, name: str, kind: str, series: int | str | None, key: str) -> Stage:
+    """A scan read into the patient frame."""
+    from psi_cad.imaging.read import read_volume, write_volume
+
+    path = _there(loaded, relative, key=key)
+
+    def make(folder: Path) -> dict[str, Any]:
+        volume = read_volume(path, kind=kind, series=series, progress=lambda step: work.progress(f"{name}: {step}"))
+        forced = bool(volume.facts.get("forced", False))
+        write_volume(folder / SCAN_FILE, volume, forced=forced)
+        return {
+            "spacing_mm": [round(float(v), 4) for v in volume.spacing],
+            "notes": list(volume.notes),
+            "refuse_guide": volume.facts.get("refuse_guide"),
+            "forced": forced,
+        }
+
+    try:
+        return work.stage(name, {"kind": kind, "series": series, "source": digest_of(path)}, make)
+    except ImageError as error:
+        raise _with_key(error, loaded, key) from error
+
+
+def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work) -> Stage:
+    """The bone segmented from a CT; refused where the scan is too coarse and nobody insisted."""
+    from psi_cad.imaging.read import read_volume
+    from psi_cad.run.segment import segment_bone, write_segmentation
+
+    assert source.ct is not None and source.segment is not None
+    scan = _scan(loaded, work, source.ct, name="ct", kind="ct", series=source.series, key="bone.ct")
+    forced = bool(source.force_spacing or scan.said["forced"])
+    if scan.said["refuse_guide"] and not forced:
+        raise CaseError(f"{loaded.path.name}: bone.ct: {scan.said['refuse_guide']} To insist set bone.force_spacing = true; the report will show it.")
+    seeds = {BONE: source.segment.seed, **source.segment.others}
+
+    def make(folder: Path) -> dict[str, Any]:
+        volume = read_volume(scan.folder / SCAN_FILE, kind="ct")
+        found = segment_bone(volume, seeds, progress=lambda step: work.progress(f"segment {step}"))
+        report = write_segmentation(folder, dataclasses.replace(found, bones=tuple(bone for bone in found.bones if bone.name == BONE)))
+        (bone,) = report["bones"]
+        return {"uncertainty_mm": bone["uncertainty_mm"], "levels_hu": report["levels_hu"], "notes": [*report["notes"], *bone["notes"]]}
+
+    try:
+        bone = work.stage("bone", {"scan": scan.key, "seeds": {name: list(seed) for name, seed in seeds.items()}}, make)
+    except PsiCadError as error:
+        raise _with_key(error, loaded, "bone.segment") from error
+    said = {
+        "file": "ct",
+        "sha256": scan.key,
+        "scan": scan.said,
+        "forced_spacing": bool(forced and scan.said["refuse_guide"]),
+        "segmentation": bone.said,
+    }
+    return Stage(bone.folder, said, bone.key)
+
+
+def _labelled(loaded: LoadedCase, source: BoneSource | Avoid, work: Work, *, name: str, key: str) -> Stage:
+    """The surface of one label of a ready mask."""
+    from psi_cad.export.surfaces import write_stl
+    from psi_cad.imaging.labels import read_labels
+    from psi_cad.surface.isosurface import surface_of_part
+
+    assert source.labels is not None and source.label is not None
+    path, label = _there(loaded, source.labels, key=f"{key}.labels"), source.label
+
+    def make(folder: Path) -> dict[str, Any]:
+        work.progress(f"{name}: surface of the mask")
+        part = read_labels(path).occupancy(label)
+        mesh = surface_of_part(part.values, patient_from_index=part.patient_from_index)
+        write_stl(folder / f"{name}.stl", mesh, header=f"psi-cad {name}, mm, SPACE=LPS")
+        return {
+            "spacing_mm": [round(float(v), 4) for v in part.spacing],
+            "notes": [*part.notes, "The surface of a ready mask, not moved to the cortex."],
+        }
+
+    digest = digest_of(path)
+    try:
+        stage = work.stage(name, {"labels": digest, "label": label}, make)
+    except PsiCadError as error:
+        raise _with_key(error, loaded, f"{key}.labels") from error
+    return Stage(stage.folder, {"file": "labels", "sha256": digest, "label": label, "mask": stage.said}, stage.key)
+
+
+def _tumour_of_labels(loaded: LoadedCase, source: Tumour, work: Work) -> Stage:
+    """The tumour's surface from a mask on the MRI or the CT, brought into the bone's frame."""
+    from psi_cad.export.surfaces import write_stl
+    from psi_cad.imaging.labels import read_labels
+    from psi_cad.imaging.rigid import inverse, read_transform
+    from psi_cad.imaging.tumour import shape_interpolated
+    from psi_cad.surface.tumour import diameters, tumour_surface
+
+    assert source.labels is not None and source.label is not None
+    path, label = _there(loaded, source.labels, key="tumour.labels"), source.label
+    transform, way, said = _transform(loaded, source, work)
+
+    def make(folder: Path) -> dict[str, Any]:
+        work.progress("tumour: surface of the mask")
+        field = shape_interpolated(read_labels(path).mask(label))
+        found = tumour_surface(field, fixed_from_moving=None if transform is None else inverse(read_transform(transform)))
+        write_stl(folder / "tumour.stl", found.mesh, header="psi-cad tumour, mm, SPACE=LPS")
+        return {
+            "volume_cm3": round(found.volume_mm3 / 1000.0, 3),
+            "mask_volume_cm3": round(found.mask_volume_mm3 / 1000.0, 3),
+            "diameters_mm": [round(float(v), 2) for v in diameters(found.mesh)[0]],
+        }
+
+    digest = digest_of(path)
+    try:
+        stage = work.stage("tumour", {"labels": digest, "label": label, "transform": way}, make)
+    except PsiCadError as error:
+        raise _with_key(error, loaded, "tumour.labels") from error
+    return Stage(stage.folder, {"file": "labels", "sha256": digest, "label": label, **stage.said, "registration": said}, stage.key)
+
+
+def _transform(loaded: LoadedCase, source: Tumour, work: Work) -> tuple[Path | None, str | None, dict[str, Any] | None]:
+    """The file that takes CT points to the mask's frame, what it depends on, and what is said of it; None where the frames are one."""
+    if source.transform is not None:
+        path = _there(loaded, source.transform, key="tumour.transform")
+        return path, sha256_of(path), {"file": path.name, "sha256": sha256_of(path)}
+    if source.mri is None:
+        return None, None, None
+    bone = loaded.case.bone
+    assert bone.ct is not None  # the case's model has refused anything else
+    ct = _scan(loaded, work, bone.ct, name="ct", kind="ct", series=bone.series, key="bone.ct")
+    mri = _scan(loaded, work, source.mri, name="mri", kind="mr", series=source.series, key="tumour.mri")
+
+    def make(folder: Path) -> dict[str, Any]:
+        from psi_cad.imaging.fused import write_fused
+        from psi_cad.imaging.read import read_volume
+        from psi_cad.imaging.register import register
+        from psi_cad.imaging.rigid import write_transform
+
+        fixed, moving = read_volume(ct.folder / SCAN_FILE, kind="ct"), read_volume(mri.folder / SCAN_FILE, kind="mr")
+        found = register(fixed, moving, progress=lambda step: work.progress(f"register: {step}"))
+        write_fused(folder / "ct_to_mri.png", fixed, moving, moving_from_fixed=found.moving_from_fixed, box=found.box)
+        write_transform(folder / "ct_to_mri.tfm", found.moving_from_fixed, centre=found.centre)
+        return dict(found.report())
+
+    try:
+        stage = work.stage("registration", {"ct": ct.key, "mri": mri.key}, make)
+    except PsiCadError as error:
+        raise _with_key(error, loaded, "tumour.mri") from error
+    return stage.folder / "ct_to_mri.tfm", stage.key, stage.said
