@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from psi_cad import __version__
-from psi_cad.cli import building, catalogues, imaging, starting
+from psi_cad.cli import building, catalogues, imaging, segmenting, starting
 from psi_cad.errors import PsiCadError
 
 __all__ = ["app", "main"]
@@ -39,6 +39,7 @@ starting.register(app)
 building.register(app)
 catalogues.register(app)
 imaging.register(app)
+segmenting.register(app)
 
 
 def main() -> None:
