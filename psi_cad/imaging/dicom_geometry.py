@@ -14,8 +14,8 @@ __all__ = ["Grid", "plan_grid"]
 
 SAME_PLACE: Final[Mm] = 1e-3
 """Two slices nearer than this lie at one position; no scanner reconstructs so densely."""
-POSITION_NOISE: Final[Mm] = 0.05
-"""Half of the last digit where positions are written with one decimal: deviations up to this are rounding, not geometry."""
+POSITION_NOISE: Final[Mm] = 0.06
+"""Positions written with one decimal are off by half a digit, 0.05 mm, and the line through them by a little more: rounding, no geometry."""
 DIRECTION_NOISE: Final = 2e-4
 """Direction cosines of one stack agree to this: 0.05 mm at the edge of a 500 mm field."""
 SQUARENESS: Final = 1e-3

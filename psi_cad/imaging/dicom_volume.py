@@ -170,10 +170,9 @@ def _place(target: npt.NDArray[Any], plane: npt.NDArray[Any], shift: npt.NDArray
     from scipy.ndimage import shift as shifted
 
     tall, wide = min(rows + 1, target.shape[0] - j), min(columns + 1, target.shape[1] - i)
-    padded = np.full((tall, wide), fill, dtype=np.float32)
-    padded[:rows, :columns] = plane
-    # an axis without shift is left alone by order 0 along it; both at once is rare
-    moved = shifted(padded, (part[1], part[0]), order=3, mode="grid-constant", cval=fill)
+    # the edge goes on and not the fill: a spline rings beside a cliff
+    padded = np.pad(plane, ((0, tall - rows), (0, wide - columns)), mode="edge").astype(np.float32)
+    moved = shifted(padded, (part[1], part[0]), order=3, mode="nearest")
     np.clip(moved, plane.min(), plane.max(), out=moved)  # a spline overshoots at edges
     empty = np.ones((tall, wide), dtype=bool)
     empty[(1 if part[1] > LEAST_SHIFT else 0) : rows, (1 if part[0] > LEAST_SHIFT else 0) : columns] = False
