@@ -235,7 +235,8 @@ def _contour_steps(heights: Array, reference: Volume) -> tuple[float, float]:
     Contours on every third slice only would leave two of three slices empty on the reference's own grid; the mask then
     has slices where contours are, and is a thick-slice mask like any other.
     """
-    planes = np.unique(np.round(heights, 2))
+    within = heights[(heights > -0.5) & (heights < reference.values.shape[0] - 0.5)]
+    planes = np.unique(np.round(within, 2))
     steps = np.diff(planes)
     steps = steps[steps > OFF_PLANE]
     every = float(steps.min()) if len(steps) else 1.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,8 @@ LARGEST_IMAGE: Final = 4 << 30
 SQUARENESS: Final = 1e-4
 """Dot product of two axis directions that is rounding of 32-bit floats."""
 LARGEST_SPACING: Final = 100.0
+NIFTI_HEADER: Final = 348
+"""Bytes, and the number a NIfTI-1 header begins with."""
 FAST: Final = 1
 """zlib level: half the time of the usual one, files a tenth larger."""
 
@@ -62,6 +66,8 @@ def read_sitk(path: Path) -> Any:
 
     if not path.is_file():
         raise ImageError(f"'{path}' does not exist; give a NIfTI, NRRD or MetaImage file.")
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        _check_nifti(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     with _quiet_itk():
@@ -70,22 +76,53 @@ def read_sitk(path: Path) -> Any:
             bytes_each = 8 * max(1, reader.GetNumberOfComponents())
             if float(np.prod(np.array(reader.GetSize(), dtype=np.float64))) * bytes_each > 4 * LARGEST_IMAGE:
                 raise ImageError(f"'{path.name}' claims to hold {' x '.join(map(str, reader.GetSize()))} voxels, more than is read.")
-            _check_length(path, reader)
             return reader.Execute()
         except RuntimeError as error:
             raise ImageError(_why(path, str(error))) from None
 
 
-def _check_length(path: Path, reader: Any) -> None:
-    """An uncompressed NIfTI that is too short is filled up with anything by its library."""
-    import SimpleITK as sitk  # noqa: N813
+def _check_nifti(path: Path) -> None:
+    """Judge a NIfTI header before ITK does: it fills up short files with anything, and prints matrices of NaN."""
+    try:
+        with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as stream:
+            head = stream.read(NIFTI_HEADER)
+    except (OSError, EOFError, zlib.error):
+        raise ImageError(f"'{path.name}' is damaged or cut short; copy or export it again.") from None
+    order = next((o for o in "<>" if np.frombuffer(head[:4], f"{o}i4").tolist() == [NIFTI_HEADER]), None)
+    if len(head) < NIFTI_HEADER or order is None:
+        return  # NIfTI-2 or no NIfTI at all: ITK tells
+    dims = np.frombuffer(head, f"{order}i2", 8, 40).astype(np.int64)
+    bits = int(np.frombuffer(head, f"{order}i2", 1, 72)[0])
+    sform = int(np.frombuffer(head, f"{order}i2", 1, 254)[0])
+    place = [np.frombuffer(head, f"{order}f4", 4, 76), np.frombuffer(head, f"{order}f4", 6, 256)]
+    place += [np.frombuffer(head, f"{order}f4", 12, 280)] if sform else []
+    if not all(np.isfinite(part).all() for part in place):
+        raise ImageError(f"'{path.name}' has a place or voxel size that is no number; export it again.")
+    if not 1 <= dims[0] <= 7 or (dims[1 : dims[0] + 1] < 1).any():
+        raise ImageError(f"'{path.name}' states impossible dimensions; export it again.")
+    needed = float(np.prod(dims[1 : dims[0] + 1].astype(np.float64))) * bits / 8
+    offset = float(np.frombuffer(head, f"{order}f4", 1, 108)[0])
+    promised = needed + (offset if NIFTI_HEADER <= offset < 1e9 else NIFTI_HEADER)
+    if promised <= LARGEST_IMAGE * 4 and _unpacked_size(path, promised) < promised:
+        raise ImageError(f"'{path.name}' is cut short: its header promises {needed:.0f} bytes of voxels; copy it again.")
 
-    if not path.name.lower().endswith(".nii"):
-        return
-    size = {sitk.sitkUInt8: 1, sitk.sitkInt8: 1, sitk.sitkUInt16: 2, sitk.sitkInt16: 2}.get(reader.GetPixelID(), 1)
-    needed = int(np.prod(np.array(reader.GetSize(), dtype=np.float64))) * size * reader.GetNumberOfComponents()
-    if reader.GetPixelID() in (sitk.sitkUInt8, sitk.sitkInt8, sitk.sitkUInt16, sitk.sitkInt16) and path.stat().st_size < needed:
-        raise ImageError(f"'{path.name}' is cut short: its header promises {needed} bytes of voxels; copy it again.")
+
+def _unpacked_size(path: Path, promised: float) -> float:
+    """Bytes in the file, unpacked; a gzip stream states them at its end, and only a wrong statement costs unpacking it all."""
+    if not path.name.lower().endswith(".gz"):
+        return path.stat().st_size
+    with path.open("rb") as stream:
+        stream.seek(-4, 2)
+        if int.from_bytes(stream.read(4), "little") == int(promised) % (1 << 32):
+            return promised
+    total = 0
+    try:
+        with gzip.open(path, "rb") as stream:
+            while block := stream.read(1 << 22):
+                total += len(block)
+    except (OSError, EOFError, zlib.error):
+        return 0
+    return total
 
 
 def _why(path: Path, said: str) -> str:
@@ -149,7 +186,7 @@ def check_geometry(volume: Volume, path: Path) -> None:
     if not (np.isfinite(spacing).all() and np.isfinite(origin).all() and np.isfinite(volume.direction).all()):
         raise ImageError(f"'{path.name}' has a place or voxel size that is no number; export it again.")
     if (spacing <= 1e-3).any() or (spacing > LARGEST_SPACING).any():
-        raise ImageError(f"'{path.name}' has voxels of {' x '.join(f'{v:g}' for v in spacing)} mm, which no scanner makes; are its units mm?")
+        raise ImageError(f"'{path.name}' has voxels of {' x '.join(f'{v:g}' for v in spacing)} mm, which no scanner makes; write it in mm.")
     if np.abs(volume.direction.T @ volume.direction - np.eye(3)).max() > SQUARENESS:
         raise ImageError(f"'{path.name}' has sheared axes; resample it to square axes first.")
 
