@@ -250,6 +250,23 @@ def test_padding_value_inside_the_body_stays(tmp_path):
     assert (volume.values[:, :4] == -1024).all() and (volume.values[:, 20:24, 20:24] == 0).all()
 
 
+@pytest.mark.parametrize(("bits", "stored"), [(8, 8), (16, 12)])
+def test_narrow_pixels(tmp_path, bits, stored):
+    """Eight bits, and twelve in sixteen with an old overlay in the bits above."""
+    positions, axes = stack(EVEN)
+
+    def narrow(data, k):
+        top = 2**stored - 1
+        hu = phantom(pixel_points(positions[k], axes, (0.8, 0.7), (40, 48)).reshape(-1, 3)).reshape(40, 48)
+        data.RescaleSlope, data.RescaleIntercept = 2300.0 / top, -1000.0
+        raw = np.rint((hu + 1000.0) / (2300.0 / top)).astype(np.uint16)
+        data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = bits, stored, stored - 1, 0
+        data.PixelData = raw.astype("u1").tobytes() if bits == 8 else (raw | np.uint16(0x3000)).astype("<u2").tobytes()
+
+    volume = read_volume(write_series(tmp_path / "s", positions, axes, change=narrow), kind="ct")
+    assert off_phantom(volume).max() <= 2300 / (2**stored - 1) / 2 + 0.51
+
+
 def test_mri_slopes_are_kept_as_fractions(tmp_path):
     def scale(data, k):
         data.RescaleSlope, data.RescaleIntercept = 0.5 + 0.01 * k, 0.0
@@ -543,7 +560,7 @@ def test_150_damaged_files(tmp_path):
     ]
     read = refused = 0
     for n in range(150):
-        source = sources[n % len(sources)] if n % 10 in (0, 1, 4, 5, 6, 9) or n < 40 else sources[0]
+        source = sources[n % len(sources)] if n % 5 in (0, 1, 4) or n < 30 else sources[0]  # decoding starts a process
         files = [source] if source.is_file() else sorted(source.iterdir())
         folder = tmp_path / "now"
         folder.mkdir()

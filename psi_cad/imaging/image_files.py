@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,14 +45,24 @@ def stem_of(path: Path) -> str:
 
 @contextmanager
 def _quiet_itk() -> Iterator[None]:
+    """Nothing printed by ITK and the libraries below it: they write to the process's own streams, past Python."""
     import SimpleITK as sitk  # noqa: N813
 
     before = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)
+    with ExitStack() as stack:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        stack.callback(os.close, nowhere)
+        for stream in (1, 2):
+            with suppress(OSError):  # a process may have been started without it
+                kept = os.dup(stream)
+                stack.callback(os.close, kept)
+                stack.callback(os.dup2, kept, stream)
+                os.dup2(nowhere, stream)
+        try:
+            yield
+        finally:
+            sitk.ProcessObject.SetGlobalWarningDisplay(before)
 
 
 def read_sitk(path: Path) -> Any:
@@ -88,7 +99,7 @@ def _check_nifti(path: Path) -> None:
             head = stream.read(NIFTI_HEADER)
     except (OSError, EOFError, zlib.error):
         raise ImageError(f"'{path.name}' is damaged or cut short; copy or export it again.") from None
-    order = next((o for o in "<>" if np.frombuffer(head[:4], f"{o}i4").tolist() == [NIFTI_HEADER]), None)
+    order = {NIFTI_HEADER.to_bytes(4, "little"): "<", NIFTI_HEADER.to_bytes(4, "big"): ">"}.get(head[:4])
     if len(head) < NIFTI_HEADER or order is None:
         return  # NIfTI-2 or no NIfTI at all: ITK tells
     dims = np.frombuffer(head, f"{order}i2", 8, 40).astype(np.int64)
