@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from psi_cad import __version__
-from psi_cad.cli import building, catalogues, imaging, starting
+from psi_cad.cli import building, catalogues, imaging, phantom, registering, starting
 from psi_cad.errors import PsiCadError
 
 __all__ = ["app", "main"]
@@ -38,6 +38,8 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
 starting.register(app)
 building.register(app)
 catalogues.register(app)
+registering.register(app)
+phantom.register(app)
 imaging.register(app)
 
 

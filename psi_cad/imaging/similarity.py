@@ -57,13 +57,13 @@ class Similarity:
         still, other = Volume.from_sitk(fixed), Volume.from_sitk(moving)
         index = np.indices(still.values.shape)[::-1].reshape(3, -1).T
         keep = slice(None) if inside is None else sitk.GetArrayViewFromImage(inside).ravel() > 0
-        volume_ratio = min(1.0, other.values.size * np.prod(other.spacing) / (still.values.size * np.prod(still.spacing)))
-        points = still.patient(index[keep])
+        volume_ratio = min(1.0, other.values.size * float(np.prod(other.spacing)) / (still.values.size * float(np.prod(still.spacing))))
+        points = still.patient(index[keep].astype(np.float64))
         return cls(
             points=points,
             fixed_bins=np.rint(_levels(still.values)).astype(np.int64).ravel()[keep],
             moving_bins=_levels(other.values).astype(np.float32),
-            index_from_moving=np.linalg.inv(other.patient_from_index),
+            index_from_moving=np.asarray(np.linalg.inv(other.patient_from_index), dtype=np.float64),
             least=max(64, int(LEAST_OVERLAP * volume_ratio * len(points))),
         )
 

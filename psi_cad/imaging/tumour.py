@@ -118,8 +118,8 @@ def _slice_distances(mask: npt.NDArray[np.bool_], pixel: Array, step: Mm) -> Arr
     for k, layer in enumerate(mask):
         if layer.any():
             distance[k] = _signed(layer, pixel)
-    full = mask.any(axis=(1, 2))
-    for k in np.nonzero(~full)[0]:
+    full = np.array([bool(layer.any()) for layer in mask])
+    for k in map(int, np.nonzero(~full)[0]):
         near = [j for j in (k - 1, k + 1) if 0 <= j < len(mask) and full[j]]
         if near:
             distance[k] = np.min([_closing(distance[j], mask[j]) for j in near], axis=0)
@@ -221,7 +221,7 @@ def _in_box(volume: Volume, seeds: Array, box: Array) -> tuple[Array, Array, Arr
     if (last - first < 3).any():
         raise ImageError("The box holds fewer than three voxels of the scan along some axis; give two opposite corners in patient mm (LPS).")
     if np.prod(last - first) > _LARGEST:
-        raise ImageError(f"The box holds {np.prod(last - first) / 1e6:.0f} million voxels, at most {_LARGEST // 10**6} can be worked on; draw it closer.")
+        raise ImageError(f"The box holds more than {_LARGEST // 10**6} million voxels, too many to work on; draw it closer.")
     places = np.rint(volume.index(seeds)).astype(int)
     for seed, place in zip(seeds, places, strict=True):
         if (place < first).any() or (place >= last).any():
