@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from psi_cad import __version__
-from psi_cad.cli import building, catalogues, imaging, planning, segmenting, starting
+from psi_cad.cli import building, catalogues, imaging, phantom, planning, registering, segmenting, starting
 from psi_cad.errors import PsiCadError
 
 __all__ = ["app", "main"]
@@ -41,6 +41,8 @@ catalogues.register(app)
 imaging.register(app)
 planning.register(app)
 segmenting.register(app)
+registering.register(app)
+phantom.register(app)
 
 
 def main() -> None:

@@ -1,0 +1,147 @@
+"""Scans made ready for registration: cut to the body, grey values limited, resampled to cubes of any size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from psi_cad.errors import ImageError
+from psi_cad.imaging.volume import Volume
+from psi_cad.units import Array, Mm
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk  # noqa: N813
+
+__all__ = ["Prepared", "prepared"]
+
+CT_WINDOW: Final = (-1000.0, 1500.0)  # HU: air to cortex; metal and padding tell nothing
+CT_AIR: Final = -200.0  # a scan with values below this is in HU: no MR signal is negative by so much
+MR_TOP: Final = 99.5  # percentile; the few brightest voxels (vessels, coil) would take half the grey levels
+BODY_MARGIN: Final[Mm] = 15.0
+BODY_HU: Final = -400.0
+LEAST_SIZE: Final[Mm] = 30.0
+_LOOK: Final[Mm] = 5.0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A scan cut to the body, with limited grey values.
+
+    Attributes
+    ----------
+    image : SimpleITK image, float32
+    box : (8, 3)
+        Corners of the body's box, patient mm.
+    scan : str
+        "fixed" or "moving", for messages.
+    """
+
+    image: sitk.Image
+    box: Array
+    scan: str
+
+    @property
+    def centre(self) -> Array:
+        """Middle (3,) of the body's box, patient mm."""
+        return np.asarray(self.box.mean(axis=0))
+
+    @property
+    def volume(self) -> float:
+        """Of the field that is left, mm³."""
+        return float(np.prod(self.image.GetSize()) * np.prod(self.image.GetSpacing()))
+
+    def cubes(self, side: Mm) -> sitk.Image:
+        """The scan on cubes of `side` mm in its own axes, blurred so that no detail finer than a cube is left."""
+        return _on_cubes(self.image, side)
+
+    def flags(self, mask: Volume, side: Mm) -> sitk.Image:
+        """Where `mask` is not zero, on the grid of `cubes(side)`.
+
+        Raises
+        ------
+        ImageError
+            If the mask leaves next to nothing of the body.
+        """
+        import SimpleITK as sitk  # noqa: N813
+
+        grid = self.cubes(side)
+        marked = Volume((mask.values != 0).astype(np.uint8), mask.patient_from_index).to_sitk()
+        found = sitk.Resample(marked, grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0.0, sitk.sitkUInt8)
+        if np.count_nonzero(sitk.GetArrayViewFromImage(found)) * side**3 < LEAST_SIZE**3:
+            raise ImageError("The mask marks next to nothing of the fixed scan; it has to lie in the fixed scan's frame.")
+        return found
+
+
+def prepared(volume: Volume, *, scan: str) -> Prepared:
+    """A scan ready to be registered.
+
+    Raises
+    ------
+    ImageError
+        If it is too thin, or empty, or of one value.
+    """
+    import SimpleITK as sitk  # noqa: N813
+
+    extent = volume.spacing * np.array(volume.values.shape[::-1])
+    if volume.values.ndim != 3 or min(volume.values.shape) < 4 or extent.min() < LEAST_SIZE:
+        size = " x ".join(f"{v:.0f}" for v in extent)
+        raise ImageError(f"The {scan} scan is {size} mm with {volume.values.shape[0]} slices, too thin to be registered in three dimensions.")
+    sample = np.asarray(volume.values[:: max(1, volume.values.shape[0] // 64), ::2, ::2], dtype=np.float64)
+    if not np.isfinite(sample).all():
+        raise ImageError(f"The {scan} scan holds values that are not finite numbers; read it again.")
+    low, high = CT_WINDOW
+    is_ct = float(sample.min()) < CT_AIR
+    if not is_ct:
+        low, high = float(np.percentile(sample, 0.1)), float(np.percentile(sample[sample > sample.min()] if np.ptp(sample) > 0 else sample, MR_TOP))
+    if not high > low or np.ptp(sample) == 0.0:
+        raise ImageError(f"The {scan} scan is of one value throughout; there is nothing to register.")
+    image = sitk.Clamp(volume.to_sitk(), sitk.sitkFloat32, low, high)
+    first, last = _body(image, BODY_HU if is_ct else None)
+    image = image[tuple(slice(int(a), int(b)) for a, b in zip(first, last, strict=True))]
+    corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]) * (np.array(image.GetSize()) - 1)
+    return Prepared(image, Volume(np.empty((0, 0, 0)), _matrix(image)).patient(corners), scan)
+
+
+def _matrix(image: sitk.Image) -> Array:
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
+    matrix[:3, 3] = image.GetOrigin()
+    return matrix
+
+
+def _on_cubes(image: sitk.Image, side: Mm) -> sitk.Image:
+    import SimpleITK as sitk  # noqa: N813
+
+    bins = [max(1, int(side / 1.5 / spacing)) for spacing in image.GetSpacing()]
+    if max(bins) > 1:
+        image = sitk.BinShrink(image, bins)  # the mean of whole voxels: no detail is passed over
+    spacing = np.array(image.GetSpacing())
+    blur = np.sqrt(np.maximum((0.6 * side) ** 2 - (0.4 * spacing) ** 2, 1e-6))
+    if min(image.GetSize()) >= 4:
+        image = sitk.SmoothingRecursiveGaussian(image, [float(v) for v in blur])
+    size = np.maximum(np.floor((np.array(image.GetSize()) - 1) * spacing / side).astype(int) + 1, 4)
+    return sitk.Resample(
+        image, [int(v) for v in size], sitk.Transform(), sitk.sitkLinear, image.GetOrigin(), [float(side)] * 3, image.GetDirection(), 0.0
+    )
+
+
+def _body(image: sitk.Image, level: float | None) -> tuple[Any, Any]:
+    """First and past-last index (3,) of the box around the largest thing that is not air."""
+    import SimpleITK as sitk  # noqa: N813
+
+    small = _on_cubes(image, _LOOK)
+    if level is None:
+        cut = sitk.OtsuThreshold(small, 0, 1)
+        level = float(np.asarray(sitk.GetArrayViewFromImage(small))[sitk.GetArrayViewFromImage(cut) > 0].min()) / 2.0  # muscle is dark on some MRI
+    parts = sitk.RelabelComponent(sitk.ConnectedComponent(sitk.BinaryThreshold(small, level, 1e9, 1, 0)), sortByObjectSize=True)
+    where = np.argwhere(sitk.GetArrayViewFromImage(parts) == 1)[:, ::-1]
+    size = np.array(image.GetSize())
+    if len(where) == 0:
+        return np.zeros(3, dtype=int), size
+    here = np.array([image.TransformPhysicalPointToContinuousIndex(small.TransformContinuousIndexToPhysicalPoint([float(v) for v in corner]))
+                     for corner in (where.min(axis=0), where.max(axis=0))])  # fmt: skip
+    margin = BODY_MARGIN / np.array(image.GetSpacing())
+    first = np.clip(np.floor(here[0] - margin), 0, size - 4).astype(int)
+    return first, np.clip(np.ceil(here[1] + margin) + 1, first + 4, size).astype(int)
