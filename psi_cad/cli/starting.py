@@ -20,26 +20,31 @@ def demo(
     out: Annotated[Path, typer.Option("-o", "--out", help="Output folder.")] = Path("demo-out"),
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Make a phantom pelvis with a tumour, and build and check a cutting guide on it.
+    """Scan a phantom pelvis with a tumour (CT and MRI), make models of both, measure the plan, build and check a guide.
+
+    It takes a minute or two.
 
     Example: psi-cad demo
     """
-    from psi_cad.api import build
-    from psi_cad.cli.showing import guide_lines, progress, say_json
+    from psi_cad.api import build, plan
+    from psi_cad.cli.showing import guide_lines, plan_lines, progress, say_json
     from psi_cad.phantom.demo import write_demo_case
 
     with progress(quiet=json) as tell:
-        if tell is not None:
-            tell("make the phantom pelvis and its tumour")
-        case = write_demo_case(out / "phantom")
+        case = write_demo_case(out, progress=tell or (lambda _: None))
+        planned = plan(case, out, progress=tell)
         report = build(case, out, progress=tell)
     if json:
         say_json(report)
     else:
+        typer.echo("\n".join(plan_lines(planned)))
         for guide in report["guides"]:
             typer.echo("\n".join(guide_lines(guide)))
-        folder = out / str(report["case"]["id"])
+        folder, work = out / str(report["case"]["id"]), case.parent / "work"
         typer.echo("\nOpen these:")
+        typer.echo(f"  {work / 'bone' / 'bone.png'}  the segmented bone on the CT")
+        typer.echo(f"  {work / 'registration' / 'ct_to_mri.png'}  CT and MRI in one frame")
+        typer.echo(f"  {folder / 'plan-margins.png'}  the cut, coloured by its distance from the tumour")
         for guide in report["guides"]:
             files = guide["files"]
             for kind, what in (("png", "the guide on the bone, from three sides"), ("step", "the exact guide, for design review in any CAD"),

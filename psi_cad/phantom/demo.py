@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -9,10 +10,11 @@ from psi_cad.errors import EnvironmentProblem
 from psi_cad.export.meshes import write_stl
 from psi_cad.export.safely import whole_file
 from psi_cad.phantom.hemipelvis import bone_mesh, lesion_mesh
+from psi_cad.phantom.scans import write_scans
 
 __all__ = ["DEMO_CASE", "example_cases", "write_demo_case", "write_phantom"]
 
-DEMO_CASE: Final = "phantom-type1"
+DEMO_CASE: Final = "phantom-scans"
 SPACING: Final = 2.0
 _HERE: Final = Path(__file__).resolve().parent.parent
 
@@ -36,10 +38,10 @@ def write_phantom(folder: Path) -> None:
     write_stl(folder / "tumour.stl", lesion_mesh(subdivisions=3), header="psi-cad phantom tumour, mm, SPACE=LPS")
 
 
-def write_demo_case(folder: Path) -> Path:
-    """Make the phantom in `folder` and the example case that lies on it; return the case file."""
-    write_phantom(folder)
-    case = folder.parent / f"{DEMO_CASE}-case" / "case.toml"
+def write_demo_case(folder: Path, *, progress: Callable[[str], None]) -> Path:
+    """Scan the phantom into `folder`/phantom/scans and lay the example case that starts from scans beside it; its case file."""
+    write_scans(folder / "phantom" / "scans", progress=progress)
+    case = folder / f"{DEMO_CASE}-case" / "case.toml"
     with whole_file(case) as temporary:
         temporary.write_bytes((example_cases() / DEMO_CASE / "case.toml").read_bytes())
     return case

@@ -84,14 +84,13 @@ def perform(
     payload : callable, optional
         Makes the object to send along; called while the process starts.
     time_limit : float
-        Seconds for the whole request; then the processes are ended.
+        Seconds from when the process has its request; then both are ended.
 
     Raises
     ------
     PsiCadError
         As raised in the process or by `payload`; `KernelError` where a process hung or crashed.
     """
-    deadline = time.monotonic() + time_limit
     inbox: queue.SimpleQueue[tuple[_Process, dict[str, Any] | None]] = queue.SimpleQueue()
     worker = _Process((*command, verb), inbox)
     inspector: _Process | None = None
@@ -99,6 +98,7 @@ def perform(
     try:
         body = pickle.dumps(payload(), protocol=pickle.HIGHEST_PROTOCOL) if payload is not None else b""
         worker.send(json.dumps({**request, "payload": len(body)}).encode() + b"\n" + body)
+        deadline = time.monotonic() + time_limit  # of the kernel's work; segmenting a scan beforehand may take its time
         if verb == "build":  # started late: while the caller plans and the builder starts, both cores are busy
             inspector = _Process((*command, INSPECT), inbox)
         while answer is None:
