@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 from scipy import ndimage
 
 from psi_cad.imaging.volume import Volume
@@ -167,7 +168,7 @@ def _samples(
         grid = np.stack(np.broadcast_arrays(axes[0][None, :], axes[1][:, None], w), axis=-1).reshape(-1, 3)
         points = grid @ patient_from_index[:3, :3].T + patient_from_index[:3, 3]
         away = [f(k) for f in far]
-        nearest = np.min([a for a in away[: len(bones)]], axis=0) if bones else np.full(len(points), np.inf)
+        nearest = np.min(away[: len(bones)], axis=0) if bones else np.full(len(points), np.inf)
         hu = _around(points, nearest, tissues, body, width)
         masses = []
         for solid, distance in zip(solids, away[len(bones) :], strict=True):
@@ -223,17 +224,25 @@ def _coarse_distance(distance: Distance, coarse: list[Array], axes: list[Array],
     """A rough distance in the k-th sample layer, interpolated from a few samples."""
     grid = np.stack(np.meshgrid(*coarse, indexing="ij"), axis=-1).reshape(-1, 3)
     rough = distance(grid @ patient_from_index[:3, :3].T + patient_from_index[:3, 3]).reshape([len(c) for c in coarse])
-    place = [np.interp(axis, few, np.arange(len(few))) for axis, few in zip(axes, coarse, strict=True)]
+    weights = [_linear_weights(axis, few) for axis, few in zip(axes, coarse, strict=True)]
+    flat = weights[2] @ np.moveaxis(rough, 2, 0).reshape(rough.shape[2], -1)
 
     def layer(k: int) -> Array:
-        low = min(int(place[2][k]), len(coarse[2]) - 1)
-        high = min(low + 1, len(coarse[2]) - 1)
-        flat = rough[:, :, low] + (place[2][k] - low) * (rough[:, :, high] - rough[:, :, low])
-        i = np.broadcast_to(place[0][None, :], (len(axes[1]), len(axes[0])))
-        j = np.broadcast_to(place[1][:, None], (len(axes[1]), len(axes[0])))
-        return np.asarray(ndimage.map_coordinates(flat, [i, j], order=1, mode="nearest").ravel())
+        rows = weights[0] @ flat[k].reshape(rough.shape[:2])
+        return np.asarray((weights[1] @ np.ascontiguousarray(rows.T)).ravel())
 
     return layer
+
+
+def _linear_weights(axis: Array, few: Array) -> sp.csr_array:
+    """The sparse matrix that takes values at `few` to linear interpolation, and at the end extrapolation, at `axis`."""
+    if len(few) == 1:
+        return sp.csr_array(np.ones((len(axis), 1)))
+    left = np.clip(np.searchsorted(few, axis, side="right") - 1, 0, len(few) - 2)
+    share = (axis - few[left]) / (few[left + 1] - few[left])
+    rows = np.arange(len(axis))
+    entries = (np.concatenate([1.0 - share, share]), (np.concatenate([rows, rows]), np.concatenate([left, left + 1])))
+    return sp.csr_array(entries, shape=(len(axis), len(few)))
 
 
 def _add_noise(values: npt.NDArray[Any], noise_sd: float, seed: int) -> None:
