@@ -17,7 +17,7 @@ from psi_cad.units import Array, Mm
 
 __all__ = ["PHANTOM_BODY", "PHANTOM_BOX", "PHANTOM_SEEDS", "femur_distance", "phantom_bones", "phantom_ct", "phantom_tumour", "sacrum_distance"]
 
-PHANTOM_BOX: Final = (np.array([-160.0, -84.0, -100.0]), np.array([-10.0, 104.0, 152.0]))
+PHANTOM_BOX: Final = (np.array([-160.0, -84.0, -100.0]), np.array([4.0, 104.0, 152.0]))
 """Patient mm; holds the hip bone with a margin."""
 PHANTOM_BODY: Final = Body(centre=(-20.0, 10.0), radii=(185.0, 125.0), muscle_mm=18.0, table_gap=4.0)
 PHANTOM_SEEDS: Final = {"hip": (-82.0, 24.0, -10.0), "femur": (-103.0, -7.0, -6.0), "sacrum": (-40.0, 74.0, 60.0)}

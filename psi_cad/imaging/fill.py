@@ -1,0 +1,75 @@
+"""A bone's solid from its cortex: marrow filled, crevices that open outwards kept."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from psi_cad.units import Array, Bools, Mm
+
+__all__ = ["filled"]
+
+LEAK_MM: Final[Mm] = 2.0
+"""Holes in the cortex narrower than twice this (vessels, cortex thinner than the scan shows) do not empty the marrow."""
+
+
+def filled(shell: Bools, *, spacing: Array, others: Bools | None = None, at_edge: tuple[tuple[bool, bool], ...] = ((False, False),) * 3) -> Bools:
+    """`shell` (nz, ny, nx) with all that it encloses.
+
+    Parameters
+    ----------
+    spacing : (3,)
+        Voxel size along i, j, k in mm.
+    others : (nz, ny, nx), optional
+        Voxels of other bones, never filled.
+    at_edge : three pairs
+        Along k, j, i: whether the first and last layer is the scan's own edge. A bone cut open there is closed in that layer.
+    """
+    size = np.asarray(spacing)[::-1]
+    pad = [(0 if a else int(np.ceil(LEAK_MM / s)) + 2, 0 if b else int(np.ceil(LEAK_MM / s)) + 2) for (a, b), s in zip(at_edge, size, strict=True)]
+    wide = np.pad(shell, pad)
+    barrier = _closed(wide, size)
+    if others is not None:
+        barrier &= ~np.pad(others, pad)
+    for axis in range(3):
+        for end, cut in zip((0, -1), at_edge[axis], strict=True):
+            if cut:
+                layer = [slice(None)] * 3
+                layer[axis] = slice(0, 1) if end == 0 else slice(-1, None)
+                flat = np.squeeze(barrier[tuple(layer)], axis)
+                barrier[tuple(layer)] |= np.expand_dims(ndimage.binary_fill_holes(flat), axis)
+    outside = _outside(barrier)
+    back = int(np.ceil(LEAK_MM / size.min())) + 1
+    outside = ndimage.binary_dilation(outside, mask=~wide, iterations=back)
+    inner = tuple(slice(p[0], n - p[1]) for p, n in zip(pad, wide.shape, strict=True))
+    solid = ~outside[inner]
+    if others is not None:
+        solid &= ~others
+    return np.asarray(solid | shell)
+
+
+def _closed(mask: Bools, size: Array) -> Bools:
+    """Closing with a ball of `LEAK_MM`."""
+    grown = _distance(~mask, size) <= LEAK_MM
+    return np.asarray(_distance(grown, size) > LEAK_MM) | mask
+
+
+def _distance(mask: Bools, size: Array) -> npt.NDArray[Any]:
+    """Distance in mm of each voxel of `mask` to the nearest voxel outside of it, positive; 0 outside."""
+    import SimpleITK as sitk  # noqa: N813
+
+    image = sitk.GetImageFromArray(mask.view(np.uint8))
+    image.SetSpacing([float(v) for v in size[::-1]])
+    away = sitk.SignedMaurerDistanceMap(image, insideIsPositive=True, squaredDistance=False, useImageSpacing=True)
+    values = sitk.GetArrayViewFromImage(away)
+    return np.where(mask, values + np.float32(0.5 * size.min()), np.float32(0.0))
+
+
+def _outside(barrier: Bools) -> Bools:
+    """What is connected to the border of the box without crossing `barrier`."""
+    free = np.pad(~barrier, 1, constant_values=True)
+    labels, _ = ndimage.label(free, output=np.int32)
+    return np.asarray((labels == labels[0, 0, 0])[1:-1, 1:-1, 1:-1])

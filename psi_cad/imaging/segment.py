@@ -1,0 +1,195 @@
+"""Bones of a CT as a label map: found by an adapted threshold, parted from one seed per bone, marrow filled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from psi_cad.errors import SegmentationError
+from psi_cad.imaging.fill import LEAK_MM, filled
+from psi_cad.imaging.levels import TissueLevels
+from psi_cad.imaging.volume import Volume
+from psi_cad.units import Array, Bools, Mm
+
+__all__ = ["BoneLabels", "bone_labels"]
+
+SEED_REACH_MM: Final[Mm] = 25.0
+"""A seed may lie in marrow this far from its cortex; the femoral head's middle does."""
+LEAST_BONE_MM3: Final = 2000.0
+"""Smaller pieces are not taken for a bone where no seed asks for them."""
+MOST_BONES: Final = 12
+_SPECK_MM3: Final = 60.0  # calcified vessels and noise, no seed starts there
+_UNSHARP_MM: Final[Mm] = 1.3
+_UNSHARP: Final = 1.6
+_SMOOTH_FROM: Final = 20.0  # HU of noise; more is smoothed before bone is looked for
+
+
+@dataclass(frozen=True)
+class BoneLabels:
+    """Label numbers (nz, ny, nx) uint8 on the scan's grid, the name of each number, and what there is to say."""
+
+    values: npt.NDArray[Any]
+    names: dict[int, str]
+    notes: tuple[str, ...]
+
+
+def bone_labels(
+    volume: Volume, seeds: Mapping[str, Array], *, levels: TissueLevels, progress: Callable[[str], None] | None = None
+) -> BoneLabels:
+    """The bones at `seeds`, or the largest ones (bone-1, bone-2, … by size) where no seed is given.
+
+    Cortex is what exceeds the threshold after the scan's blur is partly undone: that opens joint spaces and raises thin
+    cortex. Where bones still touch, each voxel goes to the seed it reaches over the densest path, so the parting follows the
+    darkest seam. The marrow of each bone is then filled.
+
+    Parameters
+    ----------
+    seeds : mapping of name to (3,)
+        A point of each bone in patient mm; in its marrow or cortex.
+
+    Raises
+    ------
+    SegmentationError
+        If a seed lies outside the scan or no bone is near it, or two seeds lie on one spot.
+    """
+    tell = progress or (lambda _: None)
+    tell("find cortex")
+    box = _bone_box(volume.values, levels.threshold)
+    part = volume.values[box].astype(np.float32)
+    sharp = _sharpened(part, volume.spacing, levels.noise)
+    del part
+    cortex = sharp > levels.threshold
+    pieces, _ = ndimage.label(cortex, output=np.int32)
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    voxel = float(np.prod(volume.spacing))
+    corner = np.array([s.start for s in box])
+    tell("part bones")
+    if seeds:
+        names = list(seeds)
+        sizes_enough = sizes * voxel > _SPECK_MM3
+        starts = [_start(name, volume, pieces, sizes_enough, corner, np.asarray(seeds[name], dtype=np.float64)) for name in names]
+        parted, shared = _parted(pieces, sharp, starts, names)
+        notes = [f"{a} and {b} touch; they were parted along the darkest seam between their seeds." for a, b in shared]
+    else:
+        order = np.argsort(-sizes, kind="stable")[:MOST_BONES]
+        order = order[sizes[order] * voxel >= LEAST_BONE_MM3 * 0.5]
+        names = [f"bone-{n + 1}" for n in range(len(order))]
+        table = np.zeros(len(sizes), dtype=np.uint8)
+        table[order] = np.arange(1, len(order) + 1)
+        parted = table[pieces]
+        notes = ["No seed was given: pieces are named by size, and bones that touch stay one piece."]
+    del pieces, sharp, cortex
+    tell("fill marrow")
+    values = np.zeros(volume.values.shape, dtype=np.uint8)
+    values[box] = _solids(parted, len(names), volume, box)
+    return BoneLabels(values, {n + 1: name for n, name in enumerate(names)}, tuple(notes))
+
+
+def _bone_box(values: npt.NDArray[Any], threshold: float) -> tuple[slice, slice, slice]:
+    """The box of all voxels above the threshold, with a margin."""
+    dense = values[::2, ::2, ::2] > threshold
+    box = []
+    for axis in range(3):
+        there = np.nonzero(dense.any(axis=tuple(a for a in range(3) if a != axis)))[0]
+        if len(there) == 0:
+            raise SegmentationError(f"Nothing in the scan is denser than {threshold:.0f} HU.")
+        box.append(slice(max(2 * int(there[0]) - 8, 0), min(2 * int(there[-1]) + 10, values.shape[axis])))
+    return box[0], box[1], box[2]
+
+
+def _sharpened(values: npt.NDArray[Any], spacing: Array, noise: float) -> npt.NDArray[Any]:
+    """`values` less part of their blurred surroundings: thin cortex rises, narrow joint spaces sink. Metal is capped before."""
+    size = np.asarray(spacing)[::-1]
+    np.minimum(values, 2000.0, out=values)
+    if noise > _SMOOTH_FROM:
+        values = ndimage.gaussian_filter(values, 0.45 * min(noise / _SMOOTH_FROM - 0.5, 1.5) / size * size.min(), truncate=3.0)
+    around = ndimage.gaussian_filter(values, _UNSHARP_MM / size, truncate=2.5)
+    around -= values
+    around *= -_UNSHARP
+    around += values
+    return around
+
+
+def _start(
+    name: str, volume: Volume, pieces: npt.NDArray[Any], enough: Bools, corner: npt.NDArray[Any], seed: Array
+) -> tuple[int, int, int]:
+    """The cortex voxel (k, j, i) of the box nearest to a seed."""
+    at = volume.index(seed[None])[0][::-1]
+    spot = "(" + ", ".join(f"{v:g}" for v in seed) + ")"
+    if (at < -0.5).any() or (at > np.array(volume.values.shape) - 0.5).any():
+        raise SegmentationError(f"The seed of {name} at {spot} mm lies outside the scan; seeds are x, y, z in patient mm (LPS).")
+    size = volume.spacing[::-1]
+    reach = np.ceil(SEED_REACH_MM / size).astype(int)
+    middle = np.rint(at).astype(int) - corner
+    low = np.clip(middle - reach, 0, np.array(pieces.shape))
+    high = np.clip(middle + reach + 1, 0, np.array(pieces.shape))
+    near = np.argwhere(enough[pieces[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]])
+    if len(near):
+        away = np.linalg.norm((near + low - (at - corner)) * size, axis=1)
+        best = int(np.argmin(away))
+        if away[best] <= SEED_REACH_MM:
+            k, j, i = near[best] + low
+            return int(k), int(j), int(i)
+    raise SegmentationError(f"No bone lies within {SEED_REACH_MM:g} mm of the seed of {name} at {spot} mm; put it inside the bone.")
+
+
+def _parted(
+    pieces: npt.NDArray[Any], sharp: npt.NDArray[Any], starts: list[tuple[int, int, int]], names: list[str]
+) -> tuple[npt.NDArray[Any], list[tuple[str, str]]]:
+    """Cortex voxels by number of their seed, and the pairs of names that touch."""
+    from skimage.segmentation import watershed
+
+    if len(set(starts)) < len(starts):
+        raise SegmentationError("Two seeds lie on the same spot of bone; give each bone its own.")
+    out = np.zeros(pieces.shape, dtype=np.uint8)
+    shared = []
+    boxes = ndimage.find_objects(pieces)
+    for piece in sorted({int(pieces[s]) for s in starts}):
+        mine = [n for n, s in enumerate(starts) if pieces[s] == piece]
+        box = boxes[piece - 1]
+        here = pieces[box] == piece
+        if len(mine) == 1:
+            out[box][here] = mine[0] + 1
+            continue
+        markers = np.zeros(here.shape, dtype=np.int32)
+        for n in mine:
+            markers[tuple(c - b.start for c, b in zip(starts[n], box, strict=True))] = n + 1
+        depth = np.clip(-sharp[box], -2000, 0).astype(np.int16) // 8
+        found = watershed(depth, markers, mask=here)
+        out[box][here] = found[here].astype(np.uint8)
+        shared += [(names[a], names[b]) for a in mine for b in mine if a < b and _touch(found, a + 1, b + 1)]
+    return out, shared
+
+
+def _touch(labels: npt.NDArray[Any], a: int, b: int) -> bool:
+    for axis in range(3):
+        left, right = np.moveaxis(labels, axis, 0)[:-1], np.moveaxis(labels, axis, 0)[1:]
+        if (((left == a) & (right == b)) | ((left == b) & (right == a))).any():
+            return True
+    return False
+
+
+def _solids(parted: npt.NDArray[Any], count: int, volume: Volume, box: tuple[slice, slice, slice]) -> npt.NDArray[Any]:
+    """Each bone of the cortex labels filled; what two bones both enclose stays with the first."""
+    out = np.zeros_like(parted)
+    edges = [(s.start == 0, s.stop == n) for s, n in zip(box, volume.values.shape, strict=True)]
+    margin = np.ceil((LEAK_MM + 1.0) / volume.spacing[::-1]).astype(int)
+    for n, inner in enumerate(ndimage.find_objects(parted, max_label=count), start=1):
+        if inner is None:
+            continue
+        wide = tuple(slice(max(s.start - m, 0), min(s.stop + m, size)) for s, m, size in zip(inner, margin, parted.shape, strict=True))
+        at_edge = tuple(
+            (first and s.start == 0, last and s.stop == size) for (first, last), s, size in zip(edges, wide, parted.shape, strict=True)
+        )
+        labels = parted[wide]
+        others = (labels != n) & (labels != 0)
+        solid = filled(labels == n, spacing=volume.spacing, others=others, at_edge=at_edge)
+        target = out[wide]
+        target[solid & (target == 0)] = n
+    return out

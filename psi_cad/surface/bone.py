@@ -1,0 +1,49 @@
+"""A bone's closed surface from its label and the scan: rough from the voxels, then refined to the cortex."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+import trimesh
+from scipy import ndimage
+
+from psi_cad.imaging.levels import TissueLevels
+from psi_cad.imaging.volume import Volume
+from psi_cad.surface.isosurface import MESH_MM, even_grid, largest_part, level_surface
+from psi_cad.surface.refine import SurfaceFit, refined
+from psi_cad.units import Bools, Mm
+
+__all__ = ["bone_surface"]
+
+_MARGIN_MM: Final[Mm] = 6.0  # profiles reach this far around the bone
+_START_SHARE: Final = 0.35  # of the way from soft tissue to cortex, where the rough surface is taken
+
+
+def bone_surface(
+    volume: Volume, solid: Bools, *, levels: TissueLevels, mesh_mm: Mm = MESH_MM, progress: Callable[[str], None] | None = None
+) -> tuple[trimesh.Trimesh, SurfaceFit]:
+    """The closed surface, patient mm, of the bone whose voxels are `solid` (nz, ny, nx), marrow included.
+
+    Where the bone meets the scan's edge it is closed flat there.
+    """
+    margin = np.ceil(_MARGIN_MM / volume.spacing[::-1]).astype(int)
+    spots = ndimage.find_objects(solid.view(np.uint8))[0]
+    box = tuple(slice(max(s.start - m, 0), min(s.stop + m, n)) for s, m, n in zip(spots, margin, solid.shape, strict=True))
+    values = volume.values[box].astype(np.float32)
+    inside = solid[box]
+    matrix = np.array(volume.patient_from_index)
+    corner = np.array([s.start for s in box][::-1], dtype=np.float64)
+    matrix[:3, 3] = volume.patient(corner[None])[0]
+    level = levels.soft + _START_SHARE * (levels.bone - levels.soft)
+    core = ndimage.binary_erosion(inside, border_value=1)
+    around = ndimage.binary_dilation(inside)
+    field = np.where(core, np.float32(levels.bone), np.where(around, np.clip(values, levels.soft, levels.bone), np.float32(levels.soft)))
+    even, even_matrix = even_grid(field, patient_from_index=matrix, step=mesh_mm)
+    del core, around, field
+    rough = largest_part(level_surface(even, level, patient_from_index=even_matrix))
+    index = volume.index(np.asarray(rough.vertices))
+    last = np.array(volume.values.shape[::-1]) - 1.0
+    held = ((index < 0.25) | (index > last - 0.25)).any(axis=1)
+    return refined(rough, values, patient_from_index=matrix, soft=levels.soft, noise=levels.noise, held=held, progress=progress)

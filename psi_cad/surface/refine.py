@@ -1,0 +1,278 @@
+"""Move a bone surface to where the scan says the cortex begins, with sub-voxel accuracy, and say how certain that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import trimesh
+from scipy import ndimage
+
+from psi_cad.surface.cortex import edge_shift
+from psi_cad.surface.relax import Neighbours, point_normals, slid, unfolded
+from psi_cad.units import Array, Bools, Mm
+
+__all__ = ["SurfaceFit", "refined"]
+
+ROUNDS: Final = 5
+STEP_MM: Final[Mm] = 0.2
+INWARD_MM: Final[Mm] = 5.0
+OUTWARD_MM: Final[Mm] = 3.0
+_EDGE_MM: Final[Mm] = 1.2  # the cortex's peak is looked for from here inwards
+_MOST_MOVE: Final[Mm] = 0.8  # in one round
+_PLATEAU: Final = (1.0, 2.0)  # mm outside of the edge: far enough to be clear of the blur, near enough to be what touches bone
+_LEAST_CONTRAST: Final = 120.0  # HU between cortex and what lies outside; less is no edge
+_FAR_FROM_NEIGHBOURS: Final[Mm] = 0.5
+_USUAL_SIGMA: Final[Mm] = 0.55
+_SIGMA_RANGE: Final = (0.3, 2.5)
+
+
+@dataclass(frozen=True)
+class SurfaceFit:
+    """How the surface was found.
+
+    Attributes
+    ----------
+    sigma : tuple of two
+        Blur in mm across the slices' plane and within it: (in plane, along k).
+    cortex : float
+        HU of thick cortex.
+    level : float
+        Median HU at the surface before the thin-cortex correction.
+    shift : tuple of two
+        Median and 95th percentile of that correction in mm.
+    random, residual, uncertainty : float
+        mm: from noise; of single points against their neighbours; all together, one standard deviation.
+    unsure : float
+        Share of the points without a clear edge, placed by their neighbours.
+    unfolded : int
+        Points moved to undo folds.
+    """
+
+    sigma: tuple[Mm, Mm]
+    cortex: float
+    level: float
+    shift: tuple[Mm, Mm]
+    random: Mm
+    residual: Mm
+    uncertainty: Mm
+    unsure: float
+    unfolded: int
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """Per point: place of the half-way crossing along the normal, outside HU, peak HU, marrow HU, width, slope there; and whether it holds."""
+
+    at: Array
+    outside: Array
+    peak: Array
+    marrow: Array
+    width: Array
+    slope: Array
+    sure: Bools
+
+
+def refined(
+    mesh: trimesh.Trimesh,
+    values: npt.NDArray[Any],
+    *,
+    patient_from_index: Array,
+    soft: float,
+    noise: float,
+    held: Bools | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> tuple[trimesh.Trimesh, SurfaceFit]:
+    """`mesh` with each point on the local edge of the cortex.
+
+    Along each point's normal the scan gives the cortex's peak, what lies outside, the half-way crossing between them and the
+    cortex's apparent width. The crossing is moved inwards by what the blur makes of a thin cortex. The displacements are made
+    consistent with their neighbours, the points slide to even triangles, and all is repeated.
+
+    Parameters
+    ----------
+    mesh : Trimesh
+        Closed, within about 1 mm of the bone's surface; patient mm.
+    values : (nz, ny, nx)
+        HU around the bone.
+    soft, noise : float
+        HU of soft tissue, and its standard deviation.
+    held : (n,), optional
+        Points that stay: those on the scan's own edge.
+    """
+    faces = np.asarray(mesh.faces, dtype=np.int64)
+    points = np.asarray(mesh.vertices, dtype=np.float64)
+    stay = np.zeros(len(points), dtype=bool) if held is None else held
+    neighbours = Neighbours(faces, len(points))
+    scan = _Scan(values, patient_from_index)
+    sigmas, cortex = (_USUAL_SIGMA, _USUAL_SIGMA), soft + 1200.0
+    shift = np.zeros(len(points))
+    for turn in range(ROUNDS):
+        if progress:
+            progress(f"surface, round {turn + 1} of {ROUNDS}")
+        if turn < ROUNDS - 1:
+            points = slid(points, faces, neighbours, rounds=4 if turn == 0 else 2, held=stay)
+        normals = point_normals(points, faces)
+        edges = _edges(scan, points, normals, soft=soft, noise=noise)
+        along = np.square(normals @ scan.axis_k)
+        if turn > 0:
+            sigmas, cortex = _blur_and_cortex(edges, along)
+            raw = _shift(edges, along, sigmas, cortex)
+            shift, _ = neighbours.weighted_mean(raw, edges.sure.astype(np.float64))
+            shift, _ = neighbours.weighted_mean(shift, np.ones(len(shift)))
+        move, sure, residual = _consistent(edges.at - shift, edges.sure & ~stay, neighbours)
+        move[stay] = 0.0
+        points = points + np.clip(move, -_MOST_MOVE, _MOST_MOVE)[:, None] * normals
+    points, count = unfolded(points, faces, neighbours)
+    fit = _fit(edges, sure, shift, residual, sigmas, cortex, noise, count, scan.spacing)
+    return trimesh.Trimesh(points, faces, process=False), fit
+
+
+class _Scan:
+    """HU by cubic splines at patient points."""
+
+    def __init__(self, values: npt.NDArray[Any], patient_from_index: Array) -> None:
+        self.coefficients = ndimage.spline_filter(values.astype(np.float32, copy=False), order=3, output=np.float32, mode="nearest")
+        matrix = np.asarray(patient_from_index, dtype=np.float64)
+        self.origin, self.inverse = matrix[:3, 3], np.linalg.inv(matrix[:3, :3])
+        self.spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+        self.axis_k = matrix[:3, 2] / self.spacing[2]
+
+    def along(self, points: Array, normals: Array, offsets: Array) -> Array:
+        """Values (n, m) at `offsets` (m,) mm along the normals."""
+        start = (points - self.origin) @ self.inverse.T
+        way = normals @ self.inverse.T
+        out = np.empty((len(points), len(offsets)), dtype=np.float32)
+        for first in range(0, len(points), 20000):
+            part = slice(first, first + 20000)
+            at = start[part, None, :] + offsets[None, :, None] * way[part, None, :]
+            out[part] = ndimage.map_coordinates(
+                self.coefficients, at.reshape(-1, 3).T[::-1], order=3, prefilter=False, mode="nearest", output=np.float32
+            ).reshape(-1, len(offsets))
+        return out
+
+
+def _edges(scan: _Scan, points: Array, normals: Array, *, soft: float, noise: float) -> _Edges:
+    offsets = np.arange(-round(INWARD_MM / STEP_MM), round(OUTWARD_MM / STEP_MM) + 1) * STEP_MM
+    hu = scan.along(points, normals, offsets).astype(np.float64)
+    rows = np.arange(len(hu))
+    first = int(np.searchsorted(offsets, _EDGE_MM))
+    # inwards from the edge: the first crest, that is where the profile then falls for good
+    inward = hu[:, first::-1]
+    crest, crest_at = _first_extreme(inward, drop=np.maximum(3.0 * noise, 0.06 * np.maximum(inward.max(axis=1) - soft, 0.0)))
+    top = first - crest_at
+    falling = np.where(np.arange(inward.shape[1])[None, :] >= crest_at[:, None], -inward, -crest[:, None])
+    trough, trough_at = _first_extreme(falling, drop=np.maximum(4.0 * noise, 0.1 * np.maximum(crest - soft, 0.0)), start=crest_at)
+    marrow = -trough
+    # outwards from the crest: down to the first trough
+    reversed_rows = np.where(np.arange(hu.shape[1])[None, :] >= top[:, None], -hu, -crest[:, None])
+    low, low_at = _first_extreme(reversed_rows, drop=np.maximum(4.0 * noise, 0.06 * np.maximum(crest - soft, 0.0)), start=top)
+    outside = np.full(len(hu), np.nan)
+    for _ in range(2):
+        base = np.where(np.isnan(outside), -low, outside)
+        half = (crest + base) / 2.0
+        beyond = (np.arange(hu.shape[1])[None, :] > top[:, None]) & (hu < half[:, None])
+        has = beyond.any(axis=1)
+        after = np.where(has, np.argmax(beyond, axis=1), hu.shape[1] - 1)
+        after = np.maximum(after, 1)
+        a, b = hu[rows, after - 1], hu[rows, after]
+        at = offsets[after] - STEP_MM * np.clip((b - half) / np.where(np.abs(b - a) > 1e-6, b - a, -1.0), 0.0, 1.0)
+        outside = _plateau(hu, offsets, at, low_at, -low, soft)
+    inner = (np.arange(hu.shape[1])[None, :] < top[:, None]) & (hu < ((crest + marrow) / 2.0)[:, None])
+    inner_at = hu.shape[1] - 1 - np.argmax(inner[:, ::-1], axis=1)
+    c, d = hu[rows, inner_at], hu[rows, np.minimum(inner_at + 1, hu.shape[1] - 1)]
+    share = np.clip(((crest + marrow) / 2.0 - c) / np.where(np.abs(d - c) > 1e-6, d - c, 1.0), 0.0, 1.0)
+    width = np.where(inner.any(axis=1), at - (offsets[inner_at] + share * STEP_MM), np.inf)
+    slope = (a - b) / STEP_MM
+    sure = has & (crest - outside > _LEAST_CONTRAST) & (slope > 0.0) & (np.abs(at) < OUTWARD_MM - 0.3)
+    return _Edges(at, outside, crest, marrow, width, slope, sure)
+
+
+def _first_extreme(values: Array, *, drop: Array, start: Any = None) -> tuple[Array, Any]:
+    """The first maximum along each row after which `values` fall by `drop` (n,): its value and column."""
+    running = np.maximum.accumulate(values, axis=1)
+    fallen = running - values > drop[:, None]
+    if start is not None:
+        fallen &= np.arange(values.shape[1])[None, :] > np.asarray(start)[:, None]
+    end = np.where(fallen.any(axis=1), np.argmax(fallen, axis=1), values.shape[1] - 1)
+    best = running[np.arange(len(values)), end]
+    return best, np.argmax(values >= best[:, None], axis=1)
+
+
+def _plateau(hu: Array, offsets: Array, at: Array, low_at: Any, low: Array, soft: float) -> Array:
+    """What lies outside: the mean of a window past the edge; in a narrow gap the lower of its trough and soft tissue."""
+    past = offsets[None, :] - at[:, None]
+    window = (past >= _PLATEAU[0]) & (past <= _PLATEAU[1]) & (np.arange(hu.shape[1])[None, :] <= np.asarray(low_at)[:, None])
+    count = window.sum(axis=1)
+    mean = (hu * window).sum(axis=1) / np.maximum(count, 1)
+    narrow = np.asarray(low_at) < hu.shape[1] - 1
+    full = count >= round((_PLATEAU[1] - _PLATEAU[0]) / STEP_MM) - 1
+    return np.asarray(np.where(full, mean, np.where(narrow, np.minimum(low, soft), low)))
+
+
+def _blur_and_cortex(edges: _Edges, along: Array) -> tuple[tuple[Mm, Mm], float]:
+    """Blur in plane and along k in mm, and HU of thick cortex, from the points that show it best."""
+    sure = edges.sure
+    if sure.sum() < 200:
+        return (_USUAL_SIGMA, _USUAL_SIGMA), float(np.median(edges.peak[sure])) if sure.any() else 1200.0
+    cortex = float(np.percentile(edges.peak[sure], 92.0))
+    rise = edges.peak - edges.outside
+    apparent = rise / (np.maximum(edges.slope, 1e-6) * np.sqrt(2.0 * np.pi))
+    thick = sure & (edges.peak > np.percentile(edges.peak[sure], 75.0)) & (edges.width > 3.0 * apparent)
+    if thick.sum() < 200:
+        thick = sure & (edges.peak > np.percentile(edges.peak[sure], 75.0))
+    square = np.square(apparent)
+    plane = thick & (along < 0.25)
+    upright = thick & (along > 0.7)
+    inside = float(np.median(square[plane])) if plane.sum() > 50 else float(np.median(square[thick]))
+    across = float(np.median((square[upright] - (1.0 - along[upright]) * inside) / along[upright])) if upright.sum() > 50 else inside
+    low, high = (v**2 for v in _SIGMA_RANGE)
+    return (float(np.sqrt(np.clip(inside, low, high))), float(np.sqrt(np.clip(across, low, high)))), cortex
+
+
+def _shift(edges: _Edges, along: Array, sigmas: tuple[Mm, Mm], cortex: float) -> Array:
+    """How far (n,) in mm the half-way crossing lies outside of the true surface, by the model of a thin cortex."""
+    sigma = np.sqrt(sigmas[0] ** 2 * (1.0 - along) + sigmas[1] ** 2 * along)
+    rise = np.maximum(cortex - edges.outside, _LEAST_CONTRAST)
+    return sigma * edge_shift((edges.peak - edges.outside) / rise, (cortex - edges.marrow) / rise, edges.width / sigma)
+
+
+def _consistent(target: Array, sure: Bools, neighbours: Neighbours) -> tuple[Array, Bools, Array]:
+    """Displacements (n,) that agree with their neighbours; points without an edge, or far from their neighbours, follow them."""
+    weight = (sure & (np.abs(target) < 2.0)).astype(np.float64)
+    value = np.where(weight > 0.0, target, 0.0)
+    middle, _ = neighbours.weighted_mean(value, weight)
+    for _ in range(2):
+        weight *= np.abs(value - middle) < _FAR_FROM_NEIGHBOURS
+        middle, has = neighbours.weighted_mean(value, weight)
+    kept = weight > 0.0
+    smooth = np.where(kept, 0.5 * value + 0.5 * middle, middle)
+    reached = has > 0.0
+    for _ in range(30):  # carried into places without any edge
+        if reached.all():
+            break
+        carried, has = neighbours.weighted_mean(np.where(reached, smooth, 0.0), reached.astype(np.float64))
+        smooth = np.where(reached, smooth, carried)
+        reached |= has > 0.0
+    return smooth, kept, np.where(kept, value - middle, 0.0)
+
+
+def _fit(
+    edges: _Edges, sure: Bools, shift: Array, residual: Array, sigmas: tuple[Mm, Mm], cortex: float, noise: float, count: int, spacing: Array
+) -> SurfaceFit:
+    if not sure.any():
+        sure = np.ones_like(sure)
+    random = noise / float(np.median(np.maximum(edges.slope[sure], 50.0)))
+    scatter = float(1.4826 * np.median(np.abs(residual[sure])))
+    # a third of the correction may be wrong where the cortex's density differs from the thick one's; a thirtieth of a voxel for the grid
+    model = float(np.sqrt(np.mean(np.square(shift[sure])))) / 3.0
+    grid = float(spacing.max()) / 30.0
+    total = float(np.sqrt(random**2 + scatter**2 + model**2 + grid**2))
+    return SurfaceFit(
+        sigma=sigmas, cortex=cortex, level=float(np.median((edges.peak + edges.outside)[sure] / 2.0)),
+        shift=(float(np.median(shift[sure])), float(np.percentile(shift[sure], 95.0))), random=random, residual=scatter, uncertainty=total,
+        unsure=float(1.0 - sure.mean()), unfolded=count,
+    )  # fmt: skip
