@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from psi_cad import __version__
-from psi_cad.cli import building, catalogues, imaging, planning, starting
+from psi_cad.cli import building, catalogues, imaging, planning, segmenting, starting
 from psi_cad.errors import PsiCadError
 
 __all__ = ["app", "main"]
@@ -40,6 +40,7 @@ building.register(app)
 catalogues.register(app)
 imaging.register(app)
 planning.register(app)
+segmenting.register(app)
 
 
 def main() -> None:

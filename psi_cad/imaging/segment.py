@@ -24,6 +24,9 @@ LEAST_BONE_MM3: Final = 2000.0
 """Smaller pieces are not taken for a bone where no seed asks for them."""
 MOST_BONES: Final = 12
 _SPECK_MM3: Final = 60.0  # calcified vessels and noise, no seed starts there
+_CRESTS: Final = (0.9, 0.75, 0.6, 0.45, 0.3)  # of the way from soft tissue to cortex
+_CREST_WITHIN_MM: Final[Mm] = 2.5  # less than a bone and a joint space
+_CLIMB: Final = 6  # voxels
 _UNSHARP_MM: Final[Mm] = 1.3
 _UNSHARP: Final = 1.6
 _SMOOTH_FROM: Final = 20.0  # HU of noise; more is smoothed before bone is looked for
@@ -38,9 +41,7 @@ class BoneLabels:
     notes: tuple[str, ...]
 
 
-def bone_labels(
-    volume: Volume, seeds: Mapping[str, Array], *, levels: TissueLevels, progress: Callable[[str], None] | None = None
-) -> BoneLabels:
+def bone_labels(volume: Volume, seeds: Mapping[str, Array], *, levels: TissueLevels, progress: Callable[[str], None] | None = None) -> BoneLabels:
     """The bones at `seeds`, or the largest ones (bone-1, bone-2, … by size) where no seed is given.
 
     Cortex is what exceeds the threshold after the scan's blur is partly undone: that opens joint spaces and raises thin
@@ -72,8 +73,8 @@ def bone_labels(
     tell("part bones")
     if seeds:
         names = list(seeds)
-        sizes_enough = sizes * voxel > _SPECK_MM3
-        starts = [_start(name, volume, pieces, sizes_enough, corner, np.asarray(seeds[name], dtype=np.float64)) for name in names]
+        search = _Search(volume, pieces, sharp, sizes * voxel > _SPECK_MM3, corner, levels)
+        starts = [search.start(name, np.asarray(seeds[name], dtype=np.float64)) for name in names]
         parted, shared = _parted(pieces, sharp, starts, names)
         notes = [f"{a} and {b} touch; they were parted along the darkest seam between their seeds." for a, b in shared]
     else:
@@ -113,30 +114,60 @@ def _sharpened(values: npt.NDArray[Any], spacing: Array, noise: float) -> npt.ND
     around -= values
     around *= -_UNSHARP
     around += values
-    return around
+    return np.asarray(around)
 
 
-def _start(
-    name: str, volume: Volume, pieces: npt.NDArray[Any], enough: Bools, corner: npt.NDArray[Any], seed: Array
-) -> tuple[int, int, int]:
-    """The cortex voxel (k, j, i) of the box nearest to a seed."""
-    at = volume.index(seed[None])[0][::-1]
-    spot = "(" + ", ".join(f"{v:g}" for v in seed) + ")"
-    if (at < -0.5).any() or (at > np.array(volume.values.shape) - 0.5).any():
-        raise SegmentationError(f"The seed of {name} at {spot} mm lies outside the scan; seeds are x, y, z in patient mm (LPS).")
-    size = volume.spacing[::-1]
-    reach = np.ceil(SEED_REACH_MM / size).astype(int)
-    middle = np.rint(at).astype(int) - corner
-    low = np.clip(middle - reach, 0, np.array(pieces.shape))
-    high = np.clip(middle + reach + 1, 0, np.array(pieces.shape))
-    near = np.argwhere(enough[pieces[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]])
-    if len(near):
-        away = np.linalg.norm((near + low - (at - corner)) * size, axis=1)
+@dataclass(frozen=True)
+class _Search:
+    """Where on the cortex the flood of a seed begins."""
+
+    volume: Volume
+    pieces: npt.NDArray[Any]
+    sharp: npt.NDArray[Any]
+    enough: Bools
+    corner: npt.NDArray[Any]
+    levels: TissueLevels
+
+    def start(self, name: str, seed: Array) -> tuple[int, int, int]:
+        """A dense cortex voxel (k, j, i) of the box near a seed: the flood goes by density, so it must begin on the crest.
+
+        The nearest cortex to a point inside a bone is its own; denser voxels are preferred where they lie hardly farther.
+        """
+        at = self.volume.index(seed[None])[0][::-1]
+        spot = "(" + ", ".join(f"{v:g}" for v in seed) + ")"
+        if (at < -0.5).any() or (at > np.array(self.volume.values.shape) - 0.5).any():
+            raise SegmentationError(f"The seed of {name} at {spot} mm lies outside the scan; seeds are x, y, z in patient mm (LPS).")
+        size = self.volume.spacing[::-1]
+        reach = np.ceil(SEED_REACH_MM / size).astype(int)
+        middle = np.rint(at).astype(int) - self.corner
+        low = np.clip(middle - reach, 0, np.array(self.pieces.shape))
+        high = np.clip(middle + reach + 1, 0, np.array(self.pieces.shape))
+        window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        near = np.argwhere(self.enough[self.pieces[window]])
+        away = np.linalg.norm((near + low - (at - self.corner)) * size, axis=1)
+        if len(near) == 0 or away.min() > SEED_REACH_MM:
+            raise SegmentationError(f"No bone lies within {SEED_REACH_MM:g} mm of the seed of {name} at {spot} mm; put it inside the bone.")
+        dense = self.sharp[window][tuple(near.T)]
         best = int(np.argmin(away))
-        if away[best] <= SEED_REACH_MM:
-            k, j, i = near[best] + low
-            return int(k), int(j), int(i)
-    raise SegmentationError(f"No bone lies within {SEED_REACH_MM:g} mm of the seed of {name} at {spot} mm; put it inside the bone.")
+        for share in _CRESTS:
+            high_enough = dense > self.levels.soft + share * (self.levels.bone - self.levels.soft)
+            if high_enough.any():
+                nearest = np.nonzero(high_enough)[0][int(np.argmin(away[high_enough]))]
+                if away[nearest] <= away[best] + _CREST_WITHIN_MM:
+                    best = int(nearest)
+                    break
+        return self._climbed(near[best] + low)
+
+    def _climbed(self, at: npt.NDArray[Any]) -> tuple[int, int, int]:
+        for _ in range(_CLIMB):
+            low = np.maximum(at - 1, 0)
+            window = tuple(slice(a, b) for a, b in zip(low, at + 2, strict=True))
+            highest = np.array(np.unravel_index(int(np.argmax(self.sharp[window])), self.sharp[window].shape)) + low
+            if (highest == at).all():
+                break
+            at = highest
+        k, j, i = at
+        return int(k), int(j), int(i)
 
 
 def _parted(
@@ -184,9 +215,7 @@ def _solids(parted: npt.NDArray[Any], count: int, volume: Volume, box: tuple[sli
         if inner is None:
             continue
         wide = tuple(slice(max(s.start - m, 0), min(s.stop + m, size)) for s, m, size in zip(inner, margin, parted.shape, strict=True))
-        at_edge = tuple(
-            (first and s.start == 0, last and s.stop == size) for (first, last), s, size in zip(edges, wide, parted.shape, strict=True)
-        )
+        at_edge = tuple((first and s.start == 0, last and s.stop == size) for (first, last), s, size in zip(edges, wide, parted.shape, strict=True))
         labels = parted[wide]
         others = (labels != n) & (labels != 0)
         solid = filled(labels == n, spacing=volume.spacing, others=others, at_edge=at_edge)

@@ -163,7 +163,7 @@ def _samples(
     out = np.empty((len(axes[2]), len(axes[1]), len(axes[0])), dtype=np.float32)
     coarse = [axis[:: max(int(o), 1) * 3] for axis, o in zip(axes, over, strict=True)]
     reach = 3.0 * float(np.linalg.norm(patient_from_index[:3, :3], axis=0).max()) * np.sqrt(3.0)
-    far = [_coarse_distance(thing.distance, coarse, axes, patient_from_index) for thing in (*bones, *solids)]
+    far = [_coarse_distance(thing, coarse, axes, patient_from_index) for thing in [*(b.distance for b in bones), *(s.distance for s in solids)]]
     for k, w in enumerate(axes[2]):
         grid = np.stack(np.broadcast_arrays(axes[0][None, :], axes[1][:, None], w), axis=-1).reshape(-1, 3)
         points = grid @ patient_from_index[:3, :3].T + patient_from_index[:3, 3]

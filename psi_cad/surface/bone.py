@@ -45,5 +45,5 @@ def bone_surface(
     rough = largest_part(level_surface(even, level, patient_from_index=even_matrix))
     index = volume.index(np.asarray(rough.vertices))
     last = np.array(volume.values.shape[::-1]) - 1.0
-    held = ((index < 0.25) | (index > last - 0.25)).any(axis=1)
+    held: Bools = np.asarray(((index < 0.25) | (index > last - 0.25)).any(axis=1))
     return refined(rough, values, patient_from_index=matrix, soft=levels.soft, noise=levels.noise, held=held, progress=progress)

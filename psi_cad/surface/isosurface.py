@@ -13,7 +13,7 @@ from psi_cad.errors import SegmentationError
 from psi_cad.surface.relax import relaxed
 from psi_cad.units import Array, Mm
 
-__all__ = ["MESH_MM", "even_grid", "largest_part", "level_surface", "surface_of_mask"]
+__all__ = ["MESH_MM", "even_grid", "largest_part", "level_surface", "surface_of_mask", "surface_of_part"]
 
 MESH_MM: Final[Mm] = 1.0
 """Grid of the surfaces: a hip bone then has about 60,000 points."""
@@ -73,16 +73,16 @@ def largest_part(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
     count, part = connected_components(links, directed=False)
     if count > 1:
         corners = np.asarray(mesh.vertices)[faces] - mesh.vertices.mean(axis=0)
-        volumes = np.bincount(part[faces[:, 0]], weights=np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])), minlength=count)
+        volumes = np.bincount(
+            part[faces[:, 0]], weights=np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])), minlength=count
+        )
         faces = faces[part[faces[:, 0]] == int(np.argmax(volumes))]
     used = np.zeros(n, dtype=bool)
     used[faces] = True
     return trimesh.Trimesh(np.asarray(mesh.vertices)[used], (np.cumsum(used) - 1)[faces], process=False)
 
 
-def even_grid(
-    values: npt.NDArray[Any], *, patient_from_index: Array, step: Mm
-) -> tuple[npt.NDArray[Any], Array]:
+def even_grid(values: npt.NDArray[Any], *, patient_from_index: Array, step: Mm) -> tuple[npt.NDArray[Any], Array]:
     """`values` (nz, ny, nx) on a grid of `step` mm in all three directions over the same box, and its patient_from_index."""
     spacing = np.linalg.norm(np.asarray(patient_from_index)[:3, :3], axis=0)
     ratio = step / spacing[::-1]
@@ -100,7 +100,21 @@ def even_grid(
 
 
 def surface_of_mask(labels: npt.NDArray[Any], label: int, *, patient_from_index: Array, step: Mm | None = None) -> trimesh.Trimesh:
-    """The smooth closed surface of one label of a map (nz, ny, nx), with the volume of its voxels.
+    """The smooth closed surface of one label of a map (nz, ny, nx), with the volume of its voxels; see `surface_of_part`.
+
+    Raises
+    ------
+    SegmentationError
+        If no voxel has the label.
+    """
+    mask = labels == label
+    if not mask.any():
+        raise SegmentationError(f"No voxel of the label map has the number {label}.")
+    return surface_of_part(mask, patient_from_index=patient_from_index, step=step)
+
+
+def surface_of_part(occupied: npt.NDArray[Any], *, patient_from_index: Array, step: Mm | None = None) -> trimesh.Trimesh:
+    """The smooth closed surface, patient mm, of a mask (nz, ny, nx): bool, or the occupied part of each voxel.
 
     The mask is blurred by less than a voxel and cut at the level that keeps its volume. Slices much thicker than pixels are
     interpolated by shape first (Raya and Udupa 1990).
@@ -113,19 +127,18 @@ def surface_of_mask(labels: npt.NDArray[Any], label: int, *, patient_from_index:
     Raises
     ------
     SegmentationError
-        If no voxel has the label.
+        If nothing is occupied.
     """
-    mask = labels == label
-    spots = ndimage.find_objects(mask.astype(np.uint8))
+    spots = ndimage.find_objects((occupied > 0).astype(np.uint8))
     if not spots:
-        raise SegmentationError(f"No voxel of the label map has the number {label}.")
+        raise SegmentationError("The mask is empty.")
     box = tuple(slice(s.start, s.stop) for s in spots[0])
     matrix = np.array(patient_from_index, dtype=np.float64)
     corner = np.array([s.start for s in box][::-1], dtype=np.float64)
-    inner = np.pad(mask[box], 4)
+    inner = np.pad(occupied[box], 4)
     matrix[:3, 3] = matrix[:3, :3] @ (corner - 4.0) + matrix[:3, 3]
     spacing = np.linalg.norm(matrix[:3, :3], axis=0)
-    wanted = float(mask[box].sum()) * float(np.prod(spacing))
+    wanted = float(occupied[box].sum(dtype=np.float64)) * float(np.prod(spacing))
     soft, matrix = _soft_mask(inner, matrix, spacing)
     fine = float(min(np.linalg.norm(matrix[:3, :3], axis=0).min(), MESH_MM)) if step is None else step
     even, matrix = even_grid(soft, patient_from_index=matrix, step=fine)
@@ -140,14 +153,14 @@ def surface_of_mask(labels: npt.NDArray[Any], label: int, *, patient_from_index:
     return mesh
 
 
-def _soft_mask(mask: npt.NDArray[np.bool_], matrix: Array, spacing: Array) -> tuple[npt.NDArray[Any], Array]:
+def _soft_mask(mask: npt.NDArray[Any], matrix: Array, spacing: Array) -> tuple[npt.NDArray[Any], Array]:
     """`mask` as a blurred float field, with slices in between where they are thick."""
     thick = int(np.argmax(spacing))
     others = float(np.delete(spacing, thick).max())
     if spacing[thick] <= _UNEVEN * others:
         return ndimage.gaussian_filter(mask.astype(np.float32), _MASK_BLUR, truncate=3.0), matrix
     axis = 2 - thick
-    layers = np.moveaxis(mask, axis, 0)
+    layers = np.moveaxis(mask, axis, 0) >= 0.5
     sampling = np.delete(spacing[::-1], axis)
     reach = float(spacing[thick])
     away = np.stack([_flat_distance(layer, sampling, reach) for layer in layers])
@@ -170,4 +183,4 @@ def _flat_distance(layer: npt.NDArray[np.bool_], sampling: Array, reach: float) 
         return np.full(layer.shape, 4.0 * reach, dtype=np.float32)
     outside = ndimage.distance_transform_edt(~layer, sampling=sampling)
     inside = ndimage.distance_transform_edt(layer, sampling=sampling)
-    return np.where(layer, half - inside, outside - half).astype(np.float32)
+    return np.asarray(np.where(layer, half - inside, outside - half), dtype=np.float32)

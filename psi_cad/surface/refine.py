@@ -145,7 +145,7 @@ class _Scan:
         """Values (n, m) at `offsets` (m,) mm along the normals."""
         start = (points - self.origin) @ self.inverse.T
         way = normals @ self.inverse.T
-        out = np.empty((len(points), len(offsets)), dtype=np.float32)
+        out = np.empty((len(points), len(offsets)))
         for first in range(0, len(points), 20000):
             part = slice(first, first + 20000)
             at = start[part, None, :] + offsets[None, :, None] * way[part, None, :]
@@ -156,8 +156,8 @@ class _Scan:
 
 
 def _edges(scan: _Scan, points: Array, normals: Array, *, soft: float, noise: float) -> _Edges:
-    offsets = np.arange(-round(INWARD_MM / STEP_MM), round(OUTWARD_MM / STEP_MM) + 1) * STEP_MM
-    hu = scan.along(points, normals, offsets).astype(np.float64)
+    offsets: Array = np.asarray(np.arange(-round(INWARD_MM / STEP_MM), round(OUTWARD_MM / STEP_MM) + 1) * STEP_MM, dtype=np.float64)
+    hu = scan.along(points, normals, offsets)
     rows = np.arange(len(hu))
     first = int(np.searchsorted(offsets, _EDGE_MM))
     # inwards from the edge: the first crest, that is where the profile then falls for good
@@ -165,7 +165,7 @@ def _edges(scan: _Scan, points: Array, normals: Array, *, soft: float, noise: fl
     crest, crest_at = _first_extreme(inward, drop=np.maximum(3.0 * noise, 0.06 * np.maximum(inward.max(axis=1) - soft, 0.0)))
     top = first - crest_at
     falling = np.where(np.arange(inward.shape[1])[None, :] >= crest_at[:, None], -inward, -crest[:, None])
-    trough, trough_at = _first_extreme(falling, drop=np.maximum(4.0 * noise, 0.1 * np.maximum(crest - soft, 0.0)), start=crest_at)
+    trough, _ = _first_extreme(falling, drop=np.maximum(4.0 * noise, 0.1 * np.maximum(crest - soft, 0.0)), start=crest_at)
     marrow = -trough
     # outwards from the crest: down to the first trough
     reversed_rows = np.where(np.arange(hu.shape[1])[None, :] >= top[:, None], -hu, -crest[:, None])

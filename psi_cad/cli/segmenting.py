@@ -1,0 +1,108 @@
+"""`segment`: bones of a CT, or of ready masks, as closed surfaces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from psi_cad.imaging.volume import Volume
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(segment)
+
+
+def segment(
+    ct: Annotated[Path, typer.Argument(help="DICOM folder or zip, or a NIfTI, NRRD or MetaImage file.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Output folder.")] = Path("segmented"),
+    bone: Annotated[list[str] | None, typer.Option("--bone", help="NAME=x,y,z: a point in this bone, patient mm (LPS); once per bone.")] = None,
+    labels: Annotated[Path | None, typer.Option("--labels", help="A ready mask: NIfTI, NRRD, .seg.nrrd, DICOM SEG or RTSTRUCT.")] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", help="NAME=N: number or segment name in --labels; once per bone.")] = None,
+    with_totalsegmentator: Annotated[
+        bool, typer.Option("--with-totalsegmentator", help="Take the seeds from TotalSegmentator, where it is installed.")
+    ] = False,
+    series: Annotated[str | None, typer.Option("--series", help="Of a DICOM folder: number in the list, or start of its UID.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Segment bones of a CT: labels, one closed surface (STL, LPS mm) and one picture per bone, and a report.
+
+    Give a seed also in each bone that touches a wanted one: hip, femur and sacrum. Without seeds the largest pieces are taken.
+
+    Example: psi-cad segment ct.nii.gz -o bones --bone hip=-82,24,-10 --bone femur=-101,-7,-6 --bone sacrum=-40,74,60
+    """
+    from psi_cad.cli.showing import progress, say_json
+    from psi_cad.errors import SegmentationError
+
+    seeds = dict(_seed(text) for text in bone or [])
+    wanted = dict(_named(text, "--label", "NAME=N") for text in label or [])
+    if len(seeds) < len(bone or []) or len(wanted) < len(label or []):
+        raise SegmentationError("Two bones have the same name; give each its own.")
+    if bool(labels) != bool(wanted):
+        raise SegmentationError("--labels FILE and --label NAME=N go together: the file, and which of its labels are wanted.")
+    if labels and (seeds or with_totalsegmentator):
+        raise SegmentationError("--labels takes the place of --bone and --with-totalsegmentator; give one of them.")
+    with progress(quiet=json) as tell:
+        from psi_cad.imaging.read import read_volume
+        from psi_cad.run.segment import check_name, segment_bone, segmentation_of_labels, write_segmentation
+
+        for name in (*seeds, *wanted):
+            check_name(name)
+        scan = read_volume(ct, kind="ct", series=series, progress=tell)
+        if labels:
+            from psi_cad.imaging.labels import read_labels
+
+            found = segmentation_of_labels(read_labels(labels, reference=scan), wanted, scan=scan)
+        else:
+            if with_totalsegmentator:
+                seeds = {**_proposed(scan, tell), **seeds}
+            found = segment_bone(scan, seeds, progress=tell)
+        report = write_segmentation(out, found, progress=tell)
+    if json:
+        say_json(report)
+        return
+    for one in report["bones"]:
+        sure = "" if one["uncertainty_mm"] is None else f", surface ± {one['uncertainty_mm']:.2f} mm"
+        typer.echo(f"{out / (one['name'] + '.stl')}: {one['volume_mm3'] / 1000.0:.1f} cm³{sure}")
+        for note in one["notes"]:
+            typer.echo(f"  {note}")
+    for note in report["notes"]:
+        typer.echo(f"  {note}")
+    typer.echo(f"{out / 'report.json'}; look at the pictures beside it before the surfaces are used.")
+
+
+def _proposed(scan: Volume, tell: Any) -> dict[str, Any]:
+    from psi_cad.imaging.totalsegmentator import proposed_seeds
+
+    if tell is not None:
+        tell("TotalSegmentator")
+    return {name: tuple(float(v) for v in point) for name, point in proposed_seeds(scan).items()}
+
+
+def _named(text: str, option: str, form: str) -> tuple[str, str]:
+    from psi_cad.errors import CaseError
+
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip() or not value.strip():
+        raise CaseError(f"{option} '{text}' must be {form}.")
+    return name.strip(), value.strip()
+
+
+def _seed(text: str) -> tuple[str, Any]:
+    import math
+
+    from psi_cad.errors import CaseError
+
+    name, value = _named(text, "--bone", "NAME=x,y,z")
+    try:
+        point = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        point = ()
+    if len(point) != 3 or not all(map(math.isfinite, point)):
+        raise CaseError(f"--bone '{text}' must be NAME=x,y,z with three numbers in patient mm (LPS), such as hip=-82,24,-10.")
+    return name, point

@@ -1,0 +1,236 @@
+"""CT to bones: labels, a refined closed surface for each, what is known of their accuracy, and the files of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import trimesh
+
+from psi_cad import __version__
+from psi_cad.errors import ImageError, SegmentationError
+from psi_cad.export.safely import sha256_of, write_json
+from psi_cad.imaging.image_files import write_image
+from psi_cad.imaging.judge import bone_at_edges
+from psi_cad.imaging.labels import INSIDE, LabelMap
+from psi_cad.imaging.levels import TissueLevels, tissue_levels
+from psi_cad.imaging.metal import Metal, find_metal
+from psi_cad.imaging.segment import bone_labels
+from psi_cad.imaging.volume import Volume
+from psi_cad.surface.bone import bone_surface
+from psi_cad.surface.isosurface import MESH_MM, surface_of_part
+from psi_cad.surface.refine import SurfaceFit
+from psi_cad.units import Array, Mm
+
+__all__ = ["Segmentation", "SegmentedBone", "segment_bone", "segmentation_of_labels", "write_segmentation"]
+
+SCHEMA: Final = 1
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
+_RESERVED: Final = ("labels", "report")
+_METAL_NEAR_MM: Final[Mm] = 10.0
+_MOST_BEYOND: Final = 0.02  # of a ready mask's surface outside of its scan
+_UNSURE: Final = 0.05  # more points than this without a clear edge are told
+
+
+@dataclass(frozen=True)
+class SegmentedBone:
+    """One bone: its name and label number, closed surface in patient mm, how it was fitted (None: a ready mask), and notes."""
+
+    name: str
+    number: int
+    mesh: trimesh.Trimesh
+    fit: SurfaceFit | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Bones of one scan, the label map (numbers uint8, on its own grid), levels, metal, and what there is to say."""
+
+    scan: Volume
+    labels: Volume
+    bones: tuple[SegmentedBone, ...]
+    levels: TissueLevels | None
+    metal: tuple[Metal, ...]
+    notes: tuple[str, ...]
+
+
+def segment_bone(
+    volume: Volume,
+    seeds: Mapping[str, Sequence[float] | Array] | None = None,
+    *,
+    mesh_mm: Mm = MESH_MM,
+    progress: Callable[[str], None] | None = None,
+) -> Segmentation:
+    """The bones of a CT, one per seed, each with a closed surface on its cortex.
+
+    Parameters
+    ----------
+    volume : Volume
+        CT in HU.
+    seeds : mapping of name to (x, y, z)
+        A point in each bone, patient mm. Give one also in each bone that touches a wanted one. Without seeds: the largest
+        pieces, named bone-1, bone-2, … by size.
+    mesh_mm : float
+        Grid of the surface.
+
+    Raises
+    ------
+    SegmentationError
+        If there is no bone, or none at a seed; or a name cannot be a file's.
+    """
+    points = {name: np.asarray(point, dtype=np.float64) for name, point in (seeds or {}).items()}
+    for name in points:
+        check_name(name)
+    levels = tissue_levels(volume)
+    labels = bone_labels(volume, points, levels=levels, progress=progress)
+    metal = find_metal(volume)
+    bones = []
+    for number, name in labels.names.items():
+        solid = labels.values == number
+        if not solid.any():
+            continue
+        tell = (lambda step, name=name: progress(f"{name}: {step}")) if progress else None
+        mesh, fit = bone_surface(volume, solid, levels=levels, mesh_mm=mesh_mm, progress=tell)
+        bones.append(SegmentedBone(name, number, mesh, fit, (*_edge_notes(volume, solid, name), *_fit_notes(name, mesh, fit, metal))))
+    notes = [*volume.notes, *labels.notes]
+    if metal:
+        notes.append(f"Metal in the scan: {sum(m.volume for m in metal):.0f} mm³ in {len(metal)} pieces; its streaks move surfaces near it.")
+    return Segmentation(volume, Volume(labels.values, volume.patient_from_index), tuple(bones), levels, metal, tuple(notes))
+
+
+def segmentation_of_labels(labels: LabelMap, wanted: Mapping[str, int | str], *, scan: Volume) -> Segmentation:
+    """Ready masks as bones: each segment's smooth closed surface, as the mask has it.
+
+    Parameters
+    ----------
+    wanted : mapping of bone name to label number or segment name
+    scan : Volume
+        The scan the masks belong to, for the pictures; the masks keep their own grid.
+
+    Raises
+    ------
+    SegmentationError, ImageError
+        If a name cannot be a file's; if a label is not there, or the masks lie beside the scan.
+    """
+    values = np.zeros(labels.shape, dtype=np.uint8)
+    bones = []
+    for number, (name, label) in enumerate(wanted.items(), start=1):
+        check_name(name)
+        occupied = labels.occupancy(label).values
+        values[occupied >= INSIDE] = number
+        mesh = surface_of_part(occupied, patient_from_index=labels.patient_from_index)
+        _lies_in(scan, mesh, name)
+        bones.append(SegmentedBone(name, number, mesh, None, (f"{name} is the surface of a ready mask, not moved to the cortex.",)))
+    return Segmentation(scan, Volume(values, labels.patient_from_index), tuple(bones), None, find_metal(scan), (*scan.notes, *labels.notes))
+
+
+def _lies_in(scan: Volume, mesh: trimesh.Trimesh, name: str) -> None:
+    index = scan.index(np.asarray(mesh.vertices))
+    beyond = ((index < -1.0) | (index > np.array(scan.values.shape[::-1]))).any(axis=1)
+    if beyond.mean() > _MOST_BEYOND:
+        raise ImageError(f"{100.0 * beyond.mean():.0f} % of the mask of {name} lies outside the scan; are both of the same scan, in the same frame?")
+
+
+def check_name(name: str) -> None:
+    """Raise unless `name` can be a bone's and a file's.
+
+    Raises
+    ------
+    SegmentationError
+    """
+    if not NAME.fullmatch(name) or name in _RESERVED:
+        raise SegmentationError(f"Bone name '{name}' must be lower-case letters, digits and '-', at most 41, and not {' or '.join(_RESERVED)}.")
+
+
+def _edge_notes(volume: Volume, solid: npt.NDArray[np.bool_], name: str) -> list[str]:
+    touches = bone_at_edges(replace(volume, values=solid.view(np.uint8)), 0.5)
+    return [f"{name} reaches the {t.face} edge of the scan over {t.area:.0f} mm²; its surface is closed flat there." for t in touches]
+
+
+def _fit_notes(name: str, mesh: trimesh.Trimesh, fit: SurfaceFit, metal: tuple[Metal, ...]) -> list[str]:
+    notes = []
+    if not mesh.is_watertight:
+        notes.append(f"The surface of {name} is not closed everywhere; check it before use.")
+    if fit.unsure > _UNSURE:
+        notes.append(f"{100.0 * fit.unsure:.0f} % of the surface of {name} shows no clear edge and was placed by its neighbourhood.")
+    low, high = mesh.bounds
+    near = [m for m in metal if (m.high > low - _METAL_NEAR_MM).all() and (m.low < high + _METAL_NEAR_MM).all()]
+    if near:
+        notes.append(f"{sum(m.volume for m in near):.0f} mm³ of metal lie in or near {name}; its surface there cannot be trusted.")
+    return notes
+
+
+def report_of(found: Segmentation) -> dict[str, Any]:
+    """What `report.json` says, without the files."""
+    volume = found.scan
+    return {
+        "psi_cad_segmentation": SCHEMA,
+        "version": __version__,
+        "scan": {
+            "size": [int(n) for n in volume.values.shape[::-1]],
+            "spacing_mm": [round(float(v), 6) for v in volume.spacing],
+            "refuse_guide": volume.facts.get("refuse_guide"),
+        },
+        "levels_hu": None if found.levels is None else {k: round(v, 1) for k, v in asdict(found.levels).items()},
+        "bones": [_bone_facts(bone) for bone in found.bones],
+        "metal": [{"volume_mm3": round(m.volume, 1), "centre_mm": _round(m.centre), "low_mm": _round(m.low), "high_mm": _round(m.high)}
+                  for m in found.metal],
+        "notes": list(found.notes),
+    }  # fmt: skip
+
+
+def _bone_facts(bone: SegmentedBone) -> dict[str, Any]:
+    fit = bone.fit
+    return {
+        "name": bone.name,
+        "label": bone.number,
+        "volume_mm3": round(float(bone.mesh.volume), 1),
+        "area_mm2": round(float(bone.mesh.area), 1),
+        "closed": bool(bone.mesh.is_watertight),
+        "triangles": len(bone.mesh.faces),
+        "low_mm": _round(bone.mesh.bounds[0]),
+        "high_mm": _round(bone.mesh.bounds[1]),
+        "uncertainty_mm": None if fit is None else round(fit.uncertainty, 3),
+        "surface": None if fit is None else {
+            "blur_in_plane_mm": round(fit.sigma[0], 3), "blur_along_k_mm": round(fit.sigma[1], 3), "cortex_hu": round(fit.cortex, 0),
+            "half_way_hu": round(fit.level, 0), "thin_cortex_shift_median_mm": round(fit.shift[0], 3),
+            "thin_cortex_shift_95_mm": round(fit.shift[1], 3),
+            "noise_mm": round(fit.random, 3), "scatter_mm": round(fit.residual, 3), "without_edge": round(fit.unsure, 4),
+            "unfolded_points": fit.unfolded,
+        },
+        "notes": list(bone.notes),
+    }  # fmt: skip
+
+
+def _round(point: Array) -> list[float]:
+    return [round(float(v), 2) for v in point]
+
+
+def write_segmentation(folder: Path, found: Segmentation, *, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """Write labels.nii.gz, NAME.stl and NAME.png per bone, and last report.json, which names the files with their hashes."""
+    from psi_cad.export.meshes import write_stl
+    from psi_cad.report.overlay import overlay_planes, write_overlay
+
+    if not found.bones:
+        raise SegmentationError("No bone was found; nothing is written.")
+    files: dict[str, str] = {}
+    (folder / "report.json").unlink(missing_ok=True)  # an old report never stands beside new files
+    for bone in found.bones:
+        if progress:
+            progress(f"{bone.name}: write")
+        stl, png = folder / f"{bone.name}.stl", folder / f"{bone.name}.png"
+        write_stl(stl, bone.mesh, header=f"psi-cad {bone.name}, mm, SPACE=LPS")
+        write_overlay(png, found.scan, bone.mesh, at=overlay_planes(bone.mesh))
+        files |= {stl.name: sha256_of(stl), png.name: sha256_of(png)}
+    labels = folder / "labels.nii.gz"
+    write_image(labels, found.labels)
+    files[labels.name] = sha256_of(labels)
+    report = {**report_of(found), "files": files}
+    write_json(folder / "report.json", report)
+    return report
