@@ -75,7 +75,7 @@ def sampled_distance(distance: Distance, *, low: Array, high: Array, step: Mm = 
     values[near] = _in_chunks(distance, low + np.argwhere(near) * step)
     if level:
         slope = np.sqrt(sum(np.square(g) for g in np.gradient(values, step)))
-        values[near] /= np.clip(slope[near], _LEAST_SLOPE, 1.5)
+        values[near] /= np.maximum(slope[near], _LEAST_SLOPE)
     return SampledDistance(ndimage.spline_filter(values, order=3, output=np.float32, mode="nearest"), low, step)
 
 

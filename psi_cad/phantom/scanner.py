@@ -248,7 +248,8 @@ def _linear_weights(axis: Array, few: Array) -> sp.csr_array:
 def _add_noise(values: npt.NDArray[Any], noise_sd: float, seed: int) -> None:
     if noise_sd <= 0.0:
         return
-    scale = noise_sd * 2.0 * np.sqrt(np.pi) * _GRAIN if _GRAIN > 0.5 else noise_sd  # a Gaussian of sigma s lowers white noise to 1 / (2 s sqrt(pi))
+    kernel = np.exp(-0.5 * np.square(np.arange(-3, 4) / _GRAIN))
+    scale = noise_sd / float(np.square(kernel / kernel.sum()).sum())  # the filter lowers white noise by this in two directions
     for k, layer in enumerate(values):
         white = np.random.default_rng([seed, k]).standard_normal(layer.shape, dtype=np.float32)
-        layer += np.float32(scale) * ndimage.gaussian_filter(white, _GRAIN, mode="wrap")
+        layer += np.float32(scale) * ndimage.gaussian_filter(white, _GRAIN, mode="wrap", radius=3)

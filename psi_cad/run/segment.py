@@ -96,7 +96,8 @@ def segment_bone(
         if not solid.any():
             continue
         tell = (lambda step, name=name: progress(f"{name}: {step}")) if progress else None
-        mesh, fit = bone_surface(volume, solid, levels=levels, mesh_mm=mesh_mm, progress=tell)
+        others = (labels.values != number) & (labels.values != 0)
+        mesh, fit = bone_surface(volume, solid, levels=levels, others=others, mesh_mm=mesh_mm, progress=tell)
         bones.append(SegmentedBone(name, number, mesh, fit, (*_edge_notes(volume, solid, name), *_fit_notes(name, mesh, fit, metal))))
     notes = [*volume.notes, *labels.notes]
     if metal:

@@ -22,11 +22,17 @@ _START_SHARE: Final = 0.35  # of the way from soft tissue to cortex, where the r
 
 
 def bone_surface(
-    volume: Volume, solid: Bools, *, levels: TissueLevels, mesh_mm: Mm = MESH_MM, progress: Callable[[str], None] | None = None
+    volume: Volume,
+    solid: Bools,
+    *,
+    levels: TissueLevels,
+    others: Bools | None = None,
+    mesh_mm: Mm = MESH_MM,
+    progress: Callable[[str], None] | None = None,
 ) -> tuple[trimesh.Trimesh, SurfaceFit]:
     """The closed surface, patient mm, of the bone whose voxels are `solid` (nz, ny, nx), marrow included.
 
-    Where the bone meets the scan's edge it is closed flat there.
+    `others` (nz, ny, nx) are the voxels of other bones. Where the bone meets the scan's edge it is closed flat there.
     """
     margin = np.ceil(_MARGIN_MM / volume.spacing[::-1]).astype(int)
     spots = ndimage.find_objects(solid.view(np.uint8))[0]
@@ -41,9 +47,12 @@ def bone_surface(
     around = ndimage.binary_dilation(inside)
     field = np.where(core, np.float32(levels.bone), np.where(around, np.clip(values, levels.soft, levels.bone), np.float32(levels.soft)))
     even, even_matrix = even_grid(field, patient_from_index=matrix, step=mesh_mm)
+    foreign: Bools = (values > level) & ~ndimage.binary_dilation(around)
+    if others is not None:
+        foreign |= others[box]
     del core, around, field
     rough = largest_part(level_surface(even, level, patient_from_index=even_matrix))
     index = volume.index(np.asarray(rough.vertices))
     last = np.array(volume.values.shape[::-1]) - 1.0
     held: Bools = np.asarray(((index < 0.25) | (index > last - 0.25)).any(axis=1))
-    return refined(rough, values, patient_from_index=matrix, soft=levels.soft, noise=levels.noise, held=held, progress=progress)
+    return refined(rough, values, patient_from_index=matrix, soft=levels.soft, noise=levels.noise, others=foreign, held=held, progress=progress)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import trimesh
 from scipy import ndimage
+from scipy.special import ndtri
 
 from psi_cad.surface.cortex import edge_shift
 from psi_cad.surface.relax import Neighbours, point_normals, slid, unfolded
@@ -25,6 +26,9 @@ _EDGE_MM: Final[Mm] = 1.2  # the cortex's peak is looked for from here inwards
 _MOST_MOVE: Final[Mm] = 0.8  # in one round
 _PLATEAU: Final = (1.0, 2.0)  # mm outside of the edge: far enough to be clear of the blur, near enough to be what touches bone
 _LEAST_CONTRAST: Final = 120.0  # HU between cortex and what lies outside; less is no edge
+_NARROW_GAP: Final = 0.8  # two cortices blurred into each other: their gap's width is told from how deep it still is
+_LEAST_GAP: Final = 0.04
+_AT_ONCE: Final = 20_000  # points sampled together, to bound memory
 _FAR_FROM_NEIGHBOURS: Final[Mm] = 0.5
 _USUAL_SIGMA: Final[Mm] = 0.55
 _SIGMA_RANGE: Final = (0.3, 2.5)
@@ -65,7 +69,11 @@ class SurfaceFit:
 
 @dataclass(frozen=True)
 class _Edges:
-    """Per point: place of the half-way crossing along the normal, outside HU, peak HU, marrow HU, width, slope there; and whether it holds."""
+    """What the profile of each point shows, all (n,).
+
+    `at`: place of the half-way crossing along the normal; HU `outside`, of the cortex's `peak` and of the `marrow` behind it;
+    `width` of the cortex and `slope` at the crossing; `sure`: there is an edge; `gap`: it lies in a narrow gap to another bone.
+    """
 
     at: Array
     outside: Array
@@ -74,6 +82,7 @@ class _Edges:
     width: Array
     slope: Array
     sure: Bools
+    gap: Bools
 
 
 def refined(
@@ -83,6 +92,7 @@ def refined(
     patient_from_index: Array,
     soft: float,
     noise: float,
+    others: Bools | None = None,
     held: Bools | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[trimesh.Trimesh, SurfaceFit]:
@@ -100,6 +110,8 @@ def refined(
         HU around the bone.
     soft, noise : float
         HU of soft tissue, and its standard deviation.
+    others : (nz, ny, nx), optional
+        Voxels of other bones and dense things: a profile ends where it meets one.
     held : (n,), optional
         Points that stay: those on the scan's own edge.
     """
@@ -107,7 +119,7 @@ def refined(
     points = np.asarray(mesh.vertices, dtype=np.float64)
     stay = np.zeros(len(points), dtype=bool) if held is None else held
     neighbours = Neighbours(faces, len(points))
-    scan = _Scan(values, patient_from_index)
+    scan = _Scan(values, patient_from_index, others)
     sigmas, cortex = (_USUAL_SIGMA, _USUAL_SIGMA), soft + 1200.0
     shift = np.zeros(len(points))
     for turn in range(ROUNDS):
@@ -116,14 +128,14 @@ def refined(
         if turn < ROUNDS - 1:
             points = slid(points, faces, neighbours, rounds=4 if turn == 0 else 2, held=stay)
         normals = point_normals(points, faces)
-        edges = _edges(scan, points, normals, soft=soft, noise=noise)
+        edges = _edges(scan, points, normals, soft=soft, noise=noise, sigma=sigmas[0])
         along = np.square(normals @ scan.axis_k)
         if turn > 0:
             sigmas, cortex = _blur_and_cortex(edges, along)
-            raw = _shift(edges, along, sigmas, cortex)
-            shift, _ = neighbours.weighted_mean(raw, edges.sure.astype(np.float64))
+            raw = np.where(edges.gap, 0.0, _shift(edges, along, sigmas, cortex))
+            shift, _ = neighbours.weighted_mean(raw, (edges.sure & ~edges.gap).astype(np.float64))
             shift, _ = neighbours.weighted_mean(shift, np.ones(len(shift)))
-        move, sure, residual = _consistent(edges.at - shift, edges.sure & ~stay, neighbours)
+        move, sure, residual = _consistent(edges.at - np.where(edges.gap, 0.0, shift), edges.sure & ~stay, neighbours)
         move[stay] = 0.0
         points = points + np.clip(move, -_MOST_MOVE, _MOST_MOVE)[:, None] * normals
     points, count = unfolded(points, faces, neighbours)
@@ -134,30 +146,52 @@ def refined(
 class _Scan:
     """HU by cubic splines at patient points."""
 
-    def __init__(self, values: npt.NDArray[Any], patient_from_index: Array) -> None:
+    def __init__(self, values: npt.NDArray[Any], patient_from_index: Array, others: Bools | None) -> None:
+        self.others = None if others is None else others.view(np.uint8)
         self.coefficients = ndimage.spline_filter(values.astype(np.float32, copy=False), order=3, output=np.float32, mode="nearest")
         matrix = np.asarray(patient_from_index, dtype=np.float64)
         self.origin, self.inverse = matrix[:3, 3], np.linalg.inv(matrix[:3, :3])
         self.spacing = np.linalg.norm(matrix[:3, :3], axis=0)
         self.axis_k = matrix[:3, 2] / self.spacing[2]
 
-    def along(self, points: Array, normals: Array, offsets: Array) -> Array:
-        """Values (n, m) at `offsets` (m,) mm along the normals."""
+    def along(self, points: Array, normals: Array, offsets: Array) -> tuple[Array, Array]:
+        """Values (n, m) at `offsets` (m,) mm along the normals; and where (n,) a profile that meets another bone has its trough; nan elsewhere."""
         start = (points - self.origin) @ self.inverse.T
         way = normals @ self.inverse.T
         out = np.empty((len(points), len(offsets)))
-        for first in range(0, len(points), 20000):
-            part = slice(first, first + 20000)
-            at = start[part, None, :] + offsets[None, :, None] * way[part, None, :]
-            out[part] = ndimage.map_coordinates(
-                self.coefficients, at.reshape(-1, 3).T[::-1], order=3, prefilter=False, mode="nearest", output=np.float32
-            ).reshape(-1, len(offsets))
-        return out
+        trough = np.full(len(points), np.nan)
+        for first in range(0, len(points), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            at = (start[part, None, :] + offsets[None, :, None] * way[part, None, :]).reshape(-1, 3).T[::-1]
+            hu = ndimage.map_coordinates(self.coefficients, at, order=3, prefilter=False, mode="nearest", output=np.float64)
+            out[part] = hu.reshape(-1, len(offsets))
+            if self.others is not None:
+                other = ndimage.map_coordinates(self.others, at, order=0, mode="nearest").reshape(-1, len(offsets)) > 0
+                trough[part] = _levelled(out[part], other, offsets)
+        return out, trough
 
 
-def _edges(scan: _Scan, points: Array, normals: Array, *, soft: float, noise: float) -> _Edges:
+def _levelled(hu: Array, other: Bools, offsets: Array) -> Array:
+    """Level `hu` (n, m) in place from its trough on where it meets `other` (n, m); the offset (n,) of the trough."""
+    outer = offsets > -_EDGE_MM
+    blocked = other & outer[None, :]
+    rows = np.nonzero(blocked.any(axis=1))[0]
+    columns = np.arange(len(offsets))[None, :]
+    entry = np.argmax(blocked[rows], axis=1)
+    before = (columns <= entry[:, None]) & (outer & (offsets > -0.7))[None, :]
+    before |= columns == entry[:, None]
+    trough = np.argmin(np.where(before, hu[rows], np.inf), axis=1)
+    low = hu[rows, trough]
+    hu[rows] = np.where(columns > trough[:, None], low[:, None], hu[rows])
+    found = np.full(len(hu), np.nan)
+    found[rows] = offsets[trough]
+    return found
+
+
+def _edges(scan: _Scan, points: Array, normals: Array, *, soft: float, noise: float, sigma: Mm) -> _Edges:
     offsets: Array = np.asarray(np.arange(-round(INWARD_MM / STEP_MM), round(OUTWARD_MM / STEP_MM) + 1) * STEP_MM, dtype=np.float64)
-    hu = scan.along(points, normals, offsets)
+    hu, trough_at = scan.along(points, normals, offsets)
+    met = ~np.isnan(trough_at)
     rows = np.arange(len(hu))
     first = int(np.searchsorted(offsets, _EDGE_MM))
     # inwards from the edge: the first crest, that is where the profile then falls for good
@@ -180,15 +214,19 @@ def _edges(scan: _Scan, points: Array, normals: Array, *, soft: float, noise: fl
         after = np.maximum(after, 1)
         a, b = hu[rows, after - 1], hu[rows, after]
         at = offsets[after] - STEP_MM * np.clip((b - half) / np.where(np.abs(b - a) > 1e-6, b - a, -1.0), 0.0, 1.0)
-        outside = _plateau(hu, offsets, at, low_at, -low, soft)
+        outside = np.where(met, np.minimum(-low, soft), _plateau(hu, offsets, at, low_at, -low, soft))
     inner = (np.arange(hu.shape[1])[None, :] < top[:, None]) & (hu < ((crest + marrow) / 2.0)[:, None])
     inner_at = hu.shape[1] - 1 - np.argmax(inner[:, ::-1], axis=1)
     c, d = hu[rows, inner_at], hu[rows, np.minimum(inner_at + 1, hu.shape[1] - 1)]
     share = np.clip(((crest + marrow) / 2.0 - c) / np.where(np.abs(d - c) > 1e-6, d - c, 1.0), 0.0, 1.0)
     width = np.where(inner.any(axis=1), at - (offsets[inner_at] + share * STEP_MM), np.inf)
     slope = (a - b) / STEP_MM
-    sure = has & (crest - outside > _LEAST_CONTRAST) & (slope > 0.0) & (np.abs(at) < OUTWARD_MM - 0.3)
-    return _Edges(at, outside, crest, marrow, width, slope, sure)
+    depth = (crest + low) / np.maximum(crest - soft, _LEAST_CONTRAST)  # of the trough, as a share; 1 where the gap is wide
+    gap = met & (depth < _NARROW_GAP) & (depth > _LEAST_GAP)
+    half_gap = sigma * ndtri(0.5 + 0.5 * np.clip(depth, 0.0, 0.99))
+    at = np.where(gap, trough_at - half_gap, at)
+    sure = (has | gap) & (crest - outside > _LEAST_CONTRAST) & (gap | (slope > 0.0)) & (np.abs(at) < OUTWARD_MM - 0.3)
+    return _Edges(at, outside, crest, marrow, width, slope, sure, gap)
 
 
 def _first_extreme(values: Array, *, drop: Array, start: Any = None) -> tuple[Array, Any]:
@@ -215,7 +253,7 @@ def _plateau(hu: Array, offsets: Array, at: Array, low_at: Any, low: Array, soft
 
 def _blur_and_cortex(edges: _Edges, along: Array) -> tuple[tuple[Mm, Mm], float]:
     """Blur in plane and along k in mm, and HU of thick cortex, from the points that show it best."""
-    sure = edges.sure
+    sure = edges.sure & ~edges.gap
     if sure.sum() < 200:
         return (_USUAL_SIGMA, _USUAL_SIGMA), float(np.median(edges.peak[sure])) if sure.any() else 1200.0
     cortex = float(np.percentile(edges.peak[sure], 92.0))
