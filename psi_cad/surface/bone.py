@@ -18,6 +18,7 @@ from psi_cad.units import Bools, Mm
 __all__ = ["bone_surface"]
 
 _MARGIN_MM: Final[Mm] = 6.0  # profiles reach this far around the bone
+_THIN_SHARE: Final = 0.5  # of the way from there to cortex: what every voxel of the bone counts as, at least
 _START_SHARE: Final = 0.35  # of the way from soft tissue to cortex, where the rough surface is taken
 
 
@@ -45,12 +46,16 @@ def bone_surface(
     level = levels.soft + _START_SHARE * (levels.bone - levels.soft)
     core = ndimage.binary_erosion(inside, border_value=1)
     around = ndimage.binary_dilation(inside)
-    field = np.where(core, np.float32(levels.bone), np.where(around, np.clip(values, levels.soft, levels.bone), np.float32(levels.soft)))
-    even, even_matrix = even_grid(field, patient_from_index=matrix, step=mesh_mm)
+    soft, top = np.float32(levels.soft), np.float32(levels.bone)
+    field = np.where(core, top, np.where(around, np.clip(values, soft, top), soft))
+    # cortex thinner than a voxel reads less than the level, and must not tear
+    np.maximum(field, np.float32(level + _THIN_SHARE * (levels.bone - level)), out=field, where=inside)
     foreign: Bools = (values > level) & ~ndimage.binary_dilation(around)
     if others is not None:
         foreign |= others[box]
-    del core, around, field
+    del core, around
+    even, even_matrix = even_grid(field, patient_from_index=matrix, step=mesh_mm)
+    del field
     rough = largest_part(level_surface(even, level, patient_from_index=even_matrix))
     index = volume.index(np.asarray(rough.vertices))
     last = np.array(volume.values.shape[::-1]) - 1.0
