@@ -43,18 +43,22 @@ def sacrum_distance(points: Array) -> Array:
     return np.maximum(round_cone(points, *_ALA), JOINT_MM - implicit(points))
 
 
+_BEYOND_MM: Final[Mm] = 8.0  # past the scanned box, for the blur and the soft tissue near bone
+
+
 @lru_cache(maxsize=2)
-def _hip(step: Mm) -> SampledDistance:
-    return sampled_distance(implicit, low=PHANTOM_BOX[0], high=PHANTOM_BOX[1], step=step, level=True)
+def _hip(step: Mm, low: tuple[float, ...], high: tuple[float, ...]) -> SampledDistance:
+    return sampled_distance(implicit, low=np.array(low), high=np.array(high), step=step, level=True)
 
 
 def _against_hip(body: Distance, hip: Distance) -> Distance:
     return lambda points: np.maximum(body(points), JOINT_MM - hip(points))
 
 
-def phantom_bones(*, step: Mm = 0.7) -> list[ScannedBone]:
-    """Hip bone, femur and sacrum as a scanner sees them; cortex 1.0–2.4 mm on the hip bone. Order: hip, femur, sacrum."""
-    hip = _hip(step)
+def phantom_bones(*, low: Array = PHANTOM_BOX[0], high: Array = PHANTOM_BOX[1], step: Mm = 0.7) -> list[ScannedBone]:
+    """Hip bone, femur and sacrum as a scanner sees them, as far as they lie in a box; cortex 1.0–2.4 mm on the hip bone. Order: hip, femur, sacrum."""
+    inner = np.maximum(np.asarray(low) - _BEYOND_MM, PHANTOM_BOX[0]), np.minimum(np.asarray(high) + _BEYOND_MM, PHANTOM_BOX[1])
+    hip = _hip(step, *(tuple(float(v) for v in corner) for corner in inner))
 
     def femur(points: Array) -> Array:
         return np.minimum(np.minimum(sphere(points, *_HEAD), round_cone(points, *_NECK)), round_cone(points, *_SHAFT))
@@ -82,8 +86,9 @@ def phantom_ct(
     seed: int = 1,
 ) -> Volume:
     """The phantom's CT, or the part of it in the box `low`, `high` (3,) of patient mm."""
+    bottom = np.asarray(PHANTOM_BOX[0] if low is None else low, dtype=np.float64)
+    top = np.asarray(PHANTOM_BOX[1] if high is None else high, dtype=np.float64)
     return simulated_ct(
-        phantom_bones(step=step), low=np.asarray(PHANTOM_BOX[0] if low is None else low, dtype=np.float64),
-        high=np.asarray(PHANTOM_BOX[1] if high is None else high, dtype=np.float64), spacing=spacing, solids=[phantom_tumour()],
+        phantom_bones(low=bottom, high=top, step=step), low=bottom, high=top, spacing=spacing, solids=[phantom_tumour()],
         body=PHANTOM_BODY, psf_sigma=psf_sigma, noise_sd=noise_sd, seed=seed,
     )  # fmt: skip

@@ -17,10 +17,14 @@ from scipy.special import ndtr
 
 from psi_cad.units import Array
 
-__all__ = ["edge_shift", "profile"]
+__all__ = ["calibrated", "edge_shift", "profile"]
 
 _THICKNESS: Final = np.concatenate([np.linspace(0.08, 3.0, 60), np.linspace(3.1, 8.0, 50)])  # in sigma
 _MARROW: Final = np.linspace(0.4, 1.2, 17)  # (c − M) / (c − O)
+_DENSITIES: Final = (0.96, 1.4, 45)  # of the highest peak: first, last, how many are tried
+_SATURATED: Final = 0.95  # a peak this near to the density says no more about the thickness
+_SLOPE_WEIGHT: Final = 6.0  # widths are about 2.5 times as large as slopes' sigma
+_OUTLIER: Final = 0.6  # sigma
 _WIDE: Final = (2.75, 3.6)  # apparent widths in sigma between which trust goes from the peak to the width
 
 
@@ -30,10 +34,13 @@ def profile(depth: Array, *, thickness: float, marrow: float) -> Array:
 
 
 @lru_cache(maxsize=1)
-def _tables() -> tuple[Array, Array, Array]:
-    """Peak, shift of the half-way crossing and apparent width, over marrow (rows) and thickness (columns)."""
+def _tables() -> tuple[Array, Array, Array, Array]:
+    """Over marrow (rows) and thickness (columns): peak, shift of the half-way crossing, apparent width, apparent blur.
+
+    The last is what the slope at the crossing would say of sigma if the cortex were thick.
+    """
     shape = (len(_MARROW), len(_THICKNESS))
-    peak, shift, width = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    peak, shift, width, blur = (np.zeros(shape) for _ in range(4))
     depth = np.linspace(-6.0, 16.0, 2201)
     for row, marrow in enumerate(_MARROW):
         for column, thickness in enumerate(_THICKNESS):
@@ -42,12 +49,14 @@ def _tables() -> tuple[Array, Array, Array]:
             peak[row, column] = f[top]
             outer = _crossing(depth[: top + 1], f[: top + 1], f[top] / 2.0)
             shift[row, column] = -outer
+            slope = (np.exp(-(outer**2) / 2.0) - marrow * np.exp(-((outer - thickness) ** 2) / 2.0)) / np.sqrt(2.0 * np.pi)
+            blur[row, column] = f[top] / (slope * np.sqrt(2.0 * np.pi))
             inside = 1.0 - marrow
             level = (f[top] + inside) / 2.0
             beyond = np.nonzero(f[top:] < level)[0]
             if len(beyond) and f[top] > inside + 0.02:
                 width[row, column] = depth[top + beyond[0]] - outer
-    return peak, shift, width
+    return peak, shift, width, blur
 
 
 def _crossing(depth: Array, f: Array, level: float) -> float:
@@ -68,7 +77,7 @@ def edge_shift(peak: Array, marrow: Array, width: Array) -> Array:
     width : (n,)
         Apparent width of the cortex in sigma, from half-way to half-way; infinite where it has no inner end.
     """
-    peaks, shifts, widths = _tables()
+    peaks, shifts, widths, _ = _tables()
     place = np.clip((np.asarray(marrow) - _MARROW[0]) / (_MARROW[1] - _MARROW[0]), 0.0, len(_MARROW) - 1.001)
     row = place.astype(int)
     by_peak, by_width = np.zeros(len(row)), np.zeros(len(row))
@@ -80,6 +89,41 @@ def edge_shift(peak: Array, marrow: Array, width: Array) -> Array:
         by_width[here] = _look_up(np.maximum.accumulate(w, axis=1), s, np.minimum(width[here], 900.0))
     trust = np.clip((np.asarray(width) - _WIDE[0]) / (_WIDE[1] - _WIDE[0]), 0.0, 1.0)
     return np.asarray((1.0 - trust) * by_peak + trust * by_width)
+
+
+def calibrated(*, outside: Array, peak: Array, marrow: Array, width: Array, blur: Array) -> tuple[float, float]:
+    """HU of thick cortex, and sigma in mm, from how a bone's cortex looks where it is thin and where it is thick.
+
+    A thin cortex shows the blur (its width is 2.36 sigma, whatever its thickness), and the way the width grows with the peak
+    shows the density: it takes both that no place need be thick enough to show its density by itself.
+
+    Parameters
+    ----------
+    outside, peak, marrow : (n,)
+        HU, medians of groups of points by peak.
+    width, blur : (n,)
+        Apparent width of the cortex, and apparent sigma by its slope, in mm.
+    """
+    peaks, _, widths, blurs = _tables()
+    top = float(peak.max())
+    best = (np.inf, top, float(np.median(blur)))
+    for density in top * np.linspace(*_DENSITIES):
+        rise = density - outside
+        place = np.clip(((density - marrow) / rise - _MARROW[0]) / (_MARROW[1] - _MARROW[0]), 0.0, len(_MARROW) - 1.001)
+        row = place.astype(int)
+        share = np.minimum((peak - outside) / rise, _SATURATED)
+        rising = np.maximum.accumulate(peaks[row], axis=1)
+        wide, slant = _look_up(rising, widths[row], share), _look_up(rising, blurs[row], share)
+        counts = np.where((peak - outside) / rise < _SATURATED, 1.0, 0.0)
+        weight = _SLOPE_WEIGHT
+        sigma = float((counts * width * wide + weight * blur * slant).sum() / (counts * wide**2 + weight * slant**2).sum())
+        short = np.where(counts > 0.0, width - sigma * wide, np.minimum(width - sigma * wide, 0.0))
+        loss = float(
+            np.minimum(np.abs(short), _OUTLIER * sigma).sum() + np.sqrt(weight) * np.minimum(np.abs(blur - sigma * slant), _OUTLIER * sigma).sum()
+        )
+        if loss < best[0]:
+            best = (loss, float(density), sigma)
+    return best[1], best[2]
 
 
 def _look_up(rising: Array, values: Array, wanted: Array) -> Array:

@@ -12,7 +12,7 @@ import trimesh
 from scipy import ndimage
 from scipy.special import ndtri
 
-from psi_cad.surface.cortex import edge_shift
+from psi_cad.surface.cortex import calibrated, edge_shift
 from psi_cad.surface.relax import Neighbours, point_normals, slid, unfolded
 from psi_cad.units import Array, Bools, Mm
 
@@ -31,6 +31,9 @@ _LEAST_GAP: Final = 0.04
 _AT_ONCE: Final = 20_000  # points sampled together, to bound memory
 _FAR_FROM_NEIGHBOURS: Final[Mm] = 0.5
 _USUAL_SIGMA: Final[Mm] = 0.55
+_GROUPS: Final = 16
+_LOWEST_SHARE: Final = 0.05
+_WIDEST: Final[Mm] = 4.5  # the search inwards ends about here
 _SIGMA_RANGE: Final = (0.3, 2.5)
 
 
@@ -256,19 +259,28 @@ def _blur_and_cortex(edges: _Edges, along: Array) -> tuple[tuple[Mm, Mm], float]
     sure = edges.sure & ~edges.gap
     if sure.sum() < 200:
         return (_USUAL_SIGMA, _USUAL_SIGMA), float(np.median(edges.peak[sure])) if sure.any() else 1200.0
-    cortex = float(np.percentile(edges.peak[sure], 92.0))
-    rise = edges.peak - edges.outside
-    apparent = rise / (np.maximum(edges.slope, 1e-6) * np.sqrt(2.0 * np.pi))
-    thick = sure & (edges.peak > np.percentile(edges.peak[sure], 75.0)) & (edges.width > 3.0 * apparent)
-    if thick.sum() < 200:
-        thick = sure & (edges.peak > np.percentile(edges.peak[sure], 75.0))
-    square = np.square(apparent)
-    plane = thick & (along < 0.25)
-    upright = thick & (along > 0.7)
-    inside = float(np.median(square[plane])) if plane.sum() > 50 else float(np.median(square[thick]))
-    across = float(np.median((square[upright] - (1.0 - along[upright]) * inside) / along[upright])) if upright.sum() > 50 else inside
-    low, high = (v**2 for v in _SIGMA_RANGE)
-    return (float(np.sqrt(np.clip(inside, low, high))), float(np.sqrt(np.clip(across, low, high)))), cortex
+    blur = (edges.peak - edges.outside) / (np.maximum(edges.slope, 1e-6) * np.sqrt(2.0 * np.pi))
+    usable = sure & np.isfinite(edges.width) & (edges.width < _WIDEST)
+    order = np.nonzero(usable)[0][np.argsort(edges.peak[usable], kind="stable")]
+    order = order[int(_LOWEST_SHARE * len(order)) :]  # the faintest are the least certain
+    if len(order) < _GROUPS * 10:
+        return (_USUAL_SIGMA, _USUAL_SIGMA), float(np.percentile(edges.peak[sure], 92.0))
+    groups = np.array_split(order, _GROUPS)
+    middles = {name: np.array([np.median(values[g]) for g in groups]) for name, values in
+               (("outside", edges.outside), ("peak", edges.peak), ("marrow", edges.marrow), ("width", edges.width), ("blur", blur))}  # fmt: skip
+    cortex, sigma = calibrated(**middles)
+    # the two directions' ratio, by slopes on the denser half
+    square = np.square(blur)
+    dense = sure & (edges.peak > np.median(edges.peak[sure]))
+    plane, upright = dense & (along < 0.25), dense & (along > 0.7)
+    if plane.sum() < 50 or upright.sum() < 50:
+        ratio, part = 1.0, 0.0
+    else:
+        inside = float(np.median(square[plane]))
+        ratio = float(np.clip(np.median((square[upright] - (1.0 - along[upright]) * inside) / along[upright]) / inside, 0.3, 12.0))
+        part = float(np.mean(along[order]))
+    in_plane = float(np.clip(sigma / np.sqrt(1.0 + part * (ratio - 1.0)), *_SIGMA_RANGE))
+    return (in_plane, float(np.clip(in_plane * np.sqrt(ratio), *_SIGMA_RANGE))), cortex
 
 
 def _shift(edges: _Edges, along: Array, sigmas: tuple[Mm, Mm], cortex: float) -> Array:
