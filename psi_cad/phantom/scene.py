@@ -56,7 +56,7 @@ def _against_hip(body: Distance, hip: Distance) -> Distance:
 
 
 def phantom_bones(*, low: Array = PHANTOM_BOX[0], high: Array = PHANTOM_BOX[1], step: Mm = 0.7) -> list[ScannedBone]:
-    """Hip bone, femur and sacrum as a scanner sees them, as far as they lie in a box; cortex 1.0–2.4 mm on the hip bone. Order: hip, femur, sacrum."""
+    """Hip bone, femur and sacrum as a scanner sees them, as far as they lie in a box, in this order; cortex 1.0–2.4 mm on the hip bone."""
     inner = np.maximum(np.asarray(low) - _BEYOND_MM, PHANTOM_BOX[0]), np.minimum(np.asarray(high) + _BEYOND_MM, PHANTOM_BOX[1])
     hip = _hip(step, *(tuple(float(v) for v in corner) for corner in inner))
 

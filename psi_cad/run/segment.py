@@ -151,7 +151,10 @@ def check_name(name: str) -> None:
 
 def _edge_notes(volume: Volume, solid: npt.NDArray[np.bool_], name: str) -> list[str]:
     touches = bone_at_edges(replace(volume, values=solid.view(np.uint8)), 0.5)
-    return [f"{name} reaches the {t.face} edge of the scan over {t.area:.0f} mm²; its surface is closed flat there." for t in touches]
+    notes = [f"{name} reaches the {t.face} edge of the scan over {t.area:.0f} mm²; its surface is closed flat there." for t in touches]
+    if len(touches) > 1:
+        notes.append(f"{name} is cut by more than one edge of the scan; where two edges meet in it, its marrow may stay open.")
+    return notes
 
 
 def _fit_notes(name: str, mesh: trimesh.Trimesh, fit: SurfaceFit, metal: tuple[Metal, ...]) -> list[str]:

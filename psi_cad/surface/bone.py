@@ -59,5 +59,5 @@ def bone_surface(
     rough = largest_part(level_surface(even, level, patient_from_index=even_matrix))
     index = volume.index(np.asarray(rough.vertices))
     last = np.array(volume.values.shape[::-1]) - 1.0
-    held: Bools = np.asarray(((index < 0.25) | (index > last - 0.25)).any(axis=1))
+    held: Bools = np.asarray((index < 0.25) | (index > last - 0.25))
     return refined(rough, values, patient_from_index=matrix, soft=levels.soft, noise=levels.noise, others=foreign, held=held, progress=progress)

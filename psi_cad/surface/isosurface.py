@@ -25,7 +25,7 @@ _MASK_ROUNDS: Final = 6
 def level_surface(values: npt.NDArray[Any], level: float, *, patient_from_index: Array) -> trimesh.Trimesh:
     """The closed surface between `values` (nz, ny, nx) above and below `level`, normals away from the higher values.
 
-    What reaches the border of the grid is closed half a voxel beyond it.
+    What reaches the border of the grid is closed flat, half a voxel beyond it.
 
     Raises
     ------
@@ -54,7 +54,8 @@ def level_surface(values: npt.NDArray[Any], level: float, *, patient_from_index:
     out = edges.GetOutput()
     points = vtk_to_numpy(out.GetPoints().GetData()).astype(np.float64) - 1.0
     faces = vtk_to_numpy(out.GetPolys().GetConnectivityArray()).reshape(-1, 3).astype(np.int64)
-    points = np.clip(points, -0.5, np.array(values.shape[::-1]) - 0.5)
+    last = np.array(values.shape[::-1]) - 1.0
+    points = np.where(points < 0.0, -0.5, np.where(points > last, last + 0.5, points))
     matrix = np.asarray(patient_from_index, dtype=np.float64)
     mesh = trimesh.Trimesh(points @ matrix[:3, :3].T + matrix[:3, 3], faces, process=False)
     if mesh.volume < 0.0:

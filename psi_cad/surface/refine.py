@@ -13,7 +13,7 @@ from scipy import ndimage
 from scipy.special import ndtri
 
 from psi_cad.surface.cortex import calibrated, edge_shift
-from psi_cad.surface.relax import Neighbours, point_normals, slid, unfolded
+from psi_cad.surface.relax import Neighbours, mean_curvature, point_normals, slid, unfolded
 from psi_cad.units import Array, Bools, Mm
 
 __all__ = ["SurfaceFit", "refined"]
@@ -34,6 +34,7 @@ _USUAL_SIGMA: Final[Mm] = 0.55
 _GROUPS: Final = 16
 _LOWEST_SHARE: Final = 0.05
 _WIDEST: Final[Mm] = 4.5  # the search inwards ends about here
+_MOST_CURVED: Final = 0.5  # 1/mm; a tighter bend is narrower than the blur, and the rule no longer holds
 _SIGMA_RANGE: Final = (0.3, 2.5)
 
 
@@ -115,12 +116,13 @@ def refined(
         HU of soft tissue, and its standard deviation.
     others : (nz, ny, nx), optional
         Voxels of other bones and dense things: a profile ends where it meets one.
-    held : (n,), optional
-        Points that stay: those on the scan's own edge.
+    held : (n, 3), optional
+        Index axes i, j, k along which a point stays: it lies on that edge of the scan, and follows its neighbours within it.
     """
     faces = np.asarray(mesh.faces, dtype=np.int64)
     points = np.asarray(mesh.vertices, dtype=np.float64)
-    stay = np.zeros(len(points), dtype=bool) if held is None else held
+    fixed = np.zeros((len(points), 3), dtype=bool) if held is None else held
+    stay: Bools = np.asarray(fixed.any(axis=1))
     neighbours = Neighbours(faces, len(points))
     scan = _Scan(values, patient_from_index, others)
     sigmas, cortex = (_USUAL_SIGMA, _USUAL_SIGMA), soft + 1200.0
@@ -138,10 +140,14 @@ def refined(
             raw = np.where(edges.gap, 0.0, _shift(edges, along, sigmas, cortex))
             shift, _ = neighbours.weighted_mean(raw, (edges.sure & ~edges.gap).astype(np.float64))
             shift, _ = neighbours.weighted_mean(shift, np.ones(len(shift)))
+            # blur draws a bulging edge inwards by sigma squared times its mean curvature
+            bulge = np.clip(mean_curvature(points, faces, neighbours), -_MOST_CURVED, _MOST_CURVED)
+            shift = shift - (sigmas[0] ** 2 * (1.0 - along) + sigmas[1] ** 2 * along) * bulge
         move, sure, residual = _consistent(edges.at - np.where(edges.gap, 0.0, shift), edges.sure & ~stay, neighbours)
-        move[stay] = 0.0
-        points = points + np.clip(move, -_MOST_MOVE, _MOST_MOVE)[:, None] * normals
-    points, count = unfolded(points, faces, neighbours)
+        step = np.clip(move, -_MOST_MOVE, _MOST_MOVE)[:, None] * normals
+        step[stay] = scan.within_edge(step[stay], fixed[stay])
+        points = points + step
+    points, count = unfolded(points, faces, neighbours, held=stay)
     fit = _fit(edges, sure, shift, residual, sigmas, cortex, noise, count, scan.spacing)
     return trimesh.Trimesh(points, faces, process=False), fit
 
@@ -156,6 +162,11 @@ class _Scan:
         self.origin, self.inverse = matrix[:3, 3], np.linalg.inv(matrix[:3, :3])
         self.spacing = np.linalg.norm(matrix[:3, :3], axis=0)
         self.axis_k = matrix[:3, 2] / self.spacing[2]
+
+    def within_edge(self, steps: Array, fixed: Bools) -> Array:
+        """Steps (n, 3) in mm without their part along the `fixed` (n, 3) index axes."""
+        index = np.where(fixed, 0.0, steps @ self.inverse.T)
+        return np.asarray(index @ np.linalg.inv(self.inverse).T)
 
     def along(self, points: Array, normals: Array, offsets: Array) -> tuple[Array, Array]:
         """Values (n, m) at `offsets` (m,) mm along the normals; and where (n,) a profile that meets another bone has its trough; nan elsewhere."""

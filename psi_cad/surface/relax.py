@@ -10,7 +10,7 @@ import trimesh
 
 from psi_cad.units import Array, Bools, Ints
 
-__all__ = ["Neighbours", "point_normals", "relaxed", "unfolded"]
+__all__ = ["Neighbours", "folded", "mean_curvature", "point_normals", "relaxed", "slid", "unfolded"]
 
 _SLIDE: Final = 0.5
 _TAUBIN: Final = (0.5, -0.53)  # smooths without shrinking (Taubin 1995)
@@ -49,6 +49,16 @@ def point_normals(points: Array, faces: Ints) -> Array:
     for axis in range(3):
         total[:, axis] = np.bincount(faces.ravel(), weights=np.repeat(across[:, axis], 3), minlength=len(points))
     return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12))
+
+
+def mean_curvature(points: Array, faces: Ints, neighbours: Neighbours) -> Array:
+    """Mean curvature (n,) in 1/mm, positive where the surface bulges outwards: the turn of the normal towards the neighbours."""
+    normals = point_normals(points, faces)
+    start, end = neighbours.links.nonzero()
+    way = points[end] - points[start]
+    turn = ((normals[end] - normals[start]) * way).sum(axis=1) / np.maximum((way**2).sum(axis=1), 1e-9)
+    curved = np.bincount(start, weights=turn, minlength=len(points)) / neighbours.degree
+    return neighbours.weighted_mean(curved, np.ones(len(points)))[0]
 
 
 def slid(points: Array, faces: Ints, neighbours: Neighbours, *, rounds: int, held: Bools | None = None) -> Array:
@@ -94,14 +104,16 @@ def folded(points: Array, faces: Ints) -> Bools:
     return out
 
 
-def unfolded(points: Array, faces: Ints, neighbours: Neighbours) -> tuple[Array, int]:
-    """`points` with folds smoothed away, and how many points were moved for it."""
+def unfolded(points: Array, faces: Ints, neighbours: Neighbours, *, held: Bools | None = None) -> tuple[Array, int]:
+    """`points` with folds smoothed away, and how many points were moved for it; `held` ones stay."""
     moved = np.zeros(len(points), dtype=bool)
     for _ in range(_UNFOLD_ROUNDS):
         bad = folded(points, faces)
         if not bad.any():
             break
         bad |= (neighbours.links @ bad.astype(np.float64)) > 0.0
+        if held is not None:
+            bad &= ~held
         points = np.where(bad[:, None], 0.3 * points + 0.7 * neighbours.mean(points), points)
         moved |= bad
     return points, int(moved.sum())
