@@ -29,14 +29,14 @@ def make(path: Path) -> None:
 
     part = phantom_ct(low=PHANTOM_BOX[0], high=PHANTOM_BOX[1], spacing=SPACING, noise_sd=0.0)
     matrix = np.diag([*SPACING, 1.0])
-    matrix[:3, 3] = [-0.75 * 255.5, -0.75 * 255.5, -150.0]
+    matrix[:3, 3] = [-0.75 * 255.5, -0.75 * 255.5, -120.0]
     whole = np.full(SIZE, -1000, dtype=np.int16)
     j, i = np.meshgrid(np.arange(512) - 255.5, np.arange(512) - 255.5, indexing="ij")
     whole[:, np.hypot(i / 250.0, j / 180.0) < 1.0] = -95
     start = np.rint((part.origin - matrix[:3, 3]) / SPACING).astype(int)
     matrix[:3, 3] = part.origin - start * SPACING
     nz, ny, nx = part.values.shape
-    for block, first in ((part.values, start[0]), (part.values[:, :, ::-1], int(round((-part.origin[0] - matrix[0, 3]) / 0.75)) - nx + 1)):
+    for block, first in ((part.values, start[0]), (part.values[:, :, ::-1], round(float(-part.origin[0] - matrix[0, 3]) / 0.75) - nx + 1)):
         at = whole[start[2] : start[2] + nz, start[1] : start[1] + ny, first : first + nx]
         np.maximum(at, block, out=at)
     rng = np.random.default_rng(0)

@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 import trimesh
 
-from psi_cad.errors import SegmentationError
+from psi_cad.errors import CaseError, SegmentationError
 from psi_cad.imaging.fill import filled
 from psi_cad.imaging.levels import tissue_levels
 from psi_cad.imaging.metal import find_metal
@@ -202,7 +202,7 @@ def test_levels_follow_the_scan():
 )  # fmt: skip
 def test_bad_seeds_are_one_sentence(seeds, says):
     ct = ct_of([ScannedBone(ball((0.0, 0.0, 0.0), 9.0), 2.0)], (40.0, 40.0, 10.0), spacing=(1.0, 1.0, 1.0))
-    with pytest.raises(SegmentationError, match=says):
+    with pytest.raises(SegmentationError if says.startswith("No bone") else CaseError, match=says):
         segment_bone(ct, seeds)
 
 
@@ -339,7 +339,7 @@ def test_the_command(run, tmp_path):
     assert mask.volume == pytest.approx((labels == 1).sum(), rel=0.01)
     for bad in (["--bone", "head=0,0"], ["--bone", "head"], ["--label", "x=1"], ["--bone", "Head=0,0,0"]):
         done = run("segment", tmp_path / "ct.nii.gz", "-o", tmp_path / "bad", *bad)
-        assert done.returncode in (1, 2)
+        assert done.returncode == 2
         assert done.stderr.strip().splitlines()[-1].startswith("psi-cad: ")
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "bad").exists()

@@ -37,16 +37,16 @@ def segment(
     Example: psi-cad segment ct.nii.gz -o bones --bone hip=-82,24,-10 --bone femur=-101,-7,-6 --bone sacrum=-40,74,60
     """
     from psi_cad.cli.showing import progress, say_json
-    from psi_cad.errors import SegmentationError
+    from psi_cad.errors import CaseError
 
     seeds = dict(_seed(text) for text in bone or [])
     wanted = dict(_named(text, "--label", "NAME=N") for text in label or [])
     if len(seeds) < len(bone or []) or len(wanted) < len(label or []):
-        raise SegmentationError("Two bones have the same name; give each its own.")
+        raise CaseError("Two bones have the same name; give each its own.")
     if bool(labels) != bool(wanted):
-        raise SegmentationError("--labels FILE and --label NAME=N go together: the file, and which of its labels are wanted.")
+        raise CaseError("--labels FILE and --label NAME=N go together: the file, and which of its labels are wanted.")
     if labels and (seeds or with_totalsegmentator):
-        raise SegmentationError("--labels takes the place of --bone and --with-totalsegmentator; give one of them.")
+        raise CaseError("--labels takes the place of --bone and --with-totalsegmentator; give one of them.")
     with progress(quiet=json) as tell:
         from psi_cad.imaging.read import read_volume
         from psi_cad.run.segment import check_name, segment_bone, segmentation_of_labels, write_segmentation

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from psi_cad.errors import SegmentationError
+from psi_cad.errors import CaseError, SegmentationError
 from psi_cad.imaging.fill import LEAK_MM, filled
 from psi_cad.imaging.levels import TissueLevels
 from psi_cad.imaging.volume import Volume
@@ -56,7 +56,9 @@ def bone_labels(volume: Volume, seeds: Mapping[str, Array], *, levels: TissueLev
     Raises
     ------
     SegmentationError
-        If a seed lies outside the scan or no bone is near it, or two seeds lie on one spot.
+        If no bone is near a seed.
+    CaseError
+        If a seed lies outside the scan, or two lie on one spot.
     """
     tell = progress or (lambda _: None)
     tell("find cortex")
@@ -136,7 +138,7 @@ class _Search:
         at = self.volume.index(seed[None])[0][::-1]
         spot = "(" + ", ".join(f"{v:g}" for v in seed) + ")"
         if (at < -0.5).any() or (at > np.array(self.volume.values.shape) - 0.5).any():
-            raise SegmentationError(f"The seed of {name} at {spot} mm lies outside the scan; seeds are x, y, z in patient mm (LPS).")
+            raise CaseError(f"The seed of {name} at {spot} mm lies outside the scan; seeds are x, y, z in patient mm (LPS).")
         size = self.volume.spacing[::-1]
         reach = np.ceil(SEED_REACH_MM / size).astype(int)
         middle = np.rint(at).astype(int) - self.corner
@@ -177,7 +179,7 @@ def _parted(
     from skimage.segmentation import watershed
 
     if len(set(starts)) < len(starts):
-        raise SegmentationError("Two seeds lie on the same spot of bone; give each bone its own.")
+        raise CaseError("Two seeds lie on the same spot of bone; give each bone its own.")
     out = np.zeros(pieces.shape, dtype=np.uint8)
     shared = []
     boxes = ndimage.find_objects(pieces)

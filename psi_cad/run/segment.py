@@ -13,7 +13,7 @@ import numpy.typing as npt
 import trimesh
 
 from psi_cad import __version__
-from psi_cad.errors import ImageError, SegmentationError
+from psi_cad.errors import CaseError, ImageError, SegmentationError
 from psi_cad.export.safely import sha256_of, write_json
 from psi_cad.imaging.image_files import write_image
 from psi_cad.imaging.judge import bone_at_edges
@@ -82,7 +82,9 @@ def segment_bone(
     Raises
     ------
     SegmentationError
-        If there is no bone, or none at a seed; or a name cannot be a file's.
+        If there is no bone, or none at a seed.
+    CaseError
+        If a seed lies outside the scan or on another's spot, or a name cannot be a file's.
     """
     points = {name: np.asarray(point, dtype=np.float64) for name, point in (seeds or {}).items()}
     for name in points:
@@ -116,7 +118,7 @@ def segmentation_of_labels(labels: LabelMap, wanted: Mapping[str, int | str], *,
 
     Raises
     ------
-    SegmentationError, ImageError
+    CaseError, SegmentationError, ImageError
         If a name cannot be a file's; if a label is not there, or the masks lie beside the scan.
     """
     values = np.zeros(labels.shape, dtype=np.uint8)
@@ -143,10 +145,10 @@ def check_name(name: str) -> None:
 
     Raises
     ------
-    SegmentationError
+    CaseError
     """
     if not NAME.fullmatch(name) or name in _RESERVED:
-        raise SegmentationError(f"Bone name '{name}' must be lower-case letters, digits and '-', at most 41, and not {' or '.join(_RESERVED)}.")
+        raise CaseError(f"Bone name '{name}' must be lower-case letters, digits and '-', at most 41, and not {' or '.join(_RESERVED)}.")
 
 
 def _edge_notes(volume: Volume, solid: npt.NDArray[np.bool_], name: str) -> list[str]:
