@@ -25,7 +25,7 @@ from psi_cad.surface.read import read_surface
 from psi_cad.surface.repair import Bone, checked_bone
 from psi_cad.units import Array
 
-__all__ = ["GuideJob", "Job", "Progress", "plan_job", "planes_of", "read_bone", "validate_case"]
+__all__ = ["GuideJob", "Job", "Progress", "inputs_of", "plan_job", "planes_of", "read_bone", "validate_case"]
 
 Progress = Callable[[str], None]
 
@@ -46,6 +46,7 @@ class Job:
     loaded: LoadedCase
     bone: Bone
     bone_said: dict[str, Any]
+    inputs: dict[str, str]
     tumour: trimesh.Trimesh | None
     cuts: tuple[PlannedCut, ...]
     guides: tuple[GuideJob, ...]
@@ -67,6 +68,19 @@ def read_bone(loaded: LoadedCase) -> tuple[Bone, dict[str, Any]]:
         "kept_clear_of": [dataclasses.asdict(defect) for defect in bone.defects],
     }
     return bone, said
+
+
+def inputs_of(loaded: LoadedCase) -> dict[str, str]:
+    """SHA-256 of every file that a case names, by the key that names it."""
+    case = loaded.case
+    named = {
+        "bone.surface": case.bone.surface,
+        "tumour.surface": case.tumour.surface if case.tumour is not None else None,
+        **{f"cut[{number}].markups": cut.markups for number, cut in enumerate(case.cut)},
+        **{f"avoid[{number}].surface": avoid.surface for number, avoid in enumerate(case.avoid)},
+        "catalogue": case.catalogue,
+    }
+    return {key: sha256_of(loaded.resolve(name)) for key, name in named.items() if name is not None}
 
 
 def _read_tumour(loaded: LoadedCase) -> trimesh.Trimesh | None:
@@ -169,7 +183,7 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Jo
             progress(f"{request.name} {blade.id}: find the seat")
             sites.append(_site(loaded, request, params, blade, bone, caster, cuts, sites[-1] if sites else None))
         guides.append(GuideJob(request, dataclasses.asdict(params), tuple(sites)))
-    return Job(loaded, bone, bone_said, tumour, tuple(cuts.values()), tuple(guides))
+    return Job(loaded, bone, bone_said, inputs_of(loaded), tumour, tuple(cuts.values()), tuple(guides))
 
 
 def _site(

@@ -42,6 +42,7 @@ def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
         "software": software(),
         "notice": NOT_A_DEVICE,
         "case": {"id": case.id, "side": case.side, "file": loaded.path.name, "sha256": loaded.sha256},
+        "inputs": patient.inputs,
         "bone": {**patient.bone_said, "volume_mm3": _r(patient.solid.volume())},
         "cuts": cuts,
         "margin_mm": min((cut["margin_mm"] for cut in measured), default=None),

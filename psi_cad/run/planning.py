@@ -24,7 +24,7 @@ from psi_cad.planning.margins import CutMargin, cut_margin
 from psi_cad.planning.nearest import Nearest, Surface
 from psi_cad.planning.resection import Resection, resect
 from psi_cad.planning.throughbone import InBone, through_bone
-from psi_cad.run.plan import Progress, planes_of, read_bone
+from psi_cad.run.plan import Progress, inputs_of, planes_of, read_bone
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.read import read_surface
 from psi_cad.surface.repair import Bone
@@ -43,6 +43,7 @@ class Patient:
     loaded: LoadedCase
     bone: Bone
     bone_said: dict[str, Any]
+    inputs: dict[str, str]
     solid: Any
     caster: RayCaster
     in_bone: InBone
@@ -105,7 +106,7 @@ def read_patient(loaded: LoadedCase, *, progress: Progress) -> Patient:
         for n, entry in enumerate(loaded.case.avoid)
     )
     caster = RayCaster(bone.mesh)
-    return Patient(loaded, bone, said, solid, caster, InBone(Surface(bone.mesh), caster), tumour, tumour_solid, file, avoid)
+    return Patient(loaded, bone, said, inputs_of(loaded), solid, caster, InBone(Surface(bone.mesh), caster), tumour, tumour_solid, file, avoid)
 
 
 def _surface(loaded: LoadedCase, source: Any, *, key: str) -> trimesh.Trimesh:
