@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from psi_cad.case.load import load_case
 from psi_cad.errors import InputError
 from psi_cad.export.safely import write_json
+from psi_cad.run.approval import approvals_said, approve_folder, check_approvals, refuse_early, release_said
 from psi_cad.run.process import DEFAULT_LIMIT, perform
+from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, case_folders, read_json, subject_of
 
 if TYPE_CHECKING:
     from psi_cad.run.plan import Job
 
-__all__ = ["build", "measure", "plan", "starting_plan", "validate"]
+__all__ = ["approve", "build", "measure", "plan", "starting_plan", "validate"]
 
 Progress = Callable[[str], None]
 
@@ -33,6 +35,7 @@ def build(
     blades: Sequence[str] = (),
     settings: Sequence[str] = (),
     catalogue: Path | str | None = None,
+    release: bool = False,
     progress: Progress | None = None,
     time_limit: float = DEFAULT_LIMIT,
 ) -> dict[str, Any]:
@@ -53,6 +56,8 @@ def build(
         "params.clearance=0.12" and the like.
     catalogue : path, optional
         A user's own blades and printers.
+    release : bool
+        Mark the report as released, which surgeon and engineer must have approved for exactly these inputs, plan and guides.
     progress : callable, optional
         Told each step.
     time_limit : float
@@ -70,6 +75,9 @@ def build(
         loaded.catalogue.blade(blade, where="--blade")
     if out.exists() and not out.is_dir():
         raise InputError(f"-o {out}: this is a file; name a folder.")
+    _readable(out / loaded.case.id)
+    if release:
+        refuse_early(out / loaded.case.id, loaded.case.id)
     made_out = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".psi-cad-", dir=out))
@@ -82,12 +90,24 @@ def build(
             return plan_job(loaded, blades=list(dict.fromkeys(blades)), progress=progress or _silent)
 
         report: dict[str, Any] = perform("build", request, payload=job, progress=progress, time_limit=time_limit)
-        _publish(staging, out / loaded.case.id, report)
+        final = out / loaded.case.id
+        report["release"] = release_said(final, staging, report) if release else {"released": False}
+        _publish(staging, final, report)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         if made_out and not any(out.iterdir()):
             out.rmdir()
     return report
+
+
+def _readable(final: Path) -> None:
+    """A plan beside the guides that cannot be read is told before anything is built.
+
+    Raises
+    ------
+    InputError
+    """
+    subject_of(final, plan=read_json(final / PLAN_FILE), report=None)
 
 
 def _publish(staging: Path, final: Path, report: dict[str, Any]) -> None:
@@ -101,13 +121,14 @@ def _publish(staging: Path, final: Path, report: dict[str, Any]) -> None:
     for path in sorted(staging.iterdir()):
         path.replace(final / path.name)
     report["guides"] = [*report["guides"], *earlier]
-    write_json(final / "report.json", report)
+    report["approval"] = approvals_said(final, plan=read_json(final / PLAN_FILE), report=report)
+    write_json(final / REPORT_FILE, report)
 
 
 def _earlier_guides(final: Path, report: dict[str, Any]) -> list[dict[str, Any]]:
     """Guides an earlier run left here and this one did not build; marked where their inputs have changed since."""
     try:
-        before = json.loads((final / "report.json").read_text("utf-8"))
+        before = json.loads((final / REPORT_FILE).read_text("utf-8"))
         guides = list(before["guides"])
         same = before["case"]["sha256"] == report["case"]["sha256"] and before["bone"]["sha256"] == report["bone"]["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -124,13 +145,38 @@ def _earlier_guides(final: Path, report: dict[str, Any]) -> list[dict[str, Any]]
 def measure(folder: Path | str, *, progress: Progress | None = None, time_limit: float = DEFAULT_LIMIT) -> dict[str, Any]:
     """Measure an output folder again, from its files; `status` is "passed" or "failed".
 
+    `approvals` tells for each case who approved what lies there; a broken record, or a release that rests on nothing, fails.
+
     Raises
     ------
     PsiCadError
     """
-    request = {"folder": str(Path(folder).resolve())}
-    found: dict[str, Any] = perform("measure", request, progress=progress, time_limit=time_limit)
-    return found
+    folder = Path(folder)
+    approvals = check_approvals(folder)
+    found: dict[str, Any] = {"guides": [], "status": "passed"}
+    if any((below / REPORT_FILE).is_file() for below in case_folders(folder)):  # a folder of `plan` holds nothing to measure
+        found = perform("measure", {"folder": str(folder.resolve())}, progress=progress, time_limit=time_limit)
+    status = "passed" if all(case["sound"] for case in approvals) else "failed"
+    return {**found, "approvals": approvals, "status": found["status"] if status == "passed" else status}
+
+
+def approve(folder: Path | str, *, role: str, name_code: str, note: str = "") -> dict[str, Any]:
+    """Record that everything in a case's output folder (of `build` or `plan`) is approved as it is now; the new entry.
+
+    Parameters
+    ----------
+    role : str
+        "surgeon" or "engineer".
+    name_code : str
+        Who: a pseudonymous code, never a name.
+    note : str
+        One line.
+
+    Raises
+    ------
+    InputError, ApprovalError
+    """
+    return approve_folder(Path(folder), role=role, name_code=name_code, note=note)
 
 
 def validate(

@@ -11,6 +11,7 @@ PsiCadError
     ├── SegmentationError no bone or tumour was found where it was looked for
     ├── DesignError       no guide fits this bone, cut and blade
     ├── SeatError         the seat does not follow the bone closely enough
+    ├── ApprovalError     what was to be approved or released is not fit for it, or its record is broken
     ├── KernelError       a geometry operation failed, hung or crashed
     └── EnvironmentProblem  something the machine lacks
 """
@@ -20,6 +21,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "ApprovalError",
     "BuildError",
     "CaseError",
     "CatalogueError",
@@ -85,6 +87,10 @@ class SeatError(BuildError):
     """The seat does not follow the bone within its limits; `spots` (n, 2) are the places, in the guide's xy."""
 
     spots: Any = ()
+
+
+class ApprovalError(BuildError):
+    """Something cannot be approved or released as it is, or the record of approvals is broken."""
 
 
 class KernelError(BuildError):

@@ -7,7 +7,7 @@ import sys
 import pytest
 from conftest import CASES
 
-COMMANDS = ["demo", "new", "build", "check", "plan", "templates", "blades", "printers"]
+COMMANDS = ["demo", "new", "build", "check", "approve", "plan", "templates", "blades", "printers"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

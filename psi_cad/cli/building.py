@@ -22,6 +22,7 @@ def build(
     blade: Annotated[list[str] | None, typer.Option("--blade", help="Blade id instead of the case's; repeat it for several variants.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key, such as params.clearance=0.12; may be repeated.")] = None,
     catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades and printers (TOML).")] = None,
+    release: Annotated[bool, typer.Option("--release", help="Mark as released; surgeon and engineer must have approved exactly this.")] = False,
     time_limit: Annotated[float, typer.Option("--time-limit", min=1.0, help="Seconds before the build is ended.")] = 300.0,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -31,15 +32,16 @@ def build(
     """
     from psi_cad.api import build as run
     from psi_cad.case.load import load_case
-    from psi_cad.cli.showing import guide_lines, progress, say_json
+    from psi_cad.cli.showing import approval_lines, guide_lines, progress, say_json
 
     with progress(quiet=json) as tell:
-        report = run(case, out, blades=blade or [], settings=set_ or [], catalogue=catalogue, progress=tell, time_limit=time_limit)
+        report = run(case, out, blades=blade or [], settings=set_ or [], catalogue=catalogue, release=release, progress=tell, time_limit=time_limit)
     if json:
         say_json(report)
     else:
         for guide in report["guides"]:
             typer.echo("\n".join(guide_lines(guide)))
+        typer.echo("\n".join(approval_lines(report["approval"], released=report["release"]["released"])))
         typer.echo(f"files: {out / load_case(case, settings=set_ or [], catalogue=catalogue).case.id}")
     if report["status"] != "passed":
         raise typer.Exit(1)
@@ -51,12 +53,12 @@ def check(
     time_limit: Annotated[float, typer.Option("--time-limit", min=1.0, help="Seconds before the measurement is ended.")] = 300.0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure an output folder again from its files, or validate a case.
+    """Measure an output folder again from its files and tell who approved it, or validate a case.
 
     Example: psi-cad check out/hip-left-type1
     """
     from psi_cad.api import measure, validate
-    from psi_cad.cli.showing import guide_lines, progress, say_json
+    from psi_cad.cli.showing import approval_lines, guide_lines, progress, say_json
 
     is_case = path.suffix.lower() == ".toml" or (path / "case.toml").is_file() or not path.exists() or path.is_file()
     if is_case:
@@ -77,5 +79,7 @@ def check(
     else:
         for guide in found["guides"]:
             typer.echo("\n".join(guide_lines(guide)))
+        for case in found["approvals"]:
+            typer.echo(f"{case['case']}: " + "\n".join(approval_lines(case, released=case["released"])))
     if found["status"] != "passed":
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from psi_cad import __version__
-from psi_cad.cli import building, catalogues, imaging, phantom, planning, registering, segmenting, starting
+from psi_cad.cli import approving, building, catalogues, imaging, phantom, planning, registering, segmenting, starting
 from psi_cad.errors import PsiCadError
 
 __all__ = ["app", "main"]
@@ -37,6 +37,7 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
 
 starting.register(app)
 building.register(app)
+approving.register(app)
 catalogues.register(app)
 imaging.register(app)
 planning.register(app)

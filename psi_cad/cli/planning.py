@@ -36,7 +36,7 @@ def plan(
     """
     from psi_cad.api import plan as run
     from psi_cad.api import starting_plan
-    from psi_cad.cli.showing import plan_lines, progress, say_json
+    from psi_cad.cli.showing import approval_lines, plan_lines, progress, say_json
 
     with progress(quiet=json) as tell:
         if type_ is not None:
@@ -55,6 +55,8 @@ def plan(
         typer.echo("\n".join(plan_lines(found)))
         if "proposal" in found:
             typer.echo("\nProposal (the case is unchanged):\n" + "\n".join(plan_lines(found["proposal"])))
+        if found.get("approval", {}).get("entries") or found.get("approval", {}).get("broken"):
+            typer.echo("\n".join(approval_lines(found["approval"], released=False)[0 if found["approval"]["broken"] else 1 :]))
         for path in found.get("files", {}).values():
             typer.echo(f"  {path}")
     if found.get("status", "passed") != "passed":

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-__all__ = ["guide_lines", "plan_lines", "progress", "say_json", "table"]
+__all__ = ["approval_lines", "guide_lines", "plan_lines", "progress", "say_json", "table"]
 
 
 def say_json(data: Any) -> None:
@@ -71,6 +71,19 @@ def guide_lines(guide: dict[str, Any]) -> list[str]:
     for check in failed:
         note = f" ({check['note']})" if check["note"] else ""
         lines.append(f"  failed {check['id']}: {check['value']:g} {check['unit']}, wanted {check['rule']} {check['limit']:g}{note}")
+    return lines
+
+
+def approval_lines(approval: dict[str, Any], *, released: bool) -> list[str]:
+    """Whether a case is released, and who approved what, still as it is or another version of it."""
+    if approval["broken"]:
+        return [f"{'released, but ' if released else 'not released: '}the record of approvals is broken: {approval['broken']}"]
+    but = f", but {', '.join(approval['missing'])}" if approval["missing"] else ""
+    lines = [f"released{but}" if released else "not released"]
+    for entry in approval["entries"]:
+        changed = f" (changed: {', '.join(entry['changed'][:3])}{', …' if len(entry['changed']) > 3 else ''})" if entry["changed"] else ""
+        what = ", ".join(entry["covers"])
+        lines.append(f"  {entry['sequence']}. {entry['role']} {entry['name_code']}, {entry['time']}, {what}: {entry['status']}{changed}")
     return lines
 
 

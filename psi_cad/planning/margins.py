@@ -163,10 +163,10 @@ def _furthest(points: Array) -> tuple[Array, Array]:
     turns = np.arange(DIRECTIONS) * np.pi * (3.0 - np.sqrt(5.0))
     height = 1.0 - (np.arange(DIRECTIONS) + 0.5) / DIRECTIONS  # half a sphere, evenly
     ways = np.column_stack([np.cos(turns) * np.sqrt(1.0 - height**2), np.sin(turns) * np.sqrt(1.0 - height**2), height])
-    along = points @ ways.T
+    along = ways @ points.T
     best, ends = 0.0, (points[0], points[0])
-    for number in np.argsort(-np.ptp(along, axis=0), kind="stable")[:TRIES]:
-        low, high = points[np.argmin(along[:, number])], points[np.argmax(along[:, number])]
+    for number in np.argsort(-np.ptp(along, axis=1), kind="stable")[:TRIES]:
+        low, high = points[np.argmin(along[number])], points[np.argmax(along[number])]
         for _ in range(FOLLOWED):
             if (length := float(np.linalg.norm(high - low))) > best:
                 best, ends = length, (low, high)

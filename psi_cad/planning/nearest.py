@@ -7,6 +7,7 @@ between an edge of the surface and an edge of the region; all three are searched
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -71,16 +72,27 @@ class Surface:
     """A triangle surface prepared for many queries of nearest points."""
 
     def __init__(self, mesh: trimesh.Trimesh) -> None:
-        from vtkmodules.vtkCommonDataModel import vtkStaticCellLocator
-
         self.mesh = mesh
         self.vertices = np.asarray(mesh.vertices, dtype=np.float64)
-        self._data = poly_data(mesh)
-        self._locator = vtkStaticCellLocator()
-        self._locator.SetDataSet(self._data)
-        self._locator.BuildLocator()
-        self.tree = cKDTree(self.vertices)
-        self.edges: Ints = np.asarray(mesh.edges_unique, dtype=np.int64)
+
+    @cached_property
+    def tree(self) -> Any:
+        """The vertices, to be looked up by place."""
+        return cKDTree(self.vertices)
+
+    @cached_property
+    def edges(self) -> Ints:
+        """Every edge once, as two vertex numbers (n, 2)."""
+        return np.asarray(self.mesh.edges_unique, dtype=np.int64)
+
+    @cached_property
+    def _locator(self) -> Any:
+        from vtkmodules.vtkCommonDataModel import vtkStaticCellLocator
+
+        locator = vtkStaticCellLocator()
+        locator.SetDataSet(poly_data(self.mesh))
+        locator.BuildLocator()
+        return locator
 
     def closest(self, points: Array) -> tuple[Array, Array]:
         """(distances (n,), nearest points (n, 3)) of the surface to `points` (n, 3)."""

@@ -41,10 +41,13 @@ class Resection:
         One piece for each group; groups that free the same piece share it.
     retained : tuple of solids
         The pieces that stay, largest first.
+    crumbs : tuple of solids
+        What else the planes cut off, too small to be a piece: with it all of the bone is accounted for.
     """
 
     specimens: Mapping[str, Any]
     retained: tuple[Any, ...]
+    crumbs: tuple[Any, ...] = ()
 
     @property
     def specimen(self) -> Any:
@@ -93,8 +96,9 @@ def resect(bone: Any, mesh: trimesh.Trimesh, cuts: Mapping[str, PlannedCut]) -> 
     for number in np.unique(body):
         solids[int(number)] = joined([cell for n, (_, cell) in enumerate(cells) if body[n] == number])
     removed = set(freed.values())
-    retained = [solid for number, solid in solids.items() if number not in removed and solid.volume() >= CRUMB_MM3]
-    return Resection({group: solids[number] for group, number in freed.items()}, tuple(sorted(retained, key=lambda solid: -solid.volume())))
+    staying = sorted((solid for number, solid in solids.items() if number not in removed), key=lambda solid: -solid.volume())
+    retained = tuple(solid for solid in staying if solid.volume() >= CRUMB_MM3)
+    return Resection({group: solids[number] for group, number in freed.items()}, retained, tuple(staying[len(retained) :]))
 
 
 def _planes(cuts: Mapping[str, PlannedCut]) -> list[list[PlannedCut]]:

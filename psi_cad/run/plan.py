@@ -19,12 +19,12 @@ from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Site, make_site
 from psi_cad.planning.cuts import PlannedCut, plan_cuts
 from psi_cad.planning.markups import read_planes
-from psi_cad.run.sources import bone_source, tumour_source
+from psi_cad.run.sources import bone_source, inputs_of, tumour_source
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone, checked_bone
 from psi_cad.units import Array
 
-__all__ = ["GuideJob", "Job", "Progress", "plan_job", "planes_of", "read_bone", "validate_case"]
+__all__ = ["GuideJob", "Job", "Progress", "inputs_of", "plan_job", "planes_of", "read_bone", "validate_case"]
 
 Progress = Callable[[str], None]
 
@@ -45,6 +45,7 @@ class Job:
     loaded: LoadedCase
     bone: Bone
     bone_said: dict[str, Any]
+    inputs: dict[str, str]
     tumour: trimesh.Trimesh | None
     cuts: tuple[PlannedCut, ...]
     guides: tuple[GuideJob, ...]
@@ -161,7 +162,8 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Jo
             progress(f"{request.name} {blade.id}: find the seat")
             sites.append(_site(loaded, request, params, blade, bone, caster, cuts, sites[-1] if sites else None))
         guides.append(GuideJob(request, dataclasses.asdict(params), tuple(sites)))
-    return Job(loaded, bone, bone_said, tumour.mesh if tumour is not None else None, tuple(cuts.values()), tuple(guides))
+    tumour_mesh = tumour.mesh if tumour is not None else None
+    return Job(loaded, bone, bone_said, inputs_of(loaded), tumour_mesh, tuple(cuts.values()), tuple(guides))
 
 
 def _site(

@@ -18,9 +18,11 @@ from psi_cad.planning.markups import write_planes
 from psi_cad.planning.types import REGIONS, regions_of, start_cuts
 from psi_cad.report.draw_plan import draw_plan
 from psi_cad.report.plan_pictures import DepthPicture, write_face_maps
+from psi_cad.run.approval import approvals_said
 from psi_cad.run.optimising import propose
 from psi_cad.run.plan import Progress, read_bone
 from psi_cad.run.planning import Evaluated, Patient, evaluate, read_patient
+from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, read_json
 
 __all__ = ["plan_case", "start_plan"]
 
@@ -32,6 +34,7 @@ def plan_case(loaded: LoadedCase, out: Path | None, *, optimise: bool, max_angle
     ------
     PsiCadError
     """
+    built = read_json(out / loaded.case.id / REPORT_FILE) if out is not None else None  # guides that already lie where the plan goes
     patient = read_patient(loaded, progress=progress)
     found = evaluate(patient, progress=progress)
     report = dict(found.report)
@@ -57,8 +60,9 @@ def plan_case(loaded: LoadedCase, out: Path | None, *, optimise: bool, max_angle
         report["notes"] = list(dict.fromkeys([*report["notes"], *notes]))
         report["sha256"] = {path.name: sha256_of(path) for path in files.values()}
         report["files"] = {kind: path.name for kind, path in files.items()}
-        write_json(folder / "plan.json", report)
-        report["files"] = {kind: str(path) for kind, path in {**files, "report": folder / "plan.json"}.items()}
+        report["approval"] = approvals_said(folder, plan=report, report=built)
+        write_json(folder / PLAN_FILE, report)
+        report["files"] = {kind: str(path) for kind, path in {**files, "report": folder / PLAN_FILE}.items()}
     return report
 
 

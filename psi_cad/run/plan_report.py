@@ -42,6 +42,7 @@ def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
         "software": software(),
         "notice": NOT_A_DEVICE,
         "case": {"id": case.id, "side": case.side, "file": loaded.path.name, "sha256": loaded.sha256},
+        "inputs": patient.inputs,
         "bone": {**patient.bone_said, "volume_mm3": _r(patient.solid.volume())},
         "cuts": cuts,
         "margin_mm": min((cut["margin_mm"] for cut in measured), default=None),
@@ -127,16 +128,14 @@ def _middle(cut: PlannedCut, part: shapely.Polygon) -> Array:
 
 
 def _tumour(patient: Patient, found: Evaluated) -> dict[str, Any] | None:
-    if patient.tumour is None:
+    if patient.tumour is None or found.tumour_in is None:
         return None
-    solid = patient.tumour_solid
-    left = sum(float((piece ^ solid).volume()) for piece in found.resection.retained)
     return {
         **(patient.tumour_file or {}),
-        "volume_mm3": _r(solid.volume()),
+        "volume_mm3": _r(patient.tumour_solid.volume()),
         "diameters_mm": [_r(v) for v in diameters(patient.tumour.mesh)],
-        "in_bone_mm3": _r((solid ^ patient.solid).volume()),
-        "left_in_retained_mm3": _r(left),
+        "in_bone_mm3": _r(found.tumour_in.bone),
+        "left_in_retained_mm3": _r(found.tumour_in.retained),
     }
 
 
@@ -190,8 +189,8 @@ def _margin_checks(patient: Patient, found: Evaluated, wanted: Mm | None) -> lis
             continue
         assert wanted is not None
         checks.append(_check(f"margin_{name}", _r(value, 4), ">=", wanted, value >= wanted - SAME_MM, f"class {margin.kind}, near {place}"))
-    if patient.tumour is not None and not any(declared.values()):
-        left = sum(float((piece ^ patient.tumour_solid).volume()) for piece in found.resection.retained)
+    if found.tumour_in is not None and not any(declared.values()):
+        left = found.tumour_in.retained
         checks.append(_check("tumour_left_behind", _r(left), "<=", LEFT_MM3, left <= LEFT_MM3, "tumour in the bone that stays", "mm³"))
     return checks
 

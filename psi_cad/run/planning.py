@@ -24,13 +24,13 @@ from psi_cad.planning.nearest import Nearest, Surface
 from psi_cad.planning.resection import Resection, resect
 from psi_cad.planning.throughbone import InBone, through_bone
 from psi_cad.run.plan import Progress, planes_of, read_bone
-from psi_cad.run.sources import avoid_source, tumour_source
+from psi_cad.run.sources import avoid_source, inputs_of, tumour_source
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone
 from psi_cad.surface.solids import closed_surface, mesh_of, solid_of
 from psi_cad.units import Array, Mm
 
-__all__ = ["Evaluated", "Patient", "Slot", "evaluate", "read_patient"]
+__all__ = ["Evaluated", "Patient", "Slot", "TumourIn", "evaluate", "read_patient"]
 
 GUIDED_MM: Final[Mm] = 10.0  # the binding height of a guide, where a guide's own parameters give no other
 
@@ -42,6 +42,7 @@ class Patient:
     loaded: LoadedCase
     bone: Bone
     bone_said: dict[str, Any]
+    inputs: dict[str, str]
     solid: Any
     caster: RayCaster
     in_bone: InBone
@@ -67,6 +68,15 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class TumourIn:
+    """How much of the tumour (mm³) lies in the specimen's bone, in the bone that stays, and in bone at all."""
+
+    specimen: float
+    retained: float
+    bone: float
+
+
+@dataclass(frozen=True)
 class Evaluated:
     """A plan with everything that was found of it; `report` is its JSON."""
 
@@ -78,6 +88,7 @@ class Evaluated:
     specimen: trimesh.Trimesh
     retained: trimesh.Trimesh
     healthy_removed: float
+    tumour_in: TumourIn | None
     report: dict[str, Any]
 
 
@@ -103,7 +114,8 @@ def read_patient(loaded: LoadedCase, *, progress: Progress) -> Patient:
         mesh = closed_surface(structure.mesh, name=structure.name, key=f"avoid[{number}]")
         avoid.append(Structure(entry.name, Surface(mesh), entry.distance))
     caster = RayCaster(bone.mesh)
-    return Patient(loaded, bone, said, solid, caster, InBone(Surface(bone.mesh), caster), tumour, tumour_solid, file, tuple(avoid))
+    in_bone = InBone(Surface(bone.mesh), caster)
+    return Patient(loaded, bone, said, inputs_of(loaded), solid, caster, in_bone, tumour, tumour_solid, file, tuple(avoid))
 
 
 def evaluate(
@@ -137,12 +149,19 @@ def evaluate(
         for name, cut in cuts.items():
             margins[name] = cut_margin(cut, patient.tumour, run_out=run_out_of(slots, name))
             through[name] = through_bone(patient.in_bone, patient.tumour, cut, margins[name].to_face)
-    healthy = float(specimen.volume()) - (float((specimen ^ patient.tumour_solid).volume()) if patient.tumour_solid is not None else 0.0)
+    within = _tumour_in(resection, specimen, patient.tumour_solid) if patient.tumour_solid is not None else None
+    healthy = float(specimen.volume()) - (within.specimen if within is not None else 0.0)
     retained = trimesh.util.concatenate(kept) if kept else trimesh.Trimesh()
-    found = Evaluated(cuts, margins, through, slots, resection, mesh_of(specimen), retained, healthy, {})
+    found = Evaluated(cuts, margins, through, slots, resection, mesh_of(specimen), retained, healthy, within, {})
     from psi_cad.run.plan_report import report_of
 
     return dataclasses.replace(found, report=report_of(patient, found))
+
+
+def _tumour_in(resection: Resection, specimen: Any, tumour: Any) -> TumourIn:
+    """Each piece of bone met with the tumour once: together they are all of the bone."""
+    removed, stays, crumbs = (sum(float((piece ^ tumour).volume()) for piece in part) for part in ((specimen,), resection.retained, resection.crumbs))
+    return TumourIn(removed, stays, removed + stays + crumbs)
 
 
 def run_out_of(slots: tuple[Slot, ...], cut: str) -> Mm:

@@ -17,7 +17,7 @@ from psi_cad.export.safely import sha256_of
 from psi_cad.run.work import Stage, Work, digest_of
 from psi_cad.surface.read import read_surface
 
-__all__ = ["Found", "avoid_source", "bone_source", "surface_source", "tumour_source"]
+__all__ = ["Found", "avoid_source", "bone_source", "inputs_of", "surface_source", "tumour_source"]
 
 Progress = Callable[[str], None]
 BONE: Final = "bone"
@@ -93,6 +93,24 @@ def avoid_source(loaded: LoadedCase, source: Avoid, *, number: int, progress: Pr
     stage = _labelled(loaded, source, _work(loaded, progress), name=name, key=key)
     file = stage.folder / f"{name}.stl"
     return Found(read_surface(file, units="mm", coordinates="LPS", key=key), file.name, "mm", stage.said)
+
+
+def inputs_of(loaded: LoadedCase) -> dict[str, str]:
+    """SHA-256 of everything that a case names (of a folder: of all its files), by the key that names it.
+
+    Raises
+    ------
+    CaseError
+        If something is not there.
+    """
+    case, named = loaded.case, {}
+    sources = {"bone": case.bone, "tumour": case.tumour, **{f"avoid[{number}]": avoid for number, avoid in enumerate(case.avoid)}}
+    for place, source in sources.items():
+        for key in ("surface", "labels", "ct", "mri", "transform"):
+            named[f"{place}.{key}"] = getattr(source, key, None)
+    named |= {f"cut[{number}].markups": cut.markups for number, cut in enumerate(case.cut)}
+    named["catalogue"] = case.catalogue
+    return {key: digest_of(_there(loaded, name, key=key)) for key, name in named.items() if name is not None}
 
 
 def _work(loaded: LoadedCase, progress: Progress) -> Work:

@@ -31,11 +31,12 @@ class RayCaster:
     def __init__(self, mesh: trimesh.Trimesh, *, frame: Frame | None = None) -> None:
         middle = np.asarray(mesh.bounds).mean(axis=0)
         self.frame = frame if frame is not None else Frame(origin=middle, axes=np.eye(3))
-        self.triangles = self.frame.local(np.asarray(mesh.triangles))
+        vertices, faces = self.frame.local(np.asarray(mesh.vertices)), np.asarray(mesh.faces)
+        self.triangles = vertices[faces]
         low, high = self.triangles.reshape(-1, 3).min(axis=0), self.triangles.reshape(-1, 3).max(axis=0)
         self.corners = np.array(list(itertools.product(*zip(low, high, strict=True))))  # of a box around all triangles
         self._scene = rtcore_scene.EmbreeScene()
-        TriangleMesh(self._scene, np.ascontiguousarray(self.triangles, dtype=np.float32))
+        TriangleMesh(self._scene, np.ascontiguousarray(vertices, dtype=np.float32), np.ascontiguousarray(faces, dtype=np.int32))
         normals = np.cross(self.triangles[:, 1] - self.triangles[:, 0], self.triangles[:, 2] - self.triangles[:, 0])
         self.normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import shapely
@@ -13,12 +13,13 @@ from psi_cad.errors import SurfaceError
 from psi_cad.surface.trust import at, refuse_false_faces, refuse_implausible_size
 from psi_cad.units import Array, Ints, Mm
 
-__all__ = ["Bone", "Defect", "Repair", "checked_bone", "edge_keys"]
+__all__ = ["Bone", "Defect", "Repair", "checked_bone", "edge_keys", "signed_volume", "weld"]
 
 SMALL_HOLE_MM: Final[Mm] = 10.0  # across; filled, reported, and kept clear of by every guide
 CAP_FLATNESS_MM: Final[Mm] = 1.5  # an open end this flat is the edge of the scan
 DEBRIS_AREA: Final = 0.02  # of the largest part
 _WELD_DIGITS: Final = 6
+_ODD: Final = np.uint64(0x9E3779B97F4A7C15)  # spreads whole numbers over 64 bits (Knuth's multiplicative hashing)
 
 DefectKind = Literal["filled hole", "closed flat end", "non-manifold edge", "flat cap"]
 
@@ -75,13 +76,19 @@ def checked_bone(mesh: trimesh.Trimesh, *, name: str, units: str | None = "mm") 
     mesh = mesh.copy()
     refuse_implausible_size(mesh, units=units, name=name)
     _weld(mesh, repairs)
-    mesh = _without_debris(mesh, repairs)
-    _wind_alike(mesh, repairs)
+    edges = Edges.of(mesh)
+    whole = _without_debris(mesh, edges, repairs)
+    if whole is not mesh:
+        mesh, edges = whole, Edges.of(whole)
+    if _wind_alike(mesh, edges, repairs):
+        edges = Edges.of(mesh)
     for middle, radius in refuse_false_faces(mesh, name=name):
         defects.append(Defect("flat cap", _place(middle), radius))
-    defects += _non_manifold(mesh)
-    mesh = _closed(mesh, repairs, defects, name)
-    mesh, parts = _outward(mesh, repairs, name)
+    defects += _non_manifold(mesh, edges)
+    closed = _closed(mesh, edges, repairs, defects, name)
+    if closed is not mesh:
+        mesh, edges = closed, Edges.of(closed)
+    mesh, parts = _outward(mesh, edges, repairs, name)
     return Bone(mesh=mesh, part_of_face=parts, repairs=tuple(repairs), defects=tuple(defects), name=name)
 
 
@@ -93,72 +100,145 @@ def _weld(mesh: trimesh.Trimesh, repairs: list[Repair]) -> None:
     """Merge equal vertices, drop unused ones, and faces without area or written twice."""
     soup = len(mesh.vertices) == 3 * len(mesh.faces)  # how STL is always stored: no defect
     before = len(mesh.vertices)
-    mesh.merge_vertices(digits_vertex=_WELD_DIGITS)
+    weld(mesh, digits=_WELD_DIGITS)
     mesh.remove_unreferenced_vertices()
     if not soup and before > len(mesh.vertices):
         repairs.append(Repair("duplicate or unused vertices removed", before - len(mesh.vertices), 0.0))
     faces = mesh.faces
     keep = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
-    keep &= mesh.unique_faces()
+    if _repeated(np.sort(faces, axis=1)):
+        keep &= mesh.unique_faces()
     if not keep.all():
         repairs.append(Repair("degenerate or duplicate faces removed", int((~keep).sum()), 0.0))
         mesh.update_faces(keep)
         mesh.remove_unreferenced_vertices()
 
 
-def _labels(mesh: trimesh.Trimesh) -> Ints:
+def weld(mesh: trimesh.Trimesh, *, digits: int) -> None:
+    """Merge vertices that are equal when rounded to `digits` decimals, in place; as trimesh does, at a third of the time."""
+    whole = np.round(np.asarray(mesh.vertices) * 10.0**digits).astype(np.int64)
+    key = _hashes(whole)
+    order = np.argsort(key)
+    starts = np.flatnonzero(np.concatenate([[True], key[order][1:] != key[order][:-1]])) if len(order) else np.zeros(0, dtype=np.int64)
+    first = np.minimum.reduceat(order, starts) if len(starts) else starts
+    merged = np.empty(len(whole), dtype=np.int64)
+    merged[order] = np.repeat(first, np.diff(np.concatenate([starts, [len(order)]])))
+    if (whole[merged] != whole).any():  # two places share a hash
+        mesh.merge_vertices(digits_vertex=digits)
+        return
+    kept, places = merged == np.arange(len(merged)), np.cumsum(merged == np.arange(len(merged))) - 1
+    vertices, faces = np.asarray(mesh.vertices)[kept], places[merged[np.asarray(mesh.faces)]]
+    mesh.vertices, mesh.faces = vertices, faces
+
+
+def _hashes(rows: Ints) -> Any:
+    """One number (n,) for each row of whole numbers; equal rows have equal numbers, different ones hardly ever."""
+    mixed = np.zeros(len(rows), dtype=np.uint64)
+    for column in rows.T:
+        mixed = (mixed ^ (mixed >> np.uint64(29)) ^ column.astype(np.uint64)) * _ODD
+    return mixed
+
+
+def _repeated(rows: Ints) -> bool:
+    """Whether a row may occur twice; False is certain."""
+    key = np.sort(_hashes(rows))
+    return bool((key[1:] == key[:-1]).any())
+
+
+@dataclass(frozen=True)
+class Edges:
+    """The edges of all faces of a mesh, equal ones together.
+
+    Attributes
+    ----------
+    order : (3 n faces,)
+        Numbers of the faces' edges (as `mesh.edges`), such that equal edges stand side by side, the first one first.
+    start, count : (n edges,)
+        Where in `order` each different edge begins, and how many faces hold it.
+    """
+
+    order: Ints
+    start: Ints
+    count: Ints
+
+    @classmethod
+    def of(cls, mesh: trimesh.Trimesh) -> Edges:
+        """The edges of `mesh`."""
+        keys = edge_keys(mesh)
+        order = np.argsort(keys, kind="stable")
+        sorted_keys = keys[order]
+        start = np.flatnonzero(np.concatenate([[True], sorted_keys[1:] != sorted_keys[:-1]]))
+        return cls(order, start, np.diff(np.concatenate([start, [len(order)]])))
+
+    @property
+    def pairs(self) -> Ints:
+        """The two edges (n, 2) of faces that meet in an edge of just two."""
+        start = self.start[self.count == 2]
+        return np.column_stack([self.order[start], self.order[start + 1]])
+
+    @property
+    def links(self) -> Ints:
+        """Pairs (n, 2) of neighbours among edges that are equal."""
+        inner = np.ones(len(self.order), dtype=bool)
+        inner[self.start] = False
+        here = np.flatnonzero(inner)
+        return np.column_stack([self.order[here], self.order[here - 1]])
+
+    def firsts(self, held: Any) -> Ints:
+        """The first edge of each group for which `held` (n edges,) is true."""
+        return np.asarray(self.order[self.start[held]], dtype=np.int64)
+
+
+def _labels(mesh: trimesh.Trimesh, edges: Edges) -> Ints:
     """The connected part (n faces,) each face belongs to, largest area first."""
-    keys = edge_keys(mesh)
-    order = np.argsort(keys, kind="stable")
-    same = keys[order][1:] == keys[order][:-1]
-    face_of_edge = np.asarray(mesh.edges_face)[order]
-    links = np.column_stack([face_of_edge[1:][same], face_of_edge[:-1][same]])
-    labels = trimesh.graph.connected_component_labels(links, node_count=len(mesh.faces))
+    labels = trimesh.graph.connected_component_labels(edges.links // 3, node_count=len(mesh.faces))
     areas = np.bincount(labels, weights=mesh.area_faces)
     rank = np.empty(len(areas), dtype=np.int64)
     rank[np.argsort(-areas, kind="stable")] = np.arange(len(areas))
     return np.asarray(rank[labels], dtype=np.int64)
 
 
-def _without_debris(mesh: trimesh.Trimesh, repairs: list[Repair]) -> trimesh.Trimesh:
-    labels = _labels(mesh)
+def _without_debris(mesh: trimesh.Trimesh, edges: Edges, repairs: list[Repair]) -> trimesh.Trimesh:
+    """`mesh` without parts that are far smaller than the largest; the same object where there are none."""
+    labels = _labels(mesh, edges)
     areas = np.bincount(labels, weights=mesh.area_faces)
     debris = areas < DEBRIS_AREA * areas[0]
     if debris.any():
         repairs.append(Repair("loose debris removed", int(debris.sum()), float(areas[debris].max())))
+        mesh = mesh.copy()
         mesh.update_faces(~debris[labels])
         mesh.remove_unreferenced_vertices()
     return mesh
 
 
-def _wind_alike(mesh: trimesh.Trimesh, repairs: list[Repair]) -> None:
-    if mesh.is_winding_consistent:
-        return
+def _wind_alike(mesh: trimesh.Trimesh, edges: Edges, repairs: list[Repair]) -> bool:
+    """Turn faces that look against their neighbours, in place; whether there were any."""
+    one, two = (np.asarray(mesh.edges)[edges.pairs[:, k]] for k in range(2))
+    if (one[:, 0] == two[:, 1]).all():  # neighbours run along their common edge in opposite directions
+        return False
     before = np.asarray(mesh.faces).copy()
     trimesh.repair.fix_winding(mesh)
     turned = int((np.asarray(mesh.faces) != before).any(axis=1).sum())
     repairs.append(Repair("inverted faces turned", min(turned, len(before) - turned), 0.0))
+    return True
 
 
 def edge_keys(mesh: trimesh.Trimesh) -> Ints:
     """One number (3 n faces,) for each edge of each face, the same for both directions: far quicker to compare than pairs."""
-    edges = np.asarray(mesh.edges, dtype=np.int64)
-    return np.asarray(edges.min(axis=1) * len(mesh.vertices) + edges.max(axis=1))
+    one, two = np.asarray(mesh.edges, dtype=np.int64).T
+    return np.asarray(np.minimum(one, two) * len(mesh.vertices) + np.maximum(one, two))
 
 
-def _non_manifold(mesh: trimesh.Trimesh) -> list[Defect]:
-    _, first, counts = np.unique(edge_keys(mesh), return_index=True, return_counts=True)
-    crowded = np.sort(np.asarray(mesh.edges)[first[counts > 2]], axis=1)
+def _non_manifold(mesh: trimesh.Trimesh, edges: Edges) -> list[Defect]:
+    crowded = np.sort(np.asarray(mesh.edges)[edges.firsts(edges.count > 2)], axis=1)
     return [
         Defect("non-manifold edge", _place(mesh.vertices[pair].mean(axis=0)), float(np.ptp(mesh.vertices[pair], axis=0).max())) for pair in crowded
     ]
 
 
-def _boundary_loops(mesh: trimesh.Trimesh) -> list[Ints]:
+def _boundary_loops(mesh: trimesh.Trimesh, edges: Edges) -> list[Ints]:
     """Closed loops of vertex numbers around each hole, in the direction that closes it."""
-    edges = np.asarray(mesh.edges)
-    _, first, counts = np.unique(edge_keys(mesh), return_index=True, return_counts=True)
-    open_edges = edges[np.sort(first[counts == 1])]
+    open_edges = np.asarray(mesh.edges)[np.sort(edges.firsts(edges.count == 1))]
     following: dict[int, list[int]] = {}
     for start, end in open_edges:
         following.setdefault(int(end), []).append(int(start))  # against the face, so that the fill faces alike
@@ -179,10 +259,10 @@ def _boundary_loops(mesh: trimesh.Trimesh) -> list[Ints]:
     return loops
 
 
-def _closed(mesh: trimesh.Trimesh, repairs: list[Repair], defects: list[Defect], name: str) -> trimesh.Trimesh:
+def _closed(mesh: trimesh.Trimesh, edges: Edges, repairs: list[Repair], defects: list[Defect], name: str) -> trimesh.Trimesh:
     """Fill small holes and the flat ends of a cropped scan; refuse what is neither."""
     vertices, added = np.asarray(mesh.vertices), []
-    for loop in _boundary_loops(mesh):
+    for loop in _boundary_loops(mesh, edges):
         points = vertices[loop]
         middle = points.mean(axis=0)
         across = float(2.0 * np.linalg.norm(points - middle, axis=1).max())
@@ -229,24 +309,31 @@ def _flat_cap(points: Array, middle: Array, axes: Array) -> Ints | None:
     return turned
 
 
-def _outward(mesh: trimesh.Trimesh, repairs: list[Repair], name: str) -> tuple[trimesh.Trimesh, Ints]:
+def _outward(mesh: trimesh.Trimesh, edges: Edges, repairs: list[Repair], name: str) -> tuple[trimesh.Trimesh, Ints]:
     """Turn each part outward; a part inside another must be a cavity (turned inward), else it is refused."""
-    labels = _labels(mesh)
+    labels = _labels(mesh, edges)
     count = int(labels.max()) + 1
     faces = np.asarray(mesh.faces).copy()
     parts = [trimesh.Trimesh(mesh.vertices, faces[labels == number], process=False) for number in range(count)]
     for number, part in enumerate(parts):
         inside = _is_inside(part, [other for other in parts if other is not part])
-        if inside and part.volume > 0:
+        volume = signed_volume(part)
+        if inside and volume > 0:
             middle = part.triangles_center[0]
             raise SurfaceError(
-                f"bone.surface: '{name}' holds a closed shell of {part.volume / 1000:.1f} cm³ inside another near {at(middle)} "
+                f"bone.surface: '{name}' holds a closed shell of {volume / 1000:.1f} cm³ inside another near {at(middle)} "
                 "that is not a cavity (its faces look outward); keep one outer surface per bone."
             )
-        if not inside and part.volume < 0:
+        if not inside and volume < 0:
             faces[labels == number] = faces[labels == number][:, ::-1]
-            repairs.append(Repair("inside-out part turned outward", 1, abs(float(part.volume)) ** (1 / 3)))
+            repairs.append(Repair("inside-out part turned outward", 1, abs(volume) ** (1 / 3)))
     return trimesh.Trimesh(mesh.vertices, faces, process=False), labels
+
+
+def signed_volume(mesh: trimesh.Trimesh) -> float:
+    """Volume (mm³) of a closed mesh, negative where it looks inward; from its middle, so that a far frame costs no digits."""
+    a, b, c = ((np.asarray(mesh.vertices) - np.asarray(mesh.bounds).mean(axis=0))[mesh.faces[:, k]] for k in range(3))
+    return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6.0)
 
 
 def _is_inside(part: trimesh.Trimesh, others: list[trimesh.Trimesh]) -> bool:

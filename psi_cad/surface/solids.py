@@ -9,7 +9,7 @@ import numpy as np
 import trimesh
 
 from psi_cad.errors import SurfaceError
-from psi_cad.surface.repair import edge_keys
+from psi_cad.surface.repair import edge_keys, signed_volume, weld
 from psi_cad.surface.trust import at
 from psi_cad.units import Array
 
@@ -32,7 +32,7 @@ def closed_surface(mesh: trimesh.Trimesh, *, name: str, key: str) -> trimesh.Tri
         If it is not closed.
     """
     mesh = mesh.copy()
-    mesh.merge_vertices(digits_vertex=WELD_DIGITS)
+    weld(mesh, digits=WELD_DIGITS)
     mesh.update_faces(mesh.nondegenerate_faces(height=1e-12) & mesh.unique_faces())
     mesh.remove_unreferenced_vertices()
     if len(mesh.faces) == 0:
@@ -43,7 +43,7 @@ def closed_surface(mesh: trimesh.Trimesh, *, name: str, key: str) -> trimesh.Tri
         raise SurfaceError(f"{key}: '{name}' has a hole near {at(place)}; close it in the segmentation and export again.")
     if not mesh.is_winding_consistent:
         trimesh.repair.fix_winding(mesh)
-    if mesh.volume < 0.0:
+    if signed_volume(mesh) < 0.0:
         mesh.invert()
     return mesh
 

@@ -58,12 +58,15 @@ def refuse_false_faces(mesh: trimesh.Trimesh, *, name: str) -> list[tuple[Array,
     ------
     SurfaceError
     """
+    corners = np.asarray(mesh.vertices)[np.asarray(mesh.faces).T]  # (3, n, 3)
+    squares = [np.einsum("ij,ij->i", side, side) for side in (corners[1] - corners[0], corners[2] - corners[1], corners[0] - corners[2])]
+    longest = np.sqrt(np.maximum(np.maximum(squares[0], squares[1]), squares[2]))
+    if float(longest.max(initial=0.0)) <= FALSE_EDGE_MM:
+        return []  # no edge is long enough to span a gap
     edge_vectors = mesh.vertices[mesh.face_adjacency_edges]
     lengths = np.linalg.norm(edge_vectors[:, 0] - edge_vectors[:, 1], axis=1)
     median = float(np.median(lengths))
     limit = max(FALSE_EDGE_MM, FALSE_EDGE_RATIO * median)
-    sides = np.linalg.norm(mesh.triangles[:, [1, 2, 0]] - mesh.triangles[:, [0, 1, 2]], axis=2)
-    longest = sides.max(axis=1)
     folded = (np.degrees(mesh.face_adjacency_angles) > FALSE_FOLD_DEG) & (lengths > limit)
     if not folded.any():
         return []
