@@ -6,9 +6,10 @@ import trimesh
 
 from psi_cad.errors import SurfaceError
 from psi_cad.frames import Frame, patient_from_ras
+from psi_cad.planning.grid import inner_grid
 from psi_cad.surface.rays import RayCaster, SignedDistance, first_hits_down
 from psi_cad.surface.read import SUFFIXES, read_surface
-from psi_cad.surface.repair import checked_bone
+from psi_cad.surface.repair import checked_bone, signed_volume, weld
 from psi_cad.surface.section import section_parts
 from psi_cad.surface.spline import fit, refined, uniform_knots
 
@@ -210,3 +211,53 @@ def test_the_sign_survives_slivers(rng):
     away = SignedDistance(rough)(places)
     radius = np.linalg.norm(places, axis=1)
     assert (away[radius > 40.01] > 0).all() and (away[radius < 39.0] < 0).all()
+
+
+def test_weld_is_trimeshs_own():
+    """Split into loose triangles with vertices a hair apart: the same triangles come back as from trimesh."""
+    whole = ball()
+    soup = trimesh.Trimesh(whole.triangles.reshape(-1, 3) + 1e-9, np.arange(3 * len(whole.faces)).reshape(-1, 3), process=False)
+    soup.vertices[::3] -= 2e-9
+    ours, theirs = soup.copy(), soup.copy()
+    weld(ours, digits=6)
+    theirs.merge_vertices(digits_vertex=6)
+    assert len(ours.vertices) == len(theirs.vertices) == len(whole.vertices)
+    assert ours.is_watertight
+    np.testing.assert_allclose(ours.triangles, theirs.triangles, atol=3e-9)
+    apart = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 1, 0], [2e-6, 0, 0]], [[0, 1, 2], [3, 1, 2]], process=False)
+    weld(apart, digits=6)
+    assert len(apart.vertices) == 4, "two micrometres are not nothing"
+
+
+@pytest.mark.parametrize("at", [(0, 0, 0), (5e4, -3e4, 2e4)])
+def test_signed_volume(at):
+    box = trimesh.creation.box((30, 20, 10))
+    box.apply_translation(at)
+    assert signed_volume(box) == pytest.approx(6000, rel=1e-9)
+    box.invert()
+    assert signed_volume(box) == pytest.approx(-6000, rel=1e-9)
+
+
+def test_a_turned_face_and_a_hole_in_one_surface():
+    """Turned faces are turned back first; the hole is found by the edges as they are then."""
+    mesh = ball()
+    mesh.faces[7] = mesh.faces[7][::-1]
+    mesh.update_faces(np.arange(len(mesh.faces)) != 1000)
+    bone = checked_bone(mesh, name="x.stl")
+    assert {repair.kind for repair in bone.repairs} == {"inverted faces turned", "filled hole"}
+    assert bone.mesh.is_watertight and bone.mesh.is_winding_consistent and signed_volume(bone.mesh) > 0
+
+
+def test_the_inner_grid_is_the_points_inside():
+    """Boxes by count, with columns and cells that fall on edges and vertices; a ball with a hollow, point by point."""
+    for size, step in (((30, 20, 10), 1.0), ((9, 6, 3), 1.5), ((8, 8, 8), 2.0)):
+        grid = inner_grid(trimesh.creation.box(size), step=step)
+        assert len(grid.index) == np.prod(np.array(size) / step)
+    hollow = ball(12, 3)
+    hollow.invert()
+    mesh = trimesh.util.concatenate([ball(30, 4), hollow])
+    grid = inner_grid(mesh, step=1.5)
+    every = grid.origin + 1.5 * np.argwhere(np.ones(grid.shape, dtype=bool))
+    away = SignedDistance(mesh)(every)
+    sure = np.abs(away) > 1e-6
+    assert (grid.mask.ravel() == (away < 0))[sure].all()

@@ -115,7 +115,7 @@ def _weld(mesh: trimesh.Trimesh, repairs: list[Repair]) -> None:
 
 
 def weld(mesh: trimesh.Trimesh, *, digits: int) -> None:
-    """Merge vertices that are equal when rounded to `digits` decimals, in place; as trimesh does, at a third of the time."""
+    """Merge vertices that are equal when rounded to `digits` decimals, in place; as trimesh does, in half the time."""
     whole = np.round(np.asarray(mesh.vertices) * 10.0**digits).astype(np.int64)
     key = _hashes(whole)
     order = np.argsort(key)
