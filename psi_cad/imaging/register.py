@@ -30,15 +30,20 @@ INVERSE_MM: Final[Mm] = 2.0
 """Registered the other way round, no corner of the body's box may come back further from where it began."""
 RIVAL_SHARE: Final = 0.98
 """A pose elsewhere with this share of the best one's evidence is a rival: the scans do not say which is right."""
+VALLEY_SHARE: Final = 0.995
+"""Evidence on the way from an end to the best one falls below this share of the end's own, or both stand on one hill."""
 LEAST_EVIDENCE: Final = 0.03
 """Normalised mutual information, less 1, at the result."""
 LANDMARK_MM: Final[Mm] = 10.0
 """Landmarks set by hand on a 4 mm MRI are good to a few mm; a result that misses them by more is not where they were set."""
 
 STARTS: Final = 8
+ENOUGH: Final = 5
+"""Where the first five all agree, the other three are not climbed from."""
 _COARSE_SAMPLES: Final = 16_000
 _MIDDLE_SAMPLES: Final = 120_000
-_FINE_SAMPLES: Final = 500_000
+_FINE_SAMPLES: Final = 1_000_000
+_LEVER: Final = 0.22  # of the box's diagonal: about the root mean square distance of the body from its middle
 _APART: Final[Mm] = 10.0  # of two starts that are both climbed from
 _BINS: Final = 40
 
@@ -143,7 +148,7 @@ def register(
     """The rigid transform between two scans of one patient.
 
     A grid of 225 starts around the given one (without one: around the headers' and around body on body) is looked at with
-    normalised mutual information on coarse cubes; the best eight that lie apart are each climbed from, and refined
+    normalised mutual information on coarse cubes; the best eight that lie apart (five, if they all agree) are each climbed from, and refined
     with Mattes mutual information on finer cubes. The best is refined once more, in both directions independently,
     and the result lies half-way between the two. Offsets of the start up to 30 mm and 15° are made good.
 
@@ -183,13 +188,15 @@ def register(
         for number, pose in enumerate(poses, start=1):
             tell(f"climb from start {number} of {len(poses)}")
             ends.append(matcher.climbed_to(pose))
+            if len(ends) == ENOUGH and all(float(distance(ends[0][1], end, at=still.box).max()) <= AGREE_MM for _, end in ends):
+                break
         ends.sort(key=lambda end: -end[0])
         best = ends[0][1]
         apart = [float(distance(best, end, at=still.box).max()) for _, end in ends]
         tell("refine, there and back")
         there, back = matcher.refined_both_ways(best)
         result = midway(there, inverse(back), about=still.centre)
-    rivals = [evidence for (evidence, _), gap in zip(ends, apart, strict=True) if gap > RIVAL_MM]
+    rivals = [evidence for (evidence, end), gap in zip(ends, apart, strict=True) if gap > RIVAL_MM and matcher.parted(end, best)]
     rms = None
     if landmarks is not None:
         rms = float(np.sqrt((distance_to(result, *landmarks) ** 2).mean()))
@@ -245,19 +252,26 @@ class _Matcher:
         def side(samples: int, least: Mm, most: Mm) -> Mm:
             return float(np.clip((field_mm3 / samples) ** (1.0 / 3.0), least, most))
 
-        coarse, middle, fine = side(_COARSE_SAMPLES, 3.0, 10.0), side(_MIDDLE_SAMPLES, 2.0, 4.5), side(_FINE_SAMPLES, 1.5, 3.0)
+        coarse, middle = side(_COARSE_SAMPLES, 3.0, 10.0), side(_MIDDLE_SAMPLES, 2.0, 4.5)
         self._still, self._centre, self._box = still, still.centre, still.box
         self._radius = 0.35 * float(np.linalg.norm(still.box[7] - still.box[0]))
-        flags = {size: None if mask is None else still.flags(mask, size) for size in (coarse, middle, fine)}
+        grids = (still.cubes(coarse), still.cubes(middle), still.fine(_FINE_SAMPLES))
+        flags = [None if mask is None else still.flags(mask, grid) for grid in grids]
         # samples are taken in the smaller field, so that they fall inside the other
         self._swapped = mask is None and other.volume < 0.7 * still.volume
-        pair = (still.cubes(coarse), other.cubes(coarse))
-        self._similarity = Similarity.of(*(pair[::-1] if self._swapped else pair), inside=flags[coarse])
-        self._middle = (still.cubes(middle), other.cubes(middle), flags[middle])
-        self._fine = (still.cubes(fine), other.cubes(fine), flags[fine])
+        pair = (grids[0], other.cubes(coarse))
+        self._similarity = Similarity.of(*(pair[::-1] if self._swapped else pair), inside=flags[0])
+        self._middle = (grids[1], other.cubes(middle), flags[1])
+        self._fine = (grids[2], other.fine(_FINE_SAMPLES), flags[2])
 
     def evidence(self, pose: Array) -> float:
         return self._similarity.at(inverse(pose) if self._swapped else pose)
+
+    def parted(self, end: Array, best: Array) -> bool:
+        """Whether a valley lies between two poses; if none does, the climb to one only stopped on its way to the other."""
+        halves = midway(end, best, about=self._centre)
+        between = [midway(end, halves, about=self._centre), halves, midway(halves, best, about=self._centre)]
+        return min(self.evidence(pose) for pose in between) < VALLEY_SHARE * self.evidence(end)
 
     def best_starts(self, bases: list[Array]) -> list[Array]:
         """The starts with the most evidence that lie apart, the first base always among them."""
@@ -311,8 +325,11 @@ class _Matcher:
         if moving_flags is not None:
             method.SetMetricMovingMask(moving_flags)
         method.SetInterpolator(sitk.sitkLinear)
-        method.SetOptimizerAsRegularStepGradientDescent(step, 0.005, 60, 0.5, 1e-7)
-        method.SetOptimizerScalesFromPhysicalShift()
+        method.SetOptimizerAsRegularStepGradientDescent(step, 0.005, 100, 0.6, 1e-7)
+        # half a turn's versor moves a point at radius r by 2 r: so all six numbers are mm. ITK's own scales take the farthest
+        # corner for r, which makes turns so stiff that the climb ends on the way
+        turns = (2.0 * _LEVER * float(np.linalg.norm(self._box[7] - self._box[0]))) ** 2
+        method.SetOptimizerScales([turns] * 3 + [1.0] * 3)
         method.SetInitialTransform(itk_rigid(pose, centre=about), inPlace=False)
         try:
             found = method.Execute(still, other)

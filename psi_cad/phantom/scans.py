@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from psi_cad.export.meshes import write_stl
 from psi_cad.export.safely import whole_file
-from psi_cad.imaging.rigid import inverse, rotation, write_transform
+from psi_cad.imaging.rigid import apply, inverse, rotation, write_transform
 from psi_cad.imaging.volume import Volume
-from psi_cad.phantom.hemipelvis import bone_mesh, lesion_distance, lesion_mesh
+from psi_cad.phantom.hemipelvis import LESION, bone_mesh, lesion_distance, lesion_mesh
 from psi_cad.phantom.scanner import ScannedBone, ScannedSolid, Tissues, scanned, simulated_ct
 from psi_cad.phantom.scene import PHANTOM_BODY, PHANTOM_BOX, phantom_bones, phantom_tumour
 from psi_cad.units import Array, Mm
@@ -40,7 +40,8 @@ MRI_MARROW: Final = 760.0
 MRI_TUMOUR: Final = 470.0
 MRI_NOISE: Final = 18.0  # of real and imaginary part: a signal-to-noise ratio of 50 in fat
 MRI_BIAS: Final = 0.2  # the coil's signal falls by this share to either side
-_STEP: Final[Mm] = 1.2  # of the sampled distance to the bone
+_STEP: Final[Mm] = 1.0  # of the sampled distance to the bone: within 0.01 mm on 95 % of it, 0.3 mm at the sharpest ridge
+_MASK_PARTS: Final = 7  # looked at through the thickness of a slice
 _SEED: Final = 7
 _DATE: Final = "20000101"
 _CT_CLASS: Final = "1.2.840.10008.5.1.4.1.1.2"
@@ -115,15 +116,16 @@ def _along(axis: int) -> tuple[Any, ...]:
 
 
 def mri_tumour_mask() -> Volume:
-    """The tumour as drawn on the MRI: voxels it fills by half or more over the slice's thickness."""
+    """The tumour as drawn on the MRI: voxels it fills by more than half over the slice's thickness."""
     shape, matrix = _mri_grid()
+    ct_from_index = inverse(MRI_FROM_CT) @ matrix
     index = np.indices(shape)[::-1].reshape(3, -1).T.astype(np.float64)
-    share = np.zeros(len(index))
-    for part in (-0.375, -0.125, 0.125, 0.375):
-        points = (index + np.array([0.0, 0.0, part])) @ matrix[:3, :3].T + matrix[:3, 3]
-        back = inverse(MRI_FROM_CT)
-        share += lesion_distance(points @ back[:3, :3].T + back[:3, 3]) < 0.0
-    return Volume((share.reshape(shape) >= 2.0).astype(np.uint8), matrix)
+    near = np.nonzero(np.linalg.norm(apply(ct_from_index, index) - np.mean(LESION[:2], axis=0), axis=1) < 40.0)[0]
+    parts = (np.arange(_MASK_PARTS) + 0.5) / _MASK_PARTS - 0.5
+    share = np.mean([lesion_distance(apply(ct_from_index, index[near] + np.array([0.0, 0.0, part]))) < 0.0 for part in parts], axis=0)
+    values = np.zeros(len(index), dtype=np.uint8)
+    values[near] = share > 0.5
+    return Volume(values.reshape(shape), matrix)
 
 
 def write_dicom(folder: Path, volume: Volume, *, modality: str) -> None:
