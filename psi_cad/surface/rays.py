@@ -33,7 +33,7 @@ class RayCaster:
         self.frame = frame if frame is not None else Frame(origin=middle, axes=np.eye(3))
         vertices, faces = self.frame.local(np.asarray(mesh.vertices)), np.asarray(mesh.faces)
         self.triangles = vertices[faces]
-        low, high = self.triangles.reshape(-1, 3).min(axis=0), self.triangles.reshape(-1, 3).max(axis=0)
+        low, high = vertices.min(axis=0), vertices.max(axis=0)
         self.corners = np.array(list(itertools.product(*zip(low, high, strict=True))))  # of a box around all triangles
         self._scene = rtcore_scene.EmbreeScene()
         TriangleMesh(self._scene, np.ascontiguousarray(vertices, dtype=np.float32), np.ascontiguousarray(faces, dtype=np.int32))
