@@ -35,14 +35,15 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
     pass
 
 
+# in the order of the work, as --help lists them
 starting.register(app)
+imaging.register(app)
+segmenting.register(app)
+registering.register(app)
+planning.register(app)
 building.register(app)
 approving.register(app)
 catalogues.register(app)
-imaging.register(app)
-planning.register(app)
-segmenting.register(app)
-registering.register(app)
 phantom.register(app)
 
 
