@@ -86,7 +86,7 @@ def test_an_entry_holds_every_hash_and_the_one_before(out, monkeypatch):
     assert (two["role"], two["name_code"], two["note"]) == ("engineer", "E-2", "slot gauged")
 
 
-@pytest.mark.parametrize("code", ["Erika Mustermann", "Mustermann", "e.m@clinic7", "", "a" * 24 + "1", "S_17", "-7", "S-17\n", "Müller1"])
+@pytest.mark.parametrize("code", ["Erika Mustermann", "Mustermann", "e.m@clinic7", "", "a" * 24 + "1", "S_17", "-7", "S-17\n", "Müller1", "AB\n"])
 def test_a_wrong_name_code_is_refused(out, code):
     with pytest.raises(InputError, match="--name-code"):
         approve_folder(out, role="surgeon", name_code=code)

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 def approve(
     path: Annotated[Path, typer.Argument(help="Output folder of one case, of 'build' or of 'plan -o'.")],
     role: Annotated[str, typer.Option("--role", help="surgeon or engineer.")],
-    name_code: Annotated[str, typer.Option("--name-code", help="Who approves: a pseudonymous code with a digit, such as S-17; never a name.")],
+    name_code: Annotated[str, typer.Option("--name-code", help="Who approves: a pseudonymous code, such as S-17; never a name.")],
     note: Annotated[str, typer.Option("--note", help="One line; no patient's or person's name.")] = "",
     json: Annotated[bool, typer.Option("--json", help="Print the entry as JSON.")] = False,
 ) -> None:

@@ -40,7 +40,8 @@ ROLES: Final = ("surgeon", "engineer")
 APPROVED: Final = "approved"
 OTHER_VERSION: Final = "approved for another version"
 START: Final = "0" * 64  # the hash before the first entry
-NAME_CODE: Final = re.compile(r"(?=.*[0-9])[A-Za-z0-9][A-Za-z0-9-]{0,23}", re.ASCII)
+# a whole word with small letters is a name more often than a code
+NAME_CODE: Final = re.compile(r"(?=.*[0-9-]|[A-Za-z]{1,4}$|[A-Z]{1,8}$)[A-Za-z0-9][A-Za-z0-9-]{0,23}", re.ASCII)
 NOTE_LENGTH: Final = 500
 MENTIONED: Final = 3  # changed things named in a message
 
@@ -94,7 +95,7 @@ def _valid(role: str, name_code: str, note: str) -> None:
         raise InputError(f"--role {role}: must be {' or '.join(ROLES)}.")
     if not NAME_CODE.fullmatch(name_code):
         raise InputError(
-            f"--name-code {name_code!r}: must be a pseudonymous code of letters, digits and '-' with at least one digit, at most 24, such as S-17; "
+            f"--name-code {name_code!r}: must be a pseudonymous code of letters, digits and '-', at most 24, such as S-17 or AB; "
             "never a name or an address."
         )
     if len(note) > NOTE_LENGTH or not note.isprintable():
