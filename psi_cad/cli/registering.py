@@ -78,7 +78,9 @@ def tumour(
     out: Annotated[Path, typer.Option("-o", "--out", help="Surface to write (.stl, LPS mm); report (.json) goes beside it.")],
     labels: Annotated[Path | None, typer.Option("--labels", help="Mask on the MRI or CT: NIfTI, NRRD, .seg.nrrd, DICOM SEG, RTSTRUCT.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="Number or name of the tumour in it.")] = None,
-    image: Annotated[Path | None, typer.Option("--image", help="Scan to propose an outline on, from --seed and --box.")] = None,
+    image: Annotated[
+        Path | None, typer.Option("--image", help="Scan to propose an outline on (--seed, --box), or of an RTSTRUCT in --labels.")
+    ] = None,
     seed: Annotated[list[str] | None, typer.Option("--seed", help="x,y,z well inside the tumour (LPS mm of the image); may be repeated.")] = None,
     box: Annotated[str | None, typer.Option("--box", help="x0,y0,z0,x1,y1,z1: opposite corners around all of it (LPS mm).")] = None,
     transform: Annotated[Path | None, typer.Option("--transform", help="From 'psi-cad register': brings the surface into the CT's frame.")] = None,
@@ -99,15 +101,17 @@ def tumour(
 
     if out.suffix.lower() != ".stl":
         raise ImageError(f"--out: '{out.name}' has to end in .stl.")
-    if (labels is None) == (image is None):
+    if labels is None and image is None:
         raise ImageError("Give either --labels (a mask) or --image with --seed and --box (a proposal).")
+    if labels is not None and (seed or box is not None):
+        raise ImageError("--seed and --box propose an outline on --image; with --labels there is one already.")
     if margin is not None and not 0.0 < margin <= 100.0:
         raise ImageError(f"--margin {margin:g} has to lie above 0 and be at most 100 mm.")
     with progress(quiet=json) as tell:
         say = tell or (lambda _: None)
         matrix = None if transform is None else inverse(read_transform(transform))
         say("read the mask" if labels is not None else "propose an outline")
-        mask = _mask_of(labels, label) if labels is not None else _proposed(image, seed, box, out)
+        mask = _mask_of(labels, label, image) if labels is not None else _proposed(image, seed, box, out)
         say("make the surface")
         found = tumour_surface(shape_interpolated(mask), fixed_from_moving=matrix)
         sizes, axes = diameters(found.mesh)
@@ -147,10 +151,12 @@ def _write(path: Path, mesh: Any, header: str) -> None:
     write_stl(path, mesh, header=header)
 
 
-def _mask_of(path: Path, label: str | None) -> Volume:
+def _mask_of(path: Path, label: str | None, image: Path | None) -> Volume:
+    """The mask in `path`; contours are drawn on the grid of `image`."""
     from psi_cad.imaging.labels import read_labels
+    from psi_cad.imaging.read import read_volume
 
-    found = read_labels(path)
+    found = read_labels(path, reference=None if image is None else read_volume(image))
     if label is None and len(found.segments) > 1:
         listed = ", ".join(str(one.number) for one in found.segments[:12])
         raise ImageError(f"--label: '{path.name}' holds {len(found.segments)} labels ({listed}); say which is the tumour.")
