@@ -19,6 +19,7 @@ from psi_cad.phantom.scene import PHANTOM_SEEDS, femur_distance, phantom_ct
 from psi_cad.run.segment import segment_bone, write_segmentation
 from psi_cad.surface.cortex import calibrated, edge_shift, profile
 from psi_cad.surface.isosurface import level_surface, surface_of_mask
+from psi_cad.surface.rays import SignedDistance
 from psi_cad.surface.relax import Neighbours, folded, unfolded
 
 # a slab of the phantom through the hip joint: socket, column, upper ramus and femoral head, cut below and above
@@ -72,7 +73,7 @@ def test_the_whole_bone_is_covered(joint):
     for _ in range(4):
         slope = _gradient(truth)
         truth = truth - (implicit(truth) / (slope**2).sum(axis=1))[:, None] * slope
-    gap = np.abs(trimesh.proximity.closest_point(joint.bones[0].mesh, inner(truth)[:1500])[1])
+    gap = np.abs(SignedDistance(joint.bones[0].mesh)(inner(truth)[:1500]))
     assert gap.max() < 0.8
     assert gap.mean() < 0.10
 
