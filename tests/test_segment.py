@@ -344,3 +344,20 @@ def test_the_command(run, tmp_path):
         assert done.stderr.strip().splitlines()[-1].startswith("psi-cad: ")
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "bad").exists()
+
+
+def test_a_bone_that_took_another_s_seed_is_refused():
+    """A parting that went wrong says so: by the seed that lies in the other bone, or by the speck that is left."""
+    from psi_cad.imaging.segment import _judge
+
+    volume = Volume(np.zeros((20, 20, 20), np.int16), np.eye(4))
+    values = np.zeros((20, 20, 20), np.uint8)
+    values[2:18, 2:18, 2:10], values[2:18, 2:18, 11:18] = 1, 2
+    seeds = [np.array([5.0, 9.0, 9.0]), np.array([14.0, 9.0, 9.0])]
+    _judge(values, volume, ["hip", "femur"], seeds)
+    with pytest.raises(SegmentationError, match="seed of femur came to lie in hip"):
+        _judge(np.where(values == 2, 1, values).astype(np.uint8), volume, ["hip", "femur"], seeds)
+    values[values == 2] = 0
+    values[9, 9, 14] = 2
+    with pytest.raises(SegmentationError, match=r"Only 1 mm³ of bone were found from the seed of femur"):
+        _judge(values, volume, ["hip", "femur"], seeds)

@@ -20,6 +20,8 @@ __all__ = ["BoneLabels", "bone_labels"]
 
 SEED_REACH_MM: Final[Mm] = 25.0
 """A seed may lie in marrow this far from its cortex; the femoral head's middle does."""
+LEAST_SEEDED_MM3: Final = 500.0
+"""A seed that leads to less has begun on a speck, not on a bone that carries a guide."""
 LEAST_BONE_MM3: Final = 2000.0
 """Smaller pieces are not taken for a bone where no seed asks for them."""
 MOST_BONES: Final = 12
@@ -91,7 +93,23 @@ def bone_labels(volume: Volume, seeds: Mapping[str, Array], *, levels: TissueLev
     tell("fill marrow")
     values = np.zeros(volume.values.shape, dtype=np.uint8)
     values[box] = _solids(parted, len(names), volume, box)
+    if seeds:
+        _judge(values, volume, names, [np.asarray(seeds[name], dtype=np.float64) for name in names])
     return BoneLabels(values, {n + 1: name for n, name in enumerate(names)}, tuple(notes))
+
+
+def _judge(values: npt.NDArray[Any], volume: Volume, names: list[str], seeds: list[Array]) -> None:
+    """Refuse a parting in which a bone is a mere speck, or holds the seed of another: then the flood began at a wrong place."""
+    voxel = float(np.prod(volume.spacing))
+    sizes = np.bincount(values.ravel(), minlength=len(names) + 1) * voxel
+    for number, (name, seed) in enumerate(zip(names, seeds, strict=True), start=1):
+        k, j, i = np.clip(np.rint(volume.index(seed[None])[0][::-1]).astype(int), 0, np.array(values.shape) - 1)
+        holder = int(values[k, j, i])
+        advice = "put the seed on dense cortex of that bone, away from its neighbours"
+        if holder not in (0, number):
+            raise SegmentationError(f"The seed of {name} came to lie in {names[holder - 1]}: the two were not parted; {advice}.")
+        if sizes[number] < LEAST_SEEDED_MM3:
+            raise SegmentationError(f"Only {sizes[number]:.0f} mm³ of bone were found from the seed of {name}; {advice}.")
 
 
 def _bone_box(values: npt.NDArray[Any], threshold: float) -> tuple[slice, slice, slice]:
