@@ -70,7 +70,7 @@ class DicomFiles:
             try:
                 self._zip = zipfile.ZipFile(path)
                 members = [one for one in self._zip.infolist() if not one.is_dir()]
-            except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError):
+            except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError):  # all that zipfile raises on damage
                 raise ImageError("The zip archive is damaged; make it again from the DICOM folder.") from None
             if any(one.flag_bits & 0x1 for one in members):
                 self.close()
@@ -96,7 +96,7 @@ class DicomFiles:
             if self._zip.getinfo(name).file_size > LARGEST_FILE:
                 raise UnreadableFileError
             return self._zip.open(name)
-        except (OSError, KeyError, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError):
+        except (OSError, KeyError, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError):  # encrypted or packed strangely too
             raise UnreadableFileError from None
 
     def dataset(self, name: str, **options: Any) -> Any:
@@ -144,5 +144,5 @@ def parsed(stream: IO[bytes], **options: Any) -> Any:
 
     try:
         return pydicom.dcmread(stream, force=True, **options)
-    except Exception:
+    except Exception:  # any file may come in here; what pydicom raises on one that is no DICOM is not bounded
         raise UnreadableFileError from None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 __all__ = ["TAGS", "Pixels", "Slice", "slices_of"]
+
+T = TypeVar("T")
 
 MODALITY_OF_CLASS: Final = {
     "1.2.840.10008.5.1.4.1.1.2": "CT",
@@ -100,15 +103,22 @@ class Slice:
     rescale_type: str = ""
 
 
+def _asked(ask: Callable[[], T], default: T) -> T:
+    """What `ask` reads from a data set, or `default` where the value is damaged: as good as absent, and judged as that."""
+    try:
+        return ask()
+    except Exception:  # pydicom decodes values when they are asked for, and on damaged ones raises nearly anything
+        return default
+
+
 def numbers(data: Any, keyword: str, count: int) -> tuple[float, ...] | None:
     """The `count` finite numbers under `keyword`, or None."""
-    try:
+
+    def ask() -> tuple[float, ...]:
         value = data.get(keyword)
-        if value is None or value == "":
-            return None
-        found = tuple(float(v) for v in (value if count > 1 else [value]))
-    except Exception:  # a damaged value can make pydicom raise nearly anything
-        return None
+        return () if value is None or value == "" else tuple(float(v) for v in (value if count > 1 else [value]))
+
+    found = _asked(ask, ())
     return found if len(found) == count and all(math.isfinite(v) for v in found) else None
 
 
@@ -120,11 +130,12 @@ def number(data: Any, keyword: str) -> float | None:
 
 def text(data: Any, keyword: str) -> str:
     """The text under `keyword`, or ''."""
-    try:
+
+    def ask() -> str:
         value = data.get(keyword)
         return "" if value is None else str(value).strip().strip("\0")
-    except Exception:
-        return ""
+
+    return _asked(ask, "")
 
 
 def _whole(data: Any, keyword: str, default: int) -> int:
@@ -134,11 +145,12 @@ def _whole(data: Any, keyword: str, default: int) -> int:
 
 def _item(data: Any, keyword: str) -> Any:
     """The first item of the sequence under `keyword`, or None."""
-    try:
+
+    def ask() -> Any:
         sequence = data.get(keyword)
         return sequence[0] if sequence is not None and len(sequence) else None
-    except Exception:
-        return None
+
+    return _asked(ask, None)
 
 
 def _pixels(data: Any) -> Pixels | None:
@@ -168,9 +180,8 @@ def _syntax(data: Any) -> str:
     stated = text(getattr(data, "file_meta", {}), "TransferSyntaxUID")
     if stated:
         return stated
-    try:  # no file meta header: what pydicom took the data set for
-        implicit, little = data.original_encoding
-    except Exception:
+    implicit, little = _asked(lambda: tuple(data.original_encoding), (None, None))  # no file meta header: what pydicom took it for
+    if little is None:
         return ""
     if little is False:
         return "1.2.840.10008.1.2.2"
@@ -187,12 +198,12 @@ def _padding(data: Any) -> tuple[int, int] | None:
 
 
 def _scout(data: Any) -> bool:
-    try:
+    def ask() -> bool:
         image_type = data.get("ImageType")
         parts = [image_type] if isinstance(image_type, str) else list(image_type or [])
         return bool(SCOUTS & {str(part).strip().upper() for part in parts})
-    except Exception:
-        return False
+
+    return _asked(ask, False)
 
 
 def _modality(data: Any) -> str:
@@ -216,10 +227,7 @@ def slices_of(data: Any, name: str) -> list[Slice]:
     if pixels is None and not text(data, "SOPClassUID") and numbers(data, "ImagePositionPatient", 3) is None:
         return []
     shared = _item(data, "SharedFunctionalGroupsSequence")
-    try:
-        per_frame = list(data.get("PerFrameFunctionalGroupsSequence") or [])
-    except Exception:
-        per_frame = []
+    per_frame: list[Any] = _asked(lambda: list(data.get("PerFrameFunctionalGroupsSequence") or []), [])
     frames = pixels.frames if pixels is not None else 1
     bare = Slice(
         name=name,

@@ -53,7 +53,7 @@ def proposed_seeds(volume: Volume, names: Sequence[str] = ("sacrum", "femur-left
                 from totalsegmentator.python_api import totalsegmentator
 
                 totalsegmentator(given, made, ml=True, roi_subset=[_THEIRS[BONES[name]] for name in names], quiet=True)
-        except Exception as error:
+        except Exception as error:  # a program of others with a network and a model of its own
             raise EnvironmentProblem(f"TotalSegmentator did not finish ({type(error).__name__}); run it by itself to see why.") from error
         labels = Volume.from_sitk(sitk.ReadImage(str(made)))
     return seeds_of_labels(labels, {name: BONES[name] for name in names})
