@@ -22,7 +22,7 @@ from psi_cad.surface.seat import HeightField, Seat, fit_seat
 from psi_cad.surface.trust import at
 from psi_cad.units import LIMITS, Array, Mm
 
-__all__ = ["Site", "SiteCut", "make_site"]
+__all__ = ["Site", "SiteCut", "axis_for", "make_site"]
 
 FENCE_MARGIN: Final[Mm] = 9.0  # slot end wall, outer faces and a rim around the fence on the patch
 ROOM_STEP: Final[Mm] = 5.0
@@ -102,23 +102,8 @@ def make_site(
     ------
     DesignError, SeatError, SurfaceError
     """
-    parts = {part_at(bone, cut) for cut in cuts}
-    if len(parts) > 1:
-        raise DesignError("guide.cuts: the cuts lie on separate bones; make one guide for each bone.")
-    part = parts.pop()
-    if reuse is not None:
-        axis = reuse.axis
-    else:
-        axis = find_seating_axis(
-            caster,
-            bone.part_of_face,
-            cuts,
-            approach=approach,
-            cone=params.axis_search,
-            reach=params.footplate_reach,
-            slope_limit=params.slope_limit,
-            part=part,
-        )
+    part = _one_part(bone, cuts)
+    axis = reuse.axis if reuse is not None else axis_for(bone, caster, cuts, approach=approach, params=params)
     frame = site_frame(cuts, axis.direction)
     local = tuple(_site_cut(frame, cut, cuts) for cut in cuts)
     beyond = max(max(params.run_out, (slot_room(blade) - cut.chord) / 2.0) for cut in local) + FENCE_MARGIN
@@ -198,6 +183,33 @@ def _clear_room(field: HeightField, seat: Seat, cuts: Sequence[SiteCut], room: t
         high = min(high, float(above.min()) - KEEP_OFF) if len(above) else high
         found.append((low, high))
     return tuple(found)
+
+
+def axis_for(bone: Bone, caster: RayCaster, cuts: Sequence[PlannedCut], *, approach: Array, params: GuideParams) -> SeatingAxis:
+    """The axis along which a guide over `cuts` comes off, searched near `approach`.
+
+    Raises
+    ------
+    DesignError
+        Where the cuts lie on separate bones, or no direction gives enough contact.
+    """
+    return find_seating_axis(
+        caster,
+        bone.part_of_face,
+        cuts,
+        approach=approach,
+        cone=params.axis_search,
+        reach=params.footplate_reach,
+        slope_limit=params.slope_limit,
+        part=_one_part(bone, cuts),
+    )
+
+
+def _one_part(bone: Bone, cuts: Sequence[PlannedCut]) -> int:
+    parts = {part_at(bone, cut) for cut in cuts}
+    if len(parts) > 1:
+        raise DesignError("guide.cuts: the cuts lie on separate bones; make one guide for each bone.")
+    return parts.pop()
 
 
 def part_at(bone: Bone, cut: PlannedCut) -> int:

@@ -115,10 +115,11 @@ def numbers(data: Any, keyword: str, count: int) -> tuple[float, ...] | None:
     """The `count` finite numbers under `keyword`, or None."""
 
     def ask() -> tuple[float, ...]:
-        value = data.get(keyword)
+        value: Any = data.get(keyword)
         return () if value is None or value == "" else tuple(float(v) for v in (value if count > 1 else [value]))
 
-    found = _asked(ask, ())
+    absent: tuple[float, ...] = ()
+    found = _asked(ask, absent)
     return found if len(found) == count and all(math.isfinite(v) for v in found) else None
 
 

@@ -16,10 +16,11 @@ import shapely.ops
 import trimesh
 from scipy.spatial import cKDTree
 
+from psi_cad.surface.polydata import poly_data
 from psi_cad.surface.section import section_parts
 from psi_cad.units import Array, Ints, Mm
 
-__all__ = ["Face", "Nearest", "Surface", "nearest", "poly_data"]
+__all__ = ["Face", "Nearest", "Surface", "nearest"]
 
 CHUNK: Final = 400_000  # pairs of edges at a time
 
@@ -48,24 +49,6 @@ class Nearest:
     distance: Mm
     on_surface: Array
     on_face: Array
-
-
-def poly_data(mesh: trimesh.Trimesh) -> Any:
-    """`mesh` as VTK polygons, in double precision."""
-    from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
-    from vtkmodules.vtkCommonCore import vtkPoints
-    from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
-
-    points = vtkPoints()
-    points.SetDataTypeToDouble()
-    points.SetData(numpy_to_vtk(np.ascontiguousarray(mesh.vertices, dtype=np.float64), deep=True))
-    cells = vtkCellArray()
-    faces = np.column_stack([np.full(len(mesh.faces), 3), mesh.faces]).astype(np.int64).ravel()
-    cells.ImportLegacyFormat(numpy_to_vtkIdTypeArray(faces, deep=True))
-    data = vtkPolyData()
-    data.SetPoints(points)
-    data.SetPolys(cells)
-    return data
 
 
 class Surface:

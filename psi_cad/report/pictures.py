@@ -11,9 +11,10 @@ import trimesh
 
 from psi_cad.export.safely import whole_file
 from psi_cad.frames import Frame
+from psi_cad.surface.polydata import poly_data
 from psi_cad.units import Array
 
-__all__ = ["picture_of_guide"]
+__all__ = ["picture_of_guide", "save_window"]
 
 BONE: Final = (0.91, 0.86, 0.72)
 GUIDE: Final = (0.25, 0.47, 0.72)
@@ -21,28 +22,12 @@ TUMOUR: Final = (0.75, 0.25, 0.2)
 SIZE: Final = (1500, 540)
 
 
-def _poly_data(mesh: trimesh.Trimesh) -> Any:
-    from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
-    from vtkmodules.vtkCommonCore import vtkPoints
-    from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
-
-    points = vtkPoints()
-    points.SetData(numpy_to_vtk(np.ascontiguousarray(mesh.vertices, dtype=np.float64), deep=True))
-    cells = vtkCellArray()
-    flat = np.column_stack([np.full(len(mesh.faces), 3), mesh.faces]).astype(np.int64).ravel()
-    cells.ImportLegacyFormat(numpy_to_vtkIdTypeArray(flat, deep=True))
-    data = vtkPolyData()
-    data.SetPoints(points)
-    data.SetPolys(cells)
-    return data
-
-
 def _actor(mesh: trimesh.Trimesh, colour: tuple[float, float, float], opacity: float) -> Any:
     from vtkmodules.vtkFiltersCore import vtkPolyDataNormals
     from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
 
     normals = vtkPolyDataNormals()
-    normals.SetInputData(_poly_data(mesh))
+    normals.SetInputData(poly_data(mesh))
     normals.SetFeatureAngle(28.0)
     mapper = vtkPolyDataMapper()
     mapper.SetInputConnection(normals.GetOutputPort())
@@ -57,8 +42,7 @@ def picture_of_guide(path: Path, guide: trimesh.Trimesh, bone: trimesh.Trimesh, 
     """A PNG of `guide` on `bone` (patient mm) from three sides: along the seating axis, along the slot, and oblique."""
     import vtkmodules.vtkRenderingOpenGL2  # noqa: F401  (registers the renderer)
     from vtkmodules.vtkCommonCore import vtkObject
-    from vtkmodules.vtkIOImage import vtkPNGWriter
-    from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow, vtkWindowToImageFilter
+    from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow
 
     vtkObject.GlobalWarningDisplayOff()
     x, y, z = frame.axes
@@ -86,6 +70,14 @@ def picture_of_guide(path: Path, guide: trimesh.Trimesh, bone: trimesh.Trimesh, 
         camera.SetViewUp(*up)
         camera.SetParallelScale(radius * 1.12)
         renderer.ResetCameraClippingRange()
+    save_window(path, window)
+
+
+def save_window(path: Path, window: Any) -> None:
+    """Render a VTK window into a PNG at `path`, whole or not at all, and close it."""
+    from vtkmodules.vtkIOImage import vtkPNGWriter
+    from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
+
     window.Render()
     grab = vtkWindowToImageFilter()
     grab.SetInput(window)

@@ -15,7 +15,8 @@ import trimesh
 from psi_cad.export.safely import whole_file
 from psi_cad.planning.depth import SlotDepth
 from psi_cad.planning.margins import CLEAR_MM, FaceMap
-from psi_cad.planning.nearest import poly_data
+from psi_cad.report.pictures import save_window
+from psi_cad.surface.polydata import poly_data
 from psi_cad.units import Array, Mm
 
 __all__ = ["DepthPicture", "picture_of_depths", "picture_of_margins", "picture_of_pieces", "write_face_maps"]
@@ -125,8 +126,7 @@ class _Panel:
 
 def _written(path: Path, panels: Sequence[_Panel], *, columns: int) -> None:
     from vtkmodules.vtkCommonCore import vtkObject
-    from vtkmodules.vtkIOImage import vtkPNGWriter
-    from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow, vtkWindowToImageFilter
+    from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow
 
     vtkObject.GlobalWarningDisplayOff()
     rows = -(-len(panels) // columns)
@@ -151,16 +151,7 @@ def _written(path: Path, panels: Sequence[_Panel], *, columns: int) -> None:
         camera.SetViewUp(*panel.up)
         camera.SetParallelScale(panel.scale)
         renderer.ResetCameraClippingRange()
-    window.Render()
-    grab = vtkWindowToImageFilter()
-    grab.SetInput(window)
-    grab.ReadFrontBufferOff()
-    with whole_file(path) as temporary:
-        writer = vtkPNGWriter()
-        writer.SetFileName(os.fspath(temporary))
-        writer.SetInputConnection(grab.GetOutputPort())
-        writer.Write()
-    window.Finalize()
+    save_window(path, window)
 
 
 def _legend() -> list[Any]:

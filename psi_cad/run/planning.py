@@ -15,8 +15,8 @@ from psi_cad.case.model import Blade, GuideRequest
 from psi_cad.errors import DesignError
 from psi_cad.frames import unit
 from psi_cad.guides.params import GuideParams, resolve_params
+from psi_cad.guides.site import axis_for
 from psi_cad.planning.avoid import Structure, over_travel_distance
-from psi_cad.planning.axis import find_seating_axis
 from psi_cad.planning.cuts import PlannedCut, plan_cuts
 from psi_cad.planning.depth import SlotDepth, obstacles_in_plane, reachable, slot_depth
 from psi_cad.planning.margins import CutMargin, cut_margin
@@ -195,19 +195,8 @@ def _slots(patient: Patient, guide: GuideRequest, cuts: dict[str, PlannedCut], a
 def _axis(patient: Patient, guide: GuideRequest, cuts: list[PlannedCut], params: GuideParams) -> tuple[Array, bool]:
     """The axis along which the guide will come off, as the build finds it; the approach where none is found."""
     approach = unit(np.array(guide.approach))
-    ring = cuts[0].patient(np.asarray(cuts[0].whole.exterior.coords)[:1])
-    part = int(patient.bone.part_of_face[int(np.argmin(((np.asarray(patient.bone.mesh.triangles_center) - ring[0]) ** 2).sum(axis=1)))])
     try:
-        found = find_seating_axis(
-            patient.caster,
-            patient.bone.part_of_face,
-            cuts,
-            approach=approach,
-            cone=params.axis_search,
-            reach=params.footplate_reach,
-            slope_limit=params.slope_limit,
-            part=part,
-        )
+        found = axis_for(patient.bone, patient.caster, cuts, approach=approach, params=params)
     except DesignError:
         return approach, False
     return found.direction, True

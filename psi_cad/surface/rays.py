@@ -12,6 +12,7 @@ from embreex import rtcore_scene
 from embreex.mesh_construction import TriangleMesh
 
 from psi_cad.frames import Frame
+from psi_cad.surface.polydata import poly_data
 from psi_cad.units import Array, Bools, Ints
 
 __all__ = ["Hits", "RayCaster", "SignedDistance", "first_hits_down"]
@@ -121,22 +122,10 @@ class SignedDistance:
     """
 
     def __init__(self, mesh: trimesh.Trimesh) -> None:
-        from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
-        from vtkmodules.vtkCommonCore import vtkPoints
-        from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
         from vtkmodules.vtkFiltersCore import vtkImplicitPolyDataDistance
 
-        points = vtkPoints()
-        points.SetDataTypeToDouble()
-        points.SetData(numpy_to_vtk(np.ascontiguousarray(mesh.vertices, dtype=np.float64), deep=True))
-        cells = vtkCellArray()
-        faces = np.column_stack([np.full(len(mesh.faces), 3), mesh.faces]).astype(np.int64).ravel()
-        cells.ImportLegacyFormat(numpy_to_vtkIdTypeArray(faces, deep=True))
-        data = vtkPolyData()
-        data.SetPoints(points)
-        data.SetPolys(cells)
         self._function = vtkImplicitPolyDataDistance()
-        self._function.SetInput(data)
+        self._function.SetInput(poly_data(mesh))
         self._caster = RayCaster(mesh)
 
     def __call__(self, points: Array) -> Array:
