@@ -145,3 +145,55 @@ def write_enhanced(path: Path, positions, axes, *, spacing=(0.8, 0.7), shape=(40
     set_pixels(data, np.array(frames))
     pydicom.dcmwrite(path, data, implicit_vr=False, little_endian=True, enforce_file_format=True)
     return path
+
+
+EVEN = 1.25 * np.arange(20)
+AXES = np.eye(3)
+
+
+def sentence(error) -> str:
+    text = str(error.value)
+    assert text.endswith(".") and "\n" not in text and "Traceback" not in text
+    assert not [secret for secret in SECRETS if secret.lower() in text.lower()]
+    return text
+
+
+def off_phantom(volume, *, inside=2):
+    """|HU - truth| at all voxel centres well inside the scanned field."""
+    k, j, i = np.mgrid[tuple(slice(0, n) for n in volume.values.shape)]
+    truth = phantom(volume.patient(np.stack([i, j, k], axis=-1).reshape(-1, 3))).reshape(volume.values.shape)
+    off = np.abs(volume.values - truth)
+    boxes = volume.facts.get("scanned_px")
+    if boxes is None:
+        return off
+    keep = np.zeros(off.shape, bool)
+    for n, (i0, i1, j0, j1) in enumerate(boxes):
+        keep[n, int(np.ceil(j0)) + inside : int(j1) + 1 - inside, int(np.ceil(i0)) + inside : int(i1) + 1 - inside] = True
+    return off[keep]
+
+
+def grid(direction, *, shape=(16, 20, 24), spacing=(0.7, 0.9, 1.3), origin=(-20.0, 12.0, 7.0)):
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.asarray(direction) * np.asarray(spacing)
+    matrix[:3, 3] = origin
+    k, j, i = np.mgrid[tuple(slice(0, n) for n in shape)]
+    points = np.stack([i, j, k], -1).reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
+    return matrix, points
+
+
+DIRECTIONS = {
+    "LPS": np.eye(3),
+    "RAS": np.diag([-1.0, -1.0, 1.0]),
+    "left-handed, y flipped": np.diag([1.0, -1.0, 1.0]),
+    "permuted": np.array([[0, 0, 1], [1, 0, 0], [0, -1, 0]], float),
+    "oblique left-handed": rotation([2, -1, 1], 31.0) @ np.diag([1.0, 1.0, -1.0]),
+}
+
+
+TURNS = {
+    "axial": AXES,
+    "feet first, prone": np.diag([1.0, -1.0, -1.0]),
+    "sagittal": np.array([[0, 1, 0], [0, 0, -1], [-1, 0, 0]], float),
+    "coronal": np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], float),
+    "oblique": rotation([1, 2, 3], 37.0),
+}

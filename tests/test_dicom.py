@@ -1,17 +1,11 @@
-"""DICOM is read by patient position, whatever its storage, or refused in one sentence."""
+"""DICOM in every storage and choice of series is read alike, or refused in one sentence."""
 
-import json
-import random
-import shutil
 import sys
-import tarfile
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
-import SimpleITK as sitk  # noqa: N813
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -21,146 +15,21 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
-from synthetic_scan import SECRETS, phantom, pixel_points, rotation, stack, write_enhanced, write_series
+from synthetic_scan import (
+    EVEN,
+    TURNS,
+    off_phantom,
+    phantom,
+    pixel_points,
+    sentence,
+    stack,
+    write_enhanced,
+    write_series,
+)
 
 from psi_cad.errors import ImageError
 from psi_cad.imaging.dicom_decoder import Decoder
 from psi_cad.imaging.read import read_volume
-
-EVEN = 1.25 * np.arange(20)
-AXES = np.eye(3)
-
-
-def sentence(error) -> str:
-    text = str(error.value)
-    assert text.endswith(".") and "\n" not in text and "Traceback" not in text
-    assert not [secret for secret in SECRETS if secret.lower() in text.lower()]
-    return text
-
-
-def off_phantom(volume, *, inside=2):
-    """|HU - truth| at all voxel centres well inside the scanned field."""
-    k, j, i = np.mgrid[tuple(slice(0, n) for n in volume.values.shape)]
-    truth = phantom(volume.patient(np.stack([i, j, k], axis=-1).reshape(-1, 3))).reshape(volume.values.shape)
-    off = np.abs(volume.values - truth)
-    boxes = volume.facts.get("scanned_px")
-    if boxes is None:
-        return off
-    keep = np.zeros(off.shape, bool)
-    for n, (i0, i1, j0, j1) in enumerate(boxes):
-        keep[n, int(np.ceil(j0)) + inside : int(j1) + 1 - inside, int(np.ceil(i0)) + inside : int(i1) + 1 - inside] = True
-    return off[keep]
-
-
-# --- orientation, tilt, steps ---------------------------------------------------------------------------------------------
-
-TURNS = {
-    "axial": AXES,
-    "feet first, prone": np.diag([1.0, -1.0, -1.0]),
-    "sagittal": np.array([[0, 1, 0], [0, 0, -1], [-1, 0, 0]], float),
-    "coronal": np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], float),
-    "oblique": rotation([1, 2, 3], 37.0),
-}
-
-
-@pytest.mark.parametrize("axes", TURNS.values(), ids=TURNS.keys())
-@pytest.mark.parametrize("backwards", [False, True], ids=["along", "against"])
-def test_any_orientation_is_read_by_position(tmp_path, axes, backwards):
-    positions, axes = stack(-EVEN if backwards else EVEN, axes=axes)
-    volume = read_volume(write_series(tmp_path / "s", positions, axes), kind="ct")
-    assert off_phantom(volume).max() <= 0.51  # rounding to whole HU and nothing else
-    assert volume.values.dtype == np.int16
-    assert volume.spacing == pytest.approx([0.7, 0.8, 1.25], abs=1e-9)
-    np.testing.assert_allclose(volume.direction, axes.T, atol=1e-9)
-    assert not volume.facts["resampled"]
-
-
-@pytest.mark.parametrize("degrees", [-30.0, -18.5, -10.0, 10.0, 30.0])
-@pytest.mark.parametrize("about", [[1, 0, 0], [0, 1, 0], [1, 1, 0]], ids=["x", "y", "xy"])
-def test_gantry_tilt_is_straightened(tmp_path, degrees, about):
-    axes = AXES @ rotation(about, degrees).T
-    positions, axes = stack(EVEN, axes=axes, stacking=[0, 0, 1])
-    volume = read_volume(write_series(tmp_path / "s", positions, axes), kind="ct")
-    assert volume.facts["tilt_deg"] == pytest.approx(abs(degrees), abs=1e-3)
-    assert any("tilt" in note for note in volume.notes)
-    np.testing.assert_allclose(volume.direction.T @ volume.direction, np.eye(3), atol=1e-9)
-    off = off_phantom(volume)
-    assert off.size > 10_000
-    assert np.median(off) < 0.5 and off.max() < 3.0  # of a range of 2,000 HU
-
-
-def test_simpleitk_alone_would_lose_the_tilt(tmp_path):
-    """The reason this reader exists: the series reader of SimpleITK puts the same slices elsewhere and says nothing."""
-    positions, axes = stack(EVEN, axes=AXES @ rotation([1, 0, 0], 20.0).T, stacking=[0, 0, 1])
-    folder = write_series(tmp_path / "s", positions, axes)
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
-    last = np.array(reader.Execute().TransformIndexToPhysicalPoint((0, 0, len(EVEN) - 1)))
-    assert np.linalg.norm(last - positions[-1]) > 5.0
-    volume = read_volume(folder)
-    i, _, j, _ = volume.facts["scanned_px"][-1]
-    np.testing.assert_allclose(volume.patient(np.array([[i, j, len(EVEN) - 1]]))[0], positions[-1], atol=0.01)
-
-
-def test_without_tilt_it_agrees_with_simpleitk(tmp_path):
-    positions, axes = stack(EVEN, axes=TURNS["oblique"])
-    folder = write_series(tmp_path / "s", positions, axes)
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
-    theirs, ours = reader.Execute(), read_volume(folder)
-    np.testing.assert_array_equal(sitk.GetArrayFromImage(theirs), ours.values)
-    np.testing.assert_allclose(theirs.TransformIndexToPhysicalPoint((7, 5, 3)), ours.patient(np.array([[7, 5, 3]]))[0], atol=1e-3)
-
-
-def test_variable_steps_are_resampled_from_true_positions(tmp_path, rng):
-    along = np.cumsum(np.r_[0.0, rng.uniform(0.7, 1.2, 25)])
-    positions, axes = stack(along)
-    volume = read_volume(write_series(tmp_path / "s", positions, axes), kind="ct")
-    assert any("vary" in note for note in volume.notes)
-    assert volume.facts["largest_step_mm"] == pytest.approx(np.diff(along).max(), abs=1e-4)
-    off = off_phantom(volume)
-    # linear interpolation of this phantom is off by step² / 8 times its curvature (330 / 64): 0.93 HU, and rounding
-    assert off.max() < 1.9
-    end = volume.patient(np.array([[0, 0, volume.values.shape[0] - 1]]))[0]
-    np.testing.assert_allclose(end, positions[-1], atol=1e-6)
-
-
-def test_a_change_of_pitch_is_no_gap(tmp_path):
-    along = np.cumsum(np.r_[0.0, np.full(12, 1.0), np.full(8, 2.0)])
-    volume = read_volume(write_series(tmp_path / "s", *stack(along)), kind="ct")
-    assert volume.spacing[2] == pytest.approx(1.0) and any("vary" in note for note in volume.notes)
-    assert any("2.00 mm" in note for note in volume.notes)  # judged by the steps that were scanned
-
-
-def test_rounded_positions_are_even(tmp_path):
-    along = np.round(0.625 * np.arange(24), 1)
-    volume = read_volume(write_series(tmp_path / "s", *stack(along)), kind="ct")
-    assert volume.spacing[2] == pytest.approx(along[-1] / 23) and not volume.facts["resampled"]
-
-
-def test_a_missing_slice_is_named(tmp_path):
-    along = np.delete(EVEN, 8)
-    folder = write_series(tmp_path / "s", *stack(along))
-    with pytest.raises(ImageError) as error:
-        read_volume(folder)
-    text = sentence(error)
-    assert "between z=13.75 and z=16.25 mm" in text and "--fill-gap" in text
-    volume = read_volume(folder, fill_gap=True)
-    assert volume.values.shape[0] == 20 and any("guess" in note for note in volume.notes)
-    off = off_phantom(volume)
-    assert np.delete(off, 8, axis=0).max() <= 0.51
-    assert 1.0 < off[8].max() < 1.25**2 / 2 * 330 / 64 + 1.0
-
-
-@pytest.mark.parametrize("lost", [[8, 9], [4, 12]], ids=["two in a row", "two places"])
-def test_only_one_missing_slice_can_be_filled(tmp_path, lost):
-    folder = write_series(tmp_path / "s", *stack(np.delete(EVEN, lost)))
-    with pytest.raises(ImageError) as error:
-        read_volume(folder, fill_gap=True)
-    assert "2 slices are missing" in sentence(error)
-
-
-# --- storage --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -280,9 +149,6 @@ def test_mri_slopes_are_kept_as_fractions(tmp_path):
     assert volume.facts["refuse_guide"] is None
 
 
-# --- choosing -------------------------------------------------------------------------------------------------------------
-
-
 def test_several_series_are_listed_and_chosen(tmp_path):
     write_series(tmp_path / "a", *stack(EVEN[:6]), series="1.2.3.1")
     write_series(tmp_path / "b", *stack(EVEN[:9]), series="1.2.4.1")
@@ -304,9 +170,6 @@ def test_several_series_are_listed_and_chosen(tmp_path):
         with pytest.raises(ImageError) as error:
             read_volume(tmp_path, kind="ct", series=series)
         assert said in sentence(error)
-
-
-# --- refusals: one sentence each ------------------------------------------------------------------------------------------
 
 
 def _twice(data, k):
@@ -411,218 +274,3 @@ def test_a_decoder_that_fails_is_one_sentence(tmp_path, program):
     with Decoder(tmp_path, time_limit=1.0, command=(sys.executable, "-c", program)) as decoder, pytest.raises(ImageError) as error:
         decoder.frame("x", 0, rows=4, columns=4)
     assert "cannot be decoded" in sentence(error)
-
-
-# --- real scans -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def unpacked(data, tmp_path_factory):
-    def of(archive: str, every: int = 1):
-        folder = tmp_path_factory.mktemp("scan")
-        with tarfile.open(data / archive) as tar:
-            tar.extractall(folder, filter="data")
-        if every > 1:  # every n-th slice is a series too
-            held = []
-            for path in sorted(folder.rglob("*")):
-                if path.is_file():
-                    place = pydicom.dcmread(path, force=True, specific_tags=["ImagePositionPatient"]).get("ImagePositionPatient")
-                    if place is not None:
-                        held.append((place[2], path))
-            for n, (_, path) in enumerate(sorted(held)):
-                if n % every:
-                    path.unlink()
-        return folder
-
-    return of
-
-
-def by_position(folder: Path, volume, rng, count=2000):
-    """HU of `count` random pixels of the original slices, and of the volume at their patient positions."""
-    paths = [p for p in folder.rglob("*") if p.is_file() and p.name != "DIRFILE"]
-    theirs, points = [], []
-    chosen = rng.choice(len(paths), 40 if len(paths) > 40 else len(paths), replace=False)
-    for n in chosen:
-        data = pydicom.dcmread(paths[n])
-        hu = data.pixel_array.astype(float) * float(data.RescaleSlope) + float(data.RescaleIntercept)
-        # the body: pixels above -500 HU and their neighbours
-        j, i = np.nonzero(hu > -500)
-        pick = rng.integers(len(i), size=count // len(chosen))
-        i, j = i[pick], j[pick]
-        row, column = (np.array(data.ImageOrientationPatient[s], float) for s in (slice(0, 3), slice(3, 6)))
-        place = np.array(data.ImagePositionPatient, float)
-        points.append(place + np.outer(i * float(data.PixelSpacing[1]), row) + np.outer(j * float(data.PixelSpacing[0]), column))
-        theirs.append(hu[j, i])
-    return np.concatenate(theirs), volume.sampled(np.concatenate(points))
-
-
-@pytest.mark.parametrize(
-    ("archive", "every", "tilt", "exact"),
-    [
-        ("ct_thorax_1mm_dicom/lidc_idri_0314_upper165.tar.xz", 3, 0.0, True),
-        ("ct_skull_phantom_dicom/bone_1mm_notilt.tar.xz", 4, 0.0, True),
-        ("ct_skull_phantom_dicom/std_2p5mm_tilt_minus18p5.tar.xz", 1, 18.5, False),
-    ],
-    ids=["thorax", "skull", "skull tilted"],
-)
-def test_real_scans_voxel_by_position(unpacked, rng, archive, every, tilt, exact):
-    folder = unpacked(archive, every)
-    volume = read_volume(folder, kind="ct")
-    assert volume.facts["tilt_deg"] == pytest.approx(tilt, abs=0.01)
-    theirs, ours = by_position(folder, volume, rng)
-    known = np.isfinite(ours)
-    assert known.mean() > 0.99 and len(theirs) > 1900
-    off = np.abs(theirs - ours)[known]
-    if exact:
-        assert np.quantile(off, 0.99) < 0.01
-    assert np.median(off) < 40 and np.corrcoef(theirs[known], ours[known])[0, 1] > 0.98
-
-
-ODDITIES = {
-    "ct_j2k_20slices": (20, ""),
-    "gantry_tilt_4": (4, ""),
-    "slice_gap_4": (None, "between z=28.1075 and z=38.1075"),
-    "enhanced_ct_multiframe": (2, ""),
-    "seg_liver_3slice": (3, ""),
-    "rtstruct_breast": (None, "only one CT slice"),
-    "small/CT_small.dcm": (1, ""),
-    "small/MR_small_bigendian.dcm": (1, ""),
-    "small/MR_small_RLE.dcm": (1, ""),
-    "small/MR_truncated.dcm": (None, "cut short"),
-    "small/no_meta.dcm": (None, "No DICOM image"),
-}
-
-
-@pytest.mark.parametrize("name", ODDITIES)
-def test_every_oddity_is_read_or_refused(data, name):
-    path = data / "dicom_oddities" / name
-    slices, said = ODDITIES[name]
-    if slices is None:
-        with pytest.raises(ImageError) as error:
-            read_volume(path, single=path.is_file())
-        assert said in sentence(error)
-        return
-    volume = read_volume(path, single=path.is_file())
-    assert volume.values.shape[0] == slices
-    files = [path] if path.is_file() else sorted(path.iterdir())
-    for file in files:  # voxel by position against pydicom alone, exact where nothing was resampled
-        one = pydicom.dcmread(file, force=True)
-        if one.Modality not in ("CT", "MR") or "ImagePositionPatient" not in one:
-            continue
-        hu = one.pixel_array * float(one.get("RescaleSlope", 1)) + float(one.get("RescaleIntercept", 0))
-        j, i = np.mgrid[3:500:37, 3:500:41].reshape(2, -1) % np.array([[one.Rows], [one.Columns]])
-        axes = np.array(one.ImageOrientationPatient, float)
-        place = np.array(one.ImagePositionPatient, float)
-        points = place + np.outer(i * float(one.PixelSpacing[1]), axes[:3]) + np.outer(j * float(one.PixelSpacing[0]), axes[3:])
-        want, got = np.where(hu[j, i] < -1500, -1024, hu[j, i]), volume.sampled(points)
-        known = np.isfinite(got)
-        assert known.mean() > 0.97
-        if name == "gantry_tilt_4":
-            continue  # its pixels are random numbers, which no interpolation keeps
-        assert np.median(np.abs(want - got)[known]) <= 1e-6
-
-
-def test_mr_big_endian_and_rle_hold_the_same_picture(data):
-    small = data / "dicom_oddities" / "small"
-    a, b = read_volume(small / "MR_small_bigendian.dcm", single=True), read_volume(small / "MR_small_RLE.dcm", single=True)
-    np.testing.assert_array_equal(a.values, b.values)
-
-
-# --- damage ---------------------------------------------------------------------------------------------------------------
-
-
-def mutated(content: bytes, dice: random.Random) -> bytes:
-    body = bytearray(content)
-    reach = 2500 if dice.random() < 0.7 else len(body)
-    for _ in range(dice.choice([1, 2, 4, 16, 64])):
-        at = dice.randrange(min(max(len(body), 1), reach))
-        what = dice.random()
-        if what < 0.7:
-            body[at : at + 1] = bytes([dice.randrange(256)])
-        elif what < 0.8:
-            del body[at : at + dice.randrange(1, 9)]
-        elif what < 0.95:
-            body[at:at] = dice.randbytes(dice.randrange(1, 9))
-        else:
-            del body[at:]
-    return bytes(body)
-
-
-def test_150_damaged_files(tmp_path):
-    """Each is a volume or one sentence; nothing else, and no decoder takes the process along."""
-    dice = random.Random(20260101)
-    sources = [
-        write_series(tmp_path / "plain", *stack(EVEN[:3])),
-        write_series(tmp_path / "big", *stack(EVEN[:3]), syntax=ExplicitVRBigEndian),
-        write_series(tmp_path / "j2k", *stack(EVEN[:3]), syntax=JPEG2000Lossless),
-        write_series(tmp_path / "jls", *stack(EVEN[:3]), syntax=JPEGLSLossless),
-        write_enhanced(tmp_path / "enhanced", *stack(EVEN[:3])).parent / "enhanced",
-    ]
-    read = refused = 0
-    for n in range(150):
-        source = sources[n % len(sources)] if n % 5 in (0, 1, 4) or n < 30 else sources[0]  # decoding starts a process
-        files = [source] if source.is_file() else sorted(source.iterdir())
-        folder = tmp_path / "now"
-        folder.mkdir()
-        hit = dice.randrange(len(files))
-        for k, file in enumerate(files):
-            content = file.read_bytes()
-            (folder / str(k)).write_bytes(mutated(content, dice) if k == hit else content)
-        try:
-            volume = read_volume(folder)
-            assert np.isfinite(volume.patient_from_index).all() and volume.values.ndim == 3
-            read += 1
-        except ImageError as error:
-            assert "\n" not in str(error) and str(error).endswith(".")
-            refused += 1
-        shutil.rmtree(folder)
-    assert read > 20 and refused > 20
-
-
-# --- the command line -----------------------------------------------------------------------------------------------------
-
-
-def test_import_writes_no_identity(tmp_path, run):
-    folder = write_series(tmp_path / "scan", *stack(EVEN, axes=AXES @ rotation([1, 0, 0], 12.0).T, stacking=[0, 0, 1]))
-    write_series(tmp_path / "scan" / "more", *stack(EVEN[:5]), series="1.2.3.4", modality="MR")
-    said = []
-    for suffix in (".nii.gz", ".nrrd", ".mha"):
-        done = run("import-ct", folder, "-o", tmp_path / "out" / f"ct{suffix}", "--json")
-        assert done.returncode == 0, done.stderr
-        said += [done.stdout, done.stderr]
-        assert json.loads(done.stdout)["facts"]["tilt_deg"] == pytest.approx(12.0, abs=1e-3)
-    said += [(listed := run("import-ct", folder, "--list")).stdout, listed.stderr]
-    assert "20 slices" in listed.stdout and "MR" in listed.stdout
-    wrong = run("import-ct", folder, "--series", "9", "-o", tmp_path / "out" / "x.mha")
-    assert wrong.returncode == 2 and wrong.stderr.count("psi-cad:") == 1
-    said += [wrong.stderr]
-    import gzip
-
-    for path in (tmp_path / "out").iterdir():
-        content = path.read_bytes()
-        said.append((gzip.decompress(content) if path.suffix == ".gz" else content).decode("latin-1"))
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["ct.json", "ct.mha", "ct.nii.gz", "ct.nrrd"]
-    for secret in SECRETS:
-        assert not [text[:80] for text in said if secret in text]
-
-
-def test_import_is_the_same_twice_and_reads_back(tmp_path, run):
-    folder = write_series(tmp_path / "scan", *stack(EVEN, axes=TURNS["oblique"]))
-    for name in ("a", "b"):
-        assert run("import-ct", folder, "-o", tmp_path / name / "ct.nii.gz").returncode == 0
-    assert (tmp_path / "a" / "ct.nii.gz").read_bytes() == (tmp_path / "b" / "ct.nii.gz").read_bytes()
-    volume = read_volume(tmp_path / "a" / "ct.nii.gz", kind="ct")
-    assert off_phantom(volume).max() < 0.6  # NIfTI keeps the place in 32 bits
-
-
-def test_coarse_slices_are_told_and_forced(tmp_path, run):
-    folder = write_series(tmp_path / "scan", *stack(3.0 * np.arange(8)))
-    plain, forced = tmp_path / "plain.nrrd", tmp_path / "forced.nrrd"
-    assert "too coarse for a guide" in run("import-ct", folder, "-o", plain).stdout
-    assert "Forced" in run("import-ct", folder, "-o", forced, "--force").stdout
-    assert "3.00 mm" in read_volume(plain).facts["refuse_guide"] and not read_volume(plain).facts["forced"]
-    assert read_volume(forced).facts["forced"]
-    (tmp_path / "mr").mkdir()
-    mri = write_series(tmp_path / "mr", *stack(4.0 * np.arange(8)), modality="MR")
-    done = run("import-mri", mri, "-o", tmp_path / "mr.nrrd")
-    assert done.returncode == 0 and "too coarse" not in done.stdout
