@@ -44,6 +44,7 @@ def build(
         typer.echo("\n".join(approval_lines(report["approval"], released=report["release"]["released"])))
         typer.echo(f"files: {out / load_case(case, settings=set_ or [], catalogue=catalogue).case.id}")
     if report["status"] != "passed":
+        typer.echo("psi-cad: a rejected guide is no guide; change what its failed checks name (blade, params, approach), and build again.", err=True)
         raise typer.Exit(1)
 
 
@@ -82,4 +83,5 @@ def check(
         for case in found["approvals"]:
             typer.echo(f"{case['case']}: " + "\n".join(approval_lines(case, released=case["released"])))
     if found["status"] != "passed":
+        typer.echo("psi-cad: do not use what failed; restore the files, or build again from the case and check that.", err=True)
         raise typer.Exit(1)
