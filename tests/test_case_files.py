@@ -1,9 +1,11 @@
 """Wrong case files: exit code 2, one sentence with the key, no output, no traceback."""
 
+import numpy as np
 import pytest
 from conftest import CASES
 
 from psi_cad.case.load import load_case
+from psi_cad.case.write import case_with_planes, write_case
 from psi_cad.errors import CaseError, CatalogueError, PsiCadError
 
 GOOD = (CASES / "phantom-type1" / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
@@ -124,3 +126,54 @@ def test_every_error_is_of_the_tree():
         if name != "by_name":
             assert issubclass(errors.by_name(name), PsiCadError)
     assert errors.by_name("SystemExit") is PsiCadError
+
+
+def test_proposal_names_the_same_files_from_its_own_folder(tmp_path):
+    home = tmp_path / "cases" / "one"
+    home.mkdir(parents=True)
+    (home / "blades.toml").write_text(
+        '[[blade]]\nid = "own"\nthickness = 1.0\ncutting_width = 20.0\nusable_length = 60.0\nreference = "caliper"\n', "utf-8"
+    )
+    (home / "case.toml").write_text(
+        """schema = 1
+id = "scans"
+side = "left"
+catalogue = "blades.toml"
+[bone]
+ct = "ct"
+segment = {seed = [1.0, 2.0, 3.0], others = {femur = [4.0, 5.0, 6.0]}}
+[tumour]
+labels = "../masks/tumour.nii.gz"
+label = 1
+mri = "mri"
+series = "T1"
+[[avoid]]
+name = "vessel"
+surface = "vessel.stl"
+units = "mm"
+coordinates = "LPS"
+[[avoid]]
+name = "nerve"
+labels = "nerves.seg.nrrd"
+label = "sciatic"
+[[cut]]
+name = "A"
+markups = "planes.mrk.json"
+""",
+        "utf-8",
+    )
+    loaded = load_case(home, needs=())
+    out = tmp_path / "out" / "scans"
+    data = case_with_planes(loaded, {"A": (np.array([1.0, 2.0, 3.0]), np.array([0.0, 0.0, 1.0]))}, folder=out)
+    out.mkdir(parents=True)
+    write_case(out / "proposal.toml", data, comment="a proposal")
+    again = load_case(out / "proposal.toml", needs=())
+    assert again.case.bone.segment == loaded.case.bone.segment
+    assert again.case.tumour is not None and again.case.tumour.series == "T1"
+    assert again.resolve(again.case.bone.ct) == home / "ct"
+    assert again.resolve(again.case.tumour.labels) == tmp_path / "cases" / "masks" / "tumour.nii.gz"
+    assert again.resolve(again.case.tumour.mri) == home / "mri"
+    assert again.resolve(again.case.avoid[0].surface) == home / "vessel.stl"
+    assert again.resolve(again.case.avoid[1].labels) == home / "nerves.seg.nrrd"
+    assert again.resolve(again.case.catalogue) == home / "blades.toml"
+    assert again.case.cut[0].markups is None and again.case.cut[0].origin == (1.0, 2.0, 3.0)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from psi_cad.units import Array, Deg, Mm
 
-__all__ = ["LANDMARKS", "Avoid", "Blade", "BoneSource", "Case", "Cut", "GuideRequest", "Printer", "Segment", "Tumour"]
+__all__ = ["LANDMARKS", "Avoid", "Blade", "BoneSource", "Case", "Cut", "Filed", "GuideRequest", "Printer", "Segment", "Tumour"]
 
 LANDMARKS: Final = (
     "asis",
@@ -41,6 +41,13 @@ def _has_direction(value: tuple[float, float, float]) -> tuple[float, float, flo
 
 
 Direction = Annotated[Triple, AfterValidator(_has_direction)]
+
+
+class Filed:
+    """Marks a key that names a file or folder, as seen from the case file."""
+
+
+File = Annotated[str | None, Filed()]
 
 
 class _Strict(BaseModel):
@@ -86,10 +93,10 @@ class Printer(_Strict):
 
 
 class _Source(_Strict):
-    surface: str | None = None
+    surface: File = None
     units: Units | None = None
     coordinates: Coordinates | None = None
-    labels: str | None = None
+    labels: File = None
     label: int | str | None = None
 
     @model_validator(mode="after")
@@ -124,7 +131,7 @@ class BoneSource(_Source):
     too coarse for a guide, which the report shows.
     """
 
-    ct: str | None = None
+    ct: File = None
     segment: Segment | None = None
     series: int | str | None = None
     force_spacing: bool = False
@@ -147,8 +154,8 @@ class Tumour(_Source):
     """
 
     margin: Annotated[Mm, Field(ge=0.0, le=100.0)] = 10.0
-    transform: str | None = None
-    mri: str | None = None
+    transform: File = None
+    mri: File = None
     series: int | str | None = None
 
     @model_validator(mode="after")
@@ -180,7 +187,7 @@ class Cut(_Strict):
     normal: Direction | None = None
     extent: Positive | None = None
     planned_positive: bool = False
-    markups: str | None = None
+    markups: File = None
     flip: bool = False
     group: CutName = "1"
 
@@ -230,7 +237,7 @@ class Case(_Strict):
     side: Literal["left", "right", "midline"]
     bone: BoneSource
     tumour: Tumour | None = None
-    catalogue: str | None = None
+    catalogue: File = None
     avoid: Annotated[tuple[Avoid, ...], Field(strict=False)] = ()
     landmarks: dict[str, Triple] = {}
     cut: Annotated[tuple[Cut, ...], Field(strict=False)] = ()

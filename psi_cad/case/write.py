@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from psi_cad.case.load import LoadedCase
+from psi_cad.case.model import Filed
 from psi_cad.export.safely import whole_file
 from psi_cad.units import Array
 
@@ -25,12 +28,7 @@ def cuts_as_toml(cuts: list[dict[str, Any]]) -> str:
 def case_with_planes(loaded: LoadedCase, planes: Mapping[str, tuple[Array, Array]], *, folder: Path) -> dict[str, Any]:
     """The content of a case with other planes (origin, normal; patient mm), its paths taken from `folder`."""
     data = loaded.case.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
-    for table in [data["bone"], data.get("tumour", {}), *data.get("avoid", [])]:
-        for key in ("surface", "labels", "ct"):
-            if key in table:
-                table[key] = _relative(loaded.resolve(table[key]), folder)
-    if "catalogue" in data:
-        data["catalogue"] = _relative(loaded.resolve(data["catalogue"]), folder)
+    _rebase(loaded.case, data, loaded, folder)
     for cut in data.get("cut", []):
         origin, normal = planes[cut["name"]]
         cut.pop("markups", None)
@@ -38,6 +36,22 @@ def case_with_planes(loaded: LoadedCase, planes: Mapping[str, tuple[Array, Array
         cut["origin"] = [round(float(v), _PLACES) for v in origin]
         cut["normal"] = [round(float(v), _PLACES + 3) for v in normal]
     return data
+
+
+def _rebase(model: BaseModel, data: dict[str, Any], loaded: LoadedCase, folder: Path) -> None:
+    """Name every file of a dumped model, and of those in it, from `folder`."""
+    for key, field in type(model).model_fields.items():
+        value = getattr(model, key)
+        if key not in data or value is None:
+            continue
+        if any(isinstance(mark, Filed) for mark in field.metadata):
+            data[key] = _relative(loaded.resolve(value), folder)
+        elif isinstance(value, BaseModel):
+            _rebase(value, data[key], loaded, folder)
+        elif isinstance(value, tuple):
+            for entry, written in zip(value, data[key], strict=True):
+                if isinstance(entry, BaseModel):
+                    _rebase(entry, written, loaded, folder)
 
 
 def _relative(path: Path, folder: Path) -> str:
