@@ -1,6 +1,6 @@
 """`python -m psi_cad` is the `psi-cad` command."""
 
-from psi_cad.cli.main import main
+from psi_cad.cli.main import entry
 
 if __name__ == "__main__":
-    main()
+    entry()

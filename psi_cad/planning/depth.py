@@ -19,7 +19,7 @@ from psi_cad.planning.axis import blade_axes
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.nearest import Face
 from psi_cad.surface.section import section_parts
-from psi_cad.units import Array, Mm
+from psi_cad.units import Array, Ints, Mm
 
 __all__ = ["SlotDepth", "beyond", "obstacles_in_plane", "reachable", "slot_depth"]
 
@@ -82,17 +82,30 @@ def _turned(region: shapely.Geometry, cut: PlannedCut, along: Array, blade: Arra
     return shapely.affinity.affine_transform(region, [*matrix.ravel(), 0.0, 0.0])
 
 
-def _lines(s: Array) -> Array:
+def _open_lines(region: shapely.Geometry, s: Array, low: Array) -> tuple[Ints, Array]:
+    """The parts of a region on the lines at `s` above `low` (n,): the number of the line (m,) and the part's lower and upper a (m, 2).
+
+    All lines are met with the region at once: that takes a fifth of the time of one at a time.
+    """
     ends = np.empty((len(s), 2, 2))
     ends[:, :, 0] = s[:, None]
-    ends[:, 0, 1], ends[:, 1, 1] = -FAR_MM, FAR_MM
-    return np.asarray(shapely.linestrings(ends))
+    ends[:, 0, 1], ends[:, 1, 1] = low, FAR_MM
+    parts = shapely.get_parts(shapely.intersection(region, shapely.multilinestrings(shapely.linestrings(ends))))
+    bounds = shapely.bounds(parts[~shapely.is_empty(parts)])
+    middle = (bounds[:, 0] + bounds[:, 2]) / 2.0
+    after = np.clip(np.searchsorted(s, middle), 1, len(s) - 1) if len(s) > 1 else np.zeros(len(bounds), dtype=np.int64)
+    line = np.where(np.abs(s[after - 1] - middle) < np.abs(s[after] - middle), after - 1, after)
+    return line, bounds[:, [1, 3]]
 
 
 def _spans(region: shapely.Geometry, s: Array) -> tuple[Array, Array]:
-    """Least and greatest a (n,) of a region on the lines at `s`; nan where they miss it."""
-    bounds = shapely.bounds(shapely.intersection(region, _lines(s)))
-    return bounds[:, 1], bounds[:, 3]
+    """Least and greatest a (n,) of a region on the lines at `s` (ascending); nan where they miss it."""
+    line, spans = _open_lines(region, s, np.full(len(s), -FAR_MM))
+    low, high = np.full(len(s), np.inf), np.full(len(s), -np.inf)
+    np.minimum.at(low, line, spans[:, 0])
+    np.maximum.at(high, line, spans[:, 1])
+    met = np.isfinite(low)
+    return np.where(met, low, np.nan), np.where(met, high, np.nan)
 
 
 def obstacles_in_plane(cut: PlannedCut, profile: SlotDepth, avoid: Sequence[trimesh.Trimesh]) -> shapely.Geometry:
@@ -115,11 +128,7 @@ def reachable(profile: SlotDepth, obstacles: shapely.Geometry, *, reach: Mm | No
     limit = np.where(np.isfinite(blocked), blocked, -FAR_MM)
     if reach is not None:
         limit = np.maximum(limit, np.where(np.isfinite(top), top - reach, -FAR_MM))
-    lines = _lines(s)
-    whole = shapely.length(shapely.intersection(profile.region, lines)).sum()
-    open_ends = np.stack([np.column_stack([s, np.minimum(limit, FAR_MM)]), np.column_stack([s, np.full(len(s), FAR_MM)])], axis=1)
-    open_lines = shapely.linestrings(open_ends)
-    free = shapely.length(shapely.intersection(profile.region, open_lines)).sum()
+    whole, free = (np.ptp(_open_lines(profile.region, s, low)[1], axis=1).sum() for low in (np.full(len(s), -FAR_MM), limit))
     return float(min(1.0, free / whole)) if whole > 0.0 else 0.0
 
 

@@ -60,9 +60,9 @@ def _crossings(vertices: Array, faces: Ints, size: Ints) -> tuple[Ints, Array]:
 
     Two triangles that share an edge decide on the same number to which of them a column belongs, so none is missed or counted twice.
     """
-    flat = vertices[faces, :2]
-    low = np.ceil(flat.min(axis=1)).astype(np.int64)
-    count = np.maximum(np.floor(flat.max(axis=1)).astype(np.int64) - low + 1, 0)
+    a, b, c = (vertices[faces[:, k], :2] for k in range(3))
+    low = np.ceil(np.minimum(np.minimum(a, b), c)).astype(np.int64)
+    count = np.maximum(np.floor(np.maximum(np.maximum(a, b), c)).astype(np.int64) - low + 1, 0)
     pairs = count[:, 0] * count[:, 1]
     found: list[tuple[Ints, Array]] = [(np.zeros(0, dtype=np.int64), np.zeros(0))]
     some = np.flatnonzero(pairs)

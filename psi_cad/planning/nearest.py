@@ -69,6 +69,11 @@ class Surface:
         return np.asarray(self.mesh.edges_unique, dtype=np.int64)
 
     @cached_property
+    def edge_tree(self) -> Any:
+        """The middles of `edges`, to be looked up by place."""
+        return cKDTree((self.vertices[self.edges[:, 0]] + self.vertices[self.edges[:, 1]]) / 2.0)
+
+    @cached_property
     def _locator(self) -> Any:
         from vtkmodules.vtkCommonDataModel import vtkStaticCellLocator
 
@@ -150,9 +155,8 @@ def _edges(surface: Surface, face: Face, best: Nearest) -> Nearest:
     could = np.flatnonzero(near - half - 2.0 * widest < best.distance)
     if len(could) == 0:
         return best
-    tree = cKDTree((a + b) / 2.0)
     for some in np.array_split(could, max(1, len(could) // 64)):
-        around = tree.query_ball_point(middles[some], best.distance + half[some] + widest)
+        around = surface.edge_tree.query_ball_point(middles[some], best.distance + half[some] + widest)
         rim = np.repeat(some, [len(found) for found in around])
         edge = np.fromiter((n for found in around for n in found), dtype=np.int64, count=len(rim))
         for low in range(0, len(rim), CHUNK):

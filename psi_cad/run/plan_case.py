@@ -19,7 +19,6 @@ from psi_cad.planning.types import REGIONS, regions_of, start_cuts
 from psi_cad.report.draw_plan import draw_plan
 from psi_cad.report.plan_pictures import DepthPicture, write_face_maps
 from psi_cad.run.approval import approvals_said
-from psi_cad.run.optimising import propose
 from psi_cad.run.plan import Progress, read_bone
 from psi_cad.run.planning import Evaluated, Patient, evaluate, read_patient
 from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, read_json
@@ -40,6 +39,8 @@ def plan_case(loaded: LoadedCase, out: Path | None, *, optimise: bool, max_angle
     report = dict(found.report)
     better: Evaluated | None = None
     if optimise:
+        from psi_cad.run.optimising import propose
+
         better, said = propose(patient, found, max_angle=max_angle, max_shift=max_shift, progress=progress)
         report["optimised"] = said
         if better is not None:

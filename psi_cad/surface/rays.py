@@ -18,7 +18,7 @@ from psi_cad.units import Array, Bools, Ints
 __all__ = ["Hits", "RayCaster", "SignedDistance", "first_hits_down"]
 
 
-_VOTES: Final = tuple(np.array(v) / np.linalg.norm(v) for v in ((0.31, 0.47, 0.83), (-0.77, 0.21, 0.6), (0.13, -0.9, 0.41)))
+_VOTES: Final = np.array([np.array(v) / np.linalg.norm(v) for v in ((0.31, 0.47, 0.83), (-0.77, 0.21, 0.6), (0.13, -0.9, 0.41))])
 _MOST_CROSSINGS: Final = 64
 
 
@@ -65,20 +65,25 @@ class RayCaster:
 
     def inside(self, points: Array) -> Bools:
         """Which points (n, 3), in this caster's frame, lie inside the closed surface: two of three rays cross it oddly."""
-        votes = np.zeros(len(points), dtype=np.int64)
-        for direction in _VOTES:
-            start, odd = points.copy(), np.zeros(len(points), dtype=bool)
-            going = np.arange(len(points))
-            for _ in range(_MOST_CROSSINGS):
-                distance, face = self.first(start[going], direction)
-                met = face >= 0
-                going = going[met]
-                if len(going) == 0:
-                    break
-                odd[going] ^= True
-                start[going] += (np.maximum(distance[met], 0.0) + 1e-3)[:, None] * direction
-            votes += odd
-        return votes >= 2
+        one, two = self._odd(np.concatenate([points, points]), np.repeat(_VOTES[:2], len(points), axis=0)).reshape(2, -1)
+        unsure = np.flatnonzero(one != two)
+        if len(unsure):
+            one[unsure] = self._odd(points[unsure], np.repeat(_VOTES[2:], len(unsure), axis=0))
+        return one
+
+    def _odd(self, starts: Array, directions: Array) -> Bools:
+        """Whether each ray (n, 3) crosses the surface an odd number of times."""
+        odd = np.zeros(len(starts), dtype=bool)
+        going = np.arange(len(starts))
+        for _ in range(_MOST_CROSSINGS):
+            distance, face = self.first(starts, directions)
+            met = face >= 0
+            if not met.any():
+                break
+            going, directions = going[met], directions[met]
+            odd[going] ^= True
+            starts = starts[met] + (np.maximum(distance[met], 0.0) + 1e-3)[:, None] * directions
+        return odd
 
 
 @dataclass(frozen=True)

@@ -74,12 +74,14 @@ def checked_bone(mesh: trimesh.Trimesh, *, name: str, units: str | None = "mm") 
     repairs: list[Repair] = []
     defects: list[Defect] = []
     mesh = mesh.copy()
-    refuse_implausible_size(mesh, units=units, name=name)
     _weld(mesh, repairs)
+    refuse_implausible_size(mesh, units=units, name=name)
     edges = Edges.of(mesh)
-    whole = _without_debris(mesh, edges, repairs)
+    labels = _labels(mesh, edges)
+    whole = _without_debris(mesh, labels, repairs)
     if whole is not mesh:
         mesh, edges = whole, Edges.of(whole)
+        labels = _labels(mesh, edges)
     if _wind_alike(mesh, edges, repairs):
         edges = Edges.of(mesh)
     for middle, radius in refuse_false_faces(mesh, name=name):
@@ -87,9 +89,8 @@ def checked_bone(mesh: trimesh.Trimesh, *, name: str, units: str | None = "mm") 
     defects += _non_manifold(mesh, edges)
     closed = _closed(mesh, edges, repairs, defects, name)
     if closed is not mesh:
-        mesh, edges = closed, Edges.of(closed)
-    mesh, parts = _outward(mesh, edges, repairs, name)
-    return Bone(mesh=mesh, part_of_face=parts, repairs=tuple(repairs), defects=tuple(defects), name=name)
+        mesh, labels = closed, _labels(closed, Edges.of(closed))
+    return Bone(mesh=_outward(mesh, labels, repairs, name), part_of_face=labels, repairs=tuple(repairs), defects=tuple(defects), name=name)
 
 
 def _place(point: Array) -> tuple[float, float, float]:
@@ -119,14 +120,16 @@ def weld(mesh: trimesh.Trimesh, *, digits: int) -> None:
     whole = np.round(np.asarray(mesh.vertices) * 10.0**digits).astype(np.int64)
     key = _hashes(whole)
     order = np.argsort(key)
-    starts = np.flatnonzero(np.concatenate([[True], key[order][1:] != key[order][:-1]])) if len(order) else np.zeros(0, dtype=np.int64)
+    key = key[order]
+    starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])) if len(order) else np.zeros(0, dtype=np.int64)
     first = np.minimum.reduceat(order, starts) if len(starts) else starts
     merged = np.empty(len(whole), dtype=np.int64)
     merged[order] = np.repeat(first, np.diff(np.concatenate([starts, [len(order)]])))
     if (whole[merged] != whole).any():  # two places share a hash
         mesh.merge_vertices(digits_vertex=digits)
         return
-    kept, places = merged == np.arange(len(merged)), np.cumsum(merged == np.arange(len(merged))) - 1
+    kept = merged == np.arange(len(merged))
+    places = np.cumsum(kept) - 1
     vertices, faces = np.asarray(mesh.vertices)[kept], places[merged[np.asarray(mesh.faces)]]
     mesh.vertices, mesh.faces = vertices, faces
 
@@ -198,9 +201,8 @@ def _labels(mesh: trimesh.Trimesh, edges: Edges) -> Ints:
     return np.asarray(rank[labels], dtype=np.int64)
 
 
-def _without_debris(mesh: trimesh.Trimesh, edges: Edges, repairs: list[Repair]) -> trimesh.Trimesh:
+def _without_debris(mesh: trimesh.Trimesh, labels: Ints, repairs: list[Repair]) -> trimesh.Trimesh:
     """`mesh` without parts that are far smaller than the largest; the same object where there are none."""
-    labels = _labels(mesh, edges)
     areas = np.bincount(labels, weights=mesh.area_faces)
     debris = areas < DEBRIS_AREA * areas[0]
     if debris.any():
@@ -309,9 +311,8 @@ def _flat_cap(points: Array, middle: Array, axes: Array) -> Ints | None:
     return turned
 
 
-def _outward(mesh: trimesh.Trimesh, edges: Edges, repairs: list[Repair], name: str) -> tuple[trimesh.Trimesh, Ints]:
+def _outward(mesh: trimesh.Trimesh, labels: Ints, repairs: list[Repair], name: str) -> trimesh.Trimesh:
     """Turn each part outward; a part inside another must be a cavity (turned inward), else it is refused."""
-    labels = _labels(mesh, edges)
     count = int(labels.max()) + 1
     faces = np.asarray(mesh.faces).copy()
     parts = [trimesh.Trimesh(mesh.vertices, faces[labels == number], process=False) for number in range(count)]
@@ -327,7 +328,7 @@ def _outward(mesh: trimesh.Trimesh, edges: Edges, repairs: list[Repair], name: s
         if not inside and volume < 0:
             faces[labels == number] = faces[labels == number][:, ::-1]
             repairs.append(Repair("inside-out part turned outward", 1, abs(volume) ** (1 / 3)))
-    return trimesh.Trimesh(mesh.vertices, faces, process=False), labels
+    return trimesh.Trimesh(mesh.vertices, faces, process=False)
 
 
 def signed_volume(mesh: trimesh.Trimesh) -> float:
@@ -338,7 +339,7 @@ def signed_volume(mesh: trimesh.Trimesh) -> float:
 
 def _is_inside(part: trimesh.Trimesh, others: list[trimesh.Trimesh]) -> bool:
     """Whether `part` lies within the closed sheet of any other part (by crossings of one ray, two of three agree)."""
-    start = np.asarray(part.triangles_center[0])
+    start = np.asarray(part.vertices)[part.faces[0]].mean(axis=0)
     for other in others:
         if (start < other.bounds[0]).any() or (start > other.bounds[1]).any():
             continue
