@@ -119,6 +119,18 @@ def test_through_bone_goes_round_a_hollow():
     assert cut_margin(cuts["A"], Surface(ball(4, at=(0, 0, 35)))).to_face.distance < want - 5
 
 
+@pytest.mark.parametrize("gap", [1.5, 4.0, 12.0])
+def test_through_bone_takes_a_way_many_times_the_straight_one(gap):
+    """A slit between tumour and cut, open at one end of the bone: round the slit's other end and down, not across the slit."""
+    slit = trimesh.creation.box([60, 90, gap])
+    slit.apply_translation([0, -5, 0])
+    bone, cuts = planned(trimesh.boolean.difference([block(20, 100, 60, fine=0), slit]), [("A", [0, 0, -10], Z)])
+    tumour = ball(6, at=(0, -38, gap / 2 + 10))
+    want = np.hypot(78, 10) - 6 + gap + 10 - gap / 2
+    assert cut_margin(cuts["A"], Surface(tumour)).to_face.distance == pytest.approx(14 + gap / 2, abs=0.02)
+    assert through(bone, cuts["A"], tumour).distance == pytest.approx(want, abs=0.1)
+
+
 def test_no_way_through_bone():
     bone, cuts = planned(trimesh.util.concatenate([block(40, 30, 60), block(30, 30, 60, at=(80, 0, 0))]), [("A", [0, 0, 0], Z)])
     assert through(bone, cuts["A"], ball(6, at=(80, 0, 10))) is None

@@ -2,8 +2,9 @@
 
 Where the straight line stays in bone that is the answer. Else a path is found on a grid inside the bone (Dijkstra), and
 then drawn tight: every point moves to the middle of its neighbours and back into the bone, the ends slide on the tumour
-and on the face. The result is the length of a real path, so it is never too short by more than the chords that span the
-bone's curved surface (a few micrometres at the spacing used).
+and on the face. That is done with few points first and then with more; a path that has slipped through a gap of the bone
+is dropped. The result is the length of a path on bone: right to some micrometres on curved surfaces and to about 0.1 mm
+round sharp edges; gaps thinner than `GAP_MM` may be stepped over.
 """
 
 from __future__ import annotations
@@ -13,21 +14,25 @@ from typing import Any, Final
 import numpy as np
 import shapely
 import shapely.ops
-from scipy.sparse import coo_array
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.grid import Grid, inner_grid
 from psi_cad.planning.nearest import Face, Nearest, Surface
 from psi_cad.surface.rays import RayCaster
-from psi_cad.units import Array, Bools, Mm
+from psi_cad.units import Array, Bools, Ints, Mm
 
 __all__ = ["InBone", "through_bone"]
 
 CELL_MM: Final[Mm] = 1.5
+NEAR_MM: Final[Mm] = 20.0
 TOUCH_MM: Final[Mm] = 0.02  # a point this near the bone's surface counts as in bone
 LOOK_MM: Final[Mm] = 0.2  # spacing at which a straight line is looked at
-POINTS: Final = (8, 16, 32, 64)
+FINE_MM: Final[Mm] = 0.5  # the last spacing of points
+COARSE: Final = 8  # points to begin with, then twice as many each time
+MOST: Final = 512
+GAP_MM: Final[Mm] = 1.0
 ROUNDS: Final = 400
 LOOKS: Final = 20  # rounds between two looks at the length; it is drawn tight where that changes less than this
 STILL_MM: Final[Mm] = 2e-4
@@ -40,7 +45,6 @@ class InBone:
         self.surface = surface
         self._caster = caster
         self._grid: Grid | None = None
-        self._graph: Any = None
 
     def inside(self, points: Array) -> Bools:
         """Which patient points (n, 3) lie in bone or touch it."""
@@ -63,27 +67,24 @@ class InBone:
             points[outside] = self.surface.closest(points[outside])[1]
         return points
 
-    def grid(self) -> tuple[Grid, Any]:
-        """Cells inside the bone and the graph of steps between neighbours, made once."""
+    def grid(self) -> Grid:
+        """Cells inside the bone, made once."""
         if self._grid is None:
             self._grid = inner_grid(self.surface.mesh, step=CELL_MM)
-            self._graph = _steps(self._grid)
-        return self._grid, self._graph
+        return self._grid
 
 
-def _steps(grid: Grid) -> Any:
-    number = np.full(grid.shape, -1, dtype=np.int64)
-    number[tuple(grid.index.T)] = np.arange(len(grid.index))
-    rows, columns, lengths = [], [], []
-    for offset in [np.array(o) for o in np.ndindex(3, 3, 3) if o > (1, 1, 1)]:
-        shift = offset - 1
-        there = number[tuple((grid.index + shift).T)]
-        met = there >= 0
-        rows.append(np.flatnonzero(met))
-        columns.append(there[met])
-        lengths.append(np.full(int(met.sum()), CELL_MM * float(np.linalg.norm(shift))))
-    size = len(grid.index)
-    return coo_array((np.concatenate(lengths), (np.concatenate(rows), np.concatenate(columns))), shape=(size, size)).tocsr()
+def _steps(index: Ints, shape: tuple[int, int, int]) -> Any:
+    """Lengths of the steps from each cell (n, 3) of a block to its neighbours of higher number, as a matrix (n, n)."""
+    number = np.full(shape, -1, dtype=np.int32)
+    number[tuple(index.T)] = np.arange(len(index), dtype=np.int32)
+    shifts = np.array([o[::-1] for o in np.ndindex(3, 3, 3) if o > (1, 1, 1)]) - 1  # cells are numbered by z, y, x
+    stride = np.array([shape[1] * shape[2], shape[2], 1])
+    there = number.ravel()[(index @ stride)[:, None] + shifts @ stride]  # the block has a rim of empty cells
+    met = there >= 0
+    lengths = np.broadcast_to(CELL_MM * np.linalg.norm(shifts, axis=1), there.shape)[met]
+    ends = np.concatenate([[0], np.cumsum(met.sum(axis=1))])
+    return csr_array((lengths, there[met], ends), shape=(len(there), len(there)))
 
 
 def through_bone(bone: InBone, tumour: Surface, cut: PlannedCut, to_face: Nearest) -> Nearest | None:
@@ -96,48 +97,98 @@ def through_bone(bone: InBone, tumour: Surface, cut: PlannedCut, to_face: Neares
     """
     if to_face.distance <= 0.0 or bone.straight(to_face.on_surface, to_face.on_face):
         return to_face
-    path = _on_grid(bone, tumour, cut)
+    for within in (2.0 * to_face.distance + NEAR_MM, np.inf):  # most ways are near the straight one; a longer one is looked for in all of the bone
+        path, length = _on_grid(bone, tumour, cut, within)
+        if length <= within:
+            break
     return None if path is None else _tight(bone, tumour, cut, path)
 
 
-def _on_grid(bone: InBone, tumour: Surface, cut: PlannedCut) -> Array | None:
-    grid, graph = bone.grid()
+def _on_grid(bone: InBone, tumour: Surface, cut: PlannedCut, within: Mm) -> tuple[Array | None, Mm]:
+    """The least way (n, 3) over cells, and its length (inf: none), among the cells that a way no longer than `within` can pass."""
+    grid = bone.grid()
+    face = Face(cut.origin, cut.axes, cut.section)
     points = grid.points
+    x_low, y_low, x_high, y_high = face.region.bounds
+    least = _to_box(points, *np.asarray(tumour.mesh.bounds)) + _to_box(
+        face.local(points), np.array([x_low, y_low, 0.0]), np.array([x_high, y_high, 0.0])
+    )
+    cells = np.flatnonzero(least <= within + 4.0 * CELL_MM)
+    index, points = grid.index[cells], points[cells]
     reach = CELL_MM * 1.5
     longest = float(tumour.mesh.edges_unique_length.max())
     near, _ = tumour.tree.query(points, distance_upper_bound=reach + longest)
     starts = np.flatnonzero(np.isfinite(near))
     starts = starts[tumour.closest(points[starts])[0] <= reach]
-    local = Face(cut.origin, cut.axes, cut.section).local(points)
+    local = face.local(points)
     low = np.flatnonzero(np.abs(local[:, 2]) <= CELL_MM)
     ends = low[shapely.dwithin(cut.section, shapely.points(local[low, :2]), CELL_MM)]
     if len(starts) == 0 or len(ends) == 0:
-        return None
-    length, before, _ = dijkstra(graph, directed=False, indices=starts, min_only=True, return_predecessors=True)
+        return None, np.inf
+    length, before, _ = dijkstra(_steps(index, grid.shape), directed=False, indices=starts, min_only=True, return_predecessors=True)
     end = int(ends[np.argmin(length[ends])])
     if not np.isfinite(length[end]):
-        return None
+        return None, np.inf
     steps = [end]
     while before[steps[-1]] >= 0:
         steps.append(int(before[steps[-1]]))
-    return np.asarray(points[steps[::-1]])
+    return np.asarray(points[steps[::-1]]), float(length[end])
+
+
+def _to_box(points: Array, low: Array, high: Array) -> Array:
+    """Distances (n,) of points from a box along the axes."""
+    return np.asarray(np.linalg.norm(np.maximum(np.maximum(low - points, points - high), 0.0), axis=1))
 
 
 def _tight(bone: InBone, tumour: Surface, cut: PlannedCut, path: Array) -> Nearest:
-    for count in POINTS:
-        path = _resampled(path, count)
-        before = np.inf
-        for turn in range(ROUNDS):
-            path[0] = _onto_tumour(bone, tumour, path[1])
-            path[-1] = _onto_face(cut, path[-2])
-            path[1:-1] = bone.back_in((path[:-2] + path[2:]) / 2.0)
-            if turn % LOOKS == LOOKS - 1:
-                if before - _length(path) < STILL_MM:
-                    break
-                before = _length(path)
-        if _length(path) < CELL_MM / 2.0:
+    path, count = _shortened(bone, path), COARSE
+    while True:
+        drawn = _drawn(bone, tumour, cut, _resampled(path, count))
+        if _holds(bone, drawn):
+            path = drawn
+        if _length(path) <= (count - 1) * FINE_MM or count >= MOST:
             break
-    return Nearest(_length(path), path[0], path[-1])
+        count *= 2
+    path = np.array([_onto_tumour(bone, tumour, path[1]), *path[1:-1], _onto_face(cut, path[-2])])
+    return Nearest(_length(_dense(bone, path)), path[0], path[-1])
+
+
+def _drawn(bone: InBone, tumour: Surface, cut: PlannedCut, path: Array) -> Array:
+    """A path (n, 3) drawn tight, its points held in bone."""
+    before = np.inf
+    for turn in range(ROUNDS):
+        path[0] = _onto_tumour(bone, tumour, path[1])
+        path[-1] = _onto_face(cut, path[-2])
+        path[1:-1] = bone.back_in((path[:-2] + path[2:]) / 2.0)
+        if turn % LOOKS == LOOKS - 1:
+            if before - _length(path) < STILL_MM:
+                break
+            before = _length(path)
+    return path
+
+
+def _holds(bone: InBone, path: Array) -> bool:
+    """Whether a path lies on bone all along: moved into the bone, no two points next to each other part."""
+    return bool(np.linalg.norm(np.diff(_dense(bone, path), axis=0), axis=1).max() <= GAP_MM)
+
+
+def _dense(bone: InBone, path: Array) -> Array:
+    """Many points (m, 3) along a path, moved into the bone: round corners that its own points cut."""
+    return bone.back_in(_resampled(path, int(np.ceil(_length(path) / LOOK_MM)) + 2))
+
+
+def _shortened(bone: InBone, path: Array) -> Array:
+    """A path over some of its own points, where the straight line between them stays in bone."""
+    kept, last = [0], len(path) - 1
+    while kept[-1] < last:
+        here, step, ahead = kept[-1], 1, 1
+        while step >= 1:  # twice as far each time, and from the first miss on half as far
+            if here + ahead + step <= last and bone.straight(path[here], path[here + ahead + step]):
+                ahead, step = ahead + step, step * 2
+            else:
+                step //= 2
+        kept.append(here + ahead)
+    return path[kept]
 
 
 def _length(path: Array) -> Mm:
