@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import shapely
 import trimesh
 from shapes import ball, block, moved, planned, shell, turn
 
@@ -153,3 +154,37 @@ def test_pieces_and_closedness():
     inside_out = block(10, 10, 10)
     inside_out.invert()
     assert closed_surface(inside_out, name="t", key="k").volume == pytest.approx(1000)
+
+
+@pytest.mark.parametrize("degrees", [0.0, 1e-5, 0.05, 0.3, 0.57, 0.6, 2.0])
+def test_two_cuts_nearly_parallel_free_the_piece_between_them(degrees):
+    tilt = np.radians(degrees)
+    planes = [("A", [0, 0, -50], Z), ("B", [0, 0, 50], [0, np.sin(tilt), -np.cos(tilt)])]
+    bone, cuts = planned(block(30, 30, 200), planes)
+    found = resect(solid_of(bone.mesh, name="b", key="k"), bone.mesh, cuts)
+    assert found.specimen.volume() == pytest.approx(90_000, rel=1e-6)
+    assert [piece.volume() for piece in found.retained] == pytest.approx([45_000, 45_000], rel=1e-3 + np.tan(tilt))
+
+
+def test_a_corner_that_only_touches_the_other_plane_hides_no_crossing():
+    """The section of A has a notch whose tip lies in the plane of B: the line they share touches it there."""
+    outline = [(-40, 30), (-40, 10), (-30, 10), (-20, 0), (-10, 10), (0, 10), (0, -10), (30, -10), (30, 30)]
+    mesh = trimesh.creation.extrude_polygon(shapely.Polygon(outline), 60)
+    mesh.apply_translation([0, 0, -30])
+    _, cuts = planned(mesh.subdivide_to_size(8.0), [("A", [15, 10, 0], Z), ("B", [15, 0, 10], [0, -1.0, 0])])
+    assert cuts["A"].neighbours == ("B",) and cuts["B"].neighbours == ("A",)
+    assert cuts["A"].section.area == pytest.approx(300) and cuts["B"].section.area == pytest.approx(900)
+
+
+def test_tumour_bodies_overlapping_turned_or_nested():
+    one, two = ball(8, at=(-5, 0, 0), fine=4), ball(8, at=(5, 0, 0), fine=4)
+    lens = np.pi * (16 - 10) ** 2 * (10**2 + 4 * 10 * 8) / (12 * 10)
+    both = closed_surface(trimesh.util.concatenate([one, two]), name="t", key="k")
+    assert both.volume == pytest.approx(2 * one.volume - lens, rel=2e-3), "the lens counts once"
+    apart = ball(6, at=(30, 0, 0))
+    apart.invert()
+    assert closed_surface(trimesh.util.concatenate([one, apart]), name="t", key="k").volume == pytest.approx(one.volume + abs(apart.volume))
+    with pytest.raises(SurfaceError, match="inside another"):
+        closed_surface(trimesh.util.concatenate([ball(12), ball(6)]), name="t", key="k")
+    hollow = closed_surface(shell(12, 6), name="t", key="k")
+    assert hollow.volume == pytest.approx(ball(12).volume - ball(6).volume)

@@ -159,6 +159,34 @@ def test_section_of_a_hollow_ball():
     assert parts[0].area == pytest.approx(np.pi * (40**2 - 10**2 - 20**2 + 10**2), rel=2e-3)
 
 
+def test_no_section_is_lost_to_rounding():
+    """Vertices written with six decimals and a plane halfway: the crossings lie on the borders of any rounding."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        angles = np.linspace(0.0, 2.0 * np.pi, 9)[:-1] + rng.uniform(0.0, 3.0)
+        ring = np.column_stack([np.cos(angles), np.sin(angles)]) * rng.uniform(5.0, 20.0) + rng.uniform(-100.0, 100.0, 2)
+        ends = [np.column_stack([scale * ring, np.full(8, height)]) for scale, height in ((rng.uniform(0.7, 1.3), 20.0), (1.0, -20.0))]
+        mesh = trimesh.convex.convex_hull(np.round(np.vstack(ends), 6))
+        parts = section_parts(mesh, origin=np.zeros(3), axes=np.eye(3))
+        want = trimesh.intersections.slice_mesh_plane(mesh, [0, 0, 1.0], [0, 0, 0], cap=True)
+        cap = np.isclose(want.triangles_center[:, 2], 0.0, atol=1e-9)
+        assert len(parts) == 1 and parts[0].area == pytest.approx(want.area_faces[cap].sum(), rel=1e-6)
+
+
+def test_open_surface_has_no_section():
+    mesh = trimesh.creation.box([10.0, 10.0, 10.0])
+    mesh.update_faces(np.arange(len(mesh.faces)) != 3)
+    planes = [(axis, section_axes) for axis, section_axes in ((0, np.eye(3)[[1, 2, 0]]), (1, np.eye(3)[[2, 0, 1]]), (2, np.eye(3)))]
+    refused = 0
+    for _, axes in planes:
+        try:
+            section_parts(mesh, origin=np.zeros(3), axes=axes)
+        except SurfaceError as error:
+            assert "open" in str(error)
+            refused += 1
+    assert refused == 2, "the missing triangle is met by two of the three planes"
+
+
 def test_spline_reproduces_a_cubic(rng):
     points = rng.uniform([0, 0], [30, 20], (4000, 2))
     x, y = points[:, 0] / 10, points[:, 1] / 10

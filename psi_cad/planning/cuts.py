@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 import shapely
-import shapely.affinity
 
 from psi_cad.errors import CaseError, SurfaceError
 from psi_cad.frames import unit
@@ -185,7 +184,7 @@ def half_plane(cut: PlannedCut, other: PlannedCut) -> shapely.Polygon:
     slope = cut.axes[:2] @ other.normal
     steepness = float(np.linalg.norm(slope))
     offset = float((cut.origin - other.origin) @ other.normal)
-    if steepness < PARALLEL:
+    if steepness < PARALLEL or abs(offset) >= FAR_MM / 2.0 * steepness:  # they meet, if at all, farther away than any bone
         return shapely.box(-FAR_MM, -FAR_MM, FAR_MM, FAR_MM) if offset > 0.0 else shapely.Polygon()
     inward = slope / steepness
     edge = -inward * offset / steepness
@@ -206,13 +205,7 @@ def _cross(one: PlannedCut, two: PlannedCut, line: Array) -> bool:
     for cut in (one, two):
         flat, along = cut.axes[:2] @ (point - cut.origin), cut.axes[:2] @ line
         ray = shapely.LineString([flat - FAR_MM * along, flat + FAR_MM * along])
-        hit = shapely.get_coordinates(cut.section.intersection(ray))
-        if len(hit) < 2:
-            return False
-        spans.append(shapely.union_all([shapely.LineString([(a, 0.0), (b, 0.0)]) for a, b in _pairs((hit - flat) @ along)]))
+        hits = [part for part in shapely.get_parts(cut.section.intersection(ray)) if part.length > 0.0]  # not where it only touches
+        ends = [(shapely.get_coordinates(part)[[0, -1]] - flat) @ along for part in hits]
+        spans.append(shapely.union_all([shapely.LineString([(a, 0.0), (b, 0.0)]) for a, b in ends]))
     return bool(spans[0].intersection(spans[1]).length >= CROSSING_MM)
-
-
-def _pairs(values: Array) -> list[tuple[float, float]]:
-    ordered = np.sort(values)
-    return [(float(a), float(b)) for a, b in zip(ordered[::2], ordered[1::2], strict=False)]

@@ -15,23 +15,19 @@ from typing import Final, Literal
 
 import numpy as np
 import shapely
-import trimesh
-from scipy.spatial import ConvexHull, Delaunay
+from scipy.spatial import Delaunay
 
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.nearest import Face, Nearest, Surface, nearest
 from psi_cad.surface.section import section_parts
 from psi_cad.units import Array, Ints, Mm
 
-__all__ = ["CLEAR_MM", "RUN_OUT_MM", "CutMargin", "FaceMap", "MarginClass", "cut_margin", "diameters", "face_map", "margin_class"]
+__all__ = ["CLEAR_MM", "RUN_OUT_MM", "CutMargin", "FaceMap", "MarginClass", "cut_margin", "face_map", "margin_class"]
 
 CLEAR_MM: Final[Mm] = 2.0  # residual-margin rule: R0 is more than this
 RUN_OUT_MM: Final[Mm] = 5.0  # a blade is guided this far beyond the bone: the templates' default
 SAME_MM: Final[Mm] = 1e-6  # margins closer than rounding to a limit lie on it
 FIELD_STEP_MM: Final[Mm] = 0.5  # of the field whose contour divides R0 from R1
-DIRECTIONS: Final = 600  # looked along for a tumour's longest diameter, and how many of the best are followed up
-TRIES: Final = 12
-FOLLOWED: Final = 5
 MAP_STEP_MM: Final[Mm] = 1.0  # of the coloured map
 
 MarginClass = Literal["R0", "R1", "R2"]
@@ -139,37 +135,3 @@ def face_map(cut: PlannedCut, tumour: Surface | None, *, step: Mm = MAP_STEP_MM)
     within = shapely.union_all(section_parts(tumour.mesh, origin=cut.origin, axes=cut.axes))
     away[shapely.contains(within, shapely.points(flat))] = 0.0
     return FaceMap(places, triangles[keep], away)
-
-
-def diameters(mesh: trimesh.Trimesh) -> tuple[Mm, Mm, Mm]:
-    """The three diameters of a tumour: the longest, the longest across it, and the extent across both."""
-    points = np.asarray(mesh.vertices, dtype=np.float64)
-    one, two = _furthest(points)
-    first = (two - one) / np.linalg.norm(two - one)
-    helper = np.eye(3)[int(np.argmin(np.abs(first)))]
-    across = np.cross(first, helper) / np.linalg.norm(np.cross(first, helper))
-    plane = np.stack([across, np.cross(first, across)])
-    flat = points @ plane.T
-    rim = flat[ConvexHull(flat).vertices]
-    square = ((rim[:, None] - rim[None]) ** 2).sum(axis=2)
-    a, b = np.unravel_index(int(np.argmax(square)), square.shape)
-    way = (rim[b] - rim[a]) / np.sqrt(square[a, b])
-    third = flat @ np.array([-way[1], way[0]])
-    return float(np.linalg.norm(two - one)), float(np.sqrt(square[a, b])), float(np.ptp(third))
-
-
-def _furthest(points: Array) -> tuple[Array, Array]:
-    """The two points (3,) furthest apart: the widest of many directions, each then turned to where it is widest near it."""
-    turns = np.arange(DIRECTIONS) * np.pi * (3.0 - np.sqrt(5.0))
-    height = 1.0 - (np.arange(DIRECTIONS) + 0.5) / DIRECTIONS  # half a sphere, evenly
-    ways = np.column_stack([np.cos(turns) * np.sqrt(1.0 - height**2), np.sin(turns) * np.sqrt(1.0 - height**2), height])
-    along = ways @ points.T
-    best, ends = 0.0, (points[0], points[0])
-    for number in np.argsort(-np.ptp(along, axis=1), kind="stable")[:TRIES]:
-        low, high = points[np.argmin(along[number])], points[np.argmax(along[number])]
-        for _ in range(FOLLOWED):
-            if (length := float(np.linalg.norm(high - low))) > best:
-                best, ends = length, (low, high)
-            again = points @ (high - low)
-            low, high = points[np.argmin(again)], points[np.argmax(again)]
-    return ends

@@ -201,6 +201,10 @@ def _freed(contacts: list[_Contact], cuts: Mapping[str, PlannedCut], body: Array
     freed: dict[str, int] = {}
     first: dict[str, _Contact] = {}
     sawn = sorted((c for c in contacts if c.sawn), key=lambda c: -c.area)
+    idle = sorted(set(cuts) - {contact.plane for contact in sawn})
+    if idle:
+        place = cuts[idle[0]].patient(np.array(cuts[idle[0]].section.representative_point().coords))[0]
+        raise CaseError(f"cut '{idle[0]}' parts no bone where it lies, near {at(place)}; move it into the bone, or remove it.")
     for contact in sawn:
         group = cuts[contact.plane].group
         if body[contact.above] == body[contact.below]:

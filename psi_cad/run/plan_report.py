@@ -9,9 +9,10 @@ import shapely
 
 from psi_cad.planning.avoid import face_distance
 from psi_cad.planning.cuts import PlannedCut
-from psi_cad.planning.margins import SAME_MM, CutMargin, MarginClass, diameters
+from psi_cad.planning.margins import SAME_MM, CutMargin, MarginClass
 from psi_cad.planning.nearest import Nearest
 from psi_cad.surface.trust import at
+from psi_cad.surface.tumour import diameters
 from psi_cad.units import Array, Mm
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _tumour(patient: Patient, found: Evaluated) -> dict[str, Any] | None:
     return {
         **(patient.tumour_file or {}),
         "volume_mm3": _r(patient.tumour_solid.volume()),
-        "diameters_mm": [_r(v) for v in diameters(patient.tumour.mesh)],
+        "diameters_mm": [_r(v) for v in diameters(patient.tumour.mesh)[0]],
         "in_bone_mm3": _r(found.tumour_in.bone),
         "left_in_retained_mm3": _r(found.tumour_in.retained),
     }

@@ -10,10 +10,11 @@ import shapely
 import trimesh
 
 from psi_cad.errors import SurfaceError
+from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.trust import at, refuse_false_faces, refuse_implausible_size
 from psi_cad.units import Array, Ints, Mm
 
-__all__ = ["Bone", "Defect", "Repair", "checked_bone", "edge_keys", "signed_volume", "weld"]
+__all__ = ["Bone", "Defect", "Repair", "checked_bone", "edge_keys", "parts_of", "signed_volume", "turned_outward", "weld"]
 
 SMALL_HOLE_MM: Final[Mm] = 10.0  # across; filled, reported, and kept clear of by every guide
 CAP_FLATNESS_MM: Final[Mm] = 1.5  # an open end this flat is the edge of the scan
@@ -90,7 +91,9 @@ def checked_bone(mesh: trimesh.Trimesh, *, name: str, units: str | None = "mm") 
     closed = _closed(mesh, edges, repairs, defects, name)
     if closed is not mesh:
         mesh, labels = closed, _labels(closed, Edges.of(closed))
-    return Bone(mesh=_outward(mesh, labels, repairs, name), part_of_face=labels, repairs=tuple(repairs), defects=tuple(defects), name=name)
+    mesh, turned = turned_outward(mesh, labels, name=name, key="bone.surface")
+    repairs += [Repair("inside-out part turned outward", 1, volume ** (1 / 3)) for volume in turned]
+    return Bone(mesh=mesh, part_of_face=labels, repairs=tuple(repairs), defects=tuple(defects), name=name)
 
 
 def _place(point: Array) -> tuple[float, float, float]:
@@ -311,24 +314,42 @@ def _flat_cap(points: Array, middle: Array, axes: Array) -> Ints | None:
     return turned
 
 
-def _outward(mesh: trimesh.Trimesh, labels: Ints, repairs: list[Repair], name: str) -> trimesh.Trimesh:
-    """Turn each part outward; a part inside another must be a cavity (turned inward), else it is refused."""
-    count = int(labels.max()) + 1
+def turned_outward(mesh: trimesh.Trimesh, labels: Ints, *, name: str, key: str) -> tuple[trimesh.Trimesh, list[float]]:
+    """Each part of a closed mesh turned outward, and the volumes (mm³) of those that were turned.
+
+    Parameters
+    ----------
+    labels : (n faces,)
+        The part each face belongs to (`parts_of`).
+    name, key : str
+        The file's name and the case-file key that names it, for messages.
+
+    Raises
+    ------
+    SurfaceError
+        If a part inside another is no cavity: its faces look outward.
+    """
     faces = np.asarray(mesh.faces).copy()
-    parts = [trimesh.Trimesh(mesh.vertices, faces[labels == number], process=False) for number in range(count)]
+    parts = [trimesh.Trimesh(mesh.vertices, faces[labels == number], process=False) for number in range(int(labels.max()) + 1)]
+    turned = []
     for number, part in enumerate(parts):
         inside = _is_inside(part, [other for other in parts if other is not part])
         volume = signed_volume(part)
         if inside and volume > 0:
             middle = part.triangles_center[0]
             raise SurfaceError(
-                f"bone.surface: '{name}' holds a closed shell of {volume / 1000:.1f} cm³ inside another near {at(middle)} "
-                "that is not a cavity (its faces look outward); keep one outer surface per bone."
+                f"{key}: '{name}' holds a closed shell of {volume / 1000:.1f} cm³ inside another near {at(middle)} "
+                "that is not a cavity (its faces look outward); keep one outer surface."
             )
         if not inside and volume < 0:
             faces[labels == number] = faces[labels == number][:, ::-1]
-            repairs.append(Repair("inside-out part turned outward", 1, abs(volume) ** (1 / 3)))
-    return trimesh.Trimesh(mesh.vertices, faces, process=False)
+            turned.append(abs(volume))
+    return trimesh.Trimesh(mesh.vertices, faces, process=False), turned
+
+
+def parts_of(mesh: trimesh.Trimesh) -> Ints:
+    """The connected part (n faces,) each face belongs to, largest area first."""
+    return _labels(mesh, Edges.of(mesh))
 
 
 def signed_volume(mesh: trimesh.Trimesh) -> float:
@@ -338,15 +359,12 @@ def signed_volume(mesh: trimesh.Trimesh) -> float:
 
 
 def _is_inside(part: trimesh.Trimesh, others: list[trimesh.Trimesh]) -> bool:
-    """Whether `part` lies within the closed sheet of any other part (by crossings of one ray, two of three agree)."""
-    start = np.asarray(part.vertices)[part.faces[0]].mean(axis=0)
+    """Whether all of `part` lies within the closed sheet of any other part."""
+    points = np.asarray(part.vertices)[np.unique(part.faces)]
     for other in others:
-        if (start < other.bounds[0]).any() or (start > other.bounds[1]).any():
+        if (points.min(axis=0) < other.bounds[0]).any() or (points.max(axis=0) > other.bounds[1]).any():
             continue
-        votes = 0
-        for direction in ((0.31, 0.47, 0.83), (-0.77, 0.21, 0.6), (0.13, -0.9, 0.41)):
-            hits = other.ray.intersects_location([start], [direction], multiple_hits=True)[0]
-            votes += len(hits) % 2
-        if votes >= 2:
+        caster = RayCaster(other)
+        if caster.inside(caster.frame.local(points)).all():
             return True
     return False

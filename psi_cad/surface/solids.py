@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ import numpy as np
 import trimesh
 
 from psi_cad.errors import SurfaceError
-from psi_cad.surface.repair import edge_keys, signed_volume, weld
+from psi_cad.surface.repair import edge_keys, parts_of, turned_outward, weld
 from psi_cad.surface.trust import at
 from psi_cad.units import Array
 
@@ -19,7 +20,7 @@ WELD_DIGITS: Final = 6  # of a millimetre: the same vertex written twice
 
 
 def closed_surface(mesh: trimesh.Trimesh, *, name: str, key: str) -> trimesh.Trimesh:
-    """`mesh` welded and turned outward.
+    """`mesh` welded, every part turned outward (a cavity inward), and parts that overlap made one.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ def closed_surface(mesh: trimesh.Trimesh, *, name: str, key: str) -> trimesh.Tri
     Raises
     ------
     SurfaceError
-        If it is not closed.
+        If it is not closed, or holds an outward shell inside another: which of the two is meant can't be known.
     """
     mesh = mesh.copy()
     weld(mesh, digits=WELD_DIGITS)
@@ -43,8 +44,20 @@ def closed_surface(mesh: trimesh.Trimesh, *, name: str, key: str) -> trimesh.Tri
         raise SurfaceError(f"{key}: '{name}' has a hole near {at(place)}; close it in the segmentation and export again.")
     if not mesh.is_winding_consistent:
         trimesh.repair.fix_winding(mesh)
-    if signed_volume(mesh) < 0.0:
-        mesh.invert()
+    mesh, _ = turned_outward(mesh, parts_of(mesh), name=name, key=key)
+    return _without_overlap(mesh, name=name, key=key)
+
+
+def _without_overlap(mesh: trimesh.Trimesh, *, name: str, key: str) -> trimesh.Trimesh:
+    """Bodies that reach into each other as one, so that no volume counts twice."""
+    if mesh.body_count == 1:
+        return mesh
+    pieces = pieces_of(solid_of(mesh, name=name, key=key))
+    boxes = [np.reshape(piece.bounding_box(), (2, 3)) for piece in pieces]
+    for n, m in itertools.combinations(range(len(pieces)), 2):
+        near = (boxes[n][0] <= boxes[m][1]).all() and (boxes[m][0] <= boxes[n][1]).all()
+        if near and float((pieces[n] ^ pieces[m]).volume()) > 0.0:
+            return mesh_of(joined(pieces))
     return mesh
 
 
@@ -70,7 +83,8 @@ def solid_of(mesh: trimesh.Trimesh, *, name: str, key: str) -> Any:
 def mesh_of(solid: Any) -> trimesh.Trimesh:
     """The surface of a solid."""
     data = solid.to_mesh64()
-    return trimesh.Trimesh(np.asarray(data.vert_properties)[:, :3], np.asarray(data.tri_verts).astype(np.int64), process=False)
+    vertices = np.array(data.vert_properties)[:, :3].copy()  # what Manifold hands out may not be written to
+    return trimesh.Trimesh(vertices, np.array(data.tri_verts).astype(np.int64), process=False)
 
 
 def pieces_of(solid: Any) -> list[Any]:
