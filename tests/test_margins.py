@@ -132,6 +132,24 @@ def test_through_bone_takes_a_way_many_times_the_straight_one(gap):
     assert through(bone, cuts["A"], tumour).distance == pytest.approx(want, abs=0.1)
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.4, 0.9, 1.3])
+def test_through_bone_thinner_than_a_cell(shift):
+    """Two blocks joined by a bent web of 1 mm, wherever the grid may fall."""
+    parts = [block(20, 20, 20, at=(0, 0, 30), fine=2), block(20, 20, 20, at=(0, 0, -30), fine=2), block(1, 20, 60, at=(9.5, 0, 0), fine=3)]
+    mesh = trimesh.boolean.union(parts)
+    mesh.apply_translation([shift, 0, 0])
+    bone, cuts = planned(mesh, [("A", [shift, 0, -30], Z)])
+    tumour = ball(5, at=(shift, 0, 30))
+    want = np.hypot(9, 10) - 5 + 40 + 10
+    assert through(bone, cuts["A"], tumour).distance == pytest.approx(want, abs=0.1)
+
+
+def test_no_way_through_bone_for_a_tumour_beside_it():
+    bone, cuts = planned(block(40, 30, 60), [("A", [0, 0, 0], Z)])
+    assert through(bone, cuts["A"], ball(6, at=(27, 0, 15))) is None, "1 mm of something else lies between"
+    assert through(bone, cuts["A"], ball(6, at=(25, 0, 15))) is not None
+
+
 def test_no_way_through_bone():
     bone, cuts = planned(trimesh.util.concatenate([block(40, 30, 60), block(30, 30, 60, at=(80, 0, 0))]), [("A", [0, 0, 0], Z)])
     assert through(bone, cuts["A"], ball(6, at=(80, 0, 10))) is None

@@ -131,7 +131,7 @@ def test_a_vessel_behind_the_bone_is_a_warning(case, tmp_path):
     found = plan(case(more=more))
     (vessel,) = found["avoid"]
     assert vessel["name"] == "artery" and vessel["cuts"][0]["distance_mm"] > 5
-    assert any("warning" in note and "artery" in note and "beyond the far cortex" in note for note in found["notes"])
+    assert any("warning" in note and "artery" in note and "has left the bone" in note for note in found["notes"])
     assert found["status"] == "passed"
 
 

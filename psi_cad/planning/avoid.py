@@ -27,6 +27,6 @@ def face_distance(cut: PlannedCut, structure: Structure, *, run_out: Mm) -> Near
 
 
 def over_travel_distance(cut: PlannedCut, profile: SlotDepth, structure: Structure, *, reach: Mm, run_out: Mm) -> Nearest | None:
-    """How near a blade that is pushed to its full length comes to a structure beyond the far cortex; None where it ends in bone."""
+    """How near a blade that is pushed to its full length comes to a structure where it leaves bone; None where it stays in bone."""
     region = beyond(cut, profile, reach=reach, run_out=run_out)
     return None if region is None else nearest(structure.surface, region)

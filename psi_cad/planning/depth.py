@@ -25,6 +25,8 @@ __all__ = ["SlotDepth", "beyond", "obstacles_in_plane", "reachable", "slot_depth
 
 STEP_MM: Final[Mm] = 0.25
 FAR_MM: Final[Mm] = 1e4
+EDGE_MM: Final[Mm] = 0.25  # beside the bone's outline lies no gap, only rounding
+GAP_MM2: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -133,12 +135,21 @@ def reachable(profile: SlotDepth, obstacles: shapely.Geometry, *, reach: Mm | No
 
 
 def beyond(cut: PlannedCut, profile: SlotDepth, *, reach: Mm, run_out: Mm) -> Face | None:
-    """Where a blade guided to its full length can come beyond the far cortex, as a region of the plane; None where it cannot."""
+    """Where a blade guided to its full length comes out of bone, as a region of the plane; None where it cannot.
+
+    That is beyond the far cortex, and in gaps between the slot's exit and there.
+    """
     s = np.concatenate([[profile.s[0] - run_out], profile.s, [profile.s[-1] + run_out]])
     top = np.concatenate([profile.top[:1], profile.top, profile.top[-1:]])
     far = np.concatenate([profile.far[:1], profile.far, profile.far[-1:]])
-    tip = np.minimum(top - reach, far)
-    region = shapely.Polygon(np.vstack([np.column_stack([s, far]), np.column_stack([s, tip])[::-1]])).buffer(0)
-    if region.is_empty or region.area <= 0.0:
+    behind = _between(s, far, np.minimum(top - reach, far))
+    gaps = _between(profile.s, profile.top, np.maximum(profile.top - reach, profile.far)).difference(profile.region.buffer(EDGE_MM))
+    regions = [behind, *(gap for gap in shapely.get_parts(gaps) if gap.area >= GAP_MM2)]
+    region = shapely.union_all([part for part in regions if part.area > 0.0])
+    if region.is_empty:
         return None
     return Face(cut.origin, np.stack([profile.along, profile.blade, np.cross(profile.along, profile.blade)]), region)
+
+
+def _between(s: Array, high: Array, low: Array) -> shapely.Geometry:
+    return shapely.Polygon(np.vstack([np.column_stack([s, high]), np.column_stack([s, low])[::-1]])).buffer(0)

@@ -1,8 +1,8 @@
 """Planes of 3D Slicer markups files (`.mrk.json`, schema 1.0.x): read by name, and written back.
 
 The format is described by Slicer's own schema (markups-schema-v1.0.3.json) and by how its plane storage node writes:
-`orientation` is row-major with the object's axes as columns, `baseToNode · objectToBase` is the same frame with the
-centre, and control points, centre, normal and matrices are all in the file's `coordinateSystem`.
+`orientation` is row-major with the object's axes as columns, `baseToNode` is the same frame with the centre (where
+`objectToBase` is no identity it is not used), and control points, centre and normal are in the file's `coordinateSystem`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def read_planes(path: Path, *, key: str = "markups") -> dict[str, tuple[Array, A
             raise CaseError(f"{key}: '{path.name}' holds two planes called '{name}'; rename one in Slicer.")
         try:
             found[name] = _plane(markup)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CaseError(
                 f"{key}: the plane '{name}' of '{path.name}' cannot be read: {str(error).strip(chr(39))}; place it again in Slicer."
             ) from error
@@ -67,7 +67,7 @@ def _markups(path: Path, key: str) -> list[Any]:
     try:
         data = json.loads(path.read_text("utf-8-sig"))
         schema, markups = str(data["@schema"]), data["markups"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CaseError(f"{key}: '{path.name}' is no markups file of 3D Slicer (.mrk.json); save the planes from Slicer's Markups module.") from error
     if "markups-schema-v1.0." not in schema or not isinstance(markups, list):
         raise CaseError(
@@ -103,7 +103,10 @@ def _plane(markup: dict[str, Any]) -> tuple[Array, Array]:
 
 
 def _points(markup: dict[str, Any]) -> Array:
-    defined = [p for p in markup.get("controlPoints", []) if p.get("positionStatus", "defined") == "defined" and "position" in p]
+    listed = markup.get("controlPoints", [])
+    if not isinstance(listed, list) or not all(isinstance(p, dict) for p in listed):
+        raise ValueError("controlPoints is no list of points")
+    defined = [p for p in listed if p.get("positionStatus", "defined") == "defined" and "position" in p]
     points = np.array([_numbers(p["position"], 3, "a control point") for p in defined]).reshape(-1, 3)
     return np.asarray(points, dtype=np.float64)
 
@@ -121,7 +124,13 @@ def _object_to_node(markup: dict[str, Any]) -> Array | None:
     base = _numbers(markup["baseToNode"], 16, "baseToNode").reshape(4, 4)
     if np.allclose(base, np.eye(4)) and ("normal" in markup or "orientation" in markup):
         return None  # written so where the plane was made by a script and never drawn
-    return base
+    if "objectToBase" not in markup:
+        return base
+    turned = _numbers(markup["objectToBase"], 16, "objectToBase").reshape(4, 4)
+    if not np.allclose(turned, np.diag(np.diag(turned))) and "normal" not in markup and "orientation" not in markup:
+        # the conventions by which this matrix is written have differed between Slicer's versions
+        raise ValueError("it states its direction by objectToBase alone; save it with its normal")
+    return None if not np.allclose(turned, np.eye(4)) else base
 
 
 def _normals(markup: dict[str, Any]) -> list[Array]:

@@ -25,9 +25,10 @@ from psi_cad.units import Array, Bools, Ints, Mm
 
 __all__ = ["InBone", "through_bone"]
 
-CELL_MM: Final[Mm] = 1.5
+CELLS_MM: Final[tuple[Mm, ...]] = (1.5, 0.75)  # the second where the first finds no way: bone may be thinner than a cell
 NEAR_MM: Final[Mm] = 20.0
 TOUCH_MM: Final[Mm] = 0.02  # a point this near the bone's surface counts as in bone
+CLEAR_OF_MM: Final[Mm] = 0.1  # a tumour farther than this from the bone does not touch it
 LOOK_MM: Final[Mm] = 0.2  # spacing at which a straight line is looked at
 FINE_MM: Final[Mm] = 0.5  # the last spacing of points
 COARSE: Final = 8  # points to begin with, then twice as many each time
@@ -44,7 +45,7 @@ class InBone:
     def __init__(self, surface: Surface, caster: RayCaster) -> None:
         self.surface = surface
         self._caster = caster
-        self._grid: Grid | None = None
+        self._grids: dict[Mm, Grid] = {}
 
     def inside(self, points: Array) -> Bools:
         """Which patient points (n, 3) lie in bone or touch it."""
@@ -67,14 +68,14 @@ class InBone:
             points[outside] = self.surface.closest(points[outside])[1]
         return points
 
-    def grid(self) -> Grid:
-        """Cells inside the bone, made once."""
-        if self._grid is None:
-            self._grid = inner_grid(self.surface.mesh, step=CELL_MM)
-        return self._grid
+    def grid(self, cell: Mm) -> Grid:
+        """Cells of edge `cell` mm inside the bone, made once."""
+        if cell not in self._grids:
+            self._grids[cell] = inner_grid(self.surface.mesh, step=cell)
+        return self._grids[cell]
 
 
-def _steps(index: Ints, shape: tuple[int, int, int]) -> Any:
+def _steps(index: Ints, shape: tuple[int, int, int], cell: Mm) -> Any:
     """Lengths of the steps from each cell (n, 3) of a block to its neighbours of higher number, as a matrix (n, n)."""
     number = np.full(shape, -1, dtype=np.int32)
     number[tuple(index.T)] = np.arange(len(index), dtype=np.int32)
@@ -82,7 +83,7 @@ def _steps(index: Ints, shape: tuple[int, int, int]) -> Any:
     stride = np.array([shape[1] * shape[2], shape[2], 1])
     there = number.ravel()[(index @ stride)[:, None] + shifts @ stride]  # the block has a rim of empty cells
     met = there >= 0
-    lengths = np.broadcast_to(CELL_MM * np.linalg.norm(shifts, axis=1), there.shape)[met]
+    lengths = np.broadcast_to(cell * np.linalg.norm(shifts, axis=1), there.shape)[met]
     ends = np.concatenate([[0], np.cumsum(met.sum(axis=1))])
     return csr_array((lengths, there[met], ends), shape=(len(there), len(there)))
 
@@ -97,35 +98,45 @@ def through_bone(bone: InBone, tumour: Surface, cut: PlannedCut, to_face: Neares
     """
     if to_face.distance <= 0.0 or bone.straight(to_face.on_surface, to_face.on_face):
         return to_face
+    for cell in CELLS_MM:
+        path = _shortest(bone, tumour, cut, to_face, cell)
+        if path is not None:
+            return _tight(bone, tumour, cut, path)
+        if not bone.inside(tumour.vertices).any():
+            break
+    return None
+
+
+def _shortest(bone: InBone, tumour: Surface, cut: PlannedCut, to_face: Nearest, cell: Mm) -> Array | None:
     for within in (2.0 * to_face.distance + NEAR_MM, np.inf):  # most ways are near the straight one; a longer one is looked for in all of the bone
-        path, length = _on_grid(bone, tumour, cut, within)
+        path, length = _on_grid(bone, tumour, cut, within, cell)
         if length <= within:
             break
-    return None if path is None else _tight(bone, tumour, cut, path)
+    return path
 
 
-def _on_grid(bone: InBone, tumour: Surface, cut: PlannedCut, within: Mm) -> tuple[Array | None, Mm]:
+def _on_grid(bone: InBone, tumour: Surface, cut: PlannedCut, within: Mm, cell: Mm) -> tuple[Array | None, Mm]:
     """The least way (n, 3) over cells, and its length (inf: none), among the cells that a way no longer than `within` can pass."""
-    grid = bone.grid()
+    grid = bone.grid(cell)
     face = Face(cut.origin, cut.axes, cut.section)
     points = grid.points
     x_low, y_low, x_high, y_high = face.region.bounds
     least = _to_box(points, *np.asarray(tumour.mesh.bounds)) + _to_box(
         face.local(points), np.array([x_low, y_low, 0.0]), np.array([x_high, y_high, 0.0])
     )
-    cells = np.flatnonzero(least <= within + 4.0 * CELL_MM)
+    cells = np.flatnonzero(least <= within + 4.0 * cell)
     index, points = grid.index[cells], points[cells]
-    reach = CELL_MM * 1.5
+    reach = cell * 1.5
     longest = float(tumour.mesh.edges_unique_length.max())
     near, _ = tumour.tree.query(points, distance_upper_bound=reach + longest)
     starts = np.flatnonzero(np.isfinite(near))
     starts = starts[tumour.closest(points[starts])[0] <= reach]
     local = face.local(points)
-    low = np.flatnonzero(np.abs(local[:, 2]) <= CELL_MM)
-    ends = low[shapely.dwithin(cut.section, shapely.points(local[low, :2]), CELL_MM)]
+    low = np.flatnonzero(np.abs(local[:, 2]) <= cell)
+    ends = low[shapely.dwithin(cut.section, shapely.points(local[low, :2]), cell)]
     if len(starts) == 0 or len(ends) == 0:
         return None, np.inf
-    length, before, _ = dijkstra(_steps(index, grid.shape), directed=False, indices=starts, min_only=True, return_predecessors=True)
+    length, before, _ = dijkstra(_steps(index, grid.shape, cell), directed=False, indices=starts, min_only=True, return_predecessors=True)
     end = int(ends[np.argmin(length[ends])])
     if not np.isfinite(length[end]):
         return None, np.inf
@@ -140,7 +151,8 @@ def _to_box(points: Array, low: Array, high: Array) -> Array:
     return np.asarray(np.linalg.norm(np.maximum(np.maximum(low - points, points - high), 0.0), axis=1))
 
 
-def _tight(bone: InBone, tumour: Surface, cut: PlannedCut, path: Array) -> Nearest:
+def _tight(bone: InBone, tumour: Surface, cut: PlannedCut, path: Array) -> Nearest | None:
+    """The way drawn tight; None where the tumour only comes near the bone and does not touch it."""
     path, count = _shortened(bone, path), COARSE
     while True:
         drawn = _drawn(bone, tumour, cut, _resampled(path, count))
@@ -150,6 +162,8 @@ def _tight(bone: InBone, tumour: Surface, cut: PlannedCut, path: Array) -> Neare
             break
         count *= 2
     path = np.array([_onto_tumour(bone, tumour, path[1]), *path[1:-1], _onto_face(cut, path[-2])])
+    if tumour.closest(path[:1])[0][0] > CLEAR_OF_MM:
+        return None
     return Nearest(_length(_dense(bone, path)), path[0], path[-1])
 
 

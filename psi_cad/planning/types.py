@@ -80,7 +80,12 @@ def start_cuts(kind: str, landmarks: Mapping[str, Array], bone: Bone) -> list[St
         missing = [mark for mark in needed if mark not in landmarks]
         if missing:
             raise CaseError(f"landmarks.{missing[0]} is missing, the {name} plane of type {kind} needs it; add [landmarks] with {', '.join(needed)}.")
-        origin, normal, why = _PLANES[name]({mark: np.asarray(point, dtype=np.float64) for mark, point in landmarks.items()})
+        try:
+            origin, normal, why = _PLANES[name]({mark: np.asarray(point, dtype=np.float64) for mark, point in landmarks.items()})
+        except ValueError as error:
+            raise CaseError(
+                f"landmarks: {', '.join(needed)} lie on one place or on one line, which gives the {name} plane no direction; mark them again."
+            ) from error
         towards_lower = lower in gone
         group = _piece(lower if towards_lower else upper, gone)
         found.append(_on_bone(bone, StartCut(name, origin, normal if towards_lower else -normal, why, group)))

@@ -321,7 +321,7 @@ def _line(s: Array, a: Array, colour: tuple[float, float, float]) -> Any:
 
 
 def write_face_maps(path: Path, faces: Mapping[str, FaceMap]) -> None:
-    """All cut faces as one VTP (patient mm, LPS): `distance_mm` on points, `class` (0–2) and `cut` (number) on cells."""
+    """All cut faces as one VTP (patient mm, LPS): `distance_mm` on points, `class` (0–2, −1 without a tumour) and `cut` (number) on cells."""
     from vtkmodules.util.numpy_support import numpy_to_vtk
     from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 
@@ -334,8 +334,8 @@ def write_face_maps(path: Path, faces: Mapping[str, FaceMap]) -> None:
         count += len(face.vertices)
     every, corner = np.concatenate(distance), np.vstack(triangles)
     data = poly_data(trimesh.Trimesh(np.vstack(vertices), corner, process=False))
-    middle = every[corner].mean(axis=1)
-    kinds = np.where(middle <= 0.0, 2, np.where(middle <= CLEAR_MM, 1, 0))
+    least = every[corner].min(axis=1)  # a cell is of the class of its nearest corner, so that none looks better than it is
+    kinds = np.where(np.isnan(least), -1, np.where(least <= 0.0, 2, np.where(least <= CLEAR_MM, 1, 0)))
     for name, values, where in (
         ("distance_mm", every, data.GetPointData()), ("class", kinds.astype(np.int32), data.GetCellData()),
         ("cut", np.concatenate(number).astype(np.int32), data.GetCellData()),

@@ -23,6 +23,8 @@ from psi_cad.units import Array, Deg, Mm
 __all__ = ["plane_search", "propose"]
 
 CLOSE_MM: Final[Mm] = 0.005  # how near to the wanted margin a plane is brought; never below it
+MOST_ANGLE: Final[Deg] = 45.0
+MOST_SHIFT: Final[Mm] = 60.0
 ROUNDS: Final = 8
 STEPS_BACK: Final = (1.0, 0.75, 0.5, 0.25)  # of the way from the surgeon's planes, where the whole way breaks a rule
 WORTH_MM3: Final = 1.0  # saving less than this is no proposal
@@ -40,6 +42,9 @@ def plane_search(patient: Patient, given: Evaluated, *, max_angle: Deg, max_shif
     CaseError
         If there is no tumour, or every cut is declared positive.
     """
+    for option, value, most in (("--max-angle", max_angle, MOST_ANGLE), ("--max-shift", max_shift, MOST_SHIFT)):
+        if not 0.0 <= value <= most:
+            raise CaseError(f"{option} {value:g}: how far a plane may go lies between 0 and {most:g}.")
     case = patient.loaded.case
     if patient.tumour is None or case.tumour is None:
         raise CaseError(f"{patient.loaded.path.name}: tumour is missing, so no margin can be kept while planes are moved; add [tumour].")
@@ -137,8 +142,10 @@ def _exact(patient: Patient, given: Evaluated, search: PlaneSearch, planes: dict
 
 
 def _on_section(cut: PlannedCut, normal: Array, shift: Mm) -> Array:
-    """A point of the moved plane beside the middle of the old section, so that the same piece of bone is meant."""
-    middle = cut.patient(np.array(shapely.Point(cut.section.representative_point()).coords))[0]
+    """A point of the moved plane beside the old origin if that lies on the section, else beside the section's middle: the same bone is meant."""
+    here = shapely.Point(0.0, 0.0)
+    beside = here if cut.section.covers(here) else cut.section.representative_point()
+    middle = cut.patient(np.array(beside.coords))[0]
     on_plane = cut.origin + shift * normal
     return np.asarray(middle - float((middle - on_plane) @ normal) * normal)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import shapely
 
-from psi_cad.planning.avoid import face_distance
+from psi_cad.planning.avoid import Structure, face_distance
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.margins import SAME_MM, CutMargin, MarginClass
 from psi_cad.planning.nearest import Nearest
@@ -28,12 +29,13 @@ LEFT_MM3: Final = 1.0  # tumour left behind that is more than rounding
 
 def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
     """The report (schema 1) of an evaluated plan, ready for JSON."""
-    from psi_cad.run.planning import software
+    from psi_cad.run.planning import run_out_of, software
 
     loaded, case = patient.loaded, patient.loaded.case
     wanted = case.tumour.margin if case.tumour is not None and patient.tumour is not None else None
     cuts = [_cut(patient, found, name, wanted) for name in found.cuts]
-    checks = [*_margin_checks(patient, found, wanted), *_slot_checks(found), *_avoid_checks(patient, found)]
+    avoided = [(s, {name: face_distance(cut, s, run_out=run_out_of(found.slots, name)) for name, cut in found.cuts.items()}) for s in patient.avoid]
+    checks = [*_margin_checks(patient, found, wanted), *_tumour_checks(found), *_slot_checks(found), *_avoid_checks(avoided)]
     measured = [cut for cut in cuts if cut["margin_mm"] is not None]
     unplanned = [cut for cut in measured if not cut["planned_positive"]]
     retained = found.resection.retained
@@ -63,7 +65,7 @@ def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
         "retained": {"volume_mm3": _r(sum(p.volume() for p in retained)), "pieces": len(retained), "pieces_mm3": [_r(p.volume()) for p in retained]},
         "tumour": _tumour(patient, found),
         "slots": [_slot(slot) for slot in found.slots],
-        "avoid": [_avoid(patient, found, number) for number in range(len(patient.avoid))],
+        "avoid": [_avoid(structure, near) for structure, near in avoided],
         "checks": checks,
         "notes": _notes(patient, found),
         "status": "passed" if all(check["passed"] for check in checks) else "failed",
@@ -159,11 +161,7 @@ def _slot(slot: Slot) -> dict[str, Any]:
     }
 
 
-def _avoid(patient: Patient, found: Evaluated, number: int) -> dict[str, Any]:
-    from psi_cad.run.planning import run_out_of
-
-    structure = patient.avoid[number]
-    near = {name: face_distance(cut, structure, run_out=run_out_of(found.slots, name)) for name, cut in found.cuts.items()}
+def _avoid(structure: Structure, near: Mapping[str, Nearest]) -> dict[str, Any]:
     return {
         "name": structure.name,
         "distance_wanted_mm": structure.distance,
@@ -189,10 +187,27 @@ def _margin_checks(patient: Patient, found: Evaluated, wanted: Mm | None) -> lis
             checks.append(_check(f"margin_{name}", _r(value, 4), "planned positive", 0.0, True, note))
             continue
         assert wanted is not None
-        checks.append(_check(f"margin_{name}", _r(value, 4), ">=", wanted, value >= wanted - SAME_MM, f"class {margin.kind}, near {place}"))
-    if found.tumour_in is not None and not any(declared.values()):
-        left = found.tumour_in.retained
-        checks.append(_check("tumour_left_behind", _r(left), "<=", LEFT_MM3, left <= LEFT_MM3, "tumour in the bone that stays", "mm³"))
+        note = f"class {margin.kind}, near {place}"
+        if margin.kind == "R2":
+            note += "; where that is meant, the cut is to be declared planned_positive"
+        passed = value >= wanted - SAME_MM and margin.kind != "R2"
+        checks.append(_check(f"margin_{name}", _r(value, 4), ">=", wanted, passed, note))
+    return checks
+
+
+def _tumour_checks(found: Evaluated) -> list[dict[str, Any]]:
+    """Tumour that stays in the patient, but for what a declared positive cut parts."""
+    if found.tumour_in is None:
+        return []
+    checks = []
+    left = [piece for piece in found.tumour_in.left if piece.parted_by is None]
+    for name, pieces, note in (
+        ("tumour_left_behind", left, "tumour in the bone that stays, and not parted by a declared positive cut"),
+        ("tumour_beyond_cuts", found.tumour_in.beyond, "tumour on the side that stays of the cuts of every group; turn a normal round, or add a cut"),
+    ):
+        volume = sum(piece.volume for piece in pieces)
+        place = f", near {at(max(pieces, key=lambda piece: piece.volume).place)}" if volume > LEFT_MM3 else ""
+        checks.append(_check(name, _r(volume), "<=", LEFT_MM3, volume <= LEFT_MM3, note + place, "mm³"))
     return checks
 
 
@@ -210,16 +225,19 @@ def _slot_checks(found: Evaluated) -> list[dict[str, Any]]:
     ]
 
 
-def _avoid_checks(patient: Patient, found: Evaluated) -> list[dict[str, Any]]:
-    checks = []
-    for number, structure in enumerate(patient.avoid):
-        for entry in _avoid(patient, found, number)["cuts"]:
-            away = entry["distance_mm"]
-            note = f"nearest at {at(np.array(entry['at']))}"
-            checks.append(
-                _check(f"avoid_{structure.name}_{entry['cut']}", away, ">=", structure.distance, away >= structure.distance - SAME_MM, note)
-            )
-    return checks
+def _avoid_checks(avoided: Sequence[tuple[Structure, Mapping[str, Nearest]]]) -> list[dict[str, Any]]:
+    return [
+        _check(
+            f"avoid_{structure.name}_{name}",
+            _r(away.distance),
+            ">=",
+            structure.distance,
+            away.distance >= structure.distance - SAME_MM and away.distance > SAME_MM,
+            f"nearest at {at(away.on_surface)}",
+        )
+        for structure, near in avoided
+        for name, away in near.items()
+    ]
 
 
 def _notes(patient: Patient, found: Evaluated) -> list[str]:
@@ -228,7 +246,7 @@ def _notes(patient: Patient, found: Evaluated) -> list[str]:
         for part in cut.others:
             notes.append(f"the plane of cut {name} also meets other bone near {at(_middle(cut, part))} ({part.area:.0f} mm²); it is not cut")
         if name in found.margins and found.through.get(name) is None:
-            notes.append(f"no bone joins the tumour and the face of cut {name}, so it has no margin through bone")
+            notes.append(f"no way through bone was found from the tumour to the face of cut {name}, so it has no margin through bone")
     for slot in found.slots:
         where = f"slot {slot.cut} of {slot.guide}"
         if slot.from_approach:
@@ -240,7 +258,7 @@ def _notes(patient: Patient, found: Evaluated) -> list[str]:
             if away is not None and away.distance < structure.distance:
                 notes.append(
                     f"warning: {where}: a blade pushed to its full length comes within {away.distance:.1f} mm of {structure.name} "
-                    f"near {at(away.on_surface)} beyond the far cortex; use a stop or a shorter blade"
+                    f"near {at(away.on_surface)}, where it has left the bone; use a stop or a shorter blade"
                 )
         if slot.blade.nominal:
             notes.append(f"blade {slot.blade.id} is a nominal catalogue entry: measure your blade")

@@ -12,27 +12,30 @@ import trimesh
 from psi_cad import __version__
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, GuideRequest
-from psi_cad.errors import DesignError
+from psi_cad.errors import CaseError, DesignError
 from psi_cad.frames import unit
 from psi_cad.guides.params import GuideParams, resolve_params
+from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import axis_for
 from psi_cad.planning.avoid import Structure, over_travel_distance
 from psi_cad.planning.cuts import PlannedCut, plan_cuts
 from psi_cad.planning.depth import SlotDepth, obstacles_in_plane, reachable, slot_depth
 from psi_cad.planning.margins import CutMargin, cut_margin
-from psi_cad.planning.nearest import Nearest, Surface
+from psi_cad.planning.nearest import Face, Nearest, Surface, nearest
 from psi_cad.planning.resection import Resection, resect
 from psi_cad.planning.throughbone import InBone, through_bone
 from psi_cad.run.plan import Progress, planes_of, read_bone
 from psi_cad.run.sources import avoid_source, inputs_of, tumour_source
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone
-from psi_cad.surface.solids import closed_surface, mesh_of, solid_of
+from psi_cad.surface.solids import closed_surface, mesh_of, pieces_of, solid_of
 from psi_cad.units import Array, Mm
 
 __all__ = ["Evaluated", "Patient", "Slot", "TumourIn", "evaluate", "read_patient"]
 
-GUIDED_MM: Final[Mm] = 10.0  # the binding height of a guide, where a guide's own parameters give no other
+GUIDED_MM: Final[Mm] = 10.0  # the binding height of a guide, where its template has no such parameter
+ACROSS: Final = 0.17  # an approach that leans more than 80° from a cut's plane says nothing of the way along it
+TOUCH_MM: Final[Mm] = 0.01  # tumour this near the face of a cut was parted by it
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,27 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class Left:
+    """A piece of tumour in the bone that stays: its volume (mm³), a place of it, and the declared positive cut that parted it, if one did."""
+
+    volume: float
+    place: Array
+    parted_by: str | None
+
+
+@dataclass(frozen=True)
 class TumourIn:
-    """How much of the tumour (mm³) lies in the specimen's bone, in the bone that stays, and in bone at all."""
+    """How much of the tumour (mm³) lies in the specimen's bone and in bone at all, what stays in bone, and bodies beyond all cuts."""
 
     specimen: float
-    retained: float
     bone: float
+    left: tuple[Left, ...]
+    beyond: tuple[Left, ...]
+
+    @property
+    def retained(self) -> float:
+        """Tumour in the bone that stays, mm³."""
+        return sum(piece.volume for piece in self.left)
 
 
 @dataclass(frozen=True)
@@ -118,15 +136,8 @@ def read_patient(loaded: LoadedCase, *, progress: Progress) -> Patient:
     return Patient(loaded, bone, said, inputs_of(loaded), solid, caster, in_bone, tumour, tumour_solid, file, tuple(avoid))
 
 
-def evaluate(
-    patient: Patient, *, planes: dict[str, tuple[Array, Array]] | None = None, axes: dict[str, Array] | None = None, progress: Progress
-) -> Evaluated:
+def evaluate(patient: Patient, *, planes: dict[str, tuple[Array, Array]] | None = None, progress: Progress) -> Evaluated:
     """Everything that the planes of the case, or `planes` (origin, normal) in their stead, do.
-
-    Parameters
-    ----------
-    axes : dict, optional
-        Seating axes by guide, instead of searching them.
 
     Raises
     ------
@@ -141,7 +152,7 @@ def evaluate(
     resection = resect(patient.solid, patient.bone.mesh, cuts)
     specimen, kept = resection.specimen, [mesh_of(piece) for piece in resection.retained]
     progress("measure depth and reach")
-    slots = tuple(slot for guide in case.guide for slot in _slots(patient, guide, cuts, axes or {}))
+    slots = tuple(slot for guide in case.guide for slot in _slots(patient, guide, cuts))
     margins: dict[str, CutMargin] = {}
     through: dict[str, Nearest | None] = {}
     if patient.tumour is not None:
@@ -149,7 +160,7 @@ def evaluate(
         for name, cut in cuts.items():
             margins[name] = cut_margin(cut, patient.tumour, run_out=run_out_of(slots, name))
             through[name] = through_bone(patient.in_bone, patient.tumour, cut, margins[name].to_face)
-    within = _tumour_in(resection, specimen, patient.tumour_solid) if patient.tumour_solid is not None else None
+    within = _tumour_in(patient, resection, specimen, cuts) if patient.tumour_solid is not None else None
     healthy = float(specimen.volume()) - (within.specimen if within is not None else 0.0)
     retained = trimesh.util.concatenate(kept) if kept else trimesh.Trimesh()
     found = Evaluated(cuts, margins, through, slots, resection, mesh_of(specimen), retained, healthy, within, {})
@@ -158,10 +169,32 @@ def evaluate(
     return dataclasses.replace(found, report=report_of(patient, found))
 
 
-def _tumour_in(resection: Resection, specimen: Any, tumour: Any) -> TumourIn:
+def _tumour_in(patient: Patient, resection: Resection, specimen: Any, cuts: dict[str, PlannedCut]) -> TumourIn:
     """Each piece of bone met with the tumour once: together they are all of the bone."""
-    removed, stays, crumbs = (sum(float((piece ^ tumour).volume()) for piece in part) for part in ((specimen,), resection.retained, resection.crumbs))
-    return TumourIn(removed, stays, removed + stays + crumbs)
+    tumour = patient.tumour_solid
+    declared = [cuts[cut.name] for cut in patient.loaded.case.cut if cut.planned_positive]
+    removed = float((specimen ^ tumour).volume())
+    left = [_left(part, declared) for piece in resection.retained for part in pieces_of(piece ^ tumour)]
+    crumbs = sum(float((crumb ^ tumour).volume()) for crumb in resection.crumbs)
+    beyond = [_left(body, []) for body in pieces_of(tumour) if _is_beyond(body, cuts) and float((specimen ^ body).volume()) <= 0.0]
+    return TumourIn(removed, removed + sum(piece.volume for piece in left) + crumbs, tuple(left), tuple(beyond))
+
+
+def _left(part: Any, declared: list[PlannedCut]) -> Left:
+    mesh = mesh_of(part)
+    surface = Surface(mesh)
+    parted = (cut.name for cut in declared if nearest(surface, Face(cut.origin, cut.axes, cut.section)).distance <= TOUCH_MM)
+    return Left(float(part.volume()), np.asarray(mesh.vertices).mean(axis=0), next(parted, None))
+
+
+def _is_beyond(body: Any, cuts: dict[str, PlannedCut]) -> bool:
+    """Whether a body of tumour has no point on the specimen's side of all cuts of any group: no cut can take it along."""
+    points = np.asarray(mesh_of(body).vertices)
+    for group in {cut.group for cut in cuts.values()}:
+        heights = [(points - cut.origin) @ cut.normal for cut in cuts.values() if cut.group == group]
+        if (np.min(heights, axis=0) > 0.0).any():
+            return False
+    return True
 
 
 def run_out_of(slots: tuple[Slot, ...], cut: str) -> Mm:
@@ -170,18 +203,15 @@ def run_out_of(slots: tuple[Slot, ...], cut: str) -> Mm:
     return max(found, default=GuideParams().run_out)
 
 
-def _slots(patient: Patient, guide: GuideRequest, cuts: dict[str, PlannedCut], axes: dict[str, Array]) -> list[Slot]:
+def _slots(patient: Patient, guide: GuideRequest, cuts: dict[str, PlannedCut]) -> list[Slot]:
     loaded = patient.loaded
-    names = {f.name for f in dataclasses.fields(GuideParams)}
-    params = resolve_params(GuideParams, {k: v for k, v in guide.params.items() if k in names}, where=f"guide '{guide.name}'.params")
-    height = guide.params.get("height", GUIDED_MM)
-    height = float(height) if isinstance(height, int | float) else GUIDED_MM
-    blade = loaded.blade(guide.blade, where=f"guide '{guide.name}'.blade")
+    where = f"{loaded.path.name}: guide '{guide.name}'"
+    template = load_template(guide.template, where=f"{where}.template")
+    params = resolve_params(template.Params, guide.params, where=f"{where}.params")
+    height = float(getattr(params, "height", GUIDED_MM))
+    blade = loaded.blade(guide.blade, where=f"{where}.blade")
     mine = [cuts[name] for name in guide.cuts]
-    axis = axes.get(guide.name)
-    searched = axis is not None
-    if axis is None:
-        axis, searched = _axis(patient, guide, mine, params)
+    axis, searched = _axis(patient, guide, mine, params)
     slots = []
     for cut in mine:
         profile = slot_depth(cut, axis)
@@ -195,21 +225,17 @@ def _slots(patient: Patient, guide: GuideRequest, cuts: dict[str, PlannedCut], a
 def _axis(patient: Patient, guide: GuideRequest, cuts: list[PlannedCut], params: GuideParams) -> tuple[Array, bool]:
     """The axis along which the guide will come off, as the build finds it; the approach where none is found."""
     approach = unit(np.array(guide.approach))
+    for cut in cuts:
+        if np.linalg.norm(np.cross(approach, cut.normal)) < ACROSS:
+            raise CaseError(
+                f"guide '{guide.name}': its approach looks straight at the plane of cut '{cut.name}', and the saw enters along the plane; "
+                "give the direction from the bone towards the surgeon, within 50° of the plane."
+            )
     try:
         found = axis_for(patient.bone, patient.caster, cuts, approach=approach, params=params)
     except DesignError:
         return approach, False
     return found.direction, True
-
-
-def seating_axes(patient: Patient, cuts: dict[str, PlannedCut]) -> dict[str, Array]:
-    """The axis of every guide of the case, found for the given cuts."""
-    found = {}
-    for guide in patient.loaded.case.guide:
-        names = {f.name for f in dataclasses.fields(GuideParams)}
-        params = resolve_params(GuideParams, {k: v for k, v in guide.params.items() if k in names}, where=f"guide '{guide.name}'.params")
-        found[guide.name] = _axis(patient, guide, [cuts[name] for name in guide.cuts], params)[0]
-    return found
 
 
 def software() -> dict[str, str]:
