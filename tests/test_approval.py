@@ -370,6 +370,10 @@ def moved(plan):
         (lambda plan: plan["case"].update(sha256="0" * 64), "case file has changed"),
         (lambda plan: plan["inputs"].update({"tumour.surface": "0" * 64}), "tumour.surface has changed"),
         (moved, "the plane of cut 'A' differs"),
+        (lambda plan: plan["slots"][0].update(blade="generic-10x0.4"), "planned for blade generic-10x0.4 and built for generic-25x0.89"),
+        (lambda plan: plan["slots"][0]["blade_entry"].update(usable_length=60.0), "measures of blade generic-25x0.89"),
+        (lambda plan: plan["slots"][0].update(height_mm=12.0), "guided over 12.0 mm and built with 10.0"),
+        (lambda plan: plan["slots"].clear(), "planned for blade none"),
         (lambda plan: plan["sha256"].update({"plan.mrk.json": "0" * 64}), "plan.mrk.json"),
     ],
 )
