@@ -128,6 +128,32 @@ def test_a_guide_that_did_not_pass_cannot_be_approved(out, status):
     assert not (out / "approvals.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        (lambda report: None, "passed"),
+        (lambda report: report["inputs"].update({"cut[0].markups": "0" * 64}), "stale"),
+        (lambda report: report["inputs"].pop("tumour.surface"), "stale"),
+        (lambda report: report["bone"].update(used_sha256="0" * 64), "stale"),  # other units by --set, say
+        (lambda report: report["case"].update(sha256="0" * 64), "stale"),
+        (lambda report: report["case"].update(side="left"), "stale"),
+    ],
+)
+def test_guides_of_an_earlier_run_are_stale_where_anything_they_are_made_from_is_other(out, tmp_path, change, status):
+    report = {**read_json(out / "report.json"), "guides": []}  # as of a run that builds for another blade
+    change(report)
+    (tmp_path / "staging").mkdir()
+    api._publish(tmp_path / "staging", out, report)
+    (earlier,) = read_json(out / "report.json")["guides"]
+    assert earlier["status"] == status
+    if status == "stale":
+        with pytest.raises(ApprovalError, match="stale"):
+            approve_folder(out, role="surgeon", name_code="S-17")
+        api._publish(tmp_path / "staging", out, {**report, "guides": []})  # and stays so, told once
+        (again,) = read_json(out / "report.json")["guides"]
+        assert again["status"] == "stale" and again["notes"] == earlier["notes"]
+
+
 @pytest.mark.parametrize("name", PRINTED)
 def test_a_changed_file_shows(out, name):
     both(out)

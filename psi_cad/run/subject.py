@@ -22,6 +22,7 @@ __all__ = [
     "case_folders",
     "disagreement",
     "hash_of",
+    "made_from",
     "read_json",
     "section_of",
     "subject_of",
@@ -105,6 +106,14 @@ def _file(path: Path) -> str:
 def _inputs(report: Mapping[str, Any]) -> dict[str, str]:
     """The case file and every file that it names."""
     return {"case file": str(report["case"]["sha256"]), **{str(key): str(value) for key, value in report.get("inputs", {}).items()}}
+
+
+def made_from(report: Mapping[str, Any]) -> dict[str, str]:
+    """Everything that all guides of a report of `build` are made from: the inputs, the side, and the bone as it was used.
+
+    The bone as used also tells of settings (such as other units) that no file's hash tells of.
+    """
+    return {**_inputs(report), "side": str(report["case"]["side"]), "bone as used": str(report["bone"]["used_sha256"])}
 
 
 def _plan_section(plan: Mapping[str, Any], folder: Path) -> dict[str, str]:

@@ -164,9 +164,7 @@ def _slot_checks(want: Any, slot: MeasuredSlot, expected: Expected) -> list[Chec
         _check(f"slot_height{at}", slot.height_min, "mm", ">=", want.height - LIMITS.height_loss),
         _check(f"slot_blocked{at}", float(slot.blocked) if slot.width is not None else None, "", "==", 0.0, "lines of the blade that meet material"),
     ]  # fmt: skip
-    reach = (
-        f"usable length {want.blade_length:g} less {want.height:g} guided and the gap of {expected.gap:g}, against the deepest bone below the slot"
-    )
+    reach = f"usable length {want.blade_length:g} less {want.height:g} guided and {expected.gap:g} gap, against the deepest bone below the slot"
     checks.append(_check(f"blade_reach{at}", expected.reach(want), "mm", ">=", want.depth, reach))
     if slot.low is None or slot.high is None:
         return [*checks, _check(f"slot_covers_bone{at}", None, "mm", ">=", 0.0)]
