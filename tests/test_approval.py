@@ -1,7 +1,11 @@
 """Approvals: what was approved, by whom, in order; what changed since shows; a release needs both roles."""
 
 import json
+import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,7 @@ from psi_cad import api
 from psi_cad.cli.showing import approval_lines
 from psi_cad.errors import ApprovalError, InputError
 from psi_cad.export.safely import sha256_of
-from psi_cad.run import plan_case
+from psi_cad.run import approval, plan_case
 from psi_cad.run.approval import approvals_said, approve_folder, check_approvals, read_record, release_said
 from psi_cad.run.subject import hash_of, read_json
 
@@ -126,6 +130,37 @@ def test_a_guide_that_did_not_pass_cannot_be_approved(out, status):
     with pytest.raises(ApprovalError, match=status):
         approve_folder(out, role="surgeon", name_code="S-17")
     assert not (out / "approvals.json").exists()
+
+
+def test_of_approvals_written_at_once_none_is_lost(out, monkeypatch):
+    """Both have read the record before either writes it, unless one waits for the other."""
+    read = approval.read_record
+
+    def slow(folder):
+        found = read(folder)
+        time.sleep(0.3)
+        return found
+
+    monkeypatch.setattr(approval, "read_record", slow)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda code: approve_folder(out, role="surgeon", name_code=code), ["S-1", "S-2", "S-3"]))
+    record = read(out)
+    assert record.broken is None and sorted(entry["name_code"] for entry in record.entries) == ["S-1", "S-2", "S-3"]
+    assert not (out / "approvals.lock").exists()
+
+
+def test_a_lock_left_behind_is_told_and_not_broken(out, monkeypatch):
+    (out / "approvals.lock").touch()
+    os.utime(out / "approvals.lock", (time.time() - 900, time.time() - 900))
+    monkeypatch.setattr(approval, "alone", partial(approval.alone, wait=0.1))
+    with pytest.raises(InputError, match=r"'approvals.lock' has been in the folder for 9\d\d s: .* delete that file"):
+        approve_folder(out, role="surgeon", name_code="S-17")
+    assert not (out / "approvals.json").exists()
+    (out / "approvals.lock").unlink()
+    with pytest.raises(InputError, match="--name-code"):
+        approve_folder(out, role="surgeon", name_code="")
+    both(out)  # nor is one left behind by an approval that was refused
+    assert not (out / "approvals.lock").exists()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from psi_cad.errors import ApprovalError, InputError
-from psi_cad.export.safely import write_json
+from psi_cad.export.safely import alone, write_json
 from psi_cad.run.subject import (
     PLAN,
     PLAN_FILE,
@@ -36,6 +36,7 @@ from psi_cad.run.subject import (
 __all__ = ["APPROVALS_FILE", "ROLES", "Record", "approvals_said", "approve_folder", "check_approvals", "read_record", "refuse_early", "release_said"]
 
 APPROVALS_FILE: Final = "approvals.json"
+LOCK_FILE: Final = "approvals.lock"
 ROLES: Final = ("surgeon", "engineer")
 APPROVED: Final = "approved"
 OTHER_VERSION: Final = "approved for another version"
@@ -60,12 +61,17 @@ def approve_folder(path: Path, *, role: str, name_code: str, note: str = "") -> 
     Raises
     ------
     InputError
-        Where the role, the code or the note is none, or there is nothing to approve.
+        Where the role, the code or the note is none, there is nothing to approve, or another approval does not end.
     ApprovalError
         Where a plan or guide did not pass, a file is not the one that was reported, or the record is broken.
     """
     _valid(role, name_code, note)
     folder = case_folder(path)
+    with alone(folder / LOCK_FILE, what="an approval is being written"):  # what two write at once, one would lose
+        return _add(folder, role=role, name_code=name_code, note=note)
+
+
+def _add(folder: Path, *, role: str, name_code: str, note: str) -> dict[str, Any]:
     plan, report = read_json(folder / PLAN_FILE), read_json(folder / REPORT_FILE)
     subject = subject_of(folder, plan=plan, report=report)
     unfit(folder, plan=plan, report=report)
