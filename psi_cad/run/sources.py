@@ -21,7 +21,7 @@ from psi_cad.units import Array
 if TYPE_CHECKING:
     from psi_cad.imaging.volume import Volume
 
-__all__ = ["Found", "avoid_source", "bone_source", "inputs_of", "surface_source", "tumour_source"]
+__all__ = ["Found", "avoid_source", "bone_source", "inputs_of", "named_in", "surface_source", "tumour_source"]
 
 Progress = Callable[[str], None]
 BONE: Final = "bone"
@@ -110,6 +110,11 @@ def inputs_of(loaded: LoadedCase) -> dict[str, str]:
     CaseError
         If something is not there.
     """
+    return {key: digest_of(_there(loaded, name, key=key)) for key, name in named_in(loaded).items()}
+
+
+def named_in(loaded: LoadedCase) -> dict[str, str]:
+    """Every path that a case names, by the key that names it."""
     case, named = loaded.case, {}
     sources = {"bone": case.bone, "tumour": case.tumour, **{f"avoid[{number}]": avoid for number, avoid in enumerate(case.avoid)}}
     for place, source in sources.items():
@@ -117,7 +122,7 @@ def inputs_of(loaded: LoadedCase) -> dict[str, str]:
             named[f"{place}.{key}"] = getattr(source, key, None)
     named |= {f"cut[{number}].markups": cut.markups for number, cut in enumerate(case.cut)}
     named["catalogue"] = case.catalogue
-    return {key: digest_of(_there(loaded, name, key=key)) for key, name in named.items() if name is not None}
+    return {key: name for key, name in named.items() if name is not None}
 
 
 def _work(loaded: LoadedCase, progress: Progress) -> Work:
