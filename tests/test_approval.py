@@ -90,11 +90,20 @@ def test_an_entry_holds_every_hash_and_the_one_before(out, monkeypatch):
     assert (two["role"], two["name_code"], two["note"]) == ("engineer", "E-2", "slot gauged")
 
 
-@pytest.mark.parametrize("code", ["Erika Mustermann", "Mustermann", "e.m@clinic7", "", "a" * 24 + "1", "S_17", "-7", "S-17\n", "Müller1", "AB\n"])
+NAMES = ["Erika Mustermann", "Mustermann", "Erika-Mustermann", "MUELLER", "A-B", "e.m@clinic7"]
+
+
+@pytest.mark.parametrize("code", [*NAMES, "", "a" * 24 + "1", "S_17", "-7", "S-17\n", "Müller1", "AB\n"])
 def test_a_wrong_name_code_is_refused(out, code):
-    with pytest.raises(InputError, match="--name-code"):
+    with pytest.raises(InputError, match="--name-code: must be .* holds a digit or is at most 4 letters") as refused:
         approve_folder(out, role="surgeon", name_code=code)
+    assert not (code and code in str(refused.value)), "a name is not repeated in a message"
     assert not (out / "approvals.json").exists()
+
+
+@pytest.mark.parametrize("code", ["AB", "abcd", "S-17", "17", "ward-7-b", "a" * 23 + "1"])
+def test_a_name_code_holds_a_digit_or_is_short(code):
+    approval._valid("surgeon", code, "")
 
 
 @pytest.mark.parametrize(("role", "note"), [("nurse", ""), ("Surgeon", ""), ("surgeon", "two\nlines"), ("surgeon", "x" * 501)])

@@ -41,8 +41,8 @@ ROLES: Final = ("surgeon", "engineer")
 APPROVED: Final = "approved"
 OTHER_VERSION: Final = "approved for another version"
 START: Final = "0" * 64  # the hash before the first entry
-# a whole word with small letters is a name more often than a code
-NAME_CODE: Final = re.compile(r"(?=.*[0-9-]|[A-Za-z]{1,4}$|[A-Z]{1,8}$)[A-Za-z0-9][A-Za-z0-9-]{0,23}", re.ASCII)
+# letters alone, or with a hyphen, are a name more often than a code
+NAME_CODE: Final = re.compile(r"(?=.*[0-9]|[A-Za-z]{1,4}$)[A-Za-z0-9][A-Za-z0-9-]{0,23}", re.ASCII)
 NOTE_LENGTH: Final = 500
 MENTIONED: Final = 3  # changed things named in a message
 
@@ -101,8 +101,8 @@ def _valid(role: str, name_code: str, note: str) -> None:
         raise InputError(f"--role {role}: must be {' or '.join(ROLES)}.")
     if not NAME_CODE.fullmatch(name_code):
         raise InputError(
-            f"--name-code {name_code!r}: must be a pseudonymous code of letters, digits and '-', at most 24, such as S-17 or AB; "
-            "never a name or an address."
+            "--name-code: must be a pseudonymous code of letters, digits and '-', at most 24, that holds a digit or is at most 4 letters, "
+            "such as S-17 or AB; never a name or an address."
         )
     if len(note) > NOTE_LENGTH or not note.isprintable():
         raise InputError(f"--note: must be one line of at most {NOTE_LENGTH} characters.")
