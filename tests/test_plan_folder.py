@@ -128,6 +128,17 @@ def test_a_case_is_not_removed_by_its_own_plan(root):
     plan(case, root / "elsewhere")
 
 
+def test_only_the_proposed_case_names_folders_and_says_so(root):
+    (root / "DOE^JANE").mkdir()
+    shutil.move(root / "case", root / "DOE^JANE" / "mri of J Doe")
+    found = plan(root / "DOE^JANE" / "mri of J Doe", root / "out", **BETTER)
+    assert {path.name for path in (root / "out" / "x").iterdir() if b"Doe" in path.read_bytes() or b"DOE" in path.read_bytes()} == {"proposal.toml"}
+    head = (root / "out" / "x" / "proposal.toml").read_text("utf-8").splitlines()[:2]
+    assert all(line.startswith("# ") for line in head) and "paths of your own folders" in head[1] and "don't pass it on" in head[1]
+    assert any("proposal.toml" in note and "don't pass it on" in note for note in found["notes"])
+    assert not any("don't pass it on" in note for note in plan(root / "DOE^JANE" / "mri of J Doe", root / "out")["notes"])
+
+
 @pytest.mark.parametrize("stopped_in", ["face_map", "write_case", "sha256_of"])
 def test_a_plan_that_is_stopped_leaves_the_folder_as_it_was(root, monkeypatch, stopped_in):
     def stop(*_, **__):

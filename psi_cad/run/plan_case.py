@@ -29,6 +29,9 @@ __all__ = ["plan_case", "start_plan"]
 PLANES: Final = "plan.mrk.json"
 PROPOSED_PLANES: Final = "proposal.mrk.json"
 PROPOSAL: Final = "proposal.toml"
+PROPOSED: Final = """A proposal of 'psi-cad plan --optimise', for the surgeon to judge; the original case is unchanged.
+It holds paths of your own folders, and their names may tell of a patient: don't pass it on."""
+PATHS_IN_IT: Final = f"{PROPOSAL} holds paths of your own folders, and their names may tell of a patient: don't pass it on"
 
 
 def plan_case(loaded: LoadedCase, out: Path | None, *, optimise: bool, max_angle: float, max_shift: float, progress: Progress) -> dict[str, Any]:
@@ -85,8 +88,8 @@ def _files(
         files.update(_written(patient, better, staging, "proposal", notes, progress))
         planes = {name: (cut.origin, cut.normal) for name, cut in better.cuts.items()}
         files["proposal case"] = staging / PROPOSAL
-        comment = "A proposal of 'psi-cad plan --optimise', for the surgeon to judge; the original case is unchanged."
-        write_case(files["proposal case"], case_with_planes(patient.loaded, planes, folder=folder), comment=comment)
+        write_case(files["proposal case"], case_with_planes(patient.loaded, planes, folder=folder), comment=PROPOSED)
+        notes.append(PATHS_IN_IT)
     return {
         "notes": list(dict.fromkeys(notes)),
         "sha256": {path.name: sha256_of(path) for path in files.values()},
