@@ -14,7 +14,7 @@ from conftest import CASES
 import psi_cad
 from psi_cad import api
 from psi_cad.cli.showing import approval_lines
-from psi_cad.errors import ApprovalError, InputError
+from psi_cad.errors import ApprovalError, BuildError, InputError
 from psi_cad.export.safely import sha256_of
 from psi_cad.run import approval, plan_case
 from psi_cad.run.approval import approvals_said, approve_folder, check_approvals, read_record, release_said
@@ -162,7 +162,7 @@ def test_a_lock_left_behind_is_told_and_not_broken(out, monkeypatch):
     (out / "approvals.lock").touch()
     os.utime(out / "approvals.lock", (time.time() - 900, time.time() - 900))
     monkeypatch.setattr(approval, "alone", partial(approval.alone, wait=0.1))
-    with pytest.raises(InputError, match=r"'approvals.lock' has been in the folder for 9\d\d s: .* delete that file"):
+    with pytest.raises(BuildError, match=r"'approvals.lock' has been in the folder for 9\d\d s: .* delete that file"):
         approve_folder(out, role="surgeon", name_code="S-17")
     assert not (out / "approvals.json").exists()
     (out / "approvals.lock").unlink()

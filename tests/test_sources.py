@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from psi_cad.case.load import load_case
-from psi_cad.errors import CaseError, ImageError, InputError, SegmentationError
+from psi_cad.errors import BuildError, CaseError, ImageError, SegmentationError
 from psi_cad.imaging.image_files import write_image
 from psi_cad.imaging.volume import Volume
 from psi_cad.phantom.hemipelvis import _gradient, implicit
@@ -133,7 +133,7 @@ def test_two_cases_of_one_folder_keep_their_bones_apart(tmp_path):
 
     monkey = pytest.MonkeyPatch()
     monkey.setattr(sources, "read_surface", lambda file, **_: meanwhile(file))
-    with pytest.raises(InputError, match=r"work/slab/bone: another run made this anew"):
+    with pytest.raises(BuildError, match=r"work/slab/bone: another run made this anew"):
         bone_source(case(tmp_path, text), progress=said.append)
     assert [path.name for path in (tmp_path / "work" / "slab").iterdir()] == ["bone"]
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from psi_cad.errors import InputError
+from psi_cad.errors import BuildError
 
 __all__ = ["alone", "sha256_of", "whole_file", "write_json"]
 
@@ -53,7 +53,7 @@ def alone(lock: Path, *, what: str, wait: float = WAIT_S) -> Iterator[None]:
 
     Raises
     ------
-    InputError
+    BuildError
     """
     until = time.monotonic() + wait
     while True:
@@ -67,7 +67,7 @@ def alone(lock: Path, *, what: str, wait: float = WAIT_S) -> Iterator[None]:
                 raise
         if time.monotonic() > until:
             age = _age_of(lock)
-            raise InputError(
+            raise BuildError(
                 f"'{lock.name}' has been in the folder for {age:.0f} s: {what} by another run; try again, and if none is running, delete that file."
             )
         time.sleep(LOOK_S)

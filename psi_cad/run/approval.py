@@ -61,7 +61,9 @@ def approve_folder(path: Path, *, role: str, name_code: str, note: str = "") -> 
     Raises
     ------
     InputError
-        Where the role, the code or the note is none, there is nothing to approve, or another approval does not end.
+        Where the role, the code or the note is none, or there is nothing to approve.
+    BuildError
+        Where another approval is being written and does not end.
     ApprovalError
         Where a plan or guide did not pass, a file is not the one that was reported, or the record is broken.
     """

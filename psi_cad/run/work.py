@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from psi_cad import __version__
-from psi_cad.errors import InputError, PsiCadError
+from psi_cad.errors import BuildError, PsiCadError
 from psi_cad.export.safely import sha256_of, write_json
 
 __all__ = ["Stage", "Work", "digest_of"]
@@ -39,7 +39,7 @@ class Stage:
 
         Raises
         ------
-        InputError
+        BuildError
             Where another run has put its own stage there; and whatever `reader` raises.
         """
         problem: Exception | None = None
@@ -49,7 +49,7 @@ class Stage:
             problem = error
         if _key_in(self.folder) != self.key:
             where = f"work/{self.folder.parent.name}/{self.folder.name}"
-            raise InputError(
+            raise BuildError(
                 f"{where}: another run made this anew from other files while it was being read; run one case of this id at a time, and try again."
             ) from problem
         if problem is not None:
@@ -72,7 +72,7 @@ class Work:
 
         Raises
         ------
-        InputError
+        BuildError
             Where other runs keep the stage's place taken; and whatever `make` raises.
         """
         final = self.folder / name
@@ -99,7 +99,7 @@ def _put(fresh: Path, final: Path, key: str) -> None:
 
     Raises
     ------
-    InputError
+    BuildError
     """
     for _ in range(ATTEMPTS):
         if _kept(final, key) is not None:
@@ -110,7 +110,7 @@ def _put(fresh: Path, final: Path, key: str) -> None:
             return
         except OSError:  # another run was faster, or (Windows) is reading what lies there
             time.sleep(PAUSE_S)
-    raise InputError(f"work/{final.parent.name}/{final.name} cannot be written: another run holds it; run one case of this id at a time.")
+    raise BuildError(f"work/{final.parent.name}/{final.name} cannot be written: another run holds it; run one case of this id at a time.")
 
 
 def _key_in(folder: Path) -> str | None:
