@@ -14,7 +14,7 @@ from psi_cad.errors import InputError
 from psi_cad.export.safely import write_json
 from psi_cad.run.approval import approvals_said, approve_folder, check_approvals, refuse_early, release_said
 from psi_cad.run.process import DEFAULT_LIMIT, perform
-from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, case_folders, read_json, subject_of
+from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, case_folders, made_from, read_json, subject_of
 
 if TYPE_CHECKING:
     from psi_cad.run.plan import Job
@@ -130,15 +130,15 @@ def _earlier_guides(final: Path, report: dict[str, Any]) -> list[dict[str, Any]]
     try:
         before = json.loads((final / REPORT_FILE).read_text("utf-8"))
         guides = list(before["guides"])
-        same = before["case"]["sha256"] == report["case"]["sha256"] and before["bone"]["sha256"] == report["bone"]["sha256"]
+        same = made_from(before) == made_from(report)
     except (OSError, ValueError, KeyError, TypeError):
         return []
     now = {(guide["name"], guide["blade"]) for guide in report["guides"]}
     kept = [guide for guide in guides if (guide.get("name"), guide.get("blade")) not in now]
     for guide in kept:
-        if not same:
+        if not same and guide["status"] != "stale":
             guide["status"] = "stale"
-            guide.setdefault("notes", []).append("built from an earlier version of the case or bone; build it again")
+            guide.setdefault("notes", []).append("built from an earlier version of the case or of a file it names; build it again")
     return kept
 
 

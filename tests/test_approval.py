@@ -1,7 +1,11 @@
 """Approvals: what was approved, by whom, in order; what changed since shows; a release needs both roles."""
 
 import json
+import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,9 +14,9 @@ from conftest import CASES
 import psi_cad
 from psi_cad import api
 from psi_cad.cli.showing import approval_lines
-from psi_cad.errors import ApprovalError, InputError
+from psi_cad.errors import ApprovalError, BuildError, InputError
 from psi_cad.export.safely import sha256_of
-from psi_cad.run import plan_case
+from psi_cad.run import approval, plan_case
 from psi_cad.run.approval import approvals_said, approve_folder, check_approvals, read_record, release_said
 from psi_cad.run.subject import hash_of, read_json
 
@@ -86,11 +90,20 @@ def test_an_entry_holds_every_hash_and_the_one_before(out, monkeypatch):
     assert (two["role"], two["name_code"], two["note"]) == ("engineer", "E-2", "slot gauged")
 
 
-@pytest.mark.parametrize("code", ["Erika Mustermann", "Mustermann", "e.m@clinic7", "", "a" * 24 + "1", "S_17", "-7", "S-17\n", "Müller1", "AB\n"])
+NAMES = ["Erika Mustermann", "Mustermann", "Erika-Mustermann", "MUELLER", "A-B", "e.m@clinic7"]
+
+
+@pytest.mark.parametrize("code", [*NAMES, "", "a" * 24 + "1", "S_17", "-7", "S-17\n", "Müller1", "AB\n"])
 def test_a_wrong_name_code_is_refused(out, code):
-    with pytest.raises(InputError, match="--name-code"):
+    with pytest.raises(InputError, match="--name-code: must be .* holds a digit or is at most 4 letters") as refused:
         approve_folder(out, role="surgeon", name_code=code)
+    assert not (code and code in str(refused.value)), "a name is not repeated in a message"
     assert not (out / "approvals.json").exists()
+
+
+@pytest.mark.parametrize("code", ["AB", "abcd", "S-17", "17", "ward-7-b", "a" * 23 + "1"])
+def test_a_name_code_holds_a_digit_or_is_short(code):
+    approval._valid("surgeon", code, "")
 
 
 @pytest.mark.parametrize(("role", "note"), [("nurse", ""), ("Surgeon", ""), ("surgeon", "two\nlines"), ("surgeon", "x" * 501)])
@@ -126,6 +139,63 @@ def test_a_guide_that_did_not_pass_cannot_be_approved(out, status):
     with pytest.raises(ApprovalError, match=status):
         approve_folder(out, role="surgeon", name_code="S-17")
     assert not (out / "approvals.json").exists()
+
+
+def test_of_approvals_written_at_once_none_is_lost(out, monkeypatch):
+    """Both have read the record before either writes it, unless one waits for the other."""
+    read = approval.read_record
+
+    def slow(folder):
+        found = read(folder)
+        time.sleep(0.3)
+        return found
+
+    monkeypatch.setattr(approval, "read_record", slow)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda code: approve_folder(out, role="surgeon", name_code=code), ["S-1", "S-2", "S-3"]))
+    record = read(out)
+    assert record.broken is None and sorted(entry["name_code"] for entry in record.entries) == ["S-1", "S-2", "S-3"]
+    assert not (out / "approvals.lock").exists()
+
+
+def test_a_lock_left_behind_is_told_and_not_broken(out, monkeypatch):
+    (out / "approvals.lock").touch()
+    os.utime(out / "approvals.lock", (time.time() - 900, time.time() - 900))
+    monkeypatch.setattr(approval, "alone", partial(approval.alone, wait=0.1))
+    with pytest.raises(BuildError, match=r"'approvals.lock' has been in the folder for 9\d\d s: .* delete that file"):
+        approve_folder(out, role="surgeon", name_code="S-17")
+    assert not (out / "approvals.json").exists()
+    (out / "approvals.lock").unlink()
+    with pytest.raises(InputError, match="--name-code"):
+        approve_folder(out, role="surgeon", name_code="")
+    both(out)  # nor is one left behind by an approval that was refused
+    assert not (out / "approvals.lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        (lambda report: None, "passed"),
+        (lambda report: report["inputs"].update({"cut[0].markups": "0" * 64}), "stale"),
+        (lambda report: report["inputs"].pop("tumour.surface"), "stale"),
+        (lambda report: report["bone"].update(used_sha256="0" * 64), "stale"),  # other units by --set, say
+        (lambda report: report["case"].update(sha256="0" * 64), "stale"),
+        (lambda report: report["case"].update(side="left"), "stale"),
+    ],
+)
+def test_guides_of_an_earlier_run_are_stale_where_anything_they_are_made_from_is_other(out, tmp_path, change, status):
+    report = {**read_json(out / "report.json"), "guides": []}  # as of a run that builds for another blade
+    change(report)
+    (tmp_path / "staging").mkdir()
+    api._publish(tmp_path / "staging", out, report)
+    (earlier,) = read_json(out / "report.json")["guides"]
+    assert earlier["status"] == status
+    if status == "stale":
+        with pytest.raises(ApprovalError, match="stale"):
+            approve_folder(out, role="surgeon", name_code="S-17")
+        api._publish(tmp_path / "staging", out, {**report, "guides": []})  # and stays so, told once
+        (again,) = read_json(out / "report.json")["guides"]
+        assert again["status"] == "stale" and again["notes"] == earlier["notes"]
 
 
 @pytest.mark.parametrize("name", PRINTED)
@@ -370,6 +440,10 @@ def moved(plan):
         (lambda plan: plan["case"].update(sha256="0" * 64), "case file has changed"),
         (lambda plan: plan["inputs"].update({"tumour.surface": "0" * 64}), "tumour.surface has changed"),
         (moved, "the plane of cut 'A' differs"),
+        (lambda plan: plan["slots"][0].update(blade="generic-10x0.4"), "planned for blade generic-10x0.4 and built for generic-25x0.89"),
+        (lambda plan: plan["slots"][0]["blade_entry"].update(usable_length=60.0), "measures of blade generic-25x0.89"),
+        (lambda plan: plan["slots"][0].update(height_mm=12.0), "guided over 12.0 mm and built with 10.0"),
+        (lambda plan: plan["slots"].clear(), "planned for blade none"),
         (lambda plan: plan["sha256"].update({"plan.mrk.json": "0" * 64}), "plan.mrk.json"),
     ],
 )

@@ -1,9 +1,12 @@
 """Wrong case files: exit code 2, one sentence with the key, no output, no traceback."""
 
+import json
+
 import numpy as np
 import pytest
 from conftest import CASES
 
+from psi_cad.case.catalogue import shipped_catalogue
 from psi_cad.case.load import load_case
 from psi_cad.case.write import case_with_planes, write_case
 from psi_cad.errors import CaseError, CatalogueError, PsiCadError
@@ -177,3 +180,28 @@ markups = "planes.mrk.json"
     assert again.resolve(again.case.avoid[1].labels) == home / "nerves.seg.nrrd"
     assert again.resolve(again.case.catalogue) == home / "blades.toml"
     assert again.case.cut[0].markups is None and again.case.cut[0].origin == (1.0, 2.0, 3.0)
+
+
+def test_proposal_writes_out_what_only_a_catalogue_of_the_command_line_holds(tmp_path):
+    """A blade and a printer of `--catalogue`, one of them under an id that the shipped catalogue has too; an id that the case finds stays."""
+    own = '[[blade]]\nid = "mine"\nthickness = 0.94\ncutting_width = 18.0\nusable_length = 75.0\nreference = "measured"\n'
+    known = '[[blade]]\nid = "theirs"\nthickness = 0.5\ncutting_width = 9.0\nusable_length = 60.0\nreference = "measured"\n'
+    printer = next(entry for entry in shipped_catalogue().printers.values() if entry.id == "fdm-ultem1010")
+    gauged = "\n".join(f"{key} = {json.dumps(value)}" for key, value in {**printer.model_dump(mode="json"), "slot_compensation": 0.03}.items())
+    (tmp_path / "mine.toml").write_text(f"{own}[[printer]]\n{gauged}\n", "utf-8")
+    (tmp_path / "known.toml").write_text(known, "utf-8")
+    guide = GOOD[GOOD.index("[[guide]]") :]
+    text = GOOD.replace('side = "right"\n', 'side = "right"\ncatalogue = "known.toml"\n').replace("generic-25x0.89", "mine")
+    (tmp_path / "case.toml").write_text(text + guide.replace("generic-25x0.89", "theirs").replace("supra-acetabular", "two"), "utf-8")
+    with pytest.raises(CatalogueError):
+        load_case(tmp_path)
+    loaded = load_case(tmp_path, catalogue=tmp_path / "mine.toml")
+    (tmp_path / "out").mkdir()
+    data = case_with_planes(loaded, {"A": loaded.case.cut[0].plane}, folder=tmp_path / "out")
+    write_case(tmp_path / "out" / "proposal.toml", data, comment="a proposal")
+    again = load_case(tmp_path / "out" / "proposal.toml")
+    for before, after in zip(loaded.case.guide, again.case.guide, strict=True):
+        assert again.blade(after.blade, where="") == loaded.blade(before.blade, where="")
+        assert again.printer(after.printer, where="") == loaded.printer(before.printer, where="")
+    assert again.printer(again.case.guide[0].printer, where="").slot_compensation == 0.03
+    assert again.case.guide[1].blade == "theirs"

@@ -99,6 +99,25 @@ def mid(guide):
     return along * (low + high) / 2 + (top + 5.0) * blade
 
 
+def test_a_blade_too_short_for_the_bone_fails(phantom_out, tmp_path):
+    """The same files and a report that tells of a shorter blade; just long enough it passes."""
+    here = tmp_path / "case"
+    shutil.copytree(phantom_out, here)
+    report = json.loads((here / "report.json").read_text())
+    slot, said = report["guides"][0]["plan"]["slots"][0], report["guides"][0]["checks"]
+    whole = next(check for check in said if check["id"] == "blade_reach[A]")
+    assert whole["passed"] and whole["value"] == pytest.approx(90.0 - 10.0 - 0.2) and whole["limit"] == pytest.approx(30.26, abs=0.01)
+    for spare, failed in ((0.01, []), (-0.01, ["blade_reach[A]"])):
+        slot["blade_length"] = 10.0 + 0.2 + whole["limit"] + spare
+        (here / "report.json").write_text(json.dumps(report))
+        (guide,) = measure_folder(here, progress=lambda step: None)["guides"]
+        assert [check["id"] for check in guide["checks"] if not check["passed"]] == failed
+    del slot["depth"]
+    (here / "report.json").write_text(json.dumps(report))
+    (guide,) = measure_folder(here, progress=lambda step: None)["guides"]
+    assert guide["status"] == "failed" and "build again" in guide["why"]
+
+
 def above(solid, guide, depth):
     """What lies in the upper `depth` of the fence at the middle of the slot."""
     place = np.array(guide["plan"]["slots"][0]["origin"]) + mid(guide)

@@ -7,12 +7,14 @@ import pytest
 import trimesh
 
 from psi_cad.case.load import load_case
-from psi_cad.errors import CaseError, ImageError, SegmentationError
+from psi_cad.errors import BuildError, CaseError, ImageError, SegmentationError
 from psi_cad.imaging.image_files import write_image
 from psi_cad.imaging.volume import Volume
 from psi_cad.phantom.hemipelvis import _gradient, implicit
 from psi_cad.phantom.scene import phantom_ct
+from psi_cad.run import sources
 from psi_cad.run.sources import avoid_source, bone_source, tumour_source
+from psi_cad.surface.read import read_surface
 
 LOW, HIGH = (-150.0, -66.0, 46.0), (-40.0, 92.0, 62.0)  # a slab through the wing, which leaves it above and below only
 HEAD = 'schema = 1\nid = "slab"\nside = "right"\n'
@@ -58,15 +60,15 @@ def test_bone_from_ct_is_kept_and_made_again_when_something_changed(folder, slab
 
     said.clear()
     again = bone_source(case(folder, CT), progress=said.append)
-    assert said == ["ct: as kept in work/", "bone: as kept in work/"]
+    assert said == ["ct: as kept in work/slab/", "bone: as kept in work/slab/"]
     assert np.array_equal(again.mesh.vertices, first.mesh.vertices)
 
-    stl = folder / "work" / "bone" / "bone.stl"
+    stl = folder / "work" / "slab" / "bone" / "bone.stl"
     whole = stl.read_bytes()
     stl.write_bytes(whole[:-50] + bytes(50))  # changed by hand: not used
     said.clear()
     bone_source(case(folder, CT), progress=said.append)
-    assert said[0] == "ct: as kept in work/" and any(step.startswith("segment") for step in said)
+    assert said[0] == "ct: as kept in work/slab/" and any(step.startswith("segment") for step in said)
     assert stl.read_bytes() == whole, "the same scan gives the same surface"
 
     write_image(folder / "ct.nii.gz", Volume(slab.values[:, :, 5:], slab.patient_from_index @ _shift(5)))
@@ -84,7 +86,7 @@ def _shift(columns):
 def test_a_failed_stage_leaves_nothing(folder):
     with pytest.raises(SegmentationError, match=r"case\.toml: bone\.segment: "):
         bone_source(case(folder, CT.replace("-104.0, -34.0, 52.0", "-60.0, -50.0, 52.0")), progress=lambda _: None)
-    assert [path.name for path in (folder / "work").iterdir()] == ["ct"]
+    assert [path.name for path in (folder / "work" / "slab").iterdir()] == ["ct"]
 
 
 def test_a_coarse_scan_is_refused_unless_forced(folder, slab):
@@ -109,6 +111,31 @@ def test_bone_and_structures_from_a_label_map(tmp_path):
         assert np.asarray(mesh.center_mass) == pytest.approx([5.0, 0.0, 0.0], abs=0.15)
     with pytest.raises(ImageError, match=r"bone\.labels: label '3' is not in the label map"):
         bone_source(case(tmp_path, text.replace("label = 7", "label = 3", 1)), progress=lambda _: None)
+
+
+def test_two_cases_of_one_folder_keep_their_bones_apart(tmp_path):
+    """One after the other, neither is made again; what another run puts in a stage's place meanwhile is never read as one's own."""
+    for side, radius in (("left", 12.0), ("right", 6.0)):
+        write_image(tmp_path / f"{side}.nrrd", ball_mask(radius=radius, spacing=(1.0, 1.0, 1.0)))
+    text = HEAD + '[bone]\nlabels = "left.nrrd"\nlabel = 7\n'
+    other = text.replace('"left.nrrd"', '"right.nrrd"')
+    for _ in range(2):
+        said: list[str] = []
+        found = {bone_id: bone_source(case(tmp_path, words.replace('"slab"', f'"{bone_id}"')), progress=said.append).mesh.volume
+                 for bone_id, words in (("a", text), ("b", other))}  # fmt: skip
+        assert found["a"] > 7.0 * found["b"]
+    assert said == ["bone: as kept in work/a/", "bone: as kept in work/b/"]
+
+    def meanwhile(file):
+        monkey.undo()
+        bone_source(case(tmp_path, other), progress=said.append)  # the same id, other files
+        return read_surface(file, units="mm", coordinates="LPS", key="bone")
+
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr(sources, "read_surface", lambda file, **_: meanwhile(file))
+    with pytest.raises(BuildError, match=r"work/slab/bone: another run made this anew"):
+        bone_source(case(tmp_path, text), progress=said.append)
+    assert [path.name for path in (tmp_path / "work" / "slab").iterdir()] == ["bone"]
 
 
 def test_a_tumour_comes_into_the_frame_of_the_bone(tmp_path):

@@ -16,7 +16,7 @@ from psi_cad.case.catalogue import Catalogue, load_catalogue, shipped_catalogue
 from psi_cad.case.model import Avoid, Blade, Case, Cut, GuideRequest, Printer
 from psi_cad.errors import CaseError
 
-__all__ = ["LoadedCase", "apply_settings", "load_case"]
+__all__ = ["LoadedCase", "apply_settings", "catalogue_of", "load_case"]
 
 MAX_BYTES: Final = 1_000_000
 
@@ -77,9 +77,7 @@ def load_case(
     for key in needs:
         if not getattr(case, key):
             raise CaseError(f"{path.name}: [[{key}]] is missing (add it; 'psi-cad new DIR' shows a whole case).")
-    own = shipped_catalogue()
-    if case.catalogue is not None:
-        own = own.extended(load_catalogue(path.parent / case.catalogue, where=f"{path.name}: catalogue"))
+    own = catalogue_of(case, path)
     if catalogue is not None:
         own = own.extended(load_catalogue(catalogue, where="--catalogue"))
     loaded = LoadedCase(case=case, path=path, sha256=digest, catalogue=own)
@@ -87,6 +85,19 @@ def load_case(
         loaded.blade(guide.blade, where=f"{path.name}: guide[{number}].blade")
         loaded.printer(guide.printer, where=f"{path.name}: guide[{number}].printer")
     return loaded
+
+
+def catalogue_of(case: Case, path: Path) -> Catalogue:
+    """The blades and printers that a case in the file `path` finds by itself: the shipped ones, and those it names.
+
+    Raises
+    ------
+    CatalogueError
+    """
+    own = shipped_catalogue()
+    if case.catalogue is None:
+        return own
+    return own.extended(load_catalogue(path.parent / case.catalogue, where=f"{path.name}: catalogue"))
 
 
 def _read(path: Path) -> tuple[dict[str, Any], str]:

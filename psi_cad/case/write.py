@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from psi_cad.case.load import LoadedCase
+from psi_cad.case.load import LoadedCase, catalogue_of
 from psi_cad.case.model import Filed
 from psi_cad.export.safely import whole_file
 from psi_cad.units import Array
@@ -26,9 +26,19 @@ def cuts_as_toml(cuts: list[dict[str, Any]]) -> str:
 
 
 def case_with_planes(loaded: LoadedCase, planes: Mapping[str, tuple[Array, Array]], *, folder: Path) -> dict[str, Any]:
-    """The content of a case with other planes (origin, normal; patient mm), its paths taken from `folder`."""
+    """The content of a case with other planes (origin, normal; patient mm), its paths taken from `folder`.
+
+    A blade or printer that only a catalogue on the command line holds is written out.
+    """
     data = loaded.case.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
     _rebase(loaded.case, data, loaded, folder)
+    found = catalogue_of(loaded.case, loaded.path)
+    for guide, written in zip(loaded.case.guide, data.get("guide", []), strict=True):
+        blade, printer = loaded.blade(guide.blade, where="guide.blade"), loaded.printer(guide.printer, where="guide.printer")
+        if isinstance(guide.blade, str) and found.blades.get(guide.blade) != blade:
+            written["blade"] = blade.model_dump(mode="json", exclude_none=True)
+        if isinstance(guide.printer, str) and found.printers.get(guide.printer) != printer:
+            written["printer"] = printer.model_dump(mode="json", exclude_none=True)
     for cut in data.get("cut", []):
         origin, normal = planes[cut["name"]]
         cut.pop("markups", None)

@@ -40,7 +40,7 @@ def demo(
         typer.echo("\n".join(plan_lines(planned)))
         for guide in report["guides"]:
             typer.echo("\n".join(guide_lines(guide)))
-        folder, work = out / str(report["case"]["id"]), case.parent / "work"
+        folder, work = out / str(report["case"]["id"]), case.parent / "work" / str(report["case"]["id"])
         typer.echo("\nOpen these:")
         typer.echo(f"  {work / 'bone' / 'bone.png'}  the segmented bone on the CT")
         typer.echo(f"  {work / 'registration' / 'ct_to_mri.png'}  CT and MRI in one frame")

@@ -5,12 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["sha256_of", "whole_file", "write_json"]
+from psi_cad.errors import BuildError
+
+__all__ = ["alone", "sha256_of", "whole_file", "write_json"]
+
+WAIT_S: Final = 10.0  # far longer than a record takes to be written
+LOOK_S: Final = 0.05
 
 
 @contextmanager
@@ -31,6 +37,52 @@ def write_json(path: Path, data: Any) -> None:
     """`data` as JSON, UTF-8, two spaces, without NaN."""
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")
+
+
+@contextmanager
+def alone(lock: Path, *, what: str, wait: float = WAIT_S) -> Iterator[None]:
+    """Hold the file `lock` while the block runs; whoever else wants it waits for up to `wait` seconds.
+
+    A lock that a killed program left behind is never broken here, since two that break it at once would both go on: the
+    message says how old it is, and what to do.
+
+    Parameters
+    ----------
+    what : str
+        What is being done, for the message: "an approval is being written".
+
+    Raises
+    ------
+    BuildError
+    """
+    until = time.monotonic() + wait
+    while True:
+        try:
+            os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            break
+        except FileExistsError:
+            pass
+        except PermissionError:  # Windows says so of a file that is just being deleted
+            if not lock.exists():
+                raise
+        if time.monotonic() > until:
+            age = _age_of(lock)
+            raise BuildError(
+                f"'{lock.name}' has been in the folder for {age:.0f} s: {what} by another run; try again, and if none is running, delete that file."
+            )
+        time.sleep(LOOK_S)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _age_of(path: Path) -> float:
+    """Seconds since a file was written; 0 where it has gone."""
+    try:
+        return max(0.0, time.time() - path.stat().st_mtime)
+    except OSError:
+        return 0.0
 
 
 def sha256_of(path: Path) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from psi_cad.errors import ApprovalError, InputError
-from psi_cad.export.safely import write_json
+from psi_cad.export.safely import alone, write_json
 from psi_cad.run.subject import (
     PLAN,
     PLAN_FILE,
@@ -36,12 +36,13 @@ from psi_cad.run.subject import (
 __all__ = ["APPROVALS_FILE", "ROLES", "Record", "approvals_said", "approve_folder", "check_approvals", "read_record", "refuse_early", "release_said"]
 
 APPROVALS_FILE: Final = "approvals.json"
+LOCK_FILE: Final = "approvals.lock"
 ROLES: Final = ("surgeon", "engineer")
 APPROVED: Final = "approved"
 OTHER_VERSION: Final = "approved for another version"
 START: Final = "0" * 64  # the hash before the first entry
-# a whole word with small letters is a name more often than a code
-NAME_CODE: Final = re.compile(r"(?=.*[0-9-]|[A-Za-z]{1,4}$|[A-Z]{1,8}$)[A-Za-z0-9][A-Za-z0-9-]{0,23}", re.ASCII)
+# letters alone, or with a hyphen, are a name more often than a code
+NAME_CODE: Final = re.compile(r"(?=.*[0-9]|[A-Za-z]{1,4}$)[A-Za-z0-9][A-Za-z0-9-]{0,23}", re.ASCII)
 NOTE_LENGTH: Final = 500
 MENTIONED: Final = 3  # changed things named in a message
 
@@ -61,11 +62,18 @@ def approve_folder(path: Path, *, role: str, name_code: str, note: str = "") -> 
     ------
     InputError
         Where the role, the code or the note is none, or there is nothing to approve.
+    BuildError
+        Where another approval is being written and does not end.
     ApprovalError
         Where a plan or guide did not pass, a file is not the one that was reported, or the record is broken.
     """
     _valid(role, name_code, note)
     folder = case_folder(path)
+    with alone(folder / LOCK_FILE, what="an approval is being written"):  # what two write at once, one would lose
+        return _add(folder, role=role, name_code=name_code, note=note)
+
+
+def _add(folder: Path, *, role: str, name_code: str, note: str) -> dict[str, Any]:
     plan, report = read_json(folder / PLAN_FILE), read_json(folder / REPORT_FILE)
     subject = subject_of(folder, plan=plan, report=report)
     unfit(folder, plan=plan, report=report)
@@ -95,8 +103,8 @@ def _valid(role: str, name_code: str, note: str) -> None:
         raise InputError(f"--role {role}: must be {' or '.join(ROLES)}.")
     if not NAME_CODE.fullmatch(name_code):
         raise InputError(
-            f"--name-code {name_code!r}: must be a pseudonymous code of letters, digits and '-', at most 24, such as S-17 or AB; "
-            "never a name or an address."
+            "--name-code: must be a pseudonymous code of letters, digits and '-', at most 24, that holds a digit or is at most 4 letters, "
+            "such as S-17 or AB; never a name or an address."
         )
     if len(note) > NOTE_LENGTH or not note.isprintable():
         raise InputError(f"--note: must be one line of at most {NOTE_LENGTH} characters.")

@@ -14,6 +14,7 @@ from psi_cad.guides.contract import Design
 from psi_cad.guides.params import GuideParams
 from psi_cad.guides.site import Site, slot_room
 from psi_cad.planning.cuts import PlannedCut
+from psi_cad.planning.depth import slot_depth
 from psi_cad.verify.expected import Expected, ExpectedSlot
 
 __all__ = ["Made", "expected_of", "report_entry"]
@@ -59,6 +60,8 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
                 free_high=all(end != 1 for _, end in cut.neighbours),
                 room=slot_room(site.blade),
                 bridge=float(values["bridge_width"]),
+                blade_length=site.blade.usable_length,
+                depth=slot_depth(planned, site.axis.direction).deepest,
             )
         )
     return Expected(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import trimesh
 
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.write import case_with_planes, cuts_as_toml, write_case
-from psi_cad.export.safely import sha256_of, whole_file, write_json
+from psi_cad.export.safely import sha256_of, write_json
 from psi_cad.export.surfaces import write_stl
 from psi_cad.frames import unit
 from psi_cad.planning.margins import FaceMap, face_map
@@ -20,10 +20,18 @@ from psi_cad.report.draw_plan import draw_plan
 from psi_cad.report.plan_pictures import DepthPicture, write_face_maps
 from psi_cad.run.approval import approvals_said
 from psi_cad.run.plan import Progress, read_bone
+from psi_cad.run.plan_folder import keep_safe, move_all, staged, start_safe
 from psi_cad.run.planning import Evaluated, Patient, evaluate, read_patient
-from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, read_json
+from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, read_json, subject_of
 
 __all__ = ["plan_case", "start_plan"]
+
+PLANES: Final = "plan.mrk.json"
+PROPOSED_PLANES: Final = "proposal.mrk.json"
+PROPOSAL: Final = "proposal.toml"
+PROPOSED: Final = """A proposal of 'psi-cad plan --optimise', for the surgeon to judge; the original case is unchanged.
+It holds paths of your own folders, and their names may tell of a patient: don't pass it on."""
+PATHS_IN_IT: Final = f"{PROPOSAL} holds paths of your own folders, and their names may tell of a patient: don't pass it on"
 
 
 def plan_case(loaded: LoadedCase, out: Path | None, *, optimise: bool, max_angle: float, max_shift: float, progress: Progress) -> dict[str, Any]:
@@ -33,7 +41,7 @@ def plan_case(loaded: LoadedCase, out: Path | None, *, optimise: bool, max_angle
     ------
     PsiCadError
     """
-    built = read_json(out / loaded.case.id / REPORT_FILE) if out is not None else None  # guides that already lie where the plan goes
+    built = _ready(loaded, out / loaded.case.id, optimise=optimise) if out is not None else None
     patient = read_patient(loaded, progress=progress)
     found = evaluate(patient, progress=progress)
     report = dict(found.report)
@@ -49,22 +57,44 @@ def plan_case(loaded: LoadedCase, out: Path | None, *, optimise: bool, max_angle
             report["notes"] = [*report["notes"], f"no better planes are proposed: {said['why']}"]
     if out is not None:
         folder = out / loaded.case.id
-        notes: list[str] = []
-        files = _written(patient, found, folder, "plan", notes, progress)
-        if better is not None:
-            files.update(_written(patient, better, folder, "proposal", notes, progress))
-            planes = {name: (cut.origin, cut.normal) for name, cut in better.cuts.items()}
-            case = folder / "proposal.toml"
-            comment = "A proposal of 'psi-cad plan --optimise', for the surgeon to judge; the original case is unchanged."
-            write_case(case, case_with_planes(loaded, planes, folder=folder), comment=comment)
-            files["proposal case"] = case
-        report["notes"] = list(dict.fromkeys([*report["notes"], *notes]))
-        report["sha256"] = {path.name: sha256_of(path) for path in files.values()}
-        report["files"] = {kind: path.name for kind, path in files.items()}
+        with staged(out) as staging:  # files get their names only when all are whole
+            report.update(_files(patient, found, better, staging, folder, list(report["notes"]), progress))
+            move_all(staging, folder, loaded)
         report["approval"] = approvals_said(folder, plan=report, report=built)
         write_json(folder / PLAN_FILE, report)
-        report["files"] = {kind: str(path) for kind, path in {**files, "report": folder / PLAN_FILE}.items()}
+        report["files"] = {**{kind: str(folder / name) for kind, name in report["files"].items()}, "report": str(folder / PLAN_FILE)}
     return report
+
+
+def _ready(loaded: LoadedCase, folder: Path, *, optimise: bool) -> dict[str, Any] | None:
+    """The report of guides that lie where the plan goes, if the plan may go there; told before anything slow begins.
+
+    Raises
+    ------
+    InputError
+    """
+    built = read_json(folder / REPORT_FILE)
+    subject_of(folder, plan=None, report=built)
+    keep_safe(folder, loaded, names=[PLANES, *((PROPOSED_PLANES, PROPOSAL) if optimise else ())])
+    return built
+
+
+def _files(
+    patient: Patient, found: Evaluated, better: Evaluated | None, staging: Path, folder: Path, notes: list[str], progress: Progress
+) -> dict[str, Any]:
+    """Write the files of a plan into `staging`, from where they go to `folder`; what the report says of them."""
+    files = _written(patient, found, staging, "plan", notes, progress)
+    if better is not None:
+        files.update(_written(patient, better, staging, "proposal", notes, progress))
+        planes = {name: (cut.origin, cut.normal) for name, cut in better.cuts.items()}
+        files["proposal case"] = staging / PROPOSAL
+        write_case(files["proposal case"], case_with_planes(patient.loaded, planes, folder=folder), comment=PROPOSED)
+        notes.append(PATHS_IN_IT)
+    return {
+        "notes": list(dict.fromkeys(notes)),
+        "sha256": {path.name: sha256_of(path) for path in files.values()},
+        "files": {kind: path.name for kind, path in files.items()},
+    }
 
 
 def _written(patient: Patient, found: Evaluated, folder: Path, stem: str, notes: list[str], progress: Progress) -> dict[str, Path]:
@@ -91,8 +121,6 @@ def _written(patient: Patient, found: Evaluated, folder: Path, stem: str, notes:
     if found.slots:
         slots = [DepthPicture(f"cut {s.cut}, guide {s.guide}", s.profile, s.reach) for s in found.slots]
         pictures["depths"] = (folder / f"{stem}-depths.png", {"slots": slots})
-    for path, _ in pictures.values():
-        path.unlink(missing_ok=True)
     failed = draw_plan(pictures)
     if failed:
         notes.append(f"the pictures of {', '.join(failed)} could not be drawn; off-screen OpenGL is missing or broken")
@@ -148,9 +176,11 @@ def start_plan(loaded: LoadedCase, kind: str, out: Path | None, *, progress: Pro
         folder = out / loaded.case.id
         stem = "start-" + "-".join(sorted(regions_of(kind))).lower()
         files = {"cuts": folder / f"{stem}.toml", "planes": folder / f"{stem}.mrk.json"}
-        with whole_file(files["cuts"]) as temporary:
-            temporary.write_text(text, "utf-8")
-        write_planes(files["planes"], {cut.name: (cut.origin, cut.normal) for cut in cuts})
+        with staged(out) as staging:
+            with (staging / f"{stem}.toml").open("w", encoding="utf-8", newline="\n") as stream:
+                stream.write(text)
+            write_planes(staging / f"{stem}.mrk.json", {cut.name: (cut.origin, cut.normal) for cut in cuts})
+            start_safe(staging, folder)
     notes = [f"{cut.name}: {cut.why}" for cut in cuts]
     if "IV" in regions_of(kind):
         notes.append("type IV: the cut through the sacral ala lies on the sacrum, which is another bone; plan it there")

@@ -150,6 +150,8 @@ def _slot(slot: Slot) -> dict[str, Any]:
         "guide": slot.guide,
         "cut": slot.cut,
         "blade": slot.blade.id,
+        "blade_entry": slot.blade.model_dump(mode="json"),
+        "height_mm": slot.height,
         "direction": _triple(-profile.blade, 6),
         "depth_max_mm": _r(profile.deepest),
         "length_mm": _r(profile.length),

@@ -62,6 +62,7 @@ class Slot:
     guide: str
     cut: str
     blade: Blade
+    height: Mm
     reach: Mm
     run_out: Mm
     profile: SlotDepth
@@ -218,7 +219,8 @@ def _slots(patient: Patient, guide: GuideRequest, cuts: dict[str, PlannedCut]) -
         reach = blade.usable_length - height - params.seat_gap
         blocked = obstacles_in_plane(cut, profile, [s.surface.mesh for s in patient.avoid])
         near = {s.name: over_travel_distance(cut, profile, s, reach=reach, run_out=params.run_out) for s in patient.avoid}
-        slots.append(Slot(guide.name, cut.name, blade, reach, params.run_out, profile, reachable(profile, blocked, reach=reach), near, not searched))
+        shown = reachable(profile, blocked, reach=reach)
+        slots.append(Slot(guide.name, cut.name, blade, height, reach, params.run_out, profile, shown, near, not searched))
     return slots
 
 

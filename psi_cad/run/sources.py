@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trimesh
 
@@ -16,8 +16,12 @@ from psi_cad.errors import CaseError, ImageError, PsiCadError
 from psi_cad.export.safely import sha256_of
 from psi_cad.run.work import Stage, Work, digest_of
 from psi_cad.surface.read import read_surface
+from psi_cad.units import Array
 
-__all__ = ["Found", "avoid_source", "bone_source", "inputs_of", "surface_source", "tumour_source"]
+if TYPE_CHECKING:
+    from psi_cad.imaging.volume import Volume
+
+__all__ = ["Found", "avoid_source", "bone_source", "inputs_of", "named_in", "surface_source", "tumour_source"]
 
 Progress = Callable[[str], None]
 BONE: Final = "bone"
@@ -58,8 +62,7 @@ def bone_source(loaded: LoadedCase, *, progress: Progress) -> Found:
         return surface_source(loaded, source, key=BONE)
     work = _work(loaded, progress)
     stage = _bone_of_scan(loaded, source, work) if source.ct is not None else _labelled(loaded, source, work, name=BONE, key=BONE)
-    file = stage.folder / f"{BONE}.stl"
-    return Found(read_surface(file, units="mm", coordinates="LPS", key=BONE), file.name, "mm", stage.said)
+    return _made(stage, f"{BONE}.stl", key=BONE)
 
 
 def tumour_source(loaded: LoadedCase, *, progress: Progress) -> Found | None:
@@ -75,8 +78,7 @@ def tumour_source(loaded: LoadedCase, *, progress: Progress) -> Found | None:
     if source.surface is not None:
         return surface_source(loaded, source, key="tumour")
     stage = _tumour_of_labels(loaded, source, _work(loaded, progress))
-    file = stage.folder / "tumour.stl"
-    return Found(read_surface(file, units="mm", coordinates="LPS", key="tumour"), file.name, "mm", stage.said)
+    return _made(stage, "tumour.stl", key="tumour")
 
 
 def avoid_source(loaded: LoadedCase, source: Avoid, *, number: int, progress: Progress) -> Found:
@@ -91,8 +93,13 @@ def avoid_source(loaded: LoadedCase, source: Avoid, *, number: int, progress: Pr
         return surface_source(loaded, source, key=key)
     name = f"avoid-{source.name}"
     stage = _labelled(loaded, source, _work(loaded, progress), name=name, key=key)
-    file = stage.folder / f"{name}.stl"
-    return Found(read_surface(file, units="mm", coordinates="LPS", key=key), file.name, "mm", stage.said)
+    return _made(stage, f"{name}.stl", key=key)
+
+
+def _made(stage: Stage, name: str, *, key: str) -> Found:
+    """A surface that a stage has made."""
+    mesh = stage.read(name, lambda file: read_surface(file, units="mm", coordinates="LPS", key=key))
+    return Found(mesh, name, "mm", stage.said)
 
 
 def inputs_of(loaded: LoadedCase) -> dict[str, str]:
@@ -103,6 +110,11 @@ def inputs_of(loaded: LoadedCase) -> dict[str, str]:
     CaseError
         If something is not there.
     """
+    return {key: digest_of(_there(loaded, name, key=key)) for key, name in named_in(loaded).items()}
+
+
+def named_in(loaded: LoadedCase) -> dict[str, str]:
+    """Every path that a case names, by the key that names it."""
     case, named = loaded.case, {}
     sources = {"bone": case.bone, "tumour": case.tumour, **{f"avoid[{number}]": avoid for number, avoid in enumerate(case.avoid)}}
     for place, source in sources.items():
@@ -110,11 +122,11 @@ def inputs_of(loaded: LoadedCase) -> dict[str, str]:
             named[f"{place}.{key}"] = getattr(source, key, None)
     named |= {f"cut[{number}].markups": cut.markups for number, cut in enumerate(case.cut)}
     named["catalogue"] = case.catalogue
-    return {key: digest_of(_there(loaded, name, key=key)) for key, name in named.items() if name is not None}
+    return {key: name for key, name in named.items() if name is not None}
 
 
 def _work(loaded: LoadedCase, progress: Progress) -> Work:
-    return Work(loaded.path.parent / "work", progress)
+    return Work(loaded.path.parent / "work" / loaded.case.id, progress)  # case files of one folder do not share it
 
 
 def _there(loaded: LoadedCase, relative: str, *, key: str) -> Path:
@@ -152,9 +164,15 @@ def _scan(loaded: LoadedCase, work: Work, relative: str, *, name: str, kind: str
         raise _with_key(error, loaded, key) from error
 
 
+def _volume(scan: Stage, *, kind: str) -> Volume:
+    """A scan that a stage has read."""
+    from psi_cad.imaging.read import read_volume
+
+    return scan.read(SCAN_FILE, lambda file: read_volume(file, kind=kind))
+
+
 def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work) -> Stage:
     """The bone segmented from a CT; refused where the scan is too coarse and nobody insisted."""
-    from psi_cad.imaging.read import read_volume
     from psi_cad.run.segment import segment_bone, write_segmentation
 
     assert source.ct is not None and source.segment is not None
@@ -165,7 +183,7 @@ def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work) -> Stage:
     seeds = {BONE: source.segment.seed, **source.segment.others}
 
     def make(folder: Path) -> dict[str, Any]:
-        volume = read_volume(scan.folder / SCAN_FILE, kind="ct")
+        volume = _volume(scan, kind="ct")
         found = segment_bone(volume, seeds, progress=lambda step: work.progress(f"segment {step}"))
         report = write_segmentation(folder, dataclasses.replace(found, bones=tuple(bone for bone in found.bones if bone.name == BONE)))
         (bone,) = report["bones"]
@@ -216,7 +234,7 @@ def _tumour_of_labels(loaded: LoadedCase, source: Tumour, work: Work) -> Stage:
     """The tumour's surface from a mask on the MRI or the CT, brought into the bone's frame."""
     from psi_cad.export.surfaces import write_stl
     from psi_cad.imaging.labels import read_labels
-    from psi_cad.imaging.rigid import inverse, read_transform
+    from psi_cad.imaging.rigid import inverse
     from psi_cad.imaging.tumour import shape_interpolated
     from psi_cad.surface.tumour import diameters, tumour_surface
 
@@ -227,7 +245,7 @@ def _tumour_of_labels(loaded: LoadedCase, source: Tumour, work: Work) -> Stage:
     def make(folder: Path) -> dict[str, Any]:
         work.progress("tumour: surface of the mask")
         field = shape_interpolated(read_labels(path).mask(label))
-        found = tumour_surface(field, fixed_from_moving=None if transform is None else inverse(read_transform(transform)))
+        found = tumour_surface(field, fixed_from_moving=None if transform is None else inverse(transform()))
         write_stl(folder / "tumour.stl", found.mesh, header="psi-cad tumour, mm, SPACE=LPS")
         return {
             "volume_cm3": round(found.volume_mm3 / 1000.0, 3),
@@ -243,11 +261,13 @@ def _tumour_of_labels(loaded: LoadedCase, source: Tumour, work: Work) -> Stage:
     return Stage(stage.folder, {"file": "labels", "sha256": digest, "label": label, **stage.said, "registration": said}, stage.key)
 
 
-def _transform(loaded: LoadedCase, source: Tumour, work: Work) -> tuple[Path | None, str | None, dict[str, Any] | None]:
-    """The file that takes CT points to the mask's frame, what it depends on, and what is said of it; None where the frames are one."""
+def _transform(loaded: LoadedCase, source: Tumour, work: Work) -> tuple[Callable[[], Array] | None, str | None, dict[str, Any] | None]:
+    """What reads the transform from CT points to the mask's, what it depends on, and what is said of it; None where the frames are one."""
+    from psi_cad.imaging.rigid import read_transform
+
     if source.transform is not None:
         path = _there(loaded, source.transform, key="tumour.transform")
-        return path, sha256_of(path), {"file": path.name, "sha256": sha256_of(path)}
+        return lambda: read_transform(path), sha256_of(path), {"file": path.name, "sha256": sha256_of(path)}
     if source.mri is None:
         return None, None, None
     bone = loaded.case.bone
@@ -257,11 +277,10 @@ def _transform(loaded: LoadedCase, source: Tumour, work: Work) -> tuple[Path | N
 
     def make(folder: Path) -> dict[str, Any]:
         from psi_cad.imaging.fused import write_fused
-        from psi_cad.imaging.read import read_volume
         from psi_cad.imaging.register import register
         from psi_cad.imaging.rigid import write_transform
 
-        fixed, moving = read_volume(ct.folder / SCAN_FILE, kind="ct"), read_volume(mri.folder / SCAN_FILE, kind="mr")
+        fixed, moving = _volume(ct, kind="ct"), _volume(mri, kind="mr")
         found = register(fixed, moving, progress=lambda step: work.progress(f"register: {step}"))
         write_fused(folder / "ct_to_mri.png", fixed, moving, moving_from_fixed=found.moving_from_fixed, box=found.box)
         write_transform(folder / "ct_to_mri.tfm", found.moving_from_fixed, centre=found.centre)
@@ -271,4 +290,4 @@ def _transform(loaded: LoadedCase, source: Tumour, work: Work) -> tuple[Path | N
         stage = work.stage("registration", {"ct": ct.key, "mri": mri.key}, make)
     except PsiCadError as error:
         raise _with_key(error, loaded, "tumour.mri") from error
-    return stage.folder / "ct_to_mri.tfm", stage.key, stage.said
+    return lambda: stage.read("ct_to_mri.tfm", read_transform), stage.key, stage.said

@@ -22,6 +22,7 @@ __all__ = [
     "case_folders",
     "disagreement",
     "hash_of",
+    "made_from",
     "read_json",
     "section_of",
     "subject_of",
@@ -105,6 +106,14 @@ def _file(path: Path) -> str:
 def _inputs(report: Mapping[str, Any]) -> dict[str, str]:
     """The case file and every file that it names."""
     return {"case file": str(report["case"]["sha256"]), **{str(key): str(value) for key, value in report.get("inputs", {}).items()}}
+
+
+def made_from(report: Mapping[str, Any]) -> dict[str, str]:
+    """Everything that all guides of a report of `build` are made from: the inputs, the side, and the bone as it was used.
+
+    The bone as used also tells of settings (such as other units) that no file's hash tells of.
+    """
+    return {**_inputs(report), "side": str(report["case"]["side"]), "bone as used": str(report["bone"]["used_sha256"])}
 
 
 def _plan_section(plan: Mapping[str, Any], folder: Path) -> dict[str, str]:
@@ -191,16 +200,32 @@ def _same_files(folder: Path, wanted: Mapping[str, Any], where: str, verb: str) 
 
 
 def disagreement(plan: Mapping[str, Any], report: Mapping[str, Any]) -> str | None:
-    """In what a plan and the guides beside it differ: the case, an input, or a plane."""
+    """In what a plan and the guides beside it differ: the case, an input, a plane, a blade, or how it is guided."""
     one, two = _inputs(plan), _inputs(report)
     for label in sorted(one.keys() | two.keys()):
         if one.get(label) != two.get(label):
             return f"{label} has changed"
     planes = {cut["name"]: (cut["origin"], cut["normal"]) for cut in plan["cuts"]}
+    planned = {(slot["guide"], slot["cut"]): slot for slot in plan["slots"]}
     for guide in report["guides"]:
         for slot in guide["plan"]["slots"]:
             if slot["name"] not in planes or not _same_plane(planes[slot["name"]], (slot["origin"], slot["normal"])):
                 return f"the plane of cut '{slot['name']}' differs"
+            other = _other_blade(planned.get((guide["name"], slot["name"]), {}), guide, slot)
+            if other:
+                return other
+    return None
+
+
+def _other_blade(planned: Mapping[str, Any], guide: Mapping[str, Any], slot: Mapping[str, Any]) -> str | None:
+    """In what a slot of a guide is sawn otherwise than the plan measured its depth for."""
+    where = f"cut '{slot['name']}' of guide '{guide['name']}'"
+    if planned.get("blade") != guide["blade"]:
+        return f"{where} is planned for blade {planned.get('blade', 'none')} and built for {guide['blade']}"
+    if planned.get("blade_entry") != guide["blade_entry"]:
+        return f"the measures of blade {guide['blade']} for {where} differ"
+    if planned.get("height_mm") != slot["height"]:
+        return f"{where} is planned with the blade guided over {planned.get('height_mm')} mm and built with {slot['height']}"
     return None
 
 

@@ -164,11 +164,13 @@ def _slot_checks(want: Any, slot: MeasuredSlot, expected: Expected) -> list[Chec
         _check(f"slot_height{at}", slot.height_min, "mm", ">=", want.height - LIMITS.height_loss),
         _check(f"slot_blocked{at}", float(slot.blocked) if slot.width is not None else None, "", "==", 0.0, "lines of the blade that meet material"),
     ]  # fmt: skip
+    reach = f"usable length {want.blade_length:g} less {want.height:g} guided and {expected.gap:g} gap, against the deepest bone below the slot"
+    checks.append(_check(f"blade_reach{at}", expected.reach(want), "mm", ">=", want.depth, reach))
     if slot.low is None or slot.high is None:
         return [*checks, _check(f"slot_covers_bone{at}", None, "mm", ">=", 0.0)]
-    reach = [want.chord_low - slot.low] if want.free_low else []
-    reach += [slot.high - want.chord_high] if want.free_high else []
-    ends = min(reach, default=0.0)
+    beyond = [want.chord_low - slot.low] if want.free_low else []
+    beyond += [slot.high - want.chord_high] if want.free_high else []
+    ends = min(beyond, default=0.0)
     checks.append(_check(f"slot_covers_bone{at}", ends, "mm", ">=", -0.01, "slot beyond the bone at the shorter end"))
     shortest = min(high - low for low, high in slot.windows)
     if not want.joined:

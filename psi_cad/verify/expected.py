@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from psi_cad.errors import InputError
 from psi_cad.frames import Frame
 from psi_cad.units import Array, Deg, Mm
 
@@ -15,7 +16,10 @@ __all__ = ["Expected", "ExpectedSlot"]
 
 @dataclass(frozen=True)
 class ExpectedSlot:
-    """One slot: the planned plane (patient mm) and what was promised of it."""
+    """One slot: the planned plane (patient mm) and what was promised of it.
+
+    `blade_length`: how much of the blade can go into the slot. `depth`: the deepest bone below the slot, along the blade.
+    """
 
     name: str
     origin: tuple[float, float, float]
@@ -33,6 +37,8 @@ class ExpectedSlot:
     free_high: bool
     room: Mm
     bridge: Mm
+    blade_length: Mm
+    depth: Mm
 
     @property
     def width(self) -> Mm:
@@ -71,6 +77,10 @@ class Expected:
         """The guide frame."""
         return Frame(origin=np.array(self.origin), axes=np.array(self.axes))
 
+    def reach(self, slot: ExpectedSlot) -> Mm:
+        """How deep below the bone's surface the blade of a slot can come: its length less the guided height and the gap."""
+        return slot.blade_length - slot.height - self.gap
+
     def plane_of(self, slot: ExpectedSlot) -> tuple[Array, Array]:
         """(origin, unit normal) of a slot's planned plane, in the guide frame."""
         frame = self.frame
@@ -83,7 +93,16 @@ class Expected:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Expected:
-        """From what `to_json` gave, after a trip through a file."""
-        values = dict(data)
-        values["slots"] = tuple(ExpectedSlot(**{**slot, "joined": tuple(slot["joined"])}) for slot in data["slots"])
-        return cls(**values)
+        """From what `to_json` gave, after a trip through a file.
+
+        Raises
+        ------
+        InputError
+            Where something is missing that an earlier version did not write.
+        """
+        try:
+            values = dict(data)
+            values["slots"] = tuple(ExpectedSlot(**{**slot, "joined": tuple(slot["joined"])}) for slot in data["slots"])
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise InputError("report.json: plan: this is not what this version of psi-cad measures against; build again.") from error
