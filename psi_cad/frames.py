@@ -21,7 +21,7 @@ def unit(vector: Array) -> Array:
     """
     length = float(np.linalg.norm(vector))
     if not np.isfinite(length) or length <= 0.0:
-        raise ValueError(f"cannot give a direction to the vector {vector!r}")
+        raise ValueError(f"a vector of length {length:g} gives no direction")
     return np.asarray(vector, dtype=np.float64) / length
 
 

@@ -96,6 +96,21 @@ def test_a_vessel_in_a_gap_of_the_bone_is_warned_of(planned):
     assert not any("comes within" in note for note in report["notes"])
 
 
+def test_a_tumour_in_another_frame_is_refused(planned):
+    bone, tumour = block(*BONE, at=(100, 60, 0)), ball(6, at=(-100, -60, 20), fine=3)
+    with pytest.raises(CaseError, match=r"lies \d+ mm from the bone; the other coordinates"):
+        planned(bone, tumour, cut("A", [100, 60, 0], [0, 0, 1]))
+    with pytest.raises(CaseError, match="check its frame and units"):
+        planned(bone, ball(6, at=(100, 60, 300), fine=3), cut("A", [100, 60, 0], [0, 0, 1]))
+    report, _ = planned(bone, ball(6, at=(100, 83, 20), fine=3), cut("A", [100, 60, 0], [0, 0, 1]))
+    assert any("touches no bone" in note for note in report["notes"])
+
+
+def test_a_cut_at_the_end_of_the_bone_frees_nothing(planned):
+    with pytest.raises(CaseError, match="frees only 0.18 mm³"):
+        planned(block(*BONE), None, cut("A", [0, 0, 49.9999], [0, 0, 1]))
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -116,6 +131,12 @@ def test_bounds_that_are_none(tmp_path, bounds):
 
     with pytest.raises(CaseError, match="--max-"):
         plan(CASES / "phantom-type1", optimise=True, **bounds)
+
+
+def test_landmarks_off_the_bone():
+    marks = {"greater-sciatic-notch": np.zeros(3), "psis": np.array([0, 0, 224.0]), "asis": np.array([10, 0, 0.0])}
+    with pytest.raises(CaseError, match="landmarks.psis lies 184 mm from the bone"):
+        start_cuts("I", marks, checked_bone(block(60, 30, 80), name="b"))
 
 
 def test_landmarks_that_give_no_direction():

@@ -188,3 +188,13 @@ def test_tumour_bodies_overlapping_turned_or_nested():
         closed_surface(trimesh.util.concatenate([ball(12), ball(6)]), name="t", key="k")
     hollow = closed_surface(shell(12, 6), name="t", key="k")
     assert hollow.volume == pytest.approx(ball(12).volume - ball(6).volume)
+
+
+@pytest.mark.parametrize("tilt", [0.0, 1e-9, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3])
+def test_one_plane_typed_twice_saws_two_pieces(tilt):
+    """Two bars joined at the bottom, both sawn along what is one plane but for rounding."""
+    bars = united(block(20, 20, 60, at=(-30, 0, 0), fine=0), block(20, 20, 60, at=(30, 0, 0), fine=0), block(80, 20, 20, at=(0, 0, -35), fine=0))
+    planes = [("A", [-30, 0, 10], Z), ("B", [30, 0, 10 + 5 * tilt], [tilt, tilt, 1.0])]
+    found = sawn(bars, planes, groups={"A": "1", "B": "2"})
+    assert found.pieces == 2 and found.specimen.volume() == pytest.approx(2 * 8000, rel=2e-3)
+    assert len(found.retained) == 1

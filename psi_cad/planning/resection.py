@@ -18,7 +18,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from psi_cad.errors import CaseError
-from psi_cad.planning.cuts import PARALLEL, PlannedCut, half_plane
+from psi_cad.planning.cuts import PlannedCut, half_plane
 from psi_cad.surface.section import section_parts
 from psi_cad.surface.solids import joined, mesh_of, pieces_of, winding
 from psi_cad.surface.trust import at
@@ -29,6 +29,7 @@ __all__ = ["Resection", "resect"]
 BRIDGE_MM2: Final = 0.01  # uncut bone with less section than this is rounding, no bridge
 CRUMB_MM3: Final = 1.0  # a loose piece smaller than this is rounding at a surface, no piece of bone
 OFF_PLANE_MM: Final[Mm] = 1e-3
+ONE_PLANE_MM: Final[Mm] = 0.02  # far less than a saw's width
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,13 @@ def resect(bone: Any, mesh: trimesh.Trimesh, cuts: Mapping[str, PlannedCut]) -> 
     solids: dict[int, Any] = {}
     for number in np.unique(body):
         solids[int(number)] = joined([cell for n, (_, cell) in enumerate(cells) if body[n] == number])
+    for group, number in freed.items():
+        if solids[number].volume() < CRUMB_MM3:
+            cut = next(cut for cut in cuts.values() if cut.group == group)
+            raise CaseError(
+                f"cut '{cut.name}' frees only {solids[number].volume():.2g} mm³ near {at(cut.origin)}; "
+                "it lies at the end of the bone, or looks the wrong way."
+            )
     removed = set(freed.values())
     staying = sorted((solid for number, solid in solids.items() if number not in removed), key=lambda solid: -solid.volume())
     retained = tuple(solid for solid in staying if solid.volume() >= CRUMB_MM3)
@@ -102,18 +110,24 @@ def resect(bone: Any, mesh: trimesh.Trimesh, cuts: Mapping[str, PlannedCut]) -> 
 
 
 def _planes(cuts: Mapping[str, PlannedCut]) -> list[list[PlannedCut]]:
-    """Cuts by plane: several may saw different pieces of bone along one plane."""
+    """Cuts by plane: several may saw different pieces of bone along one plane.
+
+    Planes count as one where their sections lie less than `ONE_PLANE_MM` from the other's plane: as one plane typed twice does.
+    """
     planes: list[list[PlannedCut]] = []
     for cut in cuts.values():
         for members in planes:
-            first = members[0]
-            apart = abs(float((cut.origin - first.origin) @ first.normal))
-            if np.linalg.norm(np.cross(first.normal, cut.normal)) < PARALLEL and apart < OFF_PLANE_MM:
+            if max(_off(cut, members[0]), _off(members[0], cut)) < ONE_PLANE_MM:
                 members.append(cut)
                 break
         else:
             planes.append([cut])
     return planes
+
+
+def _off(cut: PlannedCut, other: PlannedCut) -> Mm:
+    """How far the section of a cut comes from the plane of another."""
+    return float(np.abs((cut.patient(shapely.get_coordinates(cut.whole)) - other.origin) @ other.normal).max())
 
 
 def _section_in(plane: PlannedCut, cut: PlannedCut) -> shapely.Geometry:

@@ -26,7 +26,7 @@ from psi_cad.units import Array, Bools, Ints, Mm
 __all__ = ["InBone", "through_bone"]
 
 CELLS_MM: Final[tuple[Mm, ...]] = (1.5, 0.75)  # the second where the first finds no way: bone may be thinner than a cell
-NEAR_MM: Final[Mm] = 20.0
+NEAR_MM: Final[Mm] = 10.0
 TOUCH_MM: Final[Mm] = 0.02  # a point this near the bone's surface counts as in bone
 CLEAR_OF_MM: Final[Mm] = 0.1  # a tumour farther than this from the bone does not touch it
 LOOK_MM: Final[Mm] = 0.2  # spacing at which a straight line is looked at
@@ -37,6 +37,18 @@ GAP_MM: Final[Mm] = 1.0
 ROUNDS: Final = 400
 LOOKS: Final = 20  # rounds between two looks at the length; it is drawn tight where that changes less than this
 STILL_MM: Final[Mm] = 2e-4
+
+
+def _shifts() -> Ints:
+    """Steps to neighbours up to two cells away, each direction once: with them a way over cells is at most 2 % too long."""
+    every = np.array([o for o in np.ndindex(5, 5, 5) if o > (2, 2, 2)])[:, ::-1] - 2  # cells are numbered by z, y, x
+    return np.asarray(every[np.gcd.reduce(every, axis=1) == 1])
+
+
+_SHIFTS: Final = _shifts()
+_MIDDLES: Final = tuple(
+    np.where(np.abs(_SHIFTS).max(axis=1, keepdims=True) > 1, way(_SHIFTS / 2.0).astype(np.int64), 0) for way in (np.floor, np.ceil)
+)
 
 
 class InBone:
@@ -79,11 +91,13 @@ def _steps(index: Ints, shape: tuple[int, int, int], cell: Mm) -> Any:
     """Lengths of the steps from each cell (n, 3) of a block to its neighbours of higher number, as a matrix (n, n)."""
     number = np.full(shape, -1, dtype=np.int32)
     number[tuple(index.T)] = np.arange(len(index), dtype=np.int32)
-    shifts = np.array([o[::-1] for o in np.ndindex(3, 3, 3) if o > (1, 1, 1)]) - 1  # cells are numbered by z, y, x
     stride = np.array([shape[1] * shape[2], shape[2], 1])
-    there = number.ravel()[(index @ stride)[:, None] + shifts @ stride]  # the block has a rim of empty cells
+    here, flat = (index @ stride)[:, None], number.ravel()
+    there = flat.take(here + _SHIFTS @ stride, mode="wrap")  # the block has a rim of empty cells
+    for middle in _MIDDLES:  # a step of two cells stays within cells
+        there[flat.take(here + middle @ stride, mode="wrap") < 0] = -1
     met = there >= 0
-    lengths = np.broadcast_to(cell * np.linalg.norm(shifts, axis=1), there.shape)[met]
+    lengths = np.broadcast_to(cell * np.linalg.norm(_SHIFTS, axis=1), there.shape)[met]
     ends = np.concatenate([[0], np.cumsum(met.sum(axis=1))])
     return csr_array((lengths, there[met], ends), shape=(len(there), len(there)))
 
@@ -108,7 +122,7 @@ def through_bone(bone: InBone, tumour: Surface, cut: PlannedCut, to_face: Neares
 
 
 def _shortest(bone: InBone, tumour: Surface, cut: PlannedCut, to_face: Nearest, cell: Mm) -> Array | None:
-    for within in (2.0 * to_face.distance + NEAR_MM, np.inf):  # most ways are near the straight one; a longer one is looked for in all of the bone
+    for within in (1.5 * to_face.distance + NEAR_MM, np.inf):  # most ways are near the straight one; a longer one is looked for in all of the bone
         path, length = _on_grid(bone, tumour, cut, within, cell)
         if length <= within:
             break

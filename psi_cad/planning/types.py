@@ -36,6 +36,11 @@ _BORDERS: Final = {
 }
 
 
+NOTCH_BACK_MM: Final[Mm] = 10.0  # how far behind its landmark the notch is looked for
+BELOW_NOTCH_MM: Final[Mm] = 8.0  # a cut that reaches deeper saws the ischium as well
+FAR_LANDMARK_MM: Final = 40.0  # from the box round the bone; the middle of a socket lies within it
+
+
 @dataclass(frozen=True)
 class StartCut:
     """One starting plane: `normal` (3,) looks towards the specimen, `origin` (3,) lies on the bone, patient mm.
@@ -73,6 +78,7 @@ def start_cuts(kind: str, landmarks: Mapping[str, Array], bone: Bone) -> list[St
         If a landmark is missing, or the type leaves nothing to cut on a hip bone.
     """
     gone = regions_of(kind)
+    _refuse_far(landmarks, bone)
     found = []
     for name, ((upper, lower), needed) in _BORDERS.items():
         if (upper in gone) == (lower in gone):
@@ -86,12 +92,22 @@ def start_cuts(kind: str, landmarks: Mapping[str, Array], bone: Bone) -> list[St
             raise CaseError(
                 f"landmarks: {', '.join(needed)} lie on one place or on one line, which gives the {name} plane no direction; mark them again."
             ) from error
+        if name == "sacro-iliac":
+            origin, why = _above_notch(bone, origin, normal, landmarks, why)
         towards_lower = lower in gone
         group = _piece(lower if towards_lower else upper, gone)
         found.append(_on_bone(bone, StartCut(name, origin, normal if towards_lower else -normal, why, group)))
     if not found:
         raise CaseError(f"--type {kind}: the whole hip bone goes, through its joints; there is nothing to cut on it.")
     return found
+
+
+def _refuse_far(landmarks: Mapping[str, Array], bone: Bone) -> None:
+    low, high = np.asarray(bone.mesh.bounds)
+    for name, point in landmarks.items():
+        away = float(np.linalg.norm(np.maximum(np.maximum(low - point, point - high), 0.0)))
+        if away > FAR_LANDMARK_MM:
+            raise CaseError(f"landmarks.{name} lies {away:.0f} mm from the bone; mark it on the bone, in patient mm (LPS).")
 
 
 def _piece(region: str, gone: frozenset[str]) -> str:
@@ -140,6 +156,24 @@ def _sacro_iliac(marks: Mapping[str, Array]) -> tuple[Array, Array, str]:
     """Up from the sciatic notch through the wing, square to the line of the spines; the normal looks back at the sacrum."""
     notch, back, front = marks["greater-sciatic-notch"], marks["psis"], marks["asis"]
     return notch, unit(back - front), "up from the sciatic notch, square to the line of the spines"
+
+
+def _above_notch(bone: Bone, notch: Array, back: Array, marks: Mapping[str, Array], why: str) -> tuple[Array, str]:
+    """The plane moved back through the notch until what it saws lies above: a landmark on the notch's rim may lie before its deepest point."""
+    plain = plane_axes(back)
+    up = plain[:2] @ ((np.asarray(marks["psis"]) + np.asarray(marks["asis"])) / 2.0 - notch)
+    up = up / np.linalg.norm(up)
+    for shift in np.arange(0.0, NOTCH_BACK_MM + 0.5):
+        origin = notch + shift * back
+        parts = section_parts(bone.mesh, origin=origin, axes=plain)
+        if not parts:
+            break
+        wing = max(parts, key=lambda part: float((shapely.get_coordinates(part) @ up).max()))
+        if float((shapely.get_coordinates(wing) @ up).min()) >= -BELOW_NOTCH_MM:
+            point = np.array(wing.representative_point().coords)
+            moved = f", {shift:.0f} mm behind the landmark" if shift > 0.0 else ""
+            return np.asarray(origin + (point @ plain[:2])[0]), why + moved
+    return notch, f"{why}; it runs on below the notch here, so move it back or mark the notch again"
 
 
 _PLANES: Final = {

@@ -161,7 +161,8 @@ def _worse(given: Evaluated, found: Evaluated) -> str | None:
             return f"the saw would reach less of cut {after.cut} ({100 * after.reachable:.0f} % of it)"
     if found.resection.pieces != given.resection.pieces:
         return "the specimen would come out in another number of pieces"
-    if all(check["passed"] for check in given.report["checks"]) and found.healthy_removed > given.healthy_removed - WORTH_MM3:
+    mended = sum(check["passed"] for check in found.report["checks"]) > len(passed)
+    if not mended and found.healthy_removed > given.healthy_removed - WORTH_MM3:
         return NO_GAIN
     return None
 

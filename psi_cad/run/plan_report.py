@@ -249,6 +249,8 @@ def _notes(patient: Patient, found: Evaluated) -> list[str]:
             notes.append(f"the plane of cut {name} also meets other bone near {at(_middle(cut, part))} ({part.area:.0f} mm²); it is not cut")
         if name in found.margins and found.through.get(name) is None:
             notes.append(f"no way through bone was found from the tumour to the face of cut {name}, so it has no margin through bone")
+    if found.tumour_in is not None and found.tumour_in.bone <= 0.0:
+        notes.append("warning: the tumour touches no bone; check that it is where it should be")
     for slot in found.slots:
         where = f"slot {slot.cut} of {slot.guide}"
         if slot.from_approach:

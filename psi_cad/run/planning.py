@@ -35,6 +35,7 @@ __all__ = ["Evaluated", "Patient", "Slot", "TumourIn", "evaluate", "read_patient
 
 GUIDED_MM: Final[Mm] = 10.0  # the binding height of a guide, where its template has no such parameter
 ACROSS: Final = 0.17  # an approach that leans more than 80° from a cut's plane says nothing of the way along it
+APART_MM: Final[Mm] = 20.0  # from the box round the bone: a tumour this far away is not of this bone
 TOUCH_MM: Final[Mm] = 0.01  # tumour this near the face of a cut was parted by it
 
 
@@ -127,6 +128,7 @@ def read_patient(loaded: LoadedCase, *, progress: Progress) -> Patient:
         mesh = closed_surface(found.mesh, name=found.name, key="tumour")
         tumour, tumour_solid = Surface(mesh), solid_of(mesh, name=found.name, key="tumour")
         file = found.said
+        _refuse_apart(tumour, bone, name=found.name)
     avoid = []
     for number, entry in enumerate(loaded.case.avoid):
         structure = avoid_source(loaded, entry, number=number, progress=progress)
@@ -135,6 +137,21 @@ def read_patient(loaded: LoadedCase, *, progress: Progress) -> Patient:
     caster = RayCaster(bone.mesh)
     in_bone = InBone(Surface(bone.mesh), caster)
     return Patient(loaded, bone, said, inputs_of(loaded), solid, caster, in_bone, tumour, tumour_solid, file, tuple(avoid))
+
+
+def _refuse_apart(tumour: Surface, bone: Bone, *, name: str) -> None:
+    """Refuse a tumour that lies nowhere near the bone: it was read in another frame, or belongs to another scan."""
+    low, high = np.asarray(bone.mesh.bounds)
+
+    def away(points: Array) -> float:
+        return float(np.linalg.norm(np.maximum(np.maximum(low - points, points - high), 0.0), axis=1).min())
+
+    apart = away(tumour.vertices)
+    if apart <= APART_MM:
+        return
+    turned = away(tumour.vertices * [-1.0, -1.0, 1.0]) <= APART_MM
+    hint = "the other coordinates (LPS or RAS) would bring it there: check tumour.coordinates" if turned else "check its frame and units"
+    raise CaseError(f"tumour: '{name}' lies {apart:.0f} mm from the bone; {hint}.")
 
 
 def evaluate(patient: Patient, *, planes: dict[str, tuple[Array, Array]] | None = None, progress: Progress) -> Evaluated:
