@@ -219,6 +219,7 @@ def test_a_changed_file_shows(out, name):
         (lambda report: report["guides"][0]["params"].update(clearance=0.16), "report.json: parameters and checks"),
         (lambda report: report["guides"][0]["checks"][0].update(limit=99.0), "report.json: parameters and checks"),
         (lambda report: report["case"].update(sha256="0" * 64), "case file"),
+        (lambda report: report["case"].update(settings=["tumour.margin=0.0"]), "what --set overrides"),
         (lambda report: report["inputs"].update({"tumour.surface": "0" * 64}), "tumour.surface"),
         (lambda report: report["inputs"].update({"cut[0].markups": "0" * 64}), "cut[0].markups"),
     ],
@@ -438,6 +439,7 @@ def moved(plan):
     [
         (lambda plan: plan.update(status="failed", checks=[{"id": "margin_A", "passed": False}]), r"did not pass \(margin_A\)"),
         (lambda plan: plan["case"].update(sha256="0" * 64), "case file has changed"),
+        (lambda plan: plan["case"].update(settings=["tumour.margin=0.0"]), "what --set overrides has changed"),
         (lambda plan: plan["inputs"].update({"tumour.surface": "0" * 64}), "tumour.surface has changed"),
         (moved, "the plane of cut 'A' differs"),
         (lambda plan: plan["slots"][0].update(blade="generic-10x0.4"), "planned for blade generic-10x0.4 and built for generic-25x0.89"),

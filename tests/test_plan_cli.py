@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import shapely
 import trimesh
 from conftest import CASES
 from shapes import block
@@ -190,6 +191,18 @@ TYPES = {
     "I/IV": {"supra-acetabular"},
     "I+III": {"supra-acetabular", "superior-ramus", "ischium", "sacro-iliac"},
 }
+
+
+@pytest.mark.parametrize("off", [(0, 0, 0), (0, 2, 0), (0, -3, 0), (0, 2, -5), (0, 2, 5), (0, -6, 3)])
+def test_the_plane_through_the_notch_saws_the_wing_alone(data, off):
+    """Wherever near the rim of the notch the landmark was put, the cut ends at the notch and does not run down the ischium."""
+    bone = checked_bone(trimesh.load_mesh(data / "hip_femur_meshes" / "hip_left.stl"), name="hip")
+    marks = {name: np.array(point) for name, point in HIP.items()}
+    marks["greater-sciatic-notch"] = np.array([78.6, 31.3, -37.0]) + off
+    (cut,) = start_cuts("IV", marks, bone)
+    (planned,) = plan_cuts(bone, [(cut.name, cut.origin, cut.normal, None)]).values()
+    assert planned.section.area == pytest.approx(1385.0, rel=0.01)
+    assert planned.patient(shapely.get_coordinates(planned.whole))[:, 2].min() > -50.0, "the ischium lies below"
 
 
 def test_types_divide_a_hip(data):

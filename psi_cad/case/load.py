@@ -23,12 +23,13 @@ MAX_BYTES: Final = 1_000_000
 
 @dataclass(frozen=True)
 class LoadedCase:
-    """A case with its folder, its catalogue, and the SHA-256 of what was read."""
+    """A case with its folder, its catalogue, the SHA-256 of what was read, and the settings that overrode it."""
 
     case: Case
     path: Path
     sha256: str
     catalogue: Catalogue
+    settings: tuple[str, ...] = ()
 
     def resolve(self, relative: str) -> Path:
         """A path named in the case, taken from the case file's folder."""
@@ -80,7 +81,7 @@ def load_case(
     own = catalogue_of(case, path)
     if catalogue is not None:
         own = own.extended(load_catalogue(catalogue, where="--catalogue"))
-    loaded = LoadedCase(case=case, path=path, sha256=digest, catalogue=own)
+    loaded = LoadedCase(case=case, path=path, sha256=digest, catalogue=own, settings=tuple(settings or []))
     for number, guide in enumerate(case.guide):  # unknown ids are found before anything slow runs
         loaded.blade(guide.blade, where=f"{path.name}: guide[{number}].blade")
         loaded.printer(guide.printer, where=f"{path.name}: guide[{number}].printer")

@@ -44,7 +44,7 @@ def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
         "kind": "plan",
         "software": software(),
         "notice": NOT_A_DEVICE,
-        "case": {"id": case.id, "side": case.side, "file": loaded.path.name, "sha256": loaded.sha256},
+        "case": {"id": case.id, "side": case.side, "file": loaded.path.name, "sha256": loaded.sha256, "settings": list(loaded.settings)},
         "inputs": patient.inputs,
         "bone": {**patient.bone_said, "volume_mm3": _r(patient.solid.volume())},
         "cuts": cuts,
@@ -243,7 +243,7 @@ def _avoid_checks(avoided: Sequence[tuple[Structure, Mapping[str, Nearest]]]) ->
 
 
 def _notes(patient: Patient, found: Evaluated) -> list[str]:
-    notes = []
+    notes = [f"the case was overridden by {setting}" for setting in patient.loaded.settings]
     for name, cut in found.cuts.items():
         for part in cut.others:
             notes.append(f"the plane of cut {name} also meets other bone near {at(_middle(cut, part))} ({part.area:.0f} mm²); it is not cut")

@@ -104,8 +104,10 @@ def _file(path: Path) -> str:
 
 
 def _inputs(report: Mapping[str, Any]) -> dict[str, str]:
-    """The case file and every file that it names."""
-    return {"case file": str(report["case"]["sha256"]), **{str(key): str(value) for key, value in report.get("inputs", {}).items()}}
+    """The case file, every file that it names, and what was overridden of it; a guide's own parameters stand in the guide."""
+    overridden = [str(setting) for setting in report["case"].get("settings", []) if not str(setting).startswith(("params.", "guide."))]
+    said = {"what --set overrides": ", ".join(sorted(overridden))} if overridden else {}
+    return {"case file": str(report["case"]["sha256"]), **{str(key): str(value) for key, value in report.get("inputs", {}).items()}, **said}
 
 
 def made_from(report: Mapping[str, Any]) -> dict[str, str]:
