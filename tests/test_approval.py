@@ -426,7 +426,7 @@ def test_a_plan_tells_of_its_approvals(tmp_path, monkeypatch):
     again = api.plan(CASE, tmp_path)
     assert [entry["status"] for entry in again["approval"]["entries"]] == ["approved"]
     other = api.plan(CASE, tmp_path, settings=["tumour.margin=9.0"])
-    assert other["approval"]["entries"][0]["changed"] == ["plan.json"]
+    assert other["approval"]["entries"][0]["changed"] == ["plan.json", "what --set overrides"]
     assert read_json(tmp_path / "phantom-type1" / "plan.json")["approval"] == other["approval"]
 
 
