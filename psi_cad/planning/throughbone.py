@@ -35,6 +35,7 @@ COARSE: Final = 8  # points to begin with, then twice as many each time
 MOST: Final = 512
 GAP_MM: Final[Mm] = 1.0
 ROUNDS: Final = 400
+ENDS: Final = 4  # rounds after which the ends follow
 LOOKS: Final = 20  # rounds between two looks at the length; it is drawn tight where that changes less than this
 STILL_MM: Final[Mm] = 2e-4
 
@@ -185,8 +186,9 @@ def _drawn(bone: InBone, tumour: Surface, cut: PlannedCut, path: Array) -> Array
     """A path (n, 3) drawn tight, its points held in bone."""
     before = np.inf
     for turn in range(ROUNDS):
-        path[0] = _onto_tumour(bone, tumour, path[1])
-        path[-1] = _onto_face(cut, path[-2])
+        if turn % ENDS == 0:
+            path[0] = _onto_tumour(bone, tumour, path[1])
+            path[-1] = _onto_face(cut, path[-2])
         path[1:-1] = bone.back_in((path[:-2] + path[2:]) / 2.0)
         if turn % LOOKS == LOOKS - 1:
             if before - _length(path) < STILL_MM:

@@ -17,8 +17,8 @@ __all__ = ["Tumour", "diameters", "grown", "tumour_surface"]
 VOLUME_SHARE: Final = 0.03
 """The surface may hold this much more or less than the mask; measured on the mesh, not assumed."""
 MOST_PAIRED: Final = 2000  # points whose distances are all compared
-DIRECTIONS: Final = 200  # looked along where there are more
-FOLLOWED: Final = 2
+DIRECTIONS: Final = 300  # looked along where there are more, and how many of the widest are followed up
+FOLLOWED: Final = 24
 GROW_STEP: Final[Mm] = 0.8
 _LARGEST_GRID: Final = 6_000_000
 _COARSE: Final = 4
@@ -134,8 +134,9 @@ def _longest(points: Array) -> Array:
         height = 1.0 - (np.arange(DIRECTIONS) + 0.5) / DIRECTIONS  # half a sphere, evenly
         ways = np.column_stack([np.cos(turns) * np.sqrt(1.0 - height**2), np.sin(turns) * np.sqrt(1.0 - height**2), height])
         along = ways[:, : points.shape[1]] @ points.T
-        ends = np.unique([along.argmin(axis=1), along.argmax(axis=1)])
-        for _ in range(FOLLOWED):  # from each of these to the point farthest from it
+        best = np.argsort(-np.ptp(along, axis=1), kind="stable")[:FOLLOWED]
+        ends = np.unique([along[best].argmin(axis=1), along[best].argmax(axis=1)])
+        for _ in range(2):  # from each of these to the point farthest from it
             ends = np.unique(np.concatenate([ends, cdist(points[ends], points).argmax(axis=1)]))[:MOST_PAIRED]
         points = points[ends]
     apart = cdist(points, points)
