@@ -212,9 +212,16 @@ def picture_of_margins(
 
 
 def picture_of_pieces(
-    path: Path, specimen: trimesh.Trimesh, retained: trimesh.Trimesh, *, tumour: trimesh.Trimesh | None, normals: Sequence[Array], title: str
+    path: Path,
+    specimen: trimesh.Trimesh,
+    retained: trimesh.Trimesh,
+    *,
+    tumour: trimesh.Trimesh | None,
+    left: trimesh.Trimesh | None,
+    normals: Sequence[Array],
+    title: str,
 ) -> None:
-    """A PNG of the specimen drawn away from the bone that stays, from two sides."""
+    """A PNG of the specimen with the tumour in it, drawn away from the bone and the tumour (`left`) that stay, from two sides."""
     _ready()
     low = np.minimum(specimen.bounds[0], retained.bounds[0]) if len(retained.faces) else specimen.bounds[0]
     high = np.maximum(specimen.bounds[1], retained.bounds[1]) if len(retained.faces) else specimen.bounds[1]
@@ -224,9 +231,11 @@ def picture_of_pieces(
     moved = APART * size * way
     actors = [_body(specimen, SPECIMEN, 0.55 if tumour is not None else 1.0, moved)]
     if len(retained.faces):
-        actors.append(_body(retained, BONE))
+        actors.append(_body(retained, BONE, 0.5 if left is not None else 1.0))
     if tumour is not None:
         actors.append(_body(tumour, TUMOUR, 1.0, moved))
+    if left is not None:
+        actors.append(_body(left, TUMOUR))
     middle = (low + high) / 2.0 + moved / 2.0
     up = np.array([0.0, 0.0, 1.0])
     lateral = 1.0 if middle[0] > 0.0 else -1.0

@@ -23,6 +23,7 @@ from psi_cad.run.plan import Progress, read_bone
 from psi_cad.run.plan_folder import keep_safe, move_all, staged, start_safe
 from psi_cad.run.planning import Evaluated, Patient, evaluate, read_patient
 from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, read_json, subject_of
+from psi_cad.surface.solids import joined, mesh_of
 
 __all__ = ["plan_case", "start_plan"]
 
@@ -113,10 +114,9 @@ def _written(patient: Patient, found: Evaluated, folder: Path, stem: str, notes:
     files[f"{stem} cut faces"] = folder / f"{stem}-cut-faces.vtp"
     write_face_maps(files[f"{stem} cut faces"], faces)
     progress(f"{stem}: draw")
-    tumour = patient.tumour.mesh if patient.tumour is not None else None
     pictures: dict[str, tuple[Path, dict[str, Any]]] = {
         "margins": (folder / f"{stem}-margins.png", _margins_picture(patient, found, faces)),
-        "pieces": (folder / f"{stem}-pieces.png", _pieces_picture(found, tumour)),
+        "pieces": (folder / f"{stem}-pieces.png", _pieces_picture(patient, found)),
     }
     if found.slots:
         slots = [DepthPicture(f"cut {s.cut}, guide {s.guide}", s.profile, s.reach) for s in found.slots]
@@ -139,10 +139,25 @@ def _margins_picture(patient: Patient, found: Evaluated, faces: dict[str, FaceMa
     }
 
 
-def _pieces_picture(found: Evaluated, tumour: trimesh.Trimesh | None) -> dict[str, Any]:
+def _pieces_picture(patient: Patient, found: Evaluated) -> dict[str, Any]:
     title = f"specimen {found.specimen.volume / 1000.0:.1f} cm³\nhealthy bone removed {found.healthy_removed / 1000.0:.1f} cm³"
     normals = [cut.normal for cut in found.cuts.values()]
-    return {"specimen": found.specimen, "retained": found.retained, "tumour": tumour, "normals": normals, "title": title}
+    goes, stays = _tumour_parts(patient, found)
+    if stays is not None:
+        title += f"\ntumour that stays {stays.volume / 1000.0:.1f} cm³"
+    return {"specimen": found.specimen, "retained": found.retained, "tumour": goes, "left": stays, "normals": normals, "title": title}
+
+
+def _tumour_parts(patient: Patient, found: Evaluated) -> tuple[trimesh.Trimesh | None, trimesh.Trimesh | None]:
+    """The tumour that goes with the specimen, and what stays in the patient."""
+    if patient.tumour is None or found.tumour_in is None:
+        return None, None
+    left = [piece.solid for piece in (*found.tumour_in.left, *found.tumour_in.beyond)]
+    if not left:
+        return patient.tumour.mesh, None
+    stays = joined(left)
+    goes = patient.tumour_solid - stays
+    return (None if goes.is_empty() else mesh_of(goes)), mesh_of(stays)
 
 
 def _title(cut: dict[str, Any]) -> str:

@@ -74,8 +74,9 @@ class Slot:
 
 @dataclass(frozen=True)
 class Left:
-    """A piece of tumour in the bone that stays: its volume (mm³), a place of it, and the declared positive cut that parted it, if one did."""
+    """A piece of tumour that stays in the patient: its solid, volume (mm³), a place of it, and the declared cut that parted it, if one did."""
 
+    solid: Any
     volume: float
     place: Array
     parted_by: str | None
@@ -202,7 +203,7 @@ def _left(part: Any, declared: list[PlannedCut]) -> Left:
     mesh = mesh_of(part)
     surface = Surface(mesh)
     parted = (cut.name for cut in declared if nearest(surface, Face(cut.origin, cut.axes, cut.section)).distance <= TOUCH_MM)
-    return Left(float(part.volume()), np.asarray(mesh.vertices).mean(axis=0), next(parted, None))
+    return Left(part, float(part.volume()), np.asarray(mesh.vertices).mean(axis=0), next(parted, None))
 
 
 def _is_beyond(body: Any, cuts: dict[str, PlannedCut]) -> bool:
