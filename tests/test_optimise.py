@@ -6,6 +6,7 @@ from conftest import CASES
 
 from psi_cad.case.load import load_case
 from psi_cad.errors import CaseError
+from psi_cad.run import optimising
 from psi_cad.run.optimising import plane_search, propose
 from psi_cad.run.planning import evaluate, read_patient
 
@@ -83,6 +84,20 @@ def test_a_margin_that_the_plan_lacks_is_made_up_for(tmp_path):
     assert found.report["status"] == "passed"
     nothing, said = propose(patient, given, max_angle=0.0, max_shift=0.5, **QUIET)
     assert nothing is None and "margin" in said["why"]
+
+
+def test_where_the_best_planes_break_a_rule_planes_that_turn_less_are_tried(phantom, monkeypatch):
+    """Every proposal that turns or that went only part of the way is refused: what is left is the shift alone."""
+    patient, given = phantom
+
+    def refused(before, found):
+        turned = angle(before.cuts["A"].normal, found.cuts["A"].normal)
+        return "the saw would reach less" if turned > 0.01 else None
+
+    monkeypatch.setattr(optimising, "_worse", refused)
+    found, said = propose(patient, given, max_angle=8.0, max_shift=12.0, **QUIET)
+    assert found is not None and said["moved"][0]["turned_deg"] == 0.0
+    assert 1.0 < said["moved"][0]["shifted_mm"] <= 12.0 and said["saved_percent"] > 1.0
 
 
 def test_no_bounds_no_proposal(phantom):

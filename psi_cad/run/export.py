@@ -9,7 +9,7 @@ import numpy as np
 import trimesh
 from OCP.BRepBuilderAPI import BRepBuilderAPI_Transform
 
-from psi_cad import __version__
+from psi_cad import NOT_A_DEVICE, __version__
 from psi_cad.brep.patch import vector
 from psi_cad.export.meshes import triangulated, write_3mf, write_stl
 from psi_cad.export.step import write_step
@@ -19,10 +19,9 @@ from psi_cad.run.inspect import Inspection
 from psi_cad.run.plan import Progress
 from psi_cad.verify.expected import Expected
 
-__all__ = ["NOT_A_DEVICE", "SOFTWARE", "exported"]
+__all__ = ["SOFTWARE", "exported"]
 
 SOFTWARE = f"psi-cad {__version__}"
-NOT_A_DEVICE = "Engineering output, not a medical device; qualified people must approve it before any use."
 
 
 def exported(made: Made, expected: Expected, folder: Path, *, case: str, side: str, inspection: Inspection, told: Progress) -> trimesh.Trimesh:

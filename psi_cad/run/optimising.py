@@ -26,6 +26,7 @@ CLOSE_MM: Final[Mm] = 0.005  # how near to the wanted margin a plane is brought;
 MOST_ANGLE: Final[Deg] = 45.0
 MOST_SHIFT: Final[Mm] = 60.0
 ROUNDS: Final = 8
+TURNS: Final = (1.0, 0.5, 0.2, 0.0)  # of the angle by which planes may turn
 STEPS_BACK: Final = (1.0, 0.75, 0.5, 0.25)  # of the way from the surgeon's planes, where the whole way breaks a rule
 WORTH_MM3: Final = 1.0  # saving less than this is no proposal
 REACH_SAME: Final = 0.005  # of a cut face: less is not worse
@@ -77,12 +78,29 @@ def propose(patient: Patient, given: Evaluated, *, max_angle: Deg, max_shift: Mm
     ------
     CaseError
     """
-    progress("optimise: sample the bone")
-    search = plane_search(patient, given, max_angle=max_angle, max_shift=max_shift)
-    progress(f"optimise: search {len(search.moving)} cut(s)")
+    said: dict[str, Any] = {"bounds": {"angle_deg": max_angle, "shift_mm": max_shift}}
+    why, best = "no plane within the bounds keeps the wanted margin", None
+    for part in TURNS:  # where the best of all fails a rule, the best of planes that turn less may not
+        progress(f"optimise: search planes that turn by up to {part * max_angle:g}°")
+        search = plane_search(patient, given, max_angle=part * max_angle, max_shift=max_shift)
+        said["margin_kept_mm"] = search.bounds.margin
+        found, share, because = _proposed(patient, given, search, progress=progress)
+        why = because if because and best is None else why
+        if found is not None and (best is None or found.healthy_removed < best.healthy_removed):
+            best = found
+        if share == 1.0 or because == NO_GAIN:
+            break
+    if best is None:
+        return None, {**said, "why": why}
+    said.update(_moved(given, best), saved_mm3=round(given.healthy_removed - best.healthy_removed, 3))
+    said["saved_percent"] = round(100.0 * (1.0 - best.healthy_removed / given.healthy_removed), 3)
+    return best, said
+
+
+def _proposed(patient: Patient, given: Evaluated, search: PlaneSearch, *, progress: Progress) -> tuple[Evaluated | None, float, str | None]:
+    """The best planes of a search that break no rule, which share of the way to them was gone, and else why there are none."""
+    why: str | None = None
     tilts = search.search()
-    said: dict[str, Any] = {"bounds": {"angle_deg": max_angle, "shift_mm": max_shift}, "margin_kept_mm": search.bounds.margin}
-    why = "no plane within the bounds keeps the wanted margin"
     for share in STEPS_BACK:
         progress(f"optimise: measure the proposal ({share:.0%} of the way)")
         planes = search.planes(share * tilts)
@@ -95,16 +113,12 @@ def propose(patient: Patient, given: Evaluated, *, max_angle: Deg, max_shift: Mm
         except PsiCadError as error:
             why = str(error)
             continue
-        worse = _worse(given, found)
-        if worse:
-            why = worse
-            if worse == NO_GAIN:
-                break  # less of the way saves less
-            continue
-        said.update(_moved(given, found), saved_mm3=round(given.healthy_removed - found.healthy_removed, 3))
-        said["saved_percent"] = round(100.0 * (1.0 - found.healthy_removed / given.healthy_removed), 3)
-        return found, said
-    return None, {**said, "why": why}
+        why = _worse(given, found)
+        if why is None:
+            return found, share, None
+        if why == NO_GAIN:
+            break  # less of the way saves less
+    return None, 0.0, why
 
 
 def _exact(patient: Patient, given: Evaluated, search: PlaneSearch, planes: dict[str, tuple[Array, Array, Mm]], *, full: bool) -> Planes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import shapely
 
+from psi_cad import NOT_A_DEVICE
 from psi_cad.planning.avoid import Structure, face_distance
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.margins import SAME_MM, CutMargin, MarginClass
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["report_of"]
 
 REACH_WANTED: Final = 0.98  # of a cut face that the saw should get at; what is less is told
-NOT_A_DEVICE: Final = "Engineering output, not a medical device; qualified people must approve it before any use."
 ORDER: Final[dict[MarginClass, int]] = {"R0": 0, "R1": 1, "R2": 2}
 LEFT_MM3: Final = 1.0  # tumour left behind that is more than rounding
 
