@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-NOT_A_DEVICE = "Engineering output, not a medical device; qualified people must approve it before any use."
-__all__ = ["NOT_A_DEVICE", "__version__", "build", "load_case", "measure", "validate"]
+__all__ = ["__version__", "build", "load_case", "measure", "validate"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import cadquery as cq
 import trimesh
 
-from psi_cad import NOT_A_DEVICE, __version__
+from psi_cad import __version__
 from psi_cad.brep import checked
 from psi_cad.errors import BuildError, KernelError
 from psi_cad.export.meshes import write_stl
@@ -23,6 +23,7 @@ from psi_cad.report.pictures import picture_of_guide
 from psi_cad.run.entry import Made, expected_of, report_entry
 from psi_cad.run.export import exported
 from psi_cad.run.inspect import Inspection, Inspector
+from psi_cad.run.notice import NOT_A_DEVICE
 from psi_cad.run.plan import GuideJob, Job, Progress
 from psi_cad.run.process import PICTURE_STEP
 from psi_cad.verify.expected import Expected

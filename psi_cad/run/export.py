@@ -9,13 +9,14 @@ import numpy as np
 import trimesh
 from OCP.BRepBuilderAPI import BRepBuilderAPI_Transform
 
-from psi_cad import NOT_A_DEVICE, __version__
+from psi_cad import __version__
 from psi_cad.brep.patch import vector
 from psi_cad.export.meshes import triangulated, write_3mf, write_stl
 from psi_cad.export.step import write_step
 from psi_cad.frames import Frame
 from psi_cad.run.entry import Made
 from psi_cad.run.inspect import Inspection
+from psi_cad.run.notice import NOT_A_DEVICE
 from psi_cad.run.plan import Progress
 from psi_cad.verify.expected import Expected
 

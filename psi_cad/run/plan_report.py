@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import shapely
 
-from psi_cad import NOT_A_DEVICE
 from psi_cad.planning.avoid import Structure, face_distance
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.margins import SAME_MM, CutMargin, MarginClass
 from psi_cad.planning.nearest import Nearest
+from psi_cad.run.notice import NOT_A_DEVICE
 from psi_cad.surface.trust import at
 from psi_cad.surface.tumour import diameters
 from psi_cad.units import Array, Mm
