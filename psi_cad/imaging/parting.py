@@ -215,7 +215,8 @@ def _cut(here: Bools, sharp: npt.NDArray[Any], seeds: list[Ints]) -> npt.NDArray
         marks[tuple(voxels.T)] = number
     for number, voxels in enumerate(seeds, start=1):  # the surest voxel of each stays its own
         marks[tuple(voxels[0])] = number
-    flooded = watershed(_depth(sharp), marks, mask=here)
+    flooded = watershed(_depth(sharp), marks, mask=here).astype(np.uint8)
+    marks = marks.astype(np.uint8)  # the whole scan may lie in one piece: nothing is held wider than it must be
     grains, hold = _grains(here, sharp)
     owned = np.zeros(hold.shape[0], dtype=np.int64)
     for number in range(len(seeds), 0, -1):
@@ -242,8 +243,12 @@ def _grains(here: Bools, sharp: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], csr
     from skimage.segmentation import watershed
 
     smooth = ndimage.gaussian_filter(sharp, _GRAIN)
-    peaks, count = ndimage.label((ndimage.maximum_filter(smooth, 3) == smooth) & here, structure=np.ones((3, 3, 3)))
-    grains = watershed(_depth(smooth), peaks, mask=here)
+    summits = (ndimage.maximum_filter(smooth, 3) == smooth) & here
+    depth = _depth(smooth)
+    del smooth
+    peaks, count = ndimage.label(summits, structure=np.ones((3, 3, 3)))
+    grains = watershed(depth, peaks, mask=here)
+    del peaks, depth
     peak = np.concatenate([[1.0], np.asarray(ndimage.maximum(sharp, grains, np.arange(1, count + 1)))])
     full = float(np.percentile(peak[1:], 90.0))
     ends, holds = [], []
@@ -251,7 +256,7 @@ def _grains(here: Bools, sharp: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], csr
         a, b = np.moveaxis(grains, axis, 0)[:-1], np.moveaxis(grains, axis, 0)[1:]
         met = (a != b) & (a > 0) & (b > 0)
         values = np.moveaxis(sharp, axis, 0)
-        least = np.minimum(values[:-1], values[1:])[met]
+        least = np.minimum(values[:-1][met], values[1:][met])
         a, b = a[met], b[met]
         ratio = np.clip(least / np.minimum(peak[a], peak[b]), 0.02, 1.0)
         ends.append(np.column_stack([a, b]))
