@@ -11,7 +11,6 @@ from psi_cad.errors import CaseError, SegmentationError
 from psi_cad.imaging.fill import filled
 from psi_cad.imaging.levels import tissue_levels
 from psi_cad.imaging.metal import find_metal
-from psi_cad.imaging.segment import bone_labels
 from psi_cad.imaging.totalsegmentator import BONES, proposed_seeds, seeds_of_labels
 from psi_cad.imaging.volume import Volume
 from psi_cad.phantom.hemipelvis import _gradient, implicit
@@ -362,24 +361,3 @@ def test_a_bone_that_took_another_s_seed_is_refused():
     values[9, 9, 14] = 2
     with pytest.raises(SegmentationError, match=r"Only 1 mm³ of bone were found from the seed of femur"):
         _judge(values, volume, ["hip", "femur"], seeds)
-
-
-@pytest.mark.parametrize("seed", [(0.0, 0.0, 0.0), (-9.0, 0.0, 0.0), (0.0, 8.0, 3.0), (7.0, -4.0, 0.0)])
-def test_a_bridge_denser_than_thin_cortex_parts_no_bone(seed):
-    """Two hollow balls that touch: the bridge is denser than the thin half of the first ball, so a flood by density crosses it first."""
-    axes = [np.arange(-20.0, 48.0, 0.8), np.arange(-20.0, 20.0, 0.8), np.arange(-20.0, 20.0, 0.8)]
-    x, y, z = np.meshgrid(*axes, indexing="ij")
-    one, two = np.sqrt(x**2 + y**2 + z**2), np.sqrt((x - 28.0) ** 2 + y**2 + z**2)
-    first, second = np.abs(one - 14.0), np.abs(two - 13.0)
-    thick, full = np.where(x < 0.0, 1.2, 2.0), np.where(x < 0.0, 650.0, 1400.0)
-    values = np.full(x.shape, 40.0)
-    values = np.where(second < 2.0, 1400.0, values)
-    values = np.where(first < thick, full, values)
-    values = np.where((np.abs(x - 14.5) < 1.6) & (np.hypot(y, z) < 3.0), 900.0, values)
-    matrix = np.diag([0.8, 0.8, 0.8, 1.0])
-    matrix[:3, 3] = [axis[0] for axis in axes]
-    volume = Volume(values.transpose(2, 1, 0).astype(np.int16), matrix)
-    found = bone_labels(volume, {"one": np.array(seed), "two": np.array([28.0, 0.0, 0.0])}, levels=tissue_levels(volume))
-    labels = found.values.transpose(2, 1, 0)
-    clear = np.hypot(y, z) > 5.0
-    assert set(labels[(first < 0.5) & clear]) == {1} and set(labels[(second < 0.5) & clear]) == {2}
