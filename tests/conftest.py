@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,12 @@ def phantom_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     report = psi_cad.build(CASES / "phantom-type1", out)
     assert report["status"] == "passed"
     return out / "phantom-type1"
+
+
+@pytest.fixture
+def out(phantom_out: Path, tmp_path: Path) -> Path:
+    """A copy of the built case, to be approved or changed."""
+    return Path(shutil.copytree(phantom_out, tmp_path / "out" / phantom_out.name))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,45 @@
+"""A phantom's guide approved, asked about, and tampered with: shared by the tests of approvals and of releases."""
+
+import json
+
+from conftest import CASES
+
+from psi_cad.run.approval import approvals_said, approve_folder, release_said
+from psi_cad.run.subject import read_json
+
+CASE = CASES / "phantom-type1"
+STEM = "supra-acetabular_generic-25x0.89"
+GUIDE = f"guide {STEM}"
+PRINTED = [f"{STEM}.{kind}" for kind in ("step", "stl", "3mf")]
+
+
+def both(folder):
+    approve_folder(folder, role="surgeon", name_code="S-17")
+    approve_folder(folder, role="engineer", name_code="E-2", note="slot gauged")
+
+
+def said(folder):
+    return approvals_said(folder, plan=read_json(folder / "plan.json"), report=read_json(folder / "report.json"))
+
+
+def statuses(folder):
+    return [entry["status"] for entry in said(folder)["entries"]]
+
+
+def released(folder):
+    """As `build --release` asks it, with the folder's own files as those just built."""
+    return release_said(folder, folder, read_json(folder / "report.json"))
+
+
+def rewrite(folder, change):
+    """Change the record as somebody with an editor would."""
+    path = folder / "approvals.json"
+    data = json.loads(path.read_text("utf-8"))
+    change(data)
+    path.write_text(json.dumps(data), "utf-8")
+
+
+def edit_report(folder, change, name="report.json"):
+    report = json.loads((folder / name).read_text("utf-8"))
+    change(report)
+    (folder / name).write_text(json.dumps(report), "utf-8")
