@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psi_cad.case.load import load_case
 from psi_cad.errors import InputError
-from psi_cad.export.safely import write_json
+from psi_cad.export.safely import staged, write_json
 from psi_cad.run.approval import approvals_said, approve_folder, check_approvals, refuse_early, release_said
 from psi_cad.run.process import DEFAULT_LIMIT, perform
 from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, case_folders, made_from, read_json, subject_of
@@ -78,10 +76,7 @@ def build(
     _readable(out / loaded.case.id)
     if release:
         refuse_early(out / loaded.case.id, loaded.case.id)
-    made_out = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".psi-cad-", dir=out))
-    try:
+    with staged(out) as staging:
         request = {"folder": str(staging.resolve()), "settings": list(settings), "blades": list(blades)}
 
         def job() -> Job:
@@ -93,10 +88,6 @@ def build(
         final = out / loaded.case.id
         report["release"] = release_said(final, staging, report) if release else {"released": False}
         _publish(staging, final, report)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        if made_out and not any(out.iterdir()):
-            out.rmdir()
     return report
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from psi_cad.units import Array
 
-__all__ = ["Frame", "patient_from_ras", "unit"]
+__all__ = ["Frame", "distance_to_box", "patient_from_ras", "unit"]
 
 
 def unit(vector: Array) -> Array:
@@ -23,6 +23,11 @@ def unit(vector: Array) -> Array:
     if not np.isfinite(length) or length <= 0.0:
         raise ValueError(f"a vector of length {length:g} gives no direction")
     return np.asarray(vector, dtype=np.float64) / length
+
+
+def distance_to_box(points: Array, low: Array, high: Array) -> Array:
+    """Distances (n,) of points (n, 3) from a box along the axes; 0 inside."""
+    return np.asarray(np.linalg.norm(np.maximum(np.maximum(low - points, points - high), 0.0), axis=1))
 
 
 def patient_from_ras(points: Array) -> Array:

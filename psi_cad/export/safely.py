@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +15,7 @@ from typing import Any, Final
 
 from psi_cad.errors import BuildError
 
-__all__ = ["alone", "sha256_of", "whole_file", "write_json"]
+__all__ = ["alone", "sha256_of", "staged", "whole_file", "write_json"]
 
 WAIT_S: Final = 10.0  # far longer than a record takes to be written
 LOOK_S: Final = 0.05
@@ -92,3 +94,17 @@ def sha256_of(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+@contextmanager
+def staged(out: Path) -> Iterator[Path]:
+    """A hidden folder in `out` to write into; it goes when the block ends, and so does `out` where it is new and still empty."""
+    made = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".psi-cad-", dir=out))
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if made and not any(out.iterdir()):
+            out.rmdir()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from psi_cad.errors import CaseError
+from psi_cad.planning.margins import RUN_OUT_MM
 
 __all__ = ["GuideParams", "described", "param", "resolve_params"]
 
@@ -38,7 +39,7 @@ class GuideParams:
     slope_limit: float = param(55.0, unit="deg", low=20.0, high=65.0, help="steepest bone that counts as contact")  # fmt: skip
     footplate_reach: float = param(18.0, unit="mm", low=8.0, high=40.0, help="how far a footplate reaches from the cut")
     seat_gap: float = param(0.2, unit="mm", low=0.0, high=0.6, help="gap between guide and bone, along the bone's normal")
-    run_out: float = param(5.0, unit="mm", low=0.0, high=15.0, help="slot beyond the bone at each free end")
+    run_out: float = param(RUN_OUT_MM, unit="mm", low=0.0, high=15.0, help="slot beyond the bone at each free end")
 
     @classmethod
     def override_key(cls) -> dict[str, str]:

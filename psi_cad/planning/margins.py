@@ -25,7 +25,7 @@ from psi_cad.units import Array, Ints, Mm
 __all__ = ["CLEAR_MM", "RUN_OUT_MM", "CutMargin", "FaceMap", "MarginClass", "cut_margin", "face_map", "margin_class"]
 
 CLEAR_MM: Final[Mm] = 2.0  # residual-margin rule: R0 is more than this
-RUN_OUT_MM: Final[Mm] = 5.0  # a blade is guided this far beyond the bone: the templates' default
+RUN_OUT_MM: Final[Mm] = 5.0  # a blade is guided this far beyond the bone, where a guide says nothing else
 SAME_MM: Final[Mm] = 1e-6  # margins closer than rounding to a limit lie on it
 FIELD_STEP_MM: Final[Mm] = 0.5  # of the field whose contour divides R0 from R1
 MAP_STEP_MM: Final[Mm] = 1.0  # of the coloured map

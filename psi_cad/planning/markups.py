@@ -126,11 +126,11 @@ def _object_to_node(markup: dict[str, Any]) -> Array | None:
         return None  # written so where the plane was made by a script and never drawn
     if "objectToBase" not in markup:
         return base
-    turned = _numbers(markup["objectToBase"], 16, "objectToBase").reshape(4, 4)
-    if not np.allclose(turned, np.diag(np.diag(turned))) and "normal" not in markup and "orientation" not in markup:
-        # the conventions by which this matrix is written have differed between Slicer's versions
+    if np.allclose(_numbers(markup["objectToBase"], 16, "objectToBase").reshape(4, 4), np.eye(4)):
+        return base
+    if "normal" not in markup and "orientation" not in markup:  # how this matrix is written has differed between Slicer's versions
         raise ValueError("it states its direction by objectToBase alone; save it with its normal")
-    return None if not np.allclose(turned, np.eye(4)) else base
+    return None
 
 
 def _normals(markup: dict[str, Any]) -> list[Array]:

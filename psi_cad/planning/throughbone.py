@@ -17,6 +17,7 @@ import shapely.ops
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
+from psi_cad.frames import distance_to_box
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.grid import Grid, inner_grid
 from psi_cad.planning.nearest import Face, Nearest, Surface
@@ -26,14 +27,14 @@ from psi_cad.units import Array, Bools, Ints, Mm
 __all__ = ["InBone", "through_bone"]
 
 CELLS_MM: Final[tuple[Mm, ...]] = (1.5, 0.75)  # the second where the first finds no way: bone may be thinner than a cell
-NEAR_MM: Final[Mm] = 10.0
+NEAR_MM: Final[Mm] = 10.0  # beyond half as far again as the straight way, cells are first looked for no farther
 TOUCH_MM: Final[Mm] = 0.02  # a point this near the bone's surface counts as in bone
 CLEAR_OF_MM: Final[Mm] = 0.1  # a tumour farther than this from the bone does not touch it
 LOOK_MM: Final[Mm] = 0.2  # spacing at which a straight line is looked at
 FINE_MM: Final[Mm] = 0.5  # the last spacing of points
 COARSE: Final = 8  # points to begin with, then twice as many each time
 MOST: Final = 512
-GAP_MM: Final[Mm] = 1.0
+GAP_MM: Final[Mm] = 1.0  # two neighbours on a path that part by more have slipped through a gap
 ROUNDS: Final = 400
 ENDS: Final = 4  # rounds after which the ends follow
 LOOKS: Final = 20  # rounds between two looks at the length; it is drawn tight where that changes less than this
@@ -136,7 +137,7 @@ def _on_grid(bone: InBone, tumour: Surface, cut: PlannedCut, within: Mm, cell: M
     face = Face(cut.origin, cut.axes, cut.section)
     points = grid.points
     x_low, y_low, x_high, y_high = face.region.bounds
-    least = _to_box(points, *np.asarray(tumour.mesh.bounds)) + _to_box(
+    least = distance_to_box(points, *np.asarray(tumour.mesh.bounds)) + distance_to_box(
         face.local(points), np.array([x_low, y_low, 0.0]), np.array([x_high, y_high, 0.0])
     )
     cells = np.flatnonzero(least <= within + 4.0 * cell)
@@ -159,11 +160,6 @@ def _on_grid(bone: InBone, tumour: Surface, cut: PlannedCut, within: Mm, cell: M
     while before[steps[-1]] >= 0:
         steps.append(int(before[steps[-1]]))
     return np.asarray(points[steps[::-1]]), float(length[end])
-
-
-def _to_box(points: Array, low: Array, high: Array) -> Array:
-    """Distances (n,) of points from a box along the axes."""
-    return np.asarray(np.linalg.norm(np.maximum(np.maximum(low - points, points - high), 0.0), axis=1))
 
 
 def _tight(bone: InBone, tumour: Surface, cut: PlannedCut, path: Array) -> Nearest | None:

@@ -15,7 +15,7 @@ import numpy as np
 import shapely
 
 from psi_cad.errors import CaseError
-from psi_cad.frames import unit
+from psi_cad.frames import distance_to_box, unit
 from psi_cad.planning.cuts import plane_axes
 from psi_cad.surface.repair import Bone
 from psi_cad.surface.section import section_parts
@@ -105,7 +105,7 @@ def start_cuts(kind: str, landmarks: Mapping[str, Array], bone: Bone) -> list[St
 def _refuse_far(landmarks: Mapping[str, Array], bone: Bone) -> None:
     low, high = np.asarray(bone.mesh.bounds)
     for name, point in landmarks.items():
-        away = float(np.linalg.norm(np.maximum(np.maximum(low - point, point - high), 0.0)))
+        away = float(distance_to_box(point[None], low, high)[0])
         if away > FAR_LANDMARK_MM:
             raise CaseError(f"landmarks.{name} lies {away:.0f} mm from the bone; mark it on the bone, in patient mm (LPS).")
 

@@ -10,7 +10,7 @@ import trimesh
 
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.write import case_with_planes, cuts_as_toml, write_case
-from psi_cad.export.safely import sha256_of, write_json
+from psi_cad.export.safely import sha256_of, staged, write_json
 from psi_cad.export.surfaces import write_stl
 from psi_cad.frames import unit
 from psi_cad.planning.margins import FaceMap, face_map
@@ -20,7 +20,7 @@ from psi_cad.report.draw_plan import draw_plan
 from psi_cad.report.plan_pictures import DepthPicture, write_face_maps
 from psi_cad.run.approval import approvals_said
 from psi_cad.run.plan import Progress, read_bone
-from psi_cad.run.plan_folder import keep_safe, move_all, staged, start_safe
+from psi_cad.run.plan_folder import keep_safe, move_all, start_safe
 from psi_cad.run.planning import Evaluated, Patient, evaluate, read_patient
 from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, read_json, subject_of
 from psi_cad.surface.solids import joined, mesh_of

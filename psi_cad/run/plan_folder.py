@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -16,24 +13,10 @@ from psi_cad.export.safely import sha256_of
 from psi_cad.run.sources import named_in
 from psi_cad.run.subject import PLAN_FILE, read_json
 
-__all__ = ["keep_safe", "move_all", "staged", "start_safe"]
+__all__ = ["keep_safe", "move_all", "start_safe"]
 
 OWN: Final = re.compile(r"(plan|proposal)(-[a-z-]+)?\.(stl|vtp|png|mrk\.json|toml)")  # whatever plan.json tells of, nothing else is removed
 EDITED: Final = (".toml", ".mrk.json")  # what people open, change and save; the rest is made anew without asking
-
-
-@contextmanager
-def staged(out: Path) -> Iterator[Path]:
-    """A hidden folder in `out` to write into; it goes when the block ends, and so does `out` where it is new and still empty."""
-    made = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".psi-cad-", dir=out))
-    try:
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        if made and not any(out.iterdir()):
-            out.rmdir()
 
 
 def keep_safe(folder: Path, loaded: LoadedCase, *, names: Collection[str]) -> None:

@@ -13,7 +13,7 @@ from psi_cad import __version__
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, GuideRequest
 from psi_cad.errors import CaseError, DesignError
-from psi_cad.frames import unit
+from psi_cad.frames import distance_to_box, patient_from_ras, unit
 from psi_cad.guides.params import GuideParams, resolve_params
 from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import axis_for
@@ -144,13 +144,10 @@ def _refuse_apart(tumour: Surface, bone: Bone, *, name: str) -> None:
     """Refuse a tumour that lies nowhere near the bone: it was read in another frame, or belongs to another scan."""
     low, high = np.asarray(bone.mesh.bounds)
 
-    def away(points: Array) -> float:
-        return float(np.linalg.norm(np.maximum(np.maximum(low - points, points - high), 0.0), axis=1).min())
-
-    apart = away(tumour.vertices)
+    apart = float(distance_to_box(tumour.vertices, low, high).min())
     if apart <= APART_MM:
         return
-    turned = away(tumour.vertices * [-1.0, -1.0, 1.0]) <= APART_MM
+    turned = distance_to_box(patient_from_ras(tumour.vertices), low, high).min() <= APART_MM
     hint = "the other coordinates (LPS or RAS) would bring it there: check tumour.coordinates" if turned else "check its frame and units"
     raise CaseError(f"tumour: '{name}' lies {apart:.0f} mm from the bone; {hint}.")
 
