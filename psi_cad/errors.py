@@ -18,6 +18,7 @@ PsiCadError
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -36,13 +37,31 @@ __all__ = [
     "SegmentationError",
     "SurfaceError",
     "by_name",
+    "from_json",
 ]
 
 
 class PsiCadError(Exception):
-    """Base of all deliberate errors; ``str(error)`` is one sentence for the user."""
+    """Base of all deliberate errors; ``str(error)`` is one sentence for the user.
+
+    Parameters
+    ----------
+    where : (3,), optional
+        The place it is about, patient mm.
+    remedies : sequence of str, optional
+        Arguments of `--set` that were tried and mend it.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "", *, where: Sequence[float] | None = None, remedies: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.where: tuple[float, ...] | None = None if where is None else tuple(round(float(v), 2) for v in where)
+        self.remedies: tuple[str, ...] = tuple(remedies)
+
+    def to_json(self) -> dict[str, Any]:
+        """As it crosses from one process to another, and as a machine is told."""
+        return {"error": type(self).__name__, "message": str(self), "where": self.where, "remedies": list(self.remedies)}
 
 
 class InputError(PsiCadError):
@@ -99,6 +118,11 @@ class KernelError(BuildError):
 
 class EnvironmentProblem(BuildError):
     """The machine lacks something psi-cad needs."""
+
+
+def from_json(data: Mapping[str, Any]) -> PsiCadError:
+    """The error that `to_json` told of in another process."""
+    return by_name(str(data["error"]))(str(data["message"]), where=data.get("where"), remedies=data.get("remedies") or ())
 
 
 def by_name(name: str) -> type[PsiCadError]:

@@ -114,7 +114,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
         ),
         pins=tuple(PinFeature(f"pin {n}", pin.centre, bore, params.wire_diameter, pin.depth) for n, pin in enumerate(pins, start=1)),
         label=Label(tuple(lines), patches[0].letter_height if patches else 0.0),
-        notes=tuple(note for plan in plans for note in plan.notes),
+        cautions=tuple(caution for plan in plans for caution in plan.cautions),
         overrides=("clearance",) if not 0.10 <= params.clearance <= 0.20 else (),
     )
 

@@ -205,3 +205,26 @@ def test_proposal_writes_out_what_only_a_catalogue_of_the_command_line_holds(tmp
         assert again.printer(after.printer, where="") == loaded.printer(before.printer, where="")
     assert again.printer(again.case.guide[0].printer, where="").slot_compensation == 0.03
     assert again.case.guide[1].blade == "theirs"
+
+
+def test_settings_reach_entries_by_name(tmp_path):
+    from psi_cad.case.load import load_case
+
+    path = CASES / "phantom-type3" / "case.toml"
+    loaded = load_case(
+        path, settings=["cut.B.origin=[-55.0, -46.0, -13.0]", "guide.inferior-ramus.params.clearance=0.12", "guide.blade=generic-10x0.4"]
+    )
+    cuts, guides = {cut.name: cut for cut in loaded.case.cut}, {guide.name: guide for guide in loaded.case.guide}
+    assert cuts["B"].origin == (-55.0, -46.0, -13.0) and cuts["C"].origin == (-46.0, -8.0, -78.0)
+    assert guides["inferior-ramus"].params["clearance"] == 0.12 and "clearance" not in guides["superior-ramus"].params
+    assert {guide.blade for guide in guides.values()} == {"generic-10x0.4"}
+
+
+@pytest.mark.parametrize(
+    "setting", ["cut.X.origin=[1, 2, 3]", "cut.B=3", "cut=3", "guide.none.blade=a", "avoid.artery.distance=3.0", "guide.inferior-ramus=3"]
+)
+def test_settings_that_reach_nothing_are_refused(setting):
+    from psi_cad.case.load import load_case
+
+    with pytest.raises(CaseError, match=r"--set"):
+        load_case(CASES / "phantom-type3" / "case.toml", settings=[setting])

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "psi_cad"
 # a room may import from rooms in rows above its own, and from itself
 ORDER = [
-    {"errors", "units"},
+    {"errors", "units", "findings"},
     {"frames"},
     {"export/safely"},  # files that are whole or absent: no knowledge of what is in them
     {"case"},

@@ -19,6 +19,12 @@ from psi_cad.errors import CaseError
 __all__ = ["LoadedCase", "apply_settings", "catalogue_of", "load_case"]
 
 MAX_BYTES: Final = 1_000_000
+_LISTS: Final = ("guide", "cut", "avoid")
+_EXAMPLES: Final = {
+    "guide": "guide.blade=generic-20x1.0 for all guides or guide.NAME.blade=generic-20x1.0 for one",
+    "cut": "cut.A.origin=[1.0,2.0,3.0]",
+    "avoid": "avoid.NAME.distance=5.0",
+}
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,10 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def apply_settings(data: dict[str, Any], settings: list[str], name: str) -> None:
-    """Apply "key.path=value" overrides in place: "params.x" and "guide.x" go to every guide, others from the top.
+    """Apply "key.path=value" overrides in place.
+
+    "params.x" and "guide.x" go to every guide; "guide.NAME.x", "cut.NAME.x" and "avoid.NAME.x" to the entry of that name;
+    others from the top.
 
     Raises
     ------
@@ -137,21 +146,37 @@ def apply_settings(data: dict[str, Any], settings: list[str], name: str) -> None
             value = tomllib.loads(f"value = {text.strip()}")["value"]
         except tomllib.TOMLDecodeError:
             value = text.strip()
-        if keys[0] in ("params", "guide"):
-            targets = data.get("guide")
-            if not isinstance(targets, list) or not all(isinstance(target, dict) for target in targets):
-                raise CaseError(f"{name}: there is no [[guide]] for --set {setting}.")
-            rest = keys if keys[0] == "params" else keys[1:]
-        else:
-            targets, rest = [data], keys
+        targets, rest = _targets(data, keys, setting, name)
         for target in targets:
             for step in rest[:-1]:
                 target = target.setdefault(step, {})
                 if not isinstance(target, dict):
                     raise CaseError(f"--set {setting}: '{step}' is no table of the case file.")
-            if not rest:
-                raise CaseError(f"--set {setting}: name a key of the guide, such as guide.blade=generic-20x1.0.")
             target[rest[-1]] = value
+
+
+def _targets(data: dict[str, Any], keys: list[str], setting: str, name: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """The tables that a setting goes to, and the key in them."""
+    if keys[0] != "params" and keys[0] not in _LISTS:
+        return [data], keys
+    table = "guide" if keys[0] == "params" else keys[0]
+    entries = data.get(table)
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise CaseError(f"{name}: there is no [[{table}]] for --set {setting}.")
+    if keys[0] == "params":
+        return entries, keys
+    rest = keys[1:]
+    if not rest:
+        raise CaseError(f"--set {setting}: name a key of the {table}, such as {_EXAMPLES[table]}.")
+    if table == "guide" and rest[0] in GuideRequest.model_fields:
+        return entries, rest
+    named = [entry for entry in entries if entry.get("name") == rest[0]]
+    if not named:
+        known = ", ".join(str(entry.get("name")) for entry in entries)
+        raise CaseError(f"--set {setting}: '{rest[0]}' names no [[{table}]]; they are {known}; write {_EXAMPLES[table]}.")
+    if len(rest) < 2:
+        raise CaseError(f"--set {setting}: name a key of {table} '{rest[0]}', such as {_EXAMPLES[table]}.")
+    return named, rest[1:]
 
 
 def _model_at(place: tuple[int | str, ...]) -> type[BaseModel]:

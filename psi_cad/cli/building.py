@@ -32,7 +32,7 @@ def build(
     """
     from psi_cad.api import build as run
     from psi_cad.case.load import load_case
-    from psi_cad.cli.showing import approval_lines, guide_lines, progress, say_json
+    from psi_cad.cli.showing import approval_lines, caution_lines, guide_lines, progress, say_json
 
     with progress(quiet=json) as tell:
         report = run(case, out, blades=blade or [], settings=set_ or [], catalogue=catalogue, release=release, progress=tell, time_limit=time_limit)
@@ -41,7 +41,8 @@ def build(
     else:
         for guide in report["guides"]:
             typer.echo("\n".join(guide_lines(guide)))
-        typer.echo("\n".join(approval_lines(report["approval"], released=report["release"]["released"])))
+        told = [*report["cautions"], *(caution for guide in report["guides"] for caution in guide.get("cautions", ()))]
+        typer.echo("\n".join([*caution_lines(told), *approval_lines(report["approval"], released=report["release"]["released"])]))
         typer.echo(f"files: {out / load_case(case, settings=set_ or [], catalogue=catalogue).case.id}")
     if report["status"] != "passed":
         typer.echo("psi-cad: a rejected guide is no guide; change what its failed checks name (blade, params, approach), and build again.", err=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-__all__ = ["approval_lines", "guide_lines", "plan_lines", "progress", "say_json", "table"]
+__all__ = ["approval_lines", "caution_lines", "guide_lines", "plan_lines", "progress", "say_json", "table"]
 
 
 def say_json(data: Any) -> None:
@@ -72,6 +72,11 @@ def guide_lines(guide: dict[str, Any]) -> list[str]:
         note = f" ({check['note']})" if check["note"] else ""
         lines.append(f"  failed {check['id']}: {check['value']:g} {check['unit']}, wanted {check['rule']} {check['limit']:g}{note}")
     return lines
+
+
+def caution_lines(cautions: Sequence[dict[str, Any]]) -> list[str]:
+    """What a person must know, most serious first, each said once."""
+    return [f"  ! {text}" for text in dict.fromkeys(caution["text"] for caution in cautions)]
 
 
 def approval_lines(approval: dict[str, Any], *, released: bool) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from psi_cad.findings import Caution
 from psi_cad.guides.params import GuideParams
 from psi_cad.guides.site import Site
 from psi_cad.units import Array, Mm
@@ -79,6 +80,7 @@ class Design:
     label: Label
     outlines: tuple[Array, ...] = ()
     notes: tuple[str, ...] = ()
+    cautions: tuple[Caution, ...] = ()
     overrides: tuple[str, ...] = field(default=())
 
 

@@ -12,6 +12,7 @@ import shapely
 
 from psi_cad.brep import bodies
 from psi_cad.errors import DesignError
+from psi_cad.findings import Caution
 from psi_cad.guides.site import Site, SiteCut, slot_room
 from psi_cad.units import Array, Mm
 
@@ -36,7 +37,7 @@ class SlotPlan:
     windows: tuple[tuple[Mm, Mm], ...]
     joints: tuple[tuple[Array, Array, Mm], ...]  # (point, inward normal, neighbour's slot half width)
     free_ends: tuple[bool, bool]
-    notes: tuple[str, ...] = ()
+    cautions: tuple[Caution, ...] = ()
 
     @staticmethod
     def outer_half(width: Mm, wall: Mm) -> Mm:
@@ -122,8 +123,8 @@ def plan_slots(site: Site, *, width: Mm, wall: Mm, end_wall: Mm, run_out: Mm, he
         lacking = max(0.0, room - (high - low))
         share = lacking / max(1, sum(free))
         low, high = low - (share if free[0] else 0.0), high + (share if free[1] else 0.0)
-        low, high, notes = _within_room(cut, low, high, free, site.room[number], end_wall, room)
-        plans.append(SlotPlan(cut, width, half, low, high, 0.0, 0.0, (), joints, free, notes))
+        low, high, told = _within_room(cut, low, high, free, site.room[number], end_wall, room)
+        plans.append(SlotPlan(cut, width, half, low, high, 0.0, 0.0, (), joints, free, told))
     plans = [_kept_apart(site, number, plans, height) for number in range(len(plans))]
     plans = [_finished(plan, room, end_wall, bridge_over, bridge_width) for plan in plans]
     ground = shapely.box(*site.seat.patch.bounds).buffer(-1.0)
@@ -135,16 +136,20 @@ def plan_slots(site: Site, *, width: Mm, wall: Mm, end_wall: Mm, run_out: Mm, he
 
 def _within_room(
     cut: SiteCut, low: Mm, high: Mm, free: tuple[bool, bool], clear: tuple[Mm, Mm], end_wall: Mm, room: Mm
-) -> tuple[Mm, Mm, tuple[str, ...]]:
+) -> tuple[Mm, Mm, tuple[Caution, ...]]:
     """A slot's ends drawn back to where its fence stands clear of bone, made up for at the other end where it can be."""
     least, most = clear[0] + end_wall, clear[1] - end_wall
-    notes = []
+    told = []
     if free[0] and low < least:
-        notes.append(f"run-out of slot {cut.name} at its low end is {cut.low - least:.1f} mm: bone stands beside it")
+        told.append(
+            Caution("short-run-out", f"the slot of {cut.name} runs only {cut.low - least:.1f} mm past the bone at one end: bone stands beside it")
+        )
         high = min(high + max(0.0, room - (high - least)), most) if free[1] else high
         low = least
     if free[1] and high > most:
-        notes.append(f"run-out of slot {cut.name} at its high end is {most - cut.high:.1f} mm: bone stands beside it")
+        told.append(
+            Caution("short-run-out", f"the slot of {cut.name} runs only {most - cut.high:.1f} mm past the bone at one end: bone stands beside it")
+        )
         low = max(low - max(0.0, room - (most - low)), least) if free[0] else low
         high = most
     if (free[0] and low > cut.low - LEAST_RUN_OUT + 1e-9) or (free[1] and high < cut.high + LEAST_RUN_OUT - 1e-9):
@@ -152,7 +157,7 @@ def _within_room(
             f"guide.approach: bone stands up beside the end of cut '{cut.name}', so its slot cannot reach past the cut; "
             "give another approach, or a smaller end_wall."
         )
-    return low, high, tuple(notes)
+    return low, high, tuple(told)
 
 
 def _kept_apart(site: Site, number: int, plans: Sequence[SlotPlan], height: Mm) -> SlotPlan:
@@ -186,13 +191,14 @@ def _kept_apart(site: Site, number: int, plans: Sequence[SlotPlan], height: Mm) 
         high = max(float(above.min()) - 0.25, plan.cut.high) if len(above) else plan.high
         if (plan.cut.low - low < LEAST_RUN_OUT - 1e-9 and len(below)) or (high - plan.cut.high < LEAST_RUN_OUT - 1e-9 and len(above)):
             raise DesignError(f"guide.cuts: '{plan.cut.name}' has no room to run out beside '{other.cut.name}'; put them in separate guides.")
-        plan = replace(plan, low=low, high=high, notes=(*plan.notes, f"run-out of slot {plan.cut.name} cut back beside {other.cut.name}"))
+        short = Caution("short-run-out", f"the slot of {plan.cut.name} runs less far past the bone than asked, beside the slot of {other.cut.name}")
+        plan = replace(plan, low=low, high=high, cautions=(*plan.cautions, short))
     return plan
 
 
 def _finished(plan: SlotPlan, room: Mm, end_wall: Mm, bridge_over: Mm, bridge_width: Mm) -> SlotPlan:
     length = plan.high - plan.low
-    notes = list(plan.notes)
+    cautions = list(plan.cautions)
     if length < room - 1e-6 and all(plan.free_ends):
         raise DesignError(
             f"guide.blade: the slot of '{plan.cut.name}' can be only {length:.0f} mm long, "
@@ -202,7 +208,8 @@ def _finished(plan: SlotPlan, room: Mm, end_wall: Mm, bridge_over: Mm, bridge_wi
     while count > 1 and (length - (count - 1) * bridge_width) / count < room:
         count -= 1
     if count == 1 and length > bridge_over:
-        notes.append(f"slot {plan.cut.name} is {length:.0f} mm long without a bridge: the blade needs {room:.0f} mm in each window")
+        told = f"the slot of {plan.cut.name} is {length:.0f} mm long without a bridge: the blade needs {room:.0f} mm in each window"
+        cautions.append(Caution("slot-without-bridge", told))
     window = (length - (count - 1) * bridge_width) / count
     starts = [plan.low + number * (window + bridge_width) for number in range(count)]
     windows = [[start, start + window] for start in starts]
@@ -215,5 +222,5 @@ def _finished(plan: SlotPlan, room: Mm, end_wall: Mm, bridge_over: Mm, bridge_wi
         fence_low=plan.low - (end_wall if plan.free_ends[0] else PAST_JOINT),
         fence_high=plan.high + (end_wall if plan.free_ends[1] else PAST_JOINT),
         windows=tuple((float(low), float(high)) for low, high in windows),
-        notes=tuple(notes),
+        cautions=tuple(cautions),
     )

@@ -16,6 +16,7 @@ from psi_cad.brep import checked
 from psi_cad.errors import BuildError, KernelError
 from psi_cad.export.meshes import write_stl
 from psi_cad.export.safely import sha256_of
+from psi_cad.findings import by_weight
 from psi_cad.guides.contract import Workshop
 from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Site
@@ -162,6 +163,7 @@ def build_case(job: Job, folder: Path, *, inspection: Inspection | None = None, 
         "case": {"id": case.id, "side": case.side, "file": loaded.path.name, "sha256": loaded.sha256, "settings": list(loaded.settings)},
         "inputs": job.inputs,
         "bone": {**job.bone_said, "used": BONE_FILE, "used_sha256": sha256_of(folder / BONE_FILE)},
+        "cautions": [caution.to_json() for caution in by_weight(job.cautions)],
         "guides": guides,
         "status": "passed" if all(guide["status"] == "passed" for guide in guides) else "rejected",
     }

@@ -6,18 +6,22 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from psi_cad.case.model import GuideRequest
 from psi_cad.export.safely import sha256_of
+from psi_cad.findings import Caution, by_weight
 from psi_cad.guides.contract import Design
 from psi_cad.guides.params import GuideParams
 from psi_cad.guides.site import Site, slot_room
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.depth import slot_depth
+from psi_cad.units import Mm
 from psi_cad.verify.expected import Expected, ExpectedSlot
 
-__all__ = ["Made", "expected_of", "report_entry"]
+__all__ = ["Made", "cautions_of", "expected_of", "report_entry"]
+
+PRINTED_LETTERS_MM: Final[Mm] = 2.5  # an FDM bead is about 0.4 mm wide; smaller letters run together
 
 
 @dataclass(frozen=True)
@@ -90,20 +94,30 @@ def _triple(values: Any) -> tuple[float, float, float]:
     return (float(values[0]), float(values[1]), float(values[2]))
 
 
+def cautions_of(made: Made, expected: Expected) -> list[Caution]:
+    """What a person must know of one guide, the most serious first."""
+    printer, blade, design = made.site.printer, made.site.blade, made.design
+    found = list(design.cautions)
+    if "clearance" in design.overrides:
+        text = f"the slot's clearance is {expected.slots[0].clearance:g} mm, outside 0.10–0.20, because clearance_override is set"
+        found.append(Caution("clearance-override", text))
+    if blade.nominal:
+        found.append(Caution("nominal-blade", f"blade {blade.id} is a nominal catalogue entry: measure your blade"))
+    if not printer.calibrated:
+        found.append(Caution("uncalibrated-printer", f"printer {printer.id} is uncalibrated: print a gauge on it and measure its slots and holes"))
+    if design.label.letter_height < PRINTED_LETTERS_MM:
+        text = f"the label's letters are {design.label.letter_height:.2f} mm high; below {PRINTED_LETTERS_MM:g} mm few processes print them"
+        found.append(Caution("small-letters", text))
+    if made.site.seat.gap > made.params.seat_gap:
+        text = f"seat_gap is {made.site.seat.gap:g} mm instead of {made.params.seat_gap:g}: nearer, bone would reach into the guide"
+        found.append(Caution("seat-gap-raised", text))
+    return by_weight(found)
+
+
 def report_entry(made: Made, measured: Mapping[str, Any], expected: Expected, files: dict[str, str], folder: Path) -> dict[str, Any]:
     """One entry of the report's `guides`."""
     printer, blade = made.site.printer, made.site.blade
-    notes = list(made.design.notes)
-    if blade.nominal:
-        notes.append(f"blade {blade.id} is a nominal catalogue entry: measure your blade")
-    if not printer.calibrated:
-        notes.append(f"printer {printer.id} is uncalibrated: slot and hole compensation are as entered, print a gauge first")
-    if made.design.label.letter_height < 2.0:
-        notes.append(f"label letters are {made.design.label.letter_height:.2f} mm high: check that your process prints them")
-    if made.site.seat.gap > made.params.seat_gap:
-        notes.append(f"seat_gap is {made.site.seat.gap:g} mm instead of {made.params.seat_gap:g}: nearer, bone would reach into the guide")
-    if "clearance" in made.design.overrides:
-        notes.append(f"slot clearance {expected.slots[0].clearance:g} mm lies outside 0.10–0.20 by explicit override")
+    cautions = cautions_of(made, expected)
     axis = made.site.axis
     return {
         "name": made.request.name,
@@ -129,7 +143,8 @@ def report_entry(made: Made, measured: Mapping[str, Any], expected: Expected, fi
         "params": dataclasses.asdict(made.params),
         "blade_entry": blade.model_dump(),
         "printer_entry": printer.model_dump(mode="json"),
-        "notes": notes,
+        "cautions": [caution.to_json() for caution in cautions],
+        "notes": [*made.design.notes, *(caution.text for caution in cautions)],
         "overrides": list(made.design.overrides),
         "plan": expected.to_json(),
     }

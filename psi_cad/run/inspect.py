@@ -11,7 +11,7 @@ from typing import Any, Protocol, TextIO
 import numpy as np
 import trimesh
 
-from psi_cad.errors import PsiCadError, by_name
+from psi_cad.errors import PsiCadError, from_json
 from psi_cad.verify.checks import measure_part
 from psi_cad.verify.expected import Expected
 from psi_cad.verify.part import Part
@@ -120,7 +120,7 @@ class Line:
         """
         answer = self._hear()
         if "error" in answer:
-            raise by_name(str(answer["error"]))(str(answer["message"]))
+            raise from_json(answer)
         return dict(answer["measured"])
 
 
@@ -138,4 +138,4 @@ def serve(messages: TextIO, answer: Callable[[dict[str, Any]], None]) -> None:
             try:
                 answer({"measured": inspector.result()})
             except PsiCadError as error:
-                answer({"error": type(error).__name__, "message": str(error)})
+                answer(error.to_json())

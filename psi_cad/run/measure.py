@@ -9,6 +9,7 @@ from typing import Any
 
 from psi_cad.errors import InputError, PsiCadError
 from psi_cad.export.safely import sha256_of
+from psi_cad.findings import Check
 from psi_cad.run.inspect import bone_probe
 from psi_cad.verify.checks import measure_files
 from psi_cad.verify.expected import Expected
@@ -70,17 +71,9 @@ def _again(here: Path, guide: dict[str, Any], probe: BoneProbe, same_bone: bool,
     files = {kind: here / name for kind, name in guide["files"].items()}
     changed = [path.name for path in files.values() if not path.is_file() or sha256_of(path) != guide["sha256"].get(path.name)]
     entry: dict[str, Any] = {"case": case, "name": guide["name"], "blade": guide["blade"], "changed_files": changed}
-    unchanged = {
-        "id": "files_unchanged",
-        "value": len(changed),
-        "unit": "",
-        "rule": "==",
-        "limit": 0,
-        "passed": not changed,
-        "note": ", ".join(changed),
-    }
-    bone = {"id": "bone_unchanged", "value": float(same_bone), "unit": "", "rule": "==", "limit": 1.0, "passed": same_bone, "note": ""}
-    checks: list[dict[str, Any]] = [unchanged, bone]
+    unchanged = Check("files_unchanged", float(len(changed)), "", "==", 0.0, not changed, ", ".join(changed))
+    bone = Check("bone_unchanged", float(same_bone), "", "==", 1.0, same_bone)
+    checks: list[dict[str, Any]] = [unchanged.to_json(), bone.to_json()]
     if guide["status"] != "passed" or "stl" not in files:
         entry.update(checks=checks, status="rejected", why="this guide was rejected when it was built")
         return entry

@@ -14,6 +14,7 @@ from psi_cad import __version__
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, GuideRequest
 from psi_cad.errors import CaseError
+from psi_cad.findings import Caution
 from psi_cad.guides.params import GuideParams, resolve_params
 from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Site, make_site
@@ -24,7 +25,7 @@ from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone, checked_bone
 from psi_cad.units import Array
 
-__all__ = ["GuideJob", "Job", "Progress", "inputs_of", "plan_job", "planes_of", "read_bone", "validate_case"]
+__all__ = ["GuideJob", "Job", "Progress", "case_cautions", "inputs_of", "plan_job", "planes_of", "read_bone", "validate_case"]
 
 Progress = Callable[[str], None]
 
@@ -49,6 +50,7 @@ class Job:
     tumour: trimesh.Trimesh | None
     cuts: tuple[PlannedCut, ...]
     guides: tuple[GuideJob, ...]
+    cautions: tuple[Caution, ...] = ()  # of the case and its bone, whatever the guide
 
 
 def read_bone(loaded: LoadedCase, *, progress: Progress) -> tuple[Bone, dict[str, Any]]:
@@ -163,7 +165,12 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Jo
             sites.append(_site(loaded, request, params, blade, bone, caster, cuts, sites[-1] if sites else None))
         guides.append(GuideJob(request, dataclasses.asdict(params), tuple(sites)))
     tumour_mesh = tumour.mesh if tumour is not None else None
-    return Job(loaded, bone, bone_said, inputs_of(loaded), tumour_mesh, tuple(cuts.values()), tuple(guides))
+    return Job(loaded, bone, bone_said, inputs_of(loaded), tumour_mesh, tuple(cuts.values()), tuple(guides), case_cautions(loaded))
+
+
+def case_cautions(loaded: LoadedCase) -> tuple[Caution, ...]:
+    """What a person must know of how a case was run."""
+    return tuple(Caution("case-overridden", f"the case file was overridden by --set {setting}") for setting in loaded.settings)
 
 
 def _site(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import shapely
 
+from psi_cad.findings import Check, place_of
 from psi_cad.planning.avoid import Structure, face_distance
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.margins import SAME_MM, CutMargin, MarginClass
@@ -171,8 +172,10 @@ def _avoid(structure: Structure, near: Mapping[str, Nearest]) -> dict[str, Any]:
     }
 
 
-def _check(name: str, value: float, rule: str, limit: float, passed: bool, note: str = "", unit: str = "mm") -> dict[str, Any]:
-    return {"id": name, "value": value, "unit": unit, "rule": rule, "limit": limit, "passed": bool(passed), "note": note}
+def _check(
+    name: str, value: float, rule: str, limit: float, passed: bool, note: str = "", unit: str = "mm", *, where: Array | None = None
+) -> dict[str, Any]:
+    return Check(name, value, unit, rule, limit, bool(passed), note, None if where is None else place_of(where)).to_json()
 
 
 def _margin_checks(patient: Patient, found: Evaluated, wanted: Mm | None) -> list[dict[str, Any]]:

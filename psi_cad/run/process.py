@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from psi_cad.errors import BuildError, KernelError, PsiCadError, by_name
+from psi_cad.errors import BuildError, KernelError, PsiCadError, from_json
 
 __all__ = ["DEFAULT_LIMIT", "PICTURE_STEP", "perform"]
 
@@ -128,7 +128,7 @@ def perform(
     if answer is None:
         raise _what_happened(step, late, codes[id(crashed)], time_limit, request)
     if "error" in answer:
-        raise by_name(str(answer["error"]))(str(answer["message"]))
+        raise from_json(answer)
     return answer["done"]
 
 

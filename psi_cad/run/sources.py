@@ -138,7 +138,7 @@ def _there(loaded: LoadedCase, relative: str, *, key: str) -> Path:
 
 def _with_key(error: PsiCadError, loaded: LoadedCase, key: str) -> PsiCadError:
     """The same error, with the place in the case file that led to it."""
-    return type(error)(f"{loaded.path.name}: {key}: {error}")
+    return type(error)(f"{loaded.path.name}: {key}: {error}", where=error.where, remedies=error.remedies)
 
 
 def _scan(loaded: LoadedCase, work: Work, relative: str, *, name: str, kind: str, series: int | str | None, key: str) -> Stage:

@@ -39,7 +39,7 @@ MISSING: Final = "missing"
 PRINTED: Final = ("step", "stl", "3mf")  # a picture is drawn anew by every graphics driver, so none is signed
 # said of the run, not of the plan: where it was written, by what, what else was proposed, and what was approved of it
 OF_THE_RUN: Final = frozenset({"software", "files", "sha256", "notes", "optimised", "proposal", "approval", "release", "case", "inputs"})
-OF_THE_BUILD: Final = frozenset({"files", "sha256", "notes"})
+OF_THE_BUILD: Final = frozenset({"files", "sha256", "notes", "cautions"})
 SAME_PLANE: Final = 1e-5  # mm of origin, and of the unit normal: plan.json rounds more finely, and nobody moves a plane by less
 
 

@@ -92,7 +92,7 @@ def main() -> None:
             os._exit(0)  # the caller gave up while we were starting
         tell(done=serve(Path(request["folder"]), payload, lambda step: tell(step=step)))
     except PsiCadError as error:
-        tell(error=type(error).__name__, message=str(error))
+        tell(**error.to_json())
     except Exception as error:  # the last door: whatever else goes wrong is told in one sentence, with where it came from
         place = traceback.extract_tb(error.__traceback__)[-1]
         said = str(error).splitlines()[0] if str(error) else "no message"

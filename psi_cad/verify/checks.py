@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
 
 from psi_cad.errors import KernelError
+from psi_cad.findings import Check, Place
 from psi_cad.planning.pins import triangle_lever
 from psi_cad.units import LIMITS, Mm
 from psi_cad.verify.expected import Expected
@@ -18,30 +19,19 @@ from psi_cad.verify.printed import Printed
 from psi_cad.verify.seat import BoneProbe, MeasuredSeat, measure_seat
 from psi_cad.verify.slots import MeasuredSlot, measure_slot
 
-__all__ = ["Check", "Measured", "measure_files", "measure_part"]
+__all__ = ["Measured", "measure_files", "measure_part"]
 
 UNMEASURED: Final = 1e9  # stands in JSON for a number that could not be measured; it fails every limit
 BORE_MM: Final[Mm] = 0.02
 AXIS_COS: Final = np.cos(np.radians(0.05))
 
 
-@dataclass(frozen=True)
-class Check:
-    """One number against one limit."""
-
-    id: str
-    value: float
-    unit: str
-    rule: Literal["<=", ">=", "=="]
-    limit: float
-    passed: bool
-    note: str = ""
-
-
-def _check(id: str, value: float | None, unit: str, rule: Literal["<=", ">=", "=="], limit: float, note: str = "") -> Check:
+def _check(
+    id: str, value: float | None, unit: str, rule: Literal["<=", ">=", "=="], limit: float, note: str = "", *, where: Place | None = None
+) -> Check:
     number = float(value) if value is not None and np.isfinite(value) else (-UNMEASURED if rule == ">=" else UNMEASURED)
     passed = {"<=": number <= limit, ">=": number >= limit, "==": number == limit}[rule]
-    return Check(id, round(number, 5), unit, rule, limit, bool(passed), note)
+    return Check(id, round(number, 5), unit, rule, limit, bool(passed), note, where)
 
 
 @dataclass(frozen=True)
@@ -85,7 +75,7 @@ class Measured:
             "slots": slots,
             "seat": seat,
             "volume_mm3": _rounded(self.volume),
-            "checks": [asdict(check) for check in self.checks],
+            "checks": [check.to_json() for check in self.checks],
             "status": "passed" if self.passed else "rejected",
         }
 

@@ -1,0 +1,100 @@
+"""What is said of a scan, a plan or a guide: numbers held against limits (`Check`), and what a person must know (`Caution`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+__all__ = ["CAUTIONS", "Caution", "CautionKind", "Check", "Place", "by_weight", "place_of"]
+
+Place: TypeAlias = tuple[float, float, float]
+"""A point in the patient frame (LPS, mm)."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One number against one limit; `where` is the place that decided it, in patient mm, if it has one."""
+
+    id: str
+    value: float
+    unit: str
+    rule: str
+    limit: float
+    passed: bool
+    note: str = ""
+    where: Place | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As a report holds it."""
+        return {**asdict(self), "where": None if self.where is None else list(self.where)}
+
+
+@dataclass(frozen=True)
+class CautionKind:
+    """What one kind of caution means, and whether a release has to accept it by name."""
+
+    meaning: str
+    blocks_release: bool
+
+
+# most serious first; the order is the order in which a person is told
+CAUTIONS: Final[Mapping[str, CautionKind]] = {
+    "side-against-shape": CautionKind("the bone's shape contradicts the case's side, and the case insists", True),
+    "side-not-verified": CautionKind("the bone's shape does not tell its side", True),
+    "clearance-override": CautionKind("the slot's clearance is outside the binding range", True),
+    "case-overridden": CautionKind("--set changed the case file for this run", True),
+    "slides": CautionKind("the guide can slide on the bone, and the case allows it", True),
+    "coarse-scan": CautionKind("the scan's slices are too far apart for a guide", True),
+    "segmentation-look": CautionKind("the segmentation could not be sure somewhere: look at its pictures", True),
+    "metal": CautionKind("metal lies in or near the bone; its streaks move the surface", True),
+    "touching-bones": CautionKind("another bone touches this one, and the two were parted by seeds", False),
+    "anatomy-odd": CautionKind("the bone's size or mesh is unusual for its anatomy", True),
+    "structure-near": CautionKind("a blade pushed to its full length comes near a structure", False),
+    "nominal-blade": CautionKind("the blade's measures are a catalogue's, not measured", True),
+    "kerf-not-measured": CautionKind("the saw's kerf is not measured; the slot's width stands for it", False),
+    "uncalibrated-printer": CautionKind("the printer's compensation is not measured", True),
+    "seat-gap-raised": CautionKind("the guide stands off further than asked, because bone would reach into it", False),
+    "small-letters": CautionKind("the label's letters are too small to print or read", False),
+    "slot-without-bridge": CautionKind("a long slot has no bridge across it", False),
+    "short-run-out": CautionKind("a slot runs past the bone by less than asked", False),
+    "look": CautionKind("something else to look at", False),
+}
+
+
+@dataclass(frozen=True)
+class Caution:
+    """One thing a person must know: its kind (a key of `CAUTIONS`), one sentence, and a place in patient mm if it has one."""
+
+    id: str
+    text: str
+    where: Place | None = None
+
+    def __post_init__(self) -> None:
+        if self.id not in CAUTIONS:
+            raise ValueError(f"'{self.id}' is no kind of caution")
+
+    @property
+    def blocks_release(self) -> bool:
+        """Whether a release has to accept it by name."""
+        return CAUTIONS[self.id].blocks_release
+
+    def to_json(self) -> dict[str, Any]:
+        """As a report holds it."""
+        return {"id": self.id, "text": self.text, "where": None if self.where is None else list(self.where), "blocks_release": self.blocks_release}
+
+
+def by_weight(cautions: Iterable[Caution]) -> list[Caution]:
+    """Each caution once, the most serious first."""
+    order = list(CAUTIONS)
+    return sorted(dict.fromkeys(cautions), key=lambda caution: order.index(caution.id))
+
+
+def place_of(point: Any) -> Place | None:
+    """A point (3,) rounded to 0.01 mm for a report; None where it is not finite."""
+    values = np.asarray(point, dtype=np.float64)
+    if not np.isfinite(values).all():
+        return None
+    return (round(float(values[0]), 2) + 0.0, round(float(values[1]), 2) + 0.0, round(float(values[2]), 2) + 0.0)
