@@ -26,3 +26,8 @@ bench:
 # the phantom's surfaces that the example cases lie on
 phantom:
     .venv/bin/python -c "from pathlib import Path; from psi_cad.phantom.demo import write_phantom; write_phantom(Path('cases/phantom'))"
+
+# the drawing of docs/terms.md, from a guide built now
+terms:
+    .venv/bin/psi-cad build cases/phantom-type1 -o build-terms
+    .venv/bin/python docs/draw_terms.py build-terms/phantom-type1
