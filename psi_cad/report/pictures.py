@@ -1,98 +1,186 @@
-"""Off-screen pictures of a guide on its bone (VTK, no display needed)."""
+"""Pictures of a guide on its bone, and of a place on a bone where no guide exists."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+import shapely
 import trimesh
 
-from psi_cad.export.safely import whole_file
 from psi_cad.frames import Frame
-from psi_cad.surface.polydata import poly_data
-from psi_cad.units import Array
+from psi_cad.planning.cuts import PlannedCut
+from psi_cad.report.lettering import Arrow, Label, Mark, Panel, Swatch, save_sheet
+from psi_cad.report.views import BONE, GUIDE, PLANE, TUMOUR, Body, Colour, Studio, View, view_onto
+from psi_cad.units import Array, Mm
 
-__all__ = ["picture_of_guide", "save_window"]
+__all__ = ["Arrow", "Mark", "picture_of_guide", "picture_of_place"]
 
-BONE: Final = (0.91, 0.86, 0.72)
-GUIDE: Final = (0.25, 0.47, 0.72)
-TUMOUR: Final = (0.75, 0.25, 0.2)
-SIZE: Final = (1500, 540)
-
-
-def _actor(mesh: trimesh.Trimesh, colour: tuple[float, float, float], opacity: float) -> Any:
-    from vtkmodules.vtkFiltersCore import vtkPolyDataNormals
-    from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
-
-    normals = vtkPolyDataNormals()
-    normals.SetInputData(poly_data(mesh))
-    normals.SetFeatureAngle(28.0)
-    mapper = vtkPolyDataMapper()
-    mapper.SetInputConnection(normals.GetOutputPort())
-    actor = vtkActor()
-    actor.SetMapper(mapper)
-    actor.GetProperty().SetColor(*colour)
-    actor.GetProperty().SetOpacity(opacity)
-    return actor
+SIZE: Final = (700, 620)
+NEARBY_MM: Final[Mm] = 90.0
+CLOSE_MM: Final[Mm] = 30.0  # around a marked place
+SHOWN_PAST_MM: Final[Mm] = 6.0  # a cut's outline is drawn this far outside the bone, so that one sees it
 
 
-def picture_of_guide(path: Path, guide: trimesh.Trimesh, bone: trimesh.Trimesh, frame: Frame, *, tumour: trimesh.Trimesh | None = None) -> None:
-    """A PNG of `guide` on `bone` (patient mm) from three sides: along the seating axis, along the slot, and oblique."""
-    import vtkmodules.vtkRenderingOpenGL2  # noqa: F401  (registers the renderer)
-    from vtkmodules.vtkCommonCore import vtkObject
-    from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow
+def picture_of_guide(
+    path: Path,
+    guide: trimesh.Trimesh,
+    bone: trimesh.Trimesh,
+    frame: Frame,
+    *,
+    tumour: trimesh.Trimesh | None = None,
+    cuts: Sequence[PlannedCut] = (),
+    marks: Sequence[Mark] = (),
+    arrows: Sequence[Arrow] = (),
+    label: Frame | None = None,
+    title: str = "",
+) -> None:
+    """A PNG of `guide` on `bone` (patient mm) from six sides; where there are marks, the last is a close view of the first.
 
-    vtkObject.GlobalWarningDisplayOff()
+    Parameters
+    ----------
+    frame : Frame
+        The guide's: z the seating axis, x along its first slot.
+    cuts : sequence of PlannedCut
+        Drawn as outlines with their names.
+    marks, arrows
+        Drawn on top of everything; their texts stand below.
+    label : Frame, optional
+        The face that carries the label: z out of it, y up.
+    title : str
+        The case's id, its side, the guide and the blade.
+    """
     x, y, z = frame.axes
-    views: list[tuple[Array, Array]] = [(z, y), (y * -1.0 + 0.25 * z, z), (z + 1.3 * x - 0.7 * y, z)]
-    window = vtkRenderWindow()
-    window.SetOffScreenRendering(1)
-    window.SetMultiSamples(4)
-    window.SetSize(*SIZE)
-    actors = [_actor(_nearby(bone, guide), BONE, 1.0), _actor(guide, GUIDE, 1.0)]
-    if tumour is not None:
-        actors.append(_actor(tumour, TUMOUR, 1.0))
-    middle = np.asarray(guide.bounds).mean(axis=0)
-    radius = float(np.linalg.norm(np.asarray(guide.vertices) - middle, axis=1).max())
-    for number, (direction, up) in enumerate(views):
-        renderer = vtkRenderer()
-        renderer.SetViewport(number / 3, 0, (number + 1) / 3, 1)
-        renderer.SetBackground(1, 1, 1)
-        for actor in actors:
-            renderer.AddActor(actor)
-        window.AddRenderer(renderer)
-        camera = renderer.GetActiveCamera()
-        camera.ParallelProjectionOn()
-        camera.SetFocalPoint(*middle)
-        camera.SetPosition(*(middle + 600.0 * direction / np.linalg.norm(direction)))
-        camera.SetViewUp(*up)
-        camera.SetParallelScale(radius * 1.12)
-        renderer.ResetCameraClippingRange()
-    save_window(path, window)
+    studio = Studio()
+    whole, shown = Body(bone, BONE), Body(guide, GUIDE)
+    near = Body(_nearby(bone, np.asarray(guide.bounds)), BONE)
+    tumours = [] if tumour is None else [Body(tumour, TUMOUR, 0.45)]
+    points = np.asarray(guide.vertices)
+    slot = Body(_glass(cuts), PLANE, 0.25) if cuts else None
+    planes = [slot] if slot is not None else []
+    outlines, names = _outlines(cuts), _names(cuts)
+    level = _level(z)
+
+    def close(direction: Array, up: Array, room: float = 1.12) -> View:
+        return view_onto(points, direction, size=SIZE, up=up, room=room)
+
+    above = close(z, _most_upright(z, (x, y)))
+    panels = []
+    overview = view_onto(np.vstack([np.asarray(bone.vertices), points]), level, size=SIZE)
+    panels.append(Panel(overview, studio.drawn(overview, [whole, shown, *tumours, *planes]), "the whole bone, upright", outlines, names))
+    panels.append(Panel(above, studio.drawn(above, [near, shown, *tumours]), "along the seating axis, as the surgeon looks", (), names))
+    along = close(x if float(x @ level) >= 0.0 else -x, z)
+    panels.append(Panel(along, studio.ghosted(along, [shown, *tumours], [near]), "along the slot; the bone of glass", outlines, names))
+    oblique = close(z + 1.3 * y - 0.7 * x, z)
+    panels.append(Panel(oblique, studio.drawn(oblique, [near, shown, *tumours]), "from the side", (), ()))
+    under = close(-z, _most_upright(z, (x, y)))
+    panels.append(Panel(under, studio.drawn(under, [shown]), "the guide alone, from the bone: its seat", (), ()))
+    if marks:
+        spot = np.array(marks[0].place)
+        direction = z + 0.4 * level
+        view = View(spot, direction, _most_upright(direction, ()), CLOSE_MM, SIZE)
+        panels.append(Panel(view, studio.ghosted(view, [near, *tumours], [shown], share=0.5), "place 1, close; the guide of glass", outlines, ()))
+    elif label is not None:
+        view = View(label.origin, label.axes[2], label.axes[1], 14.0, SIZE)
+        panels.append(Panel(view, studio.drawn(view, [shown]), "the label, square onto its face", (), ()))
+    else:
+        other = close(-z - 1.3 * y, z)
+        panels.append(Panel(other, studio.ghosted(other, [shown, *tumours], [near]), "from the bone's side; the bone of glass", outlines, ()))
+    studio.close()
+    legend = _legend(tumour=tumour is not None, cuts=bool(cuts), guide=True)
+    save_sheet(path, panels, title=title, columns=3, legend=legend, marks=marks, arrows=arrows)
 
 
-def save_window(path: Path, window: Any) -> None:
-    """Render a VTK window into a PNG at `path`, whole or not at all, and close it."""
-    from vtkmodules.vtkIOImage import vtkPNGWriter
-    from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
+def picture_of_place(
+    path: Path,
+    bone: trimesh.Trimesh,
+    *,
+    place: tuple[float, float, float],
+    text: str,
+    cuts: Sequence[PlannedCut] = (),
+    tumour: trimesh.Trimesh | None = None,
+    title: str = "",
+) -> None:
+    """A PNG of a place on `bone` (patient mm), where no guide exists: the whole bone from two sides, and the place close."""
+    studio = Studio()
+    spot = np.array(place)
+    vertices = np.asarray(bone.vertices)
+    whole = Body(bone, BONE)
+    tumours = [] if tumour is None else [Body(tumour, TUMOUR, 0.45)]
+    outwards = _outwards(bone, spot)
+    level = _level(outwards)
+    outlines, names = _outlines(cuts), _names(cuts)
+    everything = np.vstack([vertices, spot[None, :]])
+    panels = []
+    for direction, caption in ((level, "the whole bone, upright"), (np.cross([0.0, 0.0, 1.0], level), "turned by a quarter")):
+        view = view_onto(everything, direction, size=SIZE)
+        panels.append(Panel(view, studio.ghosted(view, tumours, [whole], share=0.8), caption, outlines, names))
+    near = View(spot, outwards, _most_upright(outwards, ()), CLOSE_MM, SIZE)
+    panels.append(Panel(near, studio.drawn(near, [whole, *tumours]), "the place, close", outlines, names))
+    studio.close()
+    legend = _legend(tumour=tumour is not None, cuts=bool(cuts), guide=False)
+    save_sheet(path, panels, title=title, columns=3, legend=legend, marks=[Mark(place, text)])
 
-    window.Render()
-    grab = vtkWindowToImageFilter()
-    grab.SetInput(window)
-    grab.ReadFrontBufferOff()
-    with whole_file(path) as temporary:
-        writer = vtkPNGWriter()
-        writer.SetFileName(os.fspath(temporary))
-        writer.SetInputConnection(grab.GetOutputPort())
-        writer.Write()
-    window.Finalize()
+
+def _legend(*, tumour: bool, cuts: bool, guide: bool) -> list[Swatch]:
+    known = [(BONE, "bone", True), (GUIDE, "guide", guide), (TUMOUR, "tumour", tumour), (PLANE, "planned cut", cuts)]
+    return [Swatch(colour, text) for colour, text, there in known if there]
 
 
-def _nearby(bone: trimesh.Trimesh, guide: trimesh.Trimesh, margin: float = 90.0) -> trimesh.Trimesh:
-    """The bone around the guide: enough to know where one looks."""
-    low, high = np.asarray(guide.bounds) + np.array([[-margin], [margin]])
+def _level(direction: Array) -> Array:
+    """`direction` without its vertical part, so that the bone stands upright; from the front where nothing is left."""
+    flat = np.array([direction[0], direction[1], 0.0])
+    return flat if float(np.linalg.norm(flat)) > 0.3 * float(np.linalg.norm(direction)) else np.array([0.0, -1.0, 0.0])
+
+
+def _most_upright(direction: Array, axes: Sequence[Array]) -> Array:
+    """Of ±`axes`, the one that looks most upwards in the patient; without axes, superior or anterior across `direction`."""
+    if axes:
+        return max((sign * axis for axis in axes for sign in (1.0, -1.0)), key=lambda axis: float(axis[2]))
+    steep = abs(float(direction[2])) > 0.9 * float(np.linalg.norm(direction))
+    return np.array([0.0, -1.0, 0.0]) if steep else np.array([0.0, 0.0, 1.0])
+
+
+def _outwards(bone: trimesh.Trimesh, spot: Array) -> Array:
+    """The mean outward direction of the bone around the triangle nearest to `spot`."""
+    gaps = np.linalg.norm(np.asarray(bone.triangles_center) - spot, axis=1)
+    normals = np.asarray(bone.face_normals)[gaps < gaps.min() + 8.0]
+    mean = normals.mean(axis=0)
+    return np.asarray(mean if float(np.linalg.norm(mean)) > 0.2 else bone.face_normals[int(np.argmin(gaps))])
+
+
+def _rings(cut: PlannedCut) -> list[Array]:
+    region = cut.section.buffer(SHOWN_PAST_MM)
+    return [cut.patient(np.asarray(part.exterior.coords)) for part in shapely.get_parts(region) if isinstance(part, shapely.Polygon)]
+
+
+def _outlines(cuts: Sequence[PlannedCut]) -> tuple[tuple[Array, Colour], ...]:
+    return tuple((ring, PLANE) for cut in cuts for ring in _rings(cut))
+
+
+def _names(cuts: Sequence[PlannedCut]) -> tuple[Label, ...]:
+    labels = []
+    for cut in cuts:
+        ring = max(_rings(cut), key=len)
+        labels.append(Label(ring[int(np.argmax(ring[:, 2]))], f"cut {cut.name}", PLANE))
+    return tuple(labels)
+
+
+def _glass(cuts: Sequence[PlannedCut]) -> trimesh.Trimesh:
+    """The cuts' regions as one open surface."""
+    corners = []
+    for cut in cuts:
+        for triangle in shapely.constrained_delaunay_triangles(cut.section.buffer(SHOWN_PAST_MM)).geoms:
+            corners.append(cut.patient(np.asarray(triangle.exterior.coords)[:3]))
+    points = np.concatenate(corners)
+    return trimesh.Trimesh(points, np.arange(len(points)).reshape(-1, 3), process=False)
+
+
+def _nearby(bone: trimesh.Trimesh, bounds: Array, margin: Mm = NEARBY_MM) -> trimesh.Trimesh:
+    """The bone around `bounds` (2, 3): enough to know where one looks."""
+    low, high = bounds + np.array([[-margin], [margin]])
     centres = np.asarray(bone.triangles_center)
     keep = ((centres > low) & (centres < high)).all(axis=1)
     return trimesh.Trimesh(bone.vertices, np.asarray(bone.faces)[keep], process=False)

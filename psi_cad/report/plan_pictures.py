@@ -15,7 +15,7 @@ import trimesh
 from psi_cad.export.safely import whole_file
 from psi_cad.planning.depth import SlotDepth
 from psi_cad.planning.margins import CLEAR_MM, FaceMap
-from psi_cad.report.pictures import save_window
+from psi_cad.report.views import save_window
 from psi_cad.surface.polydata import poly_data
 from psi_cad.units import Array, Mm
 

@@ -1,0 +1,302 @@
+"""What is written over a picture: title, orientation letters, scale, marks and arrows, legend; all on top, nothing hides it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+
+from psi_cad.export.safely import whole_file
+from psi_cad.report.views import Colour, Pixels, View
+from psi_cad.units import Array, Mm
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageDraw
+
+__all__ = ["Arrow", "Label", "Mark", "Panel", "Place", "Swatch", "edge_letters", "save_sheet", "scale_length"]
+
+Place: TypeAlias = tuple[float, float, float]
+Ink: TypeAlias = tuple[int, int, int]
+
+INK: Final[Ink] = (25, 25, 25)
+FAINT: Final[Ink] = (170, 170, 170)
+WHITE: Final[Ink] = (255, 255, 255)
+ALARM: Final[Ink] = (205, 0, 60)
+ARROW: Final[Ink] = (190, 70, 0)
+TITLE_PX: Final = 30
+TEXT_PX: Final = 22
+SMALL_PX: Final = 18
+GAP: Final = 10
+BAR_SHARE: Final = 0.3  # a scale bar takes at most this share of a panel's width
+BAR_MM: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
+SECOND_LETTER: Final = 0.35  # an edge that looks this much towards a second end of the body names it too
+LETTERS: Final = (("R", "L"), ("A", "P"), ("I", "S"))  # at −1 and +1 of x, y, z in the patient frame (LPS)
+TRIPOD_PX: Final = 38
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place (patient mm) to point at, and what is to be said of it."""
+
+    place: Place
+    text: str
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """A direction to show: it starts at `start` (patient mm) and points along `direction` (any length)."""
+
+    start: Place
+    direction: Place
+    text: str
+
+
+@dataclass(frozen=True)
+class Swatch:
+    """One entry of a legend."""
+
+    colour: Colour
+    text: str
+
+
+@dataclass(frozen=True)
+class Label:
+    """Words at a place (patient mm) of a panel."""
+
+    place: Array
+    text: str
+    colour: Colour
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One view with its caption, and lines (patient points (n, 3)) and words drawn over it.
+
+    `flat` views lie in a plane of their own, not in the patient: they have no orientation letters.
+    """
+
+    view: View
+    pixels: Pixels
+    caption: str
+    lines: tuple[tuple[Array, Colour], ...] = ()
+    labels: tuple[Label, ...] = ()
+    legend: tuple[Swatch, ...] = ()
+    flat: bool = False
+
+
+def font(size: int) -> Any:
+    """The letters that come with Pillow, in pixels."""
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)
+
+
+def edge_letters(direction: Array) -> str:
+    """The end of the patient to which `direction` (3,) points, as radiology writes it: "A", or "LA" between two, the nearer first."""
+    direction = np.asarray(direction) / np.linalg.norm(direction)
+    order = np.argsort(-np.abs(direction), kind="stable")
+    return "".join(
+        LETTERS[axis][int(direction[axis] > 0.0)] for number, axis in enumerate(order[:2]) if number == 0 or abs(direction[axis]) > SECOND_LETTER
+    )
+
+
+def scale_length(millimetres: Mm) -> Mm:
+    """The longest round length that fits into `millimetres`."""
+    return max((length for length in BAR_MM if length <= millimetres), default=BAR_MM[0])
+
+
+def save_sheet(
+    path: Path,
+    panels: Sequence[Panel],
+    *,
+    title: str,
+    columns: int,
+    legend: Sequence[Swatch] = (),
+    marks: Sequence[Mark] = (),
+    arrows: Sequence[Arrow] = (),
+    notes: Sequence[str] = (),
+) -> None:
+    """A PNG of `panels` in `columns`, under a title and over a legend that tells each mark's and arrow's text; whole or not at all."""
+    from PIL import Image, ImageDraw
+
+    columns = min(columns, len(panels))
+    rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
+    width = max(sum(panel.view.size[0] for panel in row) + GAP * (len(row) - 1) for row in rows)
+    words = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    head = _wrapped(words, title, font(TITLE_PX), width - 2 * GAP) if title else []
+    told = [f"{number}: {mark.text}" for number, mark in enumerate(marks, 1)]
+    lines = [line for text in (*told, *notes) for line in _wrapped(words, text, font(TEXT_PX), width - 2 * GAP)]
+    top = GAP + (TITLE_PX + 8) * len(head)
+    body = sum(max(panel.view.size[1] for panel in row) for row in rows) + GAP * (len(rows) - 1)
+    swatches = [*legend, *(Swatch(_share(ARROW), arrow.text) for arrow in arrows)]
+    below = _legend_height(words, swatches, width) + (TEXT_PX + 8) * len(lines) + GAP
+    sheet = Image.new("RGB", (width, top + body + below), WHITE)
+    draw = ImageDraw.Draw(sheet)
+    for number, line in enumerate(head):
+        draw.text((GAP, GAP // 2 + number * (TITLE_PX + 8)), line, font=font(TITLE_PX), fill=INK)
+    y = top
+    for row in rows:
+        x = 0
+        for panel in row:
+            sheet.paste(_finished(panel, marks, arrows), (x, y))
+            x += panel.view.size[0] + GAP
+        y += max(panel.view.size[1] for panel in row) + GAP
+    y = _legend(draw, swatches, width, y)
+    for line in lines:
+        draw.text((GAP, y), line, font=font(TEXT_PX), fill=ALARM if line.split(":")[0].isdigit() else INK)
+        y += TEXT_PX + 8
+    with whole_file(path) as temporary:
+        sheet.save(temporary, format="PNG", optimize=False)
+
+
+def _share(ink: Ink) -> Colour:
+    return ink[0] / 255.0, ink[1] / 255.0, ink[2] / 255.0
+
+
+def _ink(colour: Colour) -> Ink:
+    return round(255 * colour[0]), round(255 * colour[1]), round(255 * colour[2])
+
+
+def _wrapped(draw: ImageDraw.ImageDraw, text: str, face: Any, width: float) -> list[str]:
+    """`text` in lines no wider than `width` pixels."""
+    lines = []
+    for part in text.splitlines() or [""]:
+        line = ""
+        for word in part.split(" "):
+            longer = f"{line} {word}" if line else word
+            if line and draw.textlength(longer, font=face) > width:
+                lines.append(line)
+                line = word
+            else:
+                line = longer
+        lines.append(line)
+    return lines
+
+
+def _finished(panel: Panel, marks: Sequence[Mark], arrows: Sequence[Arrow]) -> Image.Image:
+    from PIL import Image, ImageDraw
+
+    image = Image.fromarray(panel.pixels)
+    draw = ImageDraw.Draw(image)
+    for points, colour in panel.lines:
+        draw.line([(float(x), float(y)) for x, y in panel.view.project(points)], fill=_ink(colour), width=3)
+    for label in panel.labels:
+        if panel.view.shows(label.place):
+            _haloed(draw, panel.view.project(label.place[None, :])[0], label.text, TEXT_PX, _ink(label.colour))
+    for arrow in arrows:
+        _arrow(draw, panel.view, arrow)
+    for number, mark in enumerate(marks, 1):
+        if panel.view.shows(np.array(mark.place)):
+            _mark(draw, panel.view.project(np.array([mark.place]))[0], str(number), panel.view.size)
+    if not panel.flat:
+        _letters(draw, panel.view)
+    _scale(draw, panel.view)
+    y = 6
+    for line in _wrapped(draw, panel.caption, font(TEXT_PX), panel.view.size[0] - 12):
+        _boxed(draw, (8, y), line, TEXT_PX)
+        y += TEXT_PX + 6
+    for number, swatch in enumerate(panel.legend):
+        low = panel.view.size[1] - 70 - 26 * (len(panel.legend) - number)
+        draw.rectangle((10, low, 32, low + 22), fill=_ink(swatch.colour), outline=INK)
+        draw.text((40, low), swatch.text, font=font(SMALL_PX), fill=INK, stroke_width=3, stroke_fill=WHITE)
+    draw.rectangle((0, 0, panel.view.size[0] - 1, panel.view.size[1] - 1), outline=FAINT)
+    return image
+
+
+def _boxed(draw: ImageDraw.ImageDraw, corner: tuple[float, float], text: str, size: int) -> None:
+    draw.text(corner, text, font=font(size), fill=INK, stroke_width=3, stroke_fill=WHITE)
+
+
+def _haloed(draw: ImageDraw.ImageDraw, middle: Array, text: str, size: int, ink: Ink) -> None:
+    draw.text((float(middle[0]), float(middle[1])), text, font=font(size), fill=ink, anchor="mm", stroke_width=3, stroke_fill=WHITE)
+
+
+def _mark(draw: ImageDraw.ImageDraw, at: Array, number: str, size: tuple[int, int]) -> None:
+    """A ring about the place, a dot on it, and the number beside it, towards the middle of the panel."""
+    x, y = float(at[0]), float(at[1])
+    for radius, width, ink in ((18, 8, WHITE), (16, 4, ALARM)):
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=ink, width=width)
+    draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=ALARM, outline=WHITE)
+    x += 32.0 if x < size[0] / 2.0 else -32.0
+    y += 24.0 if y < size[1] / 2.0 else -24.0
+    draw.ellipse((x - 15, y - 15, x + 15, y + 15), fill=ALARM, outline=WHITE, width=2)
+    draw.text((x, y), number, font=font(TEXT_PX), fill=WHITE, anchor="mm")
+
+
+def _arrow(draw: ImageDraw.ImageDraw, view: View, arrow: Arrow) -> None:
+    """An arrow a fifth of the panel long where it is seen from the side; where it points at the eye or away, a target."""
+    start, way = np.array(arrow.start), np.array(arrow.direction)
+    if not view.shows(start):
+        return
+    length = 0.45 * view.half
+    tail = view.project(start[None, :])[0]
+    tip = view.project((start + length * way / np.linalg.norm(way))[None, :])[0]
+    run = tip - tail
+    long = float(np.linalg.norm(run))
+    if long < 14.0:  # along the line of sight: a dot comes towards the eye, a cross goes away
+        x, y = float(tail[0]), float(tail[1])
+        draw.ellipse((x - 14, y - 14, x + 14, y + 14), outline=ARROW, width=4, fill=WHITE)
+        if float(way @ view.axes[2]) > 0.0:
+            draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=ARROW)
+        else:
+            draw.line((x - 8, y - 8, x + 8, y + 8), fill=ARROW, width=3)
+            draw.line((x - 8, y + 8, x + 8, y - 8), fill=ARROW, width=3)
+        return
+    run = run / long
+    across = np.array([-run[1], run[0]])
+    neck = tip - 20.0 * run
+    for width, ink in ((13, WHITE), (7, ARROW)):
+        draw.line((float(tail[0]), float(tail[1]), float(neck[0]), float(neck[1])), fill=ink, width=width)
+    head = [tip, neck + 13.0 * across, neck - 13.0 * across]
+    draw.polygon([(float(x), float(y)) for x, y in head], fill=ARROW, outline=WHITE)
+
+
+def _letters(draw: ImageDraw.ImageDraw, view: View) -> None:
+    """Letters at the four edges, and in the lower right corner the patient's axes: the ends that look at us dark, the others pale."""
+    right, up, eye = view.axes
+    wide, tall = view.size
+    for direction, x, y in ((right, wide - 24, tall / 2), (-right, 24, tall / 2), (up, wide / 2, 78), (-up, wide / 2, tall - 22)):
+        _haloed(draw, np.array([x, y]), edge_letters(direction), TEXT_PX + 2, INK)
+    middle = np.array([wide - TRIPOD_PX - 34.0, tall - TRIPOD_PX - 34.0])
+    ends = sorted(((float(sign * eye[axis]), axis, sign) for axis in range(3) for sign in (-1, 1)), key=lambda end: end[0])
+    for depth, axis, sign in ends:
+        flat = sign * np.array([right[axis], -up[axis]])
+        ink = INK if depth > -1e-9 else FAINT
+        tip, word = middle + TRIPOD_PX * flat, middle + (TRIPOD_PX + 14) * flat
+        draw.line((float(middle[0]), float(middle[1]), float(tip[0]), float(tip[1])), fill=ink, width=3)
+        _haloed(draw, word, LETTERS[axis][int(sign > 0)], SMALL_PX, ink)
+
+
+def _scale(draw: ImageDraw.ImageDraw, view: View) -> None:
+    length = scale_length(BAR_SHARE * view.size[0] / view.pixels_per_mm)
+    run, y = length * view.pixels_per_mm, view.size[1] - 16.0
+    for grow, ink in ((3, WHITE), (0, INK)):
+        draw.rectangle((12 - grow, y - 3 - grow, 12 + run + grow, y + 3 + grow), fill=ink)
+    _haloed(draw, np.array([12 + run / 2.0, y - 20.0]), f"{length:g} mm", SMALL_PX, INK)
+
+
+def _placed(draw: ImageDraw.ImageDraw, swatches: Sequence[Swatch], width: int) -> tuple[list[tuple[int, int]], int]:
+    """Where each swatch goes, in rows; and the height of all."""
+    x, y, places = GAP, 0, []
+    for swatch in swatches:
+        wide = 34 + int(draw.textlength(swatch.text, font=font(TEXT_PX))) + 30
+        if x > GAP and x + wide > width:
+            x, y = GAP, y + TEXT_PX + 12
+        places.append((x, y))
+        x += wide
+    return places, (y + TEXT_PX + 12 if swatches else 0)
+
+
+def _legend_height(draw: ImageDraw.ImageDraw, swatches: Sequence[Swatch], width: int) -> int:
+    return _placed(draw, swatches, width)[1]
+
+
+def _legend(draw: ImageDraw.ImageDraw, swatches: Sequence[Swatch], width: int, top: int) -> int:
+    places, tall = _placed(draw, swatches, width)
+    for swatch, (x, y) in zip(swatches, places, strict=True):
+        draw.rectangle((x, top + y + 2, x + 22, top + y + 24), fill=_ink(swatch.colour), outline=INK)
+        draw.text((x + 32, top + y), swatch.text, font=font(TEXT_PX), fill=INK)
+    return top + tall

@@ -1,0 +1,198 @@
+"""Off-screen views of bodies (VTK, no display needed) and where a patient point lies in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import trimesh
+
+from psi_cad.export.safely import whole_file
+from psi_cad.surface.polydata import poly_data
+from psi_cad.units import Array, Mm
+
+__all__ = ["AVOID", "BONE", "GUIDE", "PLANE", "TUMOUR", "Body", "Colour", "Pixels", "Studio", "View", "save_window", "upright", "view_onto"]
+
+Colour: TypeAlias = tuple[float, float, float]
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+
+BONE: Final[Colour] = (0.91, 0.86, 0.72)
+GUIDE: Final[Colour] = (0.25, 0.47, 0.72)
+TUMOUR: Final[Colour] = (0.75, 0.25, 0.2)
+PLANE: Final[Colour] = (0.1, 0.6, 0.35)
+AVOID: Final[Colour] = (0.35, 0.2, 0.55)
+FEATURE_DEG: Final = 30.0  # edges sharper than this stay sharp
+SUPERIOR: Final = np.array([0.0, 0.0, 1.0])
+ANTERIOR: Final = np.array([0.0, -1.0, 0.0])
+NEARLY_VERTICAL: Final = 0.9  # a view along the body's length has no superior end to put on top
+
+
+@dataclass(frozen=True)
+class Body:
+    """A surface (patient mm) to draw; `colours` (n, 3), 0 to 1 for each vertex, stand in for `colour` and for light and shade."""
+
+    mesh: trimesh.Trimesh
+    colour: Colour
+    opacity: float = 1.0
+    colours: Array | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """A parallel view: `direction` (3,) from `focus` (3,) to the eye, `half` mm from the middle to the upper edge, `size` in pixels."""
+
+    focus: Array
+    direction: Array
+    up: Array
+    half: Mm
+    size: tuple[int, int]
+
+    @property
+    def axes(self) -> Array:
+        """Rows (3, 3): to the right in the picture, up in it, and towards the eye."""
+        eye = self.direction / np.linalg.norm(self.direction)
+        right = np.cross(self.up, eye)
+        if float(np.linalg.norm(right)) < 1e-6 * float(np.linalg.norm(self.up)):  # up is the line of sight: any direction across it
+            right = np.cross(np.eye(3)[int(np.argmin(np.abs(eye)))], eye)
+        right = right / np.linalg.norm(right)
+        return np.stack([right, np.cross(eye, right), eye])
+
+    @property
+    def pixels_per_mm(self) -> float:
+        """How large a millimetre is drawn."""
+        return self.size[1] / (2.0 * self.half)
+
+    def project(self, points: Array) -> Array:
+        """Patient points (n, 3) as pixels (n, 2), from the upper left corner."""
+        flat = (np.asarray(points, dtype=np.float64) - self.focus) @ self.axes[:2].T * self.pixels_per_mm
+        return np.asarray(np.array(self.size) / 2.0 + flat * np.array([1.0, -1.0]))
+
+    def shows(self, point: Array) -> bool:
+        """Whether a patient point lies within the picture."""
+        place = self.project(np.asarray(point)[None, :])[0]
+        return bool((place >= 0.0).all() and (place <= np.array(self.size)).all())
+
+
+def upright(direction: Array) -> Array:
+    """What is up in a view along `direction`: superior, or anterior where one looks along the body."""
+    steep = abs(float(direction[2])) > NEARLY_VERTICAL * float(np.linalg.norm(direction))
+    return ANTERIOR if steep else SUPERIOR
+
+
+def view_onto(points: Array, direction: Array, *, size: tuple[int, int], up: Array | None = None, room: float = 1.12) -> View:
+    """The view along `direction` that holds all `points` (n, 3), with `room` times their size."""
+    up = upright(direction) if up is None else up
+    axes = View(points[0], direction, up, 1.0, size).axes
+    flat = points @ axes.T
+    low, high = flat.min(axis=0), flat.max(axis=0)
+    wide, tall = (high - low)[:2] / 2.0
+    half = max(tall, wide * size[1] / size[0], 1.0) * room
+    return View((low + high) / 2.0 @ axes, direction, up, float(half), size)
+
+
+@dataclass
+class Studio:
+    """Draws bodies; each is made ready for the graphics driver once, however many views show it."""
+
+    _actors: dict[int, tuple[Body, Any]] = field(default_factory=dict)
+    _window: Any = None
+
+    def drawn(self, view: View, bodies: Sequence[Body]) -> Pixels:
+        """The picture (height, width, 3) of `bodies` in `view`, on white."""
+        import vtkmodules.vtkRenderingOpenGL2  # noqa: F401  (registers the renderer)
+        from vtkmodules.util.numpy_support import vtk_to_numpy
+        from vtkmodules.vtkCommonCore import vtkObject
+        from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow, vtkWindowToImageFilter
+
+        vtkObject.GlobalWarningDisplayOff()
+        if self._window is None:
+            self._window = vtkRenderWindow()
+            self._window.SetOffScreenRendering(1)
+            self._window.SetMultiSamples(4)
+        window = self._window
+        window.SetSize(*view.size)
+        renderer = vtkRenderer()
+        renderer.SetBackground(1, 1, 1)
+        for body in sorted(bodies, key=lambda body: -body.opacity):
+            renderer.AddActor(self._actor(body))
+        camera = renderer.GetActiveCamera()
+        camera.ParallelProjectionOn()
+        camera.SetFocalPoint(*view.focus)
+        camera.SetPosition(*(view.focus + 1000.0 * view.axes[2]))
+        camera.SetViewUp(*view.axes[1])
+        camera.SetParallelScale(view.half)
+        window.AddRenderer(renderer)
+        renderer.ResetCameraClippingRange()
+        window.Render()
+        grab = vtkWindowToImageFilter()
+        grab.SetInput(window)
+        grab.ReadFrontBufferOff()
+        grab.Update()
+        image = grab.GetOutput()
+        wide, tall, _ = image.GetDimensions()
+        pixels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(tall, wide, -1)[::-1, :, :3].copy()
+        window.RemoveRenderer(renderer)
+        return np.asarray(pixels, dtype=np.uint8)
+
+    def ghosted(self, view: View, bodies: Sequence[Body], ghosts: Sequence[Body], *, share: float = 0.35) -> Pixels:
+        """The picture of `bodies`, with `ghosts` over them as if of glass: `share` of each pixel is theirs.
+
+        Two pictures blended: exact whatever lies before what, which sorting triangles is not.
+        """
+        with_all, without = self.drawn(view, [*bodies, *ghosts]), self.drawn(view, bodies)
+        return np.asarray(share * with_all + (1.0 - share) * without).astype(np.uint8)
+
+    def close(self) -> None:
+        """Let the graphics driver go."""
+        if self._window is not None:
+            self._window.Finalize()
+            self._window = None
+
+    def _actor(self, body: Body) -> Any:
+        if id(body) in self._actors:  # the body is kept beside its actor, so that its id stays its own
+            return self._actors[id(body)][1]
+        from vtkmodules.util.numpy_support import numpy_to_vtk
+        from vtkmodules.vtkFiltersCore import vtkPolyDataNormals
+        from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
+
+        data = poly_data(body.mesh)
+        mapper, actor = vtkPolyDataMapper(), vtkActor()
+        if body.colours is not None:
+            data.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray((255.0 * body.colours).astype(np.uint8)), deep=True))
+            mapper.SetInputData(data)
+            actor.GetProperty().LightingOff()
+        else:
+            normals = vtkPolyDataNormals()
+            normals.SetInputData(data)
+            normals.SetFeatureAngle(FEATURE_DEG)
+            mapper.SetInputConnection(normals.GetOutputPort())
+        mapper.SetScalarVisibility(body.colours is not None)
+        actor.SetMapper(mapper)
+        actor.GetProperty().SetColor(*body.colour)
+        actor.GetProperty().SetOpacity(body.opacity)
+        if body.opacity < 1.0 and body.mesh.is_watertight:
+            actor.GetProperty().BackfaceCullingOn()  # the near wall alone: the order of walls behind one another is nobody's to know
+        self._actors[id(body)] = (body, actor)
+        return actor
+
+
+def save_window(path: Path, window: Any) -> None:
+    """Render a VTK window into a PNG at `path`, whole or not at all, and close it."""
+    from vtkmodules.vtkIOImage import vtkPNGWriter
+    from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
+
+    window.Render()
+    grab = vtkWindowToImageFilter()
+    grab.SetInput(window)
+    grab.ReadFrontBufferOff()
+    with whole_file(path) as temporary:
+        writer = vtkPNGWriter()
+        writer.SetFileName(os.fspath(temporary))
+        writer.SetInputConnection(grab.GetOutputPort())
+        writer.Write()
+    window.Finalize()
