@@ -113,7 +113,11 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
             for plan in plans
         ),
         pins=tuple(PinFeature(f"pin {n}", pin.centre, bore, params.wire_diameter, pin.depth) for n, pin in enumerate(pins, start=1)),
-        label=Label(tuple(lines), patches[0].letter_height if patches else 0.0),
+        label=Label(
+            tuple(lines),
+            patches[0].letter_height if patches else 0.0,
+            faces=tuple((_proud(patch), patch.width) for patch in patches),
+        ),
         cautions=tuple(caution for plan in plans for caution in plan.cautions),
         overrides=("clearance",) if not 0.10 <= params.clearance <= 0.20 else (),
     )

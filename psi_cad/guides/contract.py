@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from psi_cad.findings import Caution
+from psi_cad.frames import Frame
 from psi_cad.guides.params import GuideParams
 from psi_cad.guides.site import Site
 from psi_cad.units import Array, Mm
@@ -61,10 +62,14 @@ class PinFeature:
 
 @dataclass(frozen=True)
 class Label:
-    """Engraved lines and the height of their letters (mm)."""
+    """Engraved lines and the height of their letters (mm).
+
+    `faces`: where they stand, for the picture: a frame (guide frame; z out of the face, y up) and the face's width, mm.
+    """
 
     lines: tuple[str, ...]
     letter_height: Mm
+    faces: tuple[tuple[Frame, Mm], ...] = ()
 
 
 @dataclass(frozen=True)

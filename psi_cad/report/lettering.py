@@ -16,7 +16,7 @@ from psi_cad.units import Array, Mm
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
 
-__all__ = ["Arrow", "Label", "Mark", "Panel", "Place", "Swatch", "edge_letters", "save_sheet", "scale_length"]
+__all__ = ["GAP", "Arrow", "Label", "Mark", "Panel", "Place", "Swatch", "edge_letters", "save_sheet", "scale_length"]
 
 Place: TypeAlias = tuple[float, float, float]
 Ink: TypeAlias = tuple[int, int, int]
@@ -35,6 +35,7 @@ BAR_MM: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 SECOND_LETTER: Final = 0.35  # an edge that looks this much towards a second end of the body names it too
 LETTERS: Final = (("R", "L"), ("A", "P"), ("I", "S"))  # at −1 and +1 of x, y, z in the patient frame (LPS)
 TRIPOD_PX: Final = 38
+PLAIN: Final = str.maketrans({"²": "^2", "³": "^3", "≥": ">=", "≤": "<=", "−": "-", "→": "->"})  # what Pillow's font lacks
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,12 @@ class Label:
 class Panel:
     """One view with its caption, and lines (patient points (n, 3)) and words drawn over it.
 
-    `flat` views lie in a plane of their own, not in the patient: they have no orientation letters.
+    Attributes
+    ----------
+    axes : (3, 3), optional
+        Patient directions to the right, up and towards the eye, where the view's own coordinates are not the patient's.
+    marks : tuple of int, optional
+        Which marks (from 1) belong in it; all of them by default.
     """
 
     view: View
@@ -84,7 +90,8 @@ class Panel:
     lines: tuple[tuple[Array, Colour], ...] = ()
     labels: tuple[Label, ...] = ()
     legend: tuple[Swatch, ...] = ()
-    flat: bool = False
+    axes: Array | None = None
+    marks: tuple[int, ...] | None = None
 
 
 def font(size: int) -> Any:
@@ -122,15 +129,15 @@ def save_sheet(
     """A PNG of `panels` in `columns`, under a title and over a legend that tells each mark's and arrow's text; whole or not at all."""
     from PIL import Image, ImageDraw
 
-    columns = min(columns, len(panels))
-    rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
-    width = max(sum(panel.view.size[0] for panel in row) + GAP * (len(row) - 1) for row in rows)
+    tiles = [_finished(panel, marks, arrows) for panel in panels]
+    rows = _rows(tiles, min(columns, len(panels)))
+    width = max(sum(tile.width for tile in row) + GAP * (len(row) - 1) for row in rows)
     words = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     head = _wrapped(words, title, font(TITLE_PX), width - 2 * GAP) if title else []
     told = [f"{number}: {mark.text}" for number, mark in enumerate(marks, 1)]
     lines = [line for text in (*told, *notes) for line in _wrapped(words, text, font(TEXT_PX), width - 2 * GAP)]
     top = GAP + (TITLE_PX + 8) * len(head)
-    body = sum(max(panel.view.size[1] for panel in row) for row in rows) + GAP * (len(rows) - 1)
+    body = sum(max(tile.height for tile in row) + GAP for row in rows)
     swatches = [*legend, *(Swatch(_share(ARROW), arrow.text) for arrow in arrows)]
     below = _legend_height(words, swatches, width) + (TEXT_PX + 8) * len(lines) + GAP
     sheet = Image.new("RGB", (width, top + body + below), WHITE)
@@ -140,16 +147,27 @@ def save_sheet(
     y = top
     for row in rows:
         x = 0
-        for panel in row:
-            sheet.paste(_finished(panel, marks, arrows), (x, y))
-            x += panel.view.size[0] + GAP
-        y += max(panel.view.size[1] for panel in row) + GAP
+        for tile in row:
+            sheet.paste(tile, (x, y))
+            x += tile.width + GAP
+        y += max(tile.height for tile in row) + GAP
     y = _legend(draw, swatches, width, y)
     for line in lines:
         draw.text((GAP, y), line, font=font(TEXT_PX), fill=ALARM if line.split(":")[0].isdigit() else INK)
         y += TEXT_PX + 8
     with whole_file(path) as temporary:
-        sheet.save(temporary, format="PNG", optimize=False)
+        sheet.save(temporary, format="PNG", compress_level=4)
+
+
+def _rows(tiles: Sequence[Image.Image], columns: int) -> list[list[Image.Image]]:
+    """Tiles side by side, as wide together as `columns` of the first."""
+    width = columns * (tiles[0].width + GAP)
+    rows: list[list[Image.Image]] = [[]]
+    for tile in tiles:
+        if rows[-1] and sum(other.width + GAP for other in rows[-1]) + tile.width > width:
+            rows.append([])
+        rows[-1].append(tile)
+    return rows
 
 
 def _share(ink: Ink) -> Colour:
@@ -161,9 +179,9 @@ def _ink(colour: Colour) -> Ink:
 
 
 def _wrapped(draw: ImageDraw.ImageDraw, text: str, face: Any, width: float) -> list[str]:
-    """`text` in lines no wider than `width` pixels."""
+    """`text` in lines no wider than `width` pixels, in letters that the font has."""
     lines = []
-    for part in text.splitlines() or [""]:
+    for part in text.translate(PLAIN).splitlines() or [""]:
         line = ""
         for word in part.split(" "):
             longer = f"{line} {word}" if line else word
@@ -185,33 +203,40 @@ def _finished(panel: Panel, marks: Sequence[Mark], arrows: Sequence[Arrow]) -> I
         draw.line([(float(x), float(y)) for x, y in panel.view.project(points)], fill=_ink(colour), width=3)
     for label in panel.labels:
         if panel.view.shows(label.place):
-            _haloed(draw, panel.view.project(label.place[None, :])[0], label.text, TEXT_PX, _ink(label.colour))
+            at = np.clip(panel.view.project(label.place[None, :])[0], (80.0, 60.0), np.array(panel.view.size) - (90.0, 60.0))
+            _haloed(draw, at, label.text, TEXT_PX, _ink(label.colour))
     for arrow in arrows:
         _arrow(draw, panel.view, arrow)
     for number, mark in enumerate(marks, 1):
-        if panel.view.shows(np.array(mark.place)):
+        if (panel.marks is None or number in panel.marks) and panel.view.shows(np.array(mark.place)):
             _mark(draw, panel.view.project(np.array([mark.place]))[0], str(number), panel.view.size)
-    if not panel.flat:
-        _letters(draw, panel.view)
+    _letters(draw, panel.view.size, panel.view.axes if panel.axes is None else panel.axes)
     _scale(draw, panel.view)
-    y = 6
-    for line in _wrapped(draw, panel.caption, font(TEXT_PX), panel.view.size[0] - 12):
-        _boxed(draw, (8, y), line, TEXT_PX)
-        y += TEXT_PX + 6
     for number, swatch in enumerate(panel.legend):
         low = panel.view.size[1] - 70 - 26 * (len(panel.legend) - number)
         draw.rectangle((10, low, 32, low + 22), fill=_ink(swatch.colour), outline=INK)
-        draw.text((40, low), swatch.text, font=font(SMALL_PX), fill=INK, stroke_width=3, stroke_fill=WHITE)
-    draw.rectangle((0, 0, panel.view.size[0] - 1, panel.view.size[1] - 1), outline=FAINT)
-    return image
+        draw.text((40, low), swatch.text.translate(PLAIN), font=font(SMALL_PX), fill=INK, stroke_width=3, stroke_fill=WHITE)
+    draw.rectangle((0, 0, image.width - 1, image.height - 1), outline=FAINT)
+    return _captioned(image, panel.caption)
 
 
-def _boxed(draw: ImageDraw.ImageDraw, corner: tuple[float, float], text: str, size: int) -> None:
-    draw.text(corner, text, font=font(size), fill=INK, stroke_width=3, stroke_fill=WHITE)
+def _captioned(image: Image.Image, caption: str) -> Image.Image:
+    """`image` under the lines of its caption."""
+    from PIL import Image, ImageDraw
+
+    words = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    lines = _wrapped(words, caption, font(TEXT_PX), image.width - 8)
+    strip = (TEXT_PX + 6) * len(lines) + 4
+    whole = Image.new("RGB", (image.width, image.height + strip), WHITE)
+    whole.paste(image, (0, strip))
+    draw = ImageDraw.Draw(whole)
+    for number, line in enumerate(lines):
+        draw.text((4, number * (TEXT_PX + 6)), line, font=font(TEXT_PX), fill=INK)
+    return whole
 
 
 def _haloed(draw: ImageDraw.ImageDraw, middle: Array, text: str, size: int, ink: Ink) -> None:
-    draw.text((float(middle[0]), float(middle[1])), text, font=font(size), fill=ink, anchor="mm", stroke_width=3, stroke_fill=WHITE)
+    draw.text((float(middle[0]), float(middle[1])), text.translate(PLAIN), font=font(size), fill=ink, anchor="mm", stroke_width=3, stroke_fill=WHITE)
 
 
 def _mark(draw: ImageDraw.ImageDraw, at: Array, number: str, size: tuple[int, int]) -> None:
@@ -254,11 +279,11 @@ def _arrow(draw: ImageDraw.ImageDraw, view: View, arrow: Arrow) -> None:
     draw.polygon([(float(x), float(y)) for x, y in head], fill=ARROW, outline=WHITE)
 
 
-def _letters(draw: ImageDraw.ImageDraw, view: View) -> None:
+def _letters(draw: ImageDraw.ImageDraw, size: tuple[int, int], axes: Array) -> None:
     """Letters at the four edges, and in the lower right corner the patient's axes: the ends that look at us dark, the others pale."""
-    right, up, eye = view.axes
-    wide, tall = view.size
-    for direction, x, y in ((right, wide - 24, tall / 2), (-right, 24, tall / 2), (up, wide / 2, 78), (-up, wide / 2, tall - 22)):
+    right, up, eye = axes
+    wide, tall = size
+    for direction, x, y in ((right, wide - 24, tall / 2), (-right, 24, tall / 2), (up, wide / 2, 20), (-up, wide / 2, tall - 22)):
         _haloed(draw, np.array([x, y]), edge_letters(direction), TEXT_PX + 2, INK)
     middle = np.array([wide - TRIPOD_PX - 34.0, tall - TRIPOD_PX - 34.0])
     ends = sorted(((float(sign * eye[axis]), axis, sign) for axis in range(3) for sign in (-1, 1)), key=lambda end: end[0])
@@ -282,7 +307,7 @@ def _placed(draw: ImageDraw.ImageDraw, swatches: Sequence[Swatch], width: int) -
     """Where each swatch goes, in rows; and the height of all."""
     x, y, places = GAP, 0, []
     for swatch in swatches:
-        wide = 34 + int(draw.textlength(swatch.text, font=font(TEXT_PX))) + 30
+        wide = 34 + int(draw.textlength(swatch.text.translate(PLAIN), font=font(TEXT_PX))) + 30
         if x > GAP and x + wide > width:
             x, y = GAP, y + TEXT_PX + 12
         places.append((x, y))
@@ -298,5 +323,5 @@ def _legend(draw: ImageDraw.ImageDraw, swatches: Sequence[Swatch], width: int, t
     places, tall = _placed(draw, swatches, width)
     for swatch, (x, y) in zip(swatches, places, strict=True):
         draw.rectangle((x, top + y + 2, x + 22, top + y + 24), fill=_ink(swatch.colour), outline=INK)
-        draw.text((x + 32, top + y), swatch.text, font=font(TEXT_PX), fill=INK)
+        draw.text((x + 32, top + y), swatch.text.translate(PLAIN), font=font(TEXT_PX), fill=INK)
     return top + tall

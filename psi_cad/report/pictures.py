@@ -12,13 +12,15 @@ import trimesh
 
 from psi_cad.frames import Frame
 from psi_cad.planning.cuts import PlannedCut
-from psi_cad.report.lettering import Arrow, Label, Mark, Panel, Swatch, save_sheet
+from psi_cad.report.lettering import GAP, Arrow, Label, Mark, Panel, Swatch, save_sheet
 from psi_cad.report.views import BONE, GUIDE, PLANE, TUMOUR, Body, Colour, Studio, View, view_onto
 from psi_cad.units import Array, Mm
 
 __all__ = ["Arrow", "Mark", "picture_of_guide", "picture_of_place"]
 
-SIZE: Final = (700, 620)
+SIZE: Final = (700, 600)
+COLUMNS: Final = 3
+LABEL_PX: Final = 300
 NEARBY_MM: Final[Mm] = 90.0
 CLOSE_MM: Final[Mm] = 30.0  # around a marked place
 SHOWN_PAST_MM: Final[Mm] = 6.0  # a cut's outline is drawn this far outside the bone, so that one sees it
@@ -34,7 +36,7 @@ def picture_of_guide(
     cuts: Sequence[PlannedCut] = (),
     marks: Sequence[Mark] = (),
     arrows: Sequence[Arrow] = (),
-    label: Frame | None = None,
+    labels: Sequence[tuple[Frame, Mm]] = (),
     title: str = "",
 ) -> None:
     """A PNG of `guide` on `bone` (patient mm) from six sides; where there are marks, the last is a close view of the first.
@@ -47,14 +49,14 @@ def picture_of_guide(
         Drawn as outlines with their names.
     marks, arrows
         Drawn on top of everything; their texts stand below.
-    label : Frame, optional
-        The face that carries the label: z out of it, y up.
+    labels : sequence of (Frame, mm)
+        The faces that carry the label, in the guide frame (z out of the face, y up), and their widths.
     title : str
         The case's id, its side, the guide and the blade.
     """
     x, y, z = frame.axes
     studio = Studio()
-    whole, shown = Body(bone, BONE), Body(guide, GUIDE)
+    whole, shown = Body(bone, BONE), Body(guide, GUIDE, edges=True)
     near = Body(_nearby(bone, np.asarray(guide.bounds)), BONE)
     tumours = [] if tumour is None else [Body(tumour, TUMOUR, 0.45)]
     points = np.asarray(guide.vertices)
@@ -73,24 +75,27 @@ def picture_of_guide(
     panels.append(Panel(above, studio.drawn(above, [near, shown, *tumours]), "along the seating axis, as the surgeon looks", (), names))
     along = close(x if float(x @ level) >= 0.0 else -x, z)
     panels.append(Panel(along, studio.ghosted(along, [shown, *tumours], [near]), "along the slot; the bone of glass", outlines, names))
-    oblique = close(z + 1.3 * y - 0.7 * x, z)
-    panels.append(Panel(oblique, studio.drawn(oblique, [near, shown, *tumours]), "from the side", (), ()))
     under = close(-z, _most_upright(z, (x, y)))
-    panels.append(Panel(under, studio.drawn(under, [shown]), "the guide alone, from the bone: its seat", (), ()))
+    panels.append(Panel(under, studio.drawn(under, [shown]), "the guide alone, from the bone: its seat"))
     if marks:
         spot = np.array(marks[0].place)
         direction = z + 0.4 * level
         view = View(spot, direction, _most_upright(direction, ()), CLOSE_MM, SIZE)
-        panels.append(Panel(view, studio.ghosted(view, [near, *tumours], [shown], share=0.5), "place 1, close; the guide of glass", outlines, ()))
-    elif label is not None:
-        view = View(label.origin, label.axes[2], label.axes[1], 14.0, SIZE)
-        panels.append(Panel(view, studio.drawn(view, [shown]), "the label, square onto its face", (), ()))
+        panels.append(Panel(view, studio.ghosted(view, [near, *tumours], [shown], share=0.5), "place 1, close; the guide of glass", outlines))
     else:
-        other = close(-z - 1.3 * y, z)
-        panels.append(Panel(other, studio.ghosted(other, [shown, *tumours], [near]), "from the bone's side; the bone of glass", outlines, ()))
+        oblique = close(z + 1.3 * y - 0.7 * x, _most_upright(z, (y,)))
+        panels.append(Panel(oblique, studio.drawn(oblique, [near, shown, *tumours]), "from the side"))
+    other = close(-z - 1.3 * y, _most_upright(z, (y,)))
+    panels.append(Panel(other, studio.ghosted(other, [shown, *tumours], [near]), "from the bone's side; the bone of glass", outlines))
+    for number, (face, width) in enumerate(labels, 1):
+        which = f", part {number}" if len(labels) > 1 else ""
+        size = ((COLUMNS * SIZE[0] + (COLUMNS - 1) * GAP - (len(labels) - 1) * GAP) // len(labels), LABEL_PX)
+        out, above_it = frame.patient_direction(face.axes[[2, 1]])
+        view = View(frame.patient(face.origin), out, above_it, 0.54 * width * size[1] / size[0], size)
+        panels.append(Panel(view, studio.drawn(view, [shown]), f"the label{which}, square onto its face"))
     studio.close()
     legend = _legend(tumour=tumour is not None, cuts=bool(cuts), guide=True)
-    save_sheet(path, panels, title=title, columns=3, legend=legend, marks=marks, arrows=arrows)
+    save_sheet(path, panels, title=title, columns=COLUMNS, legend=legend, marks=marks, arrows=arrows)
 
 
 def picture_of_place(
@@ -109,19 +114,19 @@ def picture_of_place(
     vertices = np.asarray(bone.vertices)
     whole = Body(bone, BONE)
     tumours = [] if tumour is None else [Body(tumour, TUMOUR, 0.45)]
-    outwards = _outwards(bone, spot)
-    level = _level(outwards)
+    towards = _clear_way(bone, spot)
+    level = _level(towards)
     outlines, names = _outlines(cuts), _names(cuts)
     everything = np.vstack([vertices, spot[None, :]])
     panels = []
     for direction, caption in ((level, "the whole bone, upright"), (np.cross([0.0, 0.0, 1.0], level), "turned by a quarter")):
         view = view_onto(everything, direction, size=SIZE)
         panels.append(Panel(view, studio.ghosted(view, tumours, [whole], share=0.8), caption, outlines, names))
-    near = View(spot, outwards, _most_upright(outwards, ()), CLOSE_MM, SIZE)
-    panels.append(Panel(near, studio.drawn(near, [whole, *tumours]), "the place, close", outlines, names))
+    near = View(spot, towards, _most_upright(towards, ()), CLOSE_MM, SIZE)
+    panels.append(Panel(near, studio.ghosted(near, tumours, [whole], share=0.8), "the place, close", outlines, names))
     studio.close()
     legend = _legend(tumour=tumour is not None, cuts=bool(cuts), guide=False)
-    save_sheet(path, panels, title=title, columns=3, legend=legend, marks=[Mark(place, text)])
+    save_sheet(path, panels, title=title, columns=COLUMNS, legend=legend, marks=[Mark(place, text)])
 
 
 def _legend(*, tumour: bool, cuts: bool, guide: bool) -> list[Swatch]:
@@ -143,12 +148,13 @@ def _most_upright(direction: Array, axes: Sequence[Array]) -> Array:
     return np.array([0.0, -1.0, 0.0]) if steep else np.array([0.0, 0.0, 1.0])
 
 
-def _outwards(bone: trimesh.Trimesh, spot: Array) -> Array:
-    """The mean outward direction of the bone around the triangle nearest to `spot`."""
-    gaps = np.linalg.norm(np.asarray(bone.triangles_center) - spot, axis=1)
-    normals = np.asarray(bone.face_normals)[gaps < gaps.min() + 8.0]
-    mean = normals.mean(axis=0)
-    return np.asarray(mean if float(np.linalg.norm(mean)) > 0.2 else bone.face_normals[int(np.argmin(gaps))])
+def _clear_way(bone: trimesh.Trimesh, spot: Array) -> Array:
+    """The direction from which `spot` is seen through the least bone; of equals the one that looks least along the body."""
+    ways = np.array([(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1) if (x, y, z) != (0, 0, 0)], dtype=np.float64)
+    ways /= np.linalg.norm(ways, axis=1)[:, None]
+    _, rays = bone.ray.intersects_id(spot + 0.5 * ways, ways, multiple_hits=True, return_locations=False)
+    walls = np.bincount(rays, minlength=len(ways))
+    return np.asarray(ways[int(np.argmin(walls + 0.5 * np.abs(ways[:, 2])))])
 
 
 def _rings(cut: PlannedCut) -> list[Array]:

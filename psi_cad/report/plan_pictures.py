@@ -1,4 +1,4 @@
-"""Pictures of a plan (VTK, off-screen): distances on the cut faces, the pieces, the depth below each slot; and the faces as VTP."""
+"""Pictures of a plan (off-screen): distances on the cut faces, and the pieces; and the faces as VTP."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import shapely
 import trimesh
 
 from psi_cad.export.safely import whole_file
-from psi_cad.planning.depth import SlotDepth
 from psi_cad.planning.margins import CLEAR_MM, FaceMap
-from psi_cad.report.views import save_window
+from psi_cad.report.depth_picture import DepthPicture, picture_of_depths
+from psi_cad.report.lettering import Label, Mark, Panel, Swatch, save_sheet
+from psi_cad.report.views import AVOID, BONE, TUMOUR, Body, Colour, Studio, upright, view_onto
 from psi_cad.surface.polydata import poly_data
 from psi_cad.units import Array, Mm
 
-__all__ = ["DepthPicture", "picture_of_depths", "picture_of_margins", "picture_of_pieces", "write_face_maps"]
+__all__ = ["Closest", "DepthPicture", "picture_of_depths", "picture_of_margins", "picture_of_pieces", "write_face_maps"]
 
-BONE: Final = (0.91, 0.86, 0.72)
-SPECIMEN: Final = (0.55, 0.68, 0.82)
-TUMOUR: Final = (0.75, 0.25, 0.2)
-AVOID: Final = (0.35, 0.2, 0.55)
-PANEL: Final = (640, 620)
+SPECIMEN: Final[Colour] = (0.55, 0.68, 0.82)
+WANTED: Final[Colour] = (0.0, 0.0, 0.0)
+LINK: Final[Colour] = (0.8, 0.0, 0.24)
+GREY: Final[Colour] = (0.6, 0.6, 0.6)
+SIZE: Final = (700, 600)
 APART: Final = 0.18  # how far the pieces are drawn apart, as a share of the bone's size
 BANDS: Final = (
     (0.0, (0.55, 0.0, 0.1)),
@@ -34,181 +34,118 @@ BANDS: Final = (
     (10.0, (0.45, 0.75, 0.4)),
     (30.0, (0.2, 0.4, 0.65)),
 )
-
 LIFT_MM: Final[Mm] = 0.4  # a coloured face is drawn this far off the bone it lies on
 LEGEND: Final = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 
 
 @dataclass(frozen=True)
-class DepthPicture:
-    """One slot to be drawn: a title, its profile, and how deep the blade reaches (mm)."""
+class Closest:
+    """Where a cut comes nearest to the tumour: the points (3,) on either, patient mm, and how far they lie apart."""
 
-    title: str
-    profile: SlotDepth
-    reach: Mm
-
-
-def _ready() -> None:
-    """Register what draws on screen and letters; an actor made before that stays blank."""
-    import vtkmodules.vtkRenderingFreeType
-    import vtkmodules.vtkRenderingOpenGL2  # noqa: F401
+    on_cut: Array
+    on_tumour: Array
+    distance: Mm
 
 
-def _mapper(data: Any) -> Any:
-    from vtkmodules.vtkRenderingCore import vtkPolyDataMapper
-
-    mapper = vtkPolyDataMapper()
-    mapper.SetInputData(data)
-    return mapper
-
-
-def _body(mesh: trimesh.Trimesh, colour: tuple[float, float, float], opacity: float = 1.0, moved: Array | None = None) -> Any:
-    from vtkmodules.vtkFiltersCore import vtkPolyDataNormals
-    from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
-
-    normals = vtkPolyDataNormals()
-    normals.SetInputData(poly_data(mesh))
-    normals.SetFeatureAngle(35.0)
-    mapper = vtkPolyDataMapper()
-    mapper.SetInputConnection(normals.GetOutputPort())
-    mapper.ScalarVisibilityOff()
-    actor = vtkActor()
-    actor.SetMapper(mapper)
-    actor.GetProperty().SetColor(*colour)
-    actor.GetProperty().SetOpacity(opacity)
-    if moved is not None:
-        actor.SetPosition(*(float(v) for v in moved))
-    return actor
-
-
-def _face_data(face: FaceMap) -> Any:
-    """A face with a colour for each vertex; grey without a tumour."""
-    from vtkmodules.util.numpy_support import numpy_to_vtk
-
-    data = poly_data(trimesh.Trimesh(face.vertices, face.faces, process=False))
-    known = np.isfinite(face.distance)
-    colours = np.array([colour_of(value) if ok else (0.6, 0.6, 0.6) for value, ok in zip(face.distance, known, strict=True)])
-    data.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray((255.0 * colours).astype(np.uint8)), deep=True))
-    return data
-
-
-def _coloured(face: FaceMap, lifted: Array | None = None) -> Any:
-    from vtkmodules.vtkRenderingCore import vtkActor
-
-    actor = vtkActor()
-    actor.SetMapper(_mapper(_face_data(face)))
-    if lifted is not None:
-        actor.SetPosition(*(float(v) for v in lifted))
-    actor.GetProperty().LightingOff()
-    return actor
-
-
-def _text(words: str, x: int, y: int, size: int = 15) -> Any:
-    from vtkmodules.vtkRenderingCore import vtkTextActor
-
-    actor = vtkTextActor()
-    actor.SetInput(words)
-    actor.GetTextProperty().SetFontSize(size)
-    actor.GetTextProperty().SetColor(0.1, 0.1, 0.1)
-    actor.SetPosition(x, y)
-    return actor
-
-
-@dataclass(frozen=True)
-class _Panel:
-    actors: Sequence[Any]
-    flat: Sequence[Any]  # text and bars, in pixels
-    focus: Array
-    direction: Array
-    up: Array
-    scale: float
-
-
-def _written(path: Path, panels: Sequence[_Panel], *, columns: int) -> None:
-    from vtkmodules.vtkCommonCore import vtkObject
-    from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow
-
-    vtkObject.GlobalWarningDisplayOff()
-    rows = -(-len(panels) // columns)
-    window = vtkRenderWindow()
-    window.SetOffScreenRendering(1)
-    window.SetMultiSamples(4)
-    window.SetSize(PANEL[0] * columns, PANEL[1] * rows)
-    for number, panel in enumerate(panels):
-        row, column = divmod(number, columns)
-        renderer = vtkRenderer()
-        renderer.SetViewport(column / columns, 1.0 - (row + 1) / rows, (column + 1) / columns, 1.0 - row / rows)
-        renderer.SetBackground(1, 1, 1)
-        for actor in panel.actors:
-            renderer.AddActor(actor)
-        for actor in panel.flat:
-            renderer.AddViewProp(actor)
-        window.AddRenderer(renderer)
-        camera = renderer.GetActiveCamera()
-        camera.ParallelProjectionOn()
-        camera.SetFocalPoint(*panel.focus)
-        camera.SetPosition(*(panel.focus + 800.0 * panel.direction / np.linalg.norm(panel.direction)))
-        camera.SetViewUp(*panel.up)
-        camera.SetParallelScale(panel.scale)
-        renderer.ResetCameraClippingRange()
-    save_window(path, window)
-
-
-def _legend() -> list[Any]:
-    """The colours and what they mean, in pixels at the lower left of a panel."""
-    actors = [_text("mm to the tumour", 44, 20 + 24 * len(LEGEND), 14)]
-    for number, value in enumerate(LEGEND):
-        actors.append(_square(14, 16 + 24 * number, colour_of(value)))
-        actors.append(_text(f"{value:g}", 44, 18 + 24 * number, 14))
-    return actors
-
-
-def colour_of(distance: Mm) -> tuple[float, float, float]:
+def colour_of(distance: Mm) -> Colour:
     """The colour of a distance to the tumour on a cut face."""
     at = [value for value, _ in BANDS]
     red, green, blue = (float(np.interp(distance, at, [colour[k] for _, colour in BANDS])) for k in range(3))
     return red, green, blue
 
 
-def _square(x: int, y: int, colour: tuple[float, float, float]) -> Any:
-    from vtkmodules.vtkRenderingCore import vtkActor2D, vtkPolyDataMapper2D
+def _face_body(face: FaceMap, moved: Array | None = None) -> Body:
+    """A face with a colour for each vertex; grey without a tumour."""
+    at = [value for value, _ in BANDS]
+    known = np.isfinite(face.distance)
+    shades = np.column_stack([np.interp(np.where(known, face.distance, 0.0), at, [colour[k] for _, colour in BANDS]) for k in range(3)])
+    shades = np.where(known[:, None], shades, GREY)
+    return Body(trimesh.Trimesh(face.vertices, face.faces, process=False), GREY, colours=shades, moved=moved)
 
-    corners = np.array([[0.0, 0.0, 0.0], [20.0, 0.0, 0.0], [20.0, 20.0, 0.0], [0.0, 20.0, 0.0]])
-    mapper = vtkPolyDataMapper2D()
-    mapper.SetInputData(poly_data(trimesh.Trimesh(corners, [[0, 1, 2], [0, 2, 3]], process=False)))
-    actor = vtkActor2D()
-    actor.SetMapper(mapper)
-    actor.GetProperty().SetColor(*colour)
-    actor.SetPosition(x, y)
-    return actor
+
+def contour(face: FaceMap, level: Mm) -> list[Array]:
+    """The line of a face at `level` mm from the tumour, as pieces (2, 3) within its triangles."""
+    distance = np.asarray(face.distance)[face.faces]
+    corners = np.asarray(face.vertices)[face.faces]
+    pieces = []
+    above = distance >= level
+    for number in np.flatnonzero(np.isfinite(distance).all(axis=1) & above.any(axis=1) & ~above.all(axis=1)):
+        ends = []
+        for i, j in ((0, 1), (1, 2), (2, 0)):
+            a, b = distance[number, i], distance[number, j]
+            if above[number, i] != above[number, j]:
+                ends.append(corners[number, i] + (level - a) / (b - a) * (corners[number, j] - corners[number, i]))
+        pieces.append(np.array(ends))
+    return pieces
 
 
 def picture_of_margins(
-    path: Path, faces: Mapping[str, FaceMap], titles: Mapping[str, str], normals: Mapping[str, Array], *, retained: trimesh.Trimesh,
-    tumour: trimesh.Trimesh | None, avoid: Sequence[trimesh.Trimesh]
-) -> None:  # fmt: skip
-    """A PNG: the faces on the bone that stays with the tumour over them, then each face looked at squarely from the specimen."""
-    _ready()
+    path: Path,
+    faces: Mapping[str, FaceMap],
+    titles: Mapping[str, str],
+    normals: Mapping[str, Array],
+    *,
+    retained: trimesh.Trimesh,
+    tumour: trimesh.Trimesh | None,
+    avoid: Sequence[trimesh.Trimesh],
+    wanted: Mm | None = None,
+    closest: Mapping[str, Closest] | None = None,
+    title: str = "",
+) -> None:
+    """A PNG: the faces on the bone that stays with the tumour over them, whole and close, then each face square from the specimen.
+
+    `wanted` (mm) is drawn as a line on each face; where each cut comes closest to the tumour is marked.
+    """
+    studio = Studio()
+    closest = closest or {}
     everything = np.vstack([face.vertices for face in faces.values()])
-    middle = everything.mean(axis=0)
     look = np.sum(list(normals.values()), axis=0)
     look = look if np.linalg.norm(look) > 1e-3 else next(iter(normals.values()))
-    up = np.array([0.0, 0.0, 1.0]) if abs(look[2]) < 0.9 * np.linalg.norm(look) else np.array([0.0, -1.0, 0.0])
-    bodies = [_body(retained, BONE), *[_body(mesh, AVOID) for mesh in avoid]]
-    if tumour is not None:
-        bodies.append(_body(tumour, TUMOUR, 0.35))
-    radius = float(np.linalg.norm(everything - middle, axis=1).max())
+    up = upright(look)
     side = np.cross(look, up)
-    lifted = [_coloured(face, LIFT_MM * normals[name]) for name, face in faces.items()]
-    words = [_text("cut faces from the specimen's side", 14, PANEL[1] - 30), *_legend()]
-    panels = [_Panel([*bodies, *lifted], words, middle, look + 0.9 * side + 0.3 * up, up, 1.8 * radius)]
+    towards = look + 0.9 * side / np.linalg.norm(side) + 0.3 * up
+    bodies = [*([Body(retained, BONE)] if len(retained.faces) else []), *[Body(mesh, AVOID) for mesh in avoid]]
+    bodies += [] if tumour is None else [Body(tumour, TUMOUR, 0.35)]
+    bodies += [_face_body(face, LIFT_MM * normals[name]) for name, face in faces.items()]
+    marks = [
+        Mark(_triple(near.on_cut), f"cut {name} and the tumour are {near.distance:.2f} mm apart: {_said(near.on_cut)} and {_said(near.on_tumour)}")
+        for name, near in closest.items()
+    ]
+    links = tuple((np.stack([near.on_cut, near.on_tumour]), LINK) for near in closest.values())
+    names = tuple(Label(face.vertices[int(np.argmax(face.vertices[:, 2]))], f"cut {name}", WANTED) for name, face in faces.items())
+    whole = np.vstack([everything, *[np.asarray(body.mesh.vertices) for body in bodies]])
+    panels: list[Panel] = []
+    low = np.array([*towards[:2] / max(float(np.linalg.norm(towards[:2])), 1e-3), np.clip(towards[2], -0.5, 0.5)])  # the bone stands upright
+    for points, way, caption, room in (
+        (whole, low, "all that stays, and the tumour", 1.08),
+        (everything, towards, "the cut faces, from the specimen's side", 1.5),
+    ):
+        view = view_onto(points, way, size=SIZE, room=room)
+        panels.append(Panel(view, studio.drawn(view, bodies), caption, links, names, legend=() if panels else tuple(_bands())))
     for name, face in faces.items():
-        centre = (face.vertices.min(axis=0) + face.vertices.max(axis=0)) / 2.0
-        size = float(np.linalg.norm(face.vertices - centre, axis=1).max())
-        normal = normals[name]
-        above = np.array([0.0, 0.0, 1.0]) if abs(normal[2]) < 0.9 else np.array([0.0, -1.0, 0.0])
-        panels.append(_Panel([_coloured(face)], [_text(titles[name], 14, PANEL[1] - 50)], centre, normal, above, 1.25 * size))
-    _written(path, panels, columns=min(3, len(panels)))
+        view = view_onto(face.vertices, normals[name], size=SIZE, room=1.3)
+        lines = tuple((piece, WANTED) for piece in contour(face, wanted)) if wanted is not None else ()
+        own = tuple(number for number, other in enumerate(closest, 1) if other == name)
+        panels.append(Panel(view, studio.drawn(view, [_face_body(face)]), titles[name], lines, marks=own))
+    studio.close()
+    legend = [Swatch(BONE, "bone that stays")]
+    legend += [Swatch(TUMOUR, "tumour")] if tumour is not None else []
+    legend += [Swatch(AVOID, "structures to avoid")] if avoid else []
+    legend += [Swatch(WANTED, f"line: the wanted margin of {wanted:g} mm")] if wanted is not None and tumour is not None else []
+    save_sheet(path, panels, title=title, columns=3, legend=legend, marks=marks)
+
+
+def _bands() -> list[Swatch]:
+    first, *others = (Swatch(colour_of(value), f"{value:g}") for value in LEGEND)
+    return [Swatch(first.colour, f"{first.text} mm to the tumour"), *others]
+
+
+def _triple(point: Array) -> tuple[float, float, float]:
+    return float(point[0]), float(point[1]), float(point[2])
+
+
+def _said(point: Array) -> str:
+    return "(" + ", ".join(f"{float(v):.1f}" for v in point) + ")"
 
 
 def picture_of_pieces(
@@ -221,112 +158,30 @@ def picture_of_pieces(
     normals: Sequence[Array],
     title: str,
 ) -> None:
-    """A PNG of the specimen with the tumour in it, drawn away from the bone and the tumour (`left`) that stay, from two sides."""
-    _ready()
-    low = np.minimum(specimen.bounds[0], retained.bounds[0]) if len(retained.faces) else specimen.bounds[0]
-    high = np.maximum(specimen.bounds[1], retained.bounds[1]) if len(retained.faces) else specimen.bounds[1]
-    size = float(np.linalg.norm(high - low))
+    """A PNG of the specimen with the tumour in it, drawn away from the bone and the tumour (`left`) that stay, upright from two sides."""
+    studio = Studio()
+    stays = [retained] if len(retained.faces) else []
+    corners = np.vstack([mesh.bounds for mesh in (specimen, *stays)])
+    low, high = corners.min(axis=0), corners.max(axis=0)
     way = np.sum(normals, axis=0)
     way = way / max(float(np.linalg.norm(way)), 1e-3)
-    moved = APART * size * way
-    actors = [_body(specimen, SPECIMEN, 0.55 if tumour is not None else 1.0, moved)]
-    if len(retained.faces):
-        actors.append(_body(retained, BONE, 0.5 if left is not None else 1.0))
-    if tumour is not None:
-        actors.append(_body(tumour, TUMOUR, 1.0, moved))
-    if left is not None:
-        actors.append(_body(left, TUMOUR))
-    middle = (low + high) / 2.0 + moved / 2.0
-    up = np.array([0.0, 0.0, 1.0])
-    lateral = 1.0 if middle[0] > 0.0 else -1.0
-    views = [(np.array([lateral, -0.35, 0.1]), title), (np.array([0.25, -1.0, 0.15]), "from the front")]
-    _written(path, [_Panel(actors, [_text(words, 14, PANEL[1] - 50)], middle, way_in, up, 0.58 * size) for way_in, words in views], columns=2)
-
-
-def picture_of_depths(path: Path, slots: Sequence[DepthPicture]) -> None:
-    """A PNG of every cut in its own plane: slot above, bone coloured by the depth below it, a line where the blade ends."""
-    _ready()
-    panels = []
-    for slot in slots:
-        profile = slot.profile
-        corners = shapely.get_coordinates(profile.region)
-        low, high = corners.min(axis=0), corners.max(axis=0)
-        actors = [_flat_region(profile), *_lines(profile, slot.reach)]
-        focus = np.array([(low[0] + high[0]) / 2.0, (low[1] + high[1]) / 2.0, 0.0])
-        scale = 0.75 * float(max(high - low)) + 4.0
-        words = f"{slot.title}\ndeepest {profile.deepest:.1f} mm, blade reaches {slot.reach:.1f}, {profile.length:.1f} mm along the slot"
-        note = "blue: the slot's exit on bone; red, where it is near: how far the blade can go; bands of 10 mm depth"
-        panels.append(
-            _Panel(actors, [_text(words, 14, PANEL[1] - 50), _text(note, 14, 12, 12)], focus, np.array([0, 0, 1.0]), np.array([0, 1.0, 0]), scale)
-        )
-    _written(path, panels, columns=min(3, len(panels)))
-
-
-def _flat_region(profile: SlotDepth) -> Any:
-    """Strips of the section between neighbouring lines, in bands of ten millimetres below the slot."""
-    from vtkmodules.vtkRenderingCore import vtkActor
-
-    pieces, shades = [], []
-    deepest = profile.deepest
-    for band in range(int(deepest // 10.0) + 1):
-        upper, lower = profile.top - 10.0 * band, np.maximum(profile.top - 10.0 * (band + 1), profile.far)
-        ring = shapely.Polygon(np.vstack([np.column_stack([profile.s, upper]), np.column_stack([profile.s, np.minimum(lower, upper)])[::-1]])).buffer(
-            0
-        )
-        part = ring.intersection(profile.region)
-        for piece in shapely.get_parts(part):
-            if isinstance(piece, shapely.Polygon) and piece.area > 0.01:
-                pieces.append(piece)
-                shades.append(0.93 - 0.55 * band / max(1.0, deepest / 10.0))
-    from vtkmodules.util.numpy_support import numpy_to_vtk
-
-    meshes = [_triangles(piece) for piece in pieces]
-    whole = trimesh.util.concatenate(meshes)
-    colours = np.concatenate(
-        [np.tile(np.array([shade, 0.9 * shade, 0.72 * shade]) * 255, (len(mesh.vertices), 1)) for mesh, shade in zip(meshes, shades, strict=True)]
+    moved = APART * float(np.linalg.norm(high - low)) * way
+    solid, glass = [Body(mesh, BONE) for mesh in stays], [Body(specimen, SPECIMEN, moved=moved)]
+    within = [Body(tumour, TUMOUR, moved=moved)] if tumour is not None else []
+    if left is not None:  # it may lie within the bone that stays
+        within, glass, solid = [*within, Body(left, TUMOUR)], [*glass, *solid], []
+    points = np.vstack(
+        [np.asarray(specimen.vertices) + moved, *[np.asarray(mesh.vertices) for mesh in (*stays, *([left] if left is not None else []))]]
     )
-    data = poly_data(whole)
-    array = numpy_to_vtk(np.ascontiguousarray(colours.astype(np.uint8)), deep=True)
-    data.GetPointData().SetScalars(array)
-    actor = vtkActor()
-    actor.SetMapper(_mapper(data))
-    actor.GetProperty().LightingOff()
-    return actor
-
-
-def _triangles(polygon: shapely.Polygon) -> trimesh.Trimesh:
-    corners = np.array([np.asarray(t.exterior.coords)[:3] for t in shapely.constrained_delaunay_triangles(polygon).geoms])
-    flat = corners.reshape(-1, 2)
-    return trimesh.Trimesh(np.column_stack([flat, np.zeros(len(flat))]), np.arange(len(flat)).reshape(-1, 3), process=False)
-
-
-def _lines(profile: SlotDepth, reach: Mm) -> list[Any]:
-    lines = [_line(profile.s, profile.top, (0.15, 0.35, 0.8)), _line(profile.s, profile.far, (0.35, 0.3, 0.2))]
-    tip = profile.top - reach
-    seen = tip > float(profile.far.min()) - 15.0
-    if int(seen.sum()) > 1:
-        lines.append(_line(profile.s[seen], tip[seen], (0.85, 0.1, 0.1)))
-    return lines
-
-
-def _line(s: Array, a: Array, colour: tuple[float, float, float]) -> Any:
-    from vtkmodules.util.numpy_support import numpy_to_vtk
-    from vtkmodules.vtkCommonCore import vtkPoints
-    from vtkmodules.vtkFiltersSources import vtkLineSource
-    from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
-
-    points = vtkPoints()
-    points.SetData(numpy_to_vtk(np.ascontiguousarray(np.column_stack([s, a, np.full(len(s), 0.5)])), deep=True))
-    source = vtkLineSource()
-    source.SetPoints(points)
-    mapper = vtkPolyDataMapper()
-    mapper.SetInputConnection(source.GetOutputPort())
-    actor = vtkActor()
-    actor.SetMapper(mapper)
-    actor.GetProperty().SetColor(*colour)
-    actor.GetProperty().SetLineWidth(3.0)
-    actor.GetProperty().LightingOff()
-    return actor
+    lateral = 1.0 if float(points[:, 0].mean()) > 0.0 else -1.0
+    panels = []
+    for towards, caption in ((np.array([lateral, -0.35, 0.1]), "from the side"), (np.array([0.25, -1.0, 0.15]), "from the front")):
+        view = view_onto(points, towards, size=(1000, 900), room=1.08)
+        pixels = studio.ghosted(view, [*solid, *within], glass, share=0.55) if within else studio.drawn(view, [*solid, *glass])
+        panels.append(Panel(view, pixels, caption))
+    studio.close()
+    legend = [Swatch(SPECIMEN, "specimen, drawn away from its place"), Swatch(BONE, "bone that stays")]
+    save_sheet(path, panels, title=title, columns=2, legend=[*legend, *([Swatch(TUMOUR, "tumour")] if within else [])])
 
 
 def write_face_maps(path: Path, faces: Mapping[str, FaceMap]) -> None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import trimesh
 
-from psi_cad.export.safely import whole_file
 from psi_cad.surface.polydata import poly_data
 from psi_cad.units import Array, Mm
 
-__all__ = ["AVOID", "BONE", "GUIDE", "PLANE", "TUMOUR", "Body", "Colour", "Pixels", "Studio", "View", "save_window", "upright", "view_onto"]
+__all__ = ["AVOID", "BONE", "GUIDE", "PLANE", "TUMOUR", "Body", "Colour", "Pixels", "Studio", "View", "upright", "view_onto"]
 
 Colour: TypeAlias = tuple[float, float, float]
 Pixels: TypeAlias = npt.NDArray[np.uint8]
@@ -34,12 +31,24 @@ NEARLY_VERTICAL: Final = 0.9  # a view along the body's length has no superior e
 
 @dataclass(frozen=True)
 class Body:
-    """A surface (patient mm) to draw; `colours` (n, 3), 0 to 1 for each vertex, stand in for `colour` and for light and shade."""
+    """A surface (patient mm) to draw.
+
+    Attributes
+    ----------
+    colours : (n, 3), optional
+        0 to 1 for each vertex; they stand in for `colour`, and there is no light and shade.
+    moved : (3,), optional
+        How far from its place it is drawn, mm.
+    edges : bool
+        Draw its sharp edges as dark lines.
+    """
 
     mesh: trimesh.Trimesh
     colour: Colour
     opacity: float = 1.0
     colours: Array | None = None
+    moved: Array | None = None
+    edges: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,7 @@ def view_onto(points: Array, direction: Array, *, size: tuple[int, int], up: Arr
 class Studio:
     """Draws bodies; each is made ready for the graphics driver once, however many views show it."""
 
-    _actors: dict[int, tuple[Body, Any]] = field(default_factory=dict)
+    _actors: dict[int, tuple[Body, list[Any]]] = field(default_factory=dict)
     _window: Any = None
 
     def drawn(self, view: View, bodies: Sequence[Body]) -> Pixels:
@@ -119,7 +128,8 @@ class Studio:
         renderer = vtkRenderer()
         renderer.SetBackground(1, 1, 1)
         for body in sorted(bodies, key=lambda body: -body.opacity):
-            renderer.AddActor(self._actor(body))
+            for actor in self._made(body):
+                renderer.AddActor(actor)
         camera = renderer.GetActiveCamera()
         camera.ParallelProjectionOn()
         camera.SetFocalPoint(*view.focus)
@@ -132,6 +142,7 @@ class Studio:
         grab = vtkWindowToImageFilter()
         grab.SetInput(window)
         grab.ReadFrontBufferOff()
+        grab.ShouldRerenderOff()
         grab.Update()
         image = grab.GetOutput()
         wide, tall, _ = image.GetDimensions()
@@ -153,46 +164,59 @@ class Studio:
             self._window.Finalize()
             self._window = None
 
-    def _actor(self, body: Body) -> Any:
-        if id(body) in self._actors:  # the body is kept beside its actor, so that its id stays its own
-            return self._actors[id(body)][1]
-        from vtkmodules.util.numpy_support import numpy_to_vtk
-        from vtkmodules.vtkFiltersCore import vtkPolyDataNormals
-        from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
-
-        data = poly_data(body.mesh)
-        mapper, actor = vtkPolyDataMapper(), vtkActor()
-        if body.colours is not None:
-            data.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray((255.0 * body.colours).astype(np.uint8)), deep=True))
-            mapper.SetInputData(data)
-            actor.GetProperty().LightingOff()
-        else:
-            normals = vtkPolyDataNormals()
-            normals.SetInputData(data)
-            normals.SetFeatureAngle(FEATURE_DEG)
-            mapper.SetInputConnection(normals.GetOutputPort())
-        mapper.SetScalarVisibility(body.colours is not None)
-        actor.SetMapper(mapper)
-        actor.GetProperty().SetColor(*body.colour)
-        actor.GetProperty().SetOpacity(body.opacity)
-        if body.opacity < 1.0 and body.mesh.is_watertight:
-            actor.GetProperty().BackfaceCullingOn()  # the near wall alone: the order of walls behind one another is nobody's to know
-        self._actors[id(body)] = (body, actor)
-        return actor
+    def _made(self, body: Body) -> list[Any]:
+        """What draws a body; the body is kept beside it, so that its id stays its own."""
+        if id(body) not in self._actors:
+            data = poly_data(body.mesh)
+            actors = [_surface(body, data), *([_edges(data)] if body.edges else [])]
+            if body.moved is not None:
+                for actor in actors:
+                    actor.SetPosition(*(float(v) for v in body.moved))
+            self._actors[id(body)] = (body, actors)
+        return self._actors[id(body)][1]
 
 
-def save_window(path: Path, window: Any) -> None:
-    """Render a VTK window into a PNG at `path`, whole or not at all, and close it."""
-    from vtkmodules.vtkIOImage import vtkPNGWriter
-    from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
+def _surface(body: Body, data: Any) -> Any:
+    from vtkmodules.util.numpy_support import numpy_to_vtk
+    from vtkmodules.vtkFiltersCore import vtkPolyDataNormals
+    from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
 
-    window.Render()
-    grab = vtkWindowToImageFilter()
-    grab.SetInput(window)
-    grab.ReadFrontBufferOff()
-    with whole_file(path) as temporary:
-        writer = vtkPNGWriter()
-        writer.SetFileName(os.fspath(temporary))
-        writer.SetInputConnection(grab.GetOutputPort())
-        writer.Write()
-    window.Finalize()
+    mapper, actor = vtkPolyDataMapper(), vtkActor()
+    if body.colours is not None:
+        data.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray((255.0 * body.colours).astype(np.uint8)), deep=True))
+        mapper.SetInputData(data)
+        actor.GetProperty().LightingOff()
+    else:
+        normals = vtkPolyDataNormals()
+        normals.SetInputData(data)
+        normals.SetFeatureAngle(FEATURE_DEG)
+        mapper.SetInputConnection(normals.GetOutputPort())
+    mapper.SetScalarVisibility(body.colours is not None)
+    actor.SetMapper(mapper)
+    actor.GetProperty().SetColor(*body.colour)
+    actor.GetProperty().SetOpacity(body.opacity)
+    if body.opacity < 1.0 and body.mesh.is_watertight:
+        actor.GetProperty().BackfaceCullingOn()  # the near wall alone: the order of walls behind one another is nobody's to know
+    return actor
+
+
+def _edges(data: Any) -> Any:
+    from vtkmodules.vtkFiltersCore import vtkCleanPolyData, vtkFeatureEdges
+    from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
+
+    joined = vtkCleanPolyData()  # an edge lies between triangles that share points
+    joined.SetInputData(data)
+    edges = vtkFeatureEdges()
+    edges.SetInputConnection(joined.GetOutputPort())
+    edges.SetFeatureAngle(FEATURE_DEG)
+    edges.ColoringOff()
+    mapper = vtkPolyDataMapper()
+    mapper.SetInputConnection(edges.GetOutputPort())
+    mapper.SetResolveCoincidentTopologyToPolygonOffset()
+    mapper.SetRelativeCoincidentTopologyLineOffsetParameters(0.0, -4.0)
+    actor = vtkActor()
+    actor.SetMapper(mapper)
+    actor.GetProperty().SetColor(0.05, 0.1, 0.2)
+    actor.GetProperty().SetLineWidth(1.6)
+    actor.GetProperty().LightingOff()
+    return actor

@@ -111,7 +111,17 @@ class _Bench:
         """
         self.told(self.job.guides[shown.task.guide], shown.made.site)(PICTURE_STEP)
         path = self.folder / f"{shown.made.stem}.png"
-        picture_of_guide(path, shown.mesh, self.job.bone.mesh, shown.made.site.frame, tumour=self.job.tumour)
+        case, made = self.job.loaded.case, shown.made
+        picture_of_guide(
+            path,
+            shown.mesh,
+            self.job.bone.mesh,
+            made.site.frame,
+            tumour=self.job.tumour,
+            cuts=self.job.cuts,
+            labels=made.design.label.faces,
+            title=f"{case.id}, {case.side}: guide {made.request.name}, blade {made.site.blade.id}",
+        )
         if not path.is_file():
             raise BuildError(f"The picture '{path.name}' could not be drawn; off-screen OpenGL is missing or broken.")
 

@@ -17,7 +17,7 @@ from psi_cad.planning.margins import FaceMap, face_map
 from psi_cad.planning.markups import write_planes
 from psi_cad.planning.types import REGIONS, regions_of, start_cuts
 from psi_cad.report.draw_plan import draw_plan
-from psi_cad.report.plan_pictures import DepthPicture, write_face_maps
+from psi_cad.report.plan_pictures import Closest, DepthPicture, write_face_maps
 from psi_cad.run.approval import approvals_said
 from psi_cad.run.plan import Progress, read_bone
 from psi_cad.run.plan_folder import keep_safe, move_all, start_safe
@@ -115,12 +115,12 @@ def _written(patient: Patient, found: Evaluated, folder: Path, stem: str, notes:
     write_face_maps(files[f"{stem} cut faces"], faces)
     progress(f"{stem}: draw")
     pictures: dict[str, tuple[Path, dict[str, Any]]] = {
-        "margins": (folder / f"{stem}-margins.png", _margins_picture(patient, found, faces)),
-        "pieces": (folder / f"{stem}-pieces.png", _pieces_picture(patient, found)),
+        "margins": (folder / f"{stem}-margins.png", _margins_picture(patient, found, faces, stem)),
+        "pieces": (folder / f"{stem}-pieces.png", _pieces_picture(patient, found, stem)),
     }
     if found.slots:
         slots = [DepthPicture(f"cut {s.cut}, guide {s.guide}", s.profile, s.reach) for s in found.slots]
-        pictures["depths"] = (folder / f"{stem}-depths.png", {"slots": slots})
+        pictures["depths"] = (folder / f"{stem}-depths.png", {"slots": slots, "title": f"{_whose(patient, stem)}: depth below each slot"})
     failed = draw_plan(pictures)
     if failed:
         notes.append(f"the pictures of {', '.join(failed)} could not be drawn; off-screen OpenGL is missing or broken")
@@ -128,8 +128,17 @@ def _written(patient: Patient, found: Evaluated, folder: Path, stem: str, notes:
     return files
 
 
-def _margins_picture(patient: Patient, found: Evaluated, faces: dict[str, FaceMap]) -> dict[str, Any]:
+def _whose(patient: Patient, stem: str) -> str:
+    return f"{patient.loaded.case.id}, {patient.loaded.case.side}, {stem}"
+
+
+def _margins_picture(patient: Patient, found: Evaluated, faces: dict[str, FaceMap], stem: str) -> dict[str, Any]:
+    tumour = patient.loaded.case.tumour
+    nearest = {name: margin.nearest for name, margin in found.margins.items()}
     return {
+        "title": f"{_whose(patient, stem)}: distance of the cut faces from the tumour",
+        "wanted": tumour.margin if tumour is not None else None,
+        "closest": {name: Closest(near.on_face, near.on_surface, near.distance) for name, near in nearest.items()},
         "faces": faces,
         "titles": {cut["name"]: _title(cut) for cut in found.report["cuts"]},
         "normals": {name: cut.normal for name, cut in found.cuts.items()},
@@ -139,12 +148,13 @@ def _margins_picture(patient: Patient, found: Evaluated, faces: dict[str, FaceMa
     }
 
 
-def _pieces_picture(patient: Patient, found: Evaluated) -> dict[str, Any]:
-    title = f"specimen {found.specimen.volume / 1000.0:.1f} cm³\nhealthy bone removed {found.healthy_removed / 1000.0:.1f} cm³"
+def _pieces_picture(patient: Patient, found: Evaluated, stem: str) -> dict[str, Any]:
+    volumes = f"specimen {found.specimen.volume / 1000.0:.1f} cm³, healthy bone removed {found.healthy_removed / 1000.0:.1f} cm³"
     normals = [cut.normal for cut in found.cuts.values()]
     goes, stays = _tumour_parts(patient, found)
     if stays is not None:
-        title += f"\ntumour that stays {stays.volume / 1000.0:.1f} cm³"
+        volumes += f", tumour that stays {stays.volume / 1000.0:.1f} cm³"
+    title = f"{_whose(patient, stem)}: {volumes}"
     return {"specimen": found.specimen, "retained": found.retained, "tumour": goes, "left": stays, "normals": normals, "title": title}
 
 
