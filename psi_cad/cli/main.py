@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from psi_cad import __version__
-from psi_cad.cli import approving, building, catalogues, imaging, phantom, planning, registering, segmenting, starting
+from psi_cad.cli import approving, building, catalogues, imaging, looking, phantom, planning, registering, segmenting, starting
 from psi_cad.errors import PsiCadError
 
 __all__ = ["app", "entry", "main"]
@@ -42,6 +42,7 @@ starting.register(app)
 imaging.register(app)
 segmenting.register(app)
 registering.register(app)
+looking.register(app)
 planning.register(app)
 building.register(app)
 approving.register(app)

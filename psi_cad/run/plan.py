@@ -25,7 +25,7 @@ from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone, checked_bone
 from psi_cad.units import Array
 
-__all__ = ["GuideJob", "Job", "Progress", "case_cautions", "inputs_of", "plan_job", "planes_of", "read_bone", "validate_case"]
+__all__ = ["GuideJob", "Job", "Progress", "case_cautions", "inputs_of", "plan_job", "planes_of", "planned_cuts", "read_bone", "validate_case"]
 
 Progress = Callable[[str], None]
 
@@ -81,7 +81,7 @@ def validate_case(loaded: LoadedCase, *, progress: Progress) -> dict[str, Any]:
     """
     bone, said = read_bone(loaded, progress=progress)
     tumour_source(loaded, progress=progress)
-    cuts = _planned(loaded, bone)
+    cuts = planned_cuts(loaded, bone)
     for number, guide in enumerate(loaded.case.guide):
         template = load_template(guide.template, where=f"{loaded.path.name}: guide[{number}].template")
         resolve_params(template.Params, guide.params, where=f"{loaded.path.name}: guide[{number}].params")
@@ -125,7 +125,13 @@ def planes_of(loaded: LoadedCase) -> dict[str, tuple[Array, Array]]:
     return found
 
 
-def _planned(loaded: LoadedCase, bone: Bone) -> dict[str, PlannedCut]:
+def planned_cuts(loaded: LoadedCase, bone: Bone) -> dict[str, PlannedCut]:
+    """The cuts of a case on its bone, by name.
+
+    Raises
+    ------
+    CaseError, SurfaceError
+    """
     cuts, planes = loaded.case.cut, planes_of(loaded)
     return plan_cuts(bone, [(cut.name, *planes[cut.name], cut.extent) for cut in cuts], groups={cut.name: cut.group for cut in cuts})
 
@@ -153,7 +159,7 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Jo
     bone, bone_said = read_bone(loaded, progress=progress)
     tumour = tumour_source(loaded, progress=progress)
     progress("plan the cuts")
-    cuts = _planned(loaded, bone)
+    cuts = planned_cuts(loaded, bone)
     caster = RayCaster(bone.mesh)
     guides = []
     for number, (request, params) in enumerate(zip(loaded.case.guide, templates, strict=True)):
