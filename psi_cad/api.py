@@ -171,9 +171,14 @@ def approve(folder: Path | str, *, role: str, name_code: str, note: str = "") ->
 
 
 def validate(
-    case: Path | str, *, settings: Sequence[str] = (), catalogue: Path | str | None = None, progress: Progress | None = None
+    case: Path | str,
+    *,
+    settings: Sequence[str] = (),
+    catalogue: Path | str | None = None,
+    picture: Path | str | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Check a case, its bone and its cuts without building.
+    """Check a case, its bone and its cuts without building; with `picture` (a PNG) draw the bone with cuts and approaches.
 
     Raises
     ------
@@ -183,7 +188,10 @@ def validate(
     from psi_cad.run.plan import validate_case
 
     own = Path(catalogue) if catalogue is not None else None
-    return validate_case(load_case(case, settings=list(settings), catalogue=own), progress=progress or _silent)
+    drawn = Path(picture) if picture is not None else None
+    if drawn is not None and (drawn.suffix.lower() != ".png" or not drawn.parent.is_dir()):
+        raise InputError(f"--picture {drawn}: name a .png file in a folder that is there.")
+    return validate_case(load_case(case, settings=list(settings), catalogue=own), picture=drawn, progress=progress or _silent)
 
 
 def plan(

@@ -52,6 +52,7 @@ def build(
 def check(
     path: Annotated[Path, typer.Argument(help="An output folder of a build, or a case file to validate without building.")],
     catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades and printers (TOML), for a case file.")] = None,
+    picture: Annotated[Path | None, typer.Option("--picture", help="Of a case: a PNG to draw, the bone with its cuts and approaches.")] = None,
     time_limit: Annotated[float, typer.Option("--time-limit", min=1.0, help="Seconds before the measurement is ended.")] = 300.0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -61,19 +62,25 @@ def check(
     """
     from psi_cad.api import measure, validate
     from psi_cad.cli.showing import approval_lines, guide_lines, progress, say_json
+    from psi_cad.errors import InputError
 
     is_case = path.suffix.lower() == ".toml" or (path / "case.toml").is_file() or not path.exists() or path.is_file()
     if is_case:
         with progress(quiet=json) as tell:
-            found = validate(path, catalogue=catalogue, progress=tell)
+            found = validate(path, catalogue=catalogue, picture=picture, progress=tell)
         if json:
             say_json(found)
         else:
             sections = ", ".join(f"{cut['name']} {cut['section_area_mm2']:.0f} mm²" for cut in found["cuts"])
             typer.echo(f"{found['case']}: the case is sound (bone {found['bone']['triangles']} triangles; sections: {sections})")
+            typer.echo(
+                f"picture: {picture}" if picture is not None else "for a picture of bone and cuts: --picture FILE.png; to turn it: psi-cad look"
+            )
             for repair in found["bone"]["repairs"]:
                 typer.echo(f"  repaired: {repair['kind']} ({repair['count']}), {repair['size_mm']:.1f} mm")
         return
+    if picture is not None:
+        raise InputError("--picture is for a case; an output folder holds a picture of each guide.")
     with progress(quiet=json) as tell:
         found = measure(path, progress=tell, time_limit=time_limit)
     if json:

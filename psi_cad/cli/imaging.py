@@ -15,7 +15,9 @@ __all__ = ["register"]
 BONE_HU = 300.0  # clearly bone on any kernel; only for telling whether bone leaves the scanned field
 
 Source = Annotated[Path, typer.Argument(help="DICOM folder, zip archive or file; or a NIfTI, NRRD or MetaImage file.", show_default=False)]
-Out = Annotated[Path | None, typer.Option("-o", "--out", help="Image to write: .nii.gz, .nrrd or .mha; notes go beside it as .json.")]
+Out = Annotated[
+    Path | None, typer.Option("-o", "--out", help="Image to write: .nii.gz, .nrrd or .mha; notes go beside it as .json, a picture as .png.")
+]
 Chosen = Annotated[str | None, typer.Option("--series", help="Number in the list of series, or the start of a SeriesInstanceUID.")]
 Fill = Annotated[bool, typer.Option("--fill-gap", help="Interpolate one missing slice.")]
 Listing = Annotated[bool, typer.Option("--list", help="Only list the series.")]
@@ -62,7 +64,7 @@ def import_mri(
 def _import(source: Path, out: Path | None, *, kind: str, series: str | None, fill_gap: bool, force: bool, list_only: bool, json: bool) -> None:
     from psi_cad.cli.showing import progress
     from psi_cad.errors import ImageError
-    from psi_cad.imaging.image_files import WRITTEN
+    from psi_cad.imaging.image_files import WRITTEN, stem_of
 
     if list_only:
         _list(source, json)
@@ -73,6 +75,7 @@ def _import(source: Path, out: Path | None, *, kind: str, series: str | None, fi
         raise ImageError(f"-o {out.name}: the suffix must be one of {', '.join(WRITTEN)}.")
     with progress(quiet=json) as tell:
         from psi_cad.imaging.read import read_volume, write_volume
+        from psi_cad.report.slices import write_scan_picture
 
         volume = read_volume(source, kind=kind, series=series, fill_gap=fill_gap, progress=tell)
         if kind == "ct":
@@ -80,7 +83,11 @@ def _import(source: Path, out: Path | None, *, kind: str, series: str | None, fi
         if tell is not None:
             tell("write the image")
         said = write_volume(out, volume, forced=force)
-    _show(out, said, json)
+        if tell is not None:
+            tell("draw the picture")
+        picture = out.with_name(stem_of(out) + ".png")
+        write_scan_picture(picture, volume, title=f"{'CT' if kind == 'ct' else 'MRI'} as read, through the middle")
+    _show(out, {**said, "picture": str(picture)}, json)
 
 
 def _with_edges(volume: Volume) -> Volume:
@@ -116,6 +123,7 @@ def _show(out: Path, said: dict[str, Any], json: bool) -> None:
         return
     size, spacing = said["size"], said["spacing_mm"]
     typer.echo(f"{out}: {size[0]} x {size[1]} x {size[2]} voxels of {spacing[0]:.3f} x {spacing[1]:.3f} x {spacing[2]:.3f} mm")
+    typer.echo(f"  {said['picture']}: three planes through its middle; look at it")
     for note in said["notes"]:
         typer.echo(f"  {note}")
     if said["forced"]:

@@ -41,11 +41,11 @@ def register_scans(
     """
     from psi_cad.cli.showing import progress, say_json
     from psi_cad.export.safely import write_json
-    from psi_cad.imaging.fused import write_fused
     from psi_cad.imaging.labels import read_labels
     from psi_cad.imaging.read import read_volume
     from psi_cad.imaging.register import register as registered
     from psi_cad.imaging.rigid import read_landmarks, read_transform, write_transform
+    from psi_cad.report.fused import FUSED_TITLE, write_fused
 
     if out.suffix.lower() != ".tfm":
         raise ImageError(f"--out: '{out.name}' has to end in .tfm, an ITK transform.")
@@ -59,7 +59,7 @@ def register_scans(
         found = registered(ct, mri, start=begin, landmarks=pairs, mask=region, progress=tell)
         if tell is not None:
             tell("draw the picture")
-        write_fused(out.with_suffix(".png"), ct, mri, moving_from_fixed=found.moving_from_fixed, box=found.box)
+        write_fused(out.with_suffix(".png"), ct, mri, moving_from_fixed=found.moving_from_fixed, box=found.box, title=FUSED_TITLE)
     report = {"schema": 1, **found.report()}
     write_json(out.with_suffix(".json"), report)
     write_transform(out, found.moving_from_fixed, centre=found.centre)

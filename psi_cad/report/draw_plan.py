@@ -1,4 +1,4 @@
-"""Draw a plan's pictures in a process of its own: `python -m psi_cad.report.draw_plan`, one pickled request on stdin."""
+"""Draw pictures of a plan or a case in a process of its own: `python -m psi_cad.report.draw_plan`, one pickled request on stdin."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from psi_cad.report.pictures import picture_of_case, picture_of_place
 from psi_cad.report.plan_pictures import picture_of_depths, picture_of_margins, picture_of_pieces
 
 __all__ = ["draw_plan"]
@@ -18,9 +19,9 @@ LIMIT_S = 120.0
 
 
 def draw_plan(pictures: dict[str, tuple[Path, dict[str, Any]]]) -> list[str]:
-    """Draw pictures by kind ("margins", "pieces", "depths"), each with its path and arguments; the kinds that failed.
+    """Draw pictures by kind ("margins", "pieces", "depths", "case", "place"), each with its path and arguments; the kinds that failed.
 
-    A graphics driver that crashes takes only the drawing process with it: the numbers of a plan do not depend on it.
+    A graphics driver that crashes takes only the drawing process with it: what was measured does not depend on it.
     """
     with suppress(subprocess.TimeoutExpired):
         subprocess.run(
@@ -36,7 +37,13 @@ def draw_plan(pictures: dict[str, tuple[Path, dict[str, Any]]]) -> list[str]:
 
 def main() -> None:
     """Serve one request of our own caller."""
-    draw: dict[str, Callable[..., None]] = {"margins": picture_of_margins, "pieces": picture_of_pieces, "depths": picture_of_depths}
+    draw: dict[str, Callable[..., None]] = {
+        "margins": picture_of_margins,
+        "pieces": picture_of_pieces,
+        "depths": picture_of_depths,
+        "case": picture_of_case,
+        "place": picture_of_place,
+    }
     for kind, (path, arguments) in pickle.loads(sys.stdin.buffer.read()).items():
         draw[kind](path, **arguments)
 

@@ -82,6 +82,8 @@ class Panel:
         Patient directions to the right, up and towards the eye, where the view's own coordinates are not the patient's.
     marks : tuple of int, optional
         Which marks (from 1) belong in it; all of them by default.
+    thin : bool
+        Draw the lines as fine as they go: they lie on a scan, and hide what they are judged by.
     """
 
     view: View
@@ -92,6 +94,7 @@ class Panel:
     legend: tuple[Swatch, ...] = ()
     axes: Array | None = None
     marks: tuple[int, ...] | None = None
+    thin: bool = False
 
 
 def font(size: int) -> Any:
@@ -200,7 +203,7 @@ def _finished(panel: Panel, marks: Sequence[Mark], arrows: Sequence[Arrow]) -> I
     image = Image.fromarray(panel.pixels)
     draw = ImageDraw.Draw(image)
     for points, colour in panel.lines:
-        draw.line([(float(x), float(y)) for x, y in panel.view.project(points)], fill=_ink(colour), width=3)
+        draw.line([(float(x), float(y)) for x, y in panel.view.project(points)], fill=_ink(colour), width=1 if panel.thin else 3)
     for label in panel.labels:
         if panel.view.shows(label.place):
             at = np.clip(panel.view.project(label.place[None, :])[0], (80.0, 60.0), np.array(panel.view.size) - (90.0, 60.0))

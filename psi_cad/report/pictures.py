@@ -16,7 +16,7 @@ from psi_cad.report.lettering import GAP, Arrow, Label, Mark, Panel, Swatch, sav
 from psi_cad.report.views import BONE, GUIDE, PLANE, TUMOUR, Body, Colour, Studio, View, view_onto
 from psi_cad.units import Array, Mm
 
-__all__ = ["Arrow", "Mark", "picture_of_guide", "picture_of_place"]
+__all__ = ["Arrow", "Mark", "picture_of_case", "picture_of_guide", "picture_of_place"]
 
 SIZE: Final = (700, 600)
 COLUMNS: Final = 3
@@ -127,6 +127,43 @@ def picture_of_place(
     studio.close()
     legend = _legend(tumour=tumour is not None, cuts=bool(cuts), guide=False)
     save_sheet(path, panels, title=title, columns=COLUMNS, legend=legend, marks=[Mark(place, text)])
+
+
+def picture_of_case(
+    path: Path,
+    bone: trimesh.Trimesh,
+    *,
+    cuts: Sequence[PlannedCut],
+    tumour: trimesh.Trimesh | None = None,
+    arrows: Sequence[Arrow] = (),
+    title: str = "",
+) -> None:
+    """A PNG of a case before anything is built: `bone` (patient mm) upright with the planned cuts, from two sides, and each cut close.
+
+    `arrows` are the approaches of the guides; the first says from where one looks.
+    """
+    studio = Studio()
+    whole = Body(bone, BONE)
+    tumours = [] if tumour is None else [Body(tumour, TUMOUR, 0.45)]
+    faces = [Body(_glass(cuts), PLANE, 0.35)] if cuts else []
+    towards = np.array(arrows[0].direction) if arrows else np.array([0.0, -1.0, 0.0])
+    level = _level(towards)
+    outlines, names = _outlines(cuts), _names(cuts)
+    vertices = np.asarray(bone.vertices)
+    panels = []
+    for direction, caption in ((level, "upright, from the side of the approach"), (np.cross([0.0, 0.0, 1.0], level), "turned by a quarter")):
+        view = view_onto(vertices, direction, size=SIZE, room=1.2)
+        panels.append(Panel(view, studio.ghosted(view, [*tumours, *faces], [whole], share=0.75), caption, outlines, names))
+    for cut in cuts:
+        ring = np.vstack(_rings(cut))
+        view = view_onto(ring, towards, size=SIZE, room=1.5)
+        panels.append(Panel(view, studio.drawn(view, [whole, *tumours, *faces]), f"cut {cut.name}, as the guide is approached", outlines, names))
+        end_on = view_onto(ring, np.cross(cut.normal, towards) if arrows else cut.axes[0], size=SIZE, room=1.5)
+        tip = Label(ring.mean(axis=0) + 0.5 * end_on.half * cut.normal, "specimen", PLANE)
+        pixels = studio.ghosted(end_on, [*tumours, *faces], [whole], share=0.75)
+        panels.append(Panel(end_on, pixels, f"cut {cut.name}, along its plane; the specimen lies where it says so", outlines, (tip,)))
+    studio.close()
+    save_sheet(path, panels, title=title, columns=2, legend=_legend(tumour=tumour is not None, cuts=bool(cuts), guide=False), arrows=arrows)
 
 
 def _legend(*, tumour: bool, cuts: bool, guide: bool) -> list[Swatch]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import trimesh
 from psi_cad import __version__
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, GuideRequest
-from psi_cad.errors import CaseError
+from psi_cad.errors import BuildError, CaseError
 from psi_cad.findings import Caution
 from psi_cad.guides.params import GuideParams, resolve_params
 from psi_cad.guides.registry import load_template
@@ -72,21 +73,30 @@ def read_bone(loaded: LoadedCase, *, progress: Progress) -> tuple[Bone, dict[str
     return bone, said
 
 
-def validate_case(loaded: LoadedCase, *, progress: Progress) -> dict[str, Any]:
+def validate_case(loaded: LoadedCase, *, picture: Path | None = None, progress: Progress) -> dict[str, Any]:
     """Everything that can be known of a case without building: its bone, its cuts, its guides' parameters.
+
+    Parameters
+    ----------
+    picture : Path, optional
+        Where a PNG of the bone with the cuts and approaches goes.
 
     Raises
     ------
     PsiCadError
     """
     bone, said = read_bone(loaded, progress=progress)
-    tumour_source(loaded, progress=progress)
+    tumour = tumour_source(loaded, progress=progress)
     cuts = planned_cuts(loaded, bone)
     for number, guide in enumerate(loaded.case.guide):
         template = load_template(guide.template, where=f"{loaded.path.name}: guide[{number}].template")
         resolve_params(template.Params, guide.params, where=f"{loaded.path.name}: guide[{number}].params")
+    if picture is not None:
+        progress("draw the picture")
+        _draw_case(picture, loaded, bone, cuts, None if tumour is None else tumour.mesh)
     return {
         "case": loaded.case.id,
+        "picture": None if picture is None else str(picture),
         "bone": said,
         "cuts": [
             {
@@ -99,6 +109,21 @@ def validate_case(loaded: LoadedCase, *, progress: Progress) -> dict[str, Any]:
         ],
         "guides": [guide.name for guide in loaded.case.guide],
     }
+
+
+def _draw_case(picture: Path, loaded: LoadedCase, bone: Bone, cuts: dict[str, PlannedCut], tumour: trimesh.Trimesh | None) -> None:
+    from psi_cad.report.draw_plan import draw_plan
+    from psi_cad.report.pictures import Arrow
+
+    case = loaded.case
+    arrows = []
+    for guide in case.guide:
+        x, y, z = np.mean([cuts[name].origin for name in guide.cuts], axis=0)
+        arrows.append(Arrow((float(x), float(y), float(z)), guide.approach, f"approach of {guide.name}"))
+    arguments = {"bone": bone.mesh, "cuts": list(cuts.values()), "tumour": tumour, "arrows": arrows, "title": f"{case.id}, {case.side}: the case"}
+    picture.unlink(missing_ok=True)
+    if draw_plan({"case": (picture, arguments)}):
+        raise BuildError(f"The picture '{picture.name}' could not be drawn; off-screen OpenGL is missing or broken.")
 
 
 def planes_of(loaded: LoadedCase) -> dict[str, tuple[Array, Array]]:

@@ -232,7 +232,7 @@ def write_segmentation(folder: Path, found: Segmentation, *, progress: Callable[
             progress(f"{bone.name}: write")
         stl, png = folder / f"{bone.name}.stl", folder / f"{bone.name}.png"
         write_stl(stl, bone.mesh, header=f"psi-cad {bone.name}, mm, SPACE=LPS")
-        write_overlay(png, found.scan, bone.mesh, at=overlay_planes(bone.mesh))
+        write_overlay(png, found.scan, bone.mesh, at=overlay_planes(bone.mesh), title=f"{bone.name}: its surface on the scan")
         files |= {stl.name: sha256_of(stl), png.name: sha256_of(png)}
     labels = folder / "labels.nii.gz"
     write_image(labels, found.labels)

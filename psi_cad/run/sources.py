@@ -276,13 +276,13 @@ def _transform(loaded: LoadedCase, source: Tumour, work: Work) -> tuple[Callable
     mri = _scan(loaded, work, source.mri, name="mri", kind="mr", series=source.series, key="tumour.mri")
 
     def make(folder: Path) -> dict[str, Any]:
-        from psi_cad.imaging.fused import write_fused
         from psi_cad.imaging.register import register
         from psi_cad.imaging.rigid import write_transform
+        from psi_cad.report.fused import FUSED_TITLE, write_fused
 
         fixed, moving = _volume(ct, kind="ct"), _volume(mri, kind="mr")
         found = register(fixed, moving, progress=lambda step: work.progress(f"register: {step}"))
-        write_fused(folder / "ct_to_mri.png", fixed, moving, moving_from_fixed=found.moving_from_fixed, box=found.box)
+        write_fused(folder / "ct_to_mri.png", fixed, moving, moving_from_fixed=found.moving_from_fixed, box=found.box, title=FUSED_TITLE)
         write_transform(folder / "ct_to_mri.tfm", found.moving_from_fixed, centre=found.centre)
         return dict(found.report())
 
