@@ -73,9 +73,7 @@ def check(
         else:
             sections = ", ".join(f"{cut['name']} {cut['section_area_mm2']:.0f} mm²" for cut in found["cuts"])
             typer.echo(f"{found['case']}: the case is sound (bone {found['bone']['triangles']} triangles; sections: {sections})")
-            typer.echo(
-                f"picture: {picture}" if picture is not None else "for a picture of bone and cuts: --picture FILE.png; to turn it: psi-cad look"
-            )
+            typer.echo(f"picture: {picture}" if picture is not None else "a picture: --picture FILE.png; to turn it: psi-cad look")
             for repair in found["bone"]["repairs"]:
                 typer.echo(f"  repaired: {repair['kind']} ({repair['count']}), {repair['size_mm']:.1f} mm")
         return

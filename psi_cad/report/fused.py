@@ -52,8 +52,8 @@ def _plane(fixed: Volume, moving: Volume, moving_from_fixed: Array, low: Array, 
     outlined = np.repeat(other.reshape(shape)[..., None], 3, axis=2)
     outlined[edge] = [round(255 * v) for v in _LINE]
     return (
-        Panel(view, np.repeat(board[..., None], 3, axis=2), f"CT and MRI by turns; {plane.name}"),
-        Panel(view, outlined, f"MRI, outline of bone from the CT; {plane.name}"),
+        Panel(view, np.repeat(board[..., None], 3, axis=2), f"CT and MRI by turns; {plane.name}", thin=True),
+        Panel(view, outlined, f"MRI, outline of bone from the CT; {plane.name}", thin=True),
     )
 
 

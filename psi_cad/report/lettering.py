@@ -83,7 +83,7 @@ class Panel:
     marks : tuple of int, optional
         Which marks (from 1) belong in it; all of them by default.
     thin : bool
-        Draw the lines as fine as they go: they lie on a scan, and hide what they are judged by.
+        On a scan: lines as fine as they go, for they hide what they are judged by, and letters at the edges alone.
     """
 
     view: View
@@ -213,7 +213,7 @@ def _finished(panel: Panel, marks: Sequence[Mark], arrows: Sequence[Arrow]) -> I
     for number, mark in enumerate(marks, 1):
         if (panel.marks is None or number in panel.marks) and panel.view.shows(np.array(mark.place)):
             _mark(draw, panel.view.project(np.array([mark.place]))[0], str(number), panel.view.size)
-    _letters(draw, panel.view.size, panel.view.axes if panel.axes is None else panel.axes)
+    _letters(draw, panel.view.size, panel.view.axes if panel.axes is None else panel.axes, tripod=not panel.thin)
     _scale(draw, panel.view)
     for number, swatch in enumerate(panel.legend):
         low = panel.view.size[1] - 70 - 26 * (len(panel.legend) - number)
@@ -282,12 +282,14 @@ def _arrow(draw: ImageDraw.ImageDraw, view: View, arrow: Arrow) -> None:
     draw.polygon([(float(x), float(y)) for x, y in head], fill=ARROW, outline=WHITE)
 
 
-def _letters(draw: ImageDraw.ImageDraw, size: tuple[int, int], axes: Array) -> None:
+def _letters(draw: ImageDraw.ImageDraw, size: tuple[int, int], axes: Array, *, tripod: bool) -> None:
     """Letters at the four edges, and in the lower right corner the patient's axes: the ends that look at us dark, the others pale."""
     right, up, eye = axes
     wide, tall = size
     for direction, x, y in ((right, wide - 24, tall / 2), (-right, 24, tall / 2), (up, wide / 2, 20), (-up, wide / 2, tall - 22)):
         _haloed(draw, np.array([x, y]), edge_letters(direction), TEXT_PX + 2, INK)
+    if not tripod:
+        return
     middle = np.array([wide - TRIPOD_PX - 34.0, tall - TRIPOD_PX - 34.0])
     ends = sorted(((float(sign * eye[axis]), axis, sign) for axis in range(3) for sign in (-1, 1)), key=lambda end: end[0])
     for depth, axis, sign in ends:

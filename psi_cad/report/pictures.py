@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -134,20 +134,20 @@ def picture_of_case(
     bone: trimesh.Trimesh,
     *,
     cuts: Sequence[PlannedCut],
+    approaches: Mapping[str, Array],
     tumour: trimesh.Trimesh | None = None,
     arrows: Sequence[Arrow] = (),
     title: str = "",
 ) -> None:
     """A PNG of a case before anything is built: `bone` (patient mm) upright with the planned cuts, from two sides, and each cut close.
 
-    `arrows` are the approaches of the guides; the first says from where one looks.
+    `approaches` (3,) tell by the name of a cut from where its guide is put on, and so from where one looks; `arrows` show them.
     """
     studio = Studio()
     whole = Body(bone, BONE)
     tumours = [] if tumour is None else [Body(tumour, TUMOUR, 0.45)]
     faces = [Body(_glass(cuts), PLANE, 0.35)] if cuts else []
-    towards = np.array(arrows[0].direction) if arrows else np.array([0.0, -1.0, 0.0])
-    level = _level(towards)
+    level = _level(next(iter(approaches.values()), np.array([0.0, -1.0, 0.0])))
     outlines, names = _outlines(cuts), _names(cuts)
     vertices = np.asarray(bone.vertices)
     panels = []
@@ -156,9 +156,10 @@ def picture_of_case(
         panels.append(Panel(view, studio.ghosted(view, [*tumours, *faces], [whole], share=0.75), caption, outlines, names))
     for cut in cuts:
         ring = np.vstack(_rings(cut))
+        towards = approaches.get(cut.name, cut.axes[1])
         view = view_onto(ring, towards, size=SIZE, room=1.5)
         panels.append(Panel(view, studio.drawn(view, [whole, *tumours, *faces]), f"cut {cut.name}, as the guide is approached", outlines, names))
-        end_on = view_onto(ring, np.cross(cut.normal, towards) if arrows else cut.axes[0], size=SIZE, room=1.5)
+        end_on = view_onto(ring, np.cross(cut.normal, towards), size=SIZE, room=1.5)
         tip = Label(ring.mean(axis=0) + 0.5 * end_on.half * cut.normal, "specimen", PLANE)
         pixels = studio.ghosted(end_on, [*tumours, *faces], [whole], share=0.75)
         panels.append(Panel(end_on, pixels, f"cut {cut.name}, along its plane; the specimen lies where it says so", outlines, (tip,)))

@@ -83,5 +83,6 @@ def write_scan_picture(path: Path, volume: Volume, *, title: str) -> None:
     panels = []
     for plane in ANATOMICAL:
         view = plane_view(plane, middle, low, high)
-        panels.append(Panel(view, slice_pixels(view, volume), f"{plane.name}; {'xyz'[plane.normal]} = {middle[plane.normal]:.1f} mm"))
+        where = f"{'xyz'[plane.normal]} = {middle[plane.normal]:.1f} mm"
+        panels.append(Panel(view, slice_pixels(view, volume), f"{plane.name}; {where}", thin=True))
     save_sheet(path, panels, title=title, columns=3)

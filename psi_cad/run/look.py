@@ -20,7 +20,7 @@ from psi_cad.planning.cuts import plane_axes
 from psi_cad.report.look.page import LookBody, LookLine, LookScene, LookWord, write_page
 from psi_cad.report.views import AVOID, BONE, GUIDE, PLANE, TUMOUR, Colour
 from psi_cad.run.plan import planes_of, planned_cuts
-from psi_cad.run.sources import avoid_source, bone_source, tumour_source
+from psi_cad.run.sources import avoid_source, bone_source, named_in, tumour_source
 from psi_cad.run.subject import REPORT_FILE, read_json
 from psi_cad.surface.read import SUFFIXES, read_surface
 from psi_cad.surface.repair import checked_bone
@@ -126,7 +126,7 @@ def _of_case(loaded: LoadedCase, out: Path | None, progress: Progress) -> LookSc
         bone = checked_bone(source.mesh, name=source.name, units=source.units)
         mesh = bone.mesh
     except PsiCadError as error:
-        found.notes.append(f"the bone is shown as it is in the file, because it was refused: {error}")
+        found.notes.append(f"the bone is shown as it is in the file, because it was refused: {_nameless(error, loaded)}")
     found.bodies.append(LookBody("bone", mesh, BONE))
     size = float(np.linalg.norm(mesh.extents))
     tumour = tumour_source(loaded, progress=progress)
@@ -141,7 +141,7 @@ def _of_case(loaded: LoadedCase, out: Path | None, progress: Progress) -> LookSc
         try:
             sections = planned_cuts(loaded, bone)
         except PsiCadError as error:
-            found.notes.append(f"the cuts are drawn as plain squares, because they were refused: {error}")
+            found.notes.append(f"the cuts are drawn as plain squares, because they were refused: {_nameless(error, loaded)}")
     for name, (origin, normal) in planes.items():
         cut = sections.get(name)
         _draw_cut(found, name, origin, unit(normal), None if cut is None else (cut.section, cut.axes), size)
@@ -156,6 +156,14 @@ def _of_case(loaded: LoadedCase, out: Path | None, progress: Progress) -> LookSc
         volume = _volume(loaded.resolve(case.bone.ct), series=case.bone.series, kind="ct")
         found.notes += volume.notes
     return LookScene(f"{case.id}, {case.side}", found.bodies, found.lines, found.words, volume, found.notes)
+
+
+def _nameless(error: PsiCadError, loaded: LoadedCase) -> str:
+    """What an error says, without the names of files: they may hold a patient's."""
+    text = str(error).replace(loaded.path.name, "the case")
+    for key, name in named_in(loaded).items():
+        text = text.replace(name, key).replace(Path(name).name, key)
+    return text
 
 
 def _draw_cut(found: _Found, name: str, origin: Array, normal: Array, section: tuple[shapely.Geometry, Array] | None, size: Mm) -> None:
@@ -200,7 +208,8 @@ def _draw_approach(found: _Found, name: str, approach: Array, origins: list[Arra
 
 def _draw_guides(found: _Found, loaded: LoadedCase, out: Path | None) -> None:
     """The guides that a build of this case left in an output folder, by their report, where their files are still its own."""
-    folder = (out if out is not None else Path("out")) / loaded.case.id
+    given = out if out is not None else Path("out")
+    folder = given if given.name == loaded.case.id else given / loaded.case.id  # the case's own folder in it is meant too
     if not (folder / REPORT_FILE).is_file():
         if out is not None:
             raise InputError(f"--out {out}: there is no '{loaded.case.id}/{REPORT_FILE}' in it; build the case with -o {out} first.")

@@ -120,7 +120,9 @@ def _draw_case(picture: Path, loaded: LoadedCase, bone: Bone, cuts: dict[str, Pl
     for guide in case.guide:
         x, y, z = np.mean([cuts[name].origin for name in guide.cuts], axis=0)
         arrows.append(Arrow((float(x), float(y), float(z)), guide.approach, f"approach of {guide.name}"))
-    arguments = {"bone": bone.mesh, "cuts": list(cuts.values()), "tumour": tumour, "arrows": arrows, "title": f"{case.id}, {case.side}: the case"}
+    approaches = {name: np.array(guide.approach) for guide in case.guide for name in guide.cuts}
+    title = f"{case.id}, {case.side}: the case"
+    arguments = {"bone": bone.mesh, "cuts": list(cuts.values()), "approaches": approaches, "tumour": tumour, "arrows": arrows, "title": title}
     picture.unlink(missing_ok=True)
     if draw_plan({"case": (picture, arguments)}):
         raise BuildError(f"The picture '{picture.name}' could not be drawn; off-screen OpenGL is missing or broken.")

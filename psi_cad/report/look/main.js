@@ -27,6 +27,7 @@ class Page {
     this.flipped = false;
     decoded(scene);
     scene.moved = (slices) => this.cursor(slices);
+    byId("shownbox").hidden = !scene.bodies.length;
     byId("notesbox").hidden = !scene.notes.length;
     for (const note of scene.notes) made("li", note, byId("notes"));
     byId("flip").addEventListener("click", () => { this.flipped = !this.flipped; this.write(); });

@@ -30,6 +30,7 @@ class Slices {
       label.append(`${name} `, slider, said);
       bar.append(label);
     }
+    this.scene.moved(this);
     this.draw();
   }
 
@@ -104,6 +105,7 @@ class Slices {
   move(point) {
     const [low, high] = this.volume.bounds;
     this.cursor = point.map((v, k) => Math.min(Math.max(v, low[k]), high[k]));
+    this.scene.moved(this);
     this.draw();
   }
 
@@ -139,7 +141,6 @@ class Slices {
     requestAnimationFrame(() => {
       this.waiting = false;
       for (const plane of this.planes) this.drawPlane(plane);
-      this.scene.moved(this);
     });
   }
 

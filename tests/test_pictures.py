@@ -1,0 +1,111 @@
+"""Pictures: what is drawn lies where the patient's numbers say, and its letters are right."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+
+from psi_cad.imaging.volume import Volume
+from psi_cad.report.lettering import ALARM, GAP, TITLE_PX, Mark, Panel, edge_letters, save_sheet, scale_length
+from psi_cad.report.pictures import picture_of_place
+from psi_cad.report.plan_pictures import contour
+from psi_cad.report.slices import ANATOMICAL, pixel_points, plane_view, slice_pixels
+from psi_cad.report.views import Body, Studio, View, upright, view_onto
+
+
+def test_letters_of_the_six_ends_and_between():
+    ends = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "S": (0, 0, 1), "I": (0, 0, -1)}
+    for letter, way in ends.items():
+        assert edge_letters(3.0 * np.array(way, dtype=float)) == letter
+    assert edge_letters(np.array([0.9, -0.5, 0.1])) == "LA"
+    assert edge_letters(np.array([0.1, 0.2, -0.95])) == "I"
+
+
+def test_seen_from_the_front_the_left_is_on_the_right():
+    view = View(np.zeros(3), np.array([0.0, -1.0, 0.0]), upright(np.array([0.0, -1.0, 0.0])), 50.0, (200, 100))
+    assert view.project(np.array([[10.0, 0, 0], [0, 7.0, 0], [0, 0, 10.0]])).tolist() == [[110, 50], [100, 50], [100, 40]]
+    assert [edge_letters(axis) for axis in view.axes] == ["L", "S", "A"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_drawn_lies_where_it_is_projected(seed):
+    rng = np.random.default_rng(seed)
+    focus, direction, up = rng.normal(size=3) * 100, rng.normal(size=3), rng.normal(size=3)
+    view = View(focus, direction, up, 40.0, (640, 480))
+    ball = trimesh.creation.icosphere(subdivisions=2, radius=3.0)
+    place = focus + rng.uniform(-25, 25, size=3)
+    ball.apply_translation(place)
+    studio = Studio()
+    pixels = studio.drawn(view, [Body(ball, (0.2, 0.3, 0.9))])
+    studio.close()
+    rows, columns = np.nonzero(pixels.min(axis=2) < 150)
+    assert len(rows) == pytest.approx(np.pi * (3.0 * view.pixels_per_mm) ** 2, rel=0.06)
+    middle = np.array([columns.mean() + 0.5, rows.mean() + 0.5])
+    assert np.abs(middle - view.project(place[None, :])[0]).max() < 0.5
+
+
+def test_a_view_holds_all_its_points():
+    points = np.random.default_rng(1).normal(size=(50, 3)) * (10, 60, 200)
+    for direction in np.vstack([np.eye(3), -np.eye(3), [[1, 2, 3]]]):
+        view = view_onto(points, direction, size=(300, 200))
+        seen = view.project(points)
+        assert (seen >= 0).all() and (seen <= (300, 200)).all()
+        assert max(np.ptp(seen, axis=0) / (300, 200)) > 0.8
+
+
+def test_scale_bars_are_round_and_fit():
+    assert [scale_length(v) for v in (0.1, 0.9, 4.9, 5.0, 73.0, 999.0)] == [0.5, 0.5, 2.0, 5.0, 50.0, 200.0]
+
+
+def test_a_mark_is_drawn_over_everything(tmp_path):
+    view = View(np.zeros(3), np.array([0.0, 0.0, 1.0]), np.array([0.0, 1.0, 0.0]), 50.0, (300, 300))
+    panel = Panel(view, np.zeros((300, 300, 3), dtype=np.uint8), "")
+    save_sheet(tmp_path / "sheet.png", [panel], title="t", columns=1, marks=[Mark((20.0, 10.0, -999.0), "there")])
+    pixels = np.asarray(Image.open(tmp_path / "sheet.png"))
+    strip = pixels.shape[0] - (pixels.shape[0] - GAP - TITLE_PX - 8) + 32  # title and caption stand above
+    x, y = view.project(np.array([[20.0, 10.0, -999.0]]))[0].astype(int)
+    assert pixels[y + strip - 2 : y + strip + 2, x - 2 : x + 2].reshape(-1, 3).tolist() == [list(ALARM)] * 16
+
+
+def test_a_place_within_bone_is_shown_without_a_guide(tmp_path):
+    box = trimesh.creation.box(extents=(40, 30, 120))
+    picture_of_place(tmp_path / "place.png", box, place=(0.0, 0.0, 50.0), text="there", title="case, left")
+    pixels = np.asarray(Image.open(tmp_path / "place.png"))
+    assert pixels.shape[1] >= 2100
+    rings = (pixels == ALARM).all(axis=2)
+    assert [bool(rings[:, third : third + 700].sum() > 200) for third in (0, 710, 1420)] == [True] * 3
+
+
+@pytest.mark.parametrize("plane", ANATOMICAL, ids=lambda plane: plane.name.split(",")[0])
+def test_a_slice_shows_each_voxel_where_the_patient_has_it(plane):
+    # a tilted, left-handed grid, with one bright place
+    turn = trimesh.transformations.euler_matrix(0.3, -0.2, 0.5)[:3, :3]
+    matrix = np.eye(4)
+    matrix[:3, :3] = turn * (1.5, 1.0, -2.0)
+    matrix[:3, 3] = (-40.0, 30.0, 100.0)
+    values = np.full((40, 50, 45), -1000.0)
+    values[20, 25, 18] = 1500.0
+    volume = Volume(values, matrix)
+    place = volume.patient(np.array([[18.0, 25.0, 20.0]]))[0]
+    view = plane_view(plane, place, place - 30.0, place + np.array([30.0, 20.0, 40.0]))
+    assert np.allclose(view.project(pixel_points(view)).reshape(*view.size[::-1], 2)[3, 5], (5.5, 3.5))
+    assert np.allclose(pixel_points(view)[:, plane.normal], place[plane.normal])
+    bright = slice_pixels(view, volume)[..., 0].astype(float)
+    rows, columns = np.nonzero(bright > 0.9 * bright.max())
+    assert np.abs(np.array([columns.mean(), rows.mean()]) + 0.5 - view.project(place[None, :])[0]).max() < 2.0
+    letters = {"axial": ["L", "A"], "coronal": ["L", "S"], "sagittal": ["P", "S"]}[plane.name.split(",")[0]]
+    assert [edge_letters(axis) for axis in view.axes[:2]] == letters
+
+
+def test_the_wanted_margin_runs_where_the_distance_is_the_wanted_one():
+    grid = np.stack(np.meshgrid(np.arange(9.0), np.arange(7.0)), axis=-1).reshape(-1, 2)
+    corners = np.array([[a, a + 1, a + 10] for a in range(54) if a % 9 < 8] + [[a, a + 10, a + 9] for a in range(54) if a % 9 < 8])
+    face = SimpleNamespace(vertices=np.column_stack([grid, 0 * grid[:, 0]]), faces=corners, distance=0.5 * grid[:, 0] + 0.25 * grid[:, 1])
+    pieces = contour(face, 2.1)
+    assert len(pieces) > 8
+    ends = np.vstack(pieces)
+    assert np.allclose(0.5 * ends[:, 0] + 0.25 * ends[:, 1], 2.1)
+    face.distance = np.full(len(grid), np.nan)
+    assert contour(face, 2.1) == []
