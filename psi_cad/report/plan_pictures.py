@@ -121,18 +121,25 @@ def picture_of_margins(
         (everything, towards, "the cut faces, from the specimen's side", 1.5),
     ):
         view = view_onto(points, way, size=SIZE, room=room)
-        panels.append(Panel(view, studio.drawn(view, bodies), caption, links, names, legend=() if panels else tuple(_bands())))
+        panels.append(Panel(view, studio.drawn(view, bodies), caption, links, names, legend=() if panels or tumour is None else tuple(_bands())))
+    reached = False
     for name, face in faces.items():
         view = view_onto(face.vertices, normals[name], size=SIZE, room=1.3)
         lines = tuple((piece, WANTED) for piece in contour(face, wanted)) if wanted is not None else ()
+        reached = reached or bool(lines)
         own = tuple(number for number, other in enumerate(closest, 1) if other == name)
         panels.append(Panel(view, studio.drawn(view, [_face_body(face)]), titles[name], lines, marks=own))
     studio.close()
     legend = [Swatch(BONE, "bone that stays")]
+    legend += [Swatch(GREY, "cut face")] if tumour is None else []
     legend += [Swatch(TUMOUR, "tumour")] if tumour is not None else []
     legend += [Swatch(AVOID, "structures to avoid")] if avoid else []
-    legend += [Swatch(WANTED, f"line: the wanted margin of {wanted:g} mm")] if wanted is not None and tumour is not None else []
-    save_sheet(path, panels, title=title, columns=3, legend=legend, marks=marks)
+    notes = []
+    if tumour is not None:
+        notes.append("The marked distance counts wherever the saw runs, its run-out past the bone included.")
+        if wanted is not None:
+            legend.append(Swatch(WANTED, f"line: the wanted margin of {wanted:g} mm" + ("" if reached else ", which runs over no face")))
+    save_sheet(path, panels, title=title, columns=3, legend=legend, marks=marks, notes=notes)
 
 
 def _bands() -> list[Swatch]:

@@ -25,7 +25,7 @@ from psi_cad.units import Array, Mm
 __all__ = ["MOST_TRIANGLES", "LookBody", "LookLine", "LookScene", "LookWord", "write_page"]
 
 MOST_TRIANGLES: Final = 300_000  # of one body: beyond, it is drawn and picked from a simpler surface
-MOST_VOXELS: Final = 40_000_000
+MOST_VOXELS: Final = 80_000_000  # a browser holds them unpacked
 MOST_PACKED: Final = 17_000_000  # bytes of a packed scan; a third more as text
 SCRIPTS: Final = ("geometry.js", "space.js", "slices.js", "main.js")
 CT_RANGE: Final = (-300.0, 1750.0)  # HU: fat to dense cortex, in 256 steps of 8
