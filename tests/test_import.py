@@ -37,7 +37,7 @@ def test_import_writes_no_identity(tmp_path, run):
     for path in (tmp_path / "out").iterdir():
         content = path.read_bytes()
         said.append((gzip.decompress(content) if path.suffix == ".gz" else content).decode("latin-1"))
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["ct.json", "ct.mha", "ct.nii.gz", "ct.nrrd"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["ct.json", "ct.mha", "ct.nii.gz", "ct.nrrd", "ct.png"]
     for secret in SECRETS:
         assert not [text[:80] for text in said if secret in text]
 

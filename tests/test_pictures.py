@@ -1,5 +1,6 @@
 """Pictures: what is drawn lies where the patient's numbers say, and its letters are right."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,12 +8,16 @@ import pytest
 import trimesh
 from PIL import Image
 
+import psi_cad
+from psi_cad.errors import InputError
 from psi_cad.imaging.volume import Volume
-from psi_cad.report.lettering import ALARM, GAP, TITLE_PX, Mark, Panel, edge_letters, save_sheet, scale_length
+from psi_cad.report.lettering import ALARM, ARROW, GAP, TITLE_PX, Mark, Panel, edge_letters, save_sheet, scale_length
 from psi_cad.report.pictures import picture_of_place
 from psi_cad.report.plan_pictures import contour
 from psi_cad.report.slices import ANATOMICAL, pixel_points, plane_view, slice_pixels
 from psi_cad.report.views import Body, Studio, View, upright, view_onto
+
+CASES = Path(__file__).resolve().parent.parent / "cases"
 
 
 def test_letters_of_the_six_ends_and_between():
@@ -109,3 +114,18 @@ def test_the_wanted_margin_runs_where_the_distance_is_the_wanted_one():
     assert np.allclose(0.5 * ends[:, 0] + 0.25 * ends[:, 1], 2.1)
     face.distance = np.full(len(grid), np.nan)
     assert contour(face, 2.1) == []
+
+
+def test_check_draws_the_case_before_anything_is_built(tmp_path):
+    found = psi_cad.validate(CASES / "phantom-type1", picture=tmp_path / "case.png")
+    assert found["picture"] == str(tmp_path / "case.png")
+    pixels = np.asarray(Image.open(tmp_path / "case.png")).astype(int)
+    for ink in ((26, 153, 89), ARROW):  # the cut's outline, the approach
+        assert (np.abs(pixels - ink).max(axis=2) < 8).sum() > 300
+    with pytest.raises(InputError, match=r"\.png"):
+        psi_cad.validate(CASES / "phantom-type1", picture=tmp_path / "none" / "case.png")
+
+
+def test_a_guide_has_a_picture_with_its_label_large(phantom_out):
+    image = Image.open(next(phantom_out.glob("*.png")))
+    assert image.width > 2000 and image.height > 1500  # two rows of views, and the label below them
