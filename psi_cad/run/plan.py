@@ -20,23 +20,29 @@ from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Site, make_site
 from psi_cad.planning.cuts import PlannedCut, plan_cuts
 from psi_cad.planning.markups import read_planes
+from psi_cad.run.naming import Naming
 from psi_cad.run.sources import bone_source, inputs_of, tumour_source
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone, checked_bone
 from psi_cad.units import Array
 
-__all__ = ["GuideJob", "Job", "Progress", "case_cautions", "inputs_of", "plan_job", "planes_of", "read_bone", "validate_case"]
+__all__ = ["GuideJob", "Job", "Progress", "case_cautions", "guide_cautions", "inputs_of", "plan_job", "planes_of", "read_bone", "validate_case"]
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class GuideJob:
-    """One guide to make: its resolved parameters (by name) and a site for each blade."""
+    """One guide to make: its resolved parameters (by name), a site for each blade, and the name each is to have (none yet: plain ones)."""
 
     request: GuideRequest
     params: dict[str, Any]
     sites: tuple[Site, ...]
+    namings: tuple[Naming, ...] = ()
+
+    def naming(self, site: int) -> Naming:
+        """The name of the guide at one of the sites."""
+        return self.namings[site] if self.namings else Naming()
 
 
 @dataclass(frozen=True)
@@ -169,8 +175,23 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Jo
 
 
 def case_cautions(loaded: LoadedCase) -> tuple[Caution, ...]:
-    """What a person must know of how a case was run."""
-    return tuple(Caution("case-overridden", f"the case file was overridden by --set {setting}") for setting in loaded.settings)
+    """What a person must know of how a case was run, whatever the guide."""
+    return tuple(_overridden(setting) for setting in loaded.settings if not setting.startswith(("params.", "guide.")))
+
+
+def guide_cautions(loaded: LoadedCase, name: str) -> tuple[Caution, ...]:
+    """What a person must know of how a guide's own entry was overridden; guides of another run in the same folder were not."""
+    return tuple(_overridden(setting) for setting in loaded.settings if _reaches(setting, name))
+
+
+def _overridden(setting: str) -> Caution:
+    return Caution("case-overridden", f"the case file was overridden by --set {setting}")
+
+
+def _reaches(setting: str, name: str) -> bool:
+    """Whether "params.x=…", "guide.x=…" or "guide.NAME.x=…" is about the guide called `name`."""
+    keys = setting.partition("=")[0].strip().split(".")
+    return keys[0] == "params" or (keys[0] == "guide" and (keys[1] in GuideRequest.model_fields or keys[1] == name))
 
 
 def _site(
