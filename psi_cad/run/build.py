@@ -22,7 +22,8 @@ from psi_cad.run.entry import Made, expected_of, report_entry
 from psi_cad.run.export import exported
 from psi_cad.run.inspect import Inspection, Inspector
 from psi_cad.run.notice import NOT_A_DEVICE
-from psi_cad.run.plan import GuideJob, Job, Progress, guide_cautions
+from psi_cad.run.overrides import guide_overrides
+from psi_cad.run.plan import GuideJob, Job, Progress
 from psi_cad.run.process import PICTURE_STEP
 from psi_cad.run.software import build_software
 from psi_cad.verify.expected import Expected
@@ -153,9 +154,10 @@ def build_case(job: Job, folder: Path, *, inspection: Inspection | None = None, 
             else:
                 files = _kept(folder, one.made.stem, passed=not failed)
                 entries[one.task.guide, one.task.site] = report_entry(
-                    one.made, measured, one.expected, files, folder, cautions=guide_cautions(loaded, one.made.request.name)
+                    one.made, measured, one.expected, files, folder, cautions=guide_overrides(loaded, one.made.request.name)
                 )
     guides = [entries[key] for key in sorted(entries)]
+    told_there = {caution for guide in case.guide for caution in guide_overrides(loaded, guide.name)}
     return {
         "schema": 1,
         "software": build_software(),
@@ -163,7 +165,7 @@ def build_case(job: Job, folder: Path, *, inspection: Inspection | None = None, 
         "case": {"id": case.id, "side": case.side, "file": loaded.path.name, "sha256": loaded.sha256, "settings": list(loaded.settings)},
         "inputs": job.inputs,
         "bone": {**job.bone_said, "used": BONE_FILE, "used_sha256": sha256_of(folder / BONE_FILE)},
-        "cautions": [caution.to_json() for caution in by_weight(job.cautions)],
+        "cautions": [caution.to_json() for caution in by_weight(job.cautions) if caution not in told_there],
         "guides": guides,
         "status": "passed" if all(guide["status"] == "passed" for guide in guides) else "rejected",
     }

@@ -26,7 +26,7 @@ from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone, checked_bone
 from psi_cad.units import Array
 
-__all__ = ["GuideJob", "Job", "Progress", "case_cautions", "guide_cautions", "inputs_of", "plan_job", "planes_of", "read_bone", "validate_case"]
+__all__ = ["GuideJob", "Job", "Progress", "case_cautions", "inputs_of", "plan_job", "planes_of", "read_bone", "validate_case"]
 
 Progress = Callable[[str], None]
 
@@ -175,23 +175,8 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Jo
 
 
 def case_cautions(loaded: LoadedCase) -> tuple[Caution, ...]:
-    """What a person must know of how a case was run, whatever the guide."""
-    return tuple(_overridden(setting) for setting in loaded.settings if not setting.startswith(("params.", "guide.")))
-
-
-def guide_cautions(loaded: LoadedCase, name: str) -> tuple[Caution, ...]:
-    """What a person must know of how a guide's own entry was overridden; guides of another run in the same folder were not."""
-    return tuple(_overridden(setting) for setting in loaded.settings if _reaches(setting, name))
-
-
-def _overridden(setting: str) -> Caution:
-    return Caution("case-overridden", f"the case file was overridden by --set {setting}")
-
-
-def _reaches(setting: str, name: str) -> bool:
-    """Whether "params.x=…", "guide.x=…" or "guide.NAME.x=…" is about the guide called `name`."""
-    keys = setting.partition("=")[0].strip().split(".")
-    return keys[0] == "params" or (keys[0] == "guide" and (keys[1] in GuideRequest.model_fields or keys[1] == name))
+    """What a person must know of how a case was run."""
+    return tuple(Caution("case-overridden", f"the case file was overridden by --set {setting}") for setting in loaded.settings)
 
 
 def _site(
