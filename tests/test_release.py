@@ -10,6 +10,7 @@ from conftest import ROOT
 
 import psi_cad
 from psi_cad import api
+from psi_cad.cli.approving import acceptance_lines
 from psi_cad.cli.showing import approval_lines
 from psi_cad.errors import ApprovalError, InputError
 from psi_cad.export.safely import sha256_of
@@ -364,6 +365,18 @@ def test_approve_tells_every_caution_first_and_what_a_release_still_asks_for(out
     entry = json.loads(result.stdout)
     assert entry["unaccepted"] == [] and [caution["id"] for caution in entry["cautions"]][:2] == ACCEPTED
     assert entry["what"][GUIDE]["accepted cautions"] == ", ".join(ACCEPTED)
+
+
+def test_build_ends_with_the_options_that_a_release_needs(out):
+    report = read_json(out / "report.json")
+    accept_in(report, ["uncalibrated-printer"])
+    report["guides"].append({**report["guides"][0], "variant": "x", "accepted": ["metal"]})  # of an earlier build, whose words are its own
+    assert acceptance_lines(report, ["uncalibrated-printer"]) == [
+        "accepted: uncalibrated-printer",
+        "for a release, look at these cautions and build with: --accept uncalibrated-printer --accept nominal-blade",
+    ]
+    accept_in(report, ["uncalibrated-printer,nominal-blade"])
+    assert acceptance_lines(report, ["uncalibrated-printer,nominal-blade"]) == ["accepted: nominal-blade, uncalibrated-printer"]
 
 
 def test_a_guide_that_is_stale_blocks_itself_alone(out):

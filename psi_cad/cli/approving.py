@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,9 +58,11 @@ def _options(ids: list[str]) -> str:
     return accept_options(ids)
 
 
-def acceptance_lines(report: Mapping[str, Any]) -> list[str]:
-    """What a build accepts of its cautions, and what a release would ask for besides."""
-    accepted = dict.fromkeys(name for guide in report["guides"] for name in guide.get("accepted", ()))
+def acceptance_lines(report: Mapping[str, Any], accept: Sequence[str]) -> list[str]:
+    """What a build, with these options `--accept`, accepts of its cautions, and what a release would ask for besides."""
+    from psi_cad.run.acceptance import accepted_ids
+
+    accepted = accepted_ids(accept)
     lines = [f"accepted: {', '.join(accepted)}"] if accepted else []
     if report["unaccepted"]:
         lines.append(f"for a release, look at these cautions and build with: {_options([*accepted, *report['unaccepted']])}")

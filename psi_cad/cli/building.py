@@ -60,7 +60,7 @@ def build(
         for guide in report["guides"]:
             typer.echo("\n".join(guide_lines(guide)))
         told = [*report["cautions"], *(caution for guide in report["guides"] for caution in guide.get("cautions", ()))]
-        typer.echo("\n".join([*caution_lines(told), *acceptance_lines(report)]))
+        typer.echo("\n".join([*caution_lines(told), *acceptance_lines(report, accept or [])]))
         typer.echo("\n".join([*approval_lines(report["approval"], released=report["release"]["released"]), *release_lines(report["release"])]))
         typer.echo(f"files: {out / load_case(case, settings=set_ or [], catalogue=catalogue).case.id}")
     if report["status"] != "passed":
