@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psi_cad.case.load import load_case
 from psi_cad.errors import InputError
-from psi_cad.export.safely import staged, write_json
-from psi_cad.run.approval import approvals_said, approve_folder, check_approvals, refuse_early, release_said
+from psi_cad.export.safely import staged
+from psi_cad.run.acceptance import accept_in, accepted_ids
+from psi_cad.run.approval import approve_folder
+from psi_cad.run.comparing import compare_folder
+from psi_cad.run.naming import check_variant
 from psi_cad.run.process import DEFAULT_LIMIT, perform
-from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, case_folders, made_from, read_json, subject_of
+from psi_cad.run.publish import Before, job_named, publish, remove_guide
+from psi_cad.run.release import check_approvals, refuse_early, release_said
+from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, case_folders, read_json, subject_of
 
 if TYPE_CHECKING:
     from psi_cad.run.plan import Job
 
-__all__ = ["approve", "build", "measure", "plan", "starting_plan", "validate"]
+__all__ = ["approve", "build", "compare", "measure", "plan", "remove", "starting_plan", "validate"]
 
 Progress = Callable[[str], None]
 
@@ -33,6 +37,8 @@ def build(
     blades: Sequence[str] = (),
     settings: Sequence[str] = (),
     catalogue: Path | str | None = None,
+    accept: Sequence[str] = (),
+    variant: str | None = None,
     release: bool = False,
     progress: Progress | None = None,
     time_limit: float = DEFAULT_LIMIT,
@@ -40,7 +46,8 @@ def build(
     """Build every guide of a case into `out`/<case id>/ and return the report.
 
     The work is done in a process of its own, in a folder beside the final one; files get their names only when all
-    is whole. Guides of other blades that an earlier run left in the folder stay in the report.
+    is whole. Other guides that an earlier run left in the folder stay in the report; one that still stands is not replaced
+    by one that is made otherwise, which gets a variant's name instead.
 
     Parameters
     ----------
@@ -54,6 +61,10 @@ def build(
         "params.clearance=0.12" and the like.
     catalogue : path, optional
         A user's own blades and printers.
+    accept : sequence of str
+        Kinds of caution ("nominal-blade") that are accepted by name; they are written down, approved, and needed for a release.
+    variant : str, optional
+        The name of this variant, instead of one that is made from what differs.
     release : bool
         Mark the report as released, which surgeon and engineer must have approved for exactly these inputs, plan and guides.
     progress : callable, optional
@@ -69,25 +80,30 @@ def build(
     out = Path(out)
     own = Path(catalogue) if catalogue is not None else None
     loaded = load_case(case, settings=list(settings), catalogue=own)  # mistakes are told before anything is started
+    accepted_ids(accept)
+    if variant is not None:
+        check_variant(variant)
     for blade in blades:
         loaded.catalogue.blade(blade, where="--blade")
     if out.exists() and not out.is_dir():
         raise InputError(f"-o {out}: this is a file; name a folder.")
-    _readable(out / loaded.case.id)
+    final = out / loaded.case.id
+    _readable(final)
     if release:
-        refuse_early(out / loaded.case.id, loaded.case.id)
+        refuse_early(final, loaded.case.id)
+    before = Before(final)
     with staged(out) as staging:
         request = {"folder": str(staging.resolve()), "settings": list(settings), "blades": list(blades)}
 
         def job() -> Job:
             from psi_cad.run.plan import plan_job
 
-            return plan_job(loaded, blades=list(dict.fromkeys(blades)), progress=progress or _silent)
+            return job_named(plan_job(loaded, blades=list(dict.fromkeys(blades)), progress=progress or _silent), before, variant=variant)
 
         report: dict[str, Any] = perform("build", request, payload=job, progress=progress, time_limit=time_limit)
-        final = out / loaded.case.id
+        accept_in(report, accept)
         report["release"] = release_said(final, staging, report) if release else {"released": False}
-        _publish(staging, final, report)
+        publish(staging, final, report, before)
     return report
 
 
@@ -99,38 +115,6 @@ def _readable(final: Path) -> None:
     InputError
     """
     subject_of(final, plan=read_json(final / PLAN_FILE), report=None)
-
-
-def _publish(staging: Path, final: Path, report: dict[str, Any]) -> None:
-    """Move the files of a finished run to their names, and write the report last."""
-    final.mkdir(parents=True, exist_ok=True)
-    earlier = _earlier_guides(final, report)
-    for guide in report["guides"]:
-        stem = f"{guide['name']}_{guide['blade']}"
-        for name in [f"{stem}.{kind}" for kind in ("step", "stl", "3mf", "png")] + [f"{stem}_REJECTED.step"]:
-            (final / name).unlink(missing_ok=True)  # never a clean name beside a rejection, nor the other way round
-    for path in sorted(staging.iterdir()):
-        path.replace(final / path.name)
-    report["guides"] = [*report["guides"], *earlier]
-    report["approval"] = approvals_said(final, plan=read_json(final / PLAN_FILE), report=report)
-    write_json(final / REPORT_FILE, report)
-
-
-def _earlier_guides(final: Path, report: dict[str, Any]) -> list[dict[str, Any]]:
-    """Guides an earlier run left here and this one did not build; marked where their inputs have changed since."""
-    try:
-        before = json.loads((final / REPORT_FILE).read_text("utf-8"))
-        guides = list(before["guides"])
-        same = made_from(before) == made_from(report)
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-    now = {(guide["name"], guide["blade"]) for guide in report["guides"]}
-    kept = [guide for guide in guides if (guide.get("name"), guide.get("blade")) not in now]
-    for guide in kept:
-        if not same and guide["status"] != "stale":
-            guide["status"] = "stale"
-            guide.setdefault("notes", []).append("built from an earlier version of the case or of a file it names; build it again")
-    return kept
 
 
 def measure(folder: Path | str, *, progress: Progress | None = None, time_limit: float = DEFAULT_LIMIT) -> dict[str, Any]:
@@ -151,7 +135,9 @@ def measure(folder: Path | str, *, progress: Progress | None = None, time_limit:
     return {**found, "approvals": approvals, "status": found["status"] if status == "passed" else status}
 
 
-def approve(folder: Path | str, *, role: str, name_code: str, note: str = "") -> dict[str, Any]:
+def approve(
+    folder: Path | str, *, role: str, name_code: str, note: str = "", same_person: bool = False, guides: Sequence[str] = ()
+) -> dict[str, Any]:
     """Record that everything in a case's output folder (of `build` or `plan`) is approved as it is now; the new entry.
 
     Parameters
@@ -162,12 +148,41 @@ def approve(folder: Path | str, *, role: str, name_code: str, note: str = "") ->
         Who: a pseudonymous code, never a name.
     note : str
         One line.
+    same_person : bool
+        One person may approve in both roles; it is recorded and shown.
+    guides : sequence of str
+        Only these guides ("NAME_BLADE"), and the plan.
 
     Raises
     ------
     InputError, ApprovalError
     """
-    return approve_folder(Path(folder), role=role, name_code=name_code, note=note)
+    return approve_folder(Path(folder), role=role, name_code=name_code, note=note, same_person=same_person, guides=guides)
+
+
+def compare(folder: Path | str) -> list[dict[str, Any]]:
+    """The guides that lie in a case's output folder, or in those of several cases, one row each, as their reports tell.
+
+    Raises
+    ------
+    InputError
+    """
+    return compare_folder(Path(folder))
+
+
+def remove(folder: Path | str, guide: str, *, force: bool = False) -> dict[str, Any]:
+    """Take one guide ("NAME_BLADE" or "NAME_BLADE_VARIANT") out of a case's output folder; what went, and what is left.
+
+    Parameters
+    ----------
+    force : bool
+        Also where it is released, or a file is not the one that the report tells of.
+
+    Raises
+    ------
+    InputError, ApprovalError
+    """
+    return remove_guide(Path(folder), guide, force=force)
 
 
 def validate(

@@ -4,8 +4,10 @@ import json
 
 from conftest import CASES
 
-from psi_cad.run.approval import approvals_said, approve_folder, release_said
-from psi_cad.run.subject import read_json
+from psi_cad.run.acceptance import accept_in
+from psi_cad.run.approval import approvals_said, approve_folder
+from psi_cad.run.release import release_said
+from psi_cad.run.subject import read_json, stem_of
 
 CASE = CASES / "phantom-type1"
 STEM = "supra-acetabular_generic-25x0.89"
@@ -13,7 +15,26 @@ GUIDE = f"guide {STEM}"
 PRINTED = [f"{STEM}.{kind}" for kind in ("step", "stl", "3mf")]
 
 
+ACCEPTED = ["nominal-blade", "uncalibrated-printer"]
+
+
+def accepted(folder, accept=ACCEPTED):
+    """The report as `build --accept …` would have written it."""
+    edit_report(folder, lambda report: accept_in(report, accept))
+
+
+def accepted_of(folder, stem, accept):
+    """The same for one guide of several."""
+
+    def change(report):
+        accept_in({**report, "guides": [guide for guide in report["guides"] if stem_of(guide) == stem]}, accept)
+
+    edit_report(folder, change)
+
+
 def both(folder):
+    if (folder / "report.json").exists():
+        accepted(folder)
     approve_folder(folder, role="surgeon", name_code="S-17")
     approve_folder(folder, role="engineer", name_code="E-2", note="slot gauged")
 

@@ -10,11 +10,13 @@ import pytest
 from approving import CASE, GUIDE, PRINTED, STEM, both, edit_report, released, rewrite, said, statuses
 from conftest import CASES
 
-from psi_cad import api
 from psi_cad.errors import ApprovalError, BuildError, InputError
 from psi_cad.export.safely import sha256_of
 from psi_cad.run import approval
-from psi_cad.run.approval import approve_folder, check_approvals, read_record
+from psi_cad.run.approval import approve_folder
+from psi_cad.run.publish import Before, publish
+from psi_cad.run.record import read_record
+from psi_cad.run.release import check_approvals
 from psi_cad.run.subject import hash_of, read_json
 
 
@@ -34,18 +36,20 @@ def test_an_entry_holds_every_hash_and_the_one_before(out, monkeypatch):
     assert (two["role"], two["name_code"], two["note"]) == ("engineer", "E-2", "slot gauged")
 
 
-NAMES = ["Erika Mustermann", "Mustermann", "Erika-Mustermann", "MUELLER", "A-B", "e.m@clinic7"]
+NAMES = ["Erika Mustermann", "Mustermann", "Erika-Mustermann", "MUELLER", "A-B", "e.m@clinic7", "Mueller1", "7-Mustermann", "x1-Erika"]
 
 
-@pytest.mark.parametrize("code", [*NAMES, "", "a" * 24 + "1", "S_17", "-7", "S-17\n", "Müller1", "AB\n"])
+@pytest.mark.parametrize("code", [*NAMES, "", "a1" * 12 + "b", "S_17", "-7", "S-17\n", "Müller1", "AB\n"])
 def test_a_wrong_name_code_is_refused(out, code):
-    with pytest.raises(InputError, match="--name-code: must be .* holds a digit or is at most 4 letters") as refused:
+    with pytest.raises(
+        InputError, match="--name-code: must be .* no more than 4 letters together, that holds a digit or is at most 4 letters"
+    ) as refused:
         approve_folder(out, role="surgeon", name_code=code)
     assert not (code and code in str(refused.value)), "a name is not repeated in a message"
     assert not (out / "approvals.json").exists()
 
 
-@pytest.mark.parametrize("code", ["AB", "abcd", "S-17", "17", "ward-7-b", "a" * 23 + "1"])
+@pytest.mark.parametrize("code", ["AB", "abcd", "S-17", "17", "ward-7-b", "a1" * 12])
 def test_a_name_code_holds_a_digit_or_is_short(code):
     approval._valid("surgeon", code, "")
 
@@ -125,19 +129,22 @@ def test_a_lock_left_behind_is_told_and_not_broken(out, monkeypatch):
         (lambda report: report["bone"].update(used_sha256="0" * 64), "stale"),  # other units by --set, say
         (lambda report: report["case"].update(sha256="0" * 64), "stale"),
         (lambda report: report["case"].update(side="left"), "stale"),
+        (lambda report: report["software"].update({"psi-cad": "9.9"}), "stale"),
+        (lambda report: report["software"].update(kernel="9.9"), "stale"),
+        (lambda report: report["software"].update(python="9.9"), "passed"),  # it decides no file
     ],
 )
 def test_guides_of_an_earlier_run_are_stale_where_anything_they_are_made_from_is_other(out, tmp_path, change, status):
     report = {**read_json(out / "report.json"), "guides": []}  # as of a run that builds for another blade
     change(report)
     (tmp_path / "staging").mkdir()
-    api._publish(tmp_path / "staging", out, report)
+    publish(tmp_path / "staging", out, report, Before(out))
     (earlier,) = read_json(out / "report.json")["guides"]
     assert earlier["status"] == status
     if status == "stale":
         with pytest.raises(ApprovalError, match="stale"):
             approve_folder(out, role="surgeon", name_code="S-17")
-        api._publish(tmp_path / "staging", out, {**report, "guides": []})  # and stays so, told once
+        publish(tmp_path / "staging", out, {**report, "guides": []}, Before(out))  # and stays so, told once
         (again,) = read_json(out / "report.json")["guides"]
         assert again["status"] == "stale" and again["notes"] == earlier["notes"]
 

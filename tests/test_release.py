@@ -1,18 +1,24 @@
 """Releases: both roles, exactly what came out, and a plan beside the guides that is theirs."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
-from approving import CASE, GUIDE, PRINTED, STEM, both, edit_report, released, said, statuses
+from approving import ACCEPTED, CASE, GUIDE, PRINTED, STEM, accepted, accepted_of, both, edit_report, released, said, statuses
+from conftest import ROOT
 
 import psi_cad
 from psi_cad import api
+from psi_cad.cli.approving import acceptance_lines
 from psi_cad.cli.showing import approval_lines
-from psi_cad.errors import ApprovalError
+from psi_cad.errors import ApprovalError, InputError
 from psi_cad.export.safely import sha256_of
-from psi_cad.run import plan_case
-from psi_cad.run.approval import approve_folder, check_approvals
+from psi_cad.findings import CAUTIONS, Caution
+from psi_cad.run import approval, plan_case
+from psi_cad.run.acceptance import accept_in
+from psi_cad.run.approval import approve_folder
+from psi_cad.run.release import check_approvals, release_said
 from psi_cad.run.subject import read_json
 
 
@@ -27,6 +33,7 @@ def planned(tmp_path_factory) -> Path:
 
 
 def test_a_release_needs_both_roles(out):
+    accepted(out)
     with pytest.raises(ApprovalError, match="the surgeon and the engineer approved nothing"):
         released(out)
     approve_folder(out, role="surgeon", name_code="S-17")
@@ -61,7 +68,7 @@ def test_a_build_that_came_out_otherwise_is_not_released(phantom_out, out, monke
     before = {path.name: sha256_of(path) for path in out.iterdir()}
     monkeypatch.setattr(api, "perform", perform)
     with pytest.raises(ApprovalError, match=f"surgeon approved another version .*{STEM}.step.* engineer approved another version"):
-        psi_cad.build(CASE, out.parent, release=True)
+        psi_cad.build(CASE, out.parent, accept=ACCEPTED, release=True)
     assert {path.name: sha256_of(path) for path in out.iterdir()} == before
     assert list(out.parent.iterdir()) == [out]
 
@@ -70,8 +77,9 @@ def test_built_again_it_is_the_same_and_released(out):
     assert read_json(out / "report.json")["release"] == {"released": False}
     both(out)
     before = {name: sha256_of(out / name) for name in PRINTED}
-    report = psi_cad.build(CASE, out.parent, release=True)
+    report = psi_cad.build(CASE, out.parent, accept=ACCEPTED, release=True)
     assert report == read_json(out / "report.json")
+    assert report["release"]["accepted"] == {GUIDE: ACCEPTED} and report["guides"][0]["accepted"] == ACCEPTED and report["unaccepted"] == []
     assert report["release"]["released"] and [entry["sequence"] for entry in report["release"]["approvals"]] == [1, 2]
     assert {name: sha256_of(out / name) for name in PRINTED} == before
     (case,) = check_approvals(out)
@@ -82,16 +90,30 @@ def test_built_again_it_is_the_same_and_released(out):
     assert case["released"] and not case["sound"] and "another version" in case["missing"][0]
 
 
-def test_a_build_with_other_clearance_tells_of_another_version(out):
+def test_another_clearance_is_a_variant_and_leaves_the_approved_guide_alone(out):
     both(out)
-    report = psi_cad.build(CASE, out.parent, settings=["params.clearance=0.12"])
-    assert report["release"] == {"released": False}
-    assert [entry["status"] for entry in report["approval"]["entries"]] == ["approved for another version"] * 2
-    assert set(PRINTED) < set(report["approval"]["entries"][0]["changed"])
-    lines = approval_lines(check_approvals(out)[0], released=False)
-    assert lines[0] == "not released" and all("approved for another version (changed: " in line for line in lines[1:]) and len(lines) == 3
-    with pytest.raises(ApprovalError, match="another version"):
-        released(out)
+    before = {name: sha256_of(out / name) for name in PRINTED}
+    clearance = {"settings": ["params.clearance=0.12"]}
+    report = psi_cad.build(CASE, out.parent, **clearance)
+    variant, plain = report["guides"]
+    assert (variant["variant"], variant["differs"]) == ("clearance-0.12", ["clearance 0.12 instead of 0.15"])
+    assert plain["status"] == "passed" and {name: sha256_of(out / name) for name in PRINTED} == before
+    assert sorted(path.name for path in out.glob("*clearance*")) == [f"{STEM}_clearance-0.12.{kind}" for kind in ("3mf", "png", "step", "stl")]
+    assert f"'phantom-type1_{STEM}_clearance-0.12'" in (out / f"{STEM}_clearance-0.12.step").read_text("latin-1")
+    assert [entry["status"] for entry in report["approval"]["entries"]] == ["approved"] * 2
+    assert "the surgeon has not approved the guide " + variant["name"] in report["approval"]["missing"][0]
+    # what --set overrode is said of the guide it reached, and not of the one built without it
+    assert [["case-overridden" in [c["id"] for c in guide["cautions"]] for guide in (variant, plain)], report["cautions"]] == [[True, False], []]
+    assert report["unaccepted"] == ["case-overridden", *ACCEPTED]
+    rows = api.compare(out)
+    assert [(row["guide"], row["clearance_mm"], row["approved"]) for row in rows] == [(f"{STEM}_clearance-0.12", 0.12, False), (STEM, 0.15, True)]
+    assert rows[0]["slot_width_mm"] == pytest.approx(rows[1]["slot_width_mm"] - 0.03, abs=0.005)
+    accept = ["case-overridden", *ACCEPTED]
+    accepted_of(out, f"{STEM}_clearance-0.12", accept)
+    approve_folder(out, role="surgeon", name_code="S-17", guides=[f"{STEM}_clearance-0.12"])
+    approve_folder(out, role="engineer", name_code="E-2", guides=[f"{STEM}_clearance-0.12"])
+    again = psi_cad.build(CASE, out.parent, **clearance, accept=accept, release=True)  # it has its own name again, and the same bytes
+    assert again["release"]["sections"] == [f"{GUIDE}_clearance-0.12"] and len(again["guides"]) == 2
 
 
 def test_the_plan_is_approved_before_there_is_a_guide(planned, out, tmp_path):
@@ -103,6 +125,7 @@ def test_the_plan_is_approved_before_there_is_a_guide(planned, out, tmp_path):
     found = api.measure(folder)  # nothing to measure, and the approval is told
     assert found["status"] == "passed" and found["guides"] == [] and found["approvals"][0]["entries"][0]["covers"] == ["plan"]
     shutil.copytree(out, folder, dirs_exist_ok=True)  # the guide comes later, into the same folder
+    accepted(folder)
     assert statuses(folder) == ["approved"]
     approve_folder(folder, role="engineer", name_code="E-2")
     with pytest.raises(ApprovalError, match="the surgeon has not approved the guide"):
@@ -144,6 +167,29 @@ def moved(plan):
     plan["cuts"][0]["origin"][2] += 0.01
 
 
+def other_blade(report):
+    """The guide as built for a second blade, too, whose depth was not planned."""
+    report["guides"].append({**report["guides"][0], "blade": "generic-20x1.27", "blade_entry": {"id": "generic-20x1.27"}})
+
+
+def test_a_plan_serves_every_blade_that_it_was_measured_for(planned, out):
+    shutil.copytree(planned, out, dirs_exist_ok=True)
+    accepted(out)
+    edit_report(out, other_blade)
+    mend = "psi-cad plan CASE -o OUT --blade generic-25x0.89 --blade generic-20x1.27' into the same folder"
+    with pytest.raises(ApprovalError, match=mend):
+        approve_folder(out, role="surgeon", name_code="S-17")
+    entry = approve_folder(out, role="surgeon", name_code="S-17", guides=[STEM])  # nor does the other blade stop this one
+    assert list(entry["what"]) == ["plan", GUIDE]
+    edit_report(
+        out,
+        lambda plan: plan["slots"].append({**plan["slots"][0], "blade": "generic-20x1.27", "blade_entry": {"id": "generic-20x1.27"}}),
+        "plan.json",
+    )
+    entry = approve_folder(out, role="engineer", name_code="E-2")
+    assert list(entry["what"]) == ["plan", GUIDE, "guide supra-acetabular_generic-20x1.27"]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -152,10 +198,13 @@ def moved(plan):
         (lambda plan: plan["case"].update(settings=["tumour.margin=0.0"]), "what --set overrides has changed"),
         (lambda plan: plan["inputs"].update({"tumour.surface": "0" * 64}), "tumour.surface has changed"),
         (moved, "the plane of cut 'A' differs"),
-        (lambda plan: plan["slots"][0].update(blade="generic-10x0.4"), "planned for blade generic-10x0.4 and built for generic-25x0.89"),
+        (
+            lambda plan: plan["slots"][0].update(blade="generic-10x0.4"),
+            r"planned for blade generic-10x0.4, not for blade generic-25x0.89; run 'psi-cad plan CASE -o OUT --blade generic-25x0.89' into the same",
+        ),
         (lambda plan: plan["slots"][0]["blade_entry"].update(usable_length=60.0), "measures of blade generic-25x0.89"),
         (lambda plan: plan["slots"][0].update(height_mm=12.0), "guided over 12.0 mm and built with 10.0"),
-        (lambda plan: plan["slots"].clear(), "planned for blade none"),
+        (lambda plan: plan["slots"].clear(), "planned for no blade, not for blade generic-25x0.89"),
         (lambda plan: plan["sha256"].update({"plan.mrk.json": "0" * 64}), "plan.mrk.json"),
     ],
 )
@@ -173,3 +222,178 @@ def test_a_release_beside_another_plan_is_refused(planned, out):
     edit_report(out, moved, "plan.json")
     with pytest.raises(ApprovalError, match="the plane of cut 'A' differs"):
         released(out)
+
+
+def test_what_blocks_a_release_is_named_with_what_to_paste(out):
+    with pytest.raises(ApprovalError) as refused:
+        released(out)
+    assert "nominal-blade, uncalibrated-printer are not accepted; build with --accept nominal-blade --accept uncalibrated-printer" in str(
+        refused.value
+    )
+    accepted(out, ["uncalibrated-printer"])
+    with pytest.raises(ApprovalError, match="nominal-blade is not accepted; build with --accept nominal-blade, have that approved by both"):
+        released(out)
+
+
+@pytest.mark.parametrize("level", ["report", "guide"])
+@pytest.mark.parametrize("kind", [kind for kind, caution in CAUTIONS.items() if caution.blocks_release])
+def test_each_kind_that_blocks_must_be_accepted(out, kind, level):
+    def change(report):
+        report["guides"][0]["cautions"] = []
+        (report if level == "report" else report["guides"][0])["cautions"] = [Caution(kind, "so it is").to_json()]
+
+    edit_report(out, change)
+    with pytest.raises(ApprovalError, match=f"{kind} is not accepted"):
+        released(out)
+    accepted(out, [kind])
+    approve_folder(out, role="surgeon", name_code="S-17")
+    approve_folder(out, role="engineer", name_code="E-2")
+    assert released(out)["accepted"] == {GUIDE: [kind]}
+    assert read_json(out / "report.json")["accepted"] == ([kind] if level == "report" else [])
+
+
+def test_a_caution_that_does_not_block_needs_no_word(out):
+    edit_report(out, lambda report: report["guides"][0].update(cautions=[Caution("small-letters", "tiny").to_json()]))
+    accepted(out, [])
+    approve_folder(out, role="surgeon", name_code="S-17")
+    approve_folder(out, role="engineer", name_code="E-2")
+    assert released(out)["released"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "told"),
+    [
+        (["nominal-blad"], "--accept nominal-blad: there is no caution of that name; did you mean 'nominal-blade'"),
+        (["nominal-blade,zzzzzz"], "--accept zzzzzz: there is no caution of that name; the kinds are side-against-shape, "),
+        (["metal"], "--accept metal: this build has no such caution; it has nominal-blade, uncalibrated-printer"),
+    ],
+)
+def test_what_nobody_was_told_cannot_be_accepted(phantom_report, accept, told):
+    with pytest.raises(InputError) as refused:
+        accept_in(json.loads(json.dumps(phantom_report)), accept)
+    assert told in str(refused.value)
+
+
+def test_commas_part_and_the_most_serious_comes_first(phantom_report):
+    report = json.loads(json.dumps(phantom_report))
+    accept_in(report, ["uncalibrated-printer,nominal-blade"])
+    assert report["guides"][0]["accepted"] == ACCEPTED and report["unaccepted"] == []
+
+
+def test_an_unknown_caution_is_told_before_anything_is_built(tmp_path):
+    with pytest.raises(InputError, match="did you mean 'metal'"):
+        psi_cad.build(CASE, tmp_path / "out", accept=["mtal"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_accepting_otherwise_than_approved_is_told_in_words(out):
+    both(out)
+    edit_report(out, lambda report: report["guides"][0]["cautions"].append(Caution("look", "there").to_json()))
+    accepted(out, [*ACCEPTED, "look"])
+    with pytest.raises(
+        ApprovalError, match="accepted cautions: was nominal-blade, uncalibrated-printer, is nominal-blade, uncalibrated-printer, look"
+    ):
+        released(out)
+    assert said(out)["entries"][0]["changed"] == ["accepted cautions", "cautions"]
+
+
+@pytest.mark.parametrize(
+    ("change", "label", "told"),
+    [
+        (lambda report: report["guides"][0].update(template_sha256="0" * 64), "template file", "template file"),
+        (lambda report: report["software"].update(kernel="9.9"), "software", r"software: was psi-cad .*, is psi-cad .* kernel 9\.9"),
+        (lambda report: report["guides"][0]["cautions"][0].update(text="other"), "cautions", "cautions"),
+    ],
+)
+def test_the_template_s_file_the_software_and_the_cautions_are_approved(out, change, label, told):
+    both(out)
+    edit_report(out, change)
+    assert said(out)["entries"][0]["changed"] == [label]
+    with pytest.raises(ApprovalError, match=f"changed: {told}"):
+        released(out)
+
+
+def test_the_report_holds_the_hash_of_the_template_s_file(phantom_report):
+    (guide,) = phantom_report["guides"]
+    assert guide["template_sha256"] == sha256_of(ROOT / "templates" / "osteotomy.py")
+
+
+@pytest.mark.parametrize("code", ["S-17", "s17", "S17"])
+def test_one_person_in_both_roles_must_be_said_and_is_shown(out, code):
+    accepted(out)
+    assert approve_folder(out, role="surgeon", name_code="S-17")["same_person"] is False
+    with pytest.raises(ApprovalError, match=f"{code} approved the {GUIDE} as surgeon, so the engineer must be somebody else; .*--same-person"):
+        approve_folder(out, role="engineer", name_code=code)
+    assert len(said(out)["entries"]) == 1
+    assert approve_folder(out, role="engineer", name_code=code, same_person=True)["same_person"] is True
+    found = released(out)
+    assert f"one person ({code}) approved in both roles" in found["notes"] and found["approvals"][1]["same_person"]
+    assert f"engineer {code} (the same person in both roles)" in "\n".join(approval_lines(check_approvals(out)[0], released=False))
+    approve_folder(out, role="engineer", name_code="E-2")  # a second person's word is the last now
+    assert not any("one person" in note for note in released(out)["notes"])
+
+
+def test_an_older_record_with_one_person_in_both_roles_is_not_released(out, monkeypatch):
+    accepted(out)
+    monkeypatch.setattr(approval, "same_code", lambda *_: False)  # as before codes were compared
+    approve_folder(out, role="surgeon", name_code="S-17")
+    approve_folder(out, role="engineer", name_code="S-17")
+    with pytest.raises(ApprovalError, match=rf"one person \(S-17\) approved the {GUIDE} in both roles and nobody said --same-person"):
+        released(out)
+
+
+def test_check_tells_what_a_release_rests_on(out, run):
+    both(out)
+    edit_report(out, lambda report: report.update(release=release_said(out, out, report)))
+    (case,) = check_approvals(out)
+    assert case["sound"] and case["releases"] == [GUIDE] and case["accepted"] == {GUIDE: ACCEPTED}
+    result = run("check", out)
+    assert result.returncode == 0 and f"{GUIDE}: released, accepted cautions: {', '.join(ACCEPTED)}" in result.stdout
+    edit_report(out, lambda report: report["guides"][0].update(accepted=[]))  # taken back by hand
+    (case,) = check_approvals(out)
+    assert not case["sound"] and any("nominal-blade, uncalibrated-printer not accepted for the" in missing for missing in case["missing"])
+
+
+def test_approve_tells_every_caution_first_and_what_a_release_still_asks_for(out, run):
+    result = run("approve", out, "--role", "surgeon", "--name-code", "S-17")
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("approved with these cautions") and "nominal" in lines[1] and "uncalibrated" in lines[2]
+    place = next(number for number, line in enumerate(lines) if "--accept nominal-blade --accept uncalibrated-printer" in line)
+    assert lines[place + 1].startswith("approval 1 of phantom-type1") and "accepted cautions: none" in lines[place + 2]
+    accepted(out)
+    result = run("approve", out, "--role", "engineer", "--name-code", "E-2", "--json")
+    entry = json.loads(result.stdout)
+    assert entry["unaccepted"] == [] and [caution["id"] for caution in entry["cautions"]][:2] == ACCEPTED
+    assert entry["what"][GUIDE]["accepted cautions"] == ", ".join(ACCEPTED)
+
+
+def test_build_ends_with_the_options_that_a_release_needs(out):
+    report = read_json(out / "report.json")
+    accept_in(report, ["uncalibrated-printer"])
+    report["guides"].append({**report["guides"][0], "variant": "x", "accepted": ["metal"]})  # of an earlier build, whose words are its own
+    assert acceptance_lines(report, ["uncalibrated-printer"]) == [
+        "accepted: uncalibrated-printer",
+        "for a release, look at these cautions and build with: --accept uncalibrated-printer --accept nominal-blade",
+    ]
+    accept_in(report, ["uncalibrated-printer,nominal-blade"])
+    assert acceptance_lines(report, ["uncalibrated-printer,nominal-blade"]) == ["accepted: nominal-blade, uncalibrated-printer"]
+
+
+def test_a_guide_that_is_stale_blocks_itself_alone(out):
+    accepted(out)
+    edit_report(out, other_blade)
+    edit_report(out, lambda report: report["guides"][1].update(status="stale"))
+    other = "supra-acetabular_generic-20x1.27"
+    told = f"guide {other} is stale, so it cannot be approved; approve the others alone with --guide {STEM}, or drop it with 'psi-cad remove OUT {other}'"
+    with pytest.raises(ApprovalError) as refused:
+        approve_folder(out, role="surgeon", name_code="S-17")
+    assert told in str(refused.value)
+    assert list(approve_folder(out, role="surgeon", name_code="S-17", guides=[STEM])["what"]) == [GUIDE]
+    with pytest.raises(InputError, match=f"--guide {STEM[:-1]}: no guide there is called so; did you mean '{STEM}'"):
+        approve_folder(out, role="engineer", name_code="E-2", guides=[STEM[:-1]])
+
+
+def test_there_must_be_something_to_approve(out):
+    edit_report(out, lambda report: report["guides"].clear())
+    with pytest.raises(InputError, match="no plan and no guide here to approve"):
+        approve_folder(out, role="surgeon", name_code="S-17")

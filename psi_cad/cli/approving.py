@@ -1,13 +1,14 @@
-"""`approve`: who approved exactly what."""
+"""`approve`: who approved exactly what; and what `build` and `check` say of acceptance and release."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-__all__ = ["register"]
+__all__ = ["acceptance_lines", "register", "release_lines", "standing_lines"]
 
 
 def register(app: typer.Typer) -> None:
@@ -20,6 +21,12 @@ def approve(
     role: Annotated[str, typer.Option("--role", help="surgeon or engineer.")],
     name_code: Annotated[str, typer.Option("--name-code", help="Who approves: a pseudonymous code, such as S-17; never a name.")],
     note: Annotated[str, typer.Option("--note", help="One line; no patient's or person's name.")] = "",
+    guide: Annotated[
+        list[str] | None, typer.Option("--guide", help="Approve the plan and only this guide, NAME_BLADE as its files are called; repeat it.")
+    ] = None,
+    same_person: Annotated[
+        bool, typer.Option("--same-person", help="One person approves in both roles; this is recorded, and shown with the release.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the entry as JSON.")] = False,
 ) -> None:
     """Record that the plan and the guides in a folder are approved exactly as they are; any later change shows.
@@ -27,13 +34,52 @@ def approve(
     Example: psi-cad approve out/hip-left-type1 --role surgeon --name-code S-17
     """
     from psi_cad.api import approve as run
-    from psi_cad.cli.showing import say_json
+    from psi_cad.cli.showing import caution_lines, say_json
 
-    entry = run(path, role=role, name_code=name_code, note=note)
+    entry = run(path, role=role, name_code=name_code, note=note, same_person=same_person, guides=guide or [])
     if json:
         say_json(entry)
         return
-    typer.echo(f"approval {entry['sequence']} of {entry['case']}: {entry['role']} {entry['name_code']}, {entry['time']}")
+    if entry["cautions"]:
+        typer.echo("\n".join(["approved with these cautions, the most serious first:", *caution_lines(entry["cautions"])]))
+    if entry["unaccepted"]:
+        typer.echo(f"not ready for a release, which needs a build with {_options(entry['unaccepted'])}, and approval of that")
+    both = " (the same person in both roles)" if entry["same_person"] else ""
+    typer.echo(f"approval {entry['sequence']} of {entry['case']}: {entry['role']} {entry['name_code']}{both}, {entry['time']}")
     for name, section in entry["what"].items():
-        typer.echo(f"  {name}: {len(section)} hashes")
+        accepted = f", accepted cautions: {section['accepted cautions']}" if "accepted cautions" in section else ""
+        typer.echo(f"  {name}: {len(section)} hashes{accepted}")
     typer.echo(f"  {Path(entry['folder']) / 'approvals.json'}, entry {entry['hash'][:16]}…; keep this number with your own records")
+
+
+def _options(ids: list[str]) -> str:
+    from psi_cad.run.acceptance import accept_options
+
+    return accept_options(ids)
+
+
+def acceptance_lines(report: Mapping[str, Any], accept: Sequence[str]) -> list[str]:
+    """What a build, with these options `--accept`, accepts of its cautions, and what a release would ask for besides."""
+    from psi_cad.run.acceptance import accepted_ids
+
+    accepted = accepted_ids(accept)
+    lines = [f"accepted: {', '.join(accepted)}"] if accepted else []
+    if report["unaccepted"]:
+        lines.append(f"for a release, look at these cautions and build with: {_options([*accepted, *report['unaccepted']])}")
+    return lines
+
+
+def release_lines(release: Mapping[str, Any]) -> list[str]:
+    """What was noted of a release, and which guides of earlier builds are released."""
+    lines = [f"  note: {note}" for note in release.get("notes", ())]
+    earlier = [name for one in release.get("earlier", ()) for name in one["sections"] if name != "plan"]
+    return [*lines, f"  released earlier: {', '.join(earlier)}"] if earlier else lines
+
+
+def standing_lines(case: Mapping[str, Any]) -> list[str]:
+    """Which guides of a checked folder are released, and what was accepted for each guide."""
+    lines = [f"  note: {note}" for note in case["release_notes"]]
+    for name, accepted in case["accepted"].items():
+        state = "released" if name in case["releases"] else "not released"
+        lines.append(f"  {name}: {state}, accepted cautions: {', '.join(accepted) or 'none'}")
+    return lines

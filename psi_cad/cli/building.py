@@ -22,7 +22,13 @@ def build(
     blade: Annotated[list[str] | None, typer.Option("--blade", help="Blade id instead of the case's; repeat it for several variants.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key, such as params.clearance=0.12; may be repeated.")] = None,
     catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades and printers (TOML).")] = None,
-    release: Annotated[bool, typer.Option("--release", help="Mark as released; surgeon and engineer must have approved exactly this.")] = False,
+    variant: Annotated[str | None, typer.Option("--variant", help="Name of this variant in the files, such as tight-slot.")] = None,
+    accept: Annotated[
+        list[str] | None, typer.Option("--accept", help="A caution to accept by name, such as nominal-blade; repeat it, or part by commas.")
+    ] = None,
+    release: Annotated[
+        bool, typer.Option("--release", help="Mark as released; surgeon and engineer must have approved exactly this, cautions accepted.")
+    ] = False,
     time_limit: Annotated[float, typer.Option("--time-limit", min=1.0, help="Seconds before the build is ended.")] = 300.0,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -32,17 +38,30 @@ def build(
     """
     from psi_cad.api import build as run
     from psi_cad.case.load import load_case
+    from psi_cad.cli.approving import acceptance_lines, release_lines
     from psi_cad.cli.showing import approval_lines, caution_lines, guide_lines, progress, say_json
 
     with progress(quiet=json) as tell:
-        report = run(case, out, blades=blade or [], settings=set_ or [], catalogue=catalogue, release=release, progress=tell, time_limit=time_limit)
+        report = run(
+            case,
+            out,
+            blades=blade or [],
+            settings=set_ or [],
+            catalogue=catalogue,
+            accept=accept or [],
+            variant=variant,
+            release=release,
+            progress=tell,
+            time_limit=time_limit,
+        )
     if json:
         say_json(report)
     else:
         for guide in report["guides"]:
             typer.echo("\n".join(guide_lines(guide)))
         told = [*report["cautions"], *(caution for guide in report["guides"] for caution in guide.get("cautions", ()))]
-        typer.echo("\n".join([*caution_lines(told), *approval_lines(report["approval"], released=report["release"]["released"])]))
+        typer.echo("\n".join([*caution_lines(told), *acceptance_lines(report, accept or [])]))
+        typer.echo("\n".join([*approval_lines(report["approval"], released=report["release"]["released"]), *release_lines(report["release"])]))
         typer.echo(f"files: {out / load_case(case, settings=set_ or [], catalogue=catalogue).case.id}")
     if report["status"] != "passed":
         typer.echo("psi-cad: a rejected guide is no guide; change what its failed checks name (blade, params, approach), and build again.", err=True)
@@ -61,6 +80,7 @@ def check(
     Example: psi-cad check out/hip-left-type1
     """
     from psi_cad.api import measure, validate
+    from psi_cad.cli.approving import standing_lines
     from psi_cad.cli.showing import approval_lines, guide_lines, progress, say_json
     from psi_cad.errors import InputError
 
@@ -87,7 +107,7 @@ def check(
         for guide in found["guides"]:
             typer.echo("\n".join(guide_lines(guide)))
         for case in found["approvals"]:
-            typer.echo(f"{case['case']}: " + "\n".join(approval_lines(case, released=case["released"])))
+            typer.echo(f"{case['case']}: " + "\n".join([*approval_lines(case, released=case["released"]), *standing_lines(case)]))
     if found["status"] != "passed":
         typer.echo("psi-cad: do not use what failed; restore the files, or build again from the case and check that.", err=True)
         raise typer.Exit(1)

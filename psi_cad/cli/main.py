@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from psi_cad import __version__
-from psi_cad.cli import approving, building, catalogues, imaging, looking, phantom, planning, registering, segmenting, starting
+from psi_cad.cli import approving, building, catalogues, imaging, looking, phantom, planning, registering, segmenting, starting, variants
 from psi_cad.errors import PsiCadError
 
 __all__ = ["app", "entry", "main"]
@@ -45,6 +45,7 @@ registering.register(app)
 looking.register(app)
 planning.register(app)
 building.register(app)
+variants.register(app)
 approving.register(app)
 catalogues.register(app)
 phantom.register(app)

@@ -55,7 +55,10 @@ def guide_lines(guide: dict[str, Any]) -> list[str]:
     """A few lines on one guide of a report."""
     failed = [check for check in guide.get("checks", []) if not check["passed"]]
     mark = {"passed": "passed", "rejected": "REJECTED", "stale": "stale", "failed": "FAILED"}.get(guide["status"], guide["status"])
-    lines = [f"{guide['name']} for {guide['blade']}: {mark}" + (f" ({guide['why']})" if guide.get("why") else "")]
+    variant = f", variant {guide['variant']}" if guide.get("variant") else ""
+    lines = [f"{guide['name']} for {guide['blade']}{variant}: {mark}" + (f" ({guide['why']})" if guide.get("why") else "")]
+    if guide.get("differs"):
+        lines.append(f"  differs: {', '.join(guide['differs'])}")
     for slot in guide.get("slots", []):
         if slot["width_mm"] is not None:
             lines.append(
@@ -87,8 +90,8 @@ def approval_lines(approval: dict[str, Any], *, released: bool) -> list[str]:
     lines = [f"released{but}" if released else "not released"]
     for entry in approval["entries"]:
         changed = f" (changed: {', '.join(entry['changed'][:3])}{', …' if len(entry['changed']) > 3 else ''})" if entry["changed"] else ""
-        what = ", ".join(entry["covers"])
-        lines.append(f"  {entry['sequence']}. {entry['role']} {entry['name_code']}, {entry['time']}, {what}: {entry['status']}{changed}")
+        what, both = ", ".join(entry["covers"]), " (the same person in both roles)" if entry.get("same_person") else ""
+        lines.append(f"  {entry['sequence']}. {entry['role']} {entry['name_code']}{both}, {entry['time']}, {what}: {entry['status']}{changed}")
     return lines
 
 

@@ -12,9 +12,10 @@ from types import ModuleType
 from typing import Final, cast
 
 from psi_cad.errors import CaseError, EnvironmentProblem
+from psi_cad.export.safely import sha256_of
 from psi_cad.guides.contract import Template
 
-__all__ = ["load_template", "summary", "template_files"]
+__all__ = ["load_template", "summary", "template_files", "template_sha256"]
 
 _HERE: Final = Path(__file__).resolve().parent.parent
 FOLDER_VARIABLE: Final = "PSI_CAD_TEMPLATES"
@@ -75,3 +76,9 @@ def summary(path: Path) -> str:
     """The first line of a template's docstring, read without running it."""
     text = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
     return text.splitlines()[0] if text else ""
+
+
+def template_sha256(name: str) -> str | None:
+    """SHA-256 of a template's file as it is now; None where there is none of that name."""
+    path = template_files().get(name)
+    return sha256_of(path) if path is not None else None

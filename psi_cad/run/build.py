@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import cadquery as cq
 import trimesh
 
-from psi_cad import __version__
 from psi_cad.brep import checked
 from psi_cad.errors import BuildError, KernelError
 from psi_cad.export.meshes import write_stl
@@ -25,8 +22,10 @@ from psi_cad.run.entry import Made, expected_of, report_entry
 from psi_cad.run.export import exported
 from psi_cad.run.inspect import Inspection, Inspector
 from psi_cad.run.notice import NOT_A_DEVICE
+from psi_cad.run.overrides import guide_overrides
 from psi_cad.run.plan import GuideJob, Job, Progress
 from psi_cad.run.process import PICTURE_STEP
+from psi_cad.run.software import build_software
 from psi_cad.verify.expected import Expected
 
 __all__ = ["BONE_FILE", "build_case"]
@@ -90,7 +89,7 @@ class _Bench:
         workshop = self._workshops.setdefault((task.guide, task.attempt), Workshop())
         told = self.told(guide, site)
         checked.listen(told)
-        made = Made(guide.request, params, site, template.build(site, params, workshop))
+        made = Made(guide.request, params, site, template.build(site, params, workshop), guide.naming(task.site))
         expected = expected_of(made, self.job.cuts)
         case = loaded.case
         mesh = exported(made, expected, self.folder, case=case.id, side=case.side, inspection=self.inspection, told=told)
@@ -164,16 +163,19 @@ def build_case(job: Job, folder: Path, *, inspection: Inspection | None = None, 
                 tasks.append(dataclasses.replace(one.task, attempt=one.task.attempt + 1))
             else:
                 files = _kept(folder, one.made.stem, passed=not failed)
-                entries[one.task.guide, one.task.site] = report_entry(one.made, measured, one.expected, files, folder)
+                entries[one.task.guide, one.task.site] = report_entry(
+                    one.made, measured, one.expected, files, folder, cautions=guide_overrides(loaded, one.made.request.name)
+                )
     guides = [entries[key] for key in sorted(entries)]
+    told_there = {caution for guide in case.guide for caution in guide_overrides(loaded, guide.name)}
     return {
         "schema": 1,
-        "software": {"psi-cad": __version__, "cadquery": cq.__version__, "python": platform.python_version()},
+        "software": build_software(),
         "notice": NOT_A_DEVICE,
         "case": {"id": case.id, "side": case.side, "file": loaded.path.name, "sha256": loaded.sha256, "settings": list(loaded.settings)},
         "inputs": job.inputs,
         "bone": {**job.bone_said, "used": BONE_FILE, "used_sha256": sha256_of(folder / BONE_FILE)},
-        "cautions": [caution.to_json() for caution in by_weight(job.cautions)],
+        "cautions": [caution.to_json() for caution in by_weight(job.cautions) if caution not in told_there],
         "guides": guides,
         "status": "passed" if all(guide["status"] == "passed" for guide in guides) else "rejected",
     }

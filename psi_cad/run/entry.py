@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,9 +13,12 @@ from psi_cad.export.safely import sha256_of
 from psi_cad.findings import Caution, by_weight
 from psi_cad.guides.contract import Design
 from psi_cad.guides.params import GuideParams
+from psi_cad.guides.registry import template_sha256
 from psi_cad.guides.site import Site, slot_room
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.depth import slot_depth
+from psi_cad.run.naming import Naming
+from psi_cad.run.subject import stem
 from psi_cad.units import Mm
 from psi_cad.verify.expected import Expected, ExpectedSlot
 
@@ -32,11 +35,12 @@ class Made:
     params: GuideParams
     site: Site
     design: Design
+    naming: Naming = field(default_factory=Naming)
 
     @property
     def stem(self) -> str:
         """The guide's file name without its ending."""
-        return f"{self.request.name}_{self.site.blade.id}"
+        return stem(self.request.name, self.site.blade.id, self.naming.variant)
 
 
 def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
@@ -114,16 +118,32 @@ def cautions_of(made: Made, expected: Expected) -> list[Caution]:
     return by_weight(found)
 
 
-def report_entry(made: Made, measured: Mapping[str, Any], expected: Expected, files: dict[str, str], folder: Path) -> dict[str, Any]:
-    """One entry of the report's `guides`."""
+def _engraved_alike(made: Made) -> list[Caution]:
+    """That the label in a variant's wall, which names guide and blade, does not tell it from another variant."""
+    if made.naming.variant is None:
+        return []
+    text = f"the engraved label does not name the variant '{made.naming.variant}': mark each print by hand, so that nobody takes it for another"
+    return [Caution("look", text)]
+
+
+def report_entry(
+    made: Made, measured: Mapping[str, Any], expected: Expected, files: dict[str, str], folder: Path, *, cautions: Sequence[Caution] = ()
+) -> dict[str, Any]:
+    """One entry of the report's `guides`; `cautions` are those of how its entry in the case was run."""
     printer, blade = made.site.printer, made.site.blade
-    cautions = cautions_of(made, expected)
+    cautions = by_weight([*cautions, *cautions_of(made, expected), *_engraved_alike(made)])
     axis = made.site.axis
     return {
         "name": made.request.name,
         "template": made.request.template,
+        "template_sha256": template_sha256(made.request.template),
         "blade": blade.id,
         "printer": printer.id,
+        "variant": made.naming.variant,
+        "variant_given": made.naming.given,
+        "differs": list(made.naming.differs),
+        "cuts": list(made.request.cuts),
+        "approach": list(made.request.approach),
         "seating_axis": [round(float(v), 9) for v in axis.direction],
         "seating": {
             "tilt_from_approach_deg": round(axis.tilt, 3),

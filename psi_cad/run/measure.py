@@ -11,6 +11,7 @@ from psi_cad.errors import InputError, PsiCadError
 from psi_cad.export.safely import sha256_of
 from psi_cad.findings import Check
 from psi_cad.run.inspect import bone_probe
+from psi_cad.run.subject import stem_of
 from psi_cad.verify.checks import measure_files
 from psi_cad.verify.expected import Expected
 from psi_cad.verify.seat import BoneProbe
@@ -52,7 +53,7 @@ def measure_folder(folder: Path, *, progress: Callable[[str], None]) -> dict[str
         probe = bone_probe(bone_file)
         same_bone = sha256_of(bone_file) == report["bone"]["used_sha256"]
         for guide in report["guides"]:
-            progress(f"{report['case']['id']}: {guide['name']}_{guide['blade']}")
+            progress(f"{report['case']['id']}: {stem_of(guide)}")
             results.append(_again(here, guide, probe, same_bone, str(report["case"]["id"])))
     return {"guides": results, "status": "passed" if all(result["status"] == "passed" for result in results) else "failed"}
 
@@ -70,7 +71,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _again(here: Path, guide: dict[str, Any], probe: BoneProbe, same_bone: bool, case: str) -> dict[str, Any]:
     files = {kind: here / name for kind, name in guide["files"].items()}
     changed = [path.name for path in files.values() if not path.is_file() or sha256_of(path) != guide["sha256"].get(path.name)]
-    entry: dict[str, Any] = {"case": case, "name": guide["name"], "blade": guide["blade"], "changed_files": changed}
+    entry: dict[str, Any] = {"case": case, "name": guide["name"], "blade": guide["blade"], "variant": guide.get("variant"), "changed_files": changed}
     unchanged = Check("files_unchanged", float(len(changed)), "", "==", 0.0, not changed, ", ".join(changed))
     bone = Check("bone_unchanged", float(same_bone), "", "==", 1.0, same_bone)
     checks: list[dict[str, Any]] = [unchanged.to_json(), bone.to_json()]

@@ -21,6 +21,7 @@ from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Site, make_site
 from psi_cad.planning.cuts import PlannedCut, plan_cuts
 from psi_cad.planning.markups import read_planes
+from psi_cad.run.naming import Naming
 from psi_cad.run.sources import bone_source, inputs_of, tumour_source
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone, checked_bone
@@ -33,11 +34,16 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class GuideJob:
-    """One guide to make: its resolved parameters (by name) and a site for each blade."""
+    """One guide to make: its resolved parameters (by name), a site for each blade, and the name each is to have (none yet: plain ones)."""
 
     request: GuideRequest
     params: dict[str, Any]
     sites: tuple[Site, ...]
+    namings: tuple[Naming, ...] = ()
+
+    def naming(self, site: int) -> Naming:
+        """The name of the guide at one of the sites."""
+        return self.namings[site] if self.namings else Naming()
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,11 @@ import numpy as np
 
 from psi_cad.errors import ApprovalError, InputError
 from psi_cad.export.safely import sha256_of
+from psi_cad.run.software import software_said
 
 __all__ = [
+    "ACCEPTED",
+    "PLAIN",
     "PLAN",
     "PLAN_FILE",
     "REPORT_FILE",
@@ -22,15 +25,18 @@ __all__ = [
     "case_folders",
     "disagreement",
     "hash_of",
+    "inputs_said",
     "made_from",
     "read_json",
     "section_of",
+    "stem",
+    "stem_of",
     "subject_of",
     "unfit",
 ]
 
 Subject = dict[str, dict[str, str]]
-"""Section ("plan", or "guide" and its stem) to what is in it: a label and its SHA-256."""
+"""Section ("plan", or "guide" and its stem) to what is in it: a label and its SHA-256, or words (`PLAIN`)."""
 
 PLAN: Final = "plan"
 PLAN_FILE: Final = "plan.json"
@@ -38,8 +44,13 @@ REPORT_FILE: Final = "report.json"
 MISSING: Final = "missing"
 PRINTED: Final = ("step", "stl", "3mf")  # a picture is drawn anew by every graphics driver, so none is signed
 # said of the run, not of the plan: where it was written, by what, what else was proposed, and what was approved of it
-OF_THE_RUN: Final = frozenset({"software", "files", "sha256", "notes", "optimised", "proposal", "approval", "release", "case", "inputs"})
-OF_THE_BUILD: Final = frozenset({"files", "sha256", "notes", "cautions"})
+OF_THE_RUN: Final = frozenset({"software", "files", "sha256", "notes", "cautions", "optimised", "proposal", "approval", "release", "case", "inputs"})
+# said of the run, or signed under a label of their own; `differs` tells of another guide
+OF_THE_BUILD: Final = frozenset({"files", "sha256", "notes", "cautions", "accepted", "template_sha256", "differs", "variant_given"})
+ACCEPTED: Final = "accepted cautions"
+SOFTWARE: Final = "software"
+OVERRIDDEN: Final = "what --set overrides"
+PLAIN: Final = frozenset({ACCEPTED, SOFTWARE, OVERRIDDEN})  # these labels hold words, the others hashes
 SAME_PLANE: Final = 1e-5  # mm of origin, and of the unit normal: plan.json rounds more finely, and nobody moves a plane by less
 
 
@@ -106,16 +117,21 @@ def _file(path: Path) -> str:
 def _inputs(report: Mapping[str, Any]) -> dict[str, str]:
     """The case file, every file that it names, and what was overridden of it; a guide's own parameters stand in the guide."""
     overridden = [str(setting) for setting in report["case"].get("settings", []) if not str(setting).startswith(("params.", "guide."))]
-    said = {"what --set overrides": ", ".join(sorted(overridden))} if overridden else {}
+    said = {OVERRIDDEN: ", ".join(sorted(overridden))} if overridden else {}
     return {"case file": str(report["case"]["sha256"]), **{str(key): str(value) for key, value in report.get("inputs", {}).items()}, **said}
 
 
+def inputs_said(report: Mapping[str, Any]) -> dict[str, str]:
+    """What all guides of a report of `build` are made from, as far as it is known before anything is built."""
+    return {**_inputs(report), "side": str(report["case"]["side"]), SOFTWARE: software_said(report)}
+
+
 def made_from(report: Mapping[str, Any]) -> dict[str, str]:
-    """Everything that all guides of a report of `build` are made from: the inputs, the side, and the bone as it was used.
+    """Everything that all guides of a report of `build` are made from: the inputs, the side, the software, and the bone as it was used.
 
     The bone as used also tells of settings (such as other units) that no file's hash tells of.
     """
-    return {**_inputs(report), "side": str(report["case"]["side"]), "bone as used": str(report["bone"]["used_sha256"])}
+    return {**inputs_said(report), "bone as used": str(report["bone"]["used_sha256"])}
 
 
 def _plan_section(plan: Mapping[str, Any], folder: Path) -> dict[str, str]:
@@ -132,14 +148,28 @@ def _guide_section(report: Mapping[str, Any], guide: Mapping[str, Any], folder: 
     return {
         **_inputs(report),
         bone: _file(folder / bone),
+        "template file": str(guide.get("template_sha256", MISSING)),
+        SOFTWARE: software_said(report),
         f"{REPORT_FILE}: parameters and checks": hash_of(content),
+        "cautions": hash_of([*report.get("cautions", ()), *guide.get("cautions", ())]),
+        ACCEPTED: ", ".join(guide.get("accepted", ())) or "none",
         **{name: _file(folder / name) for name in names},
     }
 
 
+def stem(name: str, blade: str, variant: str | None) -> str:
+    """A guide's file name without its ending; no part of it holds a '_'."""
+    return f"{name}_{blade}" + (f"_{variant}" if variant else "")
+
+
+def stem_of(guide: Mapping[str, Any]) -> str:
+    """The file name, without its ending, of a report's guide."""
+    return stem(str(guide["name"]), str(guide["blade"]), guide.get("variant"))
+
+
 def section_of(guide: Mapping[str, Any]) -> str:
     """The name of a guide's section."""
-    return f"guide {guide['name']}_{guide['blade']}"
+    return f"guide {stem_of(guide)}"
 
 
 def subject_of(folder: Path, *, plan: Mapping[str, Any] | None, report: Mapping[str, Any] | None) -> Subject:
@@ -181,17 +211,23 @@ def unfit(folder: Path, *, plan: Mapping[str, Any] | None, report: Mapping[str, 
     if report is None:
         return
     for guide in report["guides"]:
-        stem = section_of(guide)
-        if guide["status"] != "passed" or not all(check["passed"] for check in guide["checks"]):
-            raise ApprovalError(
-                f"{stem} is {guide['status'] if guide['status'] != 'passed' else 'not sound'}, so it cannot be approved; build it again."
-            )
+        if not _sound(guide):
+            raise ApprovalError(_not_sound(guide, [other for other in report["guides"] if _sound(other)]))
         _same_files(folder, {name: guide["sha256"].get(name) for name in guide["files"].values()}, f"'{REPORT_FILE}'", "build")
     _same_files(folder, {str(report["bone"]["used"]): report["bone"]["used_sha256"]}, f"'{REPORT_FILE}'", "build")
-    if plan is not None:
-        other = disagreement(plan, report)
-        if other:
-            raise ApprovalError(f"the guides were not built from the plan beside them: {other}; run 'plan -o' and 'build' on the same case again.")
+    if plan is not None and (other := disagreement(plan, report)):
+        raise ApprovalError(f"the guides were not built from the plan beside them: {other}.")
+
+
+def _sound(guide: Mapping[str, Any]) -> bool:
+    return guide["status"] == "passed" and all(check["passed"] for check in guide["checks"])
+
+
+def _not_sound(guide: Mapping[str, Any], sound: Sequence[Mapping[str, Any]]) -> str:
+    """Why a guide cannot be approved, and the three ways on."""
+    what = guide["status"] if guide["status"] != "passed" else "not sound"
+    others = f"approve the others alone with {' '.join(f'--guide {stem_of(other)}' for other in sound)}, or " if sound else ""
+    return f"{section_of(guide)} is {what}, so it cannot be approved; {others}drop it with 'psi-cad remove OUT {stem_of(guide)}', or build it again."
 
 
 def _same_files(folder: Path, wanted: Mapping[str, Any], where: str, verb: str) -> None:
@@ -202,33 +238,39 @@ def _same_files(folder: Path, wanted: Mapping[str, Any], where: str, verb: str) 
 
 
 def disagreement(plan: Mapping[str, Any], report: Mapping[str, Any]) -> str | None:
-    """In what a plan and the guides beside it differ: the case, an input, a plane, a blade, or how it is guided."""
+    """In what a plan and the guides beside it differ (the case, an input, a plane, a blade, how it is guided), and what mends it."""
+    again = "run 'psi-cad plan CASE -o OUT' and 'psi-cad build CASE -o OUT' on the same case again"
     one, two = _inputs(plan), _inputs(report)
     for label in sorted(one.keys() | two.keys()):
         if one.get(label) != two.get(label):
-            return f"{label} has changed"
+            return f"{label} has changed; {again}"
     planes = {cut["name"]: (cut["origin"], cut["normal"]) for cut in plan["cuts"]}
-    planned = {(slot["guide"], slot["cut"]): slot for slot in plan["slots"]}
+    planned = {(slot["guide"], slot["cut"], slot["blade"]): slot for slot in plan["slots"]}
     for guide in report["guides"]:
         for slot in guide["plan"]["slots"]:
+            where = f"cut '{slot['name']}' of guide '{guide['name']}'"
             if slot["name"] not in planes or not _same_plane(planes[slot["name"]], (slot["origin"], slot["normal"])):
-                return f"the plane of cut '{slot['name']}' differs"
-            other = _other_blade(planned.get((guide["name"], slot["name"]), {}), guide, slot)
-            if other:
-                return other
+                return f"the plane of cut '{slot['name']}' differs; {again}"
+            found = planned.get((guide["name"], slot["name"], guide["blade"]))
+            if found is None:
+                return f"{where} is planned for {_blades_planned(plan, guide, slot)}, not for blade {guide['blade']}; {_plan_for(report)}"
+            if found.get("blade_entry") != guide["blade_entry"]:
+                return f"the measures of blade {guide['blade']} for {where} differ; {again}"
+            if found.get("height_mm") != slot["height"]:
+                height = f"planned with the blade guided over {found.get('height_mm')} mm and built with {slot['height']}"
+                return f"{where} is {height}; run 'psi-cad plan CASE -o OUT' with the --set of that build"
     return None
 
 
-def _other_blade(planned: Mapping[str, Any], guide: Mapping[str, Any], slot: Mapping[str, Any]) -> str | None:
-    """In what a slot of a guide is sawn otherwise than the plan measured its depth for."""
-    where = f"cut '{slot['name']}' of guide '{guide['name']}'"
-    if planned.get("blade") != guide["blade"]:
-        return f"{where} is planned for blade {planned.get('blade', 'none')} and built for {guide['blade']}"
-    if planned.get("blade_entry") != guide["blade_entry"]:
-        return f"the measures of blade {guide['blade']} for {where} differ"
-    if planned.get("height_mm") != slot["height"]:
-        return f"{where} is planned with the blade guided over {planned.get('height_mm')} mm and built with {slot['height']}"
-    return None
+def _blades_planned(plan: Mapping[str, Any], guide: Mapping[str, Any], slot: Mapping[str, Any]) -> str:
+    found = [str(entry["blade"]) for entry in plan["slots"] if (entry["guide"], entry["cut"]) == (guide["name"], slot["name"])]
+    return f"blade {' and '.join(found)}" if found else "no blade"
+
+
+def _plan_for(report: Mapping[str, Any]) -> str:
+    """The plan that serves every guide of a report, written into the same folder."""
+    blades = dict.fromkeys(str(guide["blade"]) for guide in report["guides"])
+    return f"run 'psi-cad plan CASE -o OUT {' '.join(f'--blade {blade}' for blade in blades)}' into the same folder"
 
 
 def _same_plane(one: Sequence[Any], two: Sequence[Any]) -> bool:

@@ -1,0 +1,89 @@
+"""`compare` and `remove`: the guides of a case's output folder side by side, and one of them taken out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command()(compare)
+    app.command()(remove)
+
+
+def compare(
+    path: Annotated[Path, typer.Argument(help="Output folder of 'build', of one case or of several.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
+) -> None:
+    """Table the guides in a folder: what each is, how it differs, and whether it is approved and released.
+
+    Example: psi-cad compare out/hip-left-type1
+    """
+    from psi_cad.api import compare as run
+    from psi_cad.cli.showing import say_json, table
+
+    rows = run(path)
+    if json:
+        say_json(rows)
+        return
+    if not rows:
+        typer.echo(f"{path}: no guide lies there; 'psi-cad build' makes one")
+        return
+    several = len({row["case"] for row in rows}) > 1
+    typer.echo(table([_cells(row, several=several) for row in rows], HEAD))
+    for row in rows:
+        if row["differs"]:
+            typer.echo(f"{row['guide']}: {', '.join(row['differs'])}")
+
+
+HEAD = ["guide", "status", "clearance", "slot mm", "wall mm", "contact mm²", "seat max", "reach spare", "cm³", "letters", "cautions", "approved"]
+
+
+def _cells(row: dict[str, Any], *, several: bool) -> list[str]:
+    approved = "released" if row["released"] else "approved" if row["approved"] else "no"
+    return [
+        f"{row['case']}/{row['guide']}" if several else row["guide"],
+        row["status"],
+        _number(row["clearance_mm"], 2),
+        _number(row["slot_width_mm"], 3),
+        _number(row["wall_mm"], 2),
+        _number(row["contact_mm2"], 0),
+        _number(row["seat_max_mm"], 3),
+        _number(row["reach_spare_mm"], 1),
+        _number(None if row["volume_mm3"] is None else row["volume_mm3"] / 1000.0, 2),
+        _number(row["letters_mm"], 1),
+        str(len(row["cautions"])),
+        approved,
+    ]
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def remove(
+    path: Annotated[Path, typer.Argument(help="Output folder of one case.")],
+    guide: Annotated[str, typer.Argument(help="The guide as its files are called: NAME_BLADE, or NAME_BLADE_VARIANT.")],
+    force: Annotated[bool, typer.Option("--force", help="Also where it is released, or where a file was changed since it was built.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print what went as JSON.")] = False,
+) -> None:
+    """Delete one guide of a folder: its files, and its entry in report.json.
+
+    Example: psi-cad remove out/hip-left-type1 supra-acetabular_generic-25x0.89_clearance-0.12
+    """
+    from psi_cad.api import remove as run
+    from psi_cad.cli.showing import say_json
+
+    found = run(path, guide, force=force)
+    if json:
+        say_json(found)
+        return
+    typer.echo(f"removed {found['guide']}: {', '.join(found['files']) or 'it had no file'}")
+    if found["missing"]:
+        typer.echo(f"  gone before: {', '.join(found['missing'])}")
+    typer.echo(f"  left in {found['folder']}: {', '.join(found['left']) or 'no guide'}")

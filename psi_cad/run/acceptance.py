@@ -1,0 +1,78 @@
+"""Cautions that a person accepts by name, so that a guide may be released in spite of them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from psi_cad.errors import InputError
+from psi_cad.findings import CAUTIONS
+
+__all__ = ["accept_in", "accept_options", "accepted_ids", "cautions_told", "unaccepted"]
+
+ORDER: Final = list(CAUTIONS)
+
+
+def accepted_ids(accept: Sequence[str]) -> tuple[str, ...]:
+    """The kinds of caution that `--accept` names, the most serious first; several may stand in one text, parted by commas.
+
+    Raises
+    ------
+    InputError
+        Where a name is no kind of caution.
+    """
+    named = [name.strip() for text in accept for name in text.split(",") if name.strip()]
+    for name in named:
+        if name not in CAUTIONS:
+            near = difflib.get_close_matches(name, ORDER, n=1, cutoff=0.4)
+            hint = f"did you mean '{near[0]}'?" if near else f"the kinds are {', '.join(ORDER)}."
+            raise InputError(f"--accept {name}: there is no caution of that name; {hint}")
+    return _ordered(named)
+
+
+def _ordered(ids: Iterable[str]) -> tuple[str, ...]:
+    known = set(ids)
+    return tuple(sorted((name for name in known if name in CAUTIONS), key=ORDER.index))
+
+
+def cautions_told(report: Mapping[str, Any], guides: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The cautions of a report and of some of its guides: each once, the most serious first."""
+    found = [*report.get("cautions", ()), *(caution for guide in guides for caution in guide.get("cautions", ()))]
+    once = {(str(caution["id"]), str(caution["text"])): dict(caution) for caution in found}
+    return sorted(once.values(), key=lambda caution: ORDER.index(caution["id"]) if caution["id"] in CAUTIONS else -1)
+
+
+def unaccepted(report: Mapping[str, Any], guides: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The kinds of caution that keep some guides of a report from being released: those that block, and are not accepted for the guide."""
+    return _ordered(
+        name
+        for guide in guides
+        for caution in cautions_told(report, [guide])
+        if (name := str(caution["id"])) in CAUTIONS and CAUTIONS[name].blocks_release and name not in guide.get("accepted", ())
+    )
+
+
+def accept_options(ids: Iterable[str]) -> str:
+    """The options of `build` that accept these kinds of caution."""
+    return " ".join(f"--accept {name}" for name in ids)
+
+
+def accept_in(report: dict[str, Any], accept: Sequence[str]) -> None:
+    """Write into a report that was just made what is accepted of its cautions: for each guide, for the case, and what still blocks.
+
+    Raises
+    ------
+    InputError
+        Where something is accepted that nobody was told.
+    """
+    wanted, guides = accepted_ids(accept), list(report["guides"])
+    there = _ordered(str(caution["id"]) for caution in cautions_told(report, guides))
+    absent = [name for name in wanted if name not in there]
+    if absent:
+        raise InputError(f"--accept {absent[0]}: this build has no such caution; it has {', '.join(there) or 'none'}; leave that option out.")
+    for guide in guides:
+        own = {str(caution["id"]) for caution in cautions_told(report, [guide])}
+        guide["accepted"] = [name for name in wanted if name in own]
+    report["accepted"] = [name for name in wanted if any(caution["id"] == name for caution in report.get("cautions", ()))]
+    report["unaccepted"] = list(unaccepted(report, guides))

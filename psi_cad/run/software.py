@@ -1,0 +1,38 @@
+"""What made a report: the versions that decide what a guide's files hold."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from psi_cad import __version__
+
+__all__ = ["build_software", "software_said"]
+
+KERNELS: Final = ("cadquery-ocp", "cadquery-ocp-novtk", "ocp")  # the packages that the kernel comes in
+DECISIVE: Final = ("psi-cad", "cadquery", "kernel")  # Python's own version changes no file
+
+
+def build_software() -> dict[str, str]:
+    """What `build` runs on, without loading it."""
+    kernel = next((found for name in KERNELS if (found := _version(name)) is not None), "unknown")
+    return {"psi-cad": __version__, "cadquery": _version("cadquery") or "unknown", "kernel": kernel, "python": platform.python_version()}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def software_said(report: Mapping[str, Any]) -> str:
+    """The versions that a report of `build` names, in one line.
+
+    >>> software_said({"software": {"psi-cad": "1.0", "cadquery": "2.8", "kernel": "7.9", "python": "3.12"}})
+    'psi-cad 1.0, cadquery 2.8, kernel 7.9'
+    """
+    named = dict(report.get("software", {}))
+    return ", ".join(f"{name} {named.get(name, 'not told')}" for name in DECISIVE)
