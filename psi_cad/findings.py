@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-__all__ = ["CAUTIONS", "Caution", "CautionKind", "Check", "Place", "by_weight", "place_of"]
+__all__ = ["CAUTIONS", "Caution", "CautionKind", "Check", "Place", "by_weight", "caution_from_json", "place_of"]
 
 Place: TypeAlias = tuple[float, float, float]
 """A point in the patient frame (LPS, mm)."""
@@ -52,6 +52,8 @@ CAUTIONS: Final[Mapping[str, CautionKind]] = {
     "metal": CautionKind("metal lies in or near the bone; its streaks move the surface", True),
     "touching-bones": CautionKind("another bone touches this one, and the two were parted by seeds", False),
     "anatomy-odd": CautionKind("the bone's size or mesh is unusual for its anatomy", True),
+    "cropped-end-near": CautionKind("a cut comes near the flat end where the scan was cropped", True),
+    "coarse-mesh": CautionKind("the bone's mesh is coarser where a guide sits than a guide wants", False),
     "structure-near": CautionKind("a blade pushed to its full length comes near a structure", False),
     "nominal-blade": CautionKind("the blade's measures are a catalogue's, not measured", True),
     "kerf-not-measured": CautionKind("the saw's kerf is not measured; the slot's width stands for it", False),
@@ -84,6 +86,12 @@ class Caution:
     def to_json(self) -> dict[str, Any]:
         """As a report holds it."""
         return {"id": self.id, "text": self.text, "where": None if self.where is None else list(self.where), "blocks_release": self.blocks_release}
+
+
+def caution_from_json(said: Mapping[str, Any]) -> Caution:
+    """The caution that `Caution.to_json` told of."""
+    where = said.get("where")
+    return Caution(str(said["id"]), str(said["text"]), None if where is None else place_of(where))
 
 
 def by_weight(cautions: Iterable[Caution]) -> list[Caution]:

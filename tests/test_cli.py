@@ -53,6 +53,10 @@ def test_new_makes_a_case_that_loads_but_for_its_bone(tmp_path, run):
     result = run("new", tmp_path / "My Case 1")
     assert result.returncode == 0 and "psi-cad build" in result.stdout
     result = run("check", tmp_path / "My Case 1")
+    assert result.returncode == 2 and "side is missing" in result.stderr, "nobody's side is the default"
+    case = tmp_path / "My Case 1" / "case.toml"
+    case.write_text(case.read_text("utf-8").replace('# side = "…"', 'side = "left"'), "utf-8")
+    result = run("check", case)
     assert result.returncode == 2 and "bone.stl" in result.stderr
     assert run("new", tmp_path / "My Case 1").returncode == 2
 

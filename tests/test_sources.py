@@ -57,6 +57,8 @@ def test_bone_from_ct_is_kept_and_made_again_when_something_changed(folder, slab
     away = implicit(points) / np.linalg.norm(_gradient(points), axis=1)
     assert len(points) > 1000 and np.abs(away).mean() < 0.15
     assert first.said["segmentation"]["uncertainty_mm"] > 0.0 and not first.said["forced_spacing"]
+    body = first.said["segmentation"]["body"]
+    assert body["middle_x_mm"] is None and "both sides" in body["why"], "a scan of a slab of bone holds no body"
 
     said.clear()
     again = bone_source(case(folder, CT), progress=said.append)

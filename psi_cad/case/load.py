@@ -247,6 +247,8 @@ def _sentence(error: ValidationError, data: dict[str, Any]) -> str:
             f"{place} = {_shown(first)} is no valid name; use letters, digits and '-' (ids and guide names in lower case), "
             "no spaces or slashes, at most 40."
         )
+    if kind == "missing" and place == "side":
+        return 'side is missing: write side = "left", "right" or "midline", the side of the patient that the bone is of.'
     if kind == "literal_error":
         return f"{place} must be {first['ctx']['expected']}, not {_shown(first)}."
     if kind in ("too_short", "too_long"):

@@ -128,9 +128,10 @@ class BoneSource(_Source):
     """Where the bone comes from: one of `surface`, `labels`, `ct`.
 
     A CT is segmented from `segment`; `series` chooses one of a DICOM folder's; `force_spacing` insists on a scan that is
-    too coarse for a guide, which the report shows.
+    too coarse for a guide, which the report shows. `anatomy` says which bone it is and asks for its plausibility.
     """
 
+    anatomy: Literal["hip", "femur", "sacrum"] | None = None
     ct: File = None
     segment: Segment | None = None
     series: int | str | None = None
@@ -230,11 +231,12 @@ class GuideRequest(_Strict):
 
 
 class Case(_Strict):
-    """A whole case file."""
+    """A whole case file; `side_confirmed` insists on a `side` that the bone's shape contradicts."""
 
     schema_: Annotated[Literal[1], Field(alias="schema")]
     id: Name
     side: Literal["left", "right", "midline"]
+    side_confirmed: bool = False
     bone: BoneSource
     tumour: Tumour | None = None
     catalogue: File = None

@@ -15,12 +15,13 @@ STARTER: Final = """\
 # A psi-cad case. Lengths are millimetres, positions are in the patient frame (LPS: x to the left, y to the back, z up).
 schema = 1
 id = "{id}"                      # a pseudonym, never a name or number of the patient; it is engraved on the guide
-side = "left"                    # left | right | midline
+# side = "…"                     # fill in left, right or midline, of the patient, and remove the first #
 
 [bone]
 surface = "bone.stl"             # STL, PLY, OBJ, VTP, VTK or 3MF; relative to this file
 units = "mm"                     # mm | cm | m | in
 coordinates = "LPS"              # LPS | RAS: what the program that wrote the surface uses (3D Slicer can do both)
+# anatomy = "hip"                # optional, hip | femur | sacrum: size, mesh and the scan's ends are then checked
 
 # [tumour]                       # optional
 # surface = "tumour.stl"

@@ -81,7 +81,7 @@ def check(
     """
     from psi_cad.api import measure, validate
     from psi_cad.cli.approving import standing_lines
-    from psi_cad.cli.showing import approval_lines, guide_lines, progress, say_json
+    from psi_cad.cli.showing import approval_lines, caution_lines, guide_lines, progress, say_json
     from psi_cad.errors import InputError
 
     is_case = path.suffix.lower() == ".toml" or (path / "case.toml").is_file() or not path.exists() or path.is_file()
@@ -96,6 +96,7 @@ def check(
             typer.echo(f"picture: {picture}" if picture is not None else "a picture: --picture FILE.png; to turn it: psi-cad look")
             for repair in found["bone"]["repairs"]:
                 typer.echo(f"  repaired: {repair['kind']} ({repair['count']}), {repair['size_mm']:.1f} mm")
+            typer.echo("\n".join(caution_lines(found["cautions"])), nl=bool(found["cautions"]))
         return
     if picture is not None:
         raise InputError("--picture is for a case; an output folder holds a picture of each guide.")

@@ -127,5 +127,6 @@ def plan_lines(plan: dict[str, Any]) -> list[str]:
     for check in plan["checks"]:
         if not check["passed"]:
             lines.append(f"  failed {check['id']}: {check['value']:g} {check['unit']}, wanted {check['rule']} {check['limit']:g} ({check['note']})")
+    lines += caution_lines(plan.get("cautions", ()))
     lines += [f"  {note}" for note in plan["notes"]]
     return lines

@@ -15,16 +15,18 @@ from psi_cad import __version__
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, GuideRequest
 from psi_cad.errors import BuildError, CaseError
-from psi_cad.findings import Caution
+from psi_cad.findings import Caution, by_weight, caution_from_json
 from psi_cad.guides.params import GuideParams, resolve_params
 from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Site, make_site
 from psi_cad.planning.cuts import PlannedCut, plan_cuts
 from psi_cad.planning.markups import read_planes
+from psi_cad.run.anatomy import checked_anatomy, cut_cautions
 from psi_cad.run.naming import Naming
+from psi_cad.run.side import checked_side
 from psi_cad.run.sources import bone_source, inputs_of, tumour_source
 from psi_cad.surface.rays import RayCaster
-from psi_cad.surface.repair import Bone, checked_bone
+from psi_cad.surface.repair import Bone, checked_bone, outside_of
 from psi_cad.units import Array
 
 __all__ = ["GuideJob", "Job", "Progress", "case_cautions", "inputs_of", "plan_job", "planes_of", "planned_cuts", "read_bone", "validate_case"]
@@ -61,7 +63,7 @@ class Job:
 
 
 def read_bone(loaded: LoadedCase, *, progress: Progress) -> tuple[Bone, dict[str, Any]]:
-    """The checked bone of a case, and what the report says of it.
+    """The checked bone of a case, and what the report says of it; `cautions` in it are those of the bone itself.
 
     Raises
     ------
@@ -69,8 +71,14 @@ def read_bone(loaded: LoadedCase, *, progress: Progress) -> tuple[Bone, dict[str
     """
     found = bone_source(loaded, progress=progress)
     bone = checked_bone(found.mesh, name=found.name, units=found.units)
+    progress("tell the side from the shape")
+    shape, side_said, cautions = checked_side(loaded, outside_of(bone), scan=found.said.get("segmentation", {}).get("body"))
+    anatomy_said, odd = checked_anatomy(loaded, bone, shape)
     said = {
         **found.said,
+        "side_check": side_said,
+        "anatomy": anatomy_said,
+        "cautions": [caution.to_json() for caution in by_weight((*cautions, *odd))],
         "triangles": len(bone.mesh.faces),
         "extent_mm": [round(float(v), 3) for v in bone.mesh.extents],
         "repairs": [dataclasses.asdict(repair) for repair in bone.repairs],
@@ -94,6 +102,7 @@ def validate_case(loaded: LoadedCase, *, picture: Path | None = None, progress: 
     bone, said = read_bone(loaded, progress=progress)
     tumour = tumour_source(loaded, progress=progress)
     cuts = planned_cuts(loaded, bone)
+    cautions = (*case_cautions(loaded, said), *cut_cautions(loaded, bone, cuts.values()))
     for number, guide in enumerate(loaded.case.guide):
         template = load_template(guide.template, where=f"{loaded.path.name}: guide[{number}].template")
         resolve_params(template.Params, guide.params, where=f"{loaded.path.name}: guide[{number}].params")
@@ -114,6 +123,7 @@ def validate_case(loaded: LoadedCase, *, picture: Path | None = None, progress: 
             for cut in cuts.values()
         ],
         "guides": [guide.name for guide in loaded.case.guide],
+        "cautions": [caution.to_json() for caution in by_weight(cautions)],
     }
 
 
@@ -193,6 +203,7 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Jo
     tumour = tumour_source(loaded, progress=progress)
     progress("plan the cuts")
     cuts = planned_cuts(loaded, bone)
+    cautions = (*case_cautions(loaded, bone_said), *cut_cautions(loaded, bone, cuts.values()))
     caster = RayCaster(bone.mesh)
     guides = []
     for number, (request, params) in enumerate(zip(loaded.case.guide, templates, strict=True)):
@@ -204,12 +215,13 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Jo
             sites.append(_site(loaded, request, params, blade, bone, caster, cuts, sites[-1] if sites else None))
         guides.append(GuideJob(request, dataclasses.asdict(params), tuple(sites)))
     tumour_mesh = tumour.mesh if tumour is not None else None
-    return Job(loaded, bone, bone_said, inputs_of(loaded), tumour_mesh, tuple(cuts.values()), tuple(guides), case_cautions(loaded))
+    return Job(loaded, bone, bone_said, inputs_of(loaded), tumour_mesh, tuple(cuts.values()), tuple(guides), cautions)
 
 
-def case_cautions(loaded: LoadedCase) -> tuple[Caution, ...]:
-    """What a person must know of how a case was run."""
-    return tuple(Caution("case-overridden", f"the case file was overridden by --set {setting}") for setting in loaded.settings)
+def case_cautions(loaded: LoadedCase, bone_said: dict[str, Any]) -> tuple[Caution, ...]:
+    """What a person must know of a case's bone and of how the case was run."""
+    overridden = tuple(Caution("case-overridden", f"the case file was overridden by --set {setting}") for setting in loaded.settings)
+    return (*(caution_from_json(caution) for caution in bone_said["cautions"]), *overridden)
 
 
 def _site(

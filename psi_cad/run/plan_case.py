@@ -185,7 +185,7 @@ def start_plan(loaded: LoadedCase, kind: str, out: Path | None, *, progress: Pro
     ------
     PsiCadError
     """
-    bone, _ = read_bone(loaded, progress=progress)
+    bone, said = read_bone(loaded, progress=progress)
     landmarks = {name: np.array(point) for name, point in loaded.case.landmarks.items()}
     cuts = start_cuts(kind, landmarks, bone)
     entries: list[dict[str, Any]] = []
@@ -215,6 +215,7 @@ def start_plan(loaded: LoadedCase, kind: str, out: Path | None, *, progress: Pro
         "case": {"id": loaded.case.id},
         "type": "+".join(region for region in REGIONS if region in regions_of(kind)),
         "cuts": entries,
+        "cautions": said["cautions"],
         "notes": [*notes, "a plan to edit, not a decision"],
         "toml": text,
         "files": {key: str(path) for key, path in files.items()},

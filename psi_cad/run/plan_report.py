@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import shapely
 
-from psi_cad.findings import Check, place_of
+from psi_cad.findings import Check, by_weight, place_of
 from psi_cad.planning.avoid import Structure, face_distance
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.margins import SAME_MM, CutMargin, MarginClass
@@ -68,6 +68,7 @@ def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
         "slots": [_slot(slot) for slot in found.slots],
         "avoid": [_avoid(structure, near) for structure, near in avoided],
         "checks": checks,
+        "cautions": [caution.to_json() for caution in by_weight(found.cautions)],
         "notes": _notes(patient, found),
         "status": "passed" if all(check["passed"] for check in checks) else "failed",
     }

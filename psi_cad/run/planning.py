@@ -13,6 +13,7 @@ from psi_cad import __version__
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, GuideRequest
 from psi_cad.errors import CaseError, DesignError
+from psi_cad.findings import Caution
 from psi_cad.frames import distance_to_box, patient_from_ras, unit
 from psi_cad.guides.params import GuideParams, resolve_params
 from psi_cad.guides.registry import load_template
@@ -24,7 +25,8 @@ from psi_cad.planning.margins import CutMargin, cut_margin
 from psi_cad.planning.nearest import Face, Nearest, Surface, nearest
 from psi_cad.planning.resection import Resection, resect
 from psi_cad.planning.throughbone import InBone, through_bone
-from psi_cad.run.plan import Progress, planes_of, read_bone
+from psi_cad.run.anatomy import cut_cautions
+from psi_cad.run.plan import Progress, case_cautions, planes_of, read_bone
 from psi_cad.run.sources import avoid_source, inputs_of, tumour_source
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone
@@ -111,6 +113,7 @@ class Evaluated:
     healthy_removed: float
     tumour_in: TumourIn | None
     report: dict[str, Any]
+    cautions: tuple[Caution, ...] = ()
 
 
 def read_patient(loaded: LoadedCase, *, progress: Progress) -> Patient:
@@ -161,9 +164,11 @@ def evaluate(patient: Patient, *, planes: dict[str, tuple[Array, Array]] | None 
         Where a cut meets no bone, or the cuts do not free the specimen.
     """
     case = patient.loaded.case
+    given = planes is None  # planes that are tried are judged, not refused
     planes = planes if planes is not None else planes_of(patient.loaded)
     progress("plan the cuts")
     cuts = plan_cuts(patient.bone, [(c.name, *planes[c.name], c.extent) for c in case.cut], groups={c.name: c.group for c in case.cut})
+    cautions = (*case_cautions(patient.loaded, patient.bone_said), *cut_cautions(patient.loaded, patient.bone, cuts.values(), refuse=given))
     progress("resect")
     resection = resect(patient.solid, patient.bone.mesh, cuts)
     specimen, kept = resection.specimen, [mesh_of(piece) for piece in resection.retained]
@@ -179,7 +184,7 @@ def evaluate(patient: Patient, *, planes: dict[str, tuple[Array, Array]] | None 
     within = _tumour_in(patient, resection, specimen, cuts) if patient.tumour_solid is not None else None
     healthy = float(specimen.volume()) - (within.specimen if within is not None else 0.0)
     retained = trimesh.util.concatenate(kept) if kept else trimesh.Trimesh()
-    found = Evaluated(cuts, margins, through, slots, resection, mesh_of(specimen), retained, healthy, within, {})
+    found = Evaluated(cuts, margins, through, slots, resection, mesh_of(specimen), retained, healthy, within, {}, cautions)
     from psi_cad.run.plan_report import report_of
 
     return dataclasses.replace(found, report=report_of(patient, found))

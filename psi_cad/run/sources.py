@@ -173,6 +173,7 @@ def _volume(scan: Stage, *, kind: str) -> Volume:
 
 def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work) -> Stage:
     """The bone segmented from a CT; refused where the scan is too coarse and nobody insisted."""
+    from psi_cad.imaging.midline import body_middle
     from psi_cad.run.segment import segment_bone, write_segmentation
 
     assert source.ct is not None and source.segment is not None
@@ -185,9 +186,16 @@ def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work) -> Stage:
     def make(folder: Path) -> dict[str, Any]:
         volume = _volume(scan, kind="ct")
         found = segment_bone(volume, seeds, progress=lambda step: work.progress(f"segment {step}"))
+        low, high = next(bone.mesh for bone in found.bones if bone.name == BONE).bounds[:, 2]
+        middle = body_middle(volume, low=float(low), high=float(high))
         report = write_segmentation(folder, dataclasses.replace(found, bones=tuple(bone for bone in found.bones if bone.name == BONE)))
         (bone,) = report["bones"]
-        return {"uncertainty_mm": bone["uncertainty_mm"], "levels_hu": report["levels_hu"], "notes": [*report["notes"], *bone["notes"]]}
+        return {
+            "uncertainty_mm": bone["uncertainty_mm"],
+            "levels_hu": report["levels_hu"],
+            "body": {"middle_x_mm": _rounded(middle.x), "width_mm": _rounded(middle.width), "why": middle.why},
+            "notes": [*report["notes"], *bone["notes"]],
+        }
 
     try:
         bone = work.stage("bone", {"scan": scan.key, "seeds": {name: list(seed) for name, seed in seeds.items()}}, make)
@@ -201,6 +209,10 @@ def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work) -> Stage:
         "segmentation": bone.said,
     }
     return Stage(bone.folder, said, bone.key)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
 
 
 def _labelled(loaded: LoadedCase, source: BoneSource | Avoid, work: Work, *, name: str, key: str) -> Stage:

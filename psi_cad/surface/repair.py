@@ -14,7 +14,7 @@ from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.trust import at, refuse_false_faces, refuse_implausible_size
 from psi_cad.units import Array, Ints, Mm
 
-__all__ = ["Bone", "Defect", "Repair", "checked_bone", "edge_keys", "parts_of", "signed_volume", "turned_outward", "weld"]
+__all__ = ["Bone", "Defect", "Repair", "checked_bone", "edge_keys", "outside_of", "parts_of", "signed_volume", "turned_outward", "weld"]
 
 SMALL_HOLE_MM: Final[Mm] = 10.0  # across; filled, reported, and kept clear of by every guide
 CAP_FLATNESS_MM: Final[Mm] = 1.5  # an open end this flat is the edge of the scan
@@ -350,6 +350,16 @@ def turned_outward(mesh: trimesh.Trimesh, labels: Ints, *, name: str, key: str) 
 def parts_of(mesh: trimesh.Trimesh) -> Ints:
     """The connected part (n faces,) each face belongs to, largest area first."""
     return _labels(mesh, Edges.of(mesh))
+
+
+def outside_of(bone: Bone) -> trimesh.Trimesh:
+    """The bone's surface without its cavities."""
+    mesh, parts = bone.mesh, bone.part_of_face
+    if int(parts.max()) == 0:
+        return mesh
+    faces = [np.asarray(mesh.faces)[parts == number] for number in range(int(parts.max()) + 1)]
+    kept = [part for part in faces if signed_volume(trimesh.Trimesh(mesh.vertices, part, process=False)) > 0.0]
+    return trimesh.Trimesh(mesh.vertices, np.vstack(kept or faces), process=False)
 
 
 def signed_volume(mesh: trimesh.Trimesh) -> float:
