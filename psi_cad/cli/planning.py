@@ -36,7 +36,7 @@ def plan(
     """
     from psi_cad.api import plan as run
     from psi_cad.api import starting_plan
-    from psi_cad.cli.showing import approval_lines, plan_lines, progress, say_json
+    from psi_cad.cli.showing import approval_lines, caution_lines, plan_lines, progress, say_json
 
     with progress(quiet=json) as tell:
         if type_ is not None:
@@ -49,12 +49,13 @@ def plan(
         say_json(found)
     elif type_ is not None:
         typer.echo(found["toml"] if out is None else "\n".join(found["files"].values()))
-        for note in found["notes"]:
-            typer.echo(f"  {note}", err=True)
+        for line in [*caution_lines(found["cautions"]), *(f"  {note}" for note in found["notes"])]:
+            typer.echo(line, err=True)
     else:
         typer.echo("\n".join(plan_lines(found)))
         if "proposal" in found:
-            typer.echo("\nProposal (the case is unchanged):\n" + "\n".join(plan_lines(found["proposal"])))
+            own = [caution for caution in found["proposal"]["cautions"] if caution not in found["cautions"]]
+            typer.echo("\nProposal (the case is unchanged):\n" + "\n".join(plan_lines({**found["proposal"], "cautions": own})))
         if found.get("approval", {}).get("entries") or found.get("approval", {}).get("broken"):
             typer.echo("\n".join(approval_lines(found["approval"], released=False)[0 if found["approval"]["broken"] else 1 :]))
         for path in found.get("files", {}).values():

@@ -68,4 +68,4 @@ def new(
     from psi_cad.case.starter import write_starter
 
     path = write_starter(folder)
-    typer.echo(f"{path}: put your bone surface beside it, fill in the cut, then 'psi-cad check {path}' and 'psi-cad build {path}'")
+    typer.echo(f"{path}: put your bone surface beside it, fill in the side and the cut, then 'psi-cad check {path}' and 'psi-cad build {path}'")

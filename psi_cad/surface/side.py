@@ -28,7 +28,7 @@ HEAD_MM: Final[tuple[Mm, Mm]] = (13.0, 30.0)  # of a femoral head; adults have 2
 
 _SAMPLED: Final = 5000
 _FITTED: Final = 1400
-# nine hip bones show 46 to 55 % of a sphere, eight sacra and four femora 28 % at most in any hollow
+# ten hip bones show 46 to 55 % of a sphere, eight sacra and four femora 28 % at most in any hollow
 _SOCKET_COVERED: Final = (0.36, 0.75)
 # three femora show 88 to 90 % (the neck takes the rest), hip bones and sacra 45 % at most, condyles 62 %
 _HEAD_COVERED: Final = (0.74, 0.97)
@@ -36,7 +36,7 @@ _HEAD_COVERED: Final = (0.74, 0.97)
 _FITS: Final[dict[str, Mm]] = {"hip": 9.3, "femur": 6.0}
 _EXPLAINED: Final[dict[str, float]] = {"hip": 0.5, "femur": 0.6}
 _FEMUR_REACH: Final = 6.4  # radii of the head: the upper end is compared, whatever the femur's length
-_CLEAR: Final = 0.85  # one hand's misfit, of the other's, at which the hand is clear: nine hip bones have 0.59 to 0.82
+_CLEAR: Final = 0.85  # one hand's misfit, of the other's, at which the hand is clear: ten hip bones have 0.59 to 0.82
 _CONTRARY: Final = 1.05  # a fit worse than the mirror's by this speaks against the trochanter
 # seven sacra are their own mirror image to 3.6 to 4.2 mm, femora and hip bones to 5.3 at best
 _SYMMETRIC_MM: Final[Mm] = 4.7
