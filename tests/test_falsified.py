@@ -1,5 +1,6 @@
 """A falsified file of each kind makes its check fail: no check is there for show."""
 
+import itertools
 import json
 import shutil
 
@@ -106,9 +107,12 @@ def test_a_blade_too_short_for_the_bone_fails(phantom_out, tmp_path):
     report = json.loads((here / "report.json").read_text())
     slot, said = report["guides"][0]["plan"]["slots"][0], report["guides"][0]["checks"]
     whole = next(check for check in said if check["id"] == "blade_reach[A]")
-    assert whole["passed"] and whole["value"] == pytest.approx(90.0 - 10.0 - 0.2) and whole["limit"] == pytest.approx(30.26, abs=0.01)
-    for spare, failed in ((0.01, []), (-0.01, ["blade_reach[A]"])):
-        slot["blade_length"] = 10.0 + 0.2 + whole["limit"] + spare
+    needed = whole["limit"]
+    assert whole["passed"] and whole["value"] == 90.0
+    assert slot["depth"] + 10.0 + 0.2 < needed < slot["depth"] + 10.0 + 4.0, "the fence follows the bone and stands higher in places"
+    assert needed == pytest.approx(needed_by_vertices(here, report["guides"][0]), abs=0.1)
+    for spare, failed in ((0.001, []), (-0.001, ["blade_reach[A]"])):
+        slot["blade_length"] = needed + spare
         (here / "report.json").write_text(json.dumps(report))
         (guide,) = measure_folder(here, progress=lambda step: None)["guides"]
         assert [check["id"] for check in guide["checks"] if not check["passed"]] == failed
@@ -116,6 +120,86 @@ def test_a_blade_too_short_for_the_bone_fails(phantom_out, tmp_path):
     (here / "report.json").write_text(json.dumps(report))
     (guide,) = measure_folder(here, progress=lambda step: None)["guides"]
     assert guide["status"] == "failed" and "build again" in guide["why"]
+
+
+def needed_by_vertices(folder, guide):
+    """How much blade the cut needs, from sections of bone and guide with planes across the slot; no code of the product."""
+    slot, said = guide["plan"]["slots"][0], guide["slots"][0]
+    origin, blade = np.array(slot["origin"]), np.array(said["blade_direction"])
+    normal = np.array(slot["normal"]) / np.linalg.norm(slot["normal"])
+    along = np.cross(blade, normal)
+    bone, mesh = trimesh.load_mesh(folder / "bone.stl"), trimesh.load_mesh(folder / f"{STEM}.stl")
+    cut = bone.section(plane_origin=origin, plane_normal=normal)
+    ring = min((cut.vertices[e.points] for e in cut.entities), key=lambda r: np.linalg.norm(r - origin, axis=1).min())
+    s, u = (ring - origin) @ along, (ring - origin) @ blade
+    fence = []
+    for offset in np.linspace(0.7, 2.4, 8):
+        for sign in (1, -1):
+            section = mesh.section(plane_origin=origin + sign * offset * normal, plane_normal=normal)
+            fence += [np.vstack([np.linspace(a, b, 60) for a, b in itertools.pairwise(p)]) for p in section.discrete]
+    fence = np.vstack(fence) - origin
+    fs, fu = fence @ along, fence @ blade
+    half, most = slot["blade_width"] / 2, -np.inf
+    for at in np.arange(s.min() + 0.5, s.max() - 0.5, 0.5):
+        far = u[np.abs(s - at) < 0.5].min()
+        middle = min((np.clip(at, low + half, high - half) for low, high in said["windows_mm"]), key=lambda m: abs(m - at))
+        most = max(most, fu[np.abs(fs - middle) <= half].max() - far)
+    return most
+
+
+def test_a_fence_with_a_tower_needs_more_blade(phantom_out, tmp_path, good):
+    """Something that stands 6 mm above the fence beside the deepest bone stops the saw's hub: the check says so and where."""
+    from psi_cad.run.inspect import bone_probe
+    from psi_cad.verify.checks import measure_files
+    from psi_cad.verify.expected import Expected
+
+    _, guide = good
+    whole = next(check for check in guide["checks"] if check["id"] == "blade_reach[A]")
+    slot, blade = guide["plan"]["slots"][0], np.array(guide["slots"][0]["blade_direction"])
+    normal = np.array(slot["normal"]) / np.linalg.norm(slot["normal"])
+    mesh = trimesh.load_mesh(phantom_out / f"{STEM}.stl")
+    hits, _, _ = mesh.ray.intersects_location([np.array(whole["where"]) + 1.5 * normal + 150 * blade], [-blade])
+    top = hits[np.argmax(hits @ blade)]
+    tower = trimesh.creation.box((1.0, 1.0, 12.0), trimesh.geometry.align_vectors([0, 0, 1], blade))
+    tower.apply_translation(top)
+    path = tmp_path / "tower.stl"
+    trimesh.util.concatenate([mesh, tower]).export(path)
+    measured = measure_files(phantom_out / f"{STEM}.step", path, Expected.from_json(guide["plan"]), bone_probe(phantom_out / "bone.stl"))
+    higher = next(check for check in measured.checks if check.id == "blade_reach[A]")
+    assert whole["limit"] + 2.0 < higher.limit <= whole["limit"] + 6.1
+    assert np.linalg.norm(np.array(higher.where) - whole["where"]) < slot["blade_width"]
+
+
+def test_a_guide_that_slides_fails_unless_it_may(phantom_out, tmp_path):
+    """Bone and guide of a round rod: nothing stops the slide along it, and the check says which way; the case may allow it."""
+    here = tmp_path / "case"
+    shutil.copytree(phantom_out, here)
+    report = json.loads((here / "report.json").read_text())
+    (guide,) = report["guides"]
+    plan = guide["plan"]
+    frame = np.eye(4)
+    frame[:3, :3], frame[:3, 3] = np.array(plan["axes"]).T, plan["origin"]
+    rod = trimesh.creation.cylinder(radius=20.0, height=120.0, sections=256)
+    rod.apply_transform(frame @ trimesh.transformations.rotation_matrix(np.pi / 2, [0, 1, 0]))
+    half = trimesh.creation.annulus(r_min=20.2, r_max=24.0, height=40.0, sections=256)
+    half.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [0, 1, 0]))
+    half = half.slice_plane([0, 0, 14.0], [0, 0, 1.0], cap=True)
+    half.apply_transform(frame)
+    rod.export(here / "bone.stl")
+    half.export(here / f"{STEM}.stl")
+    plan["outlines"] = [[[-20.0, -13.0], [20.0, -13.0], [20.0, 13.0], [-20.0, 13.0]]]
+    for allowed in (False, True):
+        plan["allow_sliding"] = allowed
+        (here / "report.json").write_text(json.dumps(report))
+        (found,) = measure_folder(here, progress=lambda step: None)["guides"]
+        check = next(check for check in found["checks"] if check["id"] == "sliding_lock")
+        assert check["passed"] is allowed and check["value"] < 0.005 and "allow_sliding" in check["note"]
+        assert found["seat"]["contact_area_mm2"] > 900.0
+    along = np.array(found["seat"]["weakest_direction"])
+    across = np.array(plan["axes"])[1]  # along the rod and round it nothing holds; either way has no part along the seating axis
+    assert abs(along @ np.array(plan["axes"])[2]) < 0.02
+    assert np.hypot(along @ np.array(plan["axes"])[0], along @ across) == pytest.approx(1.0, abs=1e-3)
+    assert np.linalg.norm(np.array(check["where"]) - (np.array(plan["origin"]) + 18.5 * np.array(plan["axes"])[2])) < 1.0
 
 
 def above(solid, guide, depth):
