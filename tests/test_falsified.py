@@ -110,7 +110,7 @@ def test_a_blade_too_short_for_the_bone_fails(phantom_out, tmp_path):
     needed = whole["limit"]
     assert whole["passed"] and whole["value"] == 90.0
     assert slot["depth"] + 10.0 + 0.2 < needed < slot["depth"] + 10.0 + 4.0, "the fence follows the bone and stands higher in places"
-    assert needed == pytest.approx(needed_by_vertices(here, report["guides"][0]), abs=0.1)
+    assert needed == pytest.approx(needed_by_sections(here, report["guides"][0]), abs=0.1)
     for spare, failed in ((0.001, []), (-0.001, ["blade_reach[A]"])):
         slot["blade_length"] = needed + spare
         (here / "report.json").write_text(json.dumps(report))
@@ -122,7 +122,12 @@ def test_a_blade_too_short_for_the_bone_fails(phantom_out, tmp_path):
     assert guide["status"] == "failed" and "build again" in guide["why"]
 
 
-def needed_by_vertices(folder, guide):
+def dense(path, count):
+    """Points along a polyline, `count` on each piece."""
+    return np.vstack([np.linspace(a, b, count) for a, b in itertools.pairwise(path)])
+
+
+def needed_by_sections(folder, guide):
     """How much blade the cut needs, from sections of bone and guide with planes across the slot; no code of the product."""
     slot, said = guide["plan"]["slots"][0], guide["slots"][0]
     origin, blade = np.array(slot["origin"]), np.array(said["blade_direction"])
@@ -131,17 +136,17 @@ def needed_by_vertices(folder, guide):
     bone, mesh = trimesh.load_mesh(folder / "bone.stl"), trimesh.load_mesh(folder / f"{STEM}.stl")
     cut = bone.section(plane_origin=origin, plane_normal=normal)
     ring = min((cut.vertices[e.points] for e in cut.entities), key=lambda r: np.linalg.norm(r - origin, axis=1).min())
+    ring = dense(ring, 8)
     s, u = (ring - origin) @ along, (ring - origin) @ blade
     fence = []
     for offset in np.linspace(0.7, 2.4, 8):
         for sign in (1, -1):
             section = mesh.section(plane_origin=origin + sign * offset * normal, plane_normal=normal)
-            fence += [np.vstack([np.linspace(a, b, 60) for a, b in itertools.pairwise(p)]) for p in section.discrete]
+            fence += [dense(path, 20) for path in section.discrete]
     fence = np.vstack(fence) - origin
     fs, fu = fence @ along, fence @ blade
     half, most = slot["blade_width"] / 2, -np.inf
-    for at in np.arange(s.min() + 0.5, s.max() - 0.5, 0.5):
-        far = u[np.abs(s - at) < 0.5].min()
+    for at, far in zip(s, u, strict=True):
         middle = min((np.clip(at, low + half, high - half) for low, high in said["windows_mm"]), key=lambda m: abs(m - at))
         most = max(most, fu[np.abs(fs - middle) <= half].max() - far)
     return most

@@ -166,4 +166,4 @@ def _contact(
 def _amid(low: Mm, high: Mm) -> Array:
     """Grid lines amid [low, high]: none on the border of what is looked at, where rounding would decide what counts."""
     count = int(np.ceil((high - low) / GRID_MM - 1e-6))
-    return (low + high) / 2.0 + GRID_MM * (np.arange(count) - (count - 1) / 2.0)
+    return np.asarray((low + high) / 2.0 + GRID_MM * (np.arange(count) - (count - 1) / 2.0))
