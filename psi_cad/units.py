@@ -37,6 +37,7 @@ class Limits:
     stl_volume: Final[float] = 0.005  # of the STEP volume
     pin_lever: Final[Mm] = 2.0  # least height of the triangle three pins make: below it they act as a line
     contact_area: Final[float] = 80.0  # mm²; below this a guide rocks on a fingertip of bone
+    sliding_lock: Final[float] = 0.12  # see planning/sliding.py: shafts have up to 0.06, hips 0.10 to 0.20
     stl_chord: Final[Mm] = 0.02  # absolute deviation of a triangle from its face
     stl_angle: Final[Deg] = 20.0
 

@@ -153,13 +153,15 @@ def test_report_is_complete(phantom_report):
         assert key in guide
     for key in ("name", "width_mm", "length_mm", "height_min_mm", "wall_min_mm", "blade_direction", "plane_angle_deg", "plane_offset_mm"):
         assert key in guide["slots"][0]
+    assert guide["seating"]["sliding_lock"] > 0.12 and guide["seating"]["tried"] == []
+    assert np.linalg.norm(guide["seating"]["weakest_direction"]) == pytest.approx(1.0, abs=1e-5)
     for key in ("rms_mm", "max_mm", "gap_mm", "overlap_max_mm", "contact_area_mm2"):
         assert key in guide["seat"]
     for check in guide["checks"]:
         assert set(check) >= {"id", "value", "unit", "limit", "passed"}
     ids = {check["id"].split("[")[0] for check in guide["checks"]}
     assert ids >= {"slot_width", "slot_plane_angle", "slot_plane_offset", "slot_wall", "slot_height", "seat_rms", "seat_overlap", "step_valid",
-                   "stl_volume", "pull_off", "pin_clearance", "printer_room", "contact_area"}  # fmt: skip
+                   "stl_volume", "pull_off", "pin_clearance", "printer_room", "contact_area", "sliding_lock", "blade_reach"}  # fmt: skip
     text = json.dumps(phantom_report)
     assert "/home" not in text and str(CASES) not in text
     assert any("uncalibrated" in note for note in guide["notes"]) and any("nominal" in note for note in guide["notes"])
@@ -170,6 +172,9 @@ def test_override_shows(tmp_path):
     for guide in report["guides"]:
         assert guide["status"] == "passed"
         assert guide["overrides"] == ["clearance"]
+        (slides,) = [caution for caution in guide["cautions"] if caution["id"] == "slides"]  # a ramus is a tube, and the case allows it
+        assert slides["text"].startswith("place it by hand along the shaft") and slides["blocks_release"] and slides["where"]
+        assert guide["seating"]["sliding_lock"] < 0.12 and len(guide["seating"]["tried"]) > 3
         assert guide["slots"][0]["width_mm"] == pytest.approx(0.9, abs=0.005)
         assert any("override" in check["note"] for check in guide["checks"])
 

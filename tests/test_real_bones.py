@@ -6,13 +6,19 @@ import psi_cad
 from psi_cad.errors import SurfaceError
 
 BUILDS = ["hip-left-type1", "hip-left-type1-two-cut", "hip-left-type3", "femur-subtrochanteric", "atlas-hip-holes"]
+SLIDE = {"hip-left-type3", "femur-subtrochanteric"}  # rami and a shaft: tubes, on which nothing within 40 mm stops a guide
 
 
 @pytest.mark.parametrize("name", BUILDS)
 def test_case_builds_and_passes(name, shared_cases, tmp_path):
-    report = psi_cad.build(shared_cases / name / "case.toml", tmp_path)
+    settings = ["params.allow_sliding=true"] if name in SLIDE else []
+    report = psi_cad.build(shared_cases / name / "case.toml", tmp_path, settings=settings)
     failed = [(g["name"], c) for g in report["guides"] for c in g["checks"] if not c["passed"]]
     assert failed == []
+    for guide in report["guides"]:
+        assert (guide["seating"]["sliding_lock"] < 0.12) is (name in SLIDE)
+        assert ("slides" in {caution["id"] for caution in guide["cautions"]}) is (name in SLIDE)
+        assert len(guide["seating"]["tried"]) == (10 if name in SLIDE else 0)
     for guide in report["guides"]:
         for slot in guide["slots"]:
             assert slot["height_min_mm"] >= 9.95 and slot["wall_min_mm"] >= 1.99

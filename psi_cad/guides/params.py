@@ -37,9 +37,13 @@ class GuideParams:
 
     axis_search: float = param(15.0, unit="deg", low=0.0, high=30.0, help="cone about the approach that is searched; 0: as given")  # fmt: skip
     slope_limit: float = param(55.0, unit="deg", low=20.0, high=65.0, help="steepest bone that counts as contact")  # fmt: skip
-    footplate_reach: float = param(18.0, unit="mm", low=8.0, high=40.0, help="how far a footplate reaches from the cut")
+    footplate_reach: float = param(
+        18.0, unit="mm", low=8.0, high=40.0, help="how far a footplate reaches from the cut; further where the guide would slide"
+    )
     seat_gap: float = param(0.2, unit="mm", low=0.0, high=0.6, help="gap between guide and bone, along the bone's normal")
     run_out: float = param(RUN_OUT_MM, unit="mm", low=0.0, high=15.0, help="slot beyond the bone at each free end")
+
+    allow_sliding: bool = param(False, unit="", help="pass a guide that can slide on the bone; the report shows it, and it is placed by hand")
 
     @classmethod
     def override_key(cls) -> dict[str, str]:

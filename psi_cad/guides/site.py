@@ -12,19 +12,22 @@ import shapely
 from psi_cad.case.model import Blade, Printer
 from psi_cad.errors import DesignError, SeatError
 from psi_cad.frames import Frame
+from psi_cad.guides.locking import Seating, contact_sliding, locked
 from psi_cad.guides.params import GuideParams
 from psi_cad.planning.access import accessible_field, without_spots
 from psi_cad.planning.axis import SeatingAxis, blade_axes, find_seating_axis, site_frame
 from psi_cad.planning.cuts import PlannedCut
+from psi_cad.planning.sliding import Sliding
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone
 from psi_cad.surface.seat import HeightField, Seat, fit_seat
 from psi_cad.surface.trust import at
-from psi_cad.units import LIMITS, Array, Mm
+from psi_cad.units import LIMITS, Array, Deg, Mm
 
-__all__ = ["Site", "SiteCut", "axis_for", "make_site"]
+__all__ = ["Site", "SiteCut", "make_site", "seating_for"]
 
 FENCE_MARGIN: Final[Mm] = 9.0  # slot end wall, outer faces and a rim around the fence on the patch
+RIM_MM: Final[Mm] = 4.0  # of the patch past the footplates' reach
 ROOM_STEP: Final[Mm] = 5.0
 ROUNDS: Final = 4
 TRIMS: Final = 3
@@ -60,7 +63,7 @@ class Site:
     """Where a guide goes. All geometry is in `frame` (the guide frame: z the seating axis), mm."""
 
     frame: Frame
-    axis: SeatingAxis
+    seating: Seating
     cuts: tuple[SiteCut, ...]
     planes: tuple[tuple[Array, Array], ...]  # of every cut of the case: pins keep clear of all
     field: HeightField
@@ -70,6 +73,11 @@ class Site:
     printer: Printer
     label: tuple[str, ...]
     attempt: int = 0  # raised where a Boolean failed, for a template to draw its outlines a little otherwise
+
+    @property
+    def axis(self) -> SeatingAxis:
+        """The seating axis, patient frame."""
+        return self.seating.axis
 
     def slot_width(self, clearance: Mm) -> Mm:
         """Blade thickness, the clearance, and what the printer closes up."""
@@ -94,7 +102,7 @@ def make_site(
     label: tuple[str, ...],
     reuse: Site | None = None,
 ) -> Site:
-    """Choose the seating axis, find the contact, fit the seat.
+    """Choose how the guide sits, find the contact, fit the seat.
 
     What does not depend on the blade is taken from `reuse`, a site of the same guide, where it still fits.
 
@@ -103,12 +111,13 @@ def make_site(
     DesignError, SeatError, SurfaceError
     """
     part = _one_part(bone, cuts)
-    axis = reuse.axis if reuse is not None else axis_for(bone, caster, cuts, approach=approach, params=params)
+    seating = reuse.seating if reuse is not None else seating_for(bone, caster, cuts, approach=approach, params=params)
+    reach, axis = seating.reach, seating.axis
     frame = site_frame(cuts, axis.direction)
     local = tuple(_site_cut(frame, cut, cuts) for cut in cuts)
     beyond = max(max(params.run_out, (slot_room(blade) - cut.chord) / 2.0) for cut in local) + FENCE_MARGIN
     beyond = float(np.ceil(beyond / 10.0) * 10.0)
-    rectangle = _rectangle(local, [_levels(frame, cut) for cut in cuts], reach=params.footplate_reach + 4.0, beyond=beyond)
+    rectangle = _rectangle(local, [_levels(frame, cut) for cut in cuts], reach=reach + RIM_MM, beyond=beyond)
     if reuse is not None and np.allclose(reuse.seat.patch.bounds, _rounded(rectangle)):
         field, seat, room = reuse.field, reuse.seat, reuse.room
     else:
@@ -120,10 +129,10 @@ def make_site(
                 frame,
                 cuts,
                 rectangle=_rounded(rectangle),
-                reach=params.footplate_reach,
+                reach=reach,
                 beyond=1.0,
                 fences=room,
-                slope_limit=params.slope_limit,
+                slope_limit=seating.slope_limit,
                 part=part,
             )
             seat, field = _followed(field, params.seat_gap, frame)
@@ -132,7 +141,7 @@ def make_site(
                 break
             room = smaller
     planes = tuple((frame.local(cut.origin), frame.local_direction(cut.normal)) for cut in every_cut)
-    return Site(frame, axis, local, planes, field, seat, room, blade, printer, label)
+    return Site(frame, seating, local, planes, field, seat, room, blade, printer, label)
 
 
 def _followed(field: HeightField, gap: Mm, frame: Frame) -> tuple[Seat, HeightField]:
@@ -185,24 +194,46 @@ def _clear_room(field: HeightField, seat: Seat, cuts: Sequence[SiteCut], room: t
     return tuple(found)
 
 
-def axis_for(bone: Bone, caster: RayCaster, cuts: Sequence[PlannedCut], *, approach: Array, params: GuideParams) -> SeatingAxis:
-    """The axis along which a guide over `cuts` comes off, searched near `approach`.
+def seating_for(bone: Bone, caster: RayCaster, cuts: Sequence[PlannedCut], *, approach: Array, params: GuideParams) -> Seating:
+    """How a guide over `cuts` sits: its axis near `approach`, and, where it would slide, further reach or wrap that lock it.
+
+    It does not depend on the blade.
 
     Raises
     ------
     DesignError
         Where the cuts lie on separate bones, or no direction gives enough contact.
     """
-    return find_seating_axis(
-        caster,
-        bone.part_of_face,
-        cuts,
-        approach=approach,
-        cone=params.axis_search,
-        reach=params.footplate_reach,
-        slope_limit=params.slope_limit,
-        part=_one_part(bone, cuts),
-    )
+    part = _one_part(bone, cuts)
+
+    def look(reach: Mm, slope_limit: Deg) -> SeatingAxis:
+        return find_seating_axis(
+            caster,
+            bone.part_of_face,
+            cuts,
+            approach=approach,
+            cone=params.axis_search,
+            reach=reach,
+            slope_limit=slope_limit,
+            part=part,
+        )
+
+    def sit(axis: SeatingAxis, reach: Mm, slope_limit: Deg) -> Sliding:
+        frame = site_frame(cuts, axis.direction)
+        local = tuple(_site_cut(frame, cut, cuts) for cut in cuts)
+        beyond = params.run_out + FENCE_MARGIN
+        rectangle = _rounded(_rectangle(local, [_levels(frame, cut) for cut in cuts], reach=reach + RIM_MM, beyond=beyond))
+        fences = tuple((cut.low, cut.high) for cut in local)
+        field = accessible_field(
+            bone, caster, frame, cuts, rectangle=rectangle, reach=reach, beyond=1.0, fences=fences, slope_limit=slope_limit, part=part
+        )
+        found = contact_sliding(field)
+        if (reach, slope_limit) != (params.footplate_reach, params.slope_limit) and found.lock >= LIMITS.sliding_lock:
+            _, followed = _followed(field, params.seat_gap, frame)  # further out the bone may be too rough to sit on
+            found = found if followed is field else contact_sliding(followed)
+        return found
+
+    return locked(params.footplate_reach, params.slope_limit, look, sit)
 
 
 def _one_part(bone: Bone, cuts: Sequence[PlannedCut]) -> int:

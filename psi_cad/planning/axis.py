@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import shapely
 
 from psi_cad.errors import DesignError
 from psi_cad.frames import Frame, unit
 from psi_cad.planning.cuts import PlannedCut
+from psi_cad.planning.sliding import sliding, smoothed_normals
 from psi_cad.surface.rays import RayCaster, first_hits_down
-from psi_cad.units import Array, Bools, Deg, Ints, Mm
+from psi_cad.units import LIMITS, Array, Bools, Deg, Ints, Mm
 
 __all__ = ["SeatingAxis", "blade_axes", "find_seating_axis", "site_frame"]
 
 GRID_MM: Final[Mm] = 2.0
-LOCK_WANTED: Final = 0.12  # root of the least eigenvalue of sliding; a tenth of the contact works against any slide
+ALONG: Final = 1e-3  # an approach this near a cut's normal leans too far from its plane whichever way it is turned
 LEAN_MAX: Final[Deg] = 50.0  # between the seating axis and a cut plane: a fence that leans more cannot be sawn through
 
 
@@ -48,10 +50,10 @@ def site_frame(cuts: Sequence[PlannedCut], axis: Array) -> Frame:
     return Frame.from_z(origin=np.mean(middles, axis=0), z=axis, x_near=along)
 
 
-def _candidates(approach: Array, cone: Deg) -> list[Array]:
-    """Directions within `cone` of `approach`, evenly spread, the approach first."""
-    helper = np.eye(3)[int(np.argmin(np.abs(approach)))]
-    first = unit(np.cross(helper, approach))
+def _candidates(approach: Array, cone: Deg, cut: PlannedCut) -> list[Array]:
+    """Directions within `cone` of `approach`, evenly spread, the approach first; they turn with the patient, as the cut does."""
+    across = np.cross(cut.normal, approach)
+    first = unit(across if np.linalg.norm(across) > ALONG else np.cross(cut.axes[0], approach))
     second = np.cross(approach, first)
     found = [approach]
     if cone > 0.0:
@@ -87,7 +89,7 @@ def find_seating_axis(
     approach = unit(approach)
     best: SeatingAxis | None = None
     best_score = 0.0
-    directions = _candidates(approach, cone)
+    directions = _candidates(approach, cone, cuts[0])
     leans = []
     for direction in directions:
         lean = max(float(np.degrees(np.arcsin(min(1.0, abs(float(direction @ cut.normal)))))) for cut in cuts)
@@ -96,7 +98,7 @@ def find_seating_axis(
             continue
         area, lock = _contact(caster, part_of_face, cuts, direction, reach, slope_limit, part)
         tilt = float(np.degrees(np.arccos(np.clip(direction @ approach, -1.0, 1.0))))
-        score = area * min(1.0, 0.25 + 0.75 * lock / LOCK_WANTED) * np.cos(np.radians(lean)) ** 2 * (1.0 - 0.005 * tilt)
+        score = area * min(1.0, 0.25 + 0.75 * lock / LIMITS.sliding_lock) * np.cos(np.radians(lean)) ** 2 * (1.0 - 0.005 * tilt)
         if score > best_score * (1.0 + 1e-9):
             best, best_score = SeatingAxis(direction, area, lock, tilt, len(directions)), score
     if best is None:
@@ -144,29 +146,24 @@ def _contact(
 ) -> tuple[float, float]:
     """(area mm², sliding lock) of the contact seen along `direction`."""
     frame = site_frame(cuts, direction)
-    corners = np.vstack([frame.local(cut.patient(np.asarray(cut.section.envelope.exterior.coords))) for cut in cuts])
+    corners = np.vstack([frame.local(cut.patient(shapely.get_coordinates(cut.section))) for cut in cuts])
     low, high = corners[:, :2].min(axis=0) - reach, corners[:, :2].max(axis=0) + reach
-    grid = np.stack(np.meshgrid(np.arange(low[0], high[0], GRID_MM), np.arange(low[1], high[1], GRID_MM), indexing="ij"), axis=-1).reshape(-1, 2)
+    xs, ys = _amid(low[0], high[0]), _amid(low[1], high[1])
+    grid = np.stack(np.meshgrid(xs, ys, indexing="ij"), axis=-1).reshape(-1, 2)
     hits = first_hits_down(caster, grid, frame=frame)
-    good = hits.met & (part_of_face[hits.face] == part)
-    good &= np.nan_to_num(hits.slope_cos, nan=-1.0) >= np.cos(np.radians(slope_limit))
-    local = np.column_stack([grid, hits.height])[good]
-    if len(local) == 0:
-        return 0.0, 0.0
-    near = strip(cuts, frame.patient(local), direction, reach=reach)
+    near = hits.met & (part_of_face[hits.face] == part)
+    near &= np.nan_to_num(hits.slope_cos, nan=-1.0) >= np.cos(np.radians(slope_limit))
+    local = np.column_stack([grid, np.nan_to_num(hits.height)])
     # only what lies by the cut itself, not a deeper shelf of the same bone seen past its edge
-    depth = corners[:, 2].min() - reach
-    near &= local[:, 2] >= depth
-    local = local[near]
-    if len(local) < 8:
+    near &= strip(cuts, frame.patient(local), direction, reach=reach) & (local[:, 2] >= corners[:, 2].min() - reach)
+    if not near.any():
         return 0.0, 0.0
-    slope = hits.slope_cos[good][near]
-    areas = GRID_MM**2 / slope
-    normals = caster.normals[hits.face[good][near]] @ caster.frame.axes @ frame.axes.T
-    centred = local[:, :2] - np.average(local[:, :2], axis=0, weights=areas)
-    arm = max(float(np.sqrt((centred**2).sum(axis=1).mean())), 1e-6)
-    turn = (centred[:, 0] * normals[:, 1] - centred[:, 1] * normals[:, 0]) / arm
-    wrench = np.column_stack([normals[:, 0], normals[:, 1], turn])
-    spread = wrench - np.average(wrench, axis=0, weights=areas)
-    matrix = (spread * areas[:, None]).T @ spread / areas.sum()
-    return float(areas.sum()), float(np.sqrt(max(np.linalg.eigvalsh(matrix)[0], 0.0)))
+    areas = GRID_MM**2 / hits.slope_cos[near]
+    normals = smoothed_normals(caster.normals[hits.face] @ caster.frame.axes @ frame.axes.T, near, (len(xs), len(ys)), GRID_MM)
+    return float(areas.sum()), sliding(local[near], normals[near], areas).lock
+
+
+def _amid(low: Mm, high: Mm) -> Array:
+    """Grid lines amid [low, high]: none on the border of what is looked at, where rounding would decide what counts."""
+    count = int(np.ceil((high - low) / GRID_MM - 1e-6))
+    return np.asarray((low + high) / 2.0 + GRID_MM * (np.arange(count) - (count - 1) / 2.0))

@@ -24,6 +24,7 @@ from psi_cad.units import Array, Ints, Mm
 __all__ = ["SlotDepth", "beyond", "obstacles_in_plane", "reachable", "slot_depth"]
 
 STEP_MM: Final[Mm] = 0.25
+LINES_MM: Final[Mm] = 1.0
 FAR_MM: Final[Mm] = 1e4
 EDGE_MM: Final[Mm] = 0.25  # beside the bone's outline lies no gap, only rounding
 GAP_MM2: Final = 1.0
@@ -59,6 +60,13 @@ class SlotDepth:
     def deepest(self) -> Mm:
         """Greatest travel, mm."""
         return float(self.depth.max())
+
+    def deepest_lines(self) -> tuple[tuple[Mm, Mm], ...]:
+        """(s, far) of the farthest line in each `LINES_MM` along the slot: all that a blade's reach needs to be held against."""
+        bins = np.floor(self.s / LINES_MM)
+        order = np.lexsort((self.far, bins))
+        first = order[np.unique(bins[order], return_index=True)[1]]
+        return tuple((round(float(self.s[k]), 4), round(float(self.far[k]), 4)) for k in first)
 
     @property
     def length(self) -> Mm:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from psi_cad.findings import by_weight
 from psi_cad.guides.contract import Workshop
 from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Site
+from psi_cad.report.lettering import Arrow
 from psi_cad.report.pictures import picture_of_guide
 from psi_cad.run.entry import Made, expected_of, report_entry
 from psi_cad.run.export import exported
@@ -100,8 +102,8 @@ class _Bench:
         """Progress that says which guide it is about."""
         return lambda step: self.progress(f"{guide.request.name} {site.blade.id}: {step}")
 
-    def draw(self, shown: _Shown) -> None:
-        """Draw the picture of a guide.
+    def draw(self, shown: _Shown, measured: Mapping[str, Any]) -> None:
+        """Draw the picture of a guide, with the way it most easily slides as it was measured.
 
         Raises
         ------
@@ -119,6 +121,7 @@ class _Bench:
             tumour=self.job.tumour,
             cuts=self.job.cuts,
             labels=made.design.label.faces,
+            arrows=[_weakest(measured)],
             title=f"{case.id}, {case.side}: guide {made.request.name}, blade {made.site.blade.id}",
         )
         if not path.is_file():
@@ -152,8 +155,6 @@ def build_case(job: Job, folder: Path, *, inspection: Inspection | None = None, 
     entries: dict[tuple[int, int], dict[str, Any]] = {}
     while tasks:
         shown = [bench.show(task) for task in tasks]
-        for one in shown:
-            bench.draw(one)
         tasks = []
         for one in shown:
             progress(f"{one.made.stem}: measure the files")
@@ -162,6 +163,7 @@ def build_case(job: Job, folder: Path, *, inspection: Inspection | None = None, 
             if failed and failed <= KERNEL_CHECKS and not one.task.final:  # only the kernel's own soundness: try again
                 tasks.append(dataclasses.replace(one.task, attempt=one.task.attempt + 1))
             else:
+                bench.draw(one, measured)
                 files = _kept(folder, one.made.stem, passed=not failed)
                 entries[one.task.guide, one.task.site] = report_entry(
                     one.made, measured, one.expected, files, folder, cautions=guide_overrides(loaded, one.made.request.name)
@@ -179,6 +181,16 @@ def build_case(job: Job, folder: Path, *, inspection: Inspection | None = None, 
         "guides": guides,
         "status": "passed" if all(guide["status"] == "passed" for guide in guides) else "rejected",
     }
+
+
+def _weakest(measured: Mapping[str, Any]) -> Arrow:
+    """The weakest direction of a guide's contact, from the middle of it."""
+    seat = measured["seat"]
+    return Arrow(
+        tuple(seat["contact_middle_mm"]),
+        tuple(seat["weakest_direction"]),
+        f"weakest direction (lock {seat['sliding_lock']:.2f}): {seat['weakest_in_words']}",
+    )
 
 
 def _kept(folder: Path, stem: str, *, passed: bool) -> dict[str, str]:

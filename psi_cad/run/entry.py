@@ -19,7 +19,7 @@ from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.depth import slot_depth
 from psi_cad.run.naming import Naming
 from psi_cad.run.subject import stem
-from psi_cad.units import Mm
+from psi_cad.units import LIMITS, Mm
 from psi_cad.verify.expected import Expected, ExpectedSlot
 
 __all__ = ["Made", "cautions_of", "expected_of", "report_entry"]
@@ -50,6 +50,7 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
     slots = []
     for feature, cut in zip(design.slots, site.cuts, strict=True):
         planned = next(c for c in cuts if c.name == feature.cut)
+        profile = slot_depth(planned, site.axis.direction)
         slots.append(
             ExpectedSlot(
                 name=feature.cut,
@@ -69,7 +70,9 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
                 room=slot_room(site.blade),
                 bridge=float(values["bridge_width"]),
                 blade_length=site.blade.usable_length,
-                depth=slot_depth(planned, site.axis.direction).deepest,
+                depth=profile.deepest,
+                blade_width=site.blade.cutting_width,
+                far=profile.deepest_lines(),
             )
         )
     return Expected(
@@ -89,8 +92,9 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
         edge_break=float(values["edge_break"]),
         build_volume=site.printer.build_volume,
         minimum_wall=site.printer.minimum_wall,
-        slope_limit=made.params.slope_limit,
+        slope_limit=site.seating.slope_limit,
         clearance_overridden="clearance" in design.overrides,
+        allow_sliding=made.params.allow_sliding,
     )
 
 
@@ -98,7 +102,7 @@ def _triple(values: Any) -> tuple[float, float, float]:
     return (float(values[0]), float(values[1]), float(values[2]))
 
 
-def cautions_of(made: Made, expected: Expected) -> list[Caution]:
+def cautions_of(made: Made, expected: Expected, measured: Mapping[str, Any]) -> list[Caution]:
     """What a person must know of one guide, the most serious first."""
     printer, blade, design = made.site.printer, made.site.blade, made.design
     found = list(design.cautions)
@@ -112,6 +116,16 @@ def cautions_of(made: Made, expected: Expected) -> list[Caution]:
     if design.label.letter_height < PRINTED_LETTERS_MM:
         text = f"the label's letters are {design.label.letter_height:.2f} mm high; below {PRINTED_LETTERS_MM:g} mm few processes print them"
         found.append(Caution("small-letters", text))
+    seating, seat = made.site.seating, measured["seat"]
+    if expected.allow_sliding and seat["sliding_lock"] < LIMITS.sliding_lock:
+        text = f"place it by hand along the shaft and hold it while it is pinned: the guide {seat['weakest_in_words']}"
+        found.append(
+            Caution("slides", f"{text} (lock {seat['sliding_lock']:.2f}, {LIMITS.sliding_lock:g} is wanted)", tuple(seat["contact_middle_mm"]))
+        )
+    if (seating.reach, seating.slope_limit) != (made.params.footplate_reach, made.params.slope_limit):
+        text = f"as asked, the guide would slide; its footplates reach {seating.reach:g} mm instead of {made.params.footplate_reach:g}"
+        wrap = f" and rest on bone up to {seating.slope_limit:g}° steep instead of {made.params.slope_limit:g}°"
+        found.append(Caution("look", text + (wrap if seating.slope_limit != made.params.slope_limit else "")))
     if made.site.seat.gap > made.params.seat_gap:
         text = f"seat_gap is {made.site.seat.gap:g} mm instead of {made.params.seat_gap:g}: nearer, bone would reach into the guide"
         found.append(Caution("seat-gap-raised", text))
@@ -131,8 +145,8 @@ def report_entry(
 ) -> dict[str, Any]:
     """One entry of the report's `guides`; `cautions` are those of how its entry in the case was run."""
     printer, blade = made.site.printer, made.site.blade
-    cautions = by_weight([*cautions, *cautions_of(made, expected), *_engraved_alike(made)])
-    axis = made.site.axis
+    cautions = by_weight([*cautions, *cautions_of(made, expected, measured), *_engraved_alike(made)])
+    axis, seating, seat = made.site.axis, made.site.seating, measured["seat"]
     return {
         "name": made.request.name,
         "template": made.request.template,
@@ -147,7 +161,14 @@ def report_entry(
         "seating_axis": [round(float(v), 9) for v in axis.direction],
         "seating": {
             "tilt_from_approach_deg": round(axis.tilt, 3),
-            "sliding_lock": round(axis.sliding_lock, 4),
+            "sliding_lock": seat["sliding_lock"],
+            "sliding_lock_planned": None if seating.lock is None else round(seating.lock, 4),
+            "weakest_kind": seat["weakest_kind"],
+            "weakest_direction": seat["weakest_direction"],
+            "weakest_in_words": seat["weakest_in_words"],
+            "footplate_reach_mm": seating.reach,
+            "slope_limit_deg": seating.slope_limit,
+            "tried": [trial.to_json() for trial in seating.tried],
             "directions_searched": axis.searched,
             "fit_rms_mm": round(made.site.seat.rms, 5),
             "fit_max_mm": round(made.site.seat.max, 5),

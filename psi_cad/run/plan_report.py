@@ -225,7 +225,8 @@ def _slot_checks(found: Evaluated) -> list[dict[str, Any]]:
             ">=",
             _r(slot.profile.deepest),
             slot.reach >= slot.profile.deepest,
-            f"blade {slot.blade.id}: usable length {slot.blade.usable_length:g} less the guided height, against the deepest bone below the slot",
+            f"blade {slot.blade.id}: usable length {slot.blade.usable_length:g} less the guided height, against the deepest bone below the slot; "
+            "the fence follows the bone and stands some millimetres higher in places, which only a build can measure",
         )
         for slot in found.slots
     ]

@@ -17,7 +17,7 @@ from psi_cad.findings import Caution
 from psi_cad.frames import distance_to_box, patient_from_ras, unit
 from psi_cad.guides.params import GuideParams, resolve_params
 from psi_cad.guides.registry import load_template
-from psi_cad.guides.site import axis_for
+from psi_cad.guides.site import seating_for
 from psi_cad.planning.avoid import Structure, over_travel_distance
 from psi_cad.planning.cuts import PlannedCut, plan_cuts
 from psi_cad.planning.depth import SlotDepth, obstacles_in_plane, reachable, slot_depth
@@ -254,10 +254,10 @@ def _axis(patient: Patient, guide: GuideRequest, cuts: list[PlannedCut], params:
                 "give the direction from the bone towards the surgeon, within 50° of the plane."
             )
     try:
-        found = axis_for(patient.bone, patient.caster, cuts, approach=approach, params=params)
+        found = seating_for(patient.bone, patient.caster, cuts, approach=approach, params=params)
     except DesignError:
         return approach, False
-    return found.direction, True
+    return found.axis.direction, True
 
 
 def software() -> dict[str, str]:

@@ -13,7 +13,8 @@ from psi_cad.errors import KernelError
 from psi_cad.findings import Check, Place
 from psi_cad.planning.pins import triangle_lever
 from psi_cad.units import LIMITS, Mm
-from psi_cad.verify.expected import Expected
+from psi_cad.verify.expected import Expected, ExpectedSlot
+from psi_cad.verify.holding import holding_json, lock_check
 from psi_cad.verify.part import Part
 from psi_cad.verify.printed import Printed
 from psi_cad.verify.seat import BoneProbe, MeasuredSeat, measure_seat
@@ -42,6 +43,7 @@ class Measured:
     seat: MeasuredSeat
     checks: tuple[Check, ...]
     volume: float
+    holding: dict[str, Any]  # the seat's weakest slide, as the report holds it
 
     @property
     def passed(self) -> bool:
@@ -60,6 +62,7 @@ class Measured:
                 "blade_direction": [round(float(v), 9) for v in slot.blade_direction],
                 "plane_angle_deg": _rounded(slot.angle),
                 "plane_offset_mm": _rounded(slot.offset),
+                "blade_needed_mm": _rounded(slot.blade_needed),
                 "windows_mm": [[_rounded(low), _rounded(high)] for low, high in slot.windows],
             }
             for slot in self.slots
@@ -70,6 +73,7 @@ class Measured:
             "gap_mm": _rounded(self.seat.gap),
             "overlap_max_mm": _rounded(self.seat.overlap),
             "contact_area_mm2": _rounded(self.seat.contact_area),
+            **self.holding,
         }
         return {
             "slots": slots,
@@ -133,10 +137,11 @@ def measure_part(part: Part, stl: Path, expected: Expected, probe: BoneProbe) ->
             0.6,
             "of the planned footprint; holes and the slot are not contact",
         ),
+        lock_check(seat.holding, expected),
         _check("pull_off", seat.catch, "mm", "<=", LIMITS.overlap, "bone in the way along the seating axis"),
     ]
     checks += _mesh_checks(printed, part, slots, expected)
-    return Measured(slots, seat, tuple(checks), part.volume)
+    return Measured(slots, seat, tuple(checks), part.volume, holding_json(seat.holding, expected))
 
 
 def _slot_checks(want: Any, slot: MeasuredSlot, expected: Expected) -> list[Check]:
@@ -154,8 +159,7 @@ def _slot_checks(want: Any, slot: MeasuredSlot, expected: Expected) -> list[Chec
         _check(f"slot_height{at}", slot.height_min, "mm", ">=", want.height - LIMITS.height_loss),
         _check(f"slot_blocked{at}", float(slot.blocked) if slot.width is not None else None, "", "==", 0.0, "lines of the blade that meet material"),
     ]  # fmt: skip
-    reach = f"usable length {want.blade_length:g} less {want.height:g} guided and {expected.gap:g} gap, against the deepest bone below the slot"
-    checks.append(_check(f"blade_reach{at}", expected.reach(want), "mm", ">=", want.depth, reach))
+    checks.append(_reach_check(want, slot))
     if slot.low is None or slot.high is None:
         return [*checks, _check(f"slot_covers_bone{at}", None, "mm", ">=", 0.0)]
     beyond = [want.chord_low - slot.low] if want.free_low else []
@@ -169,6 +173,14 @@ def _slot_checks(want: Any, slot: MeasuredSlot, expected: Expected) -> list[Chec
     if gaps:
         checks.append(_check(f"slot_bridge{at}", min(gaps), "mm", ">=", want.bridge - 0.01))
     return checks
+
+
+def _reach_check(want: ExpectedSlot, slot: MeasuredSlot) -> Check:
+    """The blade's usable length against what its deepest line needs, from the fence as built."""
+    length = want.blade_length if slot.blade_needed is not None else None
+    needed = round(slot.blade_needed, 3) if slot.blade_needed is not None else want.depth + want.height
+    note = "usable length, against the way from the highest fence under the saw's hub to the far side of the bone"
+    return _check(f"blade_reach[{slot.name}]", length, "mm", ">=", needed, note, where=slot.blade_needed_at)
 
 
 def _pin_checks(part: Part, printed: Printed, expected: Expected) -> list[Check]:

@@ -19,6 +19,7 @@ class ExpectedSlot:
     """One slot: the planned plane (patient mm) and what was promised of it.
 
     `blade_length`: how much of the blade can go into the slot. `depth`: the deepest bone below the slot, along the blade.
+    `far`: lines across the cut, (s along the slot, far side of the bone along the blade) from the origin; `blade_width`: of the blade.
     """
 
     name: str
@@ -39,6 +40,8 @@ class ExpectedSlot:
     bridge: Mm
     blade_length: Mm
     depth: Mm
+    blade_width: Mm
+    far: tuple[tuple[Mm, Mm], ...]
 
     @property
     def width(self) -> Mm:
@@ -71,15 +74,12 @@ class Expected:
     minimum_wall: Mm
     slope_limit: Deg
     clearance_overridden: bool
+    allow_sliding: bool
 
     @property
     def frame(self) -> Frame:
         """The guide frame."""
         return Frame(origin=np.array(self.origin), axes=np.array(self.axes))
-
-    def reach(self, slot: ExpectedSlot) -> Mm:
-        """How deep below the bone's surface the blade of a slot can come: its length less the guided height and the gap."""
-        return slot.blade_length - slot.height - self.gap
 
     def plane_of(self, slot: ExpectedSlot) -> tuple[Array, Array]:
         """(origin, unit normal) of a slot's planned plane, in the guide frame."""
@@ -102,7 +102,9 @@ class Expected:
         """
         try:
             values = dict(data)
-            values["slots"] = tuple(ExpectedSlot(**{**slot, "joined": tuple(slot["joined"])}) for slot in data["slots"])
+            values["slots"] = tuple(
+                ExpectedSlot(**{**slot, "joined": tuple(slot["joined"]), "far": tuple((s, far) for s, far in slot["far"])}) for slot in data["slots"]
+            )
             return cls(**values)
         except (KeyError, TypeError) as error:
             raise InputError("report.json: plan: this is not what this version of psi-cad measures against; build again.") from error

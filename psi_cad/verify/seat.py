@@ -9,9 +9,11 @@ import numpy as np
 import shapely
 import trimesh
 
+from psi_cad.planning.sliding import Sliding
 from psi_cad.surface.rays import RayCaster, SignedDistance, first_hits_down
 from psi_cad.units import LIMITS, Array, Mm
 from psi_cad.verify.expected import Expected
+from psi_cad.verify.holding import measure_holding
 from psi_cad.verify.printed import Printed
 
 __all__ = ["BoneProbe", "MeasuredSeat", "measure_seat"]
@@ -33,7 +35,8 @@ class MeasuredSeat:
     """`rms`, `max`: of distance to bone less the gap, inside the footprint; `gap`: mean distance there; mm, mm².
 
     `overlap`: greatest depth of any point of the guide in bone. `catch`: greatest depth bone stands above the guide's
-    underside in any column along the seating axis (what pulling it off would meet).
+    underside in any column along the seating axis (what pulling it off would meet). `holding`: the weakest slide of what
+    touches, patient frame.
     """
 
     rms: Mm
@@ -44,6 +47,7 @@ class MeasuredSeat:
     contact_area: float
     footprint_area: float
     worst: Array
+    holding: Sliding
 
 
 def measure_seat(part: Printed, expected: Expected, probe: BoneProbe) -> MeasuredSeat:
@@ -71,12 +75,20 @@ def measure_seat(part: Printed, expected: Expected, probe: BoneProbe) -> Measure
     outline = shapely.union_all([shapely.Polygon(ring) for ring in expected.outlines]).buffer(-RIM_MM)
     inside = shapely.contains_xy(outline, bottom[:, 0], bottom[:, 1]) & (looks[:, 2] < -np.cos(np.radians(expected.slope_limit + 8.0)))
     seat = bottom[inside]
+    touching = np.zeros(len(grid), dtype=bool)
+    underside, faced = np.zeros((len(grid), 3)), np.zeros((len(grid), 3))
+    underside[under], faced[under] = bottom, looks
+
+    def holding() -> Sliding:
+        return measure_holding(underside, faced, touching, (len(xs), len(ys)), STEP_MM, expected)
+
     if len(seat) == 0:
-        return MeasuredSeat(np.inf, np.inf, np.inf, overlap, catch, 0.0, float(outline.area), frame.origin)
+        return MeasuredSeat(np.inf, np.inf, np.inf, overlap, catch, 0.0, float(outline.area), frame.origin, holding())
     away = depth[len(part.mesh.vertices) :][inside]
     residual = away - expected.gap
     areas = STEP_MM**2 / np.clip(-looks[inside][:, 2], 0.2, 1.0)
     close = np.abs(residual) <= LIMITS.seat_max
+    touching[np.flatnonzero(under)[inside]] = close
     worst = int(np.argmax(np.abs(residual)))
     return MeasuredSeat(
         rms=float(np.sqrt((residual**2).mean())),
@@ -87,4 +99,5 @@ def measure_seat(part: Printed, expected: Expected, probe: BoneProbe) -> Measure
         contact_area=float(areas[close].sum()),
         footprint_area=float(outline.area),
         worst=frame.patient(seat[worst]),
+        holding=holding(),
     )

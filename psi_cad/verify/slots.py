@@ -12,11 +12,13 @@ from OCP.BRepAdaptor import BRepAdaptor_Curve
 from OCP.BRepTools import BRepTools_WireExplorer
 from OCP.GeomAbs import GeomAbs_CurveType
 
+from psi_cad.findings import Place
 from psi_cad.planning.axis import blade_axes
 from psi_cad.units import Array, Deg, Mm
 from psi_cad.verify.expected import Expected, ExpectedSlot
 from psi_cad.verify.part import Part
 from psi_cad.verify.printed import Printed
+from psi_cad.verify.reach import blade_needed
 
 __all__ = ["MeasuredSlot", "measure_slot"]
 
@@ -45,6 +47,8 @@ class MeasuredSlot:
     wall_min: Mm | None
     blocked: int
     blade_direction: Array
+    blade_needed: Mm | None = None  # below the hub, for the deepest line; with the far point that decides
+    blade_needed_at: Place | None = None
 
     @property
     def length(self) -> Mm | None:
@@ -75,6 +79,7 @@ def measure_slot(part: Part, printed: Printed, expected: Expected, slot: Expecte
         return MeasuredSlot(slot.name, None, None, None, None, None, (), None, None, 0, patient_blade)
     height = float(min(stations[:, 2] - stations[:, 1]))
     wall = _least_wall(printed, stations, joints, origin, normal, along, blade, (upper_at, lower_at), slot.wall, expected)
+    needed = blade_needed(printed, expected, slot, windows, (along, blade))
     blocked = _blocked(printed, stations, origin, normal, along, blade, slot)
     return MeasuredSlot(
         name=slot.name,
@@ -88,6 +93,8 @@ def measure_slot(part: Part, printed: Printed, expected: Expected, slot: Expecte
         wall_min=wall,
         blocked=blocked,
         blade_direction=patient_blade,
+        blade_needed=None if needed is None else needed[0],
+        blade_needed_at=None if needed is None else needed[1],
     )
 
 
