@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from psi_cad.units import Array, Deg, Mm
 
-__all__ = ["LANDMARKS", "Avoid", "Blade", "BoneSource", "Case", "Cut", "Filed", "GuideRequest", "Printer", "Segment", "Tumour"]
+__all__ = ["LANDMARKS", "Avoid", "Blade", "BoneSource", "Case", "Cut", "Filed", "GuideRequest", "KerfSide", "Printer", "Segment", "Tumour"]
 
 LANDMARKS: Final = (
     "asis",
@@ -29,6 +29,7 @@ CutName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9_-
 EntryId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9.-]{0,38}[a-z0-9])?$")]
 Units = Literal["mm", "cm", "m", "in"]
 Coordinates = Literal["LPS", "RAS"]
+KerfSide = Literal["centre", "specimen", "retained"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Triple = Annotated[tuple[Finite, Finite, Finite], Field(strict=False)]
@@ -179,7 +180,7 @@ class Cut(_Strict):
 
     `markups` names a 3D Slicer file instead, whose plane is called as the cut is; `flip` turns that plane's normal round.
     Cuts of one `group` bound one piece together: it lies on the specimen's side of all of them. The specimen is the union
-    over groups.
+    over groups. `kerf_side`: the saw removes a slab of bone; the plane is its middle, or it lies wholly on one side of the plane.
     """
 
     name: CutName
@@ -190,6 +191,7 @@ class Cut(_Strict):
     markups: File = None
     flip: bool = False
     group: CutName = "1"
+    kerf_side: KerfSide = "centre"
 
     @model_validator(mode="after")
     def _plane(self) -> Cut:

@@ -25,6 +25,9 @@ def plan(
     ] = False,
     max_angle: Annotated[float, typer.Option("--max-angle", min=0.0, max=45.0, help="How far a proposed plane may turn, degrees.")] = 15.0,
     max_shift: Annotated[float, typer.Option("--max-shift", min=0.0, max=60.0, help="How far a proposed plane may move, mm.")] = 15.0,
+    blade: Annotated[
+        list[str] | None, typer.Option("--blade", help="Blade id instead of the case's own; repeat it to plan for several blades.")
+    ] = None,
     type_: Annotated[str | None, typer.Option("--type", help="Write a starting plan of this Enneking type instead, such as I or I+II.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key, such as tumour.margin=15.0; may be repeated.")] = None,
     catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades and printers (TOML).")] = None,
@@ -43,7 +46,15 @@ def plan(
             found: dict[str, Any] = starting_plan(case, type_, out, settings=set_ or [], catalogue=catalogue)
         else:
             found = run(
-                case, out, optimise=optimise, max_angle=max_angle, max_shift=max_shift, settings=set_ or [], catalogue=catalogue, progress=tell
+                case,
+                out,
+                optimise=optimise,
+                max_angle=max_angle,
+                max_shift=max_shift,
+                blades=blade or [],
+                settings=set_ or [],
+                catalogue=catalogue,
+                progress=tell,
             )
     if json:
         say_json(found)

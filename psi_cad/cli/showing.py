@@ -7,11 +7,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import typer
 
 __all__ = ["approval_lines", "caution_lines", "guide_lines", "plan_lines", "progress", "say_json", "table"]
+
+
+KERF_SHOWN_MM: Final = 0.05  # a slot farther from its plane than this was moved there on purpose
 
 
 def say_json(data: Any) -> None:
@@ -65,6 +68,9 @@ def guide_lines(guide: dict[str, Any]) -> list[str]:
                 f"  slot {slot['name']}: {slot['width_mm']:.3f} mm wide, {slot['length_mm']:.1f} long, guided over {slot['height_min_mm']:.2f}, "
                 f"walls {slot['wall_min_mm']:.2f}, plane within {slot['plane_angle_deg']:.4f}° and {slot['plane_offset_mm']:.4f} mm"
             )
+            if abs(slot.get("from_plan_mm") or 0.0) > KERF_SHOWN_MM:
+                side = "specimen" if slot["from_plan_mm"] > 0.0 else "bone that stays"
+                lines.append(f"    it lies {abs(slot['from_plan_mm']):.3f} mm from the planned plane, towards the {side}, as kerf_side says")
     seat = guide.get("seat")
     if seat and seat["rms_mm"] is not None:
         lines.append(
@@ -101,11 +107,12 @@ def plan_lines(plan: dict[str, Any]) -> list[str]:
     def number(value: float | None, digits: int = 1) -> str:
         return "-" if value is None else f"{value:.{digits}f}"
 
-    head = ["cut", "margin", "through bone", "class", "area mm²", "length", "depth", "reached"]
+    head = ["cut", "margin", "sawn", "through bone", "class", "area mm²", "length", "depth", "reached"]
     rows = [
         [
             cut["name"],
             number(cut["margin_mm"], 2),
+            number(cut["margin_sawn_mm"], 2),
             number(cut["margin_through_bone_mm"], 2),
             (cut["class"] or "-") + (" (planned)" if cut["planned_positive"] else ""),
             number(cut["area_mm2"], 0),
@@ -117,9 +124,11 @@ def plan_lines(plan: dict[str, Any]) -> list[str]:
     ]
     lines = [f"{plan['case']['id']}: plan {plan['status']}", table(rows, head), ""]
     cm3 = 1000.0
+    lines.append("margin: to the planned plane; sawn: to the face the saw leaves, which gives the class; in mm")
     lines.append(
-        f"specimen {plan['specimen']['volume_mm3'] / cm3:.1f} cm³ in {plan['specimen']['pieces']} piece(s), healthy bone removed "
-        f"{plan['healthy_removed_mm3'] / cm3:.1f}, retained {plan['retained']['volume_mm3'] / cm3:.1f} in {plan['retained']['pieces']}"
+        f"specimen {plan['specimen']['volume_mm3'] / cm3:.1f} cm³ in {plan['specimen']['pieces']} piece(s), sawn to dust "
+        f"{plan['kerf_mm3'] / cm3:.2f}, healthy bone lost in both {plan['healthy_removed_mm3'] / cm3:.1f}, "
+        f"retained {plan['retained']['volume_mm3'] / cm3:.1f} in {plan['retained']['pieces']}"
     )
     if plan["tumour"]:
         size = " × ".join(f"{v:.0f}" for v in plan["tumour"]["diameters_mm"])
@@ -127,5 +136,6 @@ def plan_lines(plan: dict[str, Any]) -> list[str]:
     for check in plan["checks"]:
         if not check["passed"]:
             lines.append(f"  failed {check['id']}: {check['value']:g} {check['unit']}, wanted {check['rule']} {check['limit']:g} ({check['note']})")
+    lines += caution_lines(plan["cautions"])
     lines += [f"  {note}" for note in plan["notes"]]
     return lines

@@ -16,7 +16,8 @@ from psi_cad.planning.nearest import Surface
 from psi_cad.planning.optimise import Bounds, PlaneSearch
 from psi_cad.run.plan import Progress
 from psi_cad.run.plan_report import REACH_WANTED
-from psi_cad.run.planning import Evaluated, Patient, evaluate, run_out_of
+from psi_cad.run.plan_slots import run_out_of
+from psi_cad.run.planning import Evaluated, Patient, evaluate
 from psi_cad.surface.solids import mesh_of
 from psi_cad.units import Array, Deg, Mm
 

@@ -13,7 +13,7 @@ from psi_cad.errors import KernelError
 from psi_cad.findings import Check, Place
 from psi_cad.planning.pins import triangle_lever
 from psi_cad.units import LIMITS, Mm
-from psi_cad.verify.expected import Expected
+from psi_cad.verify.expected import Expected, ExpectedSlot
 from psi_cad.verify.part import Part
 from psi_cad.verify.printed import Printed
 from psi_cad.verify.seat import BoneProbe, MeasuredSeat, measure_seat
@@ -60,6 +60,7 @@ class Measured:
                 "blade_direction": [round(float(v), 9) for v in slot.blade_direction],
                 "plane_angle_deg": _rounded(slot.angle),
                 "plane_offset_mm": _rounded(slot.offset),
+                "from_plan_mm": _rounded(slot.from_plan),
                 "windows_mm": [[_rounded(low), _rounded(high)] for low, high in slot.windows],
             }
             for slot in self.slots
@@ -149,7 +150,7 @@ def _slot_checks(want: Any, slot: MeasuredSlot, expected: Expected) -> list[Chec
         _check(f"slot_clearance_least{at}", clearance, "mm", ">=", (0.0 if note else 0.10) - LIMITS.slot_width, note),
         _check(f"slot_clearance_most{at}", clearance, "mm", "<=", (want.clearance if note else 0.20) + LIMITS.slot_width, note),
         _check(f"slot_plane_angle{at}", slot.angle, "deg", "<=", LIMITS.plane_angle),
-        _check(f"slot_plane_offset{at}", slot.offset, "mm", "<=", LIMITS.plane_offset),
+        _check(f"slot_plane_offset{at}", slot.offset, "mm", "<=", LIMITS.plane_offset, _runs(want)),
         _check(f"slot_wall{at}", slot.wall_min, "mm", ">=", want.wall - (2.0 - LIMITS.wall)),
         _check(f"slot_height{at}", slot.height_min, "mm", ">=", want.height - LIMITS.height_loss),
         _check(f"slot_blocked{at}", float(slot.blocked) if slot.width is not None else None, "", "==", 0.0, "lines of the blade that meet material"),
@@ -169,6 +170,14 @@ def _slot_checks(want: Any, slot: MeasuredSlot, expected: Expected) -> list[Chec
     if gaps:
         checks.append(_check(f"slot_bridge{at}", min(gaps), "mm", ">=", want.bridge - 0.01))
     return checks
+
+
+def _runs(want: ExpectedSlot) -> str:
+    """Where a blade is to run, where that is not the planned plane."""
+    if not want.shift:
+        return ""
+    side = "specimen" if want.shift > 0.0 else "bone that stays"
+    return f"from where the blade is to run, {abs(want.shift):.3f} mm from the plan on the side of the {side}"
 
 
 def _pin_checks(part: Part, printed: Printed, expected: Expected) -> list[Check]:

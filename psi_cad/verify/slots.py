@@ -32,7 +32,10 @@ CORNER_MM: Final[Mm] = 4.0  # by a joint the wall turns the corner and is measur
 
 @dataclass(frozen=True)
 class MeasuredSlot:
-    """One slot as found in the file; `None` where its sides were not found. `windows`: (low, high) from the origin."""
+    """One slot as found in the file; `None` where its sides were not found. `windows`: (low, high) from the origin.
+
+    `offset`: of its middle from where the blade is to run; `from_plan`: from the planned plane, along its normal.
+    """
 
     name: str
     width: Mm | None
@@ -45,6 +48,7 @@ class MeasuredSlot:
     wall_min: Mm | None
     blocked: int
     blade_direction: Array
+    from_plan: Mm | None = None
 
     @property
     def length(self) -> Mm | None:
@@ -88,13 +92,14 @@ def measure_slot(part: Part, printed: Printed, expected: Expected, slot: Expecte
         wall_min=wall,
         blocked=blocked,
         blade_direction=patient_blade,
+        from_plan=slot.shift + float(upper_at + lower_at) / 2.0,
     )
 
 
 def _side(
     part: Part, origin: Array, normal: Array, along: Array, blade: Array, slot: ExpectedSlot, sign: float
 ) -> tuple[shapely.Geometry, Mm, Deg] | None:
-    """The faces that bound the slot on one side: outline in (s, u), distance from the planned plane, angle to it."""
+    """The faces that bound the slot on one side: outline in (s, u), distance from the plane of the blade, angle to it."""
     found = []
     for face, point, outward in part.planes:
         turn = float(np.degrees(np.arccos(np.clip(-sign * (outward @ normal), -1.0, 1.0))))
