@@ -39,7 +39,7 @@ def plan(
     """
     from psi_cad.api import plan as run
     from psi_cad.api import starting_plan
-    from psi_cad.cli.showing import approval_lines, plan_lines, progress, say_json
+    from psi_cad.cli.showing import approval_lines, optimised_lines, plan_lines, progress, say_json
 
     with progress(quiet=json) as tell:
         if type_ is not None:
@@ -64,8 +64,11 @@ def plan(
             typer.echo(f"  {note}", err=True)
     else:
         typer.echo("\n".join(plan_lines(found)))
+        if "optimised" in found and "proposal" not in found:
+            typer.echo("\n".join(optimised_lines(found["optimised"])))
         if "proposal" in found:
             typer.echo("\nProposal (the case is unchanged):\n" + "\n".join(plan_lines(found["proposal"])))
+            typer.echo("\n".join(optimised_lines(found["optimised"])))
         if found.get("approval", {}).get("entries") or found.get("approval", {}).get("broken"):
             typer.echo("\n".join(approval_lines(found["approval"], released=False)[0 if found["approval"]["broken"] else 1 :]))
         for path in found.get("files", {}).values():

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import typer
 
-__all__ = ["approval_lines", "caution_lines", "guide_lines", "plan_lines", "progress", "say_json", "table"]
+__all__ = ["approval_lines", "caution_lines", "guide_lines", "optimised_lines", "plan_lines", "progress", "say_json", "table"]
 
 
 KERF_SHOWN_MM: Final = 0.05  # a slot farther from its plane than this was moved there on purpose
@@ -99,6 +99,16 @@ def approval_lines(approval: dict[str, Any], *, released: bool) -> list[str]:
         what, both = ", ".join(entry["covers"]), " (the same person in both roles)" if entry.get("same_person") else ""
         lines.append(f"  {entry['sequence']}. {entry['role']} {entry['name_code']}{both}, {entry['time']}, {what}: {entry['status']}{changed}")
     return lines
+
+
+def optimised_lines(said: dict[str, Any]) -> list[str]:
+    """How far each cut of a proposal went, what stopped it, and what it costs in length and area; or why there is none."""
+    lines = []
+    for row in said.get("moved", []):
+        way = f"turned {row['turned_deg']:.1f}°, moved {row['shifted_mm']:+.1f} mm"
+        cost = f"length {row['length_change_mm']:+.1f} mm, area {row['area_change_mm2']:+.0f} mm²"
+        lines.append(f"  cut {row['cut']}: {way}; {cost}; stopped by {row['stopped_by']}: {row['why']}")
+    return lines + [f"  cut {row['cut']}: stopped by {row['stopped_by']}: {row['why']}" for row in said.get("stopped", [])]
 
 
 def plan_lines(plan: dict[str, Any]) -> list[str]:

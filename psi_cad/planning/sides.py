@@ -9,11 +9,13 @@ import numpy as np
 import shapely
 import shapely.ops
 
+from psi_cad.planning.cuts import PlannedCut
+from psi_cad.planning.kerf import Kerf
 from psi_cad.planning.nearest import Face, Nearest, Surface, nearest
 from psi_cad.surface.solids import mesh_of
 from psi_cad.units import Array, Mm
 
-__all__ = ["SAME_MM", "Sides", "divided", "outline_along", "to_kerf"]
+__all__ = ["SAME_MM", "Sides", "divided", "outline_along", "sawn_distance", "to_kerf"]
 
 SAME_MM: Final[Mm] = 1e-6  # margins closer than rounding to a limit lie on it; tumour this near a kerf touches it
 
@@ -71,6 +73,17 @@ def outline_along(solid: Any, face: Face) -> shapely.Geometry:
     solid_rings = [p for p in polygons if p.exterior.is_ccw]
     holes = [p for p in polygons if not p.exterior.is_ccw]
     return shapely.union_all([p.buffer(0) for p in solid_rings]).difference(shapely.union_all([p.buffer(0) for p in holes]))
+
+
+def sawn_distance(cut: PlannedCut, surface: Surface, *, run_out: Mm, kerf: Kerf, face: PlannedCut) -> Nearest:
+    """The least distance from a closed surface to what the saw removes at a cut, `run_out` round the bone; to its plane where there is no kerf.
+
+    `face`: the cut as the face that is left on the specimen.
+    """
+    if not kerf.width:
+        return nearest(surface, Face(cut.origin, cut.axes, cut.sawn(run_out)))
+    sides = divided(surface, Face(face.origin, face.axes, face.section), depth=kerf.width)
+    return to_kerf(sides, face.sawn(run_out), beneath=cut.sawn(run_out))
 
 
 def to_kerf(sides: Sides, region: shapely.Geometry, *, beneath: shapely.Geometry) -> Nearest:

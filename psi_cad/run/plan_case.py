@@ -184,7 +184,7 @@ def _title(cut: dict[str, Any]) -> str:
     margin = f"margin {cut['margin_mm']:.2f} mm to the plane, kerf unknown"
     if cut["margin_sawn_mm"] is not None:
         margin = f"margin {cut['margin_sawn_mm']:.2f} mm to the sawn face ({cut['margin_mm']:.2f} to the plane)"
-    return f"cut {cut['name']}: {margin}\n{cut['class']}{planned}: {areas}"
+    return f"cut {cut['name']}: {margin}\nclass {cut['class']}{planned}; face {areas}"
 
 
 def start_plan(loaded: LoadedCase, kind: str, out: Path | None, *, progress: Progress) -> dict[str, Any]:

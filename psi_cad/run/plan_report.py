@@ -15,13 +15,13 @@ from psi_cad.planning.margins import SAME_MM, CutMargin, MarginClass
 from psi_cad.planning.nearest import Nearest
 from psi_cad.run.kerfs import kerf_caution, widest
 from psi_cad.run.notice import NOT_A_DEVICE
+from psi_cad.run.plan_slots import Slot, run_out_of
 from psi_cad.run.tumour_in import LEFT_MM3
 from psi_cad.surface.trust import at
 from psi_cad.surface.tumour import diameters
 from psi_cad.units import Array, Mm
 
 if TYPE_CHECKING:
-    from psi_cad.run.plan_slots import Slot
     from psi_cad.run.planning import Evaluated, Patient
 
 __all__ = ["report_of"]
@@ -32,13 +32,12 @@ ORDER: Final[dict[MarginClass, int]] = {"R0": 0, "R1": 1, "R2": 2}
 
 def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
     """The report (schema 1) of an evaluated plan, ready for JSON."""
-    from psi_cad.run.plan_slots import run_out_of
     from psi_cad.run.planning import software
 
     loaded, case = patient.loaded, patient.loaded.case
     wanted = case.tumour.margin if case.tumour is not None and patient.tumour is not None else None
     cuts = [_cut(patient, found, name, wanted) for name in found.cuts]
-    avoided = [(s, {name: face_distance(cut, s, run_out=run_out_of(found.slots, name)) for name, cut in found.cuts.items()}) for s in patient.avoid]
+    avoided = [(structure, _away(patient, found, structure)) for structure in patient.avoid]
     checks = [*_margin_checks(patient, found, wanted), *_tumour_checks(found), *_slot_checks(found), *_avoid_checks(avoided)]
     measured = [cut for cut in cuts if cut["margin_mm"] is not None]
     unplanned = [cut for cut in measured if not cut["planned_positive"]]
@@ -114,6 +113,14 @@ def _cut(patient: Patient, found: Evaluated, name: str, wanted: Mm | None) -> di
         "other_bone_in_plane": [{"area_mm2": _r(part.area), "at": _triple(_middle(cut, part), 2)} for part in cut.others],
     }
     return said
+
+
+def _away(patient: Patient, found: Evaluated, structure: Structure) -> dict[str, Nearest]:
+    """How near the saw comes to a structure at each cut."""
+    return {
+        name: face_distance(cut, structure, run_out=run_out_of(found.slots, name), kerf=patient.kerfs[name], face=found.faces[name])
+        for name, cut in found.cuts.items()
+    }
 
 
 def _kerf(patient: Patient, name: str) -> dict[str, Any]:
