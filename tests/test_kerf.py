@@ -224,6 +224,11 @@ def test_an_unmeasured_and_an_unknown_kerf_are_told(plan_of):
     assert [caution["id"] for caution in report["cautions"]] == ["kerf-unknown"]
 
 
+def test_a_kerf_narrower_than_its_blade_is_refused(plan_of):
+    with pytest.raises(CaseError, match=r"guide\[0\]\.blade\.kerf is 0\.8 mm, less than the blade's thickness of 0\.9;"):
+        plan_of(above(5.0), guide=GUIDE.replace("kerf = 1.0", "kerf = 0.8"))
+
+
 def test_a_plan_for_several_blades(plan_of):
     """Each blade has its slot; the cut's margin is that of the widest kerf."""
     report = plan_of(above(5.0), blades=["generic-10x0.6", "generic-20x1.0", "generic-10x0.6"])

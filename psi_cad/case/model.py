@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from psi_cad.units import Array, Deg, Mm
 
@@ -63,9 +63,16 @@ class Blade(_Strict):
     cutting_width: Annotated[Mm, Field(ge=3.0, le=60.0)]
     usable_length: Annotated[Mm, Field(ge=10.0, le=250.0)]
     oscillation_half_angle: Annotated[Deg, Field(ge=0.0, le=15.0)] = 5.0
-    kerf: Positive | None = None
+    kerf: Annotated[Mm, Field(gt=0.0, le=6.0)] | None = None
     nominal: bool = True
     reference: Annotated[str, StringConstraints(min_length=3)]
+
+    @field_validator("kerf")
+    @classmethod
+    def _cuts_its_way(cls, kerf: Mm | None, known: ValidationInfo) -> Mm | None:
+        if kerf is not None and kerf < known.data.get("thickness", 0.0):
+            raise ValueError(f"is {kerf:g} mm, less than the blade's thickness of {known.data['thickness']:g}; measure the width of a test cut")
+        return kerf
 
     @property
     def room(self) -> Mm:

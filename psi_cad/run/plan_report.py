@@ -52,7 +52,7 @@ def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
         "bone": {**patient.bone_said, "volume_mm3": _r(patient.solid.volume())},
         "cuts": cuts,
         "margin_mm": min((cut["margin_mm"] for cut in measured), default=None),
-        "margin_sawn_mm": min((cut["margin_sawn_mm"] for cut in measured if cut["margin_sawn_mm"] is not None), default=None),
+        "margin_sawn_mm": _least_sawn(measured),
         "margin_face_mm": min((cut["margin_face_mm"] for cut in measured), default=None),
         "margin_through_bone_mm": min((c["margin_through_bone_mm"] for c in measured if c["margin_through_bone_mm"] is not None), default=None),
         "class": _worst(measured),
@@ -86,6 +86,12 @@ def _r(value: Any, digits: int = 3) -> float:
 
 def _triple(values: Array, digits: int = 4) -> list[float]:
     return [_r(v, digits) for v in values]
+
+
+def _least_sawn(cuts: list[dict[str, Any]]) -> Mm | None:
+    """The least sawn margin of all cuts; None where one of them has none, because it could be that one's."""
+    sawn = [cut["margin_sawn_mm"] for cut in cuts]
+    return None if not sawn or None in sawn else min(sawn)
 
 
 def _worst(cuts: list[dict[str, Any]]) -> MarginClass | None:
