@@ -103,8 +103,14 @@ def _beside(
     tumour: Any, bone: Any, resection: Resection, specimen: Any, cuts: Mapping[str, PlannedCut], kerfs: Mapping[str, Kerf]
 ) -> tuple[Left, ...]:
     """Tumour in soft tissue that lies beyond the kerfs of every group, in pieces that come nearer to bone that stays than to the specimen."""
+    groups = {cut.group for cut in cuts.values()}
+    corners = np.asarray(mesh_of(tumour).vertices)
+    for group in groups:
+        heights = [(corners - cut.origin) @ cut.normal - kerfs[cut.name].low for cut in cuts.values() if cut.group == group]
+        if np.min(heights) >= 0.0:
+            return ()  # all of it lies with that group's piece
     past = tumour
-    for group in {cut.group for cut in cuts.values()}:
+    for group in groups:
         taken = past
         for cut in cuts.values():
             if cut.group == group:
