@@ -216,6 +216,7 @@ def plan(
     optimise: bool = False,
     max_angle: float = 15.0,
     max_shift: float = 15.0,
+    blades: Sequence[str] = (),
     settings: Sequence[str] = (),
     catalogue: Path | str | None = None,
     progress: Progress | None = None,
@@ -231,6 +232,9 @@ def plan(
     optimise : bool
         Also search for planes that cost less healthy bone, within `max_angle` degrees and `max_shift` mm of the given
         ones. The result is a proposal beside the report; the case is never changed.
+    blades : sequence of str
+        Blade ids instead of the case's own: depth, reach and kerf are measured for each guide with each of them, and a cut's margin
+        is that of the widest kerf.
 
     Raises
     ------
@@ -240,10 +244,12 @@ def plan(
 
     own = Path(catalogue) if catalogue is not None else None
     loaded = load_case(case, settings=list(settings), catalogue=own, needs=("cut",))
+    for blade in blades:
+        loaded.catalogue.blade(blade, where="--blade")
     folder = Path(out) if out is not None else None
     if folder is not None and folder.exists() and not folder.is_dir():
         raise InputError(f"-o {folder}: this is a file; name a folder.")
-    return plan_case(loaded, folder, optimise=optimise, max_angle=max_angle, max_shift=max_shift, progress=progress or _silent)
+    return plan_case(loaded, folder, optimise=optimise, max_angle=max_angle, max_shift=max_shift, blades=blades, progress=progress or _silent)
 
 
 def starting_plan(

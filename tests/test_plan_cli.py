@@ -64,9 +64,10 @@ def test_help_and_json(run):
     assert {"name", "margin_mm", "class", "area_mm2", "depth_max_mm", "length_mm"} <= set(cut)
     assert cut["class"] == found["class"] == "R0" and cut["margin_mm"] == found["margin_mm"] > 10
     assert cut["margin_mm"] <= cut["margin_face_mm"] <= cut["margin_through_bone_mm"] + 1e-3
-    assert found["specimen"]["volume_mm3"] + found["retained"]["volume_mm3"] == pytest.approx(found["bone"]["volume_mm3"])
+    parts = found["specimen"]["volume_mm3"], found["retained"]["volume_mm3"], found["kerf_mm3"]
+    assert sum(parts) == pytest.approx(found["bone"]["volume_mm3"], rel=1e-7)
     in_bone = found["tumour"]["in_bone_mm3"]
-    assert found["healthy_removed_mm3"] == pytest.approx(found["specimen"]["volume_mm3"] - in_bone, rel=1e-6)
+    assert found["healthy_removed_mm3"] == pytest.approx(found["specimen"]["volume_mm3"] + found["kerf_mm3"] - in_bone, rel=1e-6)
     assert len(found["tumour"]["diameters_mm"]) == 3 and found["tumour"]["volume_mm3"] > in_bone
     assert found["status"] == "passed" and "files" not in found
 
@@ -103,7 +104,7 @@ def test_a_margin_that_is_too_small_fails(case, run):
     result = run("plan", case(("margin = 10.0", "margin = 60.0")), "--json")
     found = json.loads(result.stdout)
     assert result.returncode == 1 and found["status"] == "failed"
-    assert found["shortfall_mm"] == pytest.approx(60 - found["margin_mm"], abs=1e-3)
+    assert found["shortfall_mm"] == pytest.approx(60 - found["margin_sawn_mm"], abs=1e-3)
 
 
 def test_planned_positive_is_reported_and_not_failed(case):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from psi_cad.units import Array, Deg, Mm
 
-__all__ = ["LANDMARKS", "Avoid", "Blade", "BoneSource", "Case", "Cut", "Filed", "GuideRequest", "Printer", "Segment", "Tumour"]
+__all__ = ["LANDMARKS", "Avoid", "Blade", "BoneSource", "Case", "Cut", "Filed", "GuideRequest", "KerfSide", "Printer", "Segment", "Tumour"]
 
 LANDMARKS: Final = (
     "asis",
@@ -29,6 +29,7 @@ CutName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9_-
 EntryId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9.-]{0,38}[a-z0-9])?$")]
 Units = Literal["mm", "cm", "m", "in"]
 Coordinates = Literal["LPS", "RAS"]
+KerfSide = Literal["centre", "specimen", "retained"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Triple = Annotated[tuple[Finite, Finite, Finite], Field(strict=False)]
@@ -62,9 +63,16 @@ class Blade(_Strict):
     cutting_width: Annotated[Mm, Field(ge=3.0, le=60.0)]
     usable_length: Annotated[Mm, Field(ge=10.0, le=250.0)]
     oscillation_half_angle: Annotated[Deg, Field(ge=0.0, le=15.0)] = 5.0
-    kerf: Positive | None = None
+    kerf: Annotated[Mm, Field(gt=0.0, le=6.0)] | None = None
     nominal: bool = True
     reference: Annotated[str, StringConstraints(min_length=3)]
+
+    @field_validator("kerf")
+    @classmethod
+    def _cuts_its_way(cls, kerf: Mm | None, known: ValidationInfo) -> Mm | None:
+        if kerf is not None and kerf < known.data.get("thickness", 0.0):
+            raise ValueError(f"is {kerf:g} mm, less than the blade's thickness of {known.data['thickness']:g}; measure the width of a test cut")
+        return kerf
 
     @property
     def room(self) -> Mm:
@@ -180,7 +188,7 @@ class Cut(_Strict):
 
     `markups` names a 3D Slicer file instead, whose plane is called as the cut is; `flip` turns that plane's normal round.
     Cuts of one `group` bound one piece together: it lies on the specimen's side of all of them. The specimen is the union
-    over groups.
+    over groups. `kerf_side`: the saw removes a slab of bone; the plane is its middle, or it lies wholly on one side of the plane.
     """
 
     name: CutName
@@ -191,6 +199,7 @@ class Cut(_Strict):
     markups: File = None
     flip: bool = False
     group: CutName = "1"
+    kerf_side: KerfSide = "centre"
 
     @model_validator(mode="after")
     def _plane(self) -> Cut:

@@ -34,6 +34,7 @@ name = "A"
 origin = [0.0, 0.0, 0.0]         # a point of the cutting plane on the bone
 normal = [0.0, 0.0, 1.0]         # towards the specimen, the side that is removed
 # extent = 80.0                  # greatest length of the cut about its origin
+# kerf_side = "specimen"         # where the saw's kerf lies to the plane: centre (default), specimen or retained
 # planned_positive = true        # a cut that is meant to pass through the tumour
 
 [[guide]]

@@ -25,6 +25,9 @@ def plan(
     ] = False,
     max_angle: Annotated[float, typer.Option("--max-angle", min=0.0, max=45.0, help="How far a proposed plane may turn, degrees.")] = 15.0,
     max_shift: Annotated[float, typer.Option("--max-shift", min=0.0, max=60.0, help="How far a proposed plane may move, mm.")] = 15.0,
+    blade: Annotated[
+        list[str] | None, typer.Option("--blade", help="Blade id instead of the case's own; repeat it to plan for several blades.")
+    ] = None,
     type_: Annotated[str | None, typer.Option("--type", help="Write a starting plan of this Enneking type instead, such as I or I+II.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key, such as tumour.margin=15.0; may be repeated.")] = None,
     catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades and printers (TOML).")] = None,
@@ -36,14 +39,22 @@ def plan(
     """
     from psi_cad.api import plan as run
     from psi_cad.api import starting_plan
-    from psi_cad.cli.showing import approval_lines, caution_lines, plan_lines, progress, say_json
+    from psi_cad.cli.showing import approval_lines, caution_lines, optimised_lines, plan_lines, progress, say_json
 
     with progress(quiet=json) as tell:
         if type_ is not None:
             found: dict[str, Any] = starting_plan(case, type_, out, settings=set_ or [], catalogue=catalogue)
         else:
             found = run(
-                case, out, optimise=optimise, max_angle=max_angle, max_shift=max_shift, settings=set_ or [], catalogue=catalogue, progress=tell
+                case,
+                out,
+                optimise=optimise,
+                max_angle=max_angle,
+                max_shift=max_shift,
+                blades=blade or [],
+                settings=set_ or [],
+                catalogue=catalogue,
+                progress=tell,
             )
     if json:
         say_json(found)
@@ -53,9 +64,12 @@ def plan(
             typer.echo(line, err=True)
     else:
         typer.echo("\n".join(plan_lines(found)))
+        if "optimised" in found and "proposal" not in found:
+            typer.echo("\n".join(optimised_lines(found["optimised"])))
         if "proposal" in found:
             own = [caution for caution in found["proposal"]["cautions"] if caution not in found["cautions"]]
             typer.echo("\nProposal (the case is unchanged):\n" + "\n".join(plan_lines({**found["proposal"], "cautions": own})))
+            typer.echo("\n".join(optimised_lines(found["optimised"])))
         if found.get("approval", {}).get("entries") or found.get("approval", {}).get("broken"):
             typer.echo("\n".join(approval_lines(found["approval"], released=False)[0 if found["approval"]["broken"] else 1 :]))
         for path in found.get("files", {}).values():

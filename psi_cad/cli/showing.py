@@ -7,11 +7,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import typer
 
-__all__ = ["approval_lines", "caution_lines", "guide_lines", "plan_lines", "progress", "say_json", "table"]
+__all__ = ["approval_lines", "caution_lines", "guide_lines", "optimised_lines", "plan_lines", "progress", "say_json", "table"]
+
+
+KERF_SHOWN_MM: Final = 0.05  # a slot farther from its plane than this was moved there on purpose
 
 
 def say_json(data: Any) -> None:
@@ -65,6 +68,9 @@ def guide_lines(guide: dict[str, Any]) -> list[str]:
                 f"  slot {slot['name']}: {slot['width_mm']:.3f} mm wide, {slot['length_mm']:.1f} long, guided over {slot['height_min_mm']:.2f}, "
                 f"walls {slot['wall_min_mm']:.2f}, plane within {slot['plane_angle_deg']:.4f}° and {slot['plane_offset_mm']:.4f} mm"
             )
+            if abs(slot.get("from_plan_mm") or 0.0) > KERF_SHOWN_MM:
+                side = "specimen" if slot["from_plan_mm"] > 0.0 else "bone that stays"
+                lines.append(f"    it lies {abs(slot['from_plan_mm']):.3f} mm from the planned plane, towards the {side}, as kerf_side says")
     seat = guide.get("seat")
     if seat and seat["rms_mm"] is not None:
         lines.append(
@@ -95,17 +101,28 @@ def approval_lines(approval: dict[str, Any], *, released: bool) -> list[str]:
     return lines
 
 
+def optimised_lines(said: dict[str, Any]) -> list[str]:
+    """How far each cut of a proposal went, what stopped it, and what it costs in length and area; or why there is none."""
+    lines = []
+    for row in said.get("moved", []):
+        way = f"turned {row['turned_deg']:.1f}°, moved {row['shifted_mm']:+.1f} mm"
+        cost = f"length {row['length_change_mm']:+.1f} mm, area {row['area_change_mm2']:+.0f} mm²"
+        lines.append(f"  cut {row['cut']}: {way}; {cost}; stopped by {row['stopped_by']}: {row['why']}")
+    return lines + [f"  cut {row['cut']}: stopped by {row['stopped_by']}: {row['why']}" for row in said.get("stopped", [])]
+
+
 def plan_lines(plan: dict[str, Any]) -> list[str]:
     """A plan's report as people read it: a table of cuts, the volumes, what failed, notes."""
 
     def number(value: float | None, digits: int = 1) -> str:
         return "-" if value is None else f"{value:.{digits}f}"
 
-    head = ["cut", "margin", "through bone", "class", "area mm²", "length", "depth", "reached"]
+    head = ["cut", "margin", "sawn", "through bone", "class", "area mm²", "length", "depth", "reached"]
     rows = [
         [
             cut["name"],
             number(cut["margin_mm"], 2),
+            number(cut["margin_sawn_mm"], 2),
             number(cut["margin_through_bone_mm"], 2),
             (cut["class"] or "-") + (" (planned)" if cut["planned_positive"] else ""),
             number(cut["area_mm2"], 0),
@@ -117,9 +134,11 @@ def plan_lines(plan: dict[str, Any]) -> list[str]:
     ]
     lines = [f"{plan['case']['id']}: plan {plan['status']}", table(rows, head), ""]
     cm3 = 1000.0
+    lines.append("margin: to the planned plane; sawn: to the face the saw leaves, which gives the class; in mm")
     lines.append(
-        f"specimen {plan['specimen']['volume_mm3'] / cm3:.1f} cm³ in {plan['specimen']['pieces']} piece(s), healthy bone removed "
-        f"{plan['healthy_removed_mm3'] / cm3:.1f}, retained {plan['retained']['volume_mm3'] / cm3:.1f} in {plan['retained']['pieces']}"
+        f"specimen {plan['specimen']['volume_mm3'] / cm3:.1f} cm³ in {plan['specimen']['pieces']} piece(s), sawn to dust "
+        f"{plan['kerf_mm3'] / cm3:.2f}, healthy bone lost in both {plan['healthy_removed_mm3'] / cm3:.1f}, "
+        f"retained {plan['retained']['volume_mm3'] / cm3:.1f} in {plan['retained']['pieces']}"
     )
     if plan["tumour"]:
         size = " × ".join(f"{v:.0f}" for v in plan["tumour"]["diameters_mm"])

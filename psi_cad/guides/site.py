@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,7 +24,7 @@ from psi_cad.surface.seat import HeightField, Seat, fit_seat
 from psi_cad.surface.trust import at
 from psi_cad.units import LIMITS, Array, Deg, Mm
 
-__all__ = ["Site", "SiteCut", "make_site", "seating_for"]
+__all__ = ["Site", "SiteCut", "blade_origin", "make_site", "seating_for", "slot_room"]
 
 FENCE_MARGIN: Final[Mm] = 9.0  # slot end wall, outer faces and a rim around the fence on the patch
 RIM_MM: Final[Mm] = 4.0  # of the patch past the footplates' reach
@@ -60,7 +60,11 @@ class SiteCut:
 
 @dataclass(frozen=True)
 class Site:
-    """Where a guide goes. All geometry is in `frame` (the guide frame: z the seating axis), mm."""
+    """Where a guide goes. All geometry is in `frame` (the guide frame: z the seating axis), mm.
+
+    The cuts lie where the blade runs, in the middle of its kerf: `shifts` tells how far from each planned plane that is, for every
+    cut of the case and along its normal, and `sawn` are the guide's own cuts there, patient mm.
+    """
 
     frame: Frame
     seating: Seating
@@ -72,6 +76,8 @@ class Site:
     blade: Blade
     printer: Printer
     label: tuple[str, ...]
+    sawn: tuple[PlannedCut, ...] = ()
+    shifts: tuple[Mm, ...] = ()
     attempt: int = 0  # raised where a Boolean failed, for a template to draw its outlines a little otherwise
 
     @property
@@ -100,10 +106,12 @@ def make_site(
     blade: Blade,
     printer: Printer,
     label: tuple[str, ...],
+    shifts: Mapping[str, Mm],
     reuse: Site | None = None,
 ) -> Site:
     """Choose how the guide sits, find the contact, fit the seat.
 
+    `cuts` lie where the blade runs, `every_cut` as planned; `shifts` (mm, along the normals) lead from these to those.
     What does not depend on the blade is taken from `reuse`, a site of the same guide, where it still fits.
 
     Raises
@@ -140,8 +148,14 @@ def make_site(
             if smaller == room:
                 break
             room = smaller
-    planes = tuple((frame.local(cut.origin), frame.local_direction(cut.normal)) for cut in every_cut)
-    return Site(frame, seating, local, planes, field, seat, room, blade, printer, label)
+    planes = tuple((frame.local(blade_origin(cut, shifts[cut.name])), frame.local_direction(cut.normal)) for cut in every_cut)
+    away = tuple(shifts[cut.name] for cut in every_cut)
+    return Site(frame, seating, local, planes, field, seat, room, blade, printer, label, tuple(cuts), away)
+
+
+def blade_origin(cut: PlannedCut, shift: Mm) -> Array:
+    """A cut's origin (3,) moved to where the blade runs; where that is the plane itself, the very same numbers."""
+    return cut.origin + shift * cut.normal if shift else cut.origin
 
 
 def _followed(field: HeightField, gap: Mm, frame: Frame) -> tuple[Seat, HeightField]:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.depth import SlotDepth, beyond
-from psi_cad.planning.nearest import Face, Nearest, Surface, nearest
+from psi_cad.planning.kerf import Kerf
+from psi_cad.planning.nearest import Nearest, Surface, nearest
+from psi_cad.planning.sides import sawn_distance
 from psi_cad.units import Mm
 
 __all__ = ["Structure", "face_distance", "over_travel_distance"]
@@ -21,9 +23,12 @@ class Structure:
     distance: Mm
 
 
-def face_distance(cut: PlannedCut, structure: Structure, *, run_out: Mm) -> Nearest:
-    """How near the saw comes to a structure where it cuts: the section of bone and the run-out round it."""
-    return nearest(structure.surface, Face(cut.origin, cut.axes, cut.sawn(run_out)))
+def face_distance(cut: PlannedCut, structure: Structure, *, run_out: Mm, kerf: Kerf | None = None, face: PlannedCut | None = None) -> Nearest:
+    """How near the saw comes to a structure where it cuts: the section of bone and the run-out round it, over the width of the kerf.
+
+    `kerf`, `face`: what the saw removes, and the cut as the face it leaves on the specimen; without them the saw is taken as a plane.
+    """
+    return sawn_distance(cut, structure.surface, run_out=run_out, kerf=kerf or Kerf(), face=face or cut)
 
 
 def over_travel_distance(cut: PlannedCut, profile: SlotDepth, structure: Structure, *, reach: Mm, run_out: Mm) -> Nearest | None:

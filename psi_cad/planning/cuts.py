@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,7 +17,7 @@ from psi_cad.surface.section import section_parts
 from psi_cad.surface.trust import at
 from psi_cad.units import Array, Mm
 
-__all__ = ["PlannedCut", "half_plane", "plan_cuts", "plane_axes"]
+__all__ = ["PlannedCut", "cut_short", "half_plane", "plan_cuts", "plane_axes", "within_extent"]
 
 NEAR_ORIGIN_MM: Final[Mm] = 10.0  # how far from its origin a cut may lie and still be what was meant
 CROSSING_MM: Final[Mm] = 0.5  # two cuts cross where their sections share at least this much of their common line
@@ -47,6 +47,10 @@ class PlannedCut:
         Cuts of one group bound one piece together; the specimen is the union over groups.
     bounds : tuple of shapely.Polygon
         The half-planes (s, u) that cut the section short.
+    beside : tuple of str
+        Other groups, whose pieces cut this one's section short.
+    extent : float or None
+        The cut's greatest length about its origin, mm.
     """
 
     name: str
@@ -59,6 +63,8 @@ class PlannedCut:
     neighbours: tuple[str, ...] = ()
     group: str = "1"
     bounds: tuple[shapely.Polygon, ...] = ()
+    beside: tuple[str, ...] = ()
+    extent: Mm | None = None
 
     def patient(self, flat: Array) -> Array:
         """Points (n, 2) in (s, u), in the patient frame."""
@@ -110,15 +116,18 @@ def plan_cuts(bone: Bone, cuts: list[tuple[str, Array, Array, Mm | None]], *, gr
         if not parts or parts[0].distance(here) > NEAR_ORIGIN_MM:
             raise CaseError(_beside(bone, name, origin, float(parts[0].distance(here)) if parts else None))
         whole = parts[0]
-        section: shapely.Geometry = whole
-        if extent is not None:
-            section = section.intersection(here.buffer(extent / 2.0, quad_segs=64))
-            if section.is_empty:
-                raise CaseError(f"cut '{name}': no bone lies within extent = {extent:g} mm of its origin; move it or raise extent.")
+        section = within_extent(whole, extent)
+        if section.is_empty:
+            raise CaseError(f"cut '{name}': no bone lies within extent = {extent:g} mm of its origin; move it or raise extent.")
         group = groups[name] if groups is not None else "1"
-        planned[name] = PlannedCut(name, origin, axes[2], axes, section, whole, tuple(parts[1:]), group=group)
+        planned[name] = PlannedCut(name, origin, axes[2], axes, section, whole, tuple(parts[1:]), group=group, extent=extent)
         _sound_at(bone, planned[name])
     return {name: _bounded(cut, [other for other in planned.values() if other is not cut]) for name, cut in planned.items()}
+
+
+def within_extent(region: shapely.Geometry, extent: Mm | None) -> shapely.Geometry:
+    """A region of a cut's plane (s, u), no farther from the cut's origin than half its `extent`."""
+    return region if extent is None else region.intersection(shapely.Point(0.0, 0.0).buffer(extent / 2.0, quad_segs=64))
 
 
 def _beside(bone: Bone, name: str, origin: Array, in_plane: Mm | None) -> str:
@@ -156,27 +165,32 @@ def _sound_at(bone: Bone, cut: PlannedCut) -> None:
             )
 
 
-def _bounded(cut: PlannedCut, others: list[PlannedCut]) -> PlannedCut:
+def _bounded(cut: PlannedCut, others: Sequence[PlannedCut]) -> PlannedCut:
     """`cut` without the part of its section that lies outside its own group's piece, or inside another group's.
 
     Another plane counts only where its own section crosses this one: infinite planes bound nothing.
     """
-    section, neighbours, bounds = cut.section, [], []
     crossing = [other for other in others if _crosses(cut, other)]
-    for other in crossing:
-        if other.group == cut.group:
-            bounds.append(half_plane(cut, other))
-            section = section.intersection(bounds[-1])
-            neighbours.append(other.name)
-    for group in sorted({other.group for other in crossing} - {cut.group}):
+    neighbours = tuple(other.name for other in crossing if other.group == cut.group)
+    beside = tuple(sorted({other.group for other in crossing} - {cut.group}))
+    found = cut_short(replace(cut, neighbours=neighbours, beside=beside), others)
+    if found.section.is_empty or found.section.area <= 0.0:
+        raise CaseError(f"cut '{cut.name}': the other cuts leave nothing of it to bound the specimen; check the normals.")
+    return found
+
+
+def cut_short(cut: PlannedCut, others: Sequence[PlannedCut]) -> PlannedCut:
+    """`cut` with its section cut short by its `neighbours`, and by the pieces of the groups `beside` it, among `others`."""
+    section, bounds = cut.section, tuple(half_plane(cut, other) for other in others if other.name in cut.neighbours)
+    for bound in bounds:
+        section = section.intersection(bound)
+    for group in cut.beside:
         inside: shapely.Geometry = shapely.box(-FAR_MM, -FAR_MM, FAR_MM, FAR_MM)
         for other in others:
             if other.group == group:
                 inside = inside.intersection(half_plane(cut, other))
         section = section.difference(inside)
-    if section.is_empty or section.area <= 0.0:
-        raise CaseError(f"cut '{cut.name}': the other cuts leave nothing of it to bound the specimen; check the normals.")
-    return replace(cut, section=section, neighbours=tuple(neighbours), bounds=tuple(bounds))
+    return replace(cut, section=section, bounds=bounds)
 
 
 def half_plane(cut: PlannedCut, other: PlannedCut) -> shapely.Polygon:

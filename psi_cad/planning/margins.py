@@ -3,9 +3,10 @@
 The margin *in space* is the least straight distance from the tumour's surface to where the saw cuts: the section of bone
 that is sawn and the blade's run-out round it, not the infinite plane. It counts tumour outside bone as well. The margin *to
 the face* is the same to the section of bone alone. The margin *through bone* is the least length of a path from the tumour to
-the face that never leaves the bone (`throughbone`).
+the face that never leaves the bone (`throughbone`). All three are to the planned plane. The *sawn* margin is the margin in space
+to what the saw removes, a slab: to the face that is left on the specimen, where the tumour lies in that.
 
-Classes are those of the residual-margin rule: R0 above 2 mm, R1 up to 2 mm, R2 where the cut meets the tumour.
+Classes are those of the residual-margin rule, by the sawn margin: R0 above 2 mm, R1 up to 2 mm, R2 where the saw meets the tumour.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ import shapely
 from scipy.spatial import Delaunay
 
 from psi_cad.planning.cuts import PlannedCut
+from psi_cad.planning.kerf import Kerf
 from psi_cad.planning.nearest import Face, Nearest, Surface, nearest
-from psi_cad.surface.section import section_parts
+from psi_cad.planning.sides import SAME_MM, divided, to_kerf
 from psi_cad.units import Array, Ints, Mm
 
-__all__ = ["CLEAR_MM", "RUN_OUT_MM", "CutMargin", "FaceMap", "MarginClass", "cut_margin", "face_map", "margin_class"]
+__all__ = ["CLEAR_MM", "RUN_OUT_MM", "SAME_MM", "CutMargin", "FaceMap", "MarginClass", "cut_margin", "face_map", "margin_class"]
 
 CLEAR_MM: Final[Mm] = 2.0  # residual-margin rule: R0 is more than this
 RUN_OUT_MM: Final[Mm] = 5.0  # a blade is guided this far beyond the bone, where a guide says nothing else
-SAME_MM: Final[Mm] = 1e-6  # margins closer than rounding to a limit lie on it
 FIELD_STEP_MM: Final[Mm] = 0.5  # of the field whose contour divides R0 from R1
 MAP_STEP_MM: Final[Mm] = 1.0  # of the coloured map
 
@@ -35,10 +36,24 @@ MarginClass = Literal["R0", "R1", "R2"]
 
 @dataclass(frozen=True)
 class CutMargin:
-    """The margin of one cut: least distance in space and to the bone's face, the class, the face's area (mm²) under each class."""
+    """The margin of one cut.
+
+    Attributes
+    ----------
+    nearest, to_face : Nearest
+        From the tumour to the planned plane, where it is sawn and on the section of bone alone.
+    sawn : Nearest
+        From the tumour to what the saw removes, which is to the face left on the specimen where the tumour lies in that; as `nearest`
+        where the kerf is not known.
+    kind : str
+        The class of `sawn`.
+    area, area_by_class : mm²
+        Of the face left on the specimen.
+    """
 
     nearest: Nearest
     to_face: Nearest
+    sawn: Nearest
     kind: MarginClass
     area: float
     area_by_class: dict[MarginClass, float]
@@ -64,19 +79,27 @@ def margin_class(margin: Mm) -> MarginClass:
     return "R1" if margin <= CLEAR_MM + SAME_MM else "R0"
 
 
-def cut_margin(cut: PlannedCut, tumour: Surface, *, run_out: Mm = RUN_OUT_MM) -> CutMargin:
-    """The margin of one cut to the tumour; the class is that of the margin in space."""
-    face = Face(cut.origin, cut.axes, cut.section)
-    found = nearest(tumour, face)
+def cut_margin(cut: PlannedCut, tumour: Surface, *, run_out: Mm = RUN_OUT_MM, kerf: Kerf | None = None, face: PlannedCut | None = None) -> CutMargin:
+    """The margin of one cut to the tumour; the class is that of the margin in space, once the kerf is gone.
+
+    Parameters
+    ----------
+    kerf, face : Kerf and PlannedCut, optional
+        What the saw removes, and the cut as the face that is then left on the specimen; without them the saw is taken as a plane.
+    """
+    kerf, face = kerf or Kerf(), face or cut
+    to_face = nearest(tumour, Face(cut.origin, cut.axes, cut.section))
     space = nearest(tumour, Face(cut.origin, cut.axes, cut.sawn(run_out)))
-    kind = margin_class(space.distance)
-    area = float(cut.section.area)
-    if found.distance > CLEAR_MM + SAME_MM:
-        return CutMargin(space, found, kind, area, {"R0": area, "R1": 0.0, "R2": 0.0})
-    within = shapely.union_all(section_parts(tumour.mesh, origin=face.origin, axes=face.axes)).intersection(cut.section)
-    close = _closer_than(CLEAR_MM, face, tumour, within)
-    positive, marginal = float(within.area), float(close.difference(within).area)
-    return CutMargin(space, found, kind, area, {"R0": area - positive - marginal, "R1": marginal, "R2": positive})
+    sides = divided(tumour, Face(face.origin, face.axes, face.section), depth=kerf.width or 0.0)
+    sawn = space if not kerf.width else to_kerf(sides, face.sawn(run_out), beneath=cut.sawn(run_out))
+    kind = margin_class(sawn.distance)
+    area = float(face.section.area)
+    if sawn.distance > CLEAR_MM + SAME_MM:
+        return CutMargin(space, to_face, sawn, kind, area, {"R0": area, "R1": 0.0, "R2": 0.0})
+    within = sides.within.intersection(face.section)
+    near = [_closer_than(CLEAR_MM, there, part, within) for there, part in sides.parts if part is not None]
+    positive, marginal = float(within.area), float(shapely.union_all(near).difference(within).area)
+    return CutMargin(space, to_face, sawn, kind, area, {"R0": area - positive - marginal, "R1": marginal, "R2": positive})
 
 
 def _closer_than(limit: Mm, face: Face, tumour: Surface, within: shapely.Geometry) -> shapely.Geometry:
@@ -114,8 +137,12 @@ def _reach(tumour: Surface) -> Mm:
     return float(tumour.mesh.edges_unique_length.max())
 
 
-def face_map(cut: PlannedCut, tumour: Surface | None, *, step: Mm = MAP_STEP_MM) -> FaceMap:
-    """A cut face as a mesh of about `step` mm, with the distance of its vertices to the tumour (nan without one)."""
+def face_map(cut: PlannedCut, tumour: Surface | None, *, depth: Mm = 0.0, step: Mm = MAP_STEP_MM) -> FaceMap:
+    """A cut face as a mesh of about `step` mm, with the distance of its vertices to the tumour (nan without one).
+
+    `depth`: the kerf (mm) beneath a face that is left on the specimen. Tumour below it is as far away as it is from the other side
+    of the kerf, and tumour in it is at 0.
+    """
     rim = shapely.get_coordinates(shapely.segmentize(cut.section, step))
     x_low, y_low, x_high, y_high = cut.section.bounds
     grid = np.stack(np.meshgrid(np.arange(x_low, x_high, step), np.arange(y_low, y_high, step), indexing="ij"), axis=-1).reshape(-1, 2)
@@ -131,7 +158,8 @@ def face_map(cut: PlannedCut, tumour: Surface | None, *, step: Mm = MAP_STEP_MM)
     places = cut.patient(flat)
     if tumour is None:
         return FaceMap(places, triangles[keep], np.full(len(places), np.nan))
-    away, _ = tumour.closest(places)
-    within = shapely.union_all(section_parts(tumour.mesh, origin=cut.origin, axes=cut.axes))
-    away[shapely.contains(within, shapely.points(flat))] = 0.0
+    sides = divided(tumour, Face(cut.origin, cut.axes, cut.section), depth=depth)
+    away = np.min([part.closest(there.patient(flat))[0] for there, part in sides.parts if part is not None], axis=0, initial=np.inf)
+    shapely.prepare(sides.within)
+    away[shapely.intersects(sides.within, shapely.points(flat))] = 0.0
     return FaceMap(places, triangles[keep], away)

@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 
 from psi_cad.surface.polydata import poly_data
 from psi_cad.surface.section import section_parts
+from psi_cad.surface.solids import solid_of
 from psi_cad.units import Array, Ints, Mm
 
 __all__ = ["Face", "Nearest", "Surface", "nearest"]
@@ -57,6 +58,17 @@ class Surface:
     def __init__(self, mesh: trimesh.Trimesh) -> None:
         self.mesh = mesh
         self.vertices = np.asarray(mesh.vertices, dtype=np.float64)
+
+    @cached_property
+    def solid(self) -> Any:
+        """What the surface encloses, as Manifold holds it.
+
+        Raises
+        ------
+        SurfaceError
+            If it is not closed.
+        """
+        return solid_of(self.mesh, name="a surface", key="tumour or avoid")
 
     @cached_property
     def tree(self) -> Any:

@@ -21,11 +21,12 @@ from psi_cad.frames import unit
 from psi_cad.planning.avoid import Structure
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.grid import inner_grid
+from psi_cad.planning.kerf import Kerf
 from psi_cad.planning.nearest import Face, Surface
 from psi_cad.surface.rays import RayCaster
 from psi_cad.units import Array, Bools, Deg, Ints, Mm
 
-__all__ = ["Bounds", "PlaneSearch", "tilted"]
+__all__ = ["CELL_MM", "Bounds", "PlaneSearch", "tilted"]
 
 CELL_MM: Final[Mm] = 1.75
 RINGS: Final = (0.25, 0.5, 0.75, 1.0)  # of the greatest angle, for the coarse look round
@@ -70,6 +71,8 @@ class PlaneSearch:
         From which the cuts are sawn.
     run_out : mm
         How far the saw runs past the bone: the margin holds there too.
+    kerfs : mapping of cut name to Kerf
+        The margin is kept to the face that is left on the specimen, and bone counts as lost from the face that stays on.
     """
 
     def __init__(
@@ -84,7 +87,9 @@ class PlaneSearch:
         approaches: Mapping[str, Sequence[Array]],
         bounds: Bounds,
         run_out: Mm,
+        kerfs: Mapping[str, Kerf],
     ) -> None:
+        self._kerfs = dict(kerfs)
         self.cuts, self.moving, self.bounds, self.approaches = dict(cuts), list(moving), bounds, approaches
         grid = inner_grid(bone.mesh, step=CELL_MM)
         self._points = grid.points
@@ -139,7 +144,7 @@ class PlaneSearch:
         """How far (mm, along `normal`) a plane of that direction can go from the cut's origin; None where it cannot stay in bounds."""
         origin, most = self.cuts[name].origin, self.bounds.shift
         keep = self._keep[name]
-        most = min(most, float(((keep - origin) @ normal).min())) if len(keep) else most
+        most = min(most, float(((keep - origin) @ normal).min()) - self._kerfs[name].high) if len(keep) else most
         shun = np.sort((self._shun[name] - origin) @ normal)[::-1]
         for height in shun[shun <= most + CELL_MM]:
             if height < most - CELL_MM:
@@ -189,7 +194,7 @@ class PlaneSearch:
             for name in mine:
                 used = self._used[name]
                 origin, normal = planes[name]
-                height = (self._points[used] - origin) @ normal
+                height = (self._points[used] - origin) @ normal - self._kerfs[name].low
                 part[used] = np.minimum(part[used], np.clip(0.5 + height / CELL_MM, 0.0, 1.0))
                 decided[used] = True
             share = np.maximum(share, np.where(decided, part, frozen))

@@ -24,7 +24,7 @@ from psi_cad.surface.solids import joined, mesh_of, pieces_of, winding
 from psi_cad.surface.trust import at
 from psi_cad.units import Array, Mm
 
-__all__ = ["Resection", "resect"]
+__all__ = ["CRUMB_MM3", "Resection", "resect"]
 
 BRIDGE_MM2: Final = 0.01  # uncut bone with less section than this is rounding, no bridge
 CRUMB_MM3: Final = 1.0  # a loose piece smaller than this is rounding at a surface, no piece of bone
@@ -44,11 +44,19 @@ class Resection:
         The pieces that stay, largest first.
     crumbs : tuple of solids
         What else the planes cut off, too small to be a piece: with it all of the bone is accounted for.
+    dust : tuple of solids
+        What the saw turns to dust; none where it is taken as a plane.
     """
 
     specimens: Mapping[str, Any]
     retained: tuple[Any, ...]
     crumbs: tuple[Any, ...] = ()
+    dust: tuple[Any, ...] = ()
+
+    @property
+    def kerf(self) -> float:
+        """The volume of bone that the saw turns to dust, mm³."""
+        return sum(float(solid.volume()) for solid in self.dust)
 
     @property
     def specimen(self) -> Any:

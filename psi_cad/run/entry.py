@@ -14,9 +14,11 @@ from psi_cad.findings import Caution, by_weight
 from psi_cad.guides.contract import Design
 from psi_cad.guides.params import GuideParams
 from psi_cad.guides.registry import template_sha256
-from psi_cad.guides.site import Site, slot_room
+from psi_cad.guides.site import Site, blade_origin, slot_room
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.depth import slot_depth
+from psi_cad.planning.kerf import blade_kerf
+from psi_cad.run.kerfs import kerf_caution
 from psi_cad.run.naming import Naming
 from psi_cad.run.subject import stem
 from psi_cad.units import LIMITS, Mm
@@ -47,10 +49,11 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
     """The plan of one guide as numbers that files can be held against."""
     site, design = made.site, made.design
     values = dataclasses.asdict(made.params)
+    shifts = {cut.name: shift for cut, shift in zip(cuts, site.shifts, strict=True)}
     slots = []
-    for feature, cut in zip(design.slots, site.cuts, strict=True):
+    for feature, cut, sawn in zip(design.slots, site.cuts, site.sawn, strict=True):
         planned = next(c for c in cuts if c.name == feature.cut)
-        profile = slot_depth(planned, site.axis.direction)
+        profile = slot_depth(sawn, site.axis.direction)
         slots.append(
             ExpectedSlot(
                 name=feature.cut,
@@ -73,13 +76,15 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
                 depth=profile.deepest,
                 blade_width=site.blade.cutting_width,
                 far=profile.deepest_lines(),
+                kerf=blade_kerf(site.blade, float(values["clearance"])),
+                shift=shifts[feature.cut],
             )
         )
     return Expected(
         origin=_triple(site.frame.origin),
         axes=tuple(_triple(axis) for axis in site.frame.axes),
         slots=tuple(slots),
-        planes=tuple((_triple(cut.origin), _triple(cut.normal)) for cut in cuts),
+        planes=tuple((_triple(blade_origin(cut, shifts[cut.name])), _triple(cut.normal)) for cut in cuts),
         outlines=tuple(tuple((round(float(x), 4), round(float(y), 4)) for x, y in ring) for ring in design.outlines),
         gap=site.seat.gap,
         wire=design.pins[0].wire,
@@ -109,6 +114,8 @@ def cautions_of(made: Made, expected: Expected, measured: Mapping[str, Any]) -> 
     if "clearance" in design.overrides:
         text = f"the slot's clearance is {expected.slots[0].clearance:g} mm, outside 0.10–0.20, because clearance_override is set"
         found.append(Caution("clearance-override", text))
+    unmeasured = kerf_caution(blade, expected.slots[0].clearance)
+    found += [unmeasured] if unmeasured is not None else []
     if blade.nominal:
         found.append(Caution("nominal-blade", f"blade {blade.id} is a nominal catalogue entry: measure your blade"))
     if not printer.calibrated:

@@ -11,12 +11,16 @@ from psi_cad.errors import CaseError, PsiCadError
 from psi_cad.frames import unit
 from psi_cad.planning.axis import LEAN_MAX
 from psi_cad.planning.cuts import PlannedCut, plan_cuts
-from psi_cad.planning.margins import CLEAR_MM, cut_margin
+from psi_cad.planning.kerf import specimen_faces
+from psi_cad.planning.margins import CLEAR_MM
 from psi_cad.planning.nearest import Surface
 from psi_cad.planning.optimise import Bounds, PlaneSearch
+from psi_cad.planning.sides import sawn_distance
 from psi_cad.run.plan import Progress
 from psi_cad.run.plan_report import REACH_WANTED
-from psi_cad.run.planning import Evaluated, Patient, evaluate, run_out_of
+from psi_cad.run.plan_slots import run_out_of
+from psi_cad.run.planning import Evaluated, Patient, evaluate
+from psi_cad.run.stopped import moved, stopped_by
 from psi_cad.surface.solids import mesh_of
 from psi_cad.units import Array, Deg, Mm
 
@@ -68,6 +72,7 @@ def plane_search(patient: Patient, given: Evaluated, *, max_angle: Deg, max_shif
         approaches=approaches,
         bounds=Bounds(max_angle, max_shift, max(case.tumour.margin, CLEAR_MM), lean),
         run_out=max(run_out_of(given.slots, name) for name in moving),
+        kerfs=patient.kerfs,
     )
 
 
@@ -79,26 +84,29 @@ def propose(patient: Patient, given: Evaluated, *, max_angle: Deg, max_shift: Mm
     CaseError
     """
     said: dict[str, Any] = {"bounds": {"angle_deg": max_angle, "shift_mm": max_shift}}
-    why, best = "no plane within the bounds keeps the wanted margin", None
+    why, best, by, refused, said_no = "no plane within the bounds keeps the wanted margin", None, None, None, None
     for part in TURNS:  # where the best of all fails a rule, the best of planes that turn less may not
         progress(f"optimise: search planes that turn by up to {part * max_angle:g}°")
         search = plane_search(patient, given, max_angle=part * max_angle, max_shift=max_shift)
         said["margin_kept_mm"] = search.bounds.margin
         found, share, because = _proposed(patient, given, search, progress=progress)
         why = because if because and best is None else why
+        said_no = because if because not in (None, NO_GAIN) else said_no
         if found is not None and (best is None or found.healthy_removed < best.healthy_removed):
-            best = found
-        if share == 1.0 or because == NO_GAIN:
+            best, by, refused = found, search, said_no
+        if share == 1.0 or (because == NO_GAIN and found is None):
             break
-    if best is None:
-        return None, {**said, "why": why}
-    said.update(_moved(given, best), saved_mm3=round(given.healthy_removed - best.healthy_removed, 3))
+    if best is None or by is None:
+        ends = {name: stopped_by(patient, given, given, search, name, max_angle=max_angle, refused=said_no) for name in given.cuts}
+        return None, {**said, "why": why, "stopped": [{"cut": name, "stopped_by": kind, "why": text} for name, (kind, text) in ends.items()]}
+    said["moved"] = moved(patient, given, best, by, max_angle=max_angle, refused=refused)
+    said["saved_mm3"] = round(given.healthy_removed - best.healthy_removed, 3)
     said["saved_percent"] = round(100.0 * (1.0 - best.healthy_removed / given.healthy_removed), 3)
     return best, said
 
 
 def _proposed(patient: Patient, given: Evaluated, search: PlaneSearch, *, progress: Progress) -> tuple[Evaluated | None, float, str | None]:
-    """The best planes of a search that break no rule, which share of the way to them was gone, and else why there are none."""
+    """The best planes of a search that break no rule, which share of the way to them was gone, and why not more of it."""
     why: str | None = None
     tilts = search.search()
     for share in STEPS_BACK:
@@ -113,10 +121,11 @@ def _proposed(patient: Patient, given: Evaluated, search: PlaneSearch, *, progre
         except PsiCadError as error:
             why = str(error)
             continue
-        why = _worse(given, found)
-        if why is None:
-            return found, share, None
-        if why == NO_GAIN:
+        worse = _worse(given, found)
+        if worse is None:
+            return found, share, why
+        why = worse
+        if worse == NO_GAIN:
             break  # less of the way saves less
     return None, 0.0, why
 
@@ -139,9 +148,11 @@ def _exact(patient: Patient, given: Evaluated, search: PlaneSearch, planes: dict
         for name, (_, normal, _) in planes.items():
             here[name] = (_on_section(given.cuts[name], normal, shifts[name]), normal)
         cuts = plan_cuts(patient.bone, [(c.name, *here[c.name], c.extent) for c in case.cut], groups={c.name: c.group for c in case.cut})
+        faces = specimen_faces(patient.bone, cuts, patient.kerfs)
         settled = True
         for name in planes:
-            spare = cut_margin(cuts[name], patient.tumour, run_out=run_out_of(given.slots, name)).nearest.distance - wanted
+            near = sawn_distance(cuts[name], patient.tumour, run_out=run_out_of(given.slots, name), kerf=patient.kerfs[name], face=faces[name])
+            spare = near.distance - wanted
             free = room[name] and full and turn < ROUNDS // 2 and not search.shunned(name)
             if spare < 0.0 or (free and spare > 2.0 * CLOSE_MM and shifts[name] < most):
                 before = shifts[name]
@@ -179,14 +190,3 @@ def _worse(given: Evaluated, found: Evaluated) -> str | None:
     if not mended and found.healthy_removed > given.healthy_removed - WORTH_MM3:
         return NO_GAIN
     return None
-
-
-def _moved(given: Evaluated, found: Evaluated) -> dict[str, Any]:
-    """How each cut was moved: turned by degrees, shifted by mm along its new normal at the surgeon's origin."""
-    rows = []
-    for name, cut in found.cuts.items():
-        before = given.cuts[name]
-        turned = float(np.degrees(np.arccos(np.clip(before.normal @ cut.normal, -1.0, 1.0))))
-        shifted = float((cut.origin - before.origin) @ cut.normal)
-        rows.append({"cut": name, "turned_deg": round(turned, 3), "shifted_mm": round(shifted, 3)})
-    return {"moved": rows}

@@ -20,14 +20,16 @@ from psi_cad.guides.params import GuideParams, resolve_params
 from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Site, make_site
 from psi_cad.planning.cuts import PlannedCut, plan_cuts
+from psi_cad.planning.kerf import moved_cuts
 from psi_cad.planning.markups import read_planes
 from psi_cad.run.anatomy import checked_anatomy, cut_cautions
+from psi_cad.run.kerfs import Sawing, sawings, shifts_of
 from psi_cad.run.naming import Naming
 from psi_cad.run.side import checked_side
 from psi_cad.run.sources import bone_source, inputs_of, tumour_source
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone, checked_bone, outside_of
-from psi_cad.units import Array
+from psi_cad.units import Array, Mm
 
 __all__ = ["GuideJob", "Job", "Progress", "case_cautions", "inputs_of", "plan_job", "planes_of", "planned_cuts", "read_bone", "validate_case"]
 
@@ -193,11 +195,8 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Jo
     ------
     PsiCadError
     """
-    templates = []
-    for number, request in enumerate(loaded.case.guide):  # mistakes in parameters are told before the bone is read
-        where = f"{loaded.path.name}: guide[{number}]"
-        template = load_template(request.template, where=f"{where}.template")
-        templates.append(resolve_params(template.Params, request.params, where=f"{where}.params"))
+    own = sawings(loaded)  # mistakes in parameters are told before the bone is read
+    templates = [sawing.params for sawing in own]
     progress("read the bone")
     bone, bone_said = read_bone(loaded, progress=progress)
     tumour = tumour_source(loaded, progress=progress)
@@ -212,7 +211,8 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Jo
         for wanted in wanted_blades:
             blade = loaded.blade(wanted, where="--blade" if blades else f"{loaded.path.name}: guide[{number}].blade")
             progress(f"{request.name} {blade.id}: find the seat")
-            sites.append(_site(loaded, request, params, blade, bone, caster, cuts, sites[-1] if sites else None))
+            shifts = shifts_of(loaded.case, Sawing(request, params, blade), own)
+            sites.append(_site(loaded, request, params, blade, bone, caster, cuts, shifts, sites[-1] if sites else None))
         guides.append(GuideJob(request, dataclasses.asdict(params), tuple(sites)))
     tumour_mesh = tumour.mesh if tumour is not None else None
     return Job(loaded, bone, bone_said, inputs_of(loaded), tumour_mesh, tuple(cuts.values()), tuple(guides), cautions)
@@ -232,19 +232,22 @@ def _site(
     bone: Bone,
     caster: RayCaster,
     cuts: dict[str, PlannedCut],
+    shifts: dict[str, Mm],
     before: Site | None,
 ) -> Site:
-    """Where a guide goes; what an earlier blade's site shares is taken over."""
+    """Where a guide goes; what an earlier blade's site shares is taken over, if that blade runs in the same planes."""
     case = loaded.case
+    moved = moved_cuts(bone, cuts, {name: shift for name, shift in shifts.items() if name in request.cuts})
     return make_site(
         bone,
         caster,
-        [cuts[name] for name in request.cuts],
+        [moved[name] for name in request.cuts],
         list(cuts.values()),
         approach=np.array(request.approach),
         params=params,
         blade=blade,
         printer=loaded.printer(request.printer, where="guide.printer"),
         label=(f"{case.id} {case.side[0].upper()}", request.name, blade.id, f"v{__version__}"),
-        reuse=before,
+        shifts=shifts,
+        reuse=before if before is not None and before.shifts == tuple(shifts[name] for name in cuts) else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,15 +36,19 @@ It holds paths of your own folders, and their names may tell of a patient: don't
 PATHS_IN_IT: Final = f"{PROPOSAL} holds paths of your own folders, and their names may tell of a patient: don't pass it on"
 
 
-def plan_case(loaded: LoadedCase, out: Path | None, *, optimise: bool, max_angle: float, max_shift: float, progress: Progress) -> dict[str, Any]:
+def plan_case(
+    loaded: LoadedCase, out: Path | None, *, optimise: bool, max_angle: float, max_shift: float, blades: Sequence[str] = (), progress: Progress
+) -> dict[str, Any]:
     """Evaluate the plan of a case, and with `optimise` a proposal; write everything below `out`/<case id>/ where it is given.
+
+    `blades` (ids) stand for its guides' own.
 
     Raises
     ------
     PsiCadError
     """
     built = _ready(loaded, out / loaded.case.id, optimise=optimise) if out is not None else None
-    patient = read_patient(loaded, progress=progress)
+    patient = read_patient(loaded, blades=blades, progress=progress)
     found = evaluate(patient, progress=progress)
     report = dict(found.report)
     better: Evaluated | None = None
@@ -110,7 +115,7 @@ def _written(patient: Patient, found: Evaluated, folder: Path, stem: str, notes:
     files[f"{stem} planes"] = folder / f"{stem}.mrk.json"
     write_planes(files[f"{stem} planes"], {name: (cut.origin, cut.normal) for name, cut in found.cuts.items()})
     progress(f"{stem}: colour the cut faces")
-    faces = {name: face_map(cut, patient.tumour) for name, cut in found.cuts.items()}
+    faces = {name: face_map(face, patient.tumour, depth=patient.kerfs[name].width or 0.0) for name, face in found.faces.items()}
     files[f"{stem} cut faces"] = folder / f"{stem}-cut-faces.vtp"
     write_face_maps(files[f"{stem} cut faces"], faces)
     progress(f"{stem}: draw")
@@ -119,7 +124,7 @@ def _written(patient: Patient, found: Evaluated, folder: Path, stem: str, notes:
         "pieces": (folder / f"{stem}-pieces.png", _pieces_picture(patient, found, stem)),
     }
     if found.slots:
-        slots = [DepthPicture(f"cut {s.cut}, guide {s.guide}", s.profile, s.reach) for s in found.slots]
+        slots = [DepthPicture(f"cut {s.cut}, guide {s.guide}, blade {s.blade.id}", s.profile, s.reach) for s in found.slots]
         pictures["depths"] = (folder / f"{stem}-depths.png", {"slots": slots, "title": f"{_whose(patient, stem)}: depth below each slot"})
     failed = draw_plan(pictures)
     if failed:
@@ -134,7 +139,7 @@ def _whose(patient: Patient, stem: str) -> str:
 
 def _margins_picture(patient: Patient, found: Evaluated, faces: dict[str, FaceMap], stem: str) -> dict[str, Any]:
     tumour = patient.loaded.case.tumour
-    nearest = {name: margin.nearest for name, margin in found.margins.items()}
+    nearest = {name: margin.sawn for name, margin in found.margins.items()}
     return {
         "title": f"{_whose(patient, stem)}: distance of the cut faces from the tumour",
         "wanted": tumour.margin if tumour is not None else None,
@@ -149,7 +154,8 @@ def _margins_picture(patient: Patient, found: Evaluated, faces: dict[str, FaceMa
 
 
 def _pieces_picture(patient: Patient, found: Evaluated, stem: str) -> dict[str, Any]:
-    volumes = f"specimen {found.specimen.volume / 1000.0:.1f} cm³, healthy bone removed {found.healthy_removed / 1000.0:.1f} cm³"
+    volumes = f"specimen {found.specimen.volume / 1000.0:.1f} cm³, sawn to dust {found.resection.kerf / 1000.0:.2f}, "
+    volumes += f"healthy bone lost {found.healthy_removed / 1000.0:.1f}"
     normals = [cut.normal for cut in found.cuts.values()]
     goes, stays = _tumour_parts(patient, found)
     if stays is not None:
@@ -175,7 +181,10 @@ def _title(cut: dict[str, Any]) -> str:
         return f"cut {cut['name']}: {cut['area_mm2']:.0f} mm²"
     planned = ", declared positive" if cut["planned_positive"] else ""
     areas = ", ".join(f"{kind} {area:.0f} mm²" for kind, area in cut["area_by_class_mm2"].items() if area > 0.0)
-    return f"cut {cut['name']}: margin {cut['margin_mm']:.1f} mm, {cut['class']}{planned}\n{areas}"
+    margin = f"margin {cut['margin_mm']:.2f} mm to the plane, kerf unknown"
+    if cut["margin_sawn_mm"] is not None:
+        margin = f"margin {cut['margin_sawn_mm']:.2f} mm to the sawn face ({cut['margin_mm']:.2f} to the plane)"
+    return f"cut {cut['name']}: {margin}\nclass {cut['class']}{planned}; face {areas}"
 
 
 def start_plan(loaded: LoadedCase, kind: str, out: Path | None, *, progress: Progress) -> dict[str, Any]:

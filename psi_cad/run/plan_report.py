@@ -8,34 +8,36 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import shapely
 
-from psi_cad.findings import Check, by_weight, place_of
+from psi_cad.findings import Caution, Check, by_weight, place_of
 from psi_cad.planning.avoid import Structure, face_distance
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.margins import SAME_MM, CutMargin, MarginClass
 from psi_cad.planning.nearest import Nearest
+from psi_cad.run.kerfs import kerf_caution, widest
 from psi_cad.run.notice import NOT_A_DEVICE
+from psi_cad.run.plan_slots import Slot, run_out_of
+from psi_cad.run.tumour_in import LEFT_MM3
 from psi_cad.surface.trust import at
 from psi_cad.surface.tumour import diameters
 from psi_cad.units import Array, Mm
 
 if TYPE_CHECKING:
-    from psi_cad.run.planning import Evaluated, Patient, Slot
+    from psi_cad.run.planning import Evaluated, Patient
 
 __all__ = ["report_of"]
 
 REACH_WANTED: Final = 0.98  # of a cut face that the saw should get at; what is less is told
 ORDER: Final[dict[MarginClass, int]] = {"R0": 0, "R1": 1, "R2": 2}
-LEFT_MM3: Final = 1.0  # tumour left behind that is more than rounding
 
 
 def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
     """The report (schema 1) of an evaluated plan, ready for JSON."""
-    from psi_cad.run.planning import run_out_of, software
+    from psi_cad.run.planning import software
 
     loaded, case = patient.loaded, patient.loaded.case
     wanted = case.tumour.margin if case.tumour is not None and patient.tumour is not None else None
     cuts = [_cut(patient, found, name, wanted) for name in found.cuts]
-    avoided = [(s, {name: face_distance(cut, s, run_out=run_out_of(found.slots, name)) for name, cut in found.cuts.items()}) for s in patient.avoid]
+    avoided = [(structure, _away(patient, found, structure)) for structure in patient.avoid]
     checks = [*_margin_checks(patient, found, wanted), *_tumour_checks(found), *_slot_checks(found), *_avoid_checks(avoided)]
     measured = [cut for cut in cuts if cut["margin_mm"] is not None]
     unplanned = [cut for cut in measured if not cut["planned_positive"]]
@@ -50,6 +52,7 @@ def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
         "bone": {**patient.bone_said, "volume_mm3": _r(patient.solid.volume())},
         "cuts": cuts,
         "margin_mm": min((cut["margin_mm"] for cut in measured), default=None),
+        "margin_sawn_mm": _least_sawn(measured),
         "margin_face_mm": min((cut["margin_face_mm"] for cut in measured), default=None),
         "margin_through_bone_mm": min((c["margin_through_bone_mm"] for c in measured if c["margin_through_bone_mm"] is not None), default=None),
         "class": _worst(measured),
@@ -61,14 +64,17 @@ def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
             "pieces": found.resection.pieces,
             "groups": sorted(found.resection.specimens),
             "cut_face_mm2": _r(sum(float(cut.section.area) for cut in found.cuts.values())),
+            "sawn_face_mm2": _r(sum(float(face.section.area) for face in found.faces.values())),
         },
+        "kerf_mm3": _r(found.resection.kerf),
         "healthy_removed_mm3": _r(found.healthy_removed),
+        "healthy_in_specimen_mm3": _r(found.resection.specimen.volume() - (found.tumour_in.specimen if found.tumour_in is not None else 0.0)),
         "retained": {"volume_mm3": _r(sum(p.volume() for p in retained)), "pieces": len(retained), "pieces_mm3": [_r(p.volume()) for p in retained]},
         "tumour": _tumour(patient, found),
         "slots": [_slot(slot) for slot in found.slots],
         "avoid": [_avoid(structure, near) for structure, near in avoided],
         "checks": checks,
-        "cautions": [caution.to_json() for caution in by_weight(found.cautions)],
+        "cautions": [caution.to_json() for caution in _cautions(patient, found)],
         "notes": _notes(patient, found),
         "status": "passed" if all(check["passed"] for check in checks) else "failed",
     }
@@ -80,6 +86,12 @@ def _r(value: Any, digits: int = 3) -> float:
 
 def _triple(values: Array, digits: int = 4) -> list[float]:
     return [_r(v, digits) for v in values]
+
+
+def _least_sawn(cuts: list[dict[str, Any]]) -> Mm | None:
+    """The least sawn margin of all cuts; None where one of them has none, because it could be that one's."""
+    sawn = [cut["margin_sawn_mm"] for cut in cuts]
+    return None if not sawn or None in sawn else min(sawn)
 
 
 def _worst(cuts: list[dict[str, Any]]) -> MarginClass | None:
@@ -96,8 +108,10 @@ def _cut(patient: Patient, found: Evaluated, name: str, wanted: Mm | None) -> di
         "origin": _triple(cut.origin, 6),
         "normal": _triple(cut.normal, 9),
         "planned_positive": declared.planned_positive,
-        **_margin(margin, found.through.get(name), wanted),
+        **_kerf(patient, name),
+        **_margin(margin, found.through.get(name), wanted, known=patient.kerfs[name].width is not None),
         "area_mm2": _r(cut.section.area),
+        "sawn_area_mm2": _r(found.faces[name].section.area),
         "depth_max_mm": _r(max(slot.profile.deepest for slot in slots)) if slots else None,
         "length_mm": _r(max(slot.profile.length for slot in slots) if slots else _longest(cut)),
         "reachable": _r(min(slot.reachable for slot in slots), 4) if slots else None,
@@ -107,17 +121,40 @@ def _cut(patient: Patient, found: Evaluated, name: str, wanted: Mm | None) -> di
     return said
 
 
-def _margin(margin: CutMargin | None, through: Nearest | None, wanted: Mm | None) -> dict[str, Any]:
+def _away(patient: Patient, found: Evaluated, structure: Structure) -> dict[str, Nearest]:
+    """How near the saw comes to a structure at each cut."""
+    return {
+        name: face_distance(cut, structure, run_out=run_out_of(found.slots, name), kerf=patient.kerfs[name], face=found.faces[name])
+        for name, cut in found.cuts.items()
+    }
+
+
+def _kerf(patient: Patient, name: str) -> dict[str, Any]:
+    """What the saw removes at a cut: between which heights along the normal, by which blade, and whether that was measured."""
+    kerf, sawing = patient.kerfs[name], widest(name, patient.sawings)
+    return {
+        "kerf_side": kerf.side,
+        "kerf_mm": None if kerf.width is None else _r(kerf.width, 4),
+        "kerf_from_plane_mm": None if kerf.width is None else [_r(kerf.low, 4), _r(kerf.high, 4)],
+        "kerf_blade": None if sawing is None else sawing.blade.id,
+        "kerf_measured": None if sawing is None else sawing.measured,
+    }
+
+
+def _margin(margin: CutMargin | None, through: Nearest | None, wanted: Mm | None, *, known: bool) -> dict[str, Any]:
+    """The margins of a cut: to its plane, and where the kerf is known to what the saw leaves, which then gives class and areas."""
     if margin is None:
-        keys = ("margin_mm", "class", "margin_at", "margin_face_mm", "margin_through_bone_mm", "shortfall_mm", "area_by_class_mm2")
-        return dict.fromkeys(keys)
+        keys = ("margin_mm", "margin_sawn_mm", "class", "margin_at", "margin_sawn_at", "margin_face_mm", "margin_through_bone_mm")
+        return dict.fromkeys((*keys, "shortfall_mm", "area_by_class_mm2"))
     return {
         "margin_mm": _r(margin.nearest.distance, 4),
+        "margin_sawn_mm": _r(margin.sawn.distance, 4) if known else None,
         "class": margin.kind,
         "margin_at": {"tumour": _triple(margin.nearest.on_surface), "cut": _triple(margin.nearest.on_face)},
+        "margin_sawn_at": {"tumour": _triple(margin.sawn.on_surface), "cut": _triple(margin.sawn.on_face)} if known else None,
         "margin_face_mm": _r(margin.to_face.distance, 4),
         "margin_through_bone_mm": None if through is None else _r(through.distance, 4),
-        "shortfall_mm": _r(max(0.0, (wanted or 0.0) - margin.nearest.distance), 4),
+        "shortfall_mm": _r(max(0.0, (wanted or 0.0) - margin.sawn.distance), 4),
         "area_by_class_mm2": {kind: _r(area) for kind, area in margin.area_by_class.items()},
     }
 
@@ -140,7 +177,9 @@ def _tumour(patient: Patient, found: Evaluated) -> dict[str, Any] | None:
         "volume_mm3": _r(patient.tumour_solid.volume()),
         "diameters_mm": [_r(v) for v in diameters(patient.tumour.mesh)[0]],
         "in_bone_mm3": _r(found.tumour_in.bone),
+        "in_kerf_mm3": _r(found.tumour_in.dust),
         "left_in_retained_mm3": _r(found.tumour_in.retained),
+        "soft_beside_retained": [{"volume_mm3": _r(piece.volume), "at": _triple(piece.place, 2)} for piece in found.tumour_in.beside],
     }
 
 
@@ -154,6 +193,8 @@ def _slot(slot: Slot) -> dict[str, Any]:
         "blade": slot.blade.id,
         "blade_entry": slot.blade.model_dump(mode="json"),
         "height_mm": slot.height,
+        "kerf_mm": _r(slot.kerf, 4),
+        "kerf_shift_mm": _r(slot.shift, 4),
         "direction": _triple(-profile.blade, 6),
         "depth_max_mm": _r(profile.deepest),
         "length_mm": _r(profile.length),
@@ -183,21 +224,23 @@ def _margin_checks(patient: Patient, found: Evaluated, wanted: Mm | None) -> lis
     checks = []
     declared = {cut.name: cut.planned_positive for cut in patient.loaded.case.cut}
     for name, margin in found.margins.items():
-        value, place = margin.nearest.distance, at(margin.nearest.on_face)
+        value, place = margin.sawn.distance, at(margin.sawn.on_face)
+        to_plane = f"; {margin.nearest.distance:.2f} mm to the plane"
+        known = f"to the face the saw leaves{to_plane}" if patient.kerfs[name].width is not None else "to the plane, as the kerf is unknown"
         if declared[name]:
             note = (
                 f"declared positive: class {margin.kind} near {place}"
                 if margin.kind == "R2"
                 else f"declared positive, but the margin is {margin.kind}"
             )
-            checks.append(_check(f"margin_{name}", _r(value, 4), "planned positive", 0.0, True, note))
+            checks.append(_check(f"margin_{name}", _r(value, 4), "planned positive", 0.0, True, f"{note}; {known}", where=margin.sawn.on_face))
             continue
         assert wanted is not None
-        note = f"class {margin.kind}, near {place}"
+        note = f"class {margin.kind}, near {place}; {known}"
         if margin.kind == "R2":
             note += "; where that is meant, the cut is to be declared planned_positive"
         passed = value >= wanted - SAME_MM and margin.kind != "R2"
-        checks.append(_check(f"margin_{name}", _r(value, 4), ">=", wanted, passed, note))
+        checks.append(_check(f"margin_{name}", _r(value, 4), ">=", wanted, passed, note, where=margin.sawn.on_face))
     return checks
 
 
@@ -218,18 +261,16 @@ def _tumour_checks(found: Evaluated) -> list[dict[str, Any]]:
 
 
 def _slot_checks(found: Evaluated) -> list[dict[str, Any]]:
-    return [
-        _check(
-            f"blade_reach_{slot.guide}_{slot.cut}",
-            _r(slot.reach),
-            ">=",
-            _r(slot.profile.deepest),
-            slot.reach >= slot.profile.deepest,
-            f"blade {slot.blade.id}: usable length {slot.blade.usable_length:g} less the guided height, against the deepest bone below the slot; "
-            "the fence follows the bone and stands some millimetres higher in places, which only a build can measure",
-        )
-        for slot in found.slots
-    ]
+    """Whether each blade is long enough; where a guide is planned for several, the check's id names the blade."""
+    checks = []
+    for slot in found.slots:
+        several = len({other.blade.id for other in found.slots if other.guide == slot.guide}) > 1
+        name = f"blade_reach_{slot.guide}_{slot.cut}" + (f"_{slot.blade.id}" if several else "")
+        note = f"blade {slot.blade.id}: usable length {slot.blade.usable_length:g} less the guided height, against the deepest bone below the slot"
+        note += "; the fence follows the bone and stands some millimetres higher in places, which only a build can measure"
+        deepest = slot.profile.deepest
+        checks.append(_check(name, _r(slot.reach), ">=", _r(deepest), slot.reach >= deepest, note))
+    return checks
 
 
 def _avoid_checks(avoided: Sequence[tuple[Structure, Mapping[str, Nearest]]]) -> list[dict[str, Any]]:
@@ -245,6 +286,25 @@ def _avoid_checks(avoided: Sequence[tuple[Structure, Mapping[str, Nearest]]]) ->
         for structure, near in avoided
         for name, away in near.items()
     ]
+
+
+def _cautions(patient: Patient, found: Evaluated) -> list[Caution]:
+    """What a person must know of a plan, the most serious first."""
+    told = list(found.cautions)
+    for piece in found.tumour_in.beside if found.tumour_in is not None else ():
+        text = (
+            f"{piece.volume / 1000.0:.2f} cm³ of tumour lies in soft tissue beside bone that stays, near {at(piece.place)}: "
+            "no cut takes it along; plan how it is removed, or move the cut"
+        )
+        told.append(Caution("soft-tumour-stays", text, place_of(piece.place)))
+    for sawing in patient.sawings:
+        caution = kerf_caution(sawing.blade, sawing.clearance)
+        told += [caution] if caution is not None else []
+    for name, kerf in patient.kerfs.items():
+        if kerf.width is None:
+            text = f"no guide takes cut {name}, so its kerf is unknown: its margin, its class and all volumes are those of the plane"
+            told.append(Caution("kerf-unknown", text, place_of(found.cuts[name].origin)))
+    return by_weight(told)
 
 
 def _notes(patient: Patient, found: Evaluated) -> list[str]:

@@ -51,6 +51,7 @@ ACCEPTED: Final = "accepted cautions"
 SOFTWARE: Final = "software"
 OVERRIDDEN: Final = "what --set overrides"
 PLAIN: Final = frozenset({ACCEPTED, SOFTWARE, OVERRIDDEN})  # these labels hold words, the others hashes
+SAME_KERF: Final = 1e-4  # mm: plan.json rounds to this
 SAME_PLANE: Final = 1e-5  # mm of origin, and of the unit normal: plan.json rounds more finely, and nobody moves a plane by less
 
 
@@ -245,12 +246,15 @@ def disagreement(plan: Mapping[str, Any], report: Mapping[str, Any]) -> str | No
         if one.get(label) != two.get(label):
             return f"{label} has changed; {again}"
     planes = {cut["name"]: (cut["origin"], cut["normal"]) for cut in plan["cuts"]}
+    sides = {cut["name"]: cut.get("kerf_side") for cut in plan["cuts"]}
     planned = {(slot["guide"], slot["cut"], slot["blade"]): slot for slot in plan["slots"]}
     for guide in report["guides"]:
         for slot in guide["plan"]["slots"]:
             where = f"cut '{slot['name']}' of guide '{guide['name']}'"
             if slot["name"] not in planes or not _same_plane(planes[slot["name"]], (slot["origin"], slot["normal"])):
                 return f"the plane of cut '{slot['name']}' differs; {again}"
+            if sides[slot["name"]] != _kerf_side(slot):
+                return f"the kerf of {where} is planned on another side of its plane; {again}"
             found = planned.get((guide["name"], slot["name"], guide["blade"]))
             if found is None:
                 return f"{where} is planned for {_blades_planned(plan, guide, slot)}, not for blade {guide['blade']}; {_plan_for(report)}"
@@ -259,6 +263,9 @@ def disagreement(plan: Mapping[str, Any], report: Mapping[str, Any]) -> str | No
             if found.get("height_mm") != slot["height"]:
                 height = f"planned with the blade guided over {found.get('height_mm')} mm and built with {slot['height']}"
                 return f"{where} is {height}; run 'psi-cad plan CASE -o OUT' with the --set of that build"
+            kerf, built = found.get("kerf_mm"), slot.get("kerf")
+            if kerf is None or built is None or abs(kerf - built) > SAME_KERF:
+                return f"{where} is planned with a kerf of {kerf} mm and built with {built}; {again}"
     return None
 
 
@@ -271,6 +278,12 @@ def _plan_for(report: Mapping[str, Any]) -> str:
     """The plan that serves every guide of a report, written into the same folder."""
     blades = dict.fromkeys(str(guide["blade"]) for guide in report["guides"])
     return f"run 'psi-cad plan CASE -o OUT {' '.join(f'--blade {blade}' for blade in blades)}' into the same folder"
+
+
+def _kerf_side(slot: Mapping[str, Any]) -> str:
+    """On which side of its plane a slot of a guide lets its blade run."""
+    shift = float(slot.get("shift", 0.0))
+    return "centre" if shift == 0.0 else "specimen" if shift > 0.0 else "retained"
 
 
 def _same_plane(one: Sequence[Any], two: Sequence[Any]) -> bool:

@@ -63,6 +63,7 @@ class Measured:
                 "plane_angle_deg": _rounded(slot.angle),
                 "plane_offset_mm": _rounded(slot.offset),
                 "blade_needed_mm": _rounded(slot.blade_needed),
+                "from_plan_mm": _rounded(slot.from_plan),
                 "windows_mm": [[_rounded(low), _rounded(high)] for low, high in slot.windows],
             }
             for slot in self.slots
@@ -154,7 +155,7 @@ def _slot_checks(want: Any, slot: MeasuredSlot, expected: Expected) -> list[Chec
         _check(f"slot_clearance_least{at}", clearance, "mm", ">=", (0.0 if note else 0.10) - LIMITS.slot_width, note),
         _check(f"slot_clearance_most{at}", clearance, "mm", "<=", (want.clearance if note else 0.20) + LIMITS.slot_width, note),
         _check(f"slot_plane_angle{at}", slot.angle, "deg", "<=", LIMITS.plane_angle),
-        _check(f"slot_plane_offset{at}", slot.offset, "mm", "<=", LIMITS.plane_offset),
+        _check(f"slot_plane_offset{at}", slot.offset, "mm", "<=", LIMITS.plane_offset, _runs(want)),
         _check(f"slot_wall{at}", slot.wall_min, "mm", ">=", want.wall - (2.0 - LIMITS.wall)),
         _check(f"slot_height{at}", slot.height_min, "mm", ">=", want.height - LIMITS.height_loss),
         _check(f"slot_blocked{at}", float(slot.blocked) if slot.width is not None else None, "", "==", 0.0, "lines of the blade that meet material"),
@@ -181,6 +182,14 @@ def _reach_check(want: ExpectedSlot, slot: MeasuredSlot) -> Check:
     needed = round(slot.blade_needed, 3) if slot.blade_needed is not None else want.depth + want.height
     note = "usable length, against the way from the highest fence under the saw's hub to the far side of the bone"
     return _check(f"blade_reach[{slot.name}]", length, "mm", ">=", needed, note, where=slot.blade_needed_at)
+
+
+def _runs(want: ExpectedSlot) -> str:
+    """Where a blade is to run, where that is not the planned plane."""
+    if not want.shift:
+        return ""
+    side = "specimen" if want.shift > 0.0 else "bone that stays"
+    return f"from where the blade is to run, {abs(want.shift):.3f} mm from the plan on the side of the {side}"
 
 
 def _pin_checks(part: Part, printed: Printed, expected: Expected) -> list[Check]:

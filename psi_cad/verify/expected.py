@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from psi_cad.case.model import KerfSide
 from psi_cad.errors import InputError
 from psi_cad.frames import Frame
 from psi_cad.units import Array, Deg, Mm
@@ -20,6 +21,8 @@ class ExpectedSlot:
 
     `blade_length`: how much of the blade can go into the slot. `depth`: the deepest bone below the slot, along the blade.
     `far`: lines across the cut, (s along the slot, far side of the bone along the blade) from the origin; `blade_width`: of the blade.
+    `kerf`: how wide the blade cuts. `shift`: how far the slot's middle is to lie from the planned plane, along its normal, so that
+    the kerf lies on the side of the plane that the case says.
     """
 
     name: str
@@ -42,6 +45,13 @@ class ExpectedSlot:
     depth: Mm
     blade_width: Mm
     far: tuple[tuple[Mm, Mm], ...]
+    kerf: Mm | None = None
+    shift: Mm = 0.0
+
+    @property
+    def kerf_side(self) -> KerfSide:
+        """On which side of the planned plane the kerf lies."""
+        return "centre" if self.shift == 0.0 else "specimen" if self.shift > 0.0 else "retained"
 
     @property
     def width(self) -> Mm:
@@ -53,7 +63,7 @@ class ExpectedSlot:
 class Expected:
     """One guide as planned; lengths mm, angles degrees, `origin` and `axes` of the guide frame in the patient frame.
 
-    `planes`: every cut of the case (origin, normal; patient). `wires`: (x, y, depth) in the guide frame.
+    `planes`: every cut of the case where its blade runs (origin, normal; patient). `wires`: (x, y, depth) in the guide frame.
     """
 
     origin: tuple[float, float, float]
@@ -82,10 +92,13 @@ class Expected:
         return Frame(origin=np.array(self.origin), axes=np.array(self.axes))
 
     def plane_of(self, slot: ExpectedSlot) -> tuple[Array, Array]:
-        """(origin, unit normal) of a slot's planned plane, in the guide frame."""
+        """(origin, unit normal) of the plane in which the blade of a slot runs, in the guide frame."""
         frame = self.frame
         normal = frame.local_direction(np.array(slot.normal))
-        return frame.local(np.array(slot.origin)), normal / np.linalg.norm(normal)
+        origin = np.array(slot.origin)
+        if slot.shift:
+            origin = origin + slot.shift * np.array(slot.normal)
+        return frame.local(origin), normal / np.linalg.norm(normal)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""

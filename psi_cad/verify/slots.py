@@ -34,7 +34,10 @@ CORNER_MM: Final[Mm] = 4.0  # by a joint the wall turns the corner and is measur
 
 @dataclass(frozen=True)
 class MeasuredSlot:
-    """One slot as found in the file; `None` where its sides were not found. `windows`: (low, high) from the origin."""
+    """One slot as found in the file; `None` where its sides were not found. `windows`: (low, high) from the origin.
+
+    `offset`: of its middle from where the blade is to run; `from_plan`: from the planned plane, along its normal.
+    """
 
     name: str
     width: Mm | None
@@ -49,6 +52,7 @@ class MeasuredSlot:
     blade_direction: Array
     blade_needed: Mm | None = None  # below the hub, for the deepest line; with the far point that decides
     blade_needed_at: Place | None = None
+    from_plan: Mm | None = None
 
     @property
     def length(self) -> Mm | None:
@@ -95,13 +99,14 @@ def measure_slot(part: Part, printed: Printed, expected: Expected, slot: Expecte
         blade_direction=patient_blade,
         blade_needed=None if needed is None else needed[0],
         blade_needed_at=None if needed is None else needed[1],
+        from_plan=slot.shift + float(upper_at + lower_at) / 2.0,
     )
 
 
 def _side(
     part: Part, origin: Array, normal: Array, along: Array, blade: Array, slot: ExpectedSlot, sign: float
 ) -> tuple[shapely.Geometry, Mm, Deg] | None:
-    """The faces that bound the slot on one side: outline in (s, u), distance from the planned plane, angle to it."""
+    """The faces that bound the slot on one side: outline in (s, u), distance from the plane of the blade, angle to it."""
     found = []
     for face, point, outward in part.planes:
         turn = float(np.degrees(np.arccos(np.clip(-sign * (outward @ normal), -1.0, 1.0))))
