@@ -36,7 +36,8 @@ def plan(
     """
     from psi_cad.api import plan as run
     from psi_cad.api import starting_plan
-    from psi_cad.cli.showing import approval_lines, plan_lines, progress, say_json
+    from psi_cad.cli.showing import approval_lines, plan_lines, progress, say_json, say_lines
+    from psi_cad.cli.telling import caution_lines, cautions_in
 
     with progress(quiet=json) as tell:
         if type_ is not None:
@@ -59,5 +60,10 @@ def plan(
             typer.echo("\n".join(approval_lines(found["approval"], released=False)[0 if found["approval"]["broken"] else 1 :]))
         for path in found.get("files", {}).values():
             typer.echo(f"  {path}")
+        say_lines(caution_lines(cautions_in(found), more_in="plan.json" if out is not None else "the output of --json"))
+        ours = {caution["text"] for caution in found["cautions"]}
+        of_proposal = [one for one in cautions_in(found.get("proposal", {})) if one["text"] not in ours]
+        if of_proposal:
+            say_lines(["Of the proposal only:", *caution_lines(of_proposal, more_in="plan.json")[1:]])
     if found.get("status", "passed") != "passed":
         raise typer.Exit(1)

@@ -17,6 +17,7 @@ from psi_cad.guides.registry import template_sha256
 from psi_cad.guides.site import Site, slot_room
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.depth import slot_depth
+from psi_cad.run.cautions import guide_cautions
 from psi_cad.run.naming import Naming
 from psi_cad.run.subject import stem
 from psi_cad.units import Mm
@@ -98,23 +99,13 @@ def _triple(values: Any) -> tuple[float, float, float]:
     return (float(values[0]), float(values[1]), float(values[2]))
 
 
-def cautions_of(made: Made, expected: Expected) -> list[Caution]:
+def cautions_of(made: Made) -> list[Caution]:
     """What a person must know of one guide, the most serious first."""
-    printer, blade, design = made.site.printer, made.site.blade, made.design
-    found = list(design.cautions)
-    if "clearance" in design.overrides:
-        text = f"the slot's clearance is {expected.slots[0].clearance:g} mm, outside 0.10–0.20, because clearance_override is set"
-        found.append(Caution("clearance-override", text))
-    if blade.nominal:
-        found.append(Caution("nominal-blade", f"blade {blade.id} is a nominal catalogue entry: measure your blade"))
-    if not printer.calibrated:
-        found.append(Caution("uncalibrated-printer", f"printer {printer.id} is uncalibrated: print a gauge on it and measure its slots and holes"))
+    design = made.design
+    found = [*design.cautions, *guide_cautions(made.params, made.site)]
     if design.label.letter_height < PRINTED_LETTERS_MM:
         text = f"the label's letters are {design.label.letter_height:.2f} mm high; below {PRINTED_LETTERS_MM:g} mm few processes print them"
         found.append(Caution("small-letters", text))
-    if made.site.seat.gap > made.params.seat_gap:
-        text = f"seat_gap is {made.site.seat.gap:g} mm instead of {made.params.seat_gap:g}: nearer, bone would reach into the guide"
-        found.append(Caution("seat-gap-raised", text))
     return by_weight(found)
 
 
@@ -131,7 +122,7 @@ def report_entry(
 ) -> dict[str, Any]:
     """One entry of the report's `guides`; `cautions` are those of how its entry in the case was run."""
     printer, blade = made.site.printer, made.site.blade
-    cautions = by_weight([*cautions, *cautions_of(made, expected), *_engraved_alike(made)])
+    cautions = by_weight([*cautions, *cautions_of(made), *_engraved_alike(made)])
     axis = made.site.axis
     return {
         "name": made.request.name,

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import shapely
 
-from psi_cad.findings import Check, place_of
+from psi_cad.findings import Caution, Check, by_weight, place_of
 from psi_cad.planning.avoid import Structure, face_distance
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.margins import SAME_MM, CutMargin, MarginClass
 from psi_cad.planning.nearest import Nearest
+from psi_cad.run.cautions import case_cautions
 from psi_cad.run.notice import NOT_A_DEVICE
 from psi_cad.surface.trust import at
 from psi_cad.surface.tumour import diameters
@@ -40,6 +41,7 @@ def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
     measured = [cut for cut in cuts if cut["margin_mm"] is not None]
     unplanned = [cut for cut in measured if not cut["planned_positive"]]
     retained = found.resection.retained
+    cautions = _cautions(patient, found)
     return {
         "schema": 1,
         "kind": "plan",
@@ -68,7 +70,8 @@ def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
         "slots": [_slot(slot) for slot in found.slots],
         "avoid": [_avoid(structure, near) for structure, near in avoided],
         "checks": checks,
-        "notes": _notes(patient, found),
+        "cautions": [caution.to_json() for caution in cautions],
+        "notes": [caution.text for caution in cautions],
         "status": "passed" if all(check["passed"] for check in checks) else "failed",
     }
 
@@ -245,33 +248,52 @@ def _avoid_checks(avoided: Sequence[tuple[Structure, Mapping[str, Nearest]]]) ->
     ]
 
 
-def _notes(patient: Patient, found: Evaluated) -> list[str]:
-    notes = [f"the case was overridden by {setting}" for setting in patient.loaded.settings]
+def _cautions(patient: Patient, found: Evaluated) -> list[Caution]:
+    """What the surgeon must know of a plan, the most serious first."""
+    told = list(case_cautions(patient.loaded, patient.bone_said))
+    declared = {cut.name for cut in patient.loaded.case.cut if cut.planned_positive}
     for name, cut in found.cuts.items():
         for part in cut.others:
-            notes.append(f"the plane of cut {name} also meets other bone near {at(_middle(cut, part))} ({part.area:.0f} mm²); it is not cut")
-        if name in found.margins and found.through.get(name) is None:
-            notes.append(f"no way through bone was found from the tumour to the face of cut {name}, so it has no margin through bone")
+            middle = _middle(cut, part)
+            text = f"the plane of cut {name} also meets other bone near {at(middle)} ({part.area:.0f} mm²); it is not cut"
+            told.append(Caution("other-bone-in-plane", text, place_of(middle)))
+        margin = found.margins.get(name)
+        if margin is None:
+            continue
+        if name in declared and margin.kind == "R2":
+            text = f"cut {name} goes through the tumour, as the case declares (planned_positive): tumour stays at that face"
+            told.append(Caution("planned-positive", text, place_of(margin.nearest.on_face)))
+        if found.through.get(name) is None:
+            text = f"no way through bone was found from the tumour to the face of cut {name}, so it has no margin through bone"
+            told.append(Caution("margin-through-bone", text))
     if found.tumour_in is not None and found.tumour_in.bone <= 0.0:
-        notes.append("warning: the tumour touches no bone; check that it is where it should be")
+        told.append(Caution("tumour-off-bone", "the tumour touches no bone; check that it is where it should be"))
     for slot in found.slots:
-        where = f"slot {slot.cut} of {slot.guide}"
-        if slot.from_approach:
-            notes.append(f"{where}: no seat was found near the approach, so depth is measured along the approach itself")
-        if slot.reachable < REACH_WANTED:
-            notes.append(f"{where}: the saw gets at {100 * slot.reachable:.0f} % of the cut face from there; the rest is behind bone or too deep")
-        for structure in patient.avoid:
-            away = slot.near[structure.name]
-            if away is not None and away.distance < structure.distance:
-                notes.append(
-                    f"warning: {where}: a blade pushed to its full length comes within {away.distance:.1f} mm of {structure.name} "
-                    f"near {at(away.on_surface)}, where it has left the bone; use a stop or a shorter blade"
-                )
-        if slot.blade.nominal:
-            notes.append(f"blade {slot.blade.id} is a nominal catalogue entry: measure your blade")
+        told += _slot_cautions(slot, patient.avoid)
     if len(found.resection.retained) > 1:
-        notes.append(f"the bone that stays falls into {len(found.resection.retained)} pieces")
+        told.append(Caution("retained-in-pieces", f"the bone that stays falls into {len(found.resection.retained)} pieces"))
     unguided = [name for name in found.cuts if all(slot.cut != name for slot in found.slots)]
     if unguided:
-        notes.append(f"no guide takes {', '.join(unguided)}: depth and reach are not known there")
-    return list(dict.fromkeys(notes))
+        told.append(Caution("cut-without-guide", f"no guide takes {', '.join(unguided)}: depth and reach are not known there"))
+    return by_weight(told)
+
+
+def _slot_cautions(slot: Slot, avoid: Sequence[Structure]) -> list[Caution]:
+    where, told = f"slot {slot.cut} of {slot.guide}", []
+    if slot.from_approach:
+        text = f"{where}: no seat was found near the approach, so depth is measured along the approach itself; 'psi-cad check' says why"
+        told.append(Caution("no-seat", text))
+    if slot.reachable < REACH_WANTED:
+        text = f"{where}: the saw gets at {100 * slot.reachable:.0f} % of the cut face from there; the rest is behind bone or too deep"
+        told.append(Caution("not-reached", text))
+    for structure in avoid:
+        away = slot.near[structure.name]
+        if away is not None and away.distance < structure.distance:
+            text = (
+                f"{where}: a blade pushed to its full length comes within {away.distance:.1f} mm of {structure.name} "
+                f"near {at(away.on_surface)}, where it has left the bone; use a stop or a shorter blade"
+            )
+            told.append(Caution("structure-near", text, place_of(away.on_surface)))
+    if slot.blade.nominal:
+        told.append(Caution("nominal-blade", f"blade {slot.blade.id} is a nominal catalogue entry: measure your blade"))
+    return told

@@ -24,6 +24,7 @@ from psi_cad.planning.margins import CutMargin, cut_margin
 from psi_cad.planning.nearest import Face, Nearest, Surface, nearest
 from psi_cad.planning.resection import Resection, resect
 from psi_cad.planning.throughbone import InBone, through_bone
+from psi_cad.run.loading import resolved_guides
 from psi_cad.run.plan import Progress, planes_of, read_bone
 from psi_cad.run.sources import avoid_source, inputs_of, tumour_source
 from psi_cad.surface.rays import RayCaster
@@ -120,6 +121,7 @@ def read_patient(loaded: LoadedCase, *, progress: Progress) -> Patient:
     ------
     InputError
     """
+    resolved_guides(loaded)  # mistakes in parameters are told before the bone is read
     progress("read the bone")
     bone, said = read_bone(loaded, progress=progress)
     solid = solid_of(bone.mesh, name=bone.name, key="bone.surface")
