@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from psi_cad.case.load import load_case
 from psi_cad.errors import InputError
 from psi_cad.export.safely import staged
 from psi_cad.run.acceptance import accept_in, accepted_ids
@@ -19,11 +18,19 @@ from psi_cad.run.release import check_approvals, refuse_early, release_said
 from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, case_folders, read_json, subject_of
 
 if TYPE_CHECKING:
+    from psi_cad.case.load import LoadedCase
     from psi_cad.run.plan import Job
 
 __all__ = ["approve", "build", "compare", "measure", "plan", "remove", "starting_plan", "validate"]
 
 Progress = Callable[[str], None]
+
+
+def _loaded(case: Path | str, *, settings: Sequence[str], catalogue: Path | str | None, needs: tuple[str, ...] = ("cut", "guide")) -> LoadedCase:
+    """The case, or everything that is wrong with it."""
+    from psi_cad.run.loading import load
+
+    return load(case, settings=settings, catalogue=catalogue, needs=needs)
 
 
 def _silent(step: str) -> None:
@@ -78,8 +85,7 @@ def build(
         With one sentence; nothing is written then.
     """
     out = Path(out)
-    own = Path(catalogue) if catalogue is not None else None
-    loaded = load_case(case, settings=list(settings), catalogue=own)  # mistakes are told before anything is started
+    loaded = _loaded(case, settings=settings, catalogue=catalogue)  # mistakes are told before anything is started
     accepted_ids(accept)
     if variant is not None:
         check_variant(variant)
@@ -128,7 +134,7 @@ def measure(folder: Path | str, *, progress: Progress | None = None, time_limit:
     """
     folder = Path(folder)
     approvals = check_approvals(folder)
-    found: dict[str, Any] = {"guides": [], "status": "passed"}
+    found: dict[str, Any] = {"guides": [], "reports": [], "status": "passed"}
     if any((below / REPORT_FILE).is_file() for below in case_folders(folder)):  # a folder of `plan` holds nothing to measure
         found = perform("measure", {"folder": str(folder.resolve())}, progress=progress, time_limit=time_limit)
     status = "passed" if all(case["sound"] for case in approvals) else "failed"
@@ -188,25 +194,28 @@ def remove(folder: Path | str, guide: str, *, force: bool = False) -> dict[str, 
 def validate(
     case: Path | str,
     *,
+    blades: Sequence[str] = (),
     settings: Sequence[str] = (),
     catalogue: Path | str | None = None,
     picture: Path | str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Check a case, its bone and its cuts without building; with `picture` (a PNG) draw the bone with cuts and approaches.
+    """Check a case without building: its file, bone and cuts, and a seat for every guide; with `picture` (a PNG) draw them first.
+
+    Other parameters are as for `build`, which refuses the same.
 
     Raises
     ------
     PsiCadError
-        With the first thing that is wrong.
+        A mistake of the file is told with all others; after that, the first thing that is wrong.
     """
-    from psi_cad.run.plan import validate_case
+    from psi_cad.run.validate import validate_case
 
-    own = Path(catalogue) if catalogue is not None else None
     drawn = Path(picture) if picture is not None else None
     if drawn is not None and (drawn.suffix.lower() != ".png" or not drawn.parent.is_dir()):
         raise InputError(f"--picture {drawn}: name a .png file in a folder that is there.")
-    return validate_case(load_case(case, settings=list(settings), catalogue=own), picture=drawn, progress=progress or _silent)
+    loaded = _loaded(case, settings=settings, catalogue=catalogue)
+    return validate_case(loaded, blades=list(dict.fromkeys(blades)), picture=drawn, progress=progress or _silent)
 
 
 def plan(
@@ -242,8 +251,7 @@ def plan(
     """
     from psi_cad.run.plan_case import plan_case
 
-    own = Path(catalogue) if catalogue is not None else None
-    loaded = load_case(case, settings=list(settings), catalogue=own, needs=("cut",))
+    loaded = _loaded(case, settings=settings, catalogue=catalogue, needs=("cut",))
     for blade in blades:
         loaded.catalogue.blade(blade, where="--blade")
     folder = Path(out) if out is not None else None
@@ -268,6 +276,5 @@ def starting_plan(
     """
     from psi_cad.run.plan_case import start_plan
 
-    own = Path(catalogue) if catalogue is not None else None
-    loaded = load_case(case, settings=list(settings), catalogue=own, needs=())
+    loaded = _loaded(case, settings=settings, catalogue=catalogue, needs=())
     return start_plan(loaded, kind, Path(out) if out is not None else None, progress=_silent)

@@ -50,18 +50,29 @@ class PsiCadError(Exception):
         The place it is about, patient mm.
     remedies : sequence of str, optional
         Arguments of `--set` that were tried and mend it.
+    errors : sequence of mappings, optional
+        Where it tells of several mistakes, a line each: `key` and `message` of each.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str = "", *, where: Sequence[float] | None = None, remedies: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        where: Sequence[float] | None = None,
+        remedies: Sequence[str] = (),
+        errors: Sequence[Mapping[str, str]] = (),
+    ) -> None:
         super().__init__(message)
         self.where: tuple[float, ...] | None = None if where is None else tuple(round(float(v), 2) for v in where)
         self.remedies: tuple[str, ...] = tuple(remedies)
+        self.errors: tuple[dict[str, str], ...] = tuple(dict(one) for one in errors)
 
     def to_json(self) -> dict[str, Any]:
         """As it crosses from one process to another, and as a machine is told."""
-        return {"error": type(self).__name__, "message": str(self), "where": self.where, "remedies": list(self.remedies)}
+        told = {"error": type(self).__name__, "message": str(self), "where": self.where, "remedies": list(self.remedies)}
+        return {**told, "errors": list(self.errors)}
 
 
 class InputError(PsiCadError):
@@ -122,7 +133,8 @@ class EnvironmentProblem(BuildError):
 
 def from_json(data: Mapping[str, Any]) -> PsiCadError:
     """The error that `to_json` told of in another process."""
-    return by_name(str(data["error"]))(str(data["message"]), where=data.get("where"), remedies=data.get("remedies") or ())
+    kind = by_name(str(data["error"]))
+    return kind(str(data["message"]), where=data.get("where"), remedies=data.get("remedies") or (), errors=data.get("errors") or ())
 
 
 def by_name(name: str) -> type[PsiCadError]:

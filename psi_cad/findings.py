@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-__all__ = ["CAUTIONS", "Caution", "CautionKind", "Check", "Place", "by_weight", "caution_from_json", "place_of"]
+__all__ = ["CAUTIONS", "Caution", "CautionKind", "Check", "Place", "by_weight", "place_of"]
 
 Place: TypeAlias = tuple[float, float, float]
 """A point in the patient frame (LPS, mm)."""
@@ -40,30 +40,46 @@ class CautionKind:
     blocks_release: bool
 
 
-# most serious first; the order is the order in which a person is told
+# most serious first; the order is the order in which a person is told; docs/cautions.md tells of each
 CAUTIONS: Final[Mapping[str, CautionKind]] = {
     "side-against-shape": CautionKind("the bone's shape contradicts the case's side, and the case insists", True),
     "side-not-verified": CautionKind("the bone's shape does not tell its side", True),
+    "frame-not-stated": CautionKind("a scan's file does not say which way the patient lies in it", True),
+    "tumour-off-bone": CautionKind("the tumour touches no bone", False),
+    "planned-positive": CautionKind("a cut goes through the tumour, as the case declares", False),
     "clearance-override": CautionKind("the slot's clearance is outside the binding range", True),
     "case-overridden": CautionKind("--set changed the case file for this run", True),
     "slides": CautionKind("the guide can slide on the bone, and the case allows it", True),
     "coarse-scan": CautionKind("the scan's slices are too far apart for a guide", True),
+    "scan-values": CautionKind("the scan's values may not be HU, or some of them were made up", True),
     "segmentation-look": CautionKind("the segmentation could not be sure somewhere: look at its pictures", True),
     "metal": CautionKind("metal lies in or near the bone; its streaks move the surface", True),
-    "touching-bones": CautionKind("another bone touches this one, and the two were parted by seeds", False),
+    "touching-bones": CautionKind("another bone touches this one, and the two were parted by seeds", True),
+    "tumour-proposed": CautionKind("the tumour's outline is a proposal of the software, and no person has drawn it", True),
     "anatomy-odd": CautionKind("the bone's size or mesh is unusual for its anatomy", True),
     "cropped-end-near": CautionKind("a cut comes near the flat end where the scan was cropped", True),
     "coarse-mesh": CautionKind("the bone's mesh is coarser where a guide sits than a guide wants", False),
     "soft-tumour-stays": CautionKind("tumour in soft tissue lies beside bone that stays", True),
     "structure-near": CautionKind("a blade pushed to its full length comes near a structure", False),
+    "no-seat": CautionKind("no seat was found near the approach, so depth is measured along the approach", False),
+    "not-reached": CautionKind("the saw does not get at all of a cut face", False),
+    "cut-without-guide": CautionKind("no guide takes a cut, so its depth and reach are not known", False),
+    "retained-in-pieces": CautionKind("the bone that stays falls into pieces", False),
+    "other-bone-in-plane": CautionKind("a cut's plane meets other bone, which is not cut", False),
     "nominal-blade": CautionKind("the blade's measures are a catalogue's, not measured", True),
     "kerf-not-measured": CautionKind("the saw's kerf is not measured; the slot's width stands for it", False),
     "kerf-unknown": CautionKind("no guide takes a cut, so what the saw removes there is not known", False),
     "uncalibrated-printer": CautionKind("the printer's compensation is not measured", True),
     "seat-gap-raised": CautionKind("the guide stands off further than asked, because bone would reach into it", False),
+    "thick-slices": CautionKind("the scan's slices are further apart than guides are planned on", False),
+    "ready-mask": CautionKind("the surface is a ready mask's, not moved to the cortex", False),
+    "surface-mended": CautionKind("the bone's surface had holes or open ends that were closed; no guide sits there", False),
+    "scan-edge": CautionKind("the bone goes on beyond the scan, and its surface is closed flat there", False),
+    "margin-through-bone": CautionKind("no way through bone leads from the tumour to a cut", False),
     "small-letters": CautionKind("the label's letters are too small to print or read", False),
     "slot-without-bridge": CautionKind("a long slot has no bridge across it", False),
     "short-run-out": CautionKind("a slot runs past the bone by less than asked", False),
+    "private-paths": CautionKind("a file that was written holds paths of your own folders", False),
     "look": CautionKind("something else to look at", False),
 }
 
@@ -89,11 +105,15 @@ class Caution:
         """As a report holds it."""
         return {"id": self.id, "text": self.text, "where": None if self.where is None else list(self.where), "blocks_release": self.blocks_release}
 
-
-def caution_from_json(said: Mapping[str, Any]) -> Caution:
-    """The caution that `Caution.to_json` told of."""
-    where = said.get("where")
-    return Caution(str(said["id"]), str(said["text"]), None if where is None else place_of(where))
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Caution:
+        """The caution that `to_json` told of; one of a kind that this version does not know is something to look at."""
+        where = said.get("where")
+        return cls(
+            str(said["id"]) if said["id"] in CAUTIONS else "look",
+            str(said["text"]),
+            None if where is None else (float(where[0]), float(where[1]), float(where[2])),
+        )
 
 
 def by_weight(cautions: Iterable[Caution]) -> list[Caution]:

@@ -25,6 +25,7 @@ import shapely
 
 from psi_cad.brep import bodies, checked, label, relief
 from psi_cad.errors import DesignError
+from psi_cad.findings import Caution
 from psi_cad.frames import Frame
 from psi_cad.guides.contract import Design, Label, PinFeature, SlotFeature, Workshop
 from psi_cad.guides.labelling import LabelPatch, place_label, sides_of
@@ -76,18 +77,7 @@ class Params(GuideParams):
 def build(site: Site, params: Params, workshop: Workshop) -> Design:
     """The guide: a body that blades of one class share, then slots and letters."""
     width = site.slot_width(params.clearance)
-    if width <= 0.1:
-        raise DesignError(f"The slot would be {width:.2f} mm wide; check the blade's thickness and the printer's slot_compensation.")
-    plans = plan_slots(
-        site,
-        width=width,
-        wall=params.wall,
-        end_wall=params.end_wall,
-        run_out=params.run_out,
-        height=params.height,
-        bridge_over=params.bridge_over,
-        bridge_width=params.bridge_width,
-    )
+    plans = _slots(site, params)
     plates = workshop.once("plates", lambda: _footprints(site, plans))
     pins = workshop.once("pins", lambda: _pins(site, params, plates))
     key = ("body", tuple((p.half_width, p.fence_low, p.fence_high) for p in plans), len(site.blade.id))
@@ -120,6 +110,29 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
         ),
         cautions=tuple(caution for plan in plans for caution in plan.cautions),
         overrides=("clearance",) if not 0.10 <= params.clearance <= 0.20 else (),
+    )
+
+
+def lay_out(site: Site, params: Params) -> tuple[Caution, ...]:
+    """Where slots, footplates and wires go, without any solid: raises what `build` would, and tells what it would."""
+    plans = _slots(site, params)
+    _pins(site, params, _footprints(site, plans))
+    return tuple(caution for plan in plans for caution in plan.cautions)
+
+
+def _slots(site: Site, params: Params) -> list[SlotPlan]:
+    width = site.slot_width(params.clearance)
+    if width <= 0.1:
+        raise DesignError(f"The slot would be {width:.2f} mm wide; check the blade's thickness and the printer's slot_compensation.")
+    return plan_slots(
+        site,
+        width=width,
+        wall=params.wall,
+        end_wall=params.end_wall,
+        run_out=params.run_out,
+        height=params.height,
+        bridge_over=params.bridge_over,
+        bridge_width=params.bridge_width,
     )
 
 

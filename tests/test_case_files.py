@@ -46,7 +46,8 @@ WRONG = {
     "labels": ("surface = ", "labels = ", ["bone"]),
     "two guides of one name": ("[guide.params]", "[guide.params]\n[[guide]]\nname = 'supra-acetabular'\ntemplate = 'osteotomy'\ncuts = ['A']\n"
                                "approach = [1, 0, 0]\nblade = 'generic-10x0.6'\nprinter = 'fdm-generic'\n[guide.params]", ["guide", "supra-acetabular"]),
-    "inline blade with a typo": ('blade = "generic-25x0.89"', 'blade = {id = "x", thicknes = 0.8}', ["thicknes", "did you mean 'thickness'"]),
+    "inline blade with a typo": ('blade = "generic-25x0.89"', 'blade = {id = "x", thicknes = 0.8, cutting_width = 10, usable_length = 40, reference = "caliper"}',
+                                 ["thicknes", "did you mean 'thickness'"]),
     "approach across the plane": ("approach = [-1.0, -0.1, 0.0]", "approach = [0.0, 0.1, 1.0]", ["approach"]),
 }  # fmt: skip
 

@@ -221,7 +221,7 @@ def test_an_unmeasured_and_an_unknown_kerf_are_told(plan_of):
     (cut,) = report["cuts"]
     assert cut["kerf_mm"] is None and cut["margin_sawn_mm"] is None and report["margin_sawn_mm"] is None
     assert cut["class"] == "R0" and report["kerf_mm3"] == 0.0 and report["specimen"]["volume_mm3"] == pytest.approx(240_000)
-    assert [caution["id"] for caution in report["cautions"]] == ["kerf-unknown"]
+    assert "kerf-unknown" in {caution["id"] for caution in report["cautions"]}
 
 
 def test_a_kerf_narrower_than_its_blade_is_refused(plan_of):

@@ -115,6 +115,7 @@ def test_planned_positive_is_reported_and_not_failed(case):
     assert failed["tumour"]["left_in_retained_mm3"] > 100
     declared = plan(case(through, ('name = "A"\n', 'name = "A"\nplanned_positive = true\n')))
     assert declared["status"] == "passed" and declared["class"] == "R2"
+    assert declared["cautions"][0]["id"] == "planned-positive"
     assert declared["cuts"][0]["planned_positive"] and declared["class_without_planned_positive"] is None
     assert any("declared positive" in check["note"] for check in declared["checks"])
 
@@ -133,7 +134,8 @@ def test_a_vessel_behind_the_bone_is_a_warning(case, tmp_path):
     found = plan(case(more=more))
     (vessel,) = found["avoid"]
     assert vessel["name"] == "artery" and vessel["cuts"][0]["distance_mm"] > 5
-    assert any("warning" in note and "artery" in note and "has left the bone" in note for note in found["notes"])
+    (told,) = [caution for caution in found["cautions"] if caution["id"] == "structure-near"]
+    assert "artery" in told["text"] and "has left the bone" in told["text"] and told["text"] in found["notes"]
     assert found["status"] == "passed"
 
 

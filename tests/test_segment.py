@@ -16,7 +16,7 @@ from psi_cad.imaging.volume import Volume
 from psi_cad.phantom.hemipelvis import _gradient, implicit
 from psi_cad.phantom.scanner import Body, ScannedBone, ScannedSolid, simulated_ct
 from psi_cad.phantom.scene import PHANTOM_SEEDS, femur_distance, phantom_ct
-from psi_cad.run.segment import segment_bone, write_segmentation
+from psi_cad.run.segment import report_of, segment_bone, write_segmentation
 from psi_cad.surface.cortex import calibrated, edge_shift, profile
 from psi_cad.surface.isosurface import level_surface, surface_of_mask
 from psi_cad.surface.rays import SignedDistance
@@ -112,7 +112,8 @@ def test_surfaces_are_closed_manifold_and_unfolded(joint):
 
 def test_a_bone_cut_by_the_scan_is_closed_flat_and_told(joint, joint_ct):
     hip = joint.bones[0]
-    assert any("superior edge" in note for note in hip.notes)
+    assert any("superior edge" in caution.text for caution in hip.cautions if caution.id == "scan-edge")
+    assert set(report_of(joint)["bones"][0]["notes"]) == {caution["text"] for caution in report_of(joint)["bones"][0]["cautions"]}
     top = joint_ct.origin[2] + joint_ct.spacing[2] * (joint_ct.values.shape[0] - 1)
     z = np.asarray(hip.mesh.vertices)[:, 2]
     assert z.max() <= top + 0.5 * joint_ct.spacing[2] + 1e-6
@@ -174,6 +175,7 @@ def test_without_seeds_the_largest_come_first_and_the_table_is_no_bone():
     assert [bone.name for bone in found.bones] == ["bone-1", "bone-2"]
     assert found.bones[0].mesh.vertices.mean(axis=0)[0] == pytest.approx(10.0, abs=0.5)
     assert any("No seed" in note for note in found.notes)
+    assert [caution.id for caution in found.cautions] == ["segmentation-look"]
 
 
 def test_metal_is_flagged_with_its_place():
@@ -183,7 +185,8 @@ def test_metal_is_flagged_with_its_place():
     assert metal.centre == pytest.approx([6.0, 0.0, 0.0], abs=0.3)
     assert 45.0 < metal.volume < 4.0 / 3.0 * np.pi * 27.0 * 1.1
     found = segment_bone(ct, {"head": (0.0, 0.0, -8.0)})
-    assert any("metal" in note for note in found.bones[0].notes)
+    (told,) = [caution for caution in found.bones[0].cautions if caution.id == "metal"]
+    assert told.text in found.bones[0].notes and told.blocks_release and told.where == pytest.approx((6.0, 0.0, 0.0), abs=0.3)
     assert find_metal(ct_of([ScannedBone(ball((0.0, 0.0, 0.0), 12.0), 2.0)], 18.0)) == ()
 
 
@@ -361,3 +364,11 @@ def test_a_bone_that_took_another_s_seed_is_refused():
     values[9, 9, 14] = 2
     with pytest.raises(SegmentationError, match=r"Only 1 mm³ of bone were found from the seed of femur"):
         _judge(values, volume, ["hip", "femur"], seeds)
+
+
+def test_bones_that_touch_are_told_in_the_report():
+    bones = [ScannedBone(ball((-7.7, 0.0, 0.0), 8.0), 2.0), ScannedBone(ball((7.7, 0.0, 0.0), 8.0), 2.0)]
+    found = segment_bone(ct_of(bones, (20.0, 14.0, 14.0)), {"hip": (-10.0, 0.0, 0.0), "femur": (10.0, 0.0, 0.0)})
+    assert found.touching == (("hip", "femur"),)
+    (told,) = report_of(found)["cautions"]
+    assert told["id"] == "touching-bones" and told["blocks_release"] and told["text"] in report_of(found)["notes"]

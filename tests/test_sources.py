@@ -13,6 +13,7 @@ from psi_cad.imaging.volume import Volume
 from psi_cad.phantom.hemipelvis import _gradient, implicit
 from psi_cad.phantom.scene import phantom_ct
 from psi_cad.run import sources
+from psi_cad.run.cautions import source_cautions
 from psi_cad.run.sources import avoid_source, bone_source, tumour_source
 from psi_cad.surface.read import read_surface
 
@@ -59,6 +60,8 @@ def test_bone_from_ct_is_kept_and_made_again_when_something_changed(folder, slab
     assert first.said["segmentation"]["uncertainty_mm"] > 0.0 and not first.said["forced_spacing"]
     body = first.said["segmentation"]["body"]
     assert body["middle_x_mm"] is None and "both sides" in body["why"], "a scan of a slab of bone holds no body"
+    told = source_cautions(first.said)
+    assert "scan-edge" in {caution.id for caution in told} and not any(caution.id == "coarse-scan" for caution in told)
 
     said.clear()
     again = bone_source(case(folder, CT), progress=said.append)
@@ -99,6 +102,8 @@ def test_a_coarse_scan_is_refused_unless_forced(folder, slab):
         bone_source(case(folder, CT), progress=lambda _: None)
     forced = bone_source(case(folder, CT.replace("[bone]\n", "[bone]\nforce_spacing = true\n")), progress=lambda _: None)
     assert forced.said["forced_spacing"] is True
+    told = source_cautions(forced.said)
+    assert "coarse-scan" in {caution.id for caution in told} and any("3.75 mm" in caution.text for caution in told)
 
 
 def test_bone_and_structures_from_a_label_map(tmp_path):
@@ -110,6 +115,7 @@ def test_bone_and_structures_from_a_label_map(tmp_path):
         mesh = trimesh.Trimesh(found.mesh.vertices, found.mesh.faces, process=True)  # an STL repeats its corners
         assert mesh.is_watertight
         assert mesh.volume == pytest.approx(4 / 3 * np.pi * 12.0**3, rel=0.02)
+        assert [caution.id for caution in source_cautions(found.said)] == ["ready-mask"]
         assert np.asarray(mesh.center_mass) == pytest.approx([5.0, 0.0, 0.0], abs=0.15)
     with pytest.raises(ImageError, match=r"bone\.labels: label '3' is not in the label map"):
         bone_source(case(tmp_path, text.replace("label = 7", "label = 3", 1)), progress=lambda _: None)

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from psi_cad.case.mistakes import Mistake, complaints, raise_all
 from psi_cad.case.model import Blade, Printer
 from psi_cad.errors import CatalogueError
 
@@ -78,25 +79,34 @@ def _parsed(text: str, name: str) -> Catalogue:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise CatalogueError(f"{name}: this is not valid TOML: {error}.") from None
-    unknown = set(data) - {"blade", "printer"}
-    if unknown:
-        raise CatalogueError(f"{name}: '{sorted(unknown)[0]}' is no key of a catalogue; use [[blade]] and [[printer]].")
-    return Catalogue(_entries(data.get("blade", []), Blade, name), _entries(data.get("printer", []), Printer, name))
+    mistakes = [
+        Mistake(key, f"{name}: '{key}' is no key of a catalogue; use [[blade]] and [[printer]].", (number,), CatalogueError)
+        for number, key in enumerate(data)
+        if key not in ("blade", "printer")
+    ]
+    found = Catalogue(_entries(data, Blade, name, mistakes), _entries(data, Printer, name, mistakes))
+    raise_all(mistakes)
+    return found
 
 
-def _entries(items: object, model: type[Entry], name: str) -> dict[str, Entry]:
+def _entries(data: dict[str, Any], model: type[Entry], name: str, mistakes: list[Mistake]) -> dict[str, Entry]:
+    """The entries of one kind by id; what is wrong with any of them is added to `mistakes`."""
     kind = model.__name__.lower()
+    items = data.get(kind, [])
     if not isinstance(items, list):
-        raise CatalogueError(f"{name}: write each {kind} as [[{kind}]] with an id.")
+        mistakes.append(Mistake(kind, f"{name}: write each {kind} as [[{kind}]] with an id.", (list(data).index(kind),), CatalogueError))
+        return {}
     found: dict[str, Entry] = {}
     for number, item in enumerate(items):
+        place: tuple[int, ...] = (list(data).index(kind), number)
         try:
             entry = model.model_validate(item)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            key = ".".join(str(step) for step in first["loc"])
-            raise CatalogueError(f"{name}: {kind}[{number}].{key}: {first['msg'][:1].lower()}{first['msg'][1:]}.") from None
+            mistakes += complaints(
+                error, item, model, name=name, what="a catalogue", hint=" (add it)", at=(kind, number), place=place, kind=CatalogueError
+            )
+            continue
         if entry.id in found:
-            raise CatalogueError(f"{name}: two entries of [[{kind}]] have the id '{entry.id}'.")
+            mistakes.append(Mistake(f"{kind}[{number}].id", f"{name}: two entries of [[{kind}]] have the id '{entry.id}'.", place, CatalogueError))
         found[entry.id] = entry
     return found

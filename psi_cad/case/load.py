@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from psi_cad.case.catalogue import Catalogue, load_catalogue, shipped_catalogue
-from psi_cad.case.model import Avoid, Blade, Case, Cut, GuideRequest, Printer
-from psi_cad.errors import CaseError
+from psi_cad.case.mistakes import Mistake, complaints, mistakes_of, place_in, raise_all
+from psi_cad.case.model import Blade, Case, GuideRequest, Printer, apart_in, tables_in
+from psi_cad.errors import CaseError, CatalogueError
 
 __all__ = ["LoadedCase", "apply_settings", "catalogue_of", "load_case"]
 
@@ -51,7 +51,12 @@ class LoadedCase:
 
 
 def load_case(
-    path: Path | str, *, settings: list[str] | None = None, catalogue: Path | None = None, needs: tuple[str, ...] = ("cut", "guide")
+    path: Path | str,
+    *,
+    settings: list[str] | None = None,
+    catalogue: Path | None = None,
+    needs: tuple[str, ...] = ("cut", "guide"),
+    also: Callable[[dict[str, Any], Path], list[Mistake]] = lambda _data, _path: [],
 ) -> LoadedCase:
     """Read and check a case file.
 
@@ -65,10 +70,13 @@ def load_case(
         A user's own blades and printers, before those the case names.
     needs : tuple of str
         Tables that must hold an entry: a plan needs no guide yet, and a starting plan no cut.
+    also : callable
+        Gives further mistakes of the file as read; asked only where something is wrong already, so that all is told at once.
 
     Raises
     ------
     CaseError, CatalogueError
+        With a line for each mistake, in the file's order; `errors` lists them.
     """
     path = Path(path)
     if path.is_dir():
@@ -77,21 +85,64 @@ def load_case(
         path = path / "case.toml"
     data, digest = _read(path)
     apply_settings(data, settings or [], path.name)
+    mistakes: list[Mistake] = []
+    case: Case | None = None
     try:
         case = Case.model_validate(data)
     except ValidationError as error:
-        raise CaseError(f"{path.name}: {_sentence(error, data)}") from None
-    for key in needs:
-        if not getattr(case, key):
-            raise CaseError(f"{path.name}: [[{key}]] is missing (add it; 'psi-cad new DIR' shows a whole case).")
-    own = catalogue_of(case, path)
-    if catalogue is not None:
-        own = own.extended(load_catalogue(catalogue, where="--catalogue"))
-    loaded = LoadedCase(case=case, path=path, sha256=digest, catalogue=own, settings=tuple(settings or []))
-    for number, guide in enumerate(case.guide):  # unknown ids are found before anything slow runs
-        loaded.blade(guide.blade, where=f"{path.name}: guide[{number}].blade")
-        loaded.printer(guide.printer, where=f"{path.name}: guide[{number}].printer")
-    return loaded
+        mistakes += _told(error, data, path.name)
+    mistakes += [
+        Mistake(key, f"{path.name}: [[{key}]] is missing (add it; 'psi-cad new DIR' shows a whole case).", (len(data),))
+        for key in needs
+        if not data.get(key)
+    ]
+    own = _catalogues(data, path, catalogue, mistakes)
+    if own is not None:
+        wrong = {mistake.key for mistake in mistakes}
+        mistakes += [mistake for mistake in _unknown_entries(data, own, path.name) if mistake.key not in wrong]
+    if mistakes or case is None or own is None:
+        told = tuple(f"{mistake.key}." for mistake in mistakes)  # of a key or table that is wrong as a whole no more is told
+        raise_all([*mistakes, *(mistake for mistake in also(data, path) if not f"{mistake.key}.".startswith(told))])
+        raise AssertionError("unreachable")
+    return LoadedCase(case=case, path=path, sha256=digest, catalogue=own, settings=tuple(settings or []))
+
+
+def _told(error: ValidationError, data: dict[str, Any], name: str) -> list[Mistake]:
+    """What the models complain of, and what does not fit together even so."""
+    apart = [Mistake(key, f"{name}: {text}.", place_in(data, keys)) for key, keys, text in apart_in(data)]
+    known = {mistake.message for mistake in apart}
+    return [*(mistake for mistake in complaints(error, data, Case, name=name) if mistake.message not in known), *apart]
+
+
+def _catalogues(data: dict[str, Any], path: Path, more: Path | None, mistakes: list[Mistake]) -> Catalogue | None:
+    """The shipped entries, those that the case names, and those of the command line; None where one cannot be read."""
+    own = shipped_catalogue()
+    named = data.get("catalogue")
+    files = [(path.parent / named, f"{path.name}: catalogue")] if isinstance(named, str) else []
+    if more is not None:
+        files.append((more, "--catalogue"))
+    sound = True
+    for file, where in files:
+        try:
+            own = own.extended(load_catalogue(file, where=where))
+        except CatalogueError as error:
+            sound = False
+            mistakes += mistakes_of(error, key="catalogue", place=place_in(data, ("catalogue",)))
+    return own if sound else None
+
+
+def _unknown_entries(data: dict[str, Any], own: Catalogue, name: str) -> list[Mistake]:
+    """Blades and printers that guides name and no catalogue holds."""
+    found: list[Mistake] = []
+    for number, guide in enumerate(tables_in(data, "guide")):
+        for kind, find in (("blade", own.blade), ("printer", own.printer)):
+            if not isinstance(guide.get(kind), str):
+                continue
+            try:
+                find(guide[kind], where=f"{name}: guide[{number}].{kind}")
+            except CatalogueError as error:
+                found += mistakes_of(error, key=f"guide[{number}].{kind}", place=place_in(data, ("guide", number, kind)))
+    return found
 
 
 def catalogue_of(case: Case, path: Path) -> Catalogue:
@@ -177,101 +228,3 @@ def _targets(data: dict[str, Any], keys: list[str], setting: str, name: str) -> 
     if len(rest) < 2:
         raise CaseError(f"--set {setting}: name a key of {table} '{rest[0]}', such as {_EXAMPLES[table]}.")
     return named, rest[1:]
-
-
-def _model_at(place: tuple[int | str, ...]) -> type[BaseModel]:
-    """The model whose keys are valid at a place in the case file."""
-    model: type[BaseModel] = Case
-    for step in place:
-        if step == "cut":
-            model = Cut
-        elif step == "guide":
-            model = GuideRequest
-        elif step == "avoid":
-            model = Avoid
-        elif step in ("Blade", "blade"):
-            model = Blade
-        elif step in ("Printer", "printer"):
-            model = Printer
-        elif isinstance(step, str) and step in model.model_fields:
-            annotation = model.model_fields[step].annotation
-            options = [annotation, *getattr(annotation, "__args__", ())]
-            model = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), model)
-    return model
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    text = ""
-    for step in location:
-        if isinstance(step, int):
-            text += f"[{step}]"
-        elif step in ("Blade", "Printer") or step.startswith(("constrained-str", "function-", "nullable", "tuple")):
-            continue
-        else:
-            text += f".{step}" if text else step
-    return text or "the file"
-
-
-_RULES: Final = {
-    "missing": "is missing",
-    "finite_number": "must be a finite number",
-    "float_type": "must be a number",
-    "int_type": "must be a whole number",
-    "string_type": "must be text in quotes",
-    "bool_type": "must be true or false",
-    "tuple_type": "must be a list",
-    "dict_type": "must be a table",
-    "model_type": "must be a table",
-    "dict_attributes_type": "must be a table",
-}
-
-
-def _sentence(error: ValidationError, data: dict[str, Any]) -> str:
-    details = error.errors(include_url=False, include_input=True)
-    # of a union's complaints the deepest is about what was meant
-    unknown = [d for d in details if d["type"] == "extra_forbidden"]
-    first = unknown[0] if unknown else max(details, key=lambda d: (-_order(d, data), len(d["loc"])))
-    place = _place(first["loc"])
-    kind = first["type"]
-    if kind == "extra_forbidden":
-        known = [f.alias or key for key, f in _model_at(first["loc"][:-1]).model_fields.items()]
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"the keys here are {', '.join(known)}."
-        return f"'{place}' is no key of a case file; {hint}"
-    if kind == "value_error":
-        return f"{'' if place == 'the file' else place + ' '}{first['ctx']['error']!s}."
-    if kind in ("missing", "too_short", "too_long") and first["loc"] and isinstance(first["loc"][-1], int):
-        return f"{_place(first['loc'][:-1])} must be three numbers."
-    if kind == "string_pattern_mismatch":
-        return (
-            f"{place} = {_shown(first)} is no valid name; use letters, digits and '-' (ids and guide names in lower case), "
-            "no spaces or slashes, at most 40."
-        )
-    if kind == "missing" and place == "side":
-        return 'side is missing: write side = "left", "right" or "midline", the side of the patient that the bone is of.'
-    if kind == "literal_error":
-        return f"{place} must be {first['ctx']['expected']}, not {_shown(first)}."
-    if kind in ("too_short", "too_long"):
-        if first["loc"][-1] in ("origin", "normal", "approach"):
-            return f"{place} must be three numbers."
-        bound = f"at least {first['ctx']['min_length']}" if kind == "too_short" else f"at most {first['ctx']['max_length']}"
-        return f"{place} must have {bound} entries."
-    rule = _RULES.get(kind)
-    if rule is None:
-        message = first["msg"].replace("Input should be", "must be")
-        rule = message[:1].lower() + message[1:]
-    shown = "" if kind == "missing" else f", not {_shown(first)}"
-    hint = " (add it; 'psi-cad new DIR' shows a whole case)" if kind == "missing" else ""
-    return f"{place} {rule}{shown}{hint}."
-
-
-def _order(detail: ErrorDetails, data: dict[str, Any]) -> int:
-    """Where in the file a complaint is, by top-level table, so that the first mistake is told first."""
-    keys = list(data)
-    head = detail["loc"][0] if detail["loc"] else ""
-    return keys.index(head) if head in keys else len(keys)
-
-
-def _shown(detail: ErrorDetails) -> str:
-    text = repr(detail["input"])
-    return text if len(text) <= 40 else text[:37] + "…"

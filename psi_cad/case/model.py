@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
@@ -9,7 +10,22 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from psi_cad.units import Array, Deg, Mm
 
-__all__ = ["LANDMARKS", "Avoid", "Blade", "BoneSource", "Case", "Cut", "Filed", "GuideRequest", "KerfSide", "Printer", "Segment", "Tumour"]
+__all__ = [
+    "LANDMARKS",
+    "Avoid",
+    "Blade",
+    "BoneSource",
+    "Case",
+    "Cut",
+    "Filed",
+    "GuideRequest",
+    "KerfSide",
+    "Printer",
+    "Segment",
+    "Tumour",
+    "apart_in",
+    "tables_in",
+]
 
 LANDMARKS: Final = (
     "asis",
@@ -262,22 +278,43 @@ class Case(_Strict):
 
     @model_validator(mode="after")
     def _named_apart(self) -> Case:
-        for kind, names in (("cut", [c.name for c in self.cut]), ("guide", [g.name for g in self.guide]), ("avoid", [a.name for a in self.avoid])):
-            twice = {name for name in names if names.count(name) > 1}
-            if twice:
-                raise ValueError(f"two entries of [[{kind}]] are named '{sorted(twice)[0]}'")
-        strange = [name for name in self.landmarks if name not in LANDMARKS]
-        if strange:
-            raise ValueError(f"landmarks: '{strange[0]}' is no known landmark; they are {', '.join(LANDMARKS)}")
-        known = [c.name for c in self.cut]
-        for number, guide in enumerate(self.guide):
-            for name in guide.cuts:
-                if name not in known:
-                    raise ValueError(f"guide[{number}].cuts names '{name}', but the cuts are {', '.join(known)}")
-            if len(set(guide.cuts)) != len(guide.cuts):
-                raise ValueError(f"guide[{number}].cuts names a cut twice")
+        wrong = apart_in(self.model_dump(by_alias=True, mode="json"))
+        if wrong:
+            raise ValueError(wrong[0][2])
         return self
 
     def cut_named(self, name: str) -> Cut:
         """The cut called `name`."""
         return next(cut for cut in self.cut if cut.name == name)
+
+
+def tables_in(data: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    """The tables of a list in a case file as read, whatever else is wrong in it; an empty one for what is no table."""
+    entries = data.get(key)
+    return [entry if isinstance(entry, dict) else {} for entry in entries] if isinstance(entries, list) else []
+
+
+def apart_in(data: Mapping[str, Any]) -> list[tuple[str, tuple[int | str, ...], str]]:
+    """What does not fit together in a case file as read: key, location and sentence of each (names twice, unknown cuts and landmarks)."""
+    found: list[tuple[str, tuple[int | str, ...], str]] = []
+    for kind in ("cut", "guide", "avoid"):
+        names = [entry.get("name") for entry in tables_in(data, kind)]
+        for name in dict.fromkeys(name for name in names if isinstance(name, str) and names.count(name) > 1):
+            second = [number for number, other in enumerate(names) if other == name][1]
+            found.append((f"{kind}[{second}].name", (kind, second, "name"), f"two entries of [[{kind}]] are named '{name}'"))
+    landmarks = data.get("landmarks")
+    for name in landmarks if isinstance(landmarks, dict) else ():
+        if name not in LANDMARKS:
+            text = f"landmarks: '{name}' is no known landmark; they are {', '.join(LANDMARKS)}"
+            found.append((f"landmarks.{name}", ("landmarks", name), text))
+    known = [cut.get("name") for cut in tables_in(data, "cut")]
+    for number, guide in enumerate(tables_in(data, "guide")):
+        cuts = guide.get("cuts")
+        cuts = [name for name in cuts if isinstance(name, str)] if isinstance(cuts, list | tuple) else []
+        key, place = f"guide[{number}].cuts", ("guide", number, "cuts")
+        for name in dict.fromkeys(cuts):
+            if name not in known:
+                found.append((key, place, f"{key} names '{name}', but the cuts are {', '.join(str(one) for one in dict.fromkeys(known))}"))
+        if len(set(cuts)) != len(cuts):
+            found.append((key, place, f"{key} names a cut twice"))
+    return found

@@ -34,14 +34,15 @@ def approve(
     Example: psi-cad approve out/hip-left-type1 --role surgeon --name-code S-17
     """
     from psi_cad.api import approve as run
-    from psi_cad.cli.showing import caution_lines, say_json
+    from psi_cad.cli.showing import say_json
+    from psi_cad.cli.telling import caution_lines
 
     entry = run(path, role=role, name_code=name_code, note=note, same_person=same_person, guides=guide or [])
     if json:
         say_json(entry)
         return
     if entry["cautions"]:
-        typer.echo("\n".join(["approved with these cautions, the most serious first:", *caution_lines(entry["cautions"])]))
+        typer.echo("\n".join(["approved with these cautions, the most serious first:", *caution_lines(entry["cautions"])[1:]]))
     if entry["unaccepted"]:
         typer.echo(f"not ready for a release, which needs a build with {_options(entry['unaccepted'])}, and approval of that")
     both = " (the same person in both roles)" if entry["same_person"] else ""

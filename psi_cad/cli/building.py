@@ -39,7 +39,8 @@ def build(
     from psi_cad.api import build as run
     from psi_cad.case.load import load_case
     from psi_cad.cli.approving import acceptance_lines, release_lines
-    from psi_cad.cli.showing import approval_lines, caution_lines, guide_lines, progress, say_json
+    from psi_cad.cli.showing import approval_lines, guide_lines, progress, say_json, say_lines
+    from psi_cad.cli.telling import caution_lines, cautions_in
 
     with progress(quiet=json) as tell:
         report = run(
@@ -59,10 +60,9 @@ def build(
     else:
         for guide in report["guides"]:
             typer.echo("\n".join(guide_lines(guide)))
-        told = [*report["cautions"], *(caution for guide in report["guides"] for caution in guide.get("cautions", ()))]
-        typer.echo("\n".join([*caution_lines(told), *acceptance_lines(report, accept or [])]))
-        typer.echo("\n".join([*approval_lines(report["approval"], released=report["release"]["released"]), *release_lines(report["release"])]))
         typer.echo(f"files: {out / load_case(case, settings=set_ or [], catalogue=catalogue).case.id}")
+        say_lines([*approval_lines(report["approval"], released=report["release"]["released"]), *release_lines(report["release"])])
+        say_lines([*caution_lines(cautions_in(report)), *acceptance_lines(report, accept or [])])
     if report["status"] != "passed":
         typer.echo("psi-cad: a rejected guide is no guide; change what its failed checks name (blade, params, approach), and build again.", err=True)
         raise typer.Exit(1)
@@ -70,45 +70,49 @@ def build(
 
 def check(
     path: Annotated[Path, typer.Argument(help="An output folder of a build, or a case file to validate without building.")],
+    blade: Annotated[list[str] | None, typer.Option("--blade", help="For a case file: blade id instead of the case's; may be repeated.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="For a case file: override a key, as in 'build'; may be repeated.")] = None,
     catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades and printers (TOML), for a case file.")] = None,
     picture: Annotated[Path | None, typer.Option("--picture", help="Of a case: a PNG to draw, the bone with its cuts and approaches.")] = None,
     time_limit: Annotated[float, typer.Option("--time-limit", min=1.0, help="Seconds before the measurement is ended.")] = 300.0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure an output folder again from its files and tell who approved it, or validate a case.
+    """Measure an output folder again from its files and tell who approved it; or find what 'build' would refuse of a case.
 
     Example: psi-cad check out/hip-left-type1
     """
     from psi_cad.api import measure, validate
     from psi_cad.cli.approving import standing_lines
-    from psi_cad.cli.showing import approval_lines, caution_lines, guide_lines, progress, say_json
+    from psi_cad.cli.showing import approval_lines, case_lines, guide_lines, progress, say_json, say_lines
+    from psi_cad.cli.telling import caution_lines, cautions_in
     from psi_cad.errors import InputError
 
     is_case = path.suffix.lower() == ".toml" or (path / "case.toml").is_file() or not path.exists() or path.is_file()
-    if is_case:
-        with progress(quiet=json) as tell:
-            found = validate(path, catalogue=catalogue, picture=picture, progress=tell)
-        if json:
-            say_json(found)
-        else:
-            sections = ", ".join(f"{cut['name']} {cut['section_area_mm2']:.0f} mm²" for cut in found["cuts"])
-            typer.echo(f"{found['case']}: the case is sound (bone {found['bone']['triangles']} triangles; sections: {sections})")
-            typer.echo(f"picture: {picture}" if picture is not None else "a picture: --picture FILE.png; to turn it: psi-cad look")
-            for repair in found["bone"]["repairs"]:
-                typer.echo(f"  repaired: {repair['kind']} ({repair['count']}), {repair['size_mm']:.1f} mm")
-            typer.echo("\n".join(caution_lines(found["cautions"])), nl=bool(found["cautions"]))
-        return
-    if picture is not None:
+    if picture is not None and not is_case:
         raise InputError("--picture is for a case; an output folder holds a picture of each guide.")
     with progress(quiet=json) as tell:
-        found = measure(path, progress=tell, time_limit=time_limit)
+        if is_case:
+            found = validate(path, blades=blade or [], settings=set_ or [], catalogue=catalogue, picture=picture, progress=tell)
+        else:
+            found = measure(path, progress=tell, time_limit=time_limit)
     if json:
         say_json(found)
+    elif is_case:
+        told = f"picture: {picture}" if picture is not None else "a picture: --picture FILE.png; to turn it: psi-cad look"
+        say_lines([*case_lines(found), told, *caution_lines(cautions_in({**found, "guides": found["seats"]}), more_in="the output of --json")])
     else:
         for guide in found["guides"]:
-            typer.echo("\n".join(guide_lines(guide)))
+            say_lines(guide_lines(guide))
         for case in found["approvals"]:
-            typer.echo(f"{case['case']}: " + "\n".join([*approval_lines(case, released=case["released"]), *standing_lines(case)]))
+            say_lines([f"{case['case']}: " + "\n".join([*approval_lines(case, released=case["released"]), *standing_lines(case)])])
+        for case in found["reports"]:
+            head, *lines = caution_lines(cautions_in(case)) or [""]
+            say_lines([f"{case['case']}: {head[:1].lower()}{head[1:]}", *lines] if lines else [])
     if found["status"] != "passed":
-        typer.echo("psi-cad: do not use what failed; restore the files, or build again from the case and check that.", err=True)
+        hint = (
+            "a guide would be rejected; change what its failed checks name."
+            if is_case
+            else "do not use what failed; restore the files, or build again from the case and check that."
+        )
+        typer.echo(f"psi-cad: {hint}", err=True)
         raise typer.Exit(1)

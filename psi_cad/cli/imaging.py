@@ -91,11 +91,11 @@ def _import(source: Path, out: Path | None, *, kind: str, series: str | None, fi
 
 
 def _with_edges(volume: Volume) -> Volume:
-    from dataclasses import replace
-
+    from psi_cad.findings import Caution
     from psi_cad.imaging.judge import bone_at_edges
+    from psi_cad.imaging.read import told_of
 
-    return replace(volume, notes=(*volume.notes, *(touch.sentence for touch in bone_at_edges(volume, BONE_HU))))
+    return told_of(volume, [Caution("scan-edge", touch.sentence) for touch in bone_at_edges(volume, BONE_HU)])
 
 
 def _list(source: Path, json: bool) -> None:
@@ -117,6 +117,7 @@ def _list(source: Path, json: bool) -> None:
 
 def _show(out: Path, said: dict[str, Any], json: bool) -> None:
     from psi_cad.cli.showing import say_json
+    from psi_cad.cli.telling import caution_lines
 
     if json:
         say_json({"image": str(out), **said})
@@ -124,7 +125,11 @@ def _show(out: Path, said: dict[str, Any], json: bool) -> None:
     size, spacing = said["size"], said["spacing_mm"]
     typer.echo(f"{out}: {size[0]} x {size[1]} x {size[2]} voxels of {spacing[0]:.3f} x {spacing[1]:.3f} x {spacing[2]:.3f} mm")
     typer.echo(f"  {said['picture']}: three planes through its middle; look at it")
+    kinds = {caution["text"] for caution in said["cautions"]}
     for note in said["notes"]:
-        typer.echo(f"  {note}")
+        if note not in kinds:
+            typer.echo(f"  {note}")
     if said["forced"]:
         typer.echo("  Forced: guides may be built on it all the same, and every report says so.")
+    if said["cautions"]:
+        typer.echo("\n".join(caution_lines(said["cautions"], more_in="the .json beside it")))

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import json
+import logging
 import os
 import sys
-from typing import Annotated, NoReturn
+import traceback
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
@@ -14,6 +20,11 @@ from psi_cad.cli import approving, building, catalogues, imaging, looking, phant
 from psi_cad.errors import PsiCadError
 
 __all__ = ["app", "entry", "main"]
+
+DEBUG: Final = "PSI_CAD_DEBUG"  # an environment variable: tracebacks and warnings of libraries are shown
+INTERRUPTED: Final = 130  # what a shell gives for Ctrl-C
+STOPPED: Final = "stopped; nothing was written."
+UsageError: Any = typer.BadParameter.__mro__[1]  # what every mistake in options and arguments derives from; typer does not export it
 
 app = typer.Typer(
     name="psi-cad",
@@ -52,22 +63,60 @@ phantom.register(app)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; every way it can end is one sentence and an exit code, with `--json` one object on standard output."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")  # a Windows console may not know 'mm²'
+    _quiet()
     try:
-        app()
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+    except UsageError as error:
+        if not _wants_json():
+            error.show()
+            sys.exit(error.exit_code)
+        _end("UsageError", error.format_message(), code=error.exit_code)
+    except typer.Abort:
+        _end("KeyboardInterrupt", STOPPED, code=1)
     except PsiCadError as error:
-        typer.echo(f"psi-cad: {error}", err=True)
-        sys.exit(error.exit_code)
+        _end(type(error).__name__, str(error), code=error.exit_code, where=error.where, remedies=error.remedies, errors=error.errors)
     except KeyboardInterrupt:
-        typer.echo("psi-cad: stopped; nothing was written.", err=True)
-        sys.exit(130)
+        _end("KeyboardInterrupt", STOPPED, code=INTERRUPTED)
     except OSError as error:
         named = f" '{error.filename}'" if error.filename else ""
-        typer.echo(f"psi-cad: the system refused{named}: {error.strerror or error}.", err=True)
-        sys.exit(2)
+        _end("OSError", f"the system refused{named}: {error.strerror or error}.", code=2)
+    except Exception as error:  # the last door: a mistake of ours is told in a sentence too
+        if os.environ.get(DEBUG):
+            raise
+        place, kind = traceback.extract_tb(error.__traceback__)[-1], type(error).__name__
+        said = str(error).splitlines()[0] if str(error) else "no message"
+        at = f"{Path(place.filename).name}, line {place.lineno}"
+        _end(kind, f"an unexpected {kind} in {at}: {said}; this is a defect of psi-cad ({DEBUG}=1 shows more).", code=1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end(kind: str, message: str, *, code: int, where: object = None, remedies: Sequence[str] = (), errors: Sequence[object] = ()) -> NoReturn:
+    """Tell how it ended, on standard error a line for each mistake, or as JSON on standard output, and leave."""
+    if _wants_json():
+        told = {"kind": kind, "message": message, "where": where, "remedies": list(remedies), "errors": list(errors), "exit_code": code}
+        typer.echo(json.dumps({"error": told}, indent=2, ensure_ascii=False))
+    else:
+        for line in message.splitlines() or [kind]:
+            typer.echo(f"psi-cad: {line}", err=True)
+    sys.exit(code)
+
+
+def _wants_json() -> bool:
+    return "--json" in sys.argv[1:]
+
+
+def _quiet() -> None:
+    """Warnings and log lines of the libraries that we use say nothing to a user; what matters in them is told in our own words."""
+    if os.environ.get(DEBUG):
+        return
+    warnings.simplefilter("ignore")
+    logging.lastResort = None
 
 
 def entry() -> NoReturn:

@@ -39,7 +39,8 @@ def plan(
     """
     from psi_cad.api import plan as run
     from psi_cad.api import starting_plan
-    from psi_cad.cli.showing import approval_lines, caution_lines, optimised_lines, plan_lines, progress, say_json
+    from psi_cad.cli.showing import approval_lines, optimised_lines, plan_lines, progress, say_json, say_lines
+    from psi_cad.cli.telling import caution_lines, cautions_in
 
     with progress(quiet=json) as tell:
         if type_ is not None:
@@ -67,12 +68,16 @@ def plan(
         if "optimised" in found and "proposal" not in found:
             typer.echo("\n".join(optimised_lines(found["optimised"])))
         if "proposal" in found:
-            own = [caution for caution in found["proposal"]["cautions"] if caution not in found["cautions"]]
-            typer.echo("\nProposal (the case is unchanged):\n" + "\n".join(plan_lines({**found["proposal"], "cautions": own})))
+            typer.echo("\nProposal (the case is unchanged):\n" + "\n".join(plan_lines(found["proposal"])))
             typer.echo("\n".join(optimised_lines(found["optimised"])))
         if found.get("approval", {}).get("entries") or found.get("approval", {}).get("broken"):
             typer.echo("\n".join(approval_lines(found["approval"], released=False)[0 if found["approval"]["broken"] else 1 :]))
         for path in found.get("files", {}).values():
             typer.echo(f"  {path}")
+        say_lines(caution_lines(cautions_in(found), more_in="plan.json" if out is not None else "the output of --json"))
+        ours = {caution["text"] for caution in found["cautions"]}
+        of_proposal = [one for one in cautions_in(found.get("proposal", {})) if one["text"] not in ours]
+        if of_proposal:
+            say_lines(["Of the proposal only:", *caution_lines(of_proposal, more_in="plan.json")[1:]])
     if found.get("status", "passed") != "passed":
         raise typer.Exit(1)

@@ -94,7 +94,9 @@ def tumour(
     import numpy as np
 
     from psi_cad.cli.showing import progress, say_json
+    from psi_cad.cli.telling import caution_lines
     from psi_cad.export.safely import write_json
+    from psi_cad.findings import Caution
     from psi_cad.imaging.rigid import inverse, read_transform
     from psi_cad.imaging.tumour import PROPOSAL, shape_interpolated
     from psi_cad.surface.tumour import diameters, grown, tumour_surface
@@ -131,18 +133,19 @@ def tumour(
         "parts": found.parts,
         "level_mm": round(found.level_mm, 3),
         "margin_mm": margin,
+        "cautions": [Caution("tumour-proposed", PROPOSAL).to_json()] if found.proposal else [],
         "notes": [PROPOSAL] if found.proposal else [],
     }
     write_json(out.with_suffix(".json"), report)
     if json:
         say_json(report)
         return
-    if found.proposal:
-        typer.echo(PROPOSAL)
     typer.echo(
         f"{out}: {found.volume_mm3 / 1000:.2f} cm³ (mask {found.mask_volume_mm3 / 1000:.2f}), {sizes[0]:.1f} × {sizes[1]:.1f} × {sizes[2]:.1f} mm, "
         f"{found.parts} part{'s' if found.parts > 1 else ''}"
     )
+    if report["cautions"]:
+        typer.echo("\n".join(caution_lines(report["cautions"])))
 
 
 def _write(path: Path, mesh: Any, header: str) -> None:

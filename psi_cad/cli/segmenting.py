@@ -37,6 +37,7 @@ def segment(
     Example: psi-cad segment ct.nii.gz -o bones --bone hip=-82,24,-10 --bone femur=-101,-7,-6 --bone sacrum=-40,74,60
     """
     from psi_cad.cli.showing import progress, say_json
+    from psi_cad.cli.telling import caution_lines
     from psi_cad.errors import CaseError
 
     seeds = dict(_seed(text) for text in bone or [])
@@ -69,11 +70,13 @@ def segment(
     for one in report["bones"]:
         sure = "" if one["uncertainty_mm"] is None else f", surface ± {one['uncertainty_mm']:.2f} mm"
         typer.echo(f"{out / (one['name'] + '.stl')}: {one['volume_mm3'] / 1000.0:.1f} cm³{sure}")
-        for note in one["notes"]:
-            typer.echo(f"  {note}")
-    for note in report["notes"]:
+    told = [*report["cautions"], *(caution for one in report["bones"] for caution in one["cautions"])]
+    kinds = {caution["text"] for caution in told}
+    for note in dict.fromkeys(note for note in report["notes"] if note not in kinds):
         typer.echo(f"  {note}")
     typer.echo(f"{out / 'report.json'}; look at the pictures beside it before the surfaces are used.")
+    if told:
+        typer.echo("\n".join(caution_lines(told)))
 
 
 def _proposed(scan: Volume, tell: Any) -> dict[str, Any]:

@@ -11,8 +11,7 @@ from typing import Any, Final
 
 import typer
 
-__all__ = ["approval_lines", "caution_lines", "guide_lines", "optimised_lines", "plan_lines", "progress", "say_json", "table"]
-
+__all__ = ["approval_lines", "case_lines", "guide_lines", "optimised_lines", "plan_lines", "progress", "say_json", "say_lines", "table"]
 
 KERF_SHOWN_MM: Final = 0.05  # a slot farther from its plane than this was moved there on purpose
 
@@ -20,6 +19,12 @@ KERF_SHOWN_MM: Final = 0.05  # a slot farther from its plane than this was moved
 def say_json(data: Any) -> None:
     """`data` as JSON on standard output."""
     typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def say_lines(lines: Sequence[str]) -> None:
+    """Lines on standard output; nothing where there are none."""
+    if lines:
+        typer.echo("\n".join(lines))
 
 
 @contextmanager
@@ -56,7 +61,8 @@ def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> str:
 
 def guide_lines(guide: dict[str, Any]) -> list[str]:
     """A few lines on one guide of a report."""
-    failed = [check for check in guide.get("checks", []) if not check["passed"]]
+    from psi_cad.cli.telling import check_lines
+
     mark = {"passed": "passed", "rejected": "REJECTED", "stale": "stale", "failed": "FAILED"}.get(guide["status"], guide["status"])
     variant = f", variant {guide['variant']}" if guide.get("variant") else ""
     lines = [f"{guide['name']} for {guide['blade']}{variant}: {mark}" + (f" ({guide['why']})" if guide.get("why") else "")]
@@ -77,15 +83,29 @@ def guide_lines(guide: dict[str, Any]) -> list[str]:
             f"  seat: {seat['contact_area_mm2']:.0f} mm² of contact, residual {seat['rms_mm']:.3f} RMS and {seat['max_mm']:.3f} at most, "
             f"gap {seat['gap_mm']:.2f}, into bone {seat['overlap_max_mm']:.3f} mm"
         )
-    for check in failed:
-        note = f" ({check['note']})" if check["note"] else ""
-        lines.append(f"  failed {check['id']}: {check['value']:g} {check['unit']}, wanted {check['rule']} {check['limit']:g}{note}")
+    return lines + check_lines(guide.get("checks", []))
+
+
+def case_lines(found: dict[str, Any]) -> list[str]:
+    """What `check` found of a case file: its bone and cuts, and for each guide its seat and whether the blade reaches."""
+    from psi_cad.cli.telling import check_lines
+
+    sections = ", ".join(f"{cut['name']} {cut['section_area_mm2']:.0f} mm²" for cut in found["cuts"])
+    sound = "the case is sound" if found["status"] == "passed" else "the case can be read, but a check fails"
+    lines = [f"{found['case']}: {sound} (bone {found['bone']['triangles']} triangles; sections: {sections})"]
+    for repair in found["bone"]["repairs"]:
+        lines.append(f"  repaired: {repair['kind']} ({repair['count']}), {repair['size_mm']:.1f} mm")
+    for seat in found["seats"]:
+        lines.append(
+            f"{seat['name']} for {seat['blade']}: a seat was found, {seat['contact_area_mm2']:.0f} mm² of bone in reach, "
+            f"{seat['tilt_from_approach_deg']:.0f}° from the approach"
+        )
+        for check in seat["checks"]:
+            if check["passed"]:
+                cut = str(check["id"]).partition("[")[2].rstrip("]")
+                lines.append(f"  cut {cut}: the blade reaches {check['value']:.1f} mm below the slot, and the bone is {check['limit']:.1f} mm deep")
+        lines += check_lines([check for check in seat["checks"] if not check["passed"]])
     return lines
-
-
-def caution_lines(cautions: Sequence[dict[str, Any]]) -> list[str]:
-    """What a person must know, most serious first, each said once."""
-    return [f"  ! {text}" for text in dict.fromkeys(caution["text"] for caution in cautions)]
 
 
 def approval_lines(approval: dict[str, Any], *, released: bool) -> list[str]:
@@ -112,7 +132,8 @@ def optimised_lines(said: dict[str, Any]) -> list[str]:
 
 
 def plan_lines(plan: dict[str, Any]) -> list[str]:
-    """A plan's report as people read it: a table of cuts, the volumes, what failed, notes."""
+    """A plan's report as people read it: a table of cuts, the volumes, what failed."""
+    from psi_cad.cli.telling import check_lines
 
     def number(value: float | None, digits: int = 1) -> str:
         return "-" if value is None else f"{value:.{digits}f}"
@@ -143,9 +164,4 @@ def plan_lines(plan: dict[str, Any]) -> list[str]:
     if plan["tumour"]:
         size = " × ".join(f"{v:.0f}" for v in plan["tumour"]["diameters_mm"])
         lines.append(f"tumour {plan['tumour']['volume_mm3'] / cm3:.1f} cm³, {size} mm; wanted margin {plan['margin_wanted_mm']:g} mm")
-    for check in plan["checks"]:
-        if not check["passed"]:
-            lines.append(f"  failed {check['id']}: {check['value']:g} {check['unit']}, wanted {check['rule']} {check['limit']:g} ({check['note']})")
-    lines += caution_lines(plan.get("cautions", ()))
-    lines += [f"  {note}" for note in plan["notes"]]
-    return lines
+    return lines + check_lines(plan["checks"])

@@ -27,7 +27,8 @@ def demo(
     Example: psi-cad demo
     """
     from psi_cad.api import build, plan
-    from psi_cad.cli.showing import guide_lines, plan_lines, progress, say_json
+    from psi_cad.cli.showing import guide_lines, plan_lines, progress, say_json, say_lines
+    from psi_cad.cli.telling import caution_lines, cautions_in
     from psi_cad.phantom.demo import write_demo_case
 
     with progress(quiet=json) as tell:
@@ -53,6 +54,8 @@ def demo(
                     typer.echo(f"  {folder / files[kind]}  {what}")
         typer.echo(f"  {folder / 'report.json'}  every number that was measured, and its limit")
         typer.echo(f"  {case}  the case file: change it, then 'psi-cad build {case}'")
+        told = [*cautions_in(planned), *(one for one in cautions_in(report) if one["text"] not in {said["text"] for said in planned["cautions"]})]
+        say_lines(["", *caution_lines(told)])
         typer.echo("\nThis is a phantom. psi-cad is not a medical device; qualified people must approve anything made with it.")
     if report["status"] != "passed":
         raise typer.Exit(1)
@@ -60,12 +63,17 @@ def demo(
 
 def new(
     folder: Annotated[Path, typer.Argument(help="Folder to make; case.toml is written there.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the file's path as JSON.")] = False,
 ) -> None:
     """Write a commented case file to start from.
 
     Example: psi-cad new my-case
     """
     from psi_cad.case.starter import write_starter
+    from psi_cad.cli.showing import say_json
 
     path = write_starter(folder)
+    if json:
+        say_json({"case": str(path)})
+        return
     typer.echo(f"{path}: put your bone surface beside it, fill in the side and the cut, then 'psi-cad check {path}' and 'psi-cad build {path}'")

@@ -90,7 +90,11 @@ class Design:
 
 
 class Template(Protocol):
-    """A module in templates/: a docstring (purpose, datum, limits, source), `Params`, and `build`."""
+    """A module in templates/: a docstring (purpose, datum, limits, source), `Params`, and `build`.
+
+    It may also have `lay_out(site, params)`, which makes no solid: it raises what `build` would where there is no room, and
+    returns the cautions known by then. `psi-cad check` calls it.
+    """
 
     __doc__: str | None
     Params: type[GuideParams]

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from psi_cad.errors import ImageError
+from psi_cad.findings import Caution
 from psi_cad.imaging.dicom_decoder import Decoder
 from psi_cad.imaging.dicom_files import DicomFiles, UnreadableFileError, quiet_pydicom
 from psi_cad.imaging.dicom_find import Found, Series, choose_series, find_series
@@ -77,8 +78,9 @@ def read_dicom(
         values = _stacked(slices, stored, grid, rescaler, progress)
         if grid.resampled:
             values = _evenly_spaced(values, grid)
-    notes = [*_notes_of_choice(found, chosen), *_notes_of_geometry(grid), *_notes_of_values(slices, rescaler)]
-    return Volume(values, grid.patient_from_index, tuple(notes), _facts(chosen, slices, grid, rescaler))
+    cautions = (*_cautions_of_geometry(grid), *_cautions_of_values(slices, rescaler))
+    notes = [*_notes_of_choice(found, chosen), *_notes_of_geometry(grid), *_notes_of_values(slices, rescaler), *(c.text for c in cautions)]
+    return Volume(values, grid.patient_from_index, tuple(notes), _facts(chosen, slices, grid, rescaler), cautions)
 
 
 def _planned(chosen: Series, fill_gap: bool) -> tuple[list[Slice], Grid]:
@@ -210,12 +212,16 @@ def _notes_of_geometry(grid: Grid) -> list[str]:
         notes.append(f"Slices are stacked {grid.tilt:.2f}° off their normal (gantry tilt); each was moved within its plane onto a straight grid.")
     elif grid.shift.any():
         notes.append("Slices lie sideways of each other; each was moved within its plane onto a straight grid.")
-    if grid.filled:
-        a, b = grid.filled[0]
-        notes.append(f"One missing slice was interpolated between {a:g} and {b:g} mm, as asked: bone and tumour there are a guess.")
-    elif grid.resampled:
+    if grid.resampled and not grid.filled:
         notes.append(f"Slice steps vary from {grid.steps[0]:.3f} to {grid.steps[1]:.3f} mm; resampled to {grid.step:.3f} mm from the true positions.")
     return notes
+
+
+def _cautions_of_geometry(grid: Grid) -> list[Caution]:
+    if not grid.filled:
+        return []
+    a, b = grid.filled[0]
+    return [Caution("scan-values", f"One missing slice was interpolated between {a:g} and {b:g} mm, as asked: bone and tumour there are a guess.")]
 
 
 def _notes_of_values(slices: list[Slice], rescaler: Rescaler) -> list[str]:
@@ -226,18 +232,31 @@ def _notes_of_values(slices: list[Slice], rescaler: Rescaler) -> list[str]:
         notes.append(f"{rescaler.kept_padding} pixels have the padding value inside the picture and were kept.")
     if rescaler.clipped:
         notes.append(f"{rescaler.clipped} values beyond 16 bits were clipped.")
-    if rescaler.modality == "CT":
-        if len({(s.slope, s.intercept) for s in slices}) > 1:
-            notes.append("RescaleSlope or RescaleIntercept differ between slices; each slice was rescaled by its own.")
-        if any(s.intercept is None for s in slices):
-            if rescaler.lowest >= LOWEST_OF_HU:
-                raise ImageError("RescaleIntercept is missing and no value looks like air, so the values are not in HU; export the original series.")
-            notes.append("RescaleIntercept is missing in some slices; their stored values were taken as HU.")
-        if {s.rescale_type for s in slices} - {"", "HU", "US", "HU_MOD"}:
-            notes.append("RescaleType is not HU; thresholds in HU may not hold.")
-        if rescaler.lowest >= LOWEST_OF_HU:
-            notes.append(f"No value lies below {LOWEST_OF_HU}; the values may not be HU.")
+    if rescaler.modality == "CT" and len({(s.slope, s.intercept) for s in slices}) > 1:
+        notes.append("RescaleSlope or RescaleIntercept differ between slices; each slice was rescaled by its own.")
     return notes
+
+
+def _cautions_of_values(slices: list[Slice], rescaler: Rescaler) -> list[Caution]:
+    """Where the values of a CT may not be HU.
+
+    Raises
+    ------
+    ImageError
+        If they are surely not.
+    """
+    if rescaler.modality != "CT":
+        return []
+    told = []
+    if any(s.intercept is None for s in slices):
+        if rescaler.lowest >= LOWEST_OF_HU:
+            raise ImageError("RescaleIntercept is missing and no value looks like air, so the values are not in HU; export the original series.")
+        told.append("RescaleIntercept is missing in some slices; their stored values were taken as HU.")
+    if {s.rescale_type for s in slices} - {"", "HU", "US", "HU_MOD"}:
+        told.append("RescaleType is not HU; thresholds in HU may not hold.")
+    if rescaler.lowest >= LOWEST_OF_HU:
+        told.append(f"No value lies below {LOWEST_OF_HU}; the values may not be HU.")
+    return [Caution("scan-values", text) for text in told]
 
 
 def _facts(chosen: Series, slices: list[Slice], grid: Grid, rescaler: Rescaler) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from psi_cad.errors import ImageError
 from psi_cad.export.safely import whole_file
+from psi_cad.findings import Caution
 from psi_cad.imaging.volume import Volume
 
 __all__ = ["SUFFIXES", "WRITTEN", "is_image_file", "read_image", "read_sitk", "stem_of", "write_image"]
@@ -166,13 +167,17 @@ def read_image(path: Path, *, kind: str | None = None) -> Volume:
     volume = Volume.from_sitk(image)
     check_geometry(volume, path)
     values, notes = _plain(volume.values, kind, path)
+    cautions = []
     if keys.get("sform_code") == "0" and keys.get("qform_code") == "0":
-        notes.append("The file states no patient frame (sform and qform codes are 0); its axes were taken as they are.")
+        cautions.append(
+            Caution("frame-not-stated", "The file states no patient frame (sform and qform codes are 0); its axes were taken as they are.")
+        )
     elif path.name.lower().endswith((".nrrd", ".nhdr")) and "NRRD_space" not in keys:
-        notes.append("The file states no patient frame (no 'space' field); its axes were taken as left-posterior-superior.")
+        told = "The file states no patient frame (no 'space' field); its axes were taken as left-posterior-superior."
+        cautions.append(Caution("frame-not-stated", told))
     facts: dict[str, Any] = {"modality": {"ct": "CT", "mr": "MR"}.get(kind or "")}
     facts |= {"slices": int(values.shape[0]), "largest_step_mm": round(float(volume.spacing.max()), 5)}
-    return Volume(values, volume.patient_from_index, tuple(notes), facts)
+    return Volume(values, volume.patient_from_index, (*notes, *(caution.text for caution in cautions)), facts, tuple(cautions))
 
 
 def three_dimensional(image: Any, path: Path) -> Any:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from psi_cad.errors import ImageError
 from psi_cad.export.safely import sha256_of, whole_file, write_json
+from psi_cad.findings import Caution, by_weight
 from psi_cad.imaging.image_files import is_image_file, read_image, stem_of, write_image
 from psi_cad.imaging.judge import judge_spacing
 from psi_cad.imaging.volume import Volume
 
-__all__ = ["read_volume", "sidecar_of", "write_volume"]
+__all__ = ["read_volume", "sidecar_of", "told_of", "write_volume"]
 
 SCHEMA: Final = 1
 KEPT_FACTS: Final = ("modality", "slices", "largest_step_mm", "smallest_step_mm", "tilt_deg", "resampled", "gaps_filled", "gap_mm")
@@ -71,8 +72,15 @@ def read_volume(
     except MemoryError:
         raise ImageError("The scan needs more memory than there is; crop it or close other programs.") from None
     verdict = judge_spacing(volume)
-    notes = [*volume.notes, *(s for s in (verdict.warning, verdict.refusal) if s and s not in volume.notes)]
-    return replace(volume, notes=tuple(notes), facts={**volume.facts, "refuse_guide": verdict.refusal, "forced": volume.facts.get("forced", False)})
+    judged = [Caution(kind, told) for kind, told in (("thick-slices", verdict.warning), ("coarse-scan", verdict.refusal)) if told]
+    facts = {**volume.facts, "refuse_guide": verdict.refusal, "forced": volume.facts.get("forced", False)}
+    return replace(told_of(volume, judged), facts=facts)
+
+
+def told_of(volume: Volume, cautions: Iterable[Caution]) -> Volume:
+    """`volume` with more cautions, which are notes too; each once."""
+    every = tuple(dict.fromkeys((*volume.cautions, *cautions)))
+    return replace(volume, notes=tuple(dict.fromkeys((*volume.notes, *(caution.text for caution in every)))), cautions=every)
 
 
 def sidecar_of(path: Path) -> Path:
@@ -103,6 +111,7 @@ def write_volume(path: Path, volume: Volume, *, forced: bool = False) -> dict[st
             "direction": [[round(float(v), 9) for v in row] for row in volume.direction],
             "origin_mm": [round(float(v), 6) for v in volume.origin],
             "notes": list(volume.notes),
+            "cautions": [caution.to_json() for caution in by_weight(volume.cautions)],
             "facts": {key: volume.facts[key] for key in KEPT_FACTS if key in volume.facts},
             "refuse_guide": refusal,
             "forced": bool(forced and refusal is not None),
@@ -120,6 +129,7 @@ def _with_sidecar(volume: Volume, path: Path) -> Volume:
         facts = {key: said["facts"][key] for key in KEPT_FACTS if key in said["facts"]}
         if volume.facts.get("modality"):  # what the caller says it is
             facts["modality"] = volume.facts["modality"]
-        return replace(volume, notes=(*said["notes"], *volume.notes), facts={**volume.facts, **facts, "forced": bool(said["forced"])})
+        kept = replace(volume, notes=(*said["notes"], *volume.notes), facts={**volume.facts, **facts, "forced": bool(said["forced"])})
+        return told_of(kept, [Caution.from_json(one) for one in said.get("cautions", ())])
     except (OSError, ValueError, KeyError, TypeError):
         return volume

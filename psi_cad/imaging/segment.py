@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from psi_cad.errors import CaseError, SegmentationError
+from psi_cad.findings import Caution
 from psi_cad.imaging.fill import LEAK_MM, filled
 from psi_cad.imaging.levels import TissueLevels
 from psi_cad.imaging.volume import Volume
@@ -36,11 +37,15 @@ _SMOOTH_FROM: Final = 20.0  # HU of noise; more is smoothed before bone is looke
 
 @dataclass(frozen=True)
 class BoneLabels:
-    """Label numbers (nz, ny, nx) uint8 on the scan's grid, the name of each number, and what there is to say."""
+    """Label numbers (nz, ny, nx) uint8 on the scan's grid, the name of each number, and what a person must know.
+
+    `touching`: pairs of names of bones that were parted by their seeds.
+    """
 
     values: npt.NDArray[Any]
     names: dict[int, str]
-    notes: tuple[str, ...]
+    touching: tuple[tuple[str, str], ...] = ()
+    cautions: tuple[Caution, ...] = ()
 
 
 def bone_labels(volume: Volume, seeds: Mapping[str, Array], *, levels: TissueLevels, progress: Callable[[str], None] | None = None) -> BoneLabels:
@@ -80,7 +85,7 @@ def bone_labels(volume: Volume, seeds: Mapping[str, Array], *, levels: TissueLev
         search = _Search(volume, pieces, sharp, sizes * voxel > _SPECK_MM3, corner, levels)
         starts = [search.start(name, np.asarray(seeds[name], dtype=np.float64)) for name in names]
         parted, shared = _parted(pieces, sharp, starts, names)
-        notes = [f"{a} and {b} touch; they were parted along the darkest seam between their seeds." for a, b in shared]
+        cautions = [Caution("touching-bones", f"{a} and {b} touch; they were parted along the darkest seam between their seeds.") for a, b in shared]
     else:
         order = np.argsort(-sizes, kind="stable")[:MOST_BONES]
         order = order[sizes[order] * voxel >= LEAST_BONE_MM3 * 0.5]
@@ -88,14 +93,15 @@ def bone_labels(volume: Volume, seeds: Mapping[str, Array], *, levels: TissueLev
         table = np.zeros(len(sizes), dtype=np.uint8)
         table[order] = np.arange(1, len(order) + 1)
         parted = table[pieces]
-        notes = ["No seed was given: pieces are named by size, and bones that touch stay one piece."]
+        shared = []
+        cautions = [Caution("segmentation-look", "No seed was given: pieces are named by size, and bones that touch stay one piece.")]
     del pieces, sharp, cortex
     tell("fill marrow")
     values = np.zeros(volume.values.shape, dtype=np.uint8)
     values[box] = _solids(parted, len(names), volume, box)
     if seeds:
         _judge(values, volume, names, [np.asarray(seeds[name], dtype=np.float64) for name in names])
-    return BoneLabels(values, {n + 1: name for n, name in enumerate(names)}, tuple(notes))
+    return BoneLabels(values, {n + 1: name for n, name in enumerate(names)}, tuple(shared), tuple(cautions))
 
 
 def _judge(values: npt.NDArray[Any], volume: Volume, names: list[str], seeds: list[Array]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from psi_cad.findings import Caution
 from psi_cad.units import Array
 
 if TYPE_CHECKING:
@@ -31,12 +32,15 @@ class Volume:
         What was done or noticed while reading, a sentence each, without patient identity.
     facts : dict
         Numbers for a report, such as spacing as found, tilt in degrees, gaps.
+    cautions : tuple of Caution
+        Those of the notes that a person must know before a guide is made from the scan.
     """
 
     values: npt.NDArray[Any]
     patient_from_index: Array
     notes: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+    cautions: tuple[Caution, ...] = ()
 
     @property
     def spacing(self) -> Array:

@@ -18,7 +18,7 @@ from psi_cad.guides.site import Site, blade_origin, slot_room
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.depth import slot_depth
 from psi_cad.planning.kerf import blade_kerf
-from psi_cad.run.kerfs import kerf_caution
+from psi_cad.run.cautions import guide_cautions
 from psi_cad.run.naming import Naming
 from psi_cad.run.subject import stem
 from psi_cad.units import LIMITS, Mm
@@ -109,33 +109,16 @@ def _triple(values: Any) -> tuple[float, float, float]:
 
 def cautions_of(made: Made, expected: Expected, measured: Mapping[str, Any]) -> list[Caution]:
     """What a person must know of one guide, the most serious first."""
-    printer, blade, design = made.site.printer, made.site.blade, made.design
-    found = list(design.cautions)
-    if "clearance" in design.overrides:
-        text = f"the slot's clearance is {expected.slots[0].clearance:g} mm, outside 0.10–0.20, because clearance_override is set"
-        found.append(Caution("clearance-override", text))
-    unmeasured = kerf_caution(blade, expected.slots[0].clearance)
-    found += [unmeasured] if unmeasured is not None else []
-    if blade.nominal:
-        found.append(Caution("nominal-blade", f"blade {blade.id} is a nominal catalogue entry: measure your blade"))
-    if not printer.calibrated:
-        found.append(Caution("uncalibrated-printer", f"printer {printer.id} is uncalibrated: print a gauge on it and measure its slots and holes"))
-    if design.label.letter_height < PRINTED_LETTERS_MM:
-        text = f"the label's letters are {design.label.letter_height:.2f} mm high; below {PRINTED_LETTERS_MM:g} mm few processes print them"
-        found.append(Caution("small-letters", text))
-    seating, seat = made.site.seating, measured["seat"]
+    design, seat = made.design, measured["seat"]
+    found = [*design.cautions, *guide_cautions(made.params, made.site)]
     if expected.allow_sliding and seat["sliding_lock"] < LIMITS.sliding_lock:
         text = f"place it by hand along the shaft and hold it while it is pinned: the guide {seat['weakest_in_words']}"
         found.append(
             Caution("slides", f"{text} (lock {seat['sliding_lock']:.2f}, {LIMITS.sliding_lock:g} is wanted)", tuple(seat["contact_middle_mm"]))
         )
-    if (seating.reach, seating.slope_limit) != (made.params.footplate_reach, made.params.slope_limit):
-        text = f"as asked, the guide would slide; its footplates reach {seating.reach:g} mm instead of {made.params.footplate_reach:g}"
-        wrap = f" and rest on bone up to {seating.slope_limit:g}° steep instead of {made.params.slope_limit:g}°"
-        found.append(Caution("look", text + (wrap if seating.slope_limit != made.params.slope_limit else "")))
-    if made.site.seat.gap > made.params.seat_gap:
-        text = f"seat_gap is {made.site.seat.gap:g} mm instead of {made.params.seat_gap:g}: nearer, bone would reach into the guide"
-        found.append(Caution("seat-gap-raised", text))
+    if design.label.letter_height < PRINTED_LETTERS_MM:
+        text = f"the label's letters are {design.label.letter_height:.2f} mm high; below {PRINTED_LETTERS_MM:g} mm few processes print them"
+        found.append(Caution("small-letters", text))
     return by_weight(found)
 
 

@@ -43,19 +43,27 @@ def measure_folder(folder: Path, *, progress: Callable[[str], None]) -> dict[str
     InputError
         If a report or a file cannot be read.
     """
-    results = []
+    results, reports = [], []
     for path in find_reports(folder):
         report = _read(path)
         here = path.parent
         bone_file = here / str(report["bone"]["used"])
         if not bone_file.is_file():
             raise InputError(f"{here.name}: '{bone_file.name}' is missing, so the seat cannot be measured; build again.")
+        reports.append(_told(report))
         probe = bone_probe(bone_file)
         same_bone = sha256_of(bone_file) == report["bone"]["used_sha256"]
         for guide in report["guides"]:
             progress(f"{report['case']['id']}: {stem_of(guide)}")
             results.append(_again(here, guide, probe, same_bone, str(report["case"]["id"])))
-    return {"guides": results, "status": "passed" if all(result["status"] == "passed" for result in results) else "failed"}
+    passed = all(result["status"] == "passed" for result in results)
+    return {"guides": results, "reports": reports, "status": "passed" if passed else "failed"}
+
+
+def _told(report: dict[str, Any]) -> dict[str, Any]:
+    """The cautions that a report was written with: of the case, and of each guide."""
+    guides = [{"name": guide["name"], "blade": guide["blade"], "cautions": guide.get("cautions", [])} for guide in report["guides"]]
+    return {"case": str(report["case"]["id"]), "cautions": report.get("cautions", []), "guides": guides}
 
 
 def _read(path: Path) -> dict[str, Any]:

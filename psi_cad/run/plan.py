@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,17 @@ import trimesh
 from psi_cad import __version__
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, GuideRequest
-from psi_cad.errors import BuildError, CaseError
-from psi_cad.findings import Caution, by_weight, caution_from_json
-from psi_cad.guides.params import GuideParams, resolve_params
-from psi_cad.guides.registry import load_template
+from psi_cad.errors import CaseError
+from psi_cad.findings import Caution, by_weight
+from psi_cad.guides.params import GuideParams
 from psi_cad.guides.site import Site, make_site
 from psi_cad.planning.cuts import PlannedCut, plan_cuts
 from psi_cad.planning.kerf import moved_cuts
 from psi_cad.planning.markups import read_planes
 from psi_cad.run.anatomy import checked_anatomy, cut_cautions
+from psi_cad.run.cautions import case_cautions
 from psi_cad.run.kerfs import Sawing, sawings, shifts_of
+from psi_cad.run.loading import resolved_guides
 from psi_cad.run.naming import Naming
 from psi_cad.run.side import checked_side
 from psi_cad.run.sources import bone_source, inputs_of, tumour_source
@@ -31,7 +31,7 @@ from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone, checked_bone, outside_of
 from psi_cad.units import Array, Mm
 
-__all__ = ["GuideJob", "Job", "Progress", "case_cautions", "inputs_of", "plan_job", "planes_of", "planned_cuts", "read_bone", "validate_case"]
+__all__ = ["GuideJob", "Job", "Progress", "inputs_of", "plan_job", "planes_of", "planned_cuts", "read_bone"]
 
 Progress = Callable[[str], None]
 
@@ -89,63 +89,6 @@ def read_bone(loaded: LoadedCase, *, progress: Progress) -> tuple[Bone, dict[str
     return bone, said
 
 
-def validate_case(loaded: LoadedCase, *, picture: Path | None = None, progress: Progress) -> dict[str, Any]:
-    """Everything that can be known of a case without building: its bone, its cuts, its guides' parameters.
-
-    Parameters
-    ----------
-    picture : Path, optional
-        Where a PNG of the bone with the cuts and approaches goes.
-
-    Raises
-    ------
-    PsiCadError
-    """
-    bone, said = read_bone(loaded, progress=progress)
-    tumour = tumour_source(loaded, progress=progress)
-    cuts = planned_cuts(loaded, bone)
-    cautions = (*case_cautions(loaded, said), *cut_cautions(loaded, bone, cuts.values()))
-    for number, guide in enumerate(loaded.case.guide):
-        template = load_template(guide.template, where=f"{loaded.path.name}: guide[{number}].template")
-        resolve_params(template.Params, guide.params, where=f"{loaded.path.name}: guide[{number}].params")
-    if picture is not None:
-        progress("draw the picture")
-        _draw_case(picture, loaded, bone, cuts, None if tumour is None else tumour.mesh)
-    return {
-        "case": loaded.case.id,
-        "picture": None if picture is None else str(picture),
-        "bone": said,
-        "cuts": [
-            {
-                "name": cut.name,
-                "section_area_mm2": round(float(cut.section.area), 3),
-                "cut_short_by": list(cut.neighbours),
-                "other_bone_in_plane": len(cut.others),
-            }
-            for cut in cuts.values()
-        ],
-        "guides": [guide.name for guide in loaded.case.guide],
-        "cautions": [caution.to_json() for caution in by_weight(cautions)],
-    }
-
-
-def _draw_case(picture: Path, loaded: LoadedCase, bone: Bone, cuts: dict[str, PlannedCut], tumour: trimesh.Trimesh | None) -> None:
-    from psi_cad.report.draw_plan import draw_plan
-    from psi_cad.report.pictures import Arrow
-
-    case = loaded.case
-    arrows = []
-    for guide in case.guide:
-        x, y, z = np.mean([cuts[name].origin for name in guide.cuts], axis=0)
-        arrows.append(Arrow((float(x), float(y), float(z)), guide.approach, f"approach of {guide.name}"))
-    approaches = {name: np.array(guide.approach) for guide in case.guide for name in guide.cuts}
-    title = f"{case.id}, {case.side}: the case"
-    arguments = {"bone": bone.mesh, "cuts": list(cuts.values()), "approaches": approaches, "tumour": tumour, "arrows": arrows, "title": title}
-    picture.unlink(missing_ok=True)
-    if draw_plan({"case": (picture, arguments)}):
-        raise BuildError(f"The picture '{picture.name}' could not be drawn; off-screen OpenGL is missing or broken.")
-
-
 def planes_of(loaded: LoadedCase) -> dict[str, tuple[Array, Array]]:
     """(origin, unit normal) of every cut by name, patient mm; from the case, or from the markups file it names.
 
@@ -195,6 +138,7 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Jo
     ------
     PsiCadError
     """
+    resolved_guides(loaded)
     own = sawings(loaded)  # mistakes in parameters are told before the bone is read
     templates = [sawing.params for sawing in own]
     progress("read the bone")
@@ -216,12 +160,6 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Jo
         guides.append(GuideJob(request, dataclasses.asdict(params), tuple(sites)))
     tumour_mesh = tumour.mesh if tumour is not None else None
     return Job(loaded, bone, bone_said, inputs_of(loaded), tumour_mesh, tuple(cuts.values()), tuple(guides), cautions)
-
-
-def case_cautions(loaded: LoadedCase, bone_said: dict[str, Any]) -> tuple[Caution, ...]:
-    """What a person must know of a case's bone and of how the case was run."""
-    overridden = tuple(Caution("case-overridden", f"the case file was overridden by --set {setting}") for setting in loaded.settings)
-    return (*(caution_from_json(caution) for caution in bone_said["cautions"]), *overridden)
 
 
 def _site(

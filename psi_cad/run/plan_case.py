@@ -13,6 +13,7 @@ from psi_cad.case.load import LoadedCase
 from psi_cad.case.write import case_with_planes, cuts_as_toml, write_case
 from psi_cad.export.safely import sha256_of, staged, write_json
 from psi_cad.export.surfaces import write_stl
+from psi_cad.findings import Caution, by_weight
 from psi_cad.frames import unit
 from psi_cad.planning.margins import FaceMap, face_map
 from psi_cad.planning.markups import write_planes
@@ -60,11 +61,13 @@ def plan_case(
         if better is not None:
             report["proposal"] = better.report
         else:
-            report["notes"] = [*report["notes"], f"no better planes are proposed: {said['why']}"]
+            add_cautions(report, [Caution("look", f"no better planes are proposed: {said['why']}")])
     if out is not None:
         folder = out / loaded.case.id
         with staged(out) as staging:  # files get their names only when all are whole
-            report.update(_files(patient, found, better, staging, folder, list(report["notes"]), progress))
+            files, told = _files(patient, found, better, staging, folder, progress)
+            report.update(files)
+            add_cautions(report, told)
             move_all(staging, folder, loaded)
         report["approval"] = approvals_said(folder, plan=report, report=built)
         write_json(folder / PLAN_FILE, report)
@@ -86,24 +89,29 @@ def _ready(loaded: LoadedCase, folder: Path, *, optimise: bool) -> dict[str, Any
 
 
 def _files(
-    patient: Patient, found: Evaluated, better: Evaluated | None, staging: Path, folder: Path, notes: list[str], progress: Progress
-) -> dict[str, Any]:
-    """Write the files of a plan into `staging`, from where they go to `folder`; what the report says of them."""
-    files = _written(patient, found, staging, "plan", notes, progress)
+    patient: Patient, found: Evaluated, better: Evaluated | None, staging: Path, folder: Path, progress: Progress
+) -> tuple[dict[str, Any], list[Caution]]:
+    """Write the files of a plan into `staging`, from where they go to `folder`; what the report says of them, and its cautions."""
+    told: list[Caution] = []
+    files = _written(patient, found, staging, "plan", told, progress)
     if better is not None:
-        files.update(_written(patient, better, staging, "proposal", notes, progress))
+        files.update(_written(patient, better, staging, "proposal", told, progress))
         planes = {name: (cut.origin, cut.normal) for name, cut in better.cuts.items()}
         files["proposal case"] = staging / PROPOSAL
         write_case(files["proposal case"], case_with_planes(patient.loaded, planes, folder=folder), comment=PROPOSED)
-        notes.append(PATHS_IN_IT)
-    return {
-        "notes": list(dict.fromkeys(notes)),
-        "sha256": {path.name: sha256_of(path) for path in files.values()},
-        "files": {kind: path.name for kind, path in files.items()},
-    }
+        told.append(Caution("private-paths", PATHS_IN_IT))
+    said = {"sha256": {path.name: sha256_of(path) for path in files.values()}, "files": {kind: path.name for kind, path in files.items()}}
+    return said, told
 
 
-def _written(patient: Patient, found: Evaluated, folder: Path, stem: str, notes: list[str], progress: Progress) -> dict[str, Path]:
+def add_cautions(report: dict[str, Any], more: Sequence[Caution]) -> None:
+    """Add cautions to a report, among those it holds, and their sentences to its notes."""
+    every = by_weight([*(Caution.from_json(one) for one in report["cautions"]), *more])
+    report["cautions"] = [caution.to_json() for caution in every]
+    report["notes"] = list(dict.fromkeys([*report["notes"], *(caution.text for caution in more)]))
+
+
+def _written(patient: Patient, found: Evaluated, folder: Path, stem: str, told: list[Caution], progress: Progress) -> dict[str, Path]:
     case = patient.loaded.case
     progress(f"{stem}: write surfaces")
     files = {f"{stem} {kind}": folder / f"{stem}-{kind}.stl" for kind in ("specimen", "retained")}
@@ -128,7 +136,7 @@ def _written(patient: Patient, found: Evaluated, folder: Path, stem: str, notes:
         pictures["depths"] = (folder / f"{stem}-depths.png", {"slots": slots, "title": f"{_whose(patient, stem)}: depth below each slot"})
     failed = draw_plan(pictures)
     if failed:
-        notes.append(f"the pictures of {', '.join(failed)} could not be drawn; off-screen OpenGL is missing or broken")
+        told.append(Caution("look", f"the pictures of {', '.join(failed)} could not be drawn; off-screen OpenGL is missing or broken"))
     files.update({f"{stem} {kind}": path for kind, (path, _) in pictures.items() if kind not in failed})
     return files
 

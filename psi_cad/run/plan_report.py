@@ -42,6 +42,7 @@ def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
     measured = [cut for cut in cuts if cut["margin_mm"] is not None]
     unplanned = [cut for cut in measured if not cut["planned_positive"]]
     retained = found.resection.retained
+    cautions = _cautions(patient, found)
     return {
         "schema": 1,
         "kind": "plan",
@@ -74,8 +75,8 @@ def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
         "slots": [_slot(slot) for slot in found.slots],
         "avoid": [_avoid(structure, near) for structure, near in avoided],
         "checks": checks,
-        "cautions": [caution.to_json() for caution in _cautions(patient, found)],
-        "notes": _notes(patient, found),
+        "cautions": [caution.to_json() for caution in cautions],
+        "notes": [caution.text for caution in cautions],
         "status": "passed" if all(check["passed"] for check in checks) else "failed",
     }
 
@@ -289,7 +290,7 @@ def _avoid_checks(avoided: Sequence[tuple[Structure, Mapping[str, Nearest]]]) ->
 
 
 def _cautions(patient: Patient, found: Evaluated) -> list[Caution]:
-    """What a person must know of a plan, the most serious first."""
+    """What the surgeon must know of a plan, the most serious first."""
     told = list(found.cautions)
     for piece in found.tumour_in.beside if found.tumour_in is not None else ():
         text = (
@@ -298,42 +299,55 @@ def _cautions(patient: Patient, found: Evaluated) -> list[Caution]:
         )
         told.append(Caution("soft-tumour-stays", text, place_of(piece.place)))
     for sawing in patient.sawings:
-        caution = kerf_caution(sawing.blade, sawing.clearance)
-        told += [caution] if caution is not None else []
+        unmeasured = kerf_caution(sawing.blade, sawing.clearance)
+        told += [unmeasured] if unmeasured is not None else []
     for name, kerf in patient.kerfs.items():
         if kerf.width is None:
             text = f"no guide takes cut {name}, so its kerf is unknown: its margin, its class and all volumes are those of the plane"
             told.append(Caution("kerf-unknown", text, place_of(found.cuts[name].origin)))
+    declared = {cut.name for cut in patient.loaded.case.cut if cut.planned_positive}
+    for name, cut in found.cuts.items():
+        for part in cut.others:
+            middle = _middle(cut, part)
+            text = f"the plane of cut {name} also meets other bone near {at(middle)} ({part.area:.0f} mm²); it is not cut"
+            told.append(Caution("other-bone-in-plane", text, place_of(middle)))
+        margin = found.margins.get(name)
+        if margin is None:
+            continue
+        if name in declared and margin.kind == "R2":
+            text = f"cut {name} goes through the tumour, as the case declares (planned_positive): tumour stays at that face"
+            told.append(Caution("planned-positive", text, place_of(margin.nearest.on_face)))
+        if found.through.get(name) is None:
+            text = f"no way through bone was found from the tumour to the face of cut {name}, so it has no margin through bone"
+            told.append(Caution("margin-through-bone", text))
+    if found.tumour_in is not None and found.tumour_in.bone <= 0.0:
+        told.append(Caution("tumour-off-bone", "the tumour touches no bone; check that it is where it should be"))
+    for slot in found.slots:
+        told += _slot_cautions(slot, patient.avoid)
+    if len(found.resection.retained) > 1:
+        told.append(Caution("retained-in-pieces", f"the bone that stays falls into {len(found.resection.retained)} pieces"))
+    unguided = [name for name in found.cuts if all(slot.cut != name for slot in found.slots)]
+    if unguided:
+        told.append(Caution("cut-without-guide", f"no guide takes {', '.join(unguided)}: depth and reach are not known there"))
     return by_weight(told)
 
 
-def _notes(patient: Patient, found: Evaluated) -> list[str]:
-    notes = [f"the case was overridden by {setting}" for setting in patient.loaded.settings]
-    for name, cut in found.cuts.items():
-        for part in cut.others:
-            notes.append(f"the plane of cut {name} also meets other bone near {at(_middle(cut, part))} ({part.area:.0f} mm²); it is not cut")
-        if name in found.margins and found.through.get(name) is None:
-            notes.append(f"no way through bone was found from the tumour to the face of cut {name}, so it has no margin through bone")
-    if found.tumour_in is not None and found.tumour_in.bone <= 0.0:
-        notes.append("warning: the tumour touches no bone; check that it is where it should be")
-    for slot in found.slots:
-        where = f"slot {slot.cut} of {slot.guide}"
-        if slot.from_approach:
-            notes.append(f"{where}: no seat was found near the approach, so depth is measured along the approach itself")
-        if slot.reachable < REACH_WANTED:
-            notes.append(f"{where}: the saw gets at {100 * slot.reachable:.0f} % of the cut face from there; the rest is behind bone or too deep")
-        for structure in patient.avoid:
-            away = slot.near[structure.name]
-            if away is not None and away.distance < structure.distance:
-                notes.append(
-                    f"warning: {where}: a blade pushed to its full length comes within {away.distance:.1f} mm of {structure.name} "
-                    f"near {at(away.on_surface)}, where it has left the bone; use a stop or a shorter blade"
-                )
-        if slot.blade.nominal:
-            notes.append(f"blade {slot.blade.id} is a nominal catalogue entry: measure your blade")
-    if len(found.resection.retained) > 1:
-        notes.append(f"the bone that stays falls into {len(found.resection.retained)} pieces")
-    unguided = [name for name in found.cuts if all(slot.cut != name for slot in found.slots)]
-    if unguided:
-        notes.append(f"no guide takes {', '.join(unguided)}: depth and reach are not known there")
-    return list(dict.fromkeys(notes))
+def _slot_cautions(slot: Slot, avoid: Sequence[Structure]) -> list[Caution]:
+    where, told = f"slot {slot.cut} of {slot.guide}", []
+    if slot.from_approach:
+        text = f"{where}: no seat was found near the approach, so depth is measured along the approach itself; 'psi-cad check' says why"
+        told.append(Caution("no-seat", text))
+    if slot.reachable < REACH_WANTED:
+        text = f"{where}: the saw gets at {100 * slot.reachable:.0f} % of the cut face from there; the rest is behind bone or too deep"
+        told.append(Caution("not-reached", text))
+    for structure in avoid:
+        away = slot.near[structure.name]
+        if away is not None and away.distance < structure.distance:
+            text = (
+                f"{where}: a blade pushed to its full length comes within {away.distance:.1f} mm of {structure.name} "
+                f"near {at(away.on_surface)}, where it has left the bone; use a stop or a shorter blade"
+            )
+            told.append(Caution("structure-near", text, place_of(away.on_surface)))
+    if slot.blade.nominal:
+        told.append(Caution("nominal-blade", f"blade {slot.blade.id} is a nominal catalogue entry: measure your blade"))
+    return told

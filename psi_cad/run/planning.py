@@ -25,8 +25,10 @@ from psi_cad.planning.nearest import Nearest, Surface
 from psi_cad.planning.resection import Resection, resect
 from psi_cad.planning.throughbone import InBone, through_bone
 from psi_cad.run.anatomy import cut_cautions
+from psi_cad.run.cautions import case_cautions
 from psi_cad.run.kerfs import Sawing, kerfs_of, sawings
-from psi_cad.run.plan import Progress, case_cautions, planes_of, read_bone
+from psi_cad.run.loading import resolved_guides
+from psi_cad.run.plan import Progress, planes_of, read_bone
 from psi_cad.run.plan_slots import Slot, run_out_of, slots_of
 from psi_cad.run.sources import avoid_source, inputs_of, tumour_source
 from psi_cad.run.tumour_in import TumourIn, tumour_in
@@ -93,6 +95,7 @@ def read_patient(loaded: LoadedCase, *, blades: Sequence[str] = (), progress: Pr
     InputError
     """
     sawn_by = tuple(sawings(loaded, blades))  # mistakes in guides are told before the bone is read
+    resolved_guides(loaded)  # mistakes in parameters are told before the bone is read
     progress("read the bone")
     bone, said = read_bone(loaded, progress=progress)
     solid = solid_of(bone.mesh, name=bone.name, key="bone.surface")

@@ -15,6 +15,7 @@ import trimesh
 from psi_cad import __version__
 from psi_cad.errors import CaseError, ImageError, SegmentationError
 from psi_cad.export.safely import sha256_of, write_json
+from psi_cad.findings import Caution, by_weight, place_of
 from psi_cad.imaging.image_files import write_image
 from psi_cad.imaging.judge import bone_at_edges
 from psi_cad.imaging.labels import INSIDE, LabelMap
@@ -39,18 +40,26 @@ _UNSURE: Final = 0.05  # more points than this without a clear edge are told
 
 @dataclass(frozen=True)
 class SegmentedBone:
-    """One bone: its name and label number, closed surface in patient mm, how it was fitted (None: a ready mask), and notes."""
+    """One bone: its name and label number, closed surface in patient mm, how it was fitted (None: a ready mask), and cautions."""
 
     name: str
     number: int
     mesh: trimesh.Trimesh
     fit: SurfaceFit | None
-    notes: tuple[str, ...] = ()
+    cautions: tuple[Caution, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The cautions' sentences."""
+        return tuple(caution.text for caution in self.cautions)
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """Bones of one scan, the label map (numbers uint8, on its own grid), levels, metal, and what there is to say."""
+    """Bones of one scan, the label map (numbers uint8, on its own grid), levels, metal, notes, and cautions of the whole scan.
+
+    `touching`: pairs of names of bones that touch and were parted by their seeds.
+    """
 
     scan: Volume
     labels: Volume
@@ -58,6 +67,8 @@ class Segmentation:
     levels: TissueLevels | None
     metal: tuple[Metal, ...]
     notes: tuple[str, ...]
+    cautions: tuple[Caution, ...] = ()
+    touching: tuple[tuple[str, str], ...] = ()
 
 
 def segment_bone(
@@ -100,11 +111,12 @@ def segment_bone(
         tell = (lambda step, name=name: progress(f"{name}: {step}")) if progress else None
         others = (labels.values != number) & (labels.values != 0)
         mesh, fit = bone_surface(volume, solid, levels=levels, others=others, mesh_mm=mesh_mm, progress=tell)
-        bones.append(SegmentedBone(name, number, mesh, fit, (*_edge_notes(volume, solid, name), *_fit_notes(name, mesh, fit, metal))))
-    notes = [*volume.notes, *labels.notes]
+        bones.append(SegmentedBone(name, number, mesh, fit, (*_edge_cautions(volume, solid, name), *_fit_cautions(name, mesh, fit, metal))))
+    notes = [*volume.notes, *(caution.text for caution in labels.cautions)]
     if metal:
         notes.append(f"Metal in the scan: {sum(m.volume for m in metal):.0f} mm³ in {len(metal)} pieces; its streaks move surfaces near it.")
-    return Segmentation(volume, Volume(labels.values, volume.patient_from_index), tuple(bones), levels, metal, tuple(notes))
+    plain, said = Volume(labels.values, volume.patient_from_index), (*volume.cautions, *labels.cautions)
+    return Segmentation(volume, plain, tuple(bones), levels, metal, tuple(notes), said, labels.touching)
 
 
 def segmentation_of_labels(labels: LabelMap, wanted: Mapping[str, int | str], *, scan: Volume) -> Segmentation:
@@ -122,15 +134,17 @@ def segmentation_of_labels(labels: LabelMap, wanted: Mapping[str, int | str], *,
         If a name cannot be a file's; if a label is not there, or the masks lie beside the scan.
     """
     values = np.zeros(labels.shape, dtype=np.uint8)
-    bones = []
+    bones, metal = [], find_metal(scan)
     for number, (name, label) in enumerate(wanted.items(), start=1):
         check_name(name)
         occupied = labels.occupancy(label).values
         values[occupied >= INSIDE] = number
         mesh = surface_of_part(occupied, patient_from_index=labels.patient_from_index)
         _lies_in(scan, mesh, name)
-        bones.append(SegmentedBone(name, number, mesh, None, (f"{name} is the surface of a ready mask, not moved to the cortex.",)))
-    return Segmentation(scan, Volume(values, labels.patient_from_index), tuple(bones), None, find_metal(scan), (*scan.notes, *labels.notes))
+        told = Caution("ready-mask", f"{name} is the surface of a ready mask, not moved to the cortex.")
+        bones.append(SegmentedBone(name, number, mesh, None, (told, *_metal_cautions(name, mesh, metal))))
+    plain = Volume(values, labels.patient_from_index)
+    return Segmentation(scan, plain, tuple(bones), None, metal, (*scan.notes, *labels.notes), scan.cautions)
 
 
 def _lies_in(scan: Volume, mesh: trimesh.Trimesh, name: str) -> None:
@@ -151,25 +165,35 @@ def check_name(name: str) -> None:
         raise CaseError(f"Bone name '{name}' must be lower-case letters, digits and '-', at most 41, and not {' or '.join(_RESERVED)}.")
 
 
-def _edge_notes(volume: Volume, solid: npt.NDArray[np.bool_], name: str) -> list[str]:
+def _edge_cautions(volume: Volume, solid: npt.NDArray[np.bool_], name: str) -> list[Caution]:
     touches = bone_at_edges(replace(volume, values=solid.view(np.uint8)), 0.5)
-    notes = [f"{name} reaches the {t.face} edge of the scan over {t.area:.0f} mm²; its surface is closed flat there." for t in touches]
+    told = [
+        Caution("scan-edge", f"{name} reaches the {t.face} edge of the scan over {t.area:.0f} mm²; its surface is closed flat there.")
+        for t in touches
+    ]
     if len(touches) > 1:
-        notes.append(f"{name} is cut by more than one edge of the scan; where two edges meet in it, its marrow may stay open.")
-    return notes
+        text = f"{name} is cut by more than one edge of the scan; where two edges meet in it, its marrow may stay open."
+        told.append(Caution("segmentation-look", text))
+    return told
 
 
-def _fit_notes(name: str, mesh: trimesh.Trimesh, fit: SurfaceFit, metal: tuple[Metal, ...]) -> list[str]:
-    notes = []
+def _fit_cautions(name: str, mesh: trimesh.Trimesh, fit: SurfaceFit, metal: tuple[Metal, ...]) -> list[Caution]:
+    told = []
     if not mesh.is_watertight:
-        notes.append(f"The surface of {name} is not closed everywhere; check it before use.")
+        told.append(Caution("segmentation-look", f"The surface of {name} is not closed everywhere; check it before use."))
     if fit.unsure > _UNSURE:
-        notes.append(f"{100.0 * fit.unsure:.0f} % of the surface of {name} shows no clear edge and was placed by its neighbourhood.")
+        text = f"{100.0 * fit.unsure:.0f} % of the surface of {name} shows no clear edge and was placed by its neighbourhood."
+        told.append(Caution("segmentation-look", text))
+    return [*told, *_metal_cautions(name, mesh, metal)]
+
+
+def _metal_cautions(name: str, mesh: trimesh.Trimesh, metal: tuple[Metal, ...]) -> list[Caution]:
     low, high = mesh.bounds
     near = [m for m in metal if (m.high > low - _METAL_NEAR_MM).all() and (m.low < high + _METAL_NEAR_MM).all()]
-    if near:
-        notes.append(f"{sum(m.volume for m in near):.0f} mm³ of metal lie in or near {name}; its surface there cannot be trusted.")
-    return notes
+    if not near:
+        return []
+    text = f"{sum(m.volume for m in near):.0f} mm³ of metal lie in or near {name}; its surface there cannot be trusted."
+    return [Caution("metal", text, place_of(max(near, key=lambda m: m.volume).centre))]
 
 
 def report_of(found: Segmentation) -> dict[str, Any]:
@@ -187,6 +211,7 @@ def report_of(found: Segmentation) -> dict[str, Any]:
         "bones": [_bone_facts(bone) for bone in found.bones],
         "metal": [{"volume_mm3": round(m.volume, 1), "centre_mm": _round(m.centre), "low_mm": _round(m.low), "high_mm": _round(m.high)}
                   for m in found.metal],
+        "cautions": [caution.to_json() for caution in by_weight(found.cautions)],
         "notes": list(found.notes),
     }  # fmt: skip
 
@@ -210,6 +235,7 @@ def _bone_facts(bone: SegmentedBone) -> dict[str, Any]:
             "noise_mm": round(fit.random, 3), "scatter_mm": round(fit.residual, 3), "without_edge": round(fit.unsure, 4),
             "unfolded_points": fit.unfolded,
         },
+        "cautions": [caution.to_json() for caution in by_weight(bone.cautions)],
         "notes": list(bone.notes),
     }  # fmt: skip
 

@@ -14,6 +14,7 @@ from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Avoid, BoneSource, Tumour
 from psi_cad.errors import CaseError, ImageError, PsiCadError
 from psi_cad.export.safely import sha256_of
+from psi_cad.findings import Caution, by_weight
 from psi_cad.run.work import Stage, Work, digest_of
 from psi_cad.surface.read import read_surface
 from psi_cad.units import Array
@@ -26,6 +27,7 @@ __all__ = ["Found", "avoid_source", "bone_source", "inputs_of", "named_in", "sur
 Progress = Callable[[str], None]
 BONE: Final = "bone"
 SCAN_FILE: Final = "scan.mha"
+READY: Final = "The surface of a ready mask, not moved to the cortex."
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,7 @@ def _scan(loaded: LoadedCase, work: Work, relative: str, *, name: str, kind: str
         return {
             "spacing_mm": [round(float(v), 4) for v in volume.spacing],
             "notes": list(volume.notes),
+            "cautions": [caution.to_json() for caution in by_weight(volume.cautions)],
             "refuse_guide": volume.facts.get("refuse_guide"),
             "forced": forced,
         }
@@ -190,12 +193,18 @@ def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work) -> Stage:
         middle = body_middle(volume, low=float(low), high=float(high))
         report = write_segmentation(folder, dataclasses.replace(found, bones=tuple(bone for bone in found.bones if bone.name == BONE)))
         (bone,) = report["bones"]
+        parted = [
+            Caution("touching-bones", f"the bone touches {_other(pair)}; the two were parted by their seeds: look at the pictures in work/")
+            for pair in found.touching
+            if BONE in pair
+        ]
         return {
             "uncertainty_mm": bone["uncertainty_mm"],
             "levels_hu": report["levels_hu"],
             "body": {"middle_x_mm": _rounded(middle.x), "width_mm": _rounded(middle.width), "why": middle.why},
             "notes": [*report["notes"], *bone["notes"]],
-        }
+            "cautions": [*bone["cautions"], *(caution.to_json() for caution in parted)],
+        }  # fmt: skip
 
     try:
         bone = work.stage("bone", {"scan": scan.key, "seeds": {name: list(seed) for name, seed in seeds.items()}}, make)
@@ -215,9 +224,15 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
 
 
+def _other(pair: tuple[str, str]) -> str:
+    """The bone that the wanted bone touches."""
+    return pair[1] if pair[0] == BONE else pair[0]
+
+
 def _labelled(loaded: LoadedCase, source: BoneSource | Avoid, work: Work, *, name: str, key: str) -> Stage:
     """The surface of one label of a ready mask."""
     from psi_cad.export.surfaces import write_stl
+    from psi_cad.imaging.judge import judge_spacing
     from psi_cad.imaging.labels import read_labels
     from psi_cad.surface.isosurface import surface_of_part
 
@@ -227,11 +242,14 @@ def _labelled(loaded: LoadedCase, source: BoneSource | Avoid, work: Work, *, nam
     def make(folder: Path) -> dict[str, Any]:
         work.progress(f"{name}: surface of the mask")
         part = read_labels(path).occupancy(label)
+        verdict = judge_spacing(part)
+        kinds = (("thick-slices", verdict.warning), ("coarse-scan", verdict.refusal), ("ready-mask", READY))
         mesh = surface_of_part(part.values, patient_from_index=part.patient_from_index)
         write_stl(folder / f"{name}.stl", mesh, header=f"psi-cad {name}, mm, SPACE=LPS")
         return {
             "spacing_mm": [round(float(v), 4) for v in part.spacing],
-            "notes": [*part.notes, "The surface of a ready mask, not moved to the cortex."],
+            "notes": [*part.notes, READY],
+            "cautions": [Caution(kind, f"{key}.labels: {told}").to_json() for kind, told in kinds if told],
         }
 
     digest = digest_of(path)

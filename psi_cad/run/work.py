@@ -18,7 +18,7 @@ from psi_cad.export.safely import sha256_of, write_json
 
 __all__ = ["Stage", "Work", "digest_of"]
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2  # what a stage says has changed
 ATTEMPTS: Final = 5  # to put a finished stage in its place, where another run does so at the same time
 PAUSE_S: Final = 0.2
 _KEPT: Final = "stage.json"

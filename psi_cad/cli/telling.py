@@ -1,0 +1,152 @@
+"""Checks and cautions in plain words: what passed in one word, what failed with its place, what a person must know."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+__all__ = ["WORDS", "caution_lines", "cautions_in", "check_lines"]
+
+MOST: Final = 15  # lines of cautions; what is less serious is counted
+OF_A_KIND: Final = 3  # lines of one kind; what is alike is counted
+UNMEASURED: Final = 1e8  # a number beyond this stands for one that could not be measured
+
+WORDS: Final[Mapping[str, str]] = {
+    "step_schema_ap242": "the STEP file is not in AP242",
+    "step_solids": "number of solids in the STEP file",
+    "step_valid": "the solid in the STEP file is not valid",
+    "stl_watertight": "the STL is not closed",
+    "stl_bodies": "number of separate bodies in the STL",
+    "stl_volume": "difference of the STL's volume from the STEP's",
+    "stl_place": "shift of the STL against the STEP",
+    "slot_width": "difference of the slot's width from what was asked",
+    "slot_clearance_least": "the slot's clearance over the blade",
+    "slot_clearance_most": "the slot's clearance over the blade",
+    "slot_plane_angle": "angle of the slot to the planned plane",
+    "slot_plane_offset": "distance of the slot from the planned plane",
+    "slot_wall": "thinnest wall beside the slot",
+    "slot_height": "shortest length over which the blade is guided",
+    "slot_blocked": "lines of the blade that meet material",
+    "slot_covers_bone": "how far the slot runs past the bone at its shorter end",
+    "slot_blade_room": "shortest window of the slot, where the blade must swing",
+    "slot_bridge": "width of the bridge across the slot",
+    "blade_reach": "how far the blade reaches below the slot",
+    "pins": "number of wire holes",
+    "pin_lever": "how far apart the wires stand (least height of their best triangle)",
+    "pin_bore": "difference of a wire hole's diameter from what was asked",
+    "pin_clearance": "distance of a wire from the nearest cut plane",
+    "seat_rms": "mean misfit of the seat (RMS)",
+    "seat_max": "largest misfit of the seat",
+    "seat_overlap": "how far the guide reaches into bone",
+    "contact_area": "contact of the seat with bone",
+    "contact_share": "share of the footprint that is in contact",
+    "pull_off": "bone in the way when the guide is pulled off",
+    "printer_room": "how far the guide exceeds the printer's room",
+    "printer_wall": "thinnest slot wall",
+    "files_unchanged": "files that are missing or not the ones that were built",
+    "bone_unchanged": "the bone is not the one that the guide was built on",
+    "margin": "margin to the tumour",
+    "margin_sawn": "margin to the tumour after sawing",
+    "tumour_left_behind": "tumour that stays in the patient",
+    "tumour_beyond_cuts": "tumour beyond all cuts",
+    "avoid": "distance from",
+    "sliding_lock": "hold against sliding along the bone",
+}
+"""Each check in words; of a check that holds or not, what is wrong where it does not."""
+_FLAGS: Final = {"step_schema_ap242", "step_valid", "stl_watertight", "bone_unchanged"}
+_RULES: Final = {">=": "at least", "<=": "at most", "==": "exactly"}
+
+
+def check_lines(checks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How many checks passed; of each that failed what was measured, what is wanted, and where."""
+    failed = [check for check in checks if not check["passed"]]
+    if not checks:
+        return []
+    if not failed:
+        return [f"  {len(checks)} checks passed" if len(checks) > 1 else "  1 check passed"]
+    return [f"  {len(failed)} of {len(checks)} checks failed:", *(f"  - {_failed(check)}" for check in failed)]
+
+
+def _failed(check: Mapping[str, Any]) -> str:
+    stem, about = _parted(str(check["id"]))
+    what = WORDS.get(stem, stem.replace("_", " "))
+    what = f"{what} {about}" if stem == "avoid" else f"{what}, {about}" if about else what
+    unit, value, limit = str(check["unit"]), float(check["value"]), float(check["limit"])
+    text = f"{check['id']}: {what}"
+    if stem not in _FLAGS:
+        measured = "could not be measured" if abs(value) >= UNMEASURED else f"is {_number(value, unit)}"
+        text += f" {measured}, wanted {_RULES.get(str(check['rule']), check['rule'])} {_number(limit, unit)}"
+    note = str(check["note"])
+    where = check.get("where")
+    if where is not None and "near (" not in note and "nearest at (" not in note:
+        text += f", near ({where[0]:.1f}, {where[1]:.1f}, {where[2]:.1f})"
+    return f"{text} ({note})" if note else text
+
+
+def _parted(name: str) -> tuple[str, str]:
+    """The kind of a check and what it is about: "slot_width[A]" is ("slot_width", "slot A"), "margin_A" ("margin", "cut A")."""
+    bracket = re.fullmatch(r"(.+)\[(.+)\]", name)
+    if bracket:
+        return bracket[1], f"slot {bracket[2]}"
+    if name in WORDS:
+        return name, ""
+    stem = next((stem for stem in sorted(WORDS, key=len, reverse=True) if name.startswith(f"{stem}_")), None)
+    if stem is None:
+        return name, ""
+    rest = name[len(stem) + 1 :]
+    if stem == "avoid":
+        structure, _, cut = rest.rpartition("_")
+        return stem, f"{structure or rest}, cut {cut}"
+    return stem, f"cut {rest}" if stem.startswith("margin") else rest.replace("_", ", cut ")
+
+
+def _number(value: float, unit: str) -> str:
+    return f"{value:.4g} {unit}".strip() if abs(value) < 1000.0 else f"{value:.0f} {unit}".strip()
+
+
+def cautions_in(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The cautions of a report and of its guides, each with the guides it is about (`guides`, none for the whole case)."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    guides = report.get("guides", ())
+    for guide, cautions in ((None, report.get("cautions", ())), *((guide, guide.get("cautions", ())) for guide in guides)):
+        for caution in cautions:
+            entry = found.setdefault((caution["id"], caution["text"]), {**caution, "guides": []})
+            name = None if guide is None else str(guide["name"])
+            if name is not None and name not in entry["guides"]:
+                entry["guides"].append(name)
+    every = {str(guide["name"]) for guide in guides}
+    for entry in found.values():
+        if every == set(entry["guides"]):  # of all guides, so of none in particular
+            entry["guides"] = []
+    return list(found.values())
+
+
+def caution_lines(cautions: Iterable[Mapping[str, Any]], *, more_in: str = "report.json") -> list[str]:
+    """What a person must know, most serious first; of many of a kind the rest is counted, and so is what is less serious.
+
+    Parameters
+    ----------
+    cautions : mappings with `id` and `text`, and `guides` where `cautions_in` gave them
+    more_in : str
+        Where the rest can be read.
+    """
+    from psi_cad.findings import CAUTIONS
+
+    kinds: dict[str, list[str]] = {}
+    for caution in cautions:
+        about = f" [{', '.join(caution['guides'])}]" if caution.get("guides") else ""
+        lines = kinds.setdefault(str(caution["id"]), [])
+        if (line := f"{caution['text']}{about}") not in lines:
+            lines.append(line)
+    if not kinds:
+        return []
+    order = {kind: number for number, kind in enumerate(CAUTIONS)}
+    ranked = sorted(kinds.items(), key=lambda item: order.get(item[0], len(order)))
+    lines = ["What to know before this is used, most serious first:"]
+    told = []
+    for kind, texts in ranked:
+        told += [f"  ! {kind}: {text.rstrip('.')}" for text in texts[:OF_A_KIND]]
+        if len(texts) > OF_A_KIND:
+            told.append(f"  ! {kind}: … and {len(texts) - OF_A_KIND} more of this kind in {more_in}")
+    return [*lines, *told[:MOST], *([f"  … and {len(told) - MOST} more in {more_in}"] if len(told) > MOST else [])]

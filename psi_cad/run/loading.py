@@ -1,0 +1,110 @@
+"""A case file for a run: loaded, and the mistakes that only templates and files on disk can tell of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from psi_cad.case.load import LoadedCase, load_case
+from psi_cad.case.mistakes import Mistake, mistakes_of, place_in, raise_all
+from psi_cad.case.model import tables_in
+from psi_cad.errors import CaseError
+from psi_cad.guides.params import GuideParams, resolve_params
+from psi_cad.guides.registry import load_template
+
+__all__ = ["load", "resolved_guides"]
+
+FILE_KEYS: Final = ("surface", "labels", "ct", "mri", "transform", "markups")
+
+
+def load(
+    path: Path | str, *, settings: Sequence[str] = (), catalogue: Path | str | None = None, needs: tuple[str, ...] = ("cut", "guide")
+) -> LoadedCase:
+    """The case in a file; where something is wrong, everything that is wrong with it.
+
+    Raises
+    ------
+    CaseError, CatalogueError
+        With a line for each mistake.
+    """
+    own = Path(catalogue) if catalogue is not None else None
+    loaded = load_case(path, settings=list(settings), catalogue=own, needs=needs, also=_more_mistakes)
+    missing = _missing_files(_as_read(loaded), loaded.path)
+    if len(missing) > 1:  # of a single one its reader tells best
+        raise_all(missing)
+    return loaded
+
+
+def resolved_guides(loaded: LoadedCase) -> list[GuideParams]:
+    """The parameters of every guide of a case, by its template.
+
+    Raises
+    ------
+    CaseError
+        With a line for each unknown template and each wrong parameter.
+    """
+    data = _as_read(loaded)
+    mistakes = _wrong_guides(data, loaded.path)
+    if mistakes:
+        raise_all([*mistakes, *_missing_files(data, loaded.path)])
+    found = []
+    for number, guide in enumerate(loaded.case.guide):
+        where = f"{loaded.path.name}: guide[{number}]"
+        template = load_template(guide.template, where=f"{where}.template")
+        found.append(resolve_params(template.Params, guide.params, where=f"{where}.params"))
+    return found
+
+
+def _as_read(loaded: LoadedCase) -> dict[str, Any]:
+    return loaded.case.model_dump(mode="json", by_alias=True)
+
+
+def _more_mistakes(data: dict[str, Any], path: Path) -> list[Mistake]:
+    return [*_wrong_guides(data, path), *_missing_files(data, path)]
+
+
+def _wrong_guides(data: dict[str, Any], path: Path) -> list[Mistake]:
+    """Guides whose template does not exist, or whose parameters it does not have or allow."""
+    found: list[Mistake] = []
+    for number, guide in enumerate(tables_in(data, "guide")):
+        key, name = f"guide[{number}]", guide.get("template")
+        if not isinstance(name, str):
+            continue
+        try:
+            template = load_template(name, where=f"{path.name}: {key}.template")
+        except CaseError as error:
+            found += mistakes_of(error, key=f"{key}.template", place=place_in(data, ("guide", number, "template")))
+            continue
+        params = guide.get("params", {})
+        if not isinstance(params, dict):
+            continue
+        for given, value in params.items():
+            try:
+                resolve_params(template.Params, {given: value, **_allowances(template.Params, params)}, where=f"{path.name}: {key}.params")
+            except CaseError as error:
+                found += mistakes_of(error, key=f"{key}.params.{given}", place=place_in(data, ("guide", number, "params", given)))
+    return found
+
+
+def _allowances(kind: type[GuideParams], params: dict[str, Any]) -> dict[str, Any]:
+    """Those parameters that allow another to leave its range: each is judged with them."""
+    return {name: params[name] for name in kind.override_key().values() if isinstance(params.get(name), bool)}
+
+
+def _missing_files(data: dict[str, Any], path: Path) -> list[Mistake]:
+    """Files and folders that the case names and that are not there."""
+    places: list[tuple[tuple[int | str, ...], dict[str, Any]]] = []
+    for key in ("bone", "tumour"):
+        places += [((key,), data[key])] if isinstance(data.get(key), dict) else []
+    for key in ("avoid", "cut"):
+        places += [((key, number), entry) for number, entry in enumerate(tables_in(data, key))]
+    found = []
+    for place, entry in places:
+        for key in FILE_KEYS:
+            named = entry.get(key)
+            if isinstance(named, str) and not (path.parent / named).exists():
+                label = f"{place[0]}.{key}" if len(place) == 1 else f"{place[0]}[{place[1]}].{key}"
+                text = f"{path.name}: {label}: there is no file '{named}'; paths are taken from the case file's folder."
+                found.append(Mistake(label, text, place_in(data, (*place, key))))
+    return found

@@ -1,0 +1,210 @@
+"""Every way a command can end: one sentence or one JSON object, all mistakes of a file at once, and the right exit code."""
+
+import json
+
+import pytest
+from conftest import CASES
+
+from psi_cad.case.catalogue import load_catalogue
+from psi_cad.case.load import load_case
+from psi_cad.cli.main import main
+from psi_cad.errors import CaseError, CatalogueError, DesignError, from_json
+from psi_cad.run.loading import load
+
+GOOD = (CASES / "phantom-type1" / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
+# (what is replaced, by what, the key that is told), in the file's order
+MISTAKES = [
+    ('side = "right"', 'side = "rigth"', "side"),
+    ('bone.stl"\nunits = "mm"', 'bone.stl"\nunits = "mmm"', "bone.units"),
+    ("tumour.stl", "nothing.stl", "tumour.surface"),
+    ("origin = [-96.0, -8.0, 35.0]", "origin = [-96.0, nan, 35.0]", "cut[0].origin[1]"),
+    ("normal = [0.0, 0.15, 1.0]", "normal = 'up'", "cut[0].normal"),
+    ('"osteotomy"', '"osteotmy"', "guide[0].template"),
+    ('cuts = ["A"]', 'cuts = ["A", "B"]', "guide[0].cuts"),
+    ("approach =", "aproach =", "guide[0].aproach"),
+    ('blade = "generic-25x0.89"', 'blade = {id = "x", thicknes = 0.8, cutting_width = 10, usable_length = 40, reference = "caliper"}', "guide[0].blade.thicknes"),
+    ('"fdm-ultem1010"', '"fdm-ultem101"', "guide[0].printer"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """Run the command line in this process: (exit code, standard output, standard error); a traceback would be ours."""
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["psi-cad", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def case(tmp_path):
+    def write(*changes):
+        text = GOOD
+        for old, new, *_ in changes:
+            assert text.count(old) >= 1, old
+            text = text.replace(old, new, 1)
+        path = tmp_path / "case.toml"
+        path.write_text(text, "utf-8")
+        return path
+
+    return write
+
+
+def test_all_mistakes_are_told_at_once_in_the_files_order(case):
+    with pytest.raises(CaseError) as told:
+        load(case(*MISTAKES))
+    assert [error["key"] for error in told.value.errors] == [key for *_, key in MISTAKES]
+    assert str(told.value).splitlines() == [error["message"] for error in told.value.errors]
+    assert all(line.startswith("case.toml: ") and line.endswith((".", "?")) for line in str(told.value).splitlines())
+
+
+# of a single missing file or template its reader tells
+@pytest.mark.parametrize(("old", "new", "key"), [one for one in MISTAKES if one[2] not in ("tumour.surface", "guide[0].template")])
+def test_one_mistake_is_one_sentence(old, new, key, case):
+    with pytest.raises((CaseError, CatalogueError)) as told:
+        load(case((old, new)))
+    assert [error["key"] for error in told.value.errors] == [key] and "\n" not in str(told.value)
+
+
+def test_wrong_parameters_are_all_told(case):
+    path = case(("clearance = 0.15", "clearance = 0.5\nwal = 3.0\npins = 2.5"))
+    from psi_cad.run.loading import resolved_guides
+
+    with pytest.raises(CaseError) as told:
+        resolved_guides(load(path))
+    assert [error["key"].rpartition(".")[2] for error in told.value.errors] == ["clearance", "wal", "pins"]
+    allowed = case(("clearance = 0.15", "clearance = 0.25\nclearance_override = true"))
+    assert resolved_guides(load(allowed))[0].clearance == 0.25
+
+
+def test_files_that_are_missing_are_told_together(case):
+    with pytest.raises(CaseError, match=r"bone\.surface.*\n.*tumour\.surface"):
+        load(case(("bone.stl", "bones.stl"), ("tumour.stl", "tumours.stl")))
+
+
+@pytest.mark.parametrize(
+    ("blade", "sentence"),
+    [("5", "must be text in quotes"), ('"Generic 25"', "no valid name"), ('{id = "x"}', "thickness is missing"), ("[1]", "must be text in quotes")],
+)
+def test_of_a_choice_only_what_was_meant_is_told(blade, sentence, case):
+    with pytest.raises(CaseError) as told:
+        load_case(case(('"generic-25x0.89"', blade)))
+    assert sentence in str(told.value) and "Blade" not in str(told.value) and "constrained" not in str(told.value)
+    keys = [error["key"] for error in told.value.errors]
+    assert len(keys) == len(set(keys)) == (4 if blade.startswith("{") else 1)
+
+
+def test_a_catalogue_tells_all_too(tmp_path, case):
+    own = tmp_path / "own.toml"
+    own.write_text(
+        "sawblade = 1\n[[blade]]\nid = 'x'\nthickness = 9.0\ncutting_width = 10\nusable_length = 50\nreference = 'me'\n[[printer]]\nid = 'p'\n"
+    )
+    with pytest.raises(CatalogueError) as told:
+        load_catalogue(own, where="--catalogue")
+    keys = [error["key"] for error in told.value.errors]
+    assert keys[:3] == ["sawblade", "blade[0].thickness", "blade[0].reference"] and {"printer[0].process", "printer[0].tolerance"} <= set(keys)
+    with pytest.raises(CaseError) as both:
+        load_case(case(('side = "right"', 'side = "rigth"')), catalogue=own)
+    assert {"side", *keys} == {error["key"] for error in both.value.errors}
+
+
+def test_mistakes_on_the_terminal_are_a_line_each(case, here):
+    code, shown, said = here("check", case(*MISTAKES))
+    assert code == 2 and not shown
+    assert said.count("psi-cad: ") == len(said.splitlines()) == len(MISTAKES)
+
+
+def test_json_tells_the_same(case, here):
+    code, shown, said = here("check", case(*MISTAKES), "--json")
+    error = json.loads(shown)["error"]
+    assert code == error["exit_code"] == 2 and not said
+    assert error["kind"] == "CaseError" and [one["key"] for one in error["errors"]] == [key for *_, key in MISTAKES]
+    assert set(error) == {"kind", "message", "where", "remedies", "errors", "exit_code"}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["build", "--json"], ["build", "x", "--nonsense", "--json"], ["nonsense", "--json"], ["plan", "x", "--max-angle", "a", "--json"]]
+)
+def test_mistakes_in_the_command_are_json_too(arguments, here):
+    code, shown, _ = here(*arguments)
+    error = json.loads(shown)["error"]
+    assert code == error["exit_code"] == 2 and error["kind"] == "UsageError" and error["message"]
+    code, shown, said = here(*arguments[:-1])
+    assert code == 2 and not shown and error["message"].split("'")[0] in said
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "kind"),
+    [
+        (DesignError("no room.", where=(1.0, 2.0, 3.0), remedies=("guide.g.params.wall=3",)), 1, "DesignError"),
+        (PermissionError(13, "Permission denied", "x.stl"), 2, "OSError"),
+        (KeyboardInterrupt(), 130, "KeyboardInterrupt"),
+        (ZeroDivisionError("by zero"), 1, "ZeroDivisionError"),
+    ],
+)
+def test_whatever_happens_is_one_sentence(raised, code, kind, here, monkeypatch):
+    def fail(*_, **__):
+        raise raised
+
+    monkeypatch.setattr("psi_cad.api.validate", fail)
+    ended, shown, said = here("check", CASES / "phantom-type1" / "case.toml")
+    assert ended == code and not shown and said.count("psi-cad: ") == 1 and "Traceback" not in said
+    ended, shown, said = here("check", CASES / "phantom-type1" / "case.toml", "--json")
+    error = json.loads(shown)["error"]
+    assert ended == error["exit_code"] == code and error["kind"] == kind and not said
+    if kind == "DesignError":
+        assert error["where"] == [1.0, 2.0, 3.0] and error["remedies"] == ["guide.g.params.wall=3"]
+    if kind == "ZeroDivisionError":
+        monkeypatch.setenv("PSI_CAD_DEBUG", "1")
+        monkeypatch.setattr("sys.argv", ["psi-cad", "check", str(CASES / "phantom-type1")])
+        with pytest.raises(ZeroDivisionError):
+            main()
+
+
+def test_the_mistakes_of_an_error_cross_processes():
+    error = CaseError("a\nb", errors=[{"key": "x", "message": "a"}, {"key": "y", "message": "b"}])
+    again = from_json(json.loads(json.dumps(error.to_json())))
+    assert type(again) is CaseError and again.errors == error.errors and str(again) == "a\nb"
+
+
+def test_check_finds_a_seat_and_what_the_blade_reaches(here):
+    code, shown, _ = here("check", CASES / "phantom-type1", "--json")
+    found = json.loads(shown)
+    (seat,) = found["seats"]
+    assert code == 0 and found["guides"] == ["supra-acetabular"] and found["status"] == "passed"
+    assert seat["contact_area_mm2"] > 500 and seat["tilt_from_approach_deg"] <= 15.0 and len(seat["checks"]) == 1
+    assert {"nominal-blade", "uncalibrated-printer"} <= {caution["id"] for caution in seat["cautions"]}
+
+
+@pytest.mark.parametrize(
+    ("folder", "settings", "words"),
+    [
+        ("phantom-type1", ["guide.approach=[0.0, 0.1, 1.0]"], "away from the plane"),
+        ("phantom-two-cut", ['guide.cuts=["A1"]'], "both belong in one guide"),
+        ("phantom-type3", ["params.pin_clearance=15.0", "params.footplate_reach=8.0"], "wires"),
+    ],
+)
+def test_check_refuses_what_build_would(folder, settings, words, here):
+    """The approach along a cut's normal, a neighbour that is missing, wires without room: the last is found by the template's layout."""
+    code, shown, said = here("check", CASES / folder, *(word for setting in settings for word in ("--set", setting)))
+    (sentence,) = [line for line in said.splitlines() if line.startswith("psi-cad: ")]
+    assert code == 1 and words in sentence and not shown
+
+
+def test_check_and_build_refuse_in_the_same_words(case, here):
+    path = case(("approach = [-1.0, -0.1, 0.0]", "approach = [0.0, 0.1, 1.0]"))
+    code, _, said = here("check", path)
+    ended, _, built = here("build", path, "-o", path.parent / "out")
+    assert ended == code == 1 and built.splitlines()[-1] == said.splitlines()[-1]
+
+
+def test_check_fails_a_blade_that_is_too_short(case, here):
+    short = '{id = "short", thickness = 0.6, cutting_width = 10.0, usable_length = 18.0, reference = "measured", nominal = false}'
+    code, shown, said = here("check", case(('"generic-25x0.89"', short)))
+    assert code == 1 and "1 of 1 checks failed" in shown and "blade_reach[A]" in shown and "wanted at least" in shown
+    assert "would be rejected" in said
