@@ -18,6 +18,7 @@ from psi_cad.errors import BuildError, CaseError
 from psi_cad.findings import Caution, by_weight, caution_from_json
 from psi_cad.guides.params import GuideParams, resolve_params
 from psi_cad.guides.registry import load_template
+from psi_cad.guides.sharing import Workshop
 from psi_cad.guides.site import Site, make_site
 from psi_cad.planning.cuts import PlannedCut, plan_cuts
 from psi_cad.planning.markups import read_planes
@@ -205,6 +206,7 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Jo
     cuts = planned_cuts(loaded, bone)
     cautions = (*case_cautions(loaded, bone_said), *cut_cautions(loaded, bone, cuts.values()))
     caster = RayCaster(bone.mesh)
+    workshop = Workshop()
     guides = []
     for number, (request, params) in enumerate(zip(loaded.case.guide, templates, strict=True)):
         sites: list[Site] = []
@@ -212,7 +214,7 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Jo
         for wanted in wanted_blades:
             blade = loaded.blade(wanted, where="--blade" if blades else f"{loaded.path.name}: guide[{number}].blade")
             progress(f"{request.name} {blade.id}: find the seat")
-            sites.append(_site(loaded, request, params, blade, bone, caster, cuts, sites[-1] if sites else None))
+            sites.append(_site(loaded, request, params, blade, bone, caster, cuts, workshop))
         guides.append(GuideJob(request, dataclasses.asdict(params), tuple(sites)))
     tumour_mesh = tumour.mesh if tumour is not None else None
     return Job(loaded, bone, bone_said, inputs_of(loaded), tumour_mesh, tuple(cuts.values()), tuple(guides), cautions)
@@ -232,9 +234,9 @@ def _site(
     bone: Bone,
     caster: RayCaster,
     cuts: dict[str, PlannedCut],
-    before: Site | None,
+    workshop: Workshop,
 ) -> Site:
-    """Where a guide goes; what an earlier blade's site shares is taken over."""
+    """Where a guide goes; what it shares with other sites is made once."""
     case = loaded.case
     return make_site(
         bone,
@@ -246,5 +248,5 @@ def _site(
         blade=blade,
         printer=loaded.printer(request.printer, where="guide.printer"),
         label=(f"{case.id} {case.side[0].upper()}", request.name, blade.id, f"v{__version__}"),
-        reuse=before,
+        workshop=workshop,
     )
