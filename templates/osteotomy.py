@@ -47,6 +47,7 @@ Pad: TypeAlias = tuple[Frame, Mm, Mm]  # flat face of a label's pad, its width a
 TagShape: TypeAlias = tuple[
     Frame, Mm, Mm, shapely.Polygon, tuple[shapely.Polygon, ...]
 ]  # flat face of a tag, its width and height, its foot, where that stands
+TAG_ATTEMPTS = 2  # where the kernel stumbled so often, the guide is made without a tag: small letters, and a caution
 STEP_UP = 0.5  # between the tops of fences that meet, so that no two curved faces coincide
 
 
@@ -184,7 +185,7 @@ def _labelled(site: Site, params: Params, plans: list[SlotPlan], plates: list[sh
     reserve = Words.of(tuple(blank if token == site.blade.id else token for token in site.label))
     sides = workshop.made(_label_sides, seat, params, plans, plates)
     patches = place_label(sides, words, reserve=reserve, pad=PAD)
-    if not patches or patches[0].letter_height < LEAST:
+    if (not patches or patches[0].letter_height < LEAST) and site.attempt < TAG_ATTEMPTS:
         tag = place_tag(
             site.around,
             seat,

@@ -195,6 +195,7 @@ def _ground(
     level = np.maximum(np.where(inside(seat, flat), seat(flat) + 0.3, -np.inf), bone + ABOVE_BONE)
     level = np.maximum(level, level[plate].min() - _SHELF)
     over = np.where(plate, seat(flat) + plate_thickness * steep + ABOVE_PLATE, level)
+    over = ndimage.maximum_filter(over.reshape(shape), size=3).ravel()  # steep sides rise between the cells
     beside = (flat > flat.min(axis=0) + 1.5).all(axis=1) & (flat < flat.max(axis=0) - 1.5).all(axis=1)
     sides = np.zeros(len(flat), dtype=np.int64)
     for number, (point, normal) in enumerate(planes):
