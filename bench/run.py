@@ -53,7 +53,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "out")
         case = str(arguments.case)
-        blades = ["--blade", "generic-25x0.89", "--blade", "generic-25x1.27"]
+        blades = ["--blade", "generic-25x1.27", "--blade", "generic-20x1.27"]
         measure("psi-cad --help", [*python, "--help"], arguments.runs)
         one, _ = measure("build, one blade", [*python, "build", case, "-o", out, *blades[:2]], arguments.runs)
         two, _ = measure("build, two blades", [*python, "build", case, "-o", out, *blades], arguments.runs)

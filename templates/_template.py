@@ -59,7 +59,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:  # noqa: AR
         bridge_over=80.0,
         bridge_width=params.bridge_width,
     )
-    plates = [o for o in outlines(site.field, site.field.contact, rounding=2.0) if any(o.intersects(p.footprint(site)) for p in plans)]
+    plates = [o for o in outlines(site.field, site.field.contact, rounding=2.0) if any(o.intersects(p.footprint(seat)) for p in plans)]
     pins = place_pins(
         site.field,
         seat(site.field.points),

@@ -17,8 +17,9 @@ Source
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import shapely
@@ -28,20 +29,26 @@ from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
 from psi_cad.frames import Frame
 from psi_cad.guides.contract import Design, Label, PinFeature, SlotFeature, Workshop
-from psi_cad.guides.labelling import LabelPatch, place_label, sides_of
+from psi_cad.guides.labelling import LEAST, LabelPatch, Side, Words, place_label, sides_of
 from psi_cad.guides.params import GuideParams, param
 from psi_cad.guides.site import Site
 from psi_cad.guides.slots import SlotPlan, plan_slots
+from psi_cad.guides.tagging import BELOW_FACE, BREAK, CORNER, THICK, place_tag
 from psi_cad.planning.access import outlines
 from psi_cad.planning.pins import Pin, place_pins
-from psi_cad.units import Mm
+from psi_cad.surface.spline import HeightSpline
+from psi_cad.units import Array, Mm
 
 if TYPE_CHECKING:
     import cadquery as cq
 
 PAD = 0.6  # how far the label's pad stands proud; letters are cut less deep, so the wall behind keeps its thickness
 ENGRAVED = 0.5
-BLADE_HERE = "\0"  # stands for the blade in a label whose place is shared by blades with ids of one length
+Pad: TypeAlias = tuple[Frame, Mm, Mm]  # flat face of a label's pad, its width and height
+TagShape: TypeAlias = tuple[
+    Frame, Mm, Mm, shapely.Polygon, tuple[shapely.Polygon, ...]
+]  # flat face of a tag, its width and height, its foot, where that stands
+TAG_ATTEMPTS = 2  # where the kernel stumbled so often, the guide is made without a tag: small letters, and a caution
 STEP_UP = 0.5  # between the tops of fences that meet, so that no two curved faces coincide
 
 
@@ -78,20 +85,16 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     """The guide: a body that blades of one class share, then slots and letters."""
     width = site.slot_width(params.clearance)
     plans = _slots(site, params)
-    plates = workshop.once("plates", lambda: _footprints(site, plans))
-    pins = workshop.once("pins", lambda: _pins(site, params, plates))
-    key = ("body", tuple((p.half_width, p.fence_low, p.fence_high) for p in plans), len(site.blade.id))
-    body, patches = workshop.once(key, lambda: _body(site, params, plans, plates, pins))
+    seat = site.seat.patch
+    plates = _footprints(site, plans, workshop)
+    pins = _pins(site, params, plates, width, workshop)
+    labels = _labelled(site, params, plans, plates, pins, workshop)
+    ground = site.field.points[site.field.footprint]
+    body = workshop.made(_body, seat, ground, params, plans, plates, pins, labels.pads, labels.tag, site.printer.hole_compensation)
     tools = [tool for plan in plans for tool in _slot_tools(site, plan)]
     tools += relief.corner_reliefs(plans, wall=params.wall)
     solid = checked.cut("slots", body, *tools)
-    lines: list[str] = []
-    texts = []
-    for patch in patches:
-        told = tuple(line.replace(BLADE_HERE, site.blade.id) for line in patch.lines)
-        lines += told
-        shape = label.text_shape(told, height=patch.letter_height, condensed=patch.condensed)
-        texts.append((_proud(patch), shape))
+    texts = [(patch.frame, label.text_shape(patch.lines, height=patch.letter_height, condensed=patch.condensed)) for patch in labels.patches]
     if texts:
         solid = label.engraved("label", solid, texts, depth=ENGRAVED)
     bore = params.wire_diameter + params.wire_clearance + site.printer.hole_compensation
@@ -103,11 +106,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
             for plan in plans
         ),
         pins=tuple(PinFeature(f"pin {n}", pin.centre, bore, params.wire_diameter, pin.depth) for n, pin in enumerate(pins, start=1)),
-        label=Label(
-            tuple(lines),
-            patches[0].letter_height if patches else 0.0,
-            faces=tuple((_proud(patch), patch.width) for patch in patches),
-        ),
+        label=labels.told(),
         cautions=tuple(caution for plan in plans for caution in plan.cautions),
         overrides=("clearance",) if not 0.10 <= params.clearance <= 0.20 else (),
     )
@@ -115,8 +114,8 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
 
 def lay_out(site: Site, params: Params) -> tuple[Caution, ...]:
     """Where slots, footplates and wires go, without any solid: raises what `build` would, and tells what it would."""
-    plans = _slots(site, params)
-    _pins(site, params, _footprints(site, plans))
+    plans, workshop = _slots(site, params), Workshop()
+    _pins(site, params, _footprints(site, plans, workshop), site.slot_width(params.clearance), workshop)
     return tuple(caution for plan in plans for caution in plan.cautions)
 
 
@@ -136,11 +135,11 @@ def _slots(site: Site, params: Params) -> list[SlotPlan]:
     )
 
 
-def _footprints(site: Site, plans: list[SlotPlan]) -> list[shapely.Polygon]:
+def _footprints(site: Site, plans: list[SlotPlan], workshop: Workshop) -> list[shapely.Polygon]:
     """Outlines of the footplates: accessible bone that a fence stands on."""
     found = []
-    for outline in outlines(site.field, site.field.contact, rounding=2.0 + 0.35 * site.attempt):
-        if any(outline.intersection(plan.footprint(site)).area > 8.0 for plan in plans):
+    for outline in workshop.made(outlines, site.field, site.field.contact, rounding=2.0 + 0.35 * site.attempt):
+        if any(outline.intersection(plan.footprint(site.seat.patch)).area > 8.0 for plan in plans):
             found.append(outline)
     if not found:
         raise DesignError(
@@ -149,11 +148,12 @@ def _footprints(site: Site, plans: list[SlotPlan]) -> list[shapely.Polygon]:
     return found
 
 
-def _pins(site: Site, params: Params, plates: list[shapely.Polygon]) -> list[Pin]:
+def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, workshop: Workshop) -> list[Pin]:
     radius = params.wire_diameter / 2.0
-    sleeve = (params.wire_diameter + params.wire_clearance) / 2.0 + params.sleeve_wall
+    sleeve = _sleeve_radius(params)
     points = site.field.points
-    return place_pins(
+    return workshop.made(
+        place_pins,
         site.field,
         site.seat.patch(points),
         site.seat.patch.steepness(points),
@@ -162,22 +162,97 @@ def _pins(site: Site, params: Params, plates: list[shapely.Polygon]) -> list[Pin
         wanted=params.pins,
         radius=radius,
         sleeve_radius=sleeve,
-        keep_off=SlotPlan.outer_half(site.slot_width(params.clearance), params.wall) + sleeve + PAD + 0.2,
+        keep_off=SlotPlan.outer_half(width, params.wall) + sleeve + PAD + 0.2,
         clearance=params.pin_clearance,
         depth=params.wire_depth,
         top=params.sleeve_height,
     )
 
 
-def _body(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> tuple[cq.Solid, list[LabelPatch]]:
-    """Footplates, fences, sleeves and label pads as one solid on the seat, with the wires' holes; no slots yet."""
+def _sleeve_radius(params: Params) -> Mm:
+    return (params.wire_diameter + params.wire_clearance) / 2.0 + params.sleeve_wall
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Where the label is: on pads of a fence's sides, or on a tag."""
+
+    pads: tuple[Pad, ...]
+    tag: TagShape | None
+    patches: tuple[LabelPatch, ...]
+
+    def told(self) -> Label:
+        """As the design tells it."""
+        lines = tuple(line for patch in self.patches for line in patch.lines)
+        on = "tag" if self.tag is not None else "fence" if self.pads else ""
+        faces = tuple((patch.frame, patch.width) for patch in self.patches)
+        return Label(lines, self.patches[0].letter_height if self.patches else 0.0, faces, on)
+
+
+def _labelled(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin], workshop: Workshop) -> _Labels:
+    """The label on a fence where its letters are high enough there, else on a tag, else as large as the fence lets it be."""
     seat = site.seat.patch
+    words = Words.of(site.label)
+    # blades whose ids are of one shape have pads of one size, and so share a body
+    blank = re.sub("[^-.]", "0", site.blade.id)
+    reserve = Words.of(tuple(blank if token == site.blade.id else token for token in site.label))
+    sides = workshop.made(_label_sides, seat, params, plans, plates)
+    patches = place_label(sides, words, reserve=reserve, pad=PAD)
+    if (not patches or patches[0].letter_height < LEAST) and site.attempt < TAG_ATTEMPTS:
+        tag = place_tag(
+            site.around,
+            seat,
+            plates,
+            [(cut.origin, cut.normal) for cut in site.cuts],
+            words,
+            reserve=reserve,
+            along=plans[0].cut.along,
+            plate_thickness=params.footplate_thickness,
+            off_plane=plans[0].half_width,
+            sleeves=[pin.centre for pin in pins],
+            sleeve_radius=_sleeve_radius(params),
+        )
+        if tag is not None:
+            return _Labels((), (tag.patch.frame, tag.patch.width, tag.patch.height, tag.foot, tag.stands), (tag.patch,))
+    return _Labels(tuple((patch.frame, patch.width, patch.height) for patch in patches), None, tuple(patches))
+
+
+def _label_sides(seat: HeightSpline, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon]) -> list[Side]:
+    whole = shapely.union_all(plates)
+    return [
+        side
+        for plan, height in zip(plans, _stepped_heights(seat, plans, params.height), strict=True)
+        for side in sides_of(
+            seat,
+            plan.slab(corner=0.0),
+            plate=whole,
+            plate_thickness=params.footplate_thickness,
+            height=height,
+            edge_break=params.edge_break,
+            pad=PAD,
+            span=plan.label_span(),
+        )
+    ]
+
+
+def _body(
+    seat: HeightSpline,
+    ground: Array,
+    params: Params,
+    plans: list[SlotPlan],
+    plates: list[shapely.Polygon],
+    pins: list[Pin],
+    pads: tuple[Pad, ...],
+    tag: TagShape | None,
+    hole_compensation: Mm,
+) -> cq.Solid:
+    """Footplates, fences, sleeves and label pads as one solid on the seat, with the wires' holes; no slots yet."""
     shells = [
         bodies.footplate(seat, outline, thickness=params.footplate_thickness, edge_break=params.edge_break, step=f"footplate {n}")
         for n, outline in enumerate(plates, start=1)
     ]
     fences = []
-    raised = _stepped_heights(site, plans, params.height)
+    raised = _stepped_heights(seat, plans, params.height)
     for plan, height in zip(plans, raised, strict=True):
         fences.append(
             bodies.fence(
@@ -191,51 +266,36 @@ def _body(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapel
             )
         )
     sleeves, holes = [], []
+    low = float(seat.poles.min()) - bodies.DEEP
     for pin in pins:
         level = float(seat(np.array([pin.centre]))[0])
         outer = params.wire_diameter + params.wire_clearance + 2.0 * params.sleeve_wall
-        bore = params.wire_diameter + params.wire_clearance + site.printer.hole_compensation
-        low = float(seat.poles.min()) - bodies.DEEP
+        bore = params.wire_diameter + params.wire_clearance + hole_compensation
         sleeves.append(
             bodies.sleeve(np.array(pin.centre), diameter=outer, bottom=low, top=level + params.sleeve_height, edge_break=params.edge_break)
         )
         holes.append(bodies.cylinder(np.array(pin.centre), diameter=bore, bottom=low - 5.0, top=level + params.sleeve_height + 5.0))
-    whole = shapely.union_all(plates)
-    sides = [
-        side
-        for plan, height in zip(plans, raised, strict=True)
-        for side in sides_of(
-            seat,
-            plan.slab(corner=0.0),
-            plate=whole,
-            plate_thickness=params.footplate_thickness,
-            height=height,
-            edge_break=params.edge_break,
-            pad=PAD,
-            span=plan.label_span(),
-        )
-    ]
-    blade = site.blade.id
-    patches = place_label(
-        sides,
-        tuple(token.replace(blade, BLADE_HERE) for token in site.label),
-        reserve=tuple(token.replace(blade, "0" * len(blade)) for token in site.label),
-    )
-    pads = [label.pad(_proud(patch), width=patch.width, height=patch.height, thickness=PAD, into=0.7, edge_break=0.3) for patch in patches]
-    block = checked.fuse("bodies", shells[0], *shells[1:], *fences, *sleeves, *pads)
-    return checked.cut("seat and holes", block, bodies.bone_side(seat, where=site.field.points[site.field.footprint]), *holes), patches
+    named = [label.pad(frame, width=width, height=height, thickness=PAD, into=0.7, edge_break=0.3) for frame, width, height in pads]
+    named += _tag_solids(tag, low) if tag is not None else []
+    block = checked.fuse("bodies", shells[0], *shells[1:], *fences, *sleeves, *named)
+    return checked.cut("seat and holes", block, bodies.bone_side(seat, where=ground), *holes)
 
 
-def _proud(patch: LabelPatch) -> Frame:
-    """The frame of a label's pad: its flat face, `PAD` outside the wall."""
-    return Frame(origin=patch.frame.origin + PAD * patch.frame.axes[2], axes=patch.frame.axes)
+def _tag_solids(tag: TagShape, low: Mm) -> list[cq.Solid]:
+    """The tag's plate, the foot it lies on, and what the foot stands on, down to `low`; the seat cuts that to the bone."""
+    frame, width, height, foot, stands = tag
+    plate = label.tag(frame, width=width, height=height, thickness=THICK, corner=CORNER, edge_break=BREAK)
+    arm = bodies.leaning(foot, frame, top=-BELOW_FACE, thickness=THICK - BELOW_FACE - 0.2)
+    # a leg ends inside the arm, below the least of its upper face
+    legs = [bodies.leaning(leg, frame, top=-THICK / 2.0, bottom=low) for leg in stands]
+    return [plate, arm, *legs]
 
 
-def _stepped_heights(site: Site, plans: list[SlotPlan], height: Mm) -> list[Mm]:
+def _stepped_heights(seat: HeightSpline, plans: list[SlotPlan], height: Mm) -> list[Mm]:
     """Guided heights of the fences; where two meet, the second stands a step higher."""
     heights: list[Mm] = []
     for number, plan in enumerate(plans):
-        taken = [heights[other] for other in range(number) if plan.meets(plans[other], site)]
+        taken = [heights[other] for other in range(number) if plan.meets(plans[other], seat)]
         height_here = height
         while any(abs(height_here - other) < STEP_UP - 1e-9 for other in taken):
             height_here += STEP_UP

@@ -177,6 +177,7 @@ def test_override_shows(tmp_path):
         assert guide["seating"]["sliding_lock"] < 0.12 and len(guide["seating"]["tried"]) > 3
         assert guide["slots"][0]["width_mm"] == pytest.approx(0.9, abs=0.005)
         assert any("override" in check["note"] for check in guide["checks"])
+        assert guide["label"]["on"] == "tag" and guide["label"]["letter_height_mm"] >= 2.5  # a ramus has no room on its fence
 
 
 WEDGE = """
@@ -218,3 +219,9 @@ def test_a_sharp_wedge_between_slots_is_taken_back(tmp_path):
     assert thickness(0.5 * back) == 0.0
     assert thickness(0.9 * back) == 0.0
     assert thickness(1.15 * back) > 5.0
+
+    # outside, where the fences meet, the corner is blunt and still a wall thick
+    outside = np.linalg.solve([*normals, line], [*(np.einsum("ij,ij->i", normals, origins) - half), 0.0])
+    height = [0.5 * float(mesh.contains(outside - depth * inward + along).sum()) for depth in (0.1, 0.95 * wall, 1.1 * wall)]
+    assert height[0] > 9.0 and height[1] > 9.0
+    assert height[2] < height[1] - 5.0, "only the footplate goes on"

@@ -16,7 +16,7 @@ from psi_cad.frames import Frame
 from psi_cad.surface.spline import HeightSpline, fit, uniform_knots
 from psi_cad.units import Array, Mm
 
-__all__ = ["Slab", "bone_side", "cylinder", "fence", "footplate", "half_space", "rise_along", "sleeve"]
+__all__ = ["Slab", "bone_side", "cylinder", "fence", "footplate", "half_space", "leaning", "rise_along", "sleeve"]
 
 DEEP: Final[Mm] = 15.0  # how far bodies reach below the lowest seat before the seat cuts them
 FENCE_SPANS: Final = 40  # more make edges of so many pieces that the kernel integrates the faces beside them wrongly
@@ -170,6 +170,19 @@ def bone_side(seat: HeightSpline, *, where: Array) -> cq.Solid:
 def cylinder(centre: Array, *, diameter: Mm, bottom: Mm, top: Mm) -> cq.Solid:
     """A cylinder along the seating axis through `centre` (2,) of the guide frame."""
     return cq.Solid.makeCylinder(diameter / 2.0, top - bottom, cq.Vector(float(centre[0]), float(centre[1]), bottom))
+
+
+def leaning(outline: shapely.Polygon, frame: Frame, *, top: Mm, thickness: Mm | None = None, bottom: Mm | None = None) -> cq.Solid:
+    """A prism along the seating axis over `outline` (guide xy, no holes); its upper end lies across z of `frame`, `top` above its origin.
+
+    It is `thickness` thick along z of `frame`, or reaches down to the level `bottom` of the guide frame at least.
+    """
+    across = frame.axes[2]
+    flat = np.asarray(outline.exterior.coords)[:-1]
+    rise = (float(frame.origin @ across) + top - flat @ across[:2]) / across[2]
+    depth = thickness / float(across[2]) if thickness is not None else float(rise.max()) - (bottom or 0.0)
+    wire = cq.Wire.makePolygon([vector(point) for point in np.column_stack([flat, rise])], close=True)
+    return cq.Solid.extrudeLinear(wire, [], cq.Vector(0, 0, -depth))
 
 
 def sleeve(centre: Array, *, diameter: Mm, bottom: Mm, top: Mm, edge_break: Mm) -> cq.Solid:

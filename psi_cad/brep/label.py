@@ -23,7 +23,7 @@ from psi_cad.errors import KernelError
 from psi_cad.frames import Frame
 from psi_cad.units import Array, Mm
 
-__all__ = ["LINE_PITCH", "NARROWEST", "engraved", "pad", "text_shape", "text_width"]
+__all__ = ["LINE_PITCH", "NARROWEST", "engraved", "pad", "tag", "text_shape", "text_width"]
 
 STROKE: Final = 0.17  # of the cap height; an FDM bead is about 0.4 mm, so 2.5 mm letters print
 LINE_PITCH: Final = 1.65
@@ -82,6 +82,20 @@ def pad(frame: Frame, *, width: Mm, height: Mm, thickness: Mm, into: Mm, edge_br
 
     grow = e * (thickness + into) / thickness  # one frustum down to where it is buried in the wall
     return cq.Solid.makeLoft([ring(grow, -thickness - into), ring(0.0, 0.0)], True)
+
+
+def tag(frame: Frame, *, width: Mm, height: Mm, thickness: Mm, corner: Mm, edge_break: Mm) -> cq.Solid:
+    """A plate whose top face is the rectangle `width` x `height` about the origin of `frame` (z up), all edges of it broken.
+
+    The plate is wider than that face by `edge_break`; its corners are taken off by `corner`.
+    """
+
+    def ring(grow: Mm, z: Mm) -> cq.Wire:
+        w, h, c = width / 2.0 + grow, height / 2.0 + grow, corner
+        flat = [(c - w, -h), (w - c, -h), (w, c - h), (w, h - c), (w - c, h), (c - w, h), (-w, h - c), (-w, c - h)]
+        return cq.Wire.makePolygon([vector(point) for point in frame.patient(np.array([(x, y, z) for x, y in flat]))], close=True)
+
+    return cq.Solid.makeLoft([ring(edge_break, -thickness), ring(edge_break, -edge_break), ring(0.0, 0.0)], True)
 
 
 def engraved(step: str, body: cq.Solid, texts: Sequence[tuple[Frame, shapely.Geometry]], *, depth: Mm) -> cq.Solid:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from psi_cad.findings import Caution
 from psi_cad.frames import Frame
 from psi_cad.guides.params import GuideParams
+from psi_cad.guides.sharing import Workshop
 from psi_cad.guides.site import Site
 from psi_cad.units import Array, Mm
 
@@ -16,22 +16,6 @@ if TYPE_CHECKING:
     import cadquery as cq
 
 __all__ = ["Design", "Label", "PinFeature", "SlotFeature", "Template", "Workshop"]
-
-T = TypeVar("T")
-
-
-class Workshop:
-    """Half-finished pieces that variants of one guide share, by what they depend on."""
-
-    def __init__(self) -> None:
-        self._pieces: dict[Hashable, Any] = {}
-
-    def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The piece made before under `key`, or the one `make` gives now."""
-        if key not in self._pieces:
-            self._pieces[key] = make()
-        found: T = self._pieces[key]
-        return found
 
 
 @dataclass(frozen=True)
@@ -65,11 +49,13 @@ class Label:
     """Engraved lines and the height of their letters (mm).
 
     `faces`: where they stand, for the picture: a frame (guide frame; z out of the face, y up) and the face's width, mm.
+    `on`: what they stand on: "fence", "tag", or "" where there are none.
     """
 
     lines: tuple[str, ...]
     letter_height: Mm
     faces: tuple[tuple[Frame, Mm], ...] = ()
+    on: str = ""
 
 
 @dataclass(frozen=True)

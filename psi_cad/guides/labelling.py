@@ -1,8 +1,9 @@
-"""Where a label fits on the outer sides of a guide's fences, and its largest letters there."""
+"""How a label is broken into lines, and where it fits on the outer sides of a guide's fences."""
 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,12 +16,72 @@ from psi_cad.frames import Frame
 from psi_cad.surface.spline import HeightSpline
 from psi_cad.units import Array, Mm
 
-__all__ = ["LabelPatch", "Side", "place_label", "sides_of"]
+__all__ = ["LEAST", "LabelPatch", "Side", "Words", "place_label", "sides_of"]
 
 LARGEST: Final[Mm] = 3.2
 MARGIN: Final[Mm] = 0.6
-GOOD: Final[Mm] = 2.2  # letters this high are read on one side; smaller ones are worth using both sides
+LEAST: Final[Mm] = 2.5  # an FDM bead is about 0.4 mm wide; letters below this run together
+PIECE: Final = 14  # characters; a longer piece of an id is broken where it has no hyphen
 _STEP: Final[Mm] = 1.0
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a label says, in pieces that may stand on lines of their own; a piece that ends its word is followed by a space.
+
+    `tokens` numbers the pieces that begin a token: the best places to break.
+    """
+
+    pieces: tuple[str, ...]
+    ends: tuple[bool, ...]
+    tokens: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tokens: tuple[str, ...]) -> Words:
+        """The words of `tokens`, which break at spaces, after hyphens, and where a piece would be longer than `PIECE`."""
+        pieces: list[str] = []
+        ends: list[bool] = []
+        starts: list[int] = []
+        for token in tokens:
+            starts.append(len(pieces))
+            for word in token.split():
+                parts = [part[at : at + PIECE] for part in re.findall(r"[^-]*-|[^-]+", word) for at in range(0, len(part), PIECE)]
+                pieces += parts
+                ends += [False] * (len(parts) - 1) + [True]
+        return cls(tuple(pieces), tuple(ends), tuple(starts))
+
+    def said(self, low: int, high: int) -> str:
+        """The pieces `low` to `high` as one line."""
+        return "".join(piece + " " * end for piece, end in zip(self.pieces[low:high], self.ends[low:high], strict=True)).rstrip()
+
+    def whole(self) -> list[list[int]]:
+        """Every way to break between tokens, as the pieces at which lines begin and the number of pieces."""
+        inner = self.tokens[1:]
+        return [[0, *cuts, len(self.pieces)] for r in range(len(inner) + 1) for cuts in itertools.combinations(inner, r)]
+
+    def wrapped(self) -> list[list[int]]:
+        """Ways to fill lines up to some width and break anywhere between pieces, the fewest lines first."""
+        n = len(self.pieces)
+        widths = {label.text_width(self.said(a, b)) for a in range(n) for b in range(a + 1, n + 1)}
+        longest = max(label.text_width(piece) for piece in self.pieces)
+        found: dict[int, list[int]] = {}
+        for width in sorted(w for w in widths if w >= longest - 1e-9):
+            edges = [0]
+            for piece in range(1, n + 1):
+                if label.text_width(self.said(edges[-1], piece)) > width + 1e-9:
+                    edges.append(piece - 1)
+            found.setdefault(len(edges), [*edges, n])  # the narrowest that needs so many lines
+        return [found[lines] for lines in sorted(found)]
+
+    def narrowest(self) -> list[list[int]]:
+        """For each number of lines the narrowest way to break, between tokens if that is hardly wider."""
+        found: dict[int, tuple[float, list[int]]] = {}
+        for allowance, ways in ((1.0, self.whole()), (1.15, self.wrapped())):
+            for edges in ways:
+                width = allowance * max(label.text_width(self.said(a, b)) for a, b in itertools.pairwise(edges))
+                if len(edges) not in found or width < found[len(edges)][0]:
+                    found[len(edges)] = width, edges
+        return [found[count][1] for count in sorted(found)]
 
 
 @dataclass(frozen=True)
@@ -34,7 +95,7 @@ class Side:
 
 @dataclass(frozen=True)
 class LabelPatch:
-    """Some lines of the label on one side: `frame` (z out of the wall, y up), pad size and letter height (mm)."""
+    """Some lines of the label on one flat face: `frame` (z out of it, y up), the face's size and letter height (mm)."""
 
     frame: Frame
     lines: tuple[str, ...]
@@ -107,29 +168,28 @@ def _best(side: Side, lines: Sequence[str]) -> tuple[Mm, int]:
     return float(min(heights[best], LARGEST)), best
 
 
-def place_label(sides: Sequence[Side], tokens: tuple[str, ...], *, reserve: tuple[str, ...]) -> list[LabelPatch]:
-    """The label on one side of a fence, or shared by both sides where letters are then larger.
+def place_label(sides: Sequence[Side], words: Words, *, reserve: Words, pad: Mm) -> list[LabelPatch]:
+    """The label on pads, `pad` thick, on one side of a fence, or shared by both sides where only then letters are high enough.
 
-    `reserve` is what room is made for: the tokens of the longest blade id that shares the body.
+    `reserve` is what room is made for: the words of the longest blade id that shares the body.
     """
     best: tuple[float, list[tuple[Side, list[int], int]]] = (0.0, [])
-    n = len(tokens)
-    arrangements = [cuts for r in range(n) for cuts in itertools.combinations(range(1, n), r)]
-    for breaks in arrangements:
-        edges = [0, *breaks, n]
-        groups = [list(range(a, b)) for a, b in itertools.pairwise(edges)]
-        lines = [" ".join(reserve[i] for i in group) for group in groups]
-        for side in sides:
-            size, window = _best(side, lines)
-            if size > best[0] * 1.001:
-                best = (size, [(side, edges, window)])
-    if best[0] < GOOD:
+    for arrangements in (reserve.whole(), reserve.wrapped()):
+        if best[0] >= LEAST:
+            break
+        for edges in arrangements:
+            lines = [reserve.said(a, b) for a, b in itertools.pairwise(edges)]
+            for side in sides:
+                size, window = _best(side, lines)
+                if size > best[0] * 1.001:
+                    best = (size, [(side, edges, window)])
+        if best[0] >= LEAST:
+            break
         for one, two in itertools.pairwise(sides):
             if one.slab is not two.slab:
                 continue
-            for breaks in arrangements:
-                edges = [0, *breaks, n]
-                lines = [" ".join(reserve[a:b]) for a, b in itertools.pairwise(edges)]
+            for edges in arrangements:
+                lines = [reserve.said(a, b) for a, b in itertools.pairwise(edges)]
                 for split in range(1, len(lines)):
                     (size_1, window_1), (size_2, window_2) = _best(one, lines[:split]), _best(two, lines[split:])
                     if min(size_1, size_2) > best[0] * 1.1:
@@ -137,18 +197,18 @@ def place_label(sides: Sequence[Side], tokens: tuple[str, ...], *, reserve: tupl
     size = float(np.floor(best[0] * 20.0) / 20.0)
     if size <= 0.0:
         return []
-    return [_patch(side, edges, window, size, tokens, reserve) for side, edges, window in best[1]]
+    return [_patch(side, edges, window, size, words, reserve, pad) for side, edges, window in best[1]]
 
 
-def _patch(side: Side, edges: list[int], window: int, size: Mm, tokens: tuple[str, ...], reserve: tuple[str, ...]) -> LabelPatch:
+def _patch(side: Side, edges: list[int], window: int, size: Mm, words: Words, reserve: Words, pad: Mm) -> LabelPatch:
     length, _, s, u, slope = (float(value) for value in side.windows[window])
     normal, along, blade = side.slab.frame.axes * np.array([[side.sign], [side.sign], [1.0]])
     run = (along + side.sign * slope * blade) / np.hypot(1.0, slope)
-    origin = side.slab.frame.patient(np.array([side.sign * side.slab.half_width, s, u]))
+    origin = side.slab.frame.patient(np.array([side.sign * (side.slab.half_width + pad), s, u]))
     frame = Frame(origin=origin, axes=np.stack([run, np.cross(normal, run), normal]))
     spans = list(itertools.pairwise(edges))
-    lines = tuple(" ".join(tokens[a:b]) for a, b in spans)
-    widest = max(label.text_width(" ".join(reserve[a:b])) for a, b in spans)
+    lines = tuple(words.said(a, b) for a, b in spans)
+    widest = max(label.text_width(reserve.said(a, b)) for a, b in spans)
     condensed = float(np.clip((length - 2 * MARGIN) / (widest * size), label.NARROWEST, 1.0))
     width = widest * size * condensed + 2 * MARGIN
     height = ((len(lines) - 1) * label.LINE_PITCH + 1.2) * size + 2 * MARGIN * 0.6

@@ -14,20 +14,22 @@ from psi_cad.errors import DesignError, SeatError
 from psi_cad.frames import Frame
 from psi_cad.guides.locking import Seating, contact_sliding, locked
 from psi_cad.guides.params import GuideParams
+from psi_cad.guides.sharing import Workshop
 from psi_cad.planning.access import accessible_field, without_spots
 from psi_cad.planning.axis import SeatingAxis, blade_axes, find_seating_axis, site_frame
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.sliding import Sliding
-from psi_cad.surface.rays import RayCaster
+from psi_cad.surface.rays import RayCaster, first_hits_down
 from psi_cad.surface.repair import Bone
 from psi_cad.surface.seat import HeightField, Seat, fit_seat
 from psi_cad.surface.trust import at
 from psi_cad.units import LIMITS, Array, Deg, Mm
 
-__all__ = ["Site", "SiteCut", "blade_origin", "make_site", "seating_for", "slot_room"]
+__all__ = ["Site", "SiteCut", "Surroundings", "blade_origin", "make_site", "seating_for", "slot_room"]
 
 FENCE_MARGIN: Final[Mm] = 9.0  # slot end wall, outer faces and a rim around the fence on the patch
 RIM_MM: Final[Mm] = 4.0  # of the patch past the footplates' reach
+AROUND: Final[Mm] = 30.0  # a tag may reach so far past the field
 ROOM_STEP: Final[Mm] = 5.0
 ROUNDS: Final = 4
 TRIMS: Final = 3
@@ -59,6 +61,14 @@ class SiteCut:
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """What stands in and around the field: `points` (nx, ny, 2) 1 mm apart, and the first bone of any part met there, from above (nan: none)."""
+
+    points: Array
+    heights: Array
+
+
+@dataclass(frozen=True)
 class Site:
     """Where a guide goes. All geometry is in `frame` (the guide frame: z the seating axis), mm.
 
@@ -72,6 +82,7 @@ class Site:
     planes: tuple[tuple[Array, Array], ...]  # of every cut of the case: pins keep clear of all
     field: HeightField
     seat: Seat
+    around: Surroundings
     room: tuple[tuple[Mm, Mm], ...]  # for each cut, the stretch along its slot where a fence stands clear of bone
     blade: Blade
     printer: Printer
@@ -107,55 +118,85 @@ def make_site(
     printer: Printer,
     label: tuple[str, ...],
     shifts: Mapping[str, Mm],
-    reuse: Site | None = None,
+    workshop: Workshop,
 ) -> Site:
     """Choose how the guide sits, find the contact, fit the seat.
 
     `cuts` lie where the blade runs, `every_cut` as planned; `shifts` (mm, along the normals) lead from these to those.
-    What does not depend on the blade is taken from `reuse`, a site of the same guide, where it still fits.
+    What several blades have in common is made once in `workshop`.
 
     Raises
     ------
     DesignError, SeatError, SurfaceError
     """
     part = _one_part(bone, cuts)
-    seating = reuse.seating if reuse is not None else seating_for(bone, caster, cuts, approach=approach, params=params)
+    seating = workshop.made(seating_for, bone, caster, cuts, approach=approach, params=params)
     reach, axis = seating.reach, seating.axis
     frame = site_frame(cuts, axis.direction)
     local = tuple(_site_cut(frame, cut, cuts) for cut in cuts)
     beyond = max(max(params.run_out, (slot_room(blade) - cut.chord) / 2.0) for cut in local) + FENCE_MARGIN
     beyond = float(np.ceil(beyond / 10.0) * 10.0)
     rectangle = _rectangle(local, [_levels(frame, cut) for cut in cuts], reach=reach + RIM_MM, beyond=beyond)
-    if reuse is not None and np.allclose(reuse.seat.patch.bounds, _rounded(rectangle)):
-        field, seat, room = reuse.field, reuse.seat, reuse.room
-    else:
-        room = tuple((cut.low - beyond + 1.0, cut.high + beyond - 1.0) for cut in local)
-        for _ in range(ROUNDS):
-            field = accessible_field(
-                bone,
-                caster,
-                frame,
-                cuts,
-                rectangle=_rounded(rectangle),
-                reach=reach,
-                beyond=1.0,
-                fences=room,
-                slope_limit=seating.slope_limit,
-                part=part,
-            )
-            seat, field = _followed(field, params.seat_gap, frame)
-            smaller = _clear_room(field, seat, local, room, frame)
-            if smaller == room:
-                break
-            room = smaller
+    field, seat, around, room = workshop.made(
+        _ground, bone, caster, frame, cuts, local, rectangle=_rounded(rectangle), beyond=beyond, seating=seating, gap=params.seat_gap, part=part
+    )
     planes = tuple((frame.local(blade_origin(cut, shifts[cut.name])), frame.local_direction(cut.normal)) for cut in every_cut)
     away = tuple(shifts[cut.name] for cut in every_cut)
-    return Site(frame, seating, local, planes, field, seat, room, blade, printer, label, tuple(cuts), away)
+    return Site(frame, seating, local, planes, field, seat, around, room, blade, printer, label, tuple(cuts), away)
 
 
 def blade_origin(cut: PlannedCut, shift: Mm) -> Array:
     """A cut's origin (3,) moved to where the blade runs; where that is the plane itself, the very same numbers."""
     return cut.origin + shift * cut.normal if shift else cut.origin
+
+
+def _ground(
+    bone: Bone,
+    caster: RayCaster,
+    frame: Frame,
+    cuts: Sequence[PlannedCut],
+    local: tuple[SiteCut, ...],
+    *,
+    rectangle: tuple[Mm, Mm, Mm, Mm],
+    beyond: Mm,
+    seating: Seating,
+    gap: Mm,
+    part: int,
+) -> tuple[HeightField, Seat, Surroundings, tuple[tuple[Mm, Mm], ...]]:
+    """The height field on `rectangle`, the seat on it, what stands around, and for each cut the stretch where its fence stands clear of bone.
+
+    Raises
+    ------
+    DesignError, SeatError, SurfaceError
+    """
+    room = tuple((cut.low - beyond + 1.0, cut.high + beyond - 1.0) for cut in local)
+    for _ in range(ROUNDS):
+        field = accessible_field(
+            bone,
+            caster,
+            frame,
+            cuts,
+            rectangle=rectangle,
+            reach=seating.reach,
+            beyond=1.0,
+            fences=room,
+            slope_limit=seating.slope_limit,
+            part=part,
+        )
+        seat, field = _followed(field, gap, frame)
+        smaller = _clear_room(field, seat, local, room, frame)
+        if smaller == room:
+            break
+        room = smaller
+    return field, seat, _surroundings(caster, frame, rectangle), room
+
+
+def _surroundings(caster: RayCaster, frame: Frame, rectangle: tuple[Mm, Mm, Mm, Mm]) -> Surroundings:
+    x_low, y_low, x_high, y_high = rectangle
+    xs, ys = np.arange(x_low - AROUND, x_high + AROUND + 0.5), np.arange(y_low - AROUND, y_high + AROUND + 0.5)
+    points = np.stack(np.meshgrid(xs, ys, indexing="ij"), axis=-1)
+    hits = first_hits_down(caster, points.reshape(-1, 2), frame=frame)
+    return Surroundings(points, hits.height.reshape(points.shape[:2]))
 
 
 def _followed(field: HeightField, gap: Mm, frame: Frame) -> tuple[Seat, HeightField]:

@@ -14,13 +14,14 @@ from psi_cad.brep import bodies
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
 from psi_cad.guides.site import Site, SiteCut, slot_room
+from psi_cad.surface.spline import HeightSpline
 from psi_cad.units import Array, Mm
 
 __all__ = ["SlotPlan", "plan_slots"]
 
-CLASS_MM: Final[Mm] = 0.5  # blades whose slots fall in one class share a fence, and so a finished body
 PAST_JOINT: Final[Mm] = 12.0  # how far a joined fence is drawn past its joint before the neighbour's plane cuts it
 LEAST_RUN_OUT: Final[Mm] = 0.5
+PARALLEL: Final = 1e-6  # sine of an angle between planes that do not meet anywhere near
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,11 @@ class SlotPlan:
 
     @staticmethod
     def outer_half(width: Mm, wall: Mm) -> Mm:
-        """Half the fence's thickness: at least `wall` beside the slot, rounded up to the class of the slot."""
-        return wall + math.ceil(width / CLASS_MM - 1e-9) * CLASS_MM / 2.0
+        """Half the fence's thickness: `wall` beside the slot, whatever blade and clearance made it so wide."""
+        return wall + width / 2.0
 
     def slab(self, *, corner: Mm) -> bodies.Slab:
         """The fence's prism."""
-        bounds = [(point - self.half_width * normal, normal) for point, normal, _ in self.joints]
         return bodies.Slab(
             origin=self.cut.origin,
             normal=self.cut.normal,
@@ -55,8 +55,27 @@ class SlotPlan:
             low=self.fence_low,
             high=self.fence_high,
             corner=corner,
-            bounds=bounds,
+            bounds=self.outer_bounds(),
         )
+
+    def outer_bounds(self) -> list[tuple[Array, Array]]:
+        """Planes (point, inward normal) that end the fence at its joints: the neighbour's outer side, and a blunt corner.
+
+        Two outer sides that meet at an angle make an edge that stands further from the slots the sharper it is. A
+        flat as far from the slots' own corner as the walls are thick takes that edge off, and no wall with it.
+        """
+        found = []
+        for point, normal, half in self.joints:
+            found.append((point - self.half_width * normal, normal))
+            line = np.cross(self.cut.normal, normal)
+            across = self.cut.normal + normal
+            if np.linalg.norm(line) < PARALLEL or np.linalg.norm(across) < PARALLEL:
+                continue
+            across = across / np.linalg.norm(across)
+            offsets = np.array([self.cut.normal @ self.cut.origin - self.width / 2.0, normal @ point - half, 0.0])
+            slots_corner = np.linalg.solve(np.stack([self.cut.normal, normal, line]), offsets)
+            found.append((slots_corner - (self.half_width - self.width / 2.0) * across, across))
+        return found
 
     def slot_slabs(self) -> list[bodies.Slab]:
         """The slot's prisms, one per window."""
@@ -80,25 +99,19 @@ class SlotPlan:
         high = self.fence_high if self.free_ends[1] else self.cut.high - 4.0
         return low, high
 
-    def footprint(self, site: Site) -> shapely.Polygon:
+    def footprint(self, seat: HeightSpline) -> shapely.Polygon:
         """The fence's outline where it stands on the seat (guide xy)."""
-        return _footprint(site, self)
+        slab = self.slab(corner=0.0)
+        s = np.linspace(self.fence_low, self.fence_high, 12)
+        flat = np.vstack([np.column_stack([np.full(12, side * self.half_width), s[::side]]) for side in (1, -1)])
+        points = slab.frame.patient(np.column_stack([flat, bodies.rise_along(seat, slab, flat)]))
+        for point, inward in slab.bounds:
+            points = points - np.minimum((points - point) @ inward, 0.0)[:, None] * inward
+        return shapely.Polygon(points[:, :2]).buffer(0)
 
-    def meets(self, other: SlotPlan, site: Site) -> bool:
+    def meets(self, other: SlotPlan, seat: HeightSpline) -> bool:
         """Whether the two fences touch."""
-        return bool(self.footprint(site).distance(other.footprint(site)) < 0.5)
-
-
-def _footprint(site: Site, plan: SlotPlan, half: Mm | None = None) -> shapely.Polygon:
-    slab = plan.slab(corner=0.0)
-    w = plan.half_width if half is None else half
-    s = np.linspace(plan.fence_low, plan.fence_high, 12)
-    flat = np.vstack([np.column_stack([np.full(12, w), s]), np.column_stack([np.full(12, -w), s[::-1]])])
-    points = slab.frame.patient(np.column_stack([flat, bodies.rise_along(site.seat.patch, slab, flat)]))
-    for point, normal, _ in plan.joints:
-        off = (points - point) @ normal + plan.half_width
-        points = points - np.minimum(off, 0.0)[:, None] * normal
-    return shapely.Polygon(points[:, :2]).buffer(0)
+        return bool(self.footprint(seat).distance(other.footprint(seat)) < 0.5)
 
 
 def plan_slots(site: Site, *, width: Mm, wall: Mm, end_wall: Mm, run_out: Mm, height: Mm, bridge_over: Mm, bridge_width: Mm) -> list[SlotPlan]:
@@ -129,7 +142,7 @@ def plan_slots(site: Site, *, width: Mm, wall: Mm, end_wall: Mm, run_out: Mm, he
     plans = [_finished(plan, room, end_wall, bridge_over, bridge_width) for plan in plans]
     ground = shapely.box(*site.seat.patch.bounds).buffer(-1.0)
     for plan in plans:
-        if not ground.contains(plan.footprint(site)):
+        if not ground.contains(plan.footprint(site.seat.patch)):
             raise DesignError(f"guide.approach: the fence of cut '{plan.cut.name}' would leave the seat; give an approach closer to the cut's plane.")
     return plans
 

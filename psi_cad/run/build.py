@@ -65,7 +65,7 @@ class _Bench:
 
     def __init__(self, job: Job, folder: Path, inspection: Inspection, progress: Progress) -> None:
         self.job, self.folder, self.inspection, self.progress = job, folder, inspection, progress
-        self._workshops: dict[tuple[int, tuple[float, ...], int], Workshop] = {}
+        self._workshop = Workshop()
 
     def show(self, task: _Task) -> _Shown:
         """Design one guide and write its files; where the kernel stumbles, its outlines are drawn a little otherwise.
@@ -87,11 +87,9 @@ class _Bench:
         template = load_template(guide.request.template, where=f"{loaded.path.name}: guide[{task.guide}].template")
         params = template.Params(**guide.params)
         site: Site = dataclasses.replace(guide.sites[task.site], attempt=task.attempt)
-        # shared by the blades of one guide that run in the same planes, and never between attempts: a variant is the same alone and in company
-        workshop = self._workshops.setdefault((task.guide, site.shifts, task.attempt), Workshop())
         told = self.told(guide, site)
         checked.listen(told)
-        made = Made(guide.request, params, site, template.build(site, params, workshop), guide.naming(task.site))
+        made = Made(guide.request, params, site, template.build(site, params, self._workshop), guide.naming(task.site))
         expected = expected_of(made, self.job.cuts)
         case = loaded.case
         mesh = exported(made, expected, self.folder, case=case.id, side=case.side, inspection=self.inspection, told=told)

@@ -166,7 +166,7 @@ def report_entry(
         "files": files,
         "sha256": {name: sha256_of(folder / name) for name in files.values()},
         **measured,
-        "label": {"lines": list(made.design.label.lines), "letter_height_mm": made.design.label.letter_height},
+        "label": {"lines": list(made.design.label.lines), "letter_height_mm": made.design.label.letter_height, "on": made.design.label.on},
         "pins": [
             {"name": pin.name, "centre_mm": [round(v, 4) for v in pin.centre], "diameter_mm": pin.diameter, "depth_mm": round(pin.depth, 2)}
             for pin in made.design.pins

@@ -16,6 +16,7 @@ from psi_cad.case.model import Blade, GuideRequest
 from psi_cad.errors import CaseError
 from psi_cad.findings import Caution, by_weight
 from psi_cad.guides.params import GuideParams
+from psi_cad.guides.sharing import Workshop
 from psi_cad.guides.site import Site, make_site
 from psi_cad.planning.cuts import PlannedCut, plan_cuts
 from psi_cad.planning.kerf import moved_cuts
@@ -148,6 +149,7 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Jo
     cuts = planned_cuts(loaded, bone)
     cautions = (*case_cautions(loaded, bone_said), *cut_cautions(loaded, bone, cuts.values()))
     caster = RayCaster(bone.mesh)
+    workshop = Workshop()
     guides = []
     for number, (request, params) in enumerate(zip(loaded.case.guide, templates, strict=True)):
         sites: list[Site] = []
@@ -156,7 +158,7 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Jo
             blade = loaded.blade(wanted, where="--blade" if blades else f"{loaded.path.name}: guide[{number}].blade")
             progress(f"{request.name} {blade.id}: find the seat")
             shifts = shifts_of(loaded.case, Sawing(request, params, blade), own)
-            sites.append(_site(loaded, request, params, blade, bone, caster, cuts, shifts, sites[-1] if sites else None))
+            sites.append(_site(loaded, request, params, blade, bone, caster, cuts, shifts, workshop))
         guides.append(GuideJob(request, dataclasses.asdict(params), tuple(sites)))
     tumour_mesh = tumour.mesh if tumour is not None else None
     return Job(loaded, bone, bone_said, inputs_of(loaded), tumour_mesh, tuple(cuts.values()), tuple(guides), cautions)
@@ -171,9 +173,9 @@ def _site(
     caster: RayCaster,
     cuts: dict[str, PlannedCut],
     shifts: dict[str, Mm],
-    before: Site | None,
+    workshop: Workshop,
 ) -> Site:
-    """Where a guide goes; what an earlier blade's site shares is taken over, if that blade runs in the same planes."""
+    """Where a guide goes; what it shares with other sites is made once."""
     case = loaded.case
     moved = moved_cuts(bone, cuts, {name: shift for name, shift in shifts.items() if name in request.cuts})
     return make_site(
@@ -187,5 +189,5 @@ def _site(
         printer=loaded.printer(request.printer, where="guide.printer"),
         label=(f"{case.id} {case.side[0].upper()}", request.name, blade.id, f"v{__version__}"),
         shifts=shifts,
-        reuse=before if before is not None and before.shifts == tuple(shifts[name] for name in cuts) else None,
+        workshop=workshop,
     )
