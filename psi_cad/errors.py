@@ -18,7 +18,7 @@ PsiCadError
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -50,18 +50,28 @@ class PsiCadError(Exception):
         The place it is about, patient mm.
     remedies : sequence of str, optional
         Arguments of `--set` that were tried and mend it.
+    reason : str, optional
+        What kind of refusal it is, where changes can be tried for it: a key of `run.mending.REFUSALS`.
+
+    `guide` and `blade` name the guide it is about, once that is known.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str = "", *, where: Sequence[float] | None = None, remedies: Sequence[str] = ()) -> None:
+    def __init__(self, message: str = "", *, where: Iterable[float] | None = None, remedies: Sequence[str] = (), reason: str = "") -> None:
         super().__init__(message)
         self.where: tuple[float, ...] | None = None if where is None else tuple(round(float(v), 2) for v in where)
         self.remedies: tuple[str, ...] = tuple(remedies)
+        self.reason, self.guide, self.blade = reason, "", ""
+
+    def about(self, guide: str, blade: str) -> None:
+        """Say which guide and blade it is about, unless that is known."""
+        self.guide, self.blade = self.guide or guide, self.blade or blade
 
     def to_json(self) -> dict[str, Any]:
         """As it crosses from one process to another, and as a machine is told."""
-        return {"error": type(self).__name__, "message": str(self), "where": self.where, "remedies": list(self.remedies)}
+        said = {"error": type(self).__name__, "message": str(self), "where": self.where, "remedies": list(self.remedies)}
+        return {**said, "reason": self.reason, "guide": self.guide, "blade": self.blade}
 
 
 class InputError(PsiCadError):
@@ -122,7 +132,11 @@ class EnvironmentProblem(BuildError):
 
 def from_json(data: Mapping[str, Any]) -> PsiCadError:
     """The error that `to_json` told of in another process."""
-    return by_name(str(data["error"]))(str(data["message"]), where=data.get("where"), remedies=data.get("remedies") or ())
+    error = by_name(str(data["error"]))(
+        str(data["message"]), where=data.get("where"), remedies=data.get("remedies") or (), reason=str(data.get("reason") or "")
+    )
+    error.about(str(data.get("guide") or ""), str(data.get("blade") or ""))
+    return error
 
 
 def by_name(name: str) -> type[PsiCadError]:

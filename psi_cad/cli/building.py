@@ -29,6 +29,7 @@ def build(
     release: Annotated[
         bool, typer.Option("--release", help="Mark as released; surgeon and engineer must have approved exactly this, cautions accepted.")
     ] = False,
+    suggest: Annotated[bool, typer.Option(help="Where a guide is refused or rejected, try changes and tell those that pass.")] = True,
     time_limit: Annotated[float, typer.Option("--time-limit", min=1.0, help="Seconds before the build is ended.")] = 300.0,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -39,6 +40,7 @@ def build(
     from psi_cad.api import build as run
     from psi_cad.case.load import load_case
     from psi_cad.cli.approving import acceptance_lines, release_lines
+    from psi_cad.cli.rejected import rejection_lines
     from psi_cad.cli.showing import approval_lines, caution_lines, guide_lines, progress, say_json
 
     with progress(quiet=json) as tell:
@@ -51,6 +53,7 @@ def build(
             accept=accept or [],
             variant=variant,
             release=release,
+            suggest=suggest,
             progress=tell,
             time_limit=time_limit,
         )
@@ -64,7 +67,8 @@ def build(
         typer.echo("\n".join([*approval_lines(report["approval"], released=report["release"]["released"]), *release_lines(report["release"])]))
         typer.echo(f"files: {out / load_case(case, settings=set_ or [], catalogue=catalogue).case.id}")
     if report["status"] != "passed":
-        typer.echo("psi-cad: a rejected guide is no guide; change what its failed checks name (blade, params, approach), and build again.", err=True)
+        for guide in report["guides"]:
+            typer.echo("\n".join(rejection_lines(guide)), err=True, nl=guide["status"] == "rejected")
         raise typer.Exit(1)
 
 

@@ -108,13 +108,13 @@ def plan_cuts(bone: Bone, cuts: list[tuple[str, Array, Array, Mm | None]], *, gr
         here = shapely.Point(0.0, 0.0)
         parts.sort(key=lambda part: float(part.distance(here)))
         if not parts or parts[0].distance(here) > NEAR_ORIGIN_MM:
-            raise CaseError(_beside(bone, name, origin, float(parts[0].distance(here)) if parts else None))
+            raise CaseError(_beside(bone, name, origin, float(parts[0].distance(here)) if parts else None), where=origin)
         whole = parts[0]
         section: shapely.Geometry = whole
         if extent is not None:
             section = section.intersection(here.buffer(extent / 2.0, quad_segs=64))
             if section.is_empty:
-                raise CaseError(f"cut '{name}': no bone lies within extent = {extent:g} mm of its origin; move it or raise extent.")
+                raise CaseError(f"cut '{name}': no bone lies within extent = {extent:g} mm of its origin; move it or raise extent.", where=origin)
         group = groups[name] if groups is not None else "1"
         planned[name] = PlannedCut(name, origin, axes[2], axes, section, whole, tuple(parts[1:]), group=group)
         _sound_at(bone, planned[name])
@@ -152,7 +152,8 @@ def _sound_at(bone: Bone, cut: PlannedCut) -> None:
         if cut.section.distance(place) <= defect.radius + 1.0:
             raise SurfaceError(
                 f"bone.surface: '{bone.name}' has a {defect.kind} at the cut '{cut.name}' near {at(np.asarray(defect.centre))}; "
-                "mend it in the segmentation and export again."
+                "mend it in the segmentation and export again.",
+                where=defect.centre,
             )
 
 
@@ -175,7 +176,7 @@ def _bounded(cut: PlannedCut, others: list[PlannedCut]) -> PlannedCut:
                 inside = inside.intersection(half_plane(cut, other))
         section = section.difference(inside)
     if section.is_empty or section.area <= 0.0:
-        raise CaseError(f"cut '{cut.name}': the other cuts leave nothing of it to bound the specimen; check the normals.")
+        raise CaseError(f"cut '{cut.name}': the other cuts leave nothing of it to bound the specimen; check the normals.", where=cut.origin)
     return replace(cut, section=section, neighbours=tuple(neighbours), bounds=tuple(bounds))
 
 

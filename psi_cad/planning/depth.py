@@ -61,6 +61,12 @@ class SlotDepth:
         return float(self.depth.max())
 
     @property
+    def deepest_at(self) -> tuple[Mm, Mm]:
+        """(s, a) where the blade has to go deepest, mm from the cut's origin."""
+        number = int(np.argmax(self.depth))
+        return float(self.s[number]), float(self.far[number])
+
+    @property
     def length(self) -> Mm:
         """Length of bone along the slot, mm."""
         return float(np.ptp(self.s))

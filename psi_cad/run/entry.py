@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from psi_cad.case.model import GuideRequest
 from psi_cad.export.safely import sha256_of
 from psi_cad.findings import Caution, by_weight
@@ -16,7 +18,7 @@ from psi_cad.guides.params import GuideParams
 from psi_cad.guides.registry import template_sha256
 from psi_cad.guides.site import Site, slot_room
 from psi_cad.planning.cuts import PlannedCut
-from psi_cad.planning.depth import slot_depth
+from psi_cad.planning.depth import SlotDepth, slot_depth
 from psi_cad.run.naming import Naming
 from psi_cad.run.subject import stem
 from psi_cad.units import Mm
@@ -50,6 +52,7 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
     slots = []
     for feature, cut in zip(design.slots, site.cuts, strict=True):
         planned = next(c for c in cuts if c.name == feature.cut)
+        depth = slot_depth(planned, site.axis.direction)
         slots.append(
             ExpectedSlot(
                 name=feature.cut,
@@ -69,7 +72,8 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
                 room=slot_room(site.blade),
                 bridge=float(values["bridge_width"]),
                 blade_length=site.blade.usable_length,
-                depth=slot_depth(planned, site.axis.direction).deepest,
+                depth=depth.deepest,
+                deepest=_deepest(planned, depth),
             )
         )
     return Expected(
@@ -92,6 +96,12 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
         slope_limit=made.params.slope_limit,
         clearance_overridden="clearance" in design.overrides,
     )
+
+
+def _deepest(cut: PlannedCut, depth: SlotDepth) -> tuple[float, float, float]:
+    """Where the blade has to go deepest, patient mm."""
+    s, a = depth.deepest_at
+    return _triple(np.round(cut.origin + s * depth.along + a * depth.blade, 2))
 
 
 def _triple(values: Any) -> tuple[float, float, float]:

@@ -11,6 +11,7 @@ import shapely
 from psi_cad.findings import Check, place_of
 from psi_cad.planning.avoid import Structure, face_distance
 from psi_cad.planning.cuts import PlannedCut
+from psi_cad.planning.depth import SlotDepth
 from psi_cad.planning.margins import SAME_MM, CutMargin, MarginClass
 from psi_cad.planning.nearest import Nearest
 from psi_cad.run.notice import NOT_A_DEVICE
@@ -189,14 +190,14 @@ def _margin_checks(patient: Patient, found: Evaluated, wanted: Mm | None) -> lis
                 if margin.kind == "R2"
                 else f"declared positive, but the margin is {margin.kind}"
             )
-            checks.append(_check(f"margin_{name}", _r(value, 4), "planned positive", 0.0, True, note))
+            checks.append(_check(f"margin_{name}", _r(value, 4), "planned positive", 0.0, True, note, where=margin.nearest.on_face))
             continue
         assert wanted is not None
         note = f"class {margin.kind}, near {place}"
         if margin.kind == "R2":
             note += "; where that is meant, the cut is to be declared planned_positive"
         passed = value >= wanted - SAME_MM and margin.kind != "R2"
-        checks.append(_check(f"margin_{name}", _r(value, 4), ">=", wanted, passed, note))
+        checks.append(_check(f"margin_{name}", _r(value, 4), ">=", wanted, passed, note, where=margin.nearest.on_face))
     return checks
 
 
@@ -211,8 +212,9 @@ def _tumour_checks(found: Evaluated) -> list[dict[str, Any]]:
         ("tumour_beyond_cuts", found.tumour_in.beyond, "tumour on the side that stays of the cuts of every group; turn a normal round, or add a cut"),
     ):
         volume = sum(piece.volume for piece in pieces)
-        place = f", near {at(max(pieces, key=lambda piece: piece.volume).place)}" if volume > LEFT_MM3 else ""
-        checks.append(_check(name, _r(volume), "<=", LEFT_MM3, volume <= LEFT_MM3, note + place, "mm³"))
+        largest = max(pieces, key=lambda piece: piece.volume).place if volume > LEFT_MM3 else None
+        told = note if largest is None else f"{note}, near {at(largest)}"
+        checks.append(_check(name, _r(volume), "<=", LEFT_MM3, volume <= LEFT_MM3, told, "mm³", where=largest))
     return checks
 
 
@@ -225,9 +227,15 @@ def _slot_checks(found: Evaluated) -> list[dict[str, Any]]:
             _r(slot.profile.deepest),
             slot.reach >= slot.profile.deepest,
             f"blade {slot.blade.id}: usable length {slot.blade.usable_length:g} less the guided height, against the deepest bone below the slot",
+            where=_deepest(found.cuts[slot.cut], slot.profile),
         )
         for slot in found.slots
     ]
+
+
+def _deepest(cut: PlannedCut, profile: SlotDepth) -> Array:
+    s, a = profile.deepest_at
+    return np.asarray(cut.origin + s * profile.along + a * profile.blade)
 
 
 def _avoid_checks(avoided: Sequence[tuple[Structure, Mapping[str, Nearest]]]) -> list[dict[str, Any]]:
@@ -239,6 +247,7 @@ def _avoid_checks(avoided: Sequence[tuple[Structure, Mapping[str, Nearest]]]) ->
             structure.distance,
             away.distance >= structure.distance - SAME_MM and away.distance > SAME_MM,
             f"nearest at {at(away.on_surface)}",
+            where=away.on_surface,
         )
         for structure, near in avoided
         for name, away in near.items()

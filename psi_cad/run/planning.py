@@ -246,7 +246,8 @@ def _axis(patient: Patient, guide: GuideRequest, cuts: list[PlannedCut], params:
         if np.linalg.norm(np.cross(approach, cut.normal)) < ACROSS:
             raise CaseError(
                 f"guide '{guide.name}': its approach looks straight at the plane of cut '{cut.name}', and the saw enters along the plane; "
-                "give the direction from the bone towards the surgeon, within 50° of the plane."
+                "give the direction from the bone towards the surgeon, within 50° of the plane.",
+                where=cut.origin,
             )
     try:
         found = axis_for(patient.bone, patient.caster, cuts, approach=approach, params=params)

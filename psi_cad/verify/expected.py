@@ -18,7 +18,8 @@ __all__ = ["Expected", "ExpectedSlot"]
 class ExpectedSlot:
     """One slot: the planned plane (patient mm) and what was promised of it.
 
-    `blade_length`: how much of the blade can go into the slot. `depth`: the deepest bone below the slot, along the blade.
+    `blade_length`: how much of the blade can go into the slot. `depth`: the deepest bone below the slot, along the blade;
+    `deepest`: where that is (patient mm).
     """
 
     name: str
@@ -39,6 +40,7 @@ class ExpectedSlot:
     bridge: Mm
     blade_length: Mm
     depth: Mm
+    deepest: tuple[float, float, float] | None = None
 
     @property
     def width(self) -> Mm:
