@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from psi_cad.errors import InputError
+from psi_cad.errors import InputError, PsiCadError
 from psi_cad.export.safely import staged
 from psi_cad.run.acceptance import accept_in, accepted_ids
 from psi_cad.run.approval import approve_folder
@@ -16,6 +16,7 @@ from psi_cad.run.process import DEFAULT_LIMIT, perform
 from psi_cad.run.publish import Before, job_named, publish, remove_guide
 from psi_cad.run.release import check_approvals, refuse_early, release_said
 from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, case_folders, read_json, subject_of
+from psi_cad.run.suggest import REFUSED_FILE, Asked, explained, suggested
 
 if TYPE_CHECKING:
     from psi_cad.case.load import LoadedCase
@@ -33,6 +34,10 @@ def _loaded(case: Path | str, *, settings: Sequence[str], catalogue: Path | str 
     return load(case, settings=settings, catalogue=catalogue, needs=needs)
 
 
+def _own(catalogue: Path | str | None) -> Path | None:
+    return Path(catalogue) if catalogue is not None else None
+
+
 def _silent(step: str) -> None:
     """Progress that nobody watches."""
 
@@ -47,6 +52,7 @@ def build(
     accept: Sequence[str] = (),
     variant: str | None = None,
     release: bool = False,
+    suggest: bool = True,
     progress: Progress | None = None,
     time_limit: float = DEFAULT_LIMIT,
 ) -> dict[str, Any]:
@@ -74,6 +80,8 @@ def build(
         The name of this variant, instead of one that is made from what differs.
     release : bool
         Mark the report as released, which surgeon and engineer must have approved for exactly these inputs, plan and guides.
+    suggest : bool
+        Where a guide is refused or rejected, try changes of it, and tell those that pass; never with `release`.
     progress : callable, optional
         Told each step.
     time_limit : float
@@ -82,7 +90,7 @@ def build(
     Raises
     ------
     PsiCadError
-        With one sentence; nothing is written then.
+        With one sentence, and what was tried against it; nothing is written then but a picture of the place, `REFUSED.png`.
     """
     out = Path(out)
     loaded = _loaded(case, settings=settings, catalogue=catalogue)  # mistakes are told before anything is started
@@ -98,6 +106,7 @@ def build(
     if release:
         refuse_early(final, loaded.case.id)
     before = Before(final)
+    asked = Asked(loaded, _own(catalogue), tuple(blades), suggest and not release, progress)
     with staged(out) as staging:
         request = {"folder": str(staging.resolve()), "settings": list(settings), "blades": list(blades)}
 
@@ -106,8 +115,14 @@ def build(
 
             return job_named(plan_job(loaded, blades=list(dict.fromkeys(blades)), progress=progress or _silent), before, variant=variant)
 
-        report: dict[str, Any] = perform("build", request, payload=job, progress=progress, time_limit=time_limit)
+        try:
+            report: dict[str, Any] = perform("build", request, payload=job, progress=progress, time_limit=time_limit)
+        except PsiCadError as error:
+            (final / REFUSED_FILE).unlink(missing_ok=True)
+            raise explained(asked, error, final / REFUSED_FILE) from error
+        suggested(asked, report)
         accept_in(report, accept)
+        (final / REFUSED_FILE).unlink(missing_ok=True)
         report["release"] = release_said(final, staging, report) if release else {"released": False}
         publish(staging, final, report, before)
     return report
@@ -257,7 +272,17 @@ def plan(
     folder = Path(out) if out is not None else None
     if folder is not None and folder.exists() and not folder.is_dir():
         raise InputError(f"-o {folder}: this is a file; name a folder.")
-    return plan_case(loaded, folder, optimise=optimise, max_angle=max_angle, max_shift=max_shift, blades=blades, progress=progress or _silent)
+    try:
+        found = plan_case(loaded, folder, optimise=optimise, max_angle=max_angle, max_shift=max_shift, blades=blades, progress=progress or _silent)
+    except PsiCadError as error:
+        if folder is None:
+            raise
+        picture = folder / loaded.case.id / REFUSED_FILE
+        picture.unlink(missing_ok=True)
+        raise explained(Asked(loaded, _own(catalogue), (), False, None), error, picture) from error
+    if folder is not None:
+        (folder / loaded.case.id / REFUSED_FILE).unlink(missing_ok=True)
+    return found
 
 
 def starting_plan(

@@ -18,7 +18,7 @@ PsiCadError
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -52,6 +52,10 @@ class PsiCadError(Exception):
         Arguments of `--set` that were tried and mend it.
     errors : sequence of mappings, optional
         Where it tells of several mistakes, a line each: `key` and `message` of each.
+    reason : str, optional
+        What kind of refusal it is, where changes can be tried for it: a key of `run.mending.REFUSALS`.
+
+    `guide` and `blade` name the guide it is about, once that is known.
     """
 
     exit_code = 1
@@ -60,19 +64,25 @@ class PsiCadError(Exception):
         self,
         message: str = "",
         *,
-        where: Sequence[float] | None = None,
+        where: Iterable[float] | None = None,
         remedies: Sequence[str] = (),
         errors: Sequence[Mapping[str, str]] = (),
+        reason: str = "",
     ) -> None:
         super().__init__(message)
+        self.errors: tuple[dict[str, str], ...] = tuple(dict(one) for one in errors)
         self.where: tuple[float, ...] | None = None if where is None else tuple(round(float(v), 2) for v in where)
         self.remedies: tuple[str, ...] = tuple(remedies)
-        self.errors: tuple[dict[str, str], ...] = tuple(dict(one) for one in errors)
+        self.reason, self.guide, self.blade = reason, "", ""
+
+    def about(self, guide: str, blade: str) -> None:
+        """Say which guide and blade it is about, unless that is known."""
+        self.guide, self.blade = self.guide or guide, self.blade or blade
 
     def to_json(self) -> dict[str, Any]:
         """As it crosses from one process to another, and as a machine is told."""
-        told = {"error": type(self).__name__, "message": str(self), "where": self.where, "remedies": list(self.remedies)}
-        return {**told, "errors": list(self.errors)}
+        said = {"error": type(self).__name__, "message": str(self), "where": self.where, "remedies": list(self.remedies)}
+        return {**said, "errors": list(self.errors), "reason": self.reason, "guide": self.guide, "blade": self.blade}
 
 
 class InputError(PsiCadError):
@@ -133,8 +143,15 @@ class EnvironmentProblem(BuildError):
 
 def from_json(data: Mapping[str, Any]) -> PsiCadError:
     """The error that `to_json` told of in another process."""
-    kind = by_name(str(data["error"]))
-    return kind(str(data["message"]), where=data.get("where"), remedies=data.get("remedies") or (), errors=data.get("errors") or ())
+    error = by_name(str(data["error"]))(
+        str(data["message"]),
+        where=data.get("where"),
+        remedies=data.get("remedies") or (),
+        errors=data.get("errors") or (),
+        reason=str(data.get("reason") or ""),
+    )
+    error.about(str(data.get("guide") or ""), str(data.get("blade") or ""))
+    return error
 
 
 def by_name(name: str) -> type[PsiCadError]:

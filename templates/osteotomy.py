@@ -143,7 +143,9 @@ def _footprints(site: Site, plans: list[SlotPlan], workshop: Workshop) -> list[s
             found.append(outline)
     if not found:
         raise DesignError(
-            "No footplate reaches the fence: the bone at the cut is too narrow or too steep; raise slope_limit or give another approach."
+            "No footplate reaches the fence: the bone at the cut is too narrow or too steep; raise slope_limit or give another approach.",
+            where=plans[0].cut.origin,
+            reason="contact",
         )
     return found
 

@@ -20,6 +20,11 @@ def data_folder() -> Path:
     return Path(os.environ.get("PSI_CAD_DATA", str(ROOT.parent / "shared" / "data")))
 
 
+def written(folder: Path) -> set[str]:
+    """The names of all files below a folder."""
+    return {path.name for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real bones."""

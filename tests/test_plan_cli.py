@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import shapely
 import trimesh
-from conftest import CASES
+from conftest import CASES, written
 from shapes import block
 
 from psi_cad.api import plan
@@ -163,7 +163,7 @@ def test_wrong_plans_are_one_sentence(changes, more, words, case, here, tmp_path
     assert code == 2, said
     (sentence,) = [line for line in said.splitlines() if line.startswith("psi-cad: ")]
     assert words in sentence and said.splitlines()[-1] == sentence and "Traceback" not in said
-    assert not (tmp_path / "out").exists()
+    assert written(tmp_path / "out") == ({"REFUSED.png"} if words == "attached near" else set())
 
 
 def test_a_plan_needs_no_guide_and_a_build_does(case, here):

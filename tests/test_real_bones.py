@@ -1,6 +1,7 @@
 """Case files on real bones: all build and pass, the bad mesh is refused by name."""
 
 import pytest
+from conftest import written
 
 import psi_cad
 from psi_cad.errors import SurfaceError
@@ -35,7 +36,7 @@ def test_the_chevron_slots_open_into_each_other(shared_cases, tmp_path):
 def test_the_bad_mesh_is_refused_by_name_and_place(shared_cases, tmp_path):
     with pytest.raises(SurfaceError, match=r"LeftHip33_cpd.vtk.*false faces with edges up to 140 mm.*near \("):
         psi_cad.build(shared_cases / "atlas-hip-holes" / "bad-mesh.toml", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    assert written(tmp_path / "out") == {"REFUSED.png"}
 
 
 def test_repairs_are_reported(shared_cases, tmp_path):

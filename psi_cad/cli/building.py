@@ -29,6 +29,7 @@ def build(
     release: Annotated[
         bool, typer.Option("--release", help="Mark as released; surgeon and engineer must have approved exactly this, cautions accepted.")
     ] = False,
+    suggest: Annotated[bool, typer.Option(help="Where a guide is refused or rejected, try changes and tell those that pass.")] = True,
     time_limit: Annotated[float, typer.Option("--time-limit", min=1.0, help="Seconds before the build is ended.")] = 300.0,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -39,6 +40,7 @@ def build(
     from psi_cad.api import build as run
     from psi_cad.case.load import load_case
     from psi_cad.cli.approving import acceptance_lines, release_lines
+    from psi_cad.cli.rejected import rejection_lines
     from psi_cad.cli.showing import approval_lines, guide_lines, progress, say_json, say_lines
     from psi_cad.cli.telling import caution_lines, cautions_in
 
@@ -52,6 +54,7 @@ def build(
             accept=accept or [],
             variant=variant,
             release=release,
+            suggest=suggest,
             progress=tell,
             time_limit=time_limit,
         )
@@ -64,7 +67,8 @@ def build(
         say_lines([*approval_lines(report["approval"], released=report["release"]["released"]), *release_lines(report["release"])])
         say_lines([*caution_lines(cautions_in(report)), *acceptance_lines(report, accept or [])])
     if report["status"] != "passed":
-        typer.echo("psi-cad: a rejected guide is no guide; change what its failed checks name (blade, params, approach), and build again.", err=True)
+        for guide in report["guides"]:
+            typer.echo("\n".join(rejection_lines(guide)), err=True, nl=guide["status"] == "rejected")
         raise typer.Exit(1)
 
 

@@ -86,5 +86,5 @@ class Template(Protocol):
     Params: type[GuideParams]
 
     def build(self, site: Site, params: Any, workshop: Workshop) -> Design:
-        """The guide for `site`."""
+        """The guide for `site`; the `where` of what it raises is in the guide frame, as all that a template knows."""
         ...

@@ -231,6 +231,7 @@ def _clear_room(field: HeightField, seat: Seat, cuts: Sequence[SiteCut], room: t
     if not pierced.any():
         return room
     points = np.column_stack([field.points, seat.patch(field.points)])[pierced]
+    standing = field.heights[pierced] - points[:, 2]
     found = []
     for cut, (low, high) in zip(cuts, room, strict=True):
         offset = points - cut.origin
@@ -238,9 +239,13 @@ def _clear_room(field: HeightField, seat: Seat, cuts: Sequence[SiteCut], room: t
         s = s[(np.abs(offset @ cut.normal) < FENCE_HALF) & (s > low) & (s < high)]
         within = (s > cut.low) & (s < cut.high)
         if within.any():
-            place = frame.patient(points[np.flatnonzero(np.abs(offset @ cut.normal) < FENCE_HALF)[0]])
+            inside = (offset @ cut.along > cut.low) & (offset @ cut.along < cut.high)
+            high_up = np.where(inside & (np.abs(offset @ cut.normal) < FENCE_HALF), standing, -np.inf)
+            place = frame.patient(points[int(np.argmax(high_up))])
             raise DesignError(
-                f"guide.approach: bone near {at(place)} stands in the way of the fence of cut '{cut.name}'; give an approach that looks past it."
+                f"guide.approach: bone near {at(place)} stands in the way of the fence of cut '{cut.name}'; give an approach that looks past it.",
+                where=place,
+                reason="bone-in-way",
             )
         below, above = s[s <= cut.low], s[s >= cut.high]
         low = max(low, float(below.max()) + KEEP_OFF) if len(below) else low
@@ -294,7 +299,7 @@ def seating_for(bone: Bone, caster: RayCaster, cuts: Sequence[PlannedCut], *, ap
 def _one_part(bone: Bone, cuts: Sequence[PlannedCut]) -> int:
     parts = {part_at(bone, cut) for cut in cuts}
     if len(parts) > 1:
-        raise DesignError("guide.cuts: the cuts lie on separate bones; make one guide for each bone.")
+        raise DesignError("guide.cuts: the cuts lie on separate bones; make one guide for each bone.", where=cuts[-1].origin)
     return parts.pop()
 
 
@@ -316,7 +321,8 @@ def _site_cut(frame: Frame, cut: PlannedCut, cuts: Sequence[PlannedCut]) -> Site
     missing = [name for name in cut.neighbours if name not in {other.name for other in cuts}]
     if missing:
         raise DesignError(
-            f"guide.cuts: cut '{cut.name}' ends on cut '{missing[0]}' near {at(cut.origin)}, so both belong in one guide; add '{missing[0]}'."
+            f"guide.cuts: cut '{cut.name}' ends on cut '{missing[0]}' near {at(cut.origin)}, so both belong in one guide; add '{missing[0]}'.",
+            where=cut.origin,
         )
     return SiteCut(
         name=cut.name,

@@ -124,7 +124,7 @@ def plan_slots(site: Site, *, width: Mm, wall: Mm, end_wall: Mm, run_out: Mm, he
     Raises
     ------
     DesignError
-        Where two cuts lie too close for a wall between them.
+        Where two cuts lie too close for a wall between them; its `where` is in the guide frame.
     """
     room = slot_room(site.blade)
     half = SlotPlan.outer_half(width, wall)
@@ -136,21 +136,36 @@ def plan_slots(site: Site, *, width: Mm, wall: Mm, end_wall: Mm, run_out: Mm, he
         lacking = max(0.0, room - (high - low))
         share = lacking / max(1, sum(free))
         low, high = low - (share if free[0] else 0.0), high + (share if free[1] else 0.0)
-        low, high, told = _within_room(cut, low, high, free, site.room[number], end_wall, room)
+        low, high, told = _within_room(site, number, low, high, free, end_wall, room)
         plans.append(SlotPlan(cut, width, half, low, high, 0.0, 0.0, (), joints, free, told))
     plans = [_kept_apart(site, number, plans, height) for number in range(len(plans))]
-    plans = [_finished(plan, room, end_wall, bridge_over, bridge_width) for plan in plans]
+    plans = [_finished(site, plan, room, end_wall, bridge_over, bridge_width) for plan in plans]
     ground = shapely.box(*site.seat.patch.bounds).buffer(-1.0)
     for plan in plans:
         if not ground.contains(plan.footprint(site.seat.patch)):
-            raise DesignError(f"guide.approach: the fence of cut '{plan.cut.name}' would leave the seat; give an approach closer to the cut's plane.")
+            raise DesignError(
+                f"guide.approach: the fence of cut '{plan.cut.name}' would leave the seat; give an approach closer to the cut's plane.",
+                where=_on_seat(site, plan.cut, plan.fence_high if not _stands(site, plan, plan.fence_high) else plan.fence_low),
+                reason="off-seat",
+            )
     return plans
 
 
-def _within_room(
-    cut: SiteCut, low: Mm, high: Mm, free: tuple[bool, bool], clear: tuple[Mm, Mm], end_wall: Mm, room: Mm
-) -> tuple[Mm, Mm, tuple[Caution, ...]]:
+def _on_seat(site: Site, cut: SiteCut, s: Mm) -> Array:
+    """The point (3,) of the seat at `s` along a cut, guide frame."""
+    slab = bodies.Slab(origin=cut.origin, normal=cut.normal, blade=cut.blade, half_width=1.0, low=cut.low, high=cut.high)
+    rise = float(bodies.rise_along(site.seat.patch, slab, np.array([[0.0, s]]))[0])
+    return np.asarray(cut.origin + s * cut.along + rise * cut.blade)
+
+
+def _stands(site: Site, plan: SlotPlan, s: Mm) -> bool:
+    """Whether a fence's end at `s` stands on the seat."""
+    return bool(shapely.box(*site.seat.patch.bounds).buffer(-1.0).contains(shapely.Point(*_on_seat(site, plan.cut, s)[:2])))
+
+
+def _within_room(site: Site, number: int, low: Mm, high: Mm, free: tuple[bool, bool], end_wall: Mm, room: Mm) -> tuple[Mm, Mm, tuple[Caution, ...]]:
     """A slot's ends drawn back to where its fence stands clear of bone, made up for at the other end where it can be."""
+    cut, clear = site.cuts[number], site.room[number]
     least, most = clear[0] + end_wall, clear[1] - end_wall
     told = []
     if free[0] and low < least:
@@ -168,7 +183,9 @@ def _within_room(
     if (free[0] and low > cut.low - LEAST_RUN_OUT + 1e-9) or (free[1] and high < cut.high + LEAST_RUN_OUT - 1e-9):
         raise DesignError(
             f"guide.approach: bone stands up beside the end of cut '{cut.name}', so its slot cannot reach past the cut; "
-            "give another approach, or a smaller end_wall."
+            "give another approach, or a smaller end_wall.",
+            where=_on_seat(site, cut, cut.low if free[0] and low > cut.low - LEAST_RUN_OUT + 1e-9 else cut.high),
+            reason="beside-end",
         )
     return low, high, tuple(told)
 
@@ -196,26 +213,32 @@ def _kept_apart(site: Site, number: int, plans: Sequence[SlotPlan], height: Mm) 
         if in_bone.any():
             raise DesignError(
                 f"guide.cuts: the slots of '{plan.cut.name}' and '{other.cut.name}' come closer than a wall of "
-                f"{plan.half_width - plan.width / 2.0:.1f} mm beside the bone; put them in separate guides."
+                f"{plan.half_width - plan.width / 2.0:.1f} mm beside the bone; put them in separate guides.",
+                where=_on_seat(site, plan.cut, float(s[in_bone].mean())),
             )
         below = s[clash & (s <= plan.cut.low)]
         above = s[clash & (s >= plan.cut.high)]
         low = min(float(below.max()) + 0.25, plan.cut.low) if len(below) else plan.low
         high = max(float(above.min()) - 0.25, plan.cut.high) if len(above) else plan.high
         if (plan.cut.low - low < LEAST_RUN_OUT - 1e-9 and len(below)) or (high - plan.cut.high < LEAST_RUN_OUT - 1e-9 and len(above)):
-            raise DesignError(f"guide.cuts: '{plan.cut.name}' has no room to run out beside '{other.cut.name}'; put them in separate guides.")
+            raise DesignError(
+                f"guide.cuts: '{plan.cut.name}' has no room to run out beside '{other.cut.name}'; put them in separate guides.",
+                where=_on_seat(site, plan.cut, float(s[clash].mean())),
+            )
         short = Caution("short-run-out", f"the slot of {plan.cut.name} runs less far past the bone than asked, beside the slot of {other.cut.name}")
         plan = replace(plan, low=low, high=high, cautions=(*plan.cautions, short))
     return plan
 
 
-def _finished(plan: SlotPlan, room: Mm, end_wall: Mm, bridge_over: Mm, bridge_width: Mm) -> SlotPlan:
+def _finished(site: Site, plan: SlotPlan, room: Mm, end_wall: Mm, bridge_over: Mm, bridge_width: Mm) -> SlotPlan:
     length = plan.high - plan.low
     cautions = list(plan.cautions)
     if length < room - 1e-6 and all(plan.free_ends):
         raise DesignError(
             f"guide.blade: the slot of '{plan.cut.name}' can be only {length:.0f} mm long, "
-            f"the blade needs {room:.0f} mm to swing; take a narrower blade."
+            f"the blade needs {room:.0f} mm to swing; take a narrower blade.",
+            where=_on_seat(site, plan.cut, (plan.low + plan.high) / 2.0),
+            reason="blade-room",
         )
     count = max(1, math.ceil(length / bridge_over))
     while count > 1 and (length - (count - 1) * bridge_width) / count < room:

@@ -74,7 +74,9 @@ def accessible_field(
     if int((sheet & near).sum()) * STEP_MM**2 < LIMITS.contact_area:
         raise DesignError(
             "guide.approach: less bone than a guide needs can be reached beside the cut from there; "
-            "give another approach, from the bone towards the surgeon."
+            "give another approach, from the bone towards the surgeon.",
+            where=_amid(patient, sheet & near, cuts),
+            reason="contact",
         )
     smooth = fit(
         points[sheet],
@@ -93,7 +95,9 @@ def accessible_field(
     if int(contact.sum()) * STEP_MM**2 < LIMITS.contact_area:
         raise DesignError(
             f"The bone beside the cut offers only {contact.sum() * STEP_MM**2:.0f} mm² of contact, a guide needs {LIMITS.contact_area:.0f}; "
-            "raise footplate_reach or slope_limit, or give another approach."
+            "raise footplate_reach or slope_limit, or give another approach.",
+            where=_amid(patient, contact if contact.any() else sheet & near, cuts),
+            reason="contact",
         )
     _trusted(bone, frame, points[contact], hits.height[contact])
     grown = ndimage.binary_dilation(contact.reshape(shape), iterations=round(2.0 / STEP_MM)).ravel()
@@ -115,6 +119,14 @@ def accessible_field(
         contact=contact,
         thickness=_thickness(caster, frame, points, hits.height, contact),
     )
+
+
+def _amid(places: Array, mask: Bools, cuts: Sequence[PlannedCut]) -> Array:
+    """The place (3,) in `mask` nearest to the middle of all; the first cut's origin where there is none."""
+    if not mask.any():
+        return cuts[0].origin
+    found = places[mask]
+    return np.asarray(found[int(np.argmin(np.linalg.norm(found - found.mean(axis=0), axis=1)))])
 
 
 def _thickness(caster: RayCaster, frame: Frame, points: Array, heights: Array, where: Bools) -> Array:
@@ -179,7 +191,9 @@ def _trusted(bone: Bone, frame: Frame, points: Array, heights: Array) -> None:
         if away < defect.radius + 1.0:
             raise SurfaceError(
                 f"bone.surface: '{bone.name}' has a {defect.kind} {2 * defect.radius:.0f} mm across where the guide would sit, "
-                f"near {at(np.asarray(defect.centre))}; mend it in the segmentation, or move the cut or the approach."
+                f"near {at(np.asarray(defect.centre))}; mend it in the segmentation, or move the cut or the approach.",
+                where=defect.centre,
+                reason="trust",
             )
 
 

@@ -114,7 +114,7 @@ def plan_cuts(bone: Bone, cuts: list[tuple[str, Array, Array, Mm | None]], *, gr
         here = shapely.Point(0.0, 0.0)
         parts.sort(key=lambda part: float(part.distance(here)))
         if not parts or parts[0].distance(here) > NEAR_ORIGIN_MM:
-            raise CaseError(_beside(bone, name, origin, float(parts[0].distance(here)) if parts else None))
+            raise CaseError(_beside(bone, name, origin, float(parts[0].distance(here)) if parts else None), where=origin)
         whole = parts[0]
         section = within_extent(whole, extent)
         if section.is_empty:
@@ -161,7 +161,8 @@ def _sound_at(bone: Bone, cut: PlannedCut) -> None:
         if cut.section.distance(place) <= defect.radius + 1.0:
             raise SurfaceError(
                 f"bone.surface: '{bone.name}' has a {defect.kind} at the cut '{cut.name}' near {at(np.asarray(defect.centre))}; "
-                "mend it in the segmentation and export again."
+                "mend it in the segmentation and export again.",
+                where=defect.centre,
             )
 
 

@@ -69,6 +69,12 @@ class SlotDepth:
         return tuple((round(float(self.s[k]), 4), round(float(self.far[k]), 4)) for k in first)
 
     @property
+    def deepest_at(self) -> tuple[Mm, Mm]:
+        """(s, a) where the blade has to go deepest, mm from the cut's origin."""
+        number = int(np.argmax(self.depth))
+        return float(self.s[number]), float(self.far[number])
+
+    @property
     def length(self) -> Mm:
         """Length of bone along the slot, mm."""
         return float(np.ptp(self.s))

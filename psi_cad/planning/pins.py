@@ -77,7 +77,7 @@ def place_pins(
     Raises
     ------
     DesignError
-        If there is no room for three.
+        If there is no room for three; its `where` is in the guide frame.
     """
     stride = max(1, round(STEP_MM / field.step))
     grid = np.zeros(field.shape, dtype=bool)
@@ -98,9 +98,17 @@ def place_pins(
     if len(chosen) < 3 or triangle_lever(field.points[chosen]) < LIMITS.pin_lever:
         raise DesignError(
             f"There is room for only {len(chosen)} fixation wires that stand clear of the cut and not in a line, three are needed; "
-            "raise footplate_reach, or lower pin_clearance, wire_diameter or sleeve_wall."
+            "raise footplate_reach, or lower pin_clearance, wire_diameter or sleeve_wall.",
+            where=_amid(seat, field.contact),
+            reason="pins",
         )
     return [Pin((float(field.points[i, 0]), float(field.points[i, 1])), float(away[i] - radius), float(deep[i])) for i in chosen]
+
+
+def _amid(seat: Array, contact: Bools) -> Array | None:
+    """The point (3,) of the contact nearest to its middle, guide frame."""
+    resting = seat[contact]
+    return resting[int(np.argmin(np.linalg.norm(resting - resting.mean(axis=0), axis=1)))] if len(resting) else None
 
 
 def _axis_clearance(points: Array, heights: Array, planes: Sequence[tuple[Array, Array]], *, depth: Array, top: Mm) -> Array:

@@ -109,7 +109,8 @@ def resect(bone: Any, mesh: trimesh.Trimesh, cuts: Mapping[str, PlannedCut]) -> 
             cut = next(cut for cut in cuts.values() if cut.group == group)
             raise CaseError(
                 f"cut '{cut.name}' frees only {solids[number].volume():.2g} mm³ near {at(cut.origin)}; "
-                "it lies at the end of the bone, or looks the wrong way."
+                "it lies at the end of the bone, or looks the wrong way.",
+                where=cut.origin,
             )
     removed = set(freed.values())
     staying = sorted((solid for number, solid in solids.items() if number not in removed), key=lambda solid: -solid.volume())
@@ -226,20 +227,22 @@ def _freed(contacts: list[_Contact], cuts: Mapping[str, PlannedCut], body: Array
     idle = sorted(set(cuts) - {contact.plane for contact in sawn})
     if idle:
         place = cuts[idle[0]].patient(np.array(cuts[idle[0]].section.representative_point().coords))[0]
-        raise CaseError(f"cut '{idle[0]}' parts no bone where it lies, near {at(place)}; move it into the bone, or remove it.")
+        raise CaseError(f"cut '{idle[0]}' parts no bone where it lies, near {at(place)}; move it into the bone, or remove it.", where=place)
     for contact in sawn:
         group = cuts[contact.plane].group
         if body[contact.above] == body[contact.below]:
             bridge = _bridge(contacts, contact, graph)
             raise CaseError(
                 f"cut '{contact.plane}' does not free the specimen: bone stays attached near {at(bridge.place)}"
-                f" ({bridge.area:.0f} mm² of section in the plane of cut '{bridge.plane}' that is no cut); add a cut there, or raise extent."
+                f" ({bridge.area:.0f} mm² of section in the plane of cut '{bridge.plane}' that is no cut); add a cut there, or raise extent.",
+                where=bridge.place,
             )
         number = int(body[contact.above])
         if group in freed and freed[group] != number:
             raise CaseError(
                 f"cuts '{first[group].plane}' and '{contact.plane}' of group '{group}' free separate pieces, near {at(first[group].place)} and "
-                f"{at(contact.place)}; turn the normal that looks away from the specimen, or give the cuts different groups."
+                f"{at(contact.place)}; turn the normal that looks away from the specimen, or give the cuts different groups.",
+                where=contact.place,
             )
         freed.setdefault(group, number)
         first.setdefault(group, contact)
@@ -247,7 +250,8 @@ def _freed(contacts: list[_Contact], cuts: Mapping[str, PlannedCut], body: Array
         group = cuts[contact.plane].group
         if int(body[contact.below]) == freed[group]:
             raise CaseError(
-                f"cut '{contact.plane}' has the specimen of group '{group}' on its other side near {at(contact.place)}; turn its normal round."
+                f"cut '{contact.plane}' has the specimen of group '{group}' on its other side near {at(contact.place)}; turn its normal round.",
+                where=contact.place,
             )
     return freed
 

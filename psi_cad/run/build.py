@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import trimesh
 
 from psi_cad.brep import checked
-from psi_cad.errors import BuildError, KernelError
+from psi_cad.errors import BuildError, KernelError, PsiCadError
 from psi_cad.export.meshes import write_stl
 from psi_cad.export.safely import sha256_of
 from psi_cad.findings import by_weight
@@ -19,10 +20,11 @@ from psi_cad.guides.contract import Workshop
 from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Site
 from psi_cad.report.lettering import Arrow
-from psi_cad.report.pictures import picture_of_guide
+from psi_cad.report.pictures import Mark, picture_of_guide
 from psi_cad.run.entry import Made, expected_of, report_entry
 from psi_cad.run.export import exported
 from psi_cad.run.inspect import Inspection, Inspector
+from psi_cad.run.mending import sentence
 from psi_cad.run.notice import NOT_A_DEVICE
 from psi_cad.run.overrides import guide_overrides
 from psi_cad.run.plan import GuideJob, Job, Progress
@@ -77,10 +79,19 @@ class _Bench:
         while True:
             try:
                 return self._show(task)
-            except KernelError:
+            except KernelError as error:
                 if task.final:
+                    error.reason = error.reason or "kernel"
+                    error.about(*self._names(task))
                     raise
                 task = dataclasses.replace(task, attempt=task.attempt + 1)
+            except PsiCadError as error:
+                error.about(*self._names(task))
+                raise
+
+    def _names(self, task: _Task) -> tuple[str, str]:
+        guide = self.job.guides[task.guide]
+        return guide.request.name, guide.sites[task.site].blade.id
 
     def _show(self, task: _Task) -> _Shown:
         loaded, guide = self.job.loaded, self.job.guides[task.guide]
@@ -89,7 +100,13 @@ class _Bench:
         site: Site = dataclasses.replace(guide.sites[task.site], attempt=task.attempt)
         told = self.told(guide, site)
         checked.listen(told)
-        made = Made(guide.request, params, site, template.build(site, params, self._workshop), guide.naming(task.site))
+        try:
+            made = Made(guide.request, params, site, template.build(site, params, self._workshop), guide.naming(task.site))
+        except PsiCadError as error:
+            if error.where is not None:  # a template knows the guide frame only
+                x, y, z = site.frame.patient(np.array(error.where))
+                error.where = (round(float(x), 2), round(float(y), 2), round(float(z), 2))
+            raise
         expected = expected_of(made, self.job.cuts)
         case = loaded.case
         mesh = exported(made, expected, self.folder, case=case.id, side=case.side, inspection=self.inspection, told=told)
@@ -100,8 +117,8 @@ class _Bench:
         """Progress that says which guide it is about."""
         return lambda step: self.progress(f"{guide.request.name} {site.blade.id}: {step}")
 
-    def draw(self, shown: _Shown, measured: Mapping[str, Any]) -> None:
-        """Draw the picture of a guide, with the way it most easily slides as it was measured.
+    def draw(self, shown: _Shown, measured: Mapping[str, Any], failed: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Draw the picture of a guide, with the way it most easily slides; of a rejected one under a name that says so, its places marked.
 
         Raises
         ------
@@ -109,7 +126,8 @@ class _Bench:
             If it could not be drawn.
         """
         self.told(self.job.guides[shown.task.guide], shown.made.site)(PICTURE_STEP)
-        path = self.folder / f"{shown.made.stem}.png"
+        path = self.folder / f"{shown.made.stem}{'_REJECTED' if failed else ''}.png"
+        marks = [Mark((x, y, z), sentence(check).replace("`", "")) for check in failed if check["where"] for x, y, z in [check["where"]]]
         case, made = self.job.loaded.case, shown.made
         picture_of_guide(
             path,
@@ -120,23 +138,26 @@ class _Bench:
             cuts=self.job.cuts,
             labels=made.design.label.faces,
             arrows=[_weakest(measured)],
+            marks=marks,
             title=f"{case.id}, {case.side}: guide {made.request.name}, blade {made.site.blade.id}",
         )
         if not path.is_file():
             raise BuildError(f"The picture '{path.name}' could not be drawn; off-screen OpenGL is missing or broken.")
 
 
-def build_case(job: Job, folder: Path, *, inspection: Inspection | None = None, progress: Progress) -> dict[str, Any]:
+def build_case(job: Job, folder: Path, *, inspection: Inspection | None = None, progress: Progress, pictures: bool = True) -> dict[str, Any]:
     """Make every guide of a job in `folder`, and return the report.
 
     Parameters
     ----------
     folder : Path
-        An empty folder; a guide that fails a check leaves only `…_REJECTED.step` there.
+        An empty folder; a guide that fails a check leaves only `…_REJECTED.step` and `.png` there.
     inspection : Inspection, optional
         Measures the files while the next guide is made; by default they are measured here, in between.
     progress : callable
         Told each step before it begins.
+    pictures : bool
+        Without them no guide has a picture: a try needs none.
 
     Raises
     ------
@@ -157,12 +178,13 @@ def build_case(job: Job, folder: Path, *, inspection: Inspection | None = None, 
         for one in shown:
             progress(f"{one.made.stem}: measure the files")
             measured = inspection.result()
-            failed = {check["id"] for check in measured["checks"] if not check["passed"]}
-            if failed and failed <= KERNEL_CHECKS and not one.task.final:  # only the kernel's own soundness: try again
+            failed = [check for check in measured["checks"] if not check["passed"]]
+            if failed and {check["id"] for check in failed} <= KERNEL_CHECKS and not one.task.final:  # only the kernel's own soundness: try again
                 tasks.append(dataclasses.replace(one.task, attempt=one.task.attempt + 1))
             else:
-                bench.draw(one, measured)
-                files = _kept(folder, one.made.stem, passed=not failed)
+                if pictures:
+                    bench.draw(one, measured, failed)
+                files = _kept(folder, one.made.stem, passed=not failed, pictures=pictures)
                 entries[one.task.guide, one.task.site] = report_entry(
                     one.made, measured, one.expected, files, folder, cautions=guide_overrides(loaded, one.made.request.name)
                 )
@@ -191,12 +213,12 @@ def _weakest(measured: Mapping[str, Any]) -> Arrow:
     )
 
 
-def _kept(folder: Path, stem: str, *, passed: bool) -> dict[str, str]:
-    """The files of a guide under their names; of one that failed only the STEP, under a name that says so."""
-    kinds = ("step", "stl", "3mf", "png")
+def _kept(folder: Path, stem: str, *, passed: bool, pictures: bool) -> dict[str, str]:
+    """The files of a guide under their names; of one that failed only STEP and picture, under names that say so."""
+    kinds = ("step", "stl", "3mf", *(("png",) if pictures else ()))
     if passed:
         return {kind: f"{stem}.{kind}" for kind in kinds}
     (folder / f"{stem}.step").replace(folder / f"{stem}_REJECTED.step")
-    for kind in kinds[1:]:
+    for kind in ("stl", "3mf"):
         (folder / f"{stem}.{kind}").unlink()
-    return {"step": f"{stem}_REJECTED.step"}
+    return {kind: f"{stem}_REJECTED.{kind}" for kind in kinds if kind in ("step", "png")}

@@ -13,7 +13,7 @@ import trimesh
 from psi_cad import __version__
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, GuideRequest
-from psi_cad.errors import CaseError
+from psi_cad.errors import CaseError, PsiCadError
 from psi_cad.findings import Caution, by_weight
 from psi_cad.guides.params import GuideParams
 from psi_cad.guides.sharing import Workshop
@@ -125,7 +125,7 @@ def planned_cuts(loaded: LoadedCase, bone: Bone) -> dict[str, PlannedCut]:
     return plan_cuts(bone, [(cut.name, *planes[cut.name], cut.extent) for cut in cuts], groups={cut.name: cut.group for cut in cuts})
 
 
-def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Job:
+def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress, read: tuple[Bone, dict[str, Any]] | None = None) -> Job:
     """Read and check the bone, plan the cuts, and find a site for every guide and blade.
 
     Parameters
@@ -134,16 +134,19 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Jo
         Blade ids instead of the case's own; several give several variants of each guide.
     progress : callable
         Told each step before it begins.
+    read : optional
+        What `read_bone` gave of this case before; read where it is not given.
 
     Raises
     ------
     PsiCadError
+        What is about one guide names it.
     """
     resolved_guides(loaded)
     own = sawings(loaded)  # mistakes in parameters are told before the bone is read
     templates = [sawing.params for sawing in own]
     progress("read the bone")
-    bone, bone_said = read_bone(loaded, progress=progress)
+    bone, bone_said = read if read is not None else read_bone(loaded, progress=progress)
     tumour = tumour_source(loaded, progress=progress)
     progress("plan the cuts")
     cuts = planned_cuts(loaded, bone)
@@ -158,7 +161,11 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress) -> Jo
             blade = loaded.blade(wanted, where="--blade" if blades else f"{loaded.path.name}: guide[{number}].blade")
             progress(f"{request.name} {blade.id}: find the seat")
             shifts = shifts_of(loaded.case, Sawing(request, params, blade), own)
-            sites.append(_site(loaded, request, params, blade, bone, caster, cuts, shifts, workshop))
+            try:
+                sites.append(_site(loaded, request, params, blade, bone, caster, cuts, shifts, workshop))
+            except PsiCadError as error:
+                error.about(request.name, blade.id)
+                raise
         guides.append(GuideJob(request, dataclasses.asdict(params), tuple(sites)))
     tumour_mesh = tumour.mesh if tumour is not None else None
     return Job(loaded, bone, bone_said, inputs_of(loaded), tumour_mesh, tuple(cuts.values()), tuple(guides), cautions)

@@ -11,6 +11,7 @@ import shapely
 from psi_cad.findings import Caution, Check, by_weight, place_of
 from psi_cad.planning.avoid import Structure, face_distance
 from psi_cad.planning.cuts import PlannedCut
+from psi_cad.planning.depth import SlotDepth
 from psi_cad.planning.margins import SAME_MM, CutMargin, MarginClass
 from psi_cad.planning.nearest import Nearest
 from psi_cad.run.kerfs import kerf_caution, widest
@@ -256,8 +257,9 @@ def _tumour_checks(found: Evaluated) -> list[dict[str, Any]]:
         ("tumour_beyond_cuts", found.tumour_in.beyond, "tumour on the side that stays of the cuts of every group; turn a normal round, or add a cut"),
     ):
         volume = sum(piece.volume for piece in pieces)
-        place = f", near {at(max(pieces, key=lambda piece: piece.volume).place)}" if volume > LEFT_MM3 else ""
-        checks.append(_check(name, _r(volume), "<=", LEFT_MM3, volume <= LEFT_MM3, note + place, "mm³"))
+        largest = max(pieces, key=lambda piece: piece.volume).place if volume > LEFT_MM3 else None
+        told = note if largest is None else f"{note}, near {at(largest)}"
+        checks.append(_check(name, _r(volume), "<=", LEFT_MM3, volume <= LEFT_MM3, told, "mm³", where=largest))
     return checks
 
 
@@ -270,8 +272,15 @@ def _slot_checks(found: Evaluated) -> list[dict[str, Any]]:
         note = f"blade {slot.blade.id}: usable length {slot.blade.usable_length:g} less the guided height, against the deepest bone below the slot"
         note += "; the fence follows the bone and stands some millimetres higher in places, which only a build can measure"
         deepest = slot.profile.deepest
-        checks.append(_check(name, _r(slot.reach), ">=", _r(deepest), slot.reach >= deepest, note))
+        checks.append(
+            _check(name, _r(slot.reach), ">=", _r(deepest), slot.reach >= deepest, note, where=_deepest(found.cuts[slot.cut], slot.profile))
+        )
     return checks
+
+
+def _deepest(cut: PlannedCut, profile: SlotDepth) -> Array:
+    s, a = profile.deepest_at
+    return np.asarray(cut.origin + s * profile.along + a * profile.blade)
 
 
 def _avoid_checks(avoided: Sequence[tuple[Structure, Mapping[str, Nearest]]]) -> list[dict[str, Any]]:
@@ -283,6 +292,7 @@ def _avoid_checks(avoided: Sequence[tuple[Structure, Mapping[str, Nearest]]]) ->
             structure.distance,
             away.distance >= structure.distance - SAME_MM and away.distance > SAME_MM,
             f"nearest at {at(away.on_surface)}",
+            where=away.on_surface,
         )
         for structure, near in avoided
         for name, away in near.items()

@@ -80,7 +80,7 @@ def perform(
     Parameters
     ----------
     verb : str
-        "build" or "measure".
+        "build", "measure" or "try".
     payload : callable, optional
         Makes the object to send along; called while the process starts.
     time_limit : float

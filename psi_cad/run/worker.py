@@ -52,6 +52,10 @@ def _prepare(verb: str, tell: Any) -> Any:
         from psi_cad.run.measure import measure_folder
 
         return lambda folder, _payload, progress: measure_folder(folder, progress=progress)
+    if verb == "try":
+        from psi_cad.run.remedies import attempt
+
+        return attempt
     from psi_cad.run.build import build_case
     from psi_cad.run.inspect import Line
 

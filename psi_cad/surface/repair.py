@@ -284,7 +284,8 @@ def _closed(mesh: trimesh.Trimesh, edges: Edges, repairs: list[Repair], defects:
         else:
             raise SurfaceError(
                 f"bone.surface: '{name}' has a hole {across:.0f} mm across near {at(middle)}, too large to fill on trust; "
-                "close it in the segmentation and export again."
+                "close it in the segmentation and export again.",
+                where=middle,
             )
         repairs.append(Repair(kind, 1, across, _place(middle)))
         defects.append(Defect(kind, _place(middle), across / 2.0))
@@ -339,7 +340,8 @@ def turned_outward(mesh: trimesh.Trimesh, labels: Ints, *, name: str, key: str) 
             middle = part.triangles_center[0]
             raise SurfaceError(
                 f"{key}: '{name}' holds a closed shell of {volume / 1000:.1f} cm³ inside another near {at(middle)} "
-                "that is not a cavity (its faces look outward); keep one outer surface."
+                "that is not a cavity (its faces look outward); keep one outer surface.",
+                where=middle,
             )
         if not inside and volume < 0:
             faces[labels == number] = faces[labels == number][:, ::-1]

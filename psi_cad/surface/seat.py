@@ -109,7 +109,9 @@ def fit_seat(field: HeightField, *, gap: Mm, frame: Frame) -> Seat:
         place = frame.patient(np.array([worst[0], worst[1], float(patch(worst[None, :])[0])]))
         error = SeatError(
             f"The seat cannot follow the bone: residual {rms:.3f} mm RMS and {largest:.2f} mm at most, near {at(place)} "
-            f"(limits {LIMITS.seat_rms:g} and {LIMITS.seat_max:g}); smooth the segmentation there, or lower slope_limit or footplate_reach."
+            f"(limits {LIMITS.seat_rms:g} and {LIMITS.seat_max:g}); smooth the segmentation there, or lower slope_limit or footplate_reach.",
+            where=place,
+            reason="seat",
         )
         error.spots = contact[np.abs(residual) > aim_max]
         raise error

@@ -61,4 +61,6 @@ def _refuse_open(vertices: Array, low: Ints, high: Ints) -> None:
     if len(keys) and (counts % 2 == 1).any():
         edge = first[int(np.argmax(counts % 2 == 1))]
         place = (vertices[low[edge]] + vertices[high[edge]]) / 2.0
-        raise SurfaceError(f"The surface is open where a plane meets it near {at(place)}; close it in the segmentation and export again.")
+        raise SurfaceError(
+            f"The surface is open where a plane meets it near {at(place)}; close it in the segmentation and export again.", where=place
+        )

@@ -41,7 +41,7 @@ def closed_surface(mesh: trimesh.Trimesh, *, name: str, key: str) -> trimesh.Tri
     _, first, counts = np.unique(edge_keys(mesh), return_index=True, return_counts=True)
     if (counts % 2 == 1).any():
         place = np.asarray(mesh.vertices)[mesh.edges[first[np.argmax(counts % 2 == 1)]]].mean(axis=0)
-        raise SurfaceError(f"{key}: '{name}' has a hole near {at(place)}; close it in the segmentation and export again.")
+        raise SurfaceError(f"{key}: '{name}' has a hole near {at(place)}; close it in the segmentation and export again.", where=place)
     if not mesh.is_winding_consistent:
         trimesh.repair.fix_winding(mesh)
     mesh, _ = turned_outward(mesh, parts_of(mesh), name=name, key=key)

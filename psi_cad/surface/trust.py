@@ -90,6 +90,7 @@ def refuse_false_faces(mesh: trimesh.Trimesh, *, name: str) -> list[tuple[Array,
         raise SurfaceError(
             f"bone.surface: '{name}' has {int((longest[group] > limit).sum())} false faces with edges up to "
             f"{longest[worst]:.0f} mm (median edge {median:.1f} mm) that span a gap near {at(place)}; "
-            "remove them in the segmentation and export again."
+            "remove them in the segmentation and export again.",
+            where=place,
         )
     return [cap for cap in caps if cap[1] > FALSE_EDGE_MM / 2.0]

@@ -10,9 +10,9 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from psi_cad.errors import KernelError
-from psi_cad.findings import Check, Place
+from psi_cad.findings import Check, Place, place_of
 from psi_cad.planning.pins import triangle_lever
-from psi_cad.units import LIMITS, Mm
+from psi_cad.units import LIMITS, Array, Mm
 from psi_cad.verify.expected import Expected, ExpectedSlot
 from psi_cad.verify.holding import holding_json, lock_check
 from psi_cad.verify.part import Part
@@ -24,6 +24,8 @@ __all__ = ["Measured", "measure_files", "measure_part"]
 
 UNMEASURED: Final = 1e9  # stands in JSON for a number that could not be measured; it fails every limit
 BORE_MM: Final[Mm] = 0.02
+SAME_HOLE_MM: Final[Mm] = 0.5  # from where a wire is planned to the axis of its bore
+STL_PLACE_MM: Final[Mm] = 0.2
 AXIS_COS: Final = np.cos(np.radians(0.05))
 
 
@@ -115,21 +117,21 @@ def measure_part(part: Part, stl: Path, expected: Expected, probe: BoneProbe) ->
     printed = Printed(stl, expected.frame)
     checks = [
         _check("step_schema_ap242", float("AP242" in part.header), "", "==", 1.0),
-        _check("step_solids", part.solid_count, "", "==", 1.0),
+        _check("step_solids", part.solid_count, "", "==", 1.0, where=_in_patient(expected, part.extra_solid)),
     ]
     if part.solid_count == 0:
         raise KernelError(f"'{part.path.name}' holds no solid.")
-    checks.append(_check("step_valid", float(part.valid), "", "==", 1.0))
+    checks.append(_check("step_valid", float(part.valid), "", "==", 1.0, where=None if part.valid else _in_patient(expected, part.unsound)))
     slots = tuple(measure_slot(part, printed, expected, slot) for slot in expected.slots)
     for want, slot in zip(expected.slots, slots, strict=True):
         checks += _slot_checks(want, slot, expected)
     checks += _pin_checks(part, printed, expected)
     seat = measure_seat(printed, expected, probe)
     checks += [
-        _check("seat_rms", seat.rms, "mm", "<=", LIMITS.seat_rms),
-        _check("seat_max", seat.max, "mm", "<=", LIMITS.seat_max),
-        _check("seat_overlap", seat.overlap, "mm", "<=", LIMITS.overlap),
-        _check("contact_area", seat.contact_area, "mm²", ">=", LIMITS.contact_area),
+        _check("seat_rms", seat.rms, "mm", "<=", LIMITS.seat_rms, where=seat.worst),
+        _check("seat_max", seat.max, "mm", "<=", LIMITS.seat_max, where=seat.worst),
+        _check("seat_overlap", seat.overlap, "mm", "<=", LIMITS.overlap, where=seat.deepest),
+        _check("contact_area", seat.contact_area, "mm²", ">=", LIMITS.contact_area, where=seat.missing),
         _check(
             "contact_share",
             seat.contact_area / max(seat.footprint_area, 1e-9),
@@ -137,9 +139,10 @@ def measure_part(part: Part, stl: Path, expected: Expected, probe: BoneProbe) ->
             ">=",
             0.6,
             "of the planned footprint; holes and the slot are not contact",
+            where=seat.missing,
         ),
         lock_check(seat.holding, expected),
-        _check("pull_off", seat.catch, "mm", "<=", LIMITS.overlap, "bone in the way along the seating axis"),
+        _check("pull_off", seat.catch, "mm", "<=", LIMITS.overlap, "bone in the way along the seating axis", where=seat.caught),
     ]
     checks += _mesh_checks(printed, part, slots, expected)
     return Measured(slots, seat, tuple(checks), part.volume, holding_json(seat.holding, expected))
@@ -150,29 +153,35 @@ def _slot_checks(want: Any, slot: MeasuredSlot, expected: Expected) -> list[Chec
     width_off = None if slot.width is None else abs(slot.width - want.width)
     clearance = None if slot.width is None else slot.width - want.compensation - want.thickness
     note = "clearance outside 0.10–0.20 mm by explicit override" if expected.clearance_overridden else ""
+    place = slot.places.get
+    wide, lines = f"difference from {want.width:.3f} mm (blade + clearance + printer)", "lines of the blade that meet material"
+    least, most = (0.0 if note else 0.10) - LIMITS.slot_width, (want.clearance if note else 0.20) + LIMITS.slot_width
     checks = [
-        _check(f"slot_width{at}", width_off, "mm", "<=", LIMITS.slot_width, f"difference from {want.width:.3f} mm (blade + clearance + printer)"),
-        _check(f"slot_clearance_least{at}", clearance, "mm", ">=", (0.0 if note else 0.10) - LIMITS.slot_width, note),
-        _check(f"slot_clearance_most{at}", clearance, "mm", "<=", (want.clearance if note else 0.20) + LIMITS.slot_width, note),
-        _check(f"slot_plane_angle{at}", slot.angle, "deg", "<=", LIMITS.plane_angle),
-        _check(f"slot_plane_offset{at}", slot.offset, "mm", "<=", LIMITS.plane_offset, _runs(want)),
-        _check(f"slot_wall{at}", slot.wall_min, "mm", ">=", want.wall - (2.0 - LIMITS.wall)),
-        _check(f"slot_height{at}", slot.height_min, "mm", ">=", want.height - LIMITS.height_loss),
-        _check(f"slot_blocked{at}", float(slot.blocked) if slot.width is not None else None, "", "==", 0.0, "lines of the blade that meet material"),
+        _check(f"slot_width{at}", width_off, "mm", "<=", LIMITS.slot_width, wide, where=place("slot_width")),
+        _check(f"slot_clearance_least{at}", clearance, "mm", ">=", least, note, where=place("slot_width")),
+        _check(f"slot_clearance_most{at}", clearance, "mm", "<=", most, note, where=place("slot_width")),
+        _check(f"slot_plane_angle{at}", slot.angle, "deg", "<=", LIMITS.plane_angle, where=place("slot_plane_angle")),
+        _check(f"slot_plane_offset{at}", slot.offset, "mm", "<=", LIMITS.plane_offset, _runs(want), where=place("slot_plane_offset")),
+        _check(f"slot_wall{at}", slot.wall_min, "mm", ">=", want.wall - (2.0 - LIMITS.wall), where=place("slot_wall")),
+        _check(f"slot_height{at}", slot.height_min, "mm", ">=", want.height - LIMITS.height_loss, where=place("slot_height")),
+        _check(f"slot_blocked{at}", float(slot.blocked) if slot.width is not None else None, "", "==", 0.0, lines, where=place("slot_blocked")),
     ]  # fmt: skip
     checks.append(_reach_check(want, slot))
     if slot.low is None or slot.high is None:
-        return [*checks, _check(f"slot_covers_bone{at}", None, "mm", ">=", 0.0)]
+        return [*checks, _check(f"slot_covers_bone{at}", None, "mm", ">=", 0.0, where=place("slot_covers_bone"))]
     beyond = [want.chord_low - slot.low] if want.free_low else []
     beyond += [slot.high - want.chord_high] if want.free_high else []
     ends = min(beyond, default=0.0)
-    checks.append(_check(f"slot_covers_bone{at}", ends, "mm", ">=", -0.01, "slot beyond the bone at the shorter end"))
+    checks.append(
+        _check(f"slot_covers_bone{at}", ends, "mm", ">=", -0.01, "slot beyond the bone at the shorter end", where=place("slot_covers_bone"))
+    )
     shortest = min(high - low for low, high in slot.windows)
     if not want.joined:
-        checks.append(_check(f"slot_blade_room{at}", shortest, "mm", ">=", want.room - 0.01, "shortest window; blade width and sweep"))
+        told = "shortest window; blade width and sweep"
+        checks.append(_check(f"slot_blade_room{at}", shortest, "mm", ">=", want.room - 0.01, told, where=place("slot_blade_room")))
     gaps = [b[0] - a[1] for a, b in itertools.pairwise(slot.windows)]
     if gaps:
-        checks.append(_check(f"slot_bridge{at}", min(gaps), "mm", ">=", want.bridge - 0.01))
+        checks.append(_check(f"slot_bridge{at}", min(gaps), "mm", ">=", want.bridge - 0.01, where=place("slot_bridge")))
     return checks
 
 
@@ -192,6 +201,10 @@ def _runs(want: ExpectedSlot) -> str:
     return f"from where the blade is to run, {abs(want.shift):.3f} mm from the plan on the side of the {side}"
 
 
+def _in_patient(expected: Expected, point: Array | None) -> Place | None:
+    return None if point is None else place_of(expected.frame.patient(point))
+
+
 def _pin_checks(part: Part, printed: Printed, expected: Expected) -> list[Check]:
     """Pins are the hollow cylinders of the bore along the seating axis; halves of one hole count once."""
     centres: list[tuple[float, float]] = []
@@ -202,32 +215,44 @@ def _pin_checks(part: Part, printed: Printed, expected: Expected) -> list[Check]
             centres.append((float(point[0]), float(point[1])))
             diameters.append(-2.0 * radius)
     found = np.array(centres).reshape(-1, 2)
+
+    def at(x: float, y: float, up: float = 0.0) -> Place | None:
+        """A place on the axis of a wire, `up` above the seat."""
+        return _in_patient(expected, np.array([x, y, _level(expected, printed, x, y) + up]))
+
+    lacking = [(x, y) for x, y, _ in expected.wires if all(np.hypot(x - a, y - b) > SAME_HOLE_MM for a, b in centres)]
+    missing = at(*lacking[0]) if lacking else None
+    off = [abs(d - expected.bore) for d in diameters]
+    middle = at(*found.mean(axis=0)) if len(found) else None
     checks = [
-        _check("pins", len(centres), "", ">=", max(3, expected.pins), "wire holes along the seating axis"),
-        _check("pin_lever", triangle_lever(found), "mm", ">=", LIMITS.pin_lever, "least height of the best triangle of pins"),
-        _check("pin_bore", max((abs(d - expected.bore) for d in diameters), default=None), "mm", "<=", 0.01),
+        _check("pins", len(centres), "", ">=", max(3, expected.pins), "wire holes along the seating axis", where=missing),
+        _check(
+            "pin_lever", triangle_lever(found), "mm", ">=", LIMITS.pin_lever, "least height of the best triangle of pins", where=missing or middle
+        ),
+        _check("pin_bore", max(off, default=None), "mm", "<=", 0.01, where=at(*centres[int(np.argmax(off))]) if off else missing),
     ]
-    least = np.inf
+    least, nearest = np.inf, missing
     for x, y in centres:
-        seat, _ = printed.caster.first(np.array([[x + expected.bore / 2.0 + 0.3, y, printed.bounds[0][2] - 5.0]]), np.array([0.0, 0.0, 1.0]))
-        level = printed.bounds[0][2] - 5.0 + float(seat[0]) if np.isfinite(seat[0]) else float(printed.bounds[0][2])
         depth = _depth_of(expected, x, y)
         for origin, normal in expected.planes:
             n = expected.frame.local_direction(np.array(normal))
             o = expected.frame.local(np.array(origin))
-            ends = [float((np.array([x, y, level + dz]) - o) @ n) for dz in (-depth, expected.wire_top)]
-            least = min(least, 0.0 if ends[0] * ends[1] < 0 else min(abs(e) for e in ends) - expected.wire / 2.0)
-    checks.append(
-        _check(
-            "pin_clearance",
-            least if centres else None,
-            "mm",
-            ">=",
-            expected.pin_clearance - 0.35,
-            "wire to the nearest cut plane, over its depth",
-        )
-    )
-    return checks
+            ends = [float((np.array([x, y, _level(expected, printed, x, y) + dz]) - o) @ n) for dz in (-depth, expected.wire_top)]
+            crosses = ends[0] * ends[1] < 0
+            away = 0.0 if crosses else min(abs(e) for e in ends) - expected.wire / 2.0
+            if away < least:
+                share = ends[0] / (ends[0] - ends[1]) if crosses else float(abs(ends[1]) < abs(ends[0]))
+                least, nearest = away, at(x, y, -depth + share * (depth + expected.wire_top))
+    rule = "wire to the nearest cut plane, over its depth"
+    clear = _check("pin_clearance", least if centres else None, "mm", ">=", expected.pin_clearance - 0.35, rule, where=nearest)
+    return [*checks, clear]
+
+
+def _level(expected: Expected, printed: Printed, x: float, y: float) -> Mm:
+    """The height of the seat beside a wire's bore (guide frame); the guide's lowest where nothing is met."""
+    bottom = float(printed.bounds[0][2]) - 5.0
+    seat, _ = printed.caster.first(np.array([[x + expected.bore / 2.0 + 0.3, y, bottom]]), np.array([0.0, 0.0, 1.0]))
+    return bottom + float(seat[0]) if np.isfinite(seat[0]) else float(printed.bounds[0][2])
 
 
 def _depth_of(expected: Expected, x: float, y: float) -> Mm:
@@ -241,14 +266,37 @@ def _mesh_checks(printed: Printed, part: Part, slots: tuple[MeasuredSlot, ...], 
     if abs(float(mesh.volume) - volume) > LIMITS.stl_volume / 2.0 * volume:
         volume, centre = part.sliced  # before it is called wrong, it is measured with care
     drift = float(np.linalg.norm(np.asarray(mesh.center_mass) - centre)) if printed.closed else None
-    size = sorted(float(v) for v in np.ptp(printed.bounds, axis=0))
-    room = sorted(expected.build_volume)
-    walls = [slot.wall_min for slot in slots if slot.wall_min is not None]
+    share, walls = abs(float(mesh.volume) - volume) / volume, [slot for slot in slots if slot.wall_min is not None]
+    room, corner = _printer_room(printed, expected)
+    wrong = share > LIMITS.stl_volume or (drift is not None and drift > STL_PLACE_MM)
+    apart = _in_patient(expected, part.differs_most(mesh)) if wrong else None  # slow, so only for what fails
+    thin = min(walls, key=lambda slot: float(slot.wall_min or 0.0), default=None)
+    opened = _in_patient(expected, printed.open_edge)
     return [
-        _check("stl_watertight", float(printed.closed), "", "==", 1.0),
-        _check("stl_bodies", printed.bodies, "", "==", 1.0),
-        _check("stl_volume", abs(float(mesh.volume) - volume) / volume, "", "<=", LIMITS.stl_volume, "share of the STEP volume"),
-        _check("stl_place", drift, "mm", "<=", 0.2, "centre of volume of STL against STEP"),
-        _check("printer_room", max(a - b for a, b in zip(size, room, strict=True)), "mm", "<=", 0.0, "beyond the build volume"),
-        _check("printer_wall", min(walls) if walls else None, "mm", ">=", expected.minimum_wall, "least slot wall against the printer's"),
+        _check("stl_watertight", float(printed.closed), "", "==", 1.0, where=opened),
+        _check("stl_bodies", printed.bodies, "", "==", 1.0, where=_in_patient(expected, printed.least_body)),
+        _check("stl_volume", share, "", "<=", LIMITS.stl_volume, "share of the STEP volume", where=apart),
+        _check("stl_place", drift, "mm", "<=", STL_PLACE_MM, "centre of volume of STL against STEP", where=apart if drift is not None else opened),
+        _check("printer_room", room, "mm", "<=", 0.0, "beyond the build volume", where=_in_patient(expected, corner)),
+        _check(
+            "printer_wall",
+            thin.wall_min if thin else None,
+            "mm",
+            ">=",
+            expected.minimum_wall,
+            "least slot wall against the printer's",
+            where=thin.places.get("slot_wall") if thin else None,
+        ),
     ]
+
+
+def _printer_room(printed: Printed, expected: Expected) -> tuple[Mm, Array]:
+    """By how much the guide is larger than the build volume, each sorted by size, and the point (3,) that sticks out farthest there."""
+    size = np.ptp(printed.bounds, axis=0)
+    order = np.argsort(size)
+    beyond = size[order] - np.sort(np.array(expected.build_volume))
+    axis = int(order[int(np.argmax(beyond))])
+    along = np.asarray(printed.mesh.vertices)[:, axis]
+    middle = float(np.median(printed.mesh.triangles_center[:, axis]))
+    farthest = int(np.argmax(np.abs(along - middle)))
+    return float(beyond.max()), np.asarray(printed.mesh.vertices)[farthest]

@@ -9,6 +9,8 @@ from typing import Final
 
 import cadquery as cq
 import numpy as np
+import trimesh
+from OCP.BRep import BRep_Tool
 from OCP.BRepCheck import BRepCheck_Analyzer
 from OCP.BRepGProp import BRepGProp
 from OCP.gp import gp_Ax3, gp_Dir, gp_Pnt, gp_Trsf
@@ -20,11 +22,19 @@ from OCP.TopLoc import TopLoc_Location
 
 from psi_cad.errors import KernelError
 from psi_cad.frames import Frame
+from psi_cad.surface.rays import SignedDistance
 from psi_cad.units import Array
 
 __all__ = ["Part"]
 
 SLICES: Final = 8
+SAMPLES: Final = 8_000  # a point about every millimetre of a guide's surface
+
+
+def _samples(mesh: trimesh.Trimesh) -> Array:
+    """Points (n, 3) spread over a surface, the same in every run, and its corners."""
+    points, _ = trimesh.sample.sample_surface_even(mesh, SAMPLES, seed=1)
+    return np.vstack([points, np.asarray(mesh.vertices)])
 
 
 class Part:
@@ -42,6 +52,7 @@ class Part:
         self.shape = cq.Shape.cast(shape) if shape is not None and not shape.IsNull() else None
         solids = self.shape.Solids() if self.shape is not None else []
         self.solid_count = len(solids)
+        self._solids = solids
         self._solid = max(solids, key=lambda s: len(s.Faces())) if solids else None
 
     def warm(self) -> None:
@@ -65,6 +76,40 @@ class Part:
             gp_Ax3(gp_Pnt(*origin), gp_Dir(*z), gp_Dir(*x)),
         )
         return cq.Solid(self._solid.wrapped.Moved(TopLoc_Location(move)))
+
+    @cached_property
+    def extra_solid(self) -> Array | None:
+        """The middle (3,), guide frame, of the smallest solid beside the guide; None where there is no other."""
+        others = [solid for solid in self._solids if solid is not self._solid]
+        if not others:
+            return None
+        least = min(others, key=lambda solid: float(solid.BoundingBox().DiagonalLength))
+        return self.frame.local(np.array(least.BoundingBox().center.toTuple()))
+
+    @cached_property
+    def unsound(self) -> Array | None:
+        """The middle (3,), guide frame, of a free edge, or else of a face that the kernel finds unsound; None where there is neither."""
+        owners: dict[int, list[cq.Edge]] = {}
+        for face in self.solid.Faces():
+            for edge in face.Edges():
+                owners.setdefault(edge.hashCode(), []).append(edge)
+        free = [edges[0] for edges in owners.values() if len(edges) == 1 and not BRep_Tool.Degenerated_s(edges[0].wrapped)]
+        seams = [edge for edge in free if any(BRep_Tool.IsClosed_s(edge.wrapped, face.wrapped) for face in self.solid.Faces())]
+        free = [edge for edge in free if edge not in seams]
+        if free:
+            return np.array(free[0].Center().toTuple())
+        for face in self.solid.Faces():
+            if not BRepCheck_Analyzer(face.wrapped, True, True).IsValid():
+                return np.array(face.Center().toTuple())
+        return None
+
+    def differs_most(self, mesh: trimesh.Trimesh) -> Array:
+        """The point (3,), guide frame, where `mesh` and the solid lie farthest apart."""
+        corners, faces = self.solid.tessellate(0.05, 0.3)
+        own = trimesh.Trimesh(np.array([corner.toTuple() for corner in corners]), np.array(faces), process=False)
+        here, there = _samples(mesh), _samples(own)
+        one, two = np.abs(SignedDistance(own)(here)), np.abs(SignedDistance(mesh)(there))
+        return np.asarray(here[int(np.argmax(one))] if one.max() >= two.max() else there[int(np.argmax(two))])
 
     @cached_property
     def volume(self) -> float:

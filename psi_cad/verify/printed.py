@@ -52,6 +52,27 @@ class Printed:
         return len(trimesh.graph.connected_components(self.mesh.face_adjacency, nodes=np.arange(len(self.mesh.faces))))
 
     @cached_property
+    def open_edge(self) -> Array | None:
+        """The middle (3,) of an edge that does not join two faces that agree which side is out; None where all do."""
+        edges = self.mesh.edges
+        codes = edges[:, 0].astype(np.int64) * len(self.mesh.vertices) + edges[:, 1]
+        back = edges[:, 1].astype(np.int64) * len(self.mesh.vertices) + edges[:, 0]
+        values, counts = np.unique(codes, return_counts=True)
+        alone = ~np.isin(codes, back) | np.isin(codes, values[counts > 1])
+        if not alone.any():
+            return None
+        return np.asarray(np.asarray(self.mesh.vertices)[edges[alone][0]].mean(axis=0))
+
+    @cached_property
+    def least_body(self) -> Array | None:
+        """The middle (3,) of the piece with the least area; None where there is one piece."""
+        parts = trimesh.graph.connected_components(self.mesh.face_adjacency, nodes=np.arange(len(self.mesh.faces)))
+        if len(parts) < 2:
+            return None
+        least = min(parts, key=lambda faces: float(self.mesh.area_faces[faces].sum()))
+        return np.asarray(np.average(self.mesh.triangles_center[least], axis=0, weights=self.mesh.area_faces[least] + 1e-12))
+
+    @cached_property
     def caster(self) -> RayCaster:
         """Rays on the triangles."""
         return RayCaster(self.mesh, frame=Frame(origin=np.zeros(3), axes=np.eye(3)))

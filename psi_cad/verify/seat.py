@@ -8,10 +8,13 @@ from typing import Final
 import numpy as np
 import shapely
 import trimesh
+from scipy import ndimage
 
+from psi_cad.findings import Place, place_of
+from psi_cad.frames import Frame
 from psi_cad.planning.sliding import Sliding
 from psi_cad.surface.rays import RayCaster, SignedDistance, first_hits_down
-from psi_cad.units import LIMITS, Array, Mm
+from psi_cad.units import LIMITS, Array, Bools, Mm
 from psi_cad.verify.expected import Expected
 from psi_cad.verify.holding import measure_holding
 from psi_cad.verify.printed import Printed
@@ -20,6 +23,7 @@ __all__ = ["BoneProbe", "MeasuredSeat", "measure_seat"]
 
 STEP_MM: Final[Mm] = 0.4
 RIM_MM: Final[Mm] = 0.6  # the outline's straight sides and the grid's step
+SLIT_MM: Final[Mm] = 1.6  # contact lacking over less than this is a slot or the wall of a hole
 
 
 class BoneProbe:
@@ -37,6 +41,7 @@ class MeasuredSeat:
     `overlap`: greatest depth of any point of the guide in bone. `catch`: greatest depth bone stands above the guide's
     underside in any column along the seating axis (what pulling it off would meet). `holding`: the weakest slide of what
     touches, patient frame.
+    Places in patient mm: `worst` residual, `deepest` overlap, `caught` bone, the middle of the largest `missing` contact.
     """
 
     rms: Mm
@@ -46,8 +51,11 @@ class MeasuredSeat:
     catch: Mm
     contact_area: float
     footprint_area: float
-    worst: Array
     holding: Sliding
+    worst: Place | None
+    deepest: Place | None
+    caught: Place | None
+    missing: Place | None
 
 
 def measure_seat(part: Printed, expected: Expected, probe: BoneProbe) -> MeasuredSeat:
@@ -71,6 +79,9 @@ def measure_seat(part: Printed, expected: Expected, probe: BoneProbe) -> Measure
     points = np.vstack([np.asarray(part.mesh.vertices), bottom])
     depth = probe.distance(frame.patient(points))
     overlap = float(max(0.0, -depth.min(initial=0.0), catch))
+    caught = place_of(frame.patient(bottom[int(np.argmax(above))])) if catch > 0.0 else None
+    dived = int(np.argmin(depth))
+    deepest = place_of(frame.patient(points[dived])) if -depth[dived] >= catch else caught
 
     outline = shapely.union_all([shapely.Polygon(ring) for ring in expected.outlines]).buffer(-RIM_MM)
     inside = shapely.contains_xy(outline, bottom[:, 0], bottom[:, 1]) & (looks[:, 2] < -np.cos(np.radians(expected.slope_limit + 8.0)))
@@ -83,7 +94,9 @@ def measure_seat(part: Printed, expected: Expected, probe: BoneProbe) -> Measure
         return measure_holding(underside, faced, touching, (len(xs), len(ys)), STEP_MM, expected)
 
     if len(seat) == 0:
-        return MeasuredSeat(np.inf, np.inf, np.inf, overlap, catch, 0.0, float(outline.area), frame.origin, holding())
+        middle = np.asarray(outline.representative_point().coords)[0] if not outline.is_empty else np.zeros(2)
+        nowhere = place_of(frame.patient(_on_bone(middle, probe, frame)))
+        return MeasuredSeat(np.inf, np.inf, np.inf, overlap, catch, 0.0, float(outline.area), holding(), nowhere, deepest, caught, nowhere)
     away = depth[len(part.mesh.vertices) :][inside]
     residual = away - expected.gap
     areas = STEP_MM**2 / np.clip(-looks[inside][:, 2], 0.2, 1.0)
@@ -98,6 +111,34 @@ def measure_seat(part: Printed, expected: Expected, probe: BoneProbe) -> Measure
         catch=catch,
         contact_area=float(areas[close].sum()),
         footprint_area=float(outline.area),
-        worst=frame.patient(seat[worst]),
         holding=holding(),
+        worst=place_of(frame.patient(seat[worst])),
+        deepest=deepest,
+        caught=caught,
+        missing=_missing(outline, seat[close], probe, frame),
     )
+
+
+def _missing(outline: shapely.Geometry, contact: Array, probe: BoneProbe, frame: Frame) -> Place | None:
+    """The inmost point (on the bone, patient mm) of the widest stretch of the footprint without contact; a slot's own width is no stretch."""
+    low = np.array(outline.bounds[:2]) - STEP_MM
+    shape = tuple(int(n) for n in np.ceil((np.array(outline.bounds[2:]) - low) / STEP_MM) + 2)
+    touched: Bools = np.zeros(shape, dtype=bool)
+    cells = np.floor((contact[:, :2] - low) / STEP_MM).astype(int)
+    cells = cells[((cells >= 0) & (cells < shape)).all(axis=1)]
+    touched[cells[:, 0], cells[:, 1]] = True
+    centres = low + (np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1) + 0.5) * STEP_MM
+    wanted = shapely.contains_xy(outline, centres[..., 0], centres[..., 1])
+    bare = wanted & ~ndimage.binary_closing(touched)  # the two grids lie askew
+    opened = ndimage.binary_opening(bare, iterations=max(1, round(SLIT_MM / STEP_MM / 2.0)))
+    bare = opened if opened.any() else bare
+    if not bare.any():
+        return None
+    inmost = np.unravel_index(int(np.argmax(ndimage.distance_transform_edt(bare))), shape)
+    return place_of(frame.patient(_on_bone(centres[inmost], probe, frame)))
+
+
+def _on_bone(point: Array, probe: BoneProbe, frame: Frame) -> Array:
+    """The point (3,) of the guide frame where bone is first met above (x, y); at the frame's own height where there is none."""
+    height = float(first_hits_down(probe.caster, point[None, :], frame=frame).height[0])
+    return np.array([point[0], point[1], height if np.isfinite(height) else 0.0])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import cadquery as cq
@@ -12,7 +14,8 @@ from OCP.BRepAdaptor import BRepAdaptor_Curve
 from OCP.BRepTools import BRepTools_WireExplorer
 from OCP.GeomAbs import GeomAbs_CurveType
 
-from psi_cad.findings import Place
+from psi_cad.findings import Place, place_of
+from psi_cad.frames import Frame
 from psi_cad.planning.axis import blade_axes
 from psi_cad.units import Array, Deg, Mm
 from psi_cad.verify.expected import Expected, ExpectedSlot
@@ -29,7 +32,19 @@ END_MM: Final[Mm] = 0.05  # the very end of a slot, where a sample would sit in 
 WALL_COS: Final = float(np.cos(np.radians(15.0)))  # an outer face stands within this of parallel to the slot
 WALL_SHARE: Final = 0.5  # of the rays have to find one
 JOINT_MM: Final[Mm] = 0.6  # half a slot, and a little
+LEAST_MM2: Final = 2.0  # a face smaller than this is no side of a slot
 CORNER_MM: Final[Mm] = 4.0  # by a joint the wall turns the corner and is measured on the neighbour
+SLOT_CHECKS: Final = (
+    "slot_width",
+    "slot_plane_offset",
+    "slot_plane_angle",
+    "slot_wall",
+    "slot_height",
+    "slot_blocked",
+    "slot_covers_bone",
+    "slot_blade_room",
+    "slot_bridge",
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,7 @@ class MeasuredSlot:
     """One slot as found in the file; `None` where its sides were not found. `windows`: (low, high) from the origin.
 
     `offset`: of its middle from where the blade is to run; `from_plan`: from the planned plane, along its normal.
+    `places`: for each kind of check the place that decided it, patient mm.
     """
 
     name: str
@@ -53,6 +69,7 @@ class MeasuredSlot:
     blade_needed: Mm | None = None  # below the hub, for the deepest line; with the far point that decides
     blade_needed_at: Place | None = None
     from_plan: Mm | None = None
+    places: Mapping[str, Place | None] = field(default_factory=dict)
 
     @property
     def length(self) -> Mm | None:
@@ -66,47 +83,130 @@ def measure_slot(part: Part, printed: Printed, expected: Expected, slot: Expecte
     along, blade = blade_axes(normal, np.array([0.0, 0.0, 1.0]))
     one = _side(part, origin, normal, along, blade, slot, 1.0)
     two = _side(part, origin, normal, along, blade, slot, -1.0)
-    patient_blade = expected.frame.patient_direction(blade)
-    if one is None or two is None:
-        return MeasuredSlot(slot.name, None, None, None, None, None, (), None, None, 0, patient_blade)
-    upper, upper_at, upper_turn = one
-    lower, lower_at, lower_turn = two
-    both = upper.intersection(lower)
+    ways = _Ways(expected.frame, origin, normal, along, blade)
+    if not one or not two:
+        return _lost(printed, slot, ways)
+    both = shapely.union_all([piece.outline for piece in one]).intersection(shapely.union_all([piece.outline for piece in two]))
     spans = [shapely.LineString([(p.bounds[0], 0.0), (p.bounds[2], 0.0)]) for p in shapely.get_parts(both) if p.area > 1.0]
     merged = sorted(shapely.get_parts(shapely.line_merge(shapely.union_all(spans))), key=lambda p: p.bounds[0])
     windows = tuple((float(p.bounds[0]), float(p.bounds[2])) for p in merged if not p.is_empty)
     if not windows:
-        return MeasuredSlot(slot.name, None, None, None, None, None, (), None, None, 0, patient_blade)
+        return _lost(printed, slot, ways)
     joints = [(point - origin, across) for other in expected.slots if other.name in slot.joined for point, across in [expected.plane_of(other)]]
     stations = _stations(both, windows, joints, along, blade)
     if len(stations) == 0:
-        return MeasuredSlot(slot.name, None, None, None, None, None, (), None, None, 0, patient_blade)
-    height = float(min(stations[:, 2] - stations[:, 1]))
-    wall = _least_wall(printed, stations, joints, origin, normal, along, blade, (upper_at, lower_at), slot.wall, expected)
+        return _lost(printed, slot, ways)
+    guided = stations[:, 2] - stations[:, 1]
+    lowest = int(np.argmin(guided))
+    sides = (one[0].at, two[0].at)
+    wall, thinnest = _least_wall(printed, stations, joints, origin, normal, along, blade, sides, slot.wall, expected)
     needed = blade_needed(printed, expected, slot, windows, (along, blade))
-    blocked = _blocked(printed, stations, origin, normal, along, blade, slot)
+    blocked, first = _blocked(printed, stations, origin, normal, along, blade, slot)
+    width, off, wide_at, off_at = _worst_pair(one, two, slot.width)
+    turned = max([*one, *two], key=lambda piece: piece.turn)
+
+    def amid(s: Mm) -> Place | None:
+        """Half-way up the guided stretch nearest to `s`."""
+        _, low, high, _ = stations[int(np.argmin(np.abs(stations[:, 0] - s)))]
+        return ways.at(s, (low + high) / 2.0)
+
+    beyond = [(slot.chord_low - windows[0][0], windows[0][0])] if slot.free_low else []
+    beyond += [(windows[-1][1] - slot.chord_high, windows[-1][1])] if slot.free_high else []
+    shortest = min(windows, key=lambda window: window[1] - window[0])
+    gaps = sorted((b[0] - a[1], (a[1] + b[0]) / 2.0) for a, b in itertools.pairwise(windows))
+    places = {
+        "slot_width": ways.at(*wide_at),
+        "slot_plane_offset": ways.at(*off_at),
+        "slot_plane_angle": ways.at(*_far_end(turned)),
+        "slot_wall": None if thinnest is None else place_of(expected.frame.patient(thinnest)),
+        "slot_height": ways.at(stations[lowest, 0], stations[lowest, 2] if np.isnan(stations[lowest, 3]) else stations[lowest, 3]),
+        "slot_blocked": None if first is None else place_of(expected.frame.patient(first)),
+        "slot_covers_bone": amid(min(beyond)[1]) if beyond else None,
+        "slot_blade_room": amid(sum(shortest) / 2.0),
+        "slot_bridge": amid(gaps[0][1]) if gaps else None,
+    }
     return MeasuredSlot(
         name=slot.name,
-        width=float(upper_at - lower_at),
-        angle=float(max(upper_turn, lower_turn)),
-        offset=float(abs(upper_at + lower_at) / 2.0),
+        width=width,
+        angle=turned.turn,
+        offset=off,
         low=windows[0][0],
         high=windows[-1][1],
         windows=windows,
-        height_min=height,
+        height_min=float(guided[lowest]),
         wall_min=wall,
         blocked=blocked,
-        blade_direction=patient_blade,
+        blade_direction=expected.frame.patient_direction(blade),
         blade_needed=None if needed is None else needed[0],
         blade_needed_at=None if needed is None else needed[1],
-        from_plan=slot.shift + float(upper_at + lower_at) / 2.0,
+        from_plan=slot.shift + (one[0].at + two[0].at) / 2.0,
+        places=places,
     )
 
 
-def _side(
-    part: Part, origin: Array, normal: Array, along: Array, blade: Array, slot: ExpectedSlot, sign: float
-) -> tuple[shapely.Geometry, Mm, Deg] | None:
-    """The faces that bound the slot on one side: outline in (s, u), distance from the plane of the blade, angle to it."""
+@dataclass(frozen=True)
+class _Ways:
+    """The axes of one slot (guide frame), and how its own coordinates become patient places."""
+
+    frame: Frame
+    origin: Array
+    normal: Array
+    along: Array
+    blade: Array
+
+    def at(self, s: Mm, u: Mm) -> Place | None:
+        """The place `s` along the slot and `u` up the blade, in the plane in which the blade runs."""
+        return place_of(self.frame.patient(self.origin + s * self.along + u * self.blade))
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Part of one side of a slot: outline in (s, u), distance from the plane of the blade at the origin, angle to it."""
+
+    outline: shapely.Geometry
+    at: Mm
+    turn: Deg
+
+
+def _lost(printed: Printed, slot: ExpectedSlot, ways: _Ways) -> MeasuredSlot:
+    """A slot whose sides were not found: every number of it was decided where it should be, at its middle, half the guided height down."""
+    s = (slot.chord_low + slot.chord_high) / 2.0
+    above = (ways.origin + s * ways.along + 200.0 * ways.blade)[None, :]
+    down, _ = printed.caster.first(above, -ways.blade)
+    place = ways.at(s, 200.0 - float(down[0]) - slot.height / 2.0 if np.isfinite(down[0]) else 0.0)
+    return MeasuredSlot(
+        slot.name, None, None, None, None, None, (), None, None, 0, ways.frame.patient_direction(ways.blade), places=dict.fromkeys(SLOT_CHECKS, place)
+    )
+
+
+def _worst_pair(one: list[_Side], two: list[_Side], wanted: Mm) -> tuple[Mm, Mm, tuple[Mm, Mm], tuple[Mm, Mm]]:
+    """(width, offset) where each is worst, and where that is (s, u): a side of several faces is measured on each."""
+    pairs = [
+        (a.at - b.at, abs(a.at + b.at) / 2.0, common) for a in one for b in two if (common := a.outline.intersection(b.outline)).area > LEAST_MM2
+    ]
+    if not pairs:
+        pairs = [(one[0].at - two[0].at, abs(one[0].at + two[0].at) / 2.0, one[0].outline)]
+    wide = max(pairs, key=lambda pair: abs(pair[0] - wanted))
+    off = max(pairs, key=lambda pair: pair[1])
+    return float(wide[0]), float(off[1]), _middle_of(wide[2]), _middle_of(off[2])
+
+
+def _middle_of(shape: shapely.Geometry) -> tuple[Mm, Mm]:
+    """A point inside, half-way along."""
+    largest = max(shapely.get_parts(shape), key=lambda part: part.area)
+    point = largest.centroid if largest.contains(largest.centroid) else largest.representative_point()
+    return float(point.x), float(point.y)
+
+
+def _far_end(side: _Side) -> tuple[Mm, Mm]:
+    """The corner of a side that is farthest from the slot's origin, where an angle makes the most."""
+    corners = shapely.get_coordinates(side.outline)
+    s, u = corners[int(np.argmax(np.hypot(corners[:, 0], corners[:, 1])))]
+    return float(s), float(u)
+
+
+def _side(part: Part, origin: Array, normal: Array, along: Array, blade: Array, slot: ExpectedSlot, sign: float) -> list[_Side]:
+    """The faces that bound the slot on one side, the largest first; none where there is no such face."""
     found = []
     for face, point, outward in part.planes:
         turn = float(np.degrees(np.arccos(np.clip(-sign * (outward @ normal), -1.0, 1.0))))
@@ -118,14 +218,9 @@ def _side(
         foot = origin + float((point - origin) @ outward) / float(normal @ outward) * normal
         at_origin = float((foot - origin) @ normal)
         outline = _outline(face, origin, along, blade)
-        if outline.area > 2.0:
-            found.append((outline, at_origin, turn))
-    if not found:
-        return None
-    main = max(found, key=lambda f: f[0].area)
-    same = [f for f in found if abs(f[1] - main[1]) < 0.05 and abs(f[2] - main[2]) < 0.02]
-    worst = max(same, key=lambda f: f[2])
-    return shapely.union_all([f[0] for f in same]), main[1], worst[2]
+        if outline.area > LEAST_MM2:
+            found.append(_Side(outline, at_origin, turn))
+    return sorted(found, key=lambda side: -side.outline.area)
 
 
 def _outline(face: cq.Face, origin: Array, along: Array, blade: Array) -> shapely.Geometry:
@@ -163,7 +258,9 @@ def _in_order(wire: cq.Wire) -> list[cq.Edge]:
 
 
 def _stations(both: shapely.Geometry, windows: tuple[tuple[Mm, Mm], ...], joints: list[tuple[Array, Array]], along: Array, blade: Array) -> Array:
-    """Rows (s, u low, u high): where, along the slot, the blade has a wall on both sides, and over which stretch.
+    """Rows (s, u low, u high, u of a hole): where, along the slot, the blade has a wall on both sides, and over which stretch.
+
+    The fourth is the middle of the largest hole in between; nan where there is none.
 
     By a joint a slot goes over into its neighbour along a line that may lean; stations end where that line begins.
     """
@@ -176,8 +273,10 @@ def _stations(both: shapely.Geometry, windows: tuple[tuple[Mm, Mm], ...], joints
             _, u_low, _, u_high = line.bounds
             beyond = [float((s * along + u * blade - point) @ across) for point, across in joints for u in (u_low, u_high, u_high + 1.0)]
             if all(value > JOINT_MM for value in beyond):
-                rows.append((s, u_high - line.length, u_high))  # any hole in between counts against the height
-    return np.array(rows).reshape(-1, 3)
+                parts = sorted(part.bounds for part in shapely.get_parts(line))
+                holes = [(b[1] - a[3], (a[3] + b[1]) / 2.0) for a, b in itertools.pairwise(parts)]
+                rows.append((s, u_high - line.length, u_high, max(holes)[1] if holes else np.nan))  # any hole counts against the height
+    return np.array(rows).reshape(-1, 4)
 
 
 def _least_wall(
@@ -191,15 +290,15 @@ def _least_wall(
     sides: tuple[Mm, Mm],
     wall: Mm,
     expected: Expected,
-) -> Mm:
-    """The least thickness behind the guided faces, below the broken edge, across the cutting plane."""
+) -> tuple[Mm, Array | None]:
+    """The least thickness behind the guided faces, below the broken edge, across the cutting plane; and its middle (guide frame)."""
     inner = stations[:: max(1, int(1.0 / SAMPLE_MM))]
-    flat = np.array([(s, u) for s, low, high in inner for u in np.linspace(low + 0.3, high - expected.edge_break - 0.6, 5)]).reshape(-1, 2)
+    flat = np.array([(s, u) for s, low, high, _ in inner for u in np.linspace(low + 0.3, high - expected.edge_break - 0.6, 5)]).reshape(-1, 2)
     offsets = flat[:, :1] * along + flat[:, 1:] * blade
     for point, across in joints:
         keep = np.abs((offsets - point) @ across) > CORNER_MM
         flat, offsets = flat[keep], offsets[keep]
-    least = np.inf
+    least, place = np.inf, None
     for sign, at in ((1.0, sides[0]), (-1.0, sides[1])):
         starts = origin + offsets + (at + sign * 1e-3) * normal
         distance, faces = part.caster.first(starts, sign * normal)
@@ -208,16 +307,24 @@ def _least_wall(
         outer = (faces >= 0) & (facing > WALL_COS)
         backed = outer | ((faces >= 0) & (facing > 0.0) & (distance >= wall))  # by a thick footplate, say
         if not outer.any() or backed.mean() < WALL_SHARE:
-            return 0.0
-        least = min(least, float(distance[outer].min()) + 1e-3)
-    return least
+            bare = ~backed
+            return 0.0, starts[bare].mean(axis=0) if bare.any() else None
+        thin = int(np.argmin(np.where(outer, distance, np.inf)))
+        if distance[thin] + 1e-3 < least:
+            least, place = float(distance[thin]) + 1e-3, starts[thin] + sign * distance[thin] / 2.0 * normal
+    return least, place
 
 
-def _blocked(part: Printed, stations: Array, origin: Array, normal: Array, along: Array, blade: Array, slot: ExpectedSlot) -> int:
-    """How many of the blade's lines through the slot meet material, from far outside to far into the bone."""
-    count = 0
+def _blocked(
+    part: Printed, stations: Array, origin: Array, normal: Array, along: Array, blade: Array, slot: ExpectedSlot
+) -> tuple[int, Array | None]:
+    """How many of the blade's lines through the slot meet material, from far outside to far into the bone; and where the first does."""
+    count, place = 0, None
     for off in (0.0, 0.49 * slot.thickness, -0.49 * slot.thickness):
         starts = origin + stations[:, :1] * along - 80.0 * blade + off * normal
         distance, _ = part.caster.first(starts, blade)
-        count += int(np.isfinite(distance).sum())
-    return count
+        met = np.flatnonzero(np.isfinite(distance))
+        count += len(met)
+        if place is None and len(met):
+            place = starts[met[0]] + distance[met[0]] * blade
+    return count, place

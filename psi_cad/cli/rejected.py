@@ -1,0 +1,30 @@
+"""What is said of a rejected guide: which check failed where, and what would pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from psi_cad.run.mending import CHECKS, base_id, sentence
+from psi_cad.run.suggest import set_argument
+
+__all__ = ["rejection_lines"]
+
+
+def rejection_lines(guide: Mapping[str, Any]) -> list[str]:
+    """Sentences on a rejected guide of a report; none on one that passed."""
+    if guide["status"] != "rejected":
+        return []
+    failed = [check for check in guide["checks"] if not check["passed"]]
+    lines = [f"psi-cad: {guide['name']} for {guide['blade']} is rejected."]
+    lines += [f"  {sentence(check)}." for check in failed]
+    if "png" in guide["files"]:
+        lines.append(f"  The places are marked in {guide['files']['png']}.")
+    passing = [set_argument(setting) for one in guide.get("remedies", ()) for setting in one["set"]]
+    if passing:
+        return [*lines, f"  This was tried and passes: {' or '.join(passing)}"]
+    usual = dict.fromkeys(CHECKS[base_id(check["id"])].usual for check in failed if base_id(check["id"]) in CHECKS)
+    tried = [one["set"][0].split(".", 2)[2] for one in guide.get("tried", ())]
+    if tried:
+        lines.append(f"  {len(tried)} changes were tried ({', '.join(tried)}), none passed.")
+    return [*lines, f"  What usually mends it: {'; '.join(usual)}."]

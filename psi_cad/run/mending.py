@@ -1,0 +1,209 @@
+"""What a failed check or a refusal means in words, and which changes of a guide are worth trying: data, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+__all__ = ["CHECKS", "REFUSALS", "Change", "Mending", "base_id", "sentence"]
+
+Choice = Literal["outward", "in-plane", "turned", "turned-back", "reversed", "longer", "narrower", "larger", "thicker"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of a guide to try.
+
+    `key`: below the guide, such as "params.run_out" or "blade". `way`: a number is added to the value that stands there
+    (kept in the parameter's range); a word is looked for: see `remedies.chosen`; a bool is set.
+    """
+
+    key: str
+    way: float | bool | Choice
+    why: str
+
+
+@dataclass(frozen=True)
+class Mending:
+    """What a failure means, as a sentence with {value} and {limit}; what usually mends it; what psi-cad tries, in order.
+
+    No change moves a cut plane, and none lowers a limit, a wall, a guided height or a distance that the case asks for.
+    """
+
+    said: str
+    usual: str
+    changes: tuple[Change, ...] = ()
+
+
+LESS_REACH = Change("params.footplate_reach", -2.0, "a shorter footplate leaves out bone that the seat cannot follow")
+MUCH_LESS_REACH = Change("params.footplate_reach", -4.0, "a shorter footplate leaves out bone that the seat cannot follow")
+LEAST_REACH = Change("params.footplate_reach", -8.0, "a much shorter footplate leaves out bone that the seat cannot follow")
+MORE_REACH = Change("params.footplate_reach", 4.0, "a longer footplate finds more bone")
+MUCH_MORE_REACH = Change("params.footplate_reach", 10.0, "a much longer footplate finds more bone")
+LESS_SLOPE = Change("params.slope_limit", -5.0, "steep bone is left out of the contact")
+MUCH_LESS_SLOPE = Change("params.slope_limit", -12.0, "steep bone is left out of the contact")
+MORE_SLOPE = Change("params.slope_limit", 5.0, "steeper bone counts as contact")
+MOST_SLOPE = Change("params.slope_limit", 10.0, "steeper bone counts as contact")
+LESS_RUN_OUT = Change("params.run_out", -2.0, "a shorter slot's fence stays off the bone beside the cut")
+LEAST_RUN_OUT = Change("params.run_out", -4.0, "a shorter slot's fence stays off the bone beside the cut")
+MORE_RUN_OUT = Change("params.run_out", 1.0, "another length of the fence gives the kernel other edges")
+LESS_END_WALL = Change("params.end_wall", -1.0, "a thinner wall at the slot's end lets the slot reach past the cut")
+MORE_GAP = Change("params.seat_gap", 0.1, "a wider gap keeps the guide out of bone that stands up between its points")
+WIDER_SEARCH = Change("params.axis_search", 10.0, "the seating axis is searched in a wider cone")
+OUTWARD = Change("approach", "outward", "the approach follows the bone's own outward direction beside the cut")
+IN_PLANE = Change("approach", "in-plane", "the approach lies in the plane of the cut")
+TURNED = Change("approach", "turned", "the approach is turned by 15° about the cut's normal")
+TURNED_BACK = Change("approach", "turned-back", "the approach is turned by 15° the other way about the cut's normal")
+REVERSED = Change("approach", "reversed", "the approach comes from the other side of the bone")
+LONGER = Change("blade", "longer", "a longer blade of the catalogue reaches the deepest bone")
+NARROWER = Change("blade", "narrower", "a narrower blade of the catalogue needs less room to swing")
+LARGER = Change("printer", "larger", "a printer of the catalogue with a larger build volume")
+THICKER = Change("params.wall", "thicker", "walls as thick as the printer needs")
+FEWER_PINS = Change("params.pins", -1, "fewer wires find room; three are always placed")
+THINNER_WIRE = Change("params.wire_diameter", -0.4, "a thinner wire finds room")
+SHALLOWER = Change("params.wire_depth", -15.0, "a wire that goes less deep stays on its side of the cut")
+WIDER_BRIDGE_OVER = Change("params.bridge_over", 40.0, "a longer slot is left without a bridge, so the blade has room")
+SLIDES = Change("params.allow_sliding", True, "the guide is allowed to slide, which the report carries as a weakness")
+
+OTHER_EDGES = (MORE_RUN_OUT, LESS_REACH, LESS_SLOPE, MUCH_LESS_REACH, MUCH_LESS_SLOPE)
+FOLLOW_LESS = (LESS_REACH, LESS_SLOPE, MUCH_LESS_REACH, MUCH_LESS_SLOPE, OUTWARD, LEAST_REACH, WIDER_SEARCH)
+KERNEL = "the geometry kernel stumbled: another footplate_reach, slope_limit or run_out gives it other edges"
+
+CHECKS: Final[Mapping[str, Mending]] = {
+    "step_schema_ap242": Mending("the STEP file is not AP242", "the file was changed: build again"),
+    "step_solids": Mending("the STEP file holds {value:g} solids instead of one", KERNEL, OTHER_EDGES),
+    "step_valid": Mending("the kernel finds the solid unsound", KERNEL, OTHER_EDGES),
+    "slot_width": Mending("the slot's width is off by {value:.3f} mm", KERNEL, OTHER_EDGES),
+    "slot_clearance_least": Mending("the slot leaves the blade only {value:.3f} mm", "clearance between 0.10 and 0.20 mm", OTHER_EDGES),
+    "slot_clearance_most": Mending("the slot leaves the blade {value:.3f} mm", "clearance between 0.10 and 0.20 mm", OTHER_EDGES),
+    "slot_plane_angle": Mending("the slot is turned against the planned plane by {value:.3f}°", KERNEL, OTHER_EDGES),
+    "slot_plane_offset": Mending("the slot lies {value:.3f} mm off the planned plane", KERNEL, OTHER_EDGES),
+    "slot_wall": Mending("the wall beside the slot is only {value:.2f} mm thick", "a thicker wall, or another footplate_reach", OTHER_EDGES),
+    "slot_height": Mending(
+        "the blade is guided over only {value:.2f} mm",
+        "an approach closer to the bone's outward direction, or a smaller run_out",
+        (LESS_RUN_OUT, LESS_SLOPE, OUTWARD, MUCH_LESS_REACH),
+    ),
+    "slot_blocked": Mending(
+        "material stands in the blade's way ({value:g} lines of the blade meet it)", "another run_out or footplate_reach", OTHER_EDGES
+    ),
+    "slot_covers_bone": Mending(
+        "the slot ends {value:.2f} mm beyond the bone", "more run_out, or a smaller end_wall", (MORE_RUN_OUT, LESS_END_WALL, OUTWARD)
+    ),
+    "slot_blade_room": Mending(
+        "the slot gives the blade {value:.1f} mm to swing, it needs {limit:.1f}",
+        "a narrower blade, or a larger bridge_over",
+        (WIDER_BRIDGE_OVER, NARROWER, MORE_RUN_OUT),
+    ),
+    "slot_bridge": Mending(
+        "the bridge is only {value:.2f} mm wide", "a larger bridge_over, so that no bridge is needed", (WIDER_BRIDGE_OVER, MORE_RUN_OUT)
+    ),
+    "blade_reach": Mending(
+        "the blade reaches {value:.1f} mm deep, the bone there is {limit:.1f}", "a longer blade", (LONGER, OUTWARD, TURNED, TURNED_BACK)
+    ),
+    "sliding_lock": Mending(
+        "the guide can slide on the bone (lock {value:.3f}, wanted {limit:g})",
+        "more footplate_reach, so that the guide meets a prominence; an approach that sees one",
+        (MORE_REACH, MUCH_MORE_REACH, MOST_SLOPE, TURNED, TURNED_BACK, SLIDES),
+    ),
+    "pins": Mending("a wire hole is missing", "more footplate_reach, or fewer pins", (LESS_REACH, MORE_REACH, FEWER_PINS)),
+    "pin_lever": Mending(
+        "the wires stand nearly in a line ({value:.1f} mm)", "more footplate_reach", (MORE_REACH, MUCH_MORE_REACH, THINNER_WIRE, SHALLOWER)
+    ),
+    "pin_bore": Mending("a wire hole is off its diameter by {value:.3f} mm", KERNEL, OTHER_EDGES),
+    "pin_clearance": Mending(
+        "a wire comes within {value:.2f} mm of a cut plane", "a smaller wire_depth, or more footplate_reach", (SHALLOWER, MORE_REACH, OUTWARD)
+    ),
+    "seat_rms": Mending("the seat misses the bone by {value:.3f} mm RMS, most of all there", "a smaller footplate_reach or slope_limit", FOLLOW_LESS),
+    "seat_max": Mending("the seat misses the bone by {value:.2f} mm there", "a smaller footplate_reach or slope_limit", FOLLOW_LESS),
+    "seat_overlap": Mending(
+        "the guide reaches {value:.2f} mm into bone",
+        "a larger seat_gap, a smaller slope_limit or run_out",
+        (MORE_GAP, LESS_SLOPE, LESS_RUN_OUT, *FOLLOW_LESS),
+    ),
+    "contact_area": Mending(
+        "only {value:.0f} mm² of the seat touch the bone",
+        "more footplate_reach or slope_limit",
+        (MORE_REACH, MORE_SLOPE, MUCH_MORE_REACH, MOST_SLOPE, OUTWARD),
+    ),
+    "contact_share": Mending(
+        "only {value:.2f} of the footprint touch the bone",
+        "a smaller footplate_reach or slope_limit",
+        (LESS_REACH, LESS_SLOPE, MUCH_LESS_REACH, OUTWARD),
+    ),
+    "pull_off": Mending(
+        "bone stands {value:.2f} mm in the guide's way when it is pulled off",
+        "a larger seat_gap, a smaller slope_limit or run_out, another approach",
+        (MORE_GAP, LESS_SLOPE, LESS_RUN_OUT, *FOLLOW_LESS),
+    ),
+    "stl_watertight": Mending("the STL is open", KERNEL, OTHER_EDGES),
+    "stl_bodies": Mending("the STL holds {value:g} bodies instead of one", KERNEL, OTHER_EDGES),
+    "stl_volume": Mending("the STL's volume is off the STEP's by {value:.2%}", KERNEL, OTHER_EDGES),
+    "stl_place": Mending("the STL lies {value:.2f} mm off the STEP", KERNEL, OTHER_EDGES),
+    "printer_room": Mending(
+        "the guide sticks {value:.0f} mm out of the printer",
+        "a larger printer, or a smaller footplate_reach",
+        (LARGER, MUCH_LESS_REACH, LESS_RUN_OUT, LEAST_REACH),
+    ),
+    "printer_wall": Mending("the wall of {value:.2f} mm is thinner than the printer prints", "a thicker wall, or another printer", (THICKER,)),
+    "files_unchanged": Mending("{value:g} files are not those that were built", "restore the files, or build again"),
+    "bone_unchanged": Mending("the bone is not the one that the guide was built on", "restore bone.stl, or build again"),
+}
+"""Every check of a guide by its id, without the cut in brackets."""
+
+REFUSALS: Final[Mapping[str, Mending]] = {
+    "contact": Mending(
+        "too little bone beside the cut can carry a guide",
+        "more footplate_reach or slope_limit; an approach that looks straight onto the bone beside the cut",
+        (MORE_REACH, MORE_SLOPE, OUTWARD, MUCH_MORE_REACH, MOST_SLOPE, IN_PLANE, TURNED, TURNED_BACK, REVERSED),
+    ),
+    "across": Mending("the approach looks across the cut", "an approach in the plane of the cut", (OUTWARD, IN_PLANE, TURNED, TURNED_BACK)),
+    "bone-in-way": Mending(
+        "bone stands where the fence has to stand",
+        "an approach that looks past that bone",
+        (OUTWARD, IN_PLANE, TURNED, TURNED_BACK, LESS_SLOPE, MUCH_LESS_REACH, WIDER_SEARCH, NARROWER),
+    ),
+    "beside-end": Mending(
+        "bone stands up beside the end of the cut",
+        "a smaller end_wall or run_out, or another approach",
+        (LESS_END_WALL, LEAST_RUN_OUT, OUTWARD, TURNED, TURNED_BACK, NARROWER, LESS_SLOPE),
+    ),
+    "off-seat": Mending(
+        "the fence leaves the seat", "an approach closer to the cut's plane", (IN_PLANE, OUTWARD, LESS_RUN_OUT, NARROWER, TURNED, TURNED_BACK)
+    ),
+    "blade-room": Mending("the blade has no room to swing", "a narrower blade", (NARROWER, OUTWARD, LESS_END_WALL)),
+    "seat": Mending(
+        "the seat cannot follow the bone", "a smaller footplate_reach or slope_limit", (*FOLLOW_LESS, TURNED, TURNED_BACK, LEAST_RUN_OUT)
+    ),
+    "pins": Mending("three wires find no room", "more footplate_reach", (MORE_REACH, MUCH_MORE_REACH, MOST_SLOPE, SHALLOWER, THINNER_WIRE, OUTWARD)),
+    "steep": Mending(
+        "the bone is a cliff there",
+        "another approach, a smaller slope_limit or run_out",
+        (LESS_SLOPE, LEAST_RUN_OUT, OUTWARD, MUCH_LESS_REACH, MUCH_LESS_SLOPE, NARROWER, TURNED, TURNED_BACK),
+    ),
+    "trust": Mending("the surface cannot be trusted where the guide would sit", "mend the surface", (MUCH_LESS_REACH, LEAST_REACH, OUTWARD)),
+    "kernel": Mending("the geometry kernel failed", KERNEL, OTHER_EDGES),
+}
+"""Every reason (`PsiCadError.reason`) for which changes are tried."""
+
+
+def base_id(check: str) -> str:
+    """A check's id without the cut in brackets.
+
+    >>> base_id("slot_wall[A]")
+    'slot_wall'
+    """
+    return check.split("[", 1)[0]
+
+
+def sentence(check: Mapping[str, Any]) -> str:
+    """What a failed check of a report says, with its place: half a sentence without a full stop."""
+    known = CHECKS.get(base_id(check["id"]))
+    value = float(check["value"])
+    found = abs(value) < 1e8  # a number that could not be measured stands as 1e9
+    said = known.said.format(value=value, limit=float(check["limit"])) if known is not None and found else "it could not be measured"
+    if known is None and found:
+        said = f"{value:g} {check['unit']}, wanted {check['rule']} {check['limit']:g}"
+    place = f" at ({', '.join(f'{v:.0f}' for v in check['where'])})" if check.get("where") else ""
+    return f"`{check['id']}` failed{place}: {said}"

@@ -1,0 +1,164 @@
+"""From a failed check or a refusal to a change that passes: what is tried, what is told, what is drawn."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import CASES, ROOT
+
+import psi_cad
+from psi_cad import api
+from psi_cad.case.load import load_case
+from psi_cad.errors import DesignError, KernelError
+from psi_cad.run import suggest
+from psi_cad.run.mending import CHECKS, REFUSALS, sentence
+from psi_cad.run.plan import read_bone
+from psi_cad.run.remedies import candidates
+from psi_cad.run.suggest import PICTURE_FILE, REFUSED_FILE, TRIED_FILE, Asked, Attempt, explained, set_argument, suggested
+
+TOY = '{id = "toy", process = "FDM", material = "x", build_volume = [20, 20, 20], layer = 0.2, tolerance = 0.2, minimum_wall = 1, reference = "toy"}'
+ACROSS = "guide.approach=[0.0,0.15,1.0]"
+
+
+def test_every_check_and_refusal_is_on_the_page():
+    page = (ROOT / "docs" / "remedies.md").read_text("utf-8")
+    rows = set(re.findall(r"^\| `([a-z0-9_-]+)`", page, flags=re.M))
+    assert rows == set(CHECKS) | set(REFUSALS)
+
+
+def test_every_reason_has_changes():
+    raised = set()
+    for path in [*(ROOT / "psi_cad").rglob("*.py"), *(ROOT / "templates").glob("*.py")]:
+        raised |= set(re.findall(r'reason="([a-z-]+)"', path.read_text("utf-8")))
+    assert raised and raised <= set(REFUSALS)
+    assert all(refusal.changes for refusal in REFUSALS.values())
+
+
+def test_no_change_moves_a_cut_or_lowers_a_limit():
+    changes = {change for mending in (*CHECKS.values(), *REFUSALS.values()) for change in mending.changes}
+    kept = {"params.wall", "params.height", "params.pin_clearance", "params.clearance", "params.footplate_thickness"}
+    for change in changes:
+        assert change.key in {"approach", "blade", "printer"} or change.key.startswith("params."), change
+        assert change.key not in kept or change.way == "thicker", change
+        assert change.why
+
+
+@pytest.fixture(scope="module")
+def bone():
+    return read_bone(load_case(CASES / "phantom-type1"), progress=lambda step: None)[0]
+
+
+def tried_for(bone, *asked, settings=(), given=False):
+    loaded = load_case(CASES / "phantom-type1", settings=list(settings))
+    return [setting for setting, _ in candidates(Attempt(loaded, None, "supra-acetabular", "generic-25x0.89", given, asked, None, ""), bone)]
+
+
+def test_changes_are_looked_for_in_the_catalogue_and_in_range(bone):
+    name = "guide.supra-acetabular"
+    longer = tried_for(bone, "blade_reach[A]", settings=["guide.blade=generic-10x0.4"])
+    assert longer[:2] == [f'{name}.blade="generic-10x0.6"', f'{name}.blade="generic-13x0.89"']
+    assert not [setting for setting in tried_for(bone, "blade_reach[A]", given=True) if ".blade=" in setting]  # --blade would win
+    assert f"{name}.params.footplate_reach=8" in tried_for(bone, "printer_room", settings=["params.footplate_reach=9"])  # the least there is
+    assert not [s for s in tried_for(bone, "pull_off", settings=["params.seat_gap=0.6"]) if "seat_gap" in s]  # at its end already
+    both = tried_for(bone, "seat_max", "seat_rms")
+    assert both == tried_for(bone, "seat_max") and len(set(both)) == len(both)  # each change once
+    assert tried_for(bone, "files_unchanged") == []
+
+
+def test_an_approach_across_is_laid_into_the_plane(bone):
+    normal = np.array([0.0, 0.15, 1.0]) / np.linalg.norm([0.0, 0.15, 1.0])
+    found = [json.loads(setting.split("=")[1]) for setting in tried_for(bone, "across", settings=[ACROSS]) if "approach" in setting]
+    assert abs(np.array(found[0]) @ normal) < 0.002
+
+
+def test_a_refusal_leaves_its_picture_and_what_passes(tmp_path):
+    """An approach along the cut's normal: refused, with the place drawn and a change that passes when it is pasted."""
+    with pytest.raises(
+        DesignError, match=r"plane of a cut.*This was tried and passes: --set \"guide\.supra-acetabular\.approach=.*REFUSED\.png"
+    ) as caught:
+        psi_cad.build(CASES / "phantom-type1", tmp_path, settings=[ACROSS])
+    picture = tmp_path / "phantom-type1" / REFUSED_FILE
+    assert picture.is_file() and [path.name for path in picture.parent.iterdir()] == [REFUSED_FILE]
+    assert np.allclose(caught.value.where, [-96.0, -8.0, 35.0], atol=2.0)
+    report = psi_cad.build(CASES / "phantom-type1", tmp_path, settings=[ACROSS, caught.value.remedies[0]])
+    assert report["status"] == "passed"
+    assert not picture.exists()
+
+
+def test_a_process_that_dies_in_a_try_loses_only_that(monkeypatch, tmp_path):
+    def dies(verb, request, **_):
+        assert verb == "try"
+        folder = Path(request["folder"])
+        tried = [
+            {"set": ["guide.g.blade=x"], "passed": True, "why": "longer", "failed": ""},
+            {"set": ["guide.g.blade=y"], "passed": False, "why": "longer", "failed": "the geometry kernel crashed or hung"},
+        ]
+        (folder / TRIED_FILE).write_text(json.dumps(tried))
+        (folder / PICTURE_FILE).write_bytes(b"png")
+        raise KernelError("crashed")
+
+    monkeypatch.setattr(suggest, "perform", dies)
+    asked = Asked(load_case(CASES / "phantom-type1"), None, (), True, None)
+    check = {"id": "seat_max", "passed": False}
+    report = {"guides": [{"name": "g", "blade": "b", "status": "rejected", "checks": [check]}, {"name": "h", "status": "passed"}]}
+    suggested(asked, report)
+    assert [one["set"] for one in report["guides"][0]["remedies"]] == [["guide.g.blade=x"]]
+    assert len(report["guides"][0]["tried"]) == 2 and "tried" not in report["guides"][1]
+    error = DesignError("No.", where=(1, 2, 3), reason="contact")
+    error.about("g", "b")
+    told = explained(asked, error, tmp_path / "case" / REFUSED_FILE)
+    assert isinstance(told, DesignError) and told.remedies == ("guide.g.blade=x",) and (tmp_path / "case" / REFUSED_FILE).is_file()
+    assert "--set guide.g.blade=x" in str(told)
+
+
+def test_nothing_is_tried_unasked(monkeypatch):
+    monkeypatch.setattr(suggest, "perform", lambda *_, **__: pytest.fail("tried"))
+    asked = Asked(load_case(CASES / "phantom-type1"), None, (), False, None)
+    report = {"guides": [{"name": "g", "blade": "b", "status": "rejected", "checks": []}]}
+    suggested(asked, report)
+    assert report["guides"][0]["remedies"] == [] and report["guides"][0]["tried"] == []
+    error = DesignError("No.", reason="contact")
+    assert explained(asked, error, Path("nowhere.png")) is error
+
+
+def test_sentences_tell_place_and_number():
+    check = {"id": "seat_max", "value": 0.62, "unit": "mm", "rule": "<=", "limit": 0.25, "where": [-128.4, 203.2, -531.0]}
+    assert sentence(check) == "`seat_max` failed at (-128, 203, -531): the seat misses the bone by 0.62 mm there"
+    assert sentence({**check, "value": 1e9, "where": None}) == "`seat_max` failed: it could not be measured"
+    for name, mending in CHECKS.items():
+        assert mending.said.format(value=1.0, limit=2.0), name
+    assert set_argument("guide.g.approach=[1,0,0]") == '--set "guide.g.approach=[1,0,0]"'
+    assert set_argument('guide.g.blade="generic-20x1.0"') == "--set guide.g.blade=generic-20x1.0"
+
+
+def test_a_rejected_guide_gets_no_clean_name(tmp_path, run):
+    """A guide that fits its bone but not its printer: marked, mended by the change that is told, and gone when it is rejected again."""
+    text = (CASES / "phantom-type3" / "case.toml").read_text().replace("../phantom", (CASES / "phantom").as_posix())
+    start, end = text.index('[[guide]]\nname = "inferior'), text.index("[guide.params]")
+    case = tmp_path / "case.toml"
+    case.write_text((text[:start] + text[end:]).replace('"fdm-ultem1010"', TOY, 1))
+    result = run("build", case, "-o", tmp_path / "out")
+    assert result.returncode == 1 and "REJECTED" in result.stdout and "`printer_room` failed at (" in result.stderr
+    folder, stem = tmp_path / "out" / "phantom-type3", "superior-ramus_generic-10x0.6"
+    assert {path.name for path in folder.iterdir()} == {"bone.stl", "report.json", f"{stem}_REJECTED.step", f"{stem}_REJECTED.png"}
+    (guide,) = json.loads((folder / "report.json").read_text("utf-8"))["guides"]
+    assert all(remedy["passed"] for remedy in guide["remedies"]) and len(guide["remedies"]) <= len(guide["tried"])
+    (setting,) = guide["remedies"][0]["set"]
+    assert set_argument(setting) in result.stderr
+    assert run("build", case, "-o", tmp_path / "out", "--set", setting.replace('"', "")).returncode == 0
+    assert {path.name for path in folder.iterdir()} == {"bone.stl", "report.json", *(f"{stem}.{kind}" for kind in ("step", "stl", "3mf", "png"))}
+    assert run("build", case, "-o", tmp_path / "out", "--no-suggest").returncode == 1
+    assert {path.name for path in folder.iterdir()} == {"bone.stl", "report.json", f"{stem}_REJECTED.step", f"{stem}_REJECTED.png"}
+
+
+def test_checks_of_a_plan_tell_where(bone):
+    report = api.plan(CASES / "phantom-type1")
+    (cut,) = report["cuts"]
+    checks = {check["id"]: check for check in report["checks"]}
+    assert np.allclose(checks["margin_A"]["where"], cut["margin_at"]["cut"], atol=0.01)
+    reach = np.array(checks["blade_reach_supra-acetabular_A"]["where"])
+    normal = np.array(cut["normal"])
+    assert abs((reach - cut["origin"]) @ normal) < 0.02  # in the plane, and on the far side of the bone
+    assert np.linalg.norm(bone.mesh.vertices - reach, axis=1).min() < 2.0
