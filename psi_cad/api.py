@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from psi_cad.errors import InputError, PsiCadError
 from psi_cad.export.safely import staged
-from psi_cad.run.acceptance import accept_in, accepted_ids
+from psi_cad.run.acceptance import accept_in, accepted_ids, add_plans
 from psi_cad.run.approval import approve_folder
 from psi_cad.run.comparing import compare_folder
 from psi_cad.run.naming import check_variant
 from psi_cad.run.process import DEFAULT_LIMIT, perform
 from psi_cad.run.publish import Before, job_named, publish, remove_guide
 from psi_cad.run.release import check_approvals, refuse_early, release_said
-from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, case_folders, read_json, subject_of
+from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, case_folders, disagreement, read_json, subject_of
 from psi_cad.run.suggest import REFUSED_FILE, Asked, explained, suggested
 
 if TYPE_CHECKING:
@@ -121,6 +121,9 @@ def build(
             (final / REFUSED_FILE).unlink(missing_ok=True)
             raise explained(asked, error, final / REFUSED_FILE) from error
         suggested(asked, report)
+        plan = read_json(final / PLAN_FILE)
+        if plan is not None and disagreement(plan, report) is None:
+            add_plans(report, plan)
         accept_in(report, accept)
         (final / REFUSED_FILE).unlink(missing_ok=True)
         report["release"] = release_said(final, staging, report) if release else {"released": False}

@@ -16,7 +16,7 @@ from psi_cad.errors import ApprovalError, InputError
 from psi_cad.export.safely import sha256_of
 from psi_cad.findings import CAUTIONS, Caution
 from psi_cad.run import approval, plan_case
-from psi_cad.run.acceptance import accept_in
+from psi_cad.run.acceptance import accept_in, add_plans
 from psi_cad.run.approval import approve_folder
 from psi_cad.run.release import check_approvals, release_said
 from psi_cad.run.subject import read_json
@@ -265,13 +265,24 @@ def test_a_caution_that_does_not_block_needs_no_word(out):
     [
         (["nominal-blad"], "--accept nominal-blad: there is no caution of that name; did you mean 'nominal-blade'"),
         (["nominal-blade,zzzzzz"], "--accept zzzzzz: there is no caution of that name; the kinds are side-against-shape, "),
-        (["metal"], "--accept metal: this build has no such caution; it has nominal-blade, uncalibrated-printer"),
+        (["metal"], "--accept metal: this build has no such caution; it has nominal-blade, kerf-not-measured, uncalibrated-printer"),
     ],
 )
 def test_what_nobody_was_told_cannot_be_accepted(phantom_report, accept, told):
     with pytest.raises(InputError) as refused:
         accept_in(json.loads(json.dumps(phantom_report)), accept)
     assert told in str(refused.value)
+
+
+def test_what_only_a_plan_knows_blocks_too(phantom_report):
+    report = json.loads(json.dumps(phantom_report))
+    plan = {"cautions": [{"id": kind, "text": kind, "where": None} for kind in ("soft-tumour-stays", "nominal-blade", "not-reached")]}
+    add_plans(report, plan)
+    assert [caution["id"] for caution in report["cautions"]].count("soft-tumour-stays") == 1
+    assert "not-reached" not in {caution["id"] for caution in report["cautions"]}, "what does not block stays with the plan"
+    assert "nominal-blade" not in {caution["id"] for caution in report["cautions"]}, "the guide tells of it"
+    accept_in(report, [])
+    assert "soft-tumour-stays" in report["unaccepted"]
 
 
 def test_commas_part_and_the_most_serious_comes_first(phantom_report):

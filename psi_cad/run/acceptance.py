@@ -9,7 +9,7 @@ from typing import Any, Final
 from psi_cad.errors import InputError
 from psi_cad.findings import CAUTIONS
 
-__all__ = ["accept_in", "accept_options", "accepted_ids", "cautions_told", "unaccepted"]
+__all__ = ["accept_in", "accept_options", "accepted_ids", "add_plans", "cautions_told", "unaccepted"]
 
 ORDER: Final = list(CAUTIONS)
 
@@ -56,6 +56,13 @@ def unaccepted(report: Mapping[str, Any], guides: Sequence[Mapping[str, Any]]) -
 def accept_options(ids: Iterable[str]) -> str:
     """The options of `build` that accept these kinds of caution."""
     return " ".join(f"--accept {name}" for name in ids)
+
+
+def add_plans(report: dict[str, Any], plan: Mapping[str, Any]) -> None:
+    """Write into a report that was just made what keeps the plan beside it from a release and no build can know, such as tumour that stays."""
+    told = {str(caution["id"]) for caution in cautions_told(report, list(report["guides"]))}
+    more = [caution for caution in plan.get("cautions", ()) if str(caution["id"]) not in told]
+    report["cautions"] += [dict(caution) for caution in more if (kind := CAUTIONS.get(str(caution["id"]))) is not None and kind.blocks_release]
 
 
 def accept_in(report: dict[str, Any], accept: Sequence[str]) -> None:
