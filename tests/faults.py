@@ -181,7 +181,10 @@ def shim(solid, guide):
 
 
 def pit(solid, guide):
-    return ball(seat_at(solid, guide, spots(guide)[0]), 1.2)
+    """A round hole into the seat, 1.2 mm deep: a ball across two tiles of the seat leaves the kernel no valid solid."""
+    z = np.array(guide["plan"]["axes"][2])
+    start = seat_at(solid, guide, spots(guide)[0]) - 1.2 * z
+    return cq.Solid.makeCylinder(1.3, 2.4, cq.Vector(*start), cq.Vector(*z))
 
 
 def bump(solid, guide):
