@@ -31,3 +31,14 @@ phantom:
 terms:
     .venv/bin/psi-cad build cases/phantom-type1 -o build-terms
     .venv/bin/python docs/draw_terms.py build-terms/phantom-type1
+
+# the pictures of the README and docs/, from the phantom as it is built, planned and segmented now; look at each before you commit it
+pictures:
+    rm -rf build-pictures
+    .venv/bin/psi-cad build cases/phantom-type1 -o build-pictures
+    .venv/bin/psi-cad build cases/phantom-two-cut -o build-pictures
+    # a plane too near to the tumour, so that the picture shows the wanted margin: the plan fails
+    -.venv/bin/psi-cad plan cases/phantom-type1 -o build-pictures/near --set "cut.A.origin=[-96,-8,66]" --set "cut.A.normal=[0,0.3,1]"
+    .venv/bin/psi-cad phantom -o build-pictures/scans
+    .venv/bin/psi-cad segment build-pictures/scans/ct -o build-pictures/bones --bone hip=-82,24,-10 --bone femur=-103,-7,-6 --bone sacrum=-40,74,60
+    .venv/bin/python docs/draw_pictures.py build-pictures
