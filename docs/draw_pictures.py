@@ -23,11 +23,11 @@ PICTURES = {
 
 
 def scaled(source: Path, target: Path) -> None:
-    """Write a picture no wider than `WIDTH` and no larger than `MOST_BYTES`; with few colours, as flat drawings have."""
+    """Write a picture no wider than `WIDTH` and no larger than `MOST_BYTES`; in few colours, each near to the true one."""
     picture = Image.open(source).convert("RGB")
     if picture.width > WIDTH:
         picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
-    picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(target, optimize=True)
+    picture.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).save(target, optimize=True)
     size = target.stat().st_size
     if size > MOST_BYTES:
         raise SystemExit(f"{target.name} has {size} bytes, more than {MOST_BYTES}; lower WIDTH.")
