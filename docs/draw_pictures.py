@@ -31,7 +31,7 @@ def scaled(source: Path, target: Path) -> None:
     size = target.stat().st_size
     if size > MOST_BYTES:
         raise SystemExit(f"{target.name} has {size} bytes, more than {MOST_BYTES}; lower WIDTH.")
-    print(f"{target.name}: {picture.width} x {picture.height}, {size / 1000:.0f} kB, from {source.name}")
+    sys.stdout.write(f"{target.name}: {picture.width} x {picture.height}, {size / 1000:.0f} kB, from {source.name}\n")
 
 
 if __name__ == "__main__":

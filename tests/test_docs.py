@@ -113,7 +113,9 @@ def test_links_lead_somewhere(page):
 
 
 def test_every_page_can_be_reached_from_the_readme():
-    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= {link.partition("#")[0].removeprefix("docs/") for link in links(ROOT / "README.md")}
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= {
+        link.partition("#")[0].removeprefix("docs/") for link in links(ROOT / "README.md")
+    }
 
 
 def command_lines() -> list[tuple[str, list[str]]]:

@@ -184,7 +184,7 @@ def test_check_finds_a_seat_and_what_the_blade_reaches(here):
 @pytest.mark.parametrize(
     ("folder", "settings", "words"),
     [
-        ("phantom-type1", ["guide.approach=[0.0, 0.1, 1.0]"], "away from the plane"),
+        ("phantom-type1", ["guide.approach=[0.0, 0.1, 1.0]"], "out of the plane"),
         ("phantom-two-cut", ['guide.cuts=["A1"]'], "both belong in one guide"),
         ("phantom-type3", ["params.pin_clearance=15.0", "params.footplate_reach=8.0"], "wires"),
     ],

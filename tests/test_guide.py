@@ -173,7 +173,7 @@ def test_override_shows(tmp_path):
         assert guide["status"] == "passed"
         assert guide["overrides"] == ["clearance"]
         (slides,) = [caution for caution in guide["cautions"] if caution["id"] == "slides"]  # a ramus is a tube, and the case allows it
-        assert slides["text"].startswith("place it by hand along the shaft") and slides["blocks_release"] and slides["where"]
+        assert "place it by hand" in slides["text"] and slides["blocks_release"] and slides["where"]
         assert guide["seating"]["sliding_lock"] < 0.12 and len(guide["seating"]["tried"]) > 3
         assert guide["slots"][0]["width_mm"] == pytest.approx(0.9, abs=0.005)
         assert any("override" in check["note"] for check in guide["checks"])

@@ -85,7 +85,7 @@ def test_what_was_edited_is_never_replaced_or_removed(root, name, again):
     with (folder / name).open("a", encoding="utf-8") as stream:
         stream.write("\n")
     before = content(folder)
-    with pytest.raises(InputError, match=f"'{name}' in the output folder is not as 'plan' wrote it"):
+    with pytest.raises(InputError, match=f"'{name}' in the output folder was changed since 'plan' wrote it"):
         plan(root / "case", root / "out", **again)
     assert content(folder) == before
     (folder / name).rename(folder / f"mine-{name}")

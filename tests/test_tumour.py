@@ -95,7 +95,7 @@ def test_margin_joins_parts_and_has_no_inner_shell():
     )
     outer = grown(parts, 6.0)
     assert outer.body_count == 1 and outer.is_watertight
-    for wrong, says in ((0.0, "cannot be grown"), (-1.0, "cannot be grown")):
+    for wrong, says in ((0.0, "margin is 0 mm"), (-1.0, "margin is -1 mm")):
         with pytest.raises(SurfaceError, match=says):
             grown(parts, wrong)
     with pytest.raises(SurfaceError, match="closed"):

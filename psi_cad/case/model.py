@@ -221,9 +221,9 @@ class Cut(_Strict):
     def _plane(self) -> Cut:
         if self.markups is not None:
             if self.origin is not None or self.normal is not None:
-                raise ValueError("names a markups file, so its plane comes from there; remove origin and normal")
+                raise ValueError("names a markups file, and the plane comes from that file; remove origin and normal")
         elif self.flip:
-            raise ValueError("turns the normal of a markups plane only; write the normal as it should be")
+            raise ValueError("belongs to markups only; without markups, write the normal as it should be")
         elif self.origin is None or self.normal is None:
             missing = "origin" if self.origin is None else "normal"
             raise ValueError(f"needs '{missing}' (three numbers, mm, LPS)")

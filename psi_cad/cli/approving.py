@@ -22,7 +22,7 @@ def approve(
     name_code: Annotated[str, typer.Option("--name-code", help="Who approves: a pseudonymous code, such as S-17; never a name.")],
     note: Annotated[str, typer.Option("--note", help="One line; no patient's or person's name.")] = "",
     guide: Annotated[
-        list[str] | None, typer.Option("--guide", help="Approve the plan and only this guide, NAME_BLADE as its files are called; repeat it.")
+        list[str] | None, typer.Option("--guide", help="Approve the plan and only this guide (NAME_BLADE, as in its file names); may be repeated.")
     ] = None,
     same_person: Annotated[
         bool, typer.Option("--same-person", help="One person approves in both roles; this is recorded, and shown with the release.")

@@ -24,12 +24,15 @@ def build(
     catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades and printers (TOML).")] = None,
     variant: Annotated[str | None, typer.Option("--variant", help="Name of this variant in the files, such as tight-slot.")] = None,
     accept: Annotated[
-        list[str] | None, typer.Option("--accept", help="A caution to accept by name, such as nominal-blade; repeat it, or part by commas.")
+        list[str] | None, typer.Option("--accept", help="A caution that you accept, such as nominal-blade; repeat it, or separate several by commas.")
     ] = None,
     release: Annotated[
-        bool, typer.Option("--release", help="Mark as released; surgeon and engineer must have approved exactly this, cautions accepted.")
+        bool,
+        typer.Option(
+            "--release", help="Mark as released, if surgeon and engineer approved exactly this and --accept names each caution that blocks."
+        ),
     ] = False,
-    suggest: Annotated[bool, typer.Option(help="Where a guide is refused or rejected, try changes and tell those that pass.")] = True,
+    suggest: Annotated[bool, typer.Option(help="If a guide is refused or rejected, try changes and show those that pass.")] = True,
     time_limit: Annotated[float, typer.Option("--time-limit", min=1.0, help="Seconds before the build is ended.")] = 300.0,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -77,7 +80,7 @@ def check(
     blade: Annotated[list[str] | None, typer.Option("--blade", help="For a case file: blade id instead of the case's; may be repeated.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="For a case file: override a key, as in 'build'; may be repeated.")] = None,
     catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades and printers (TOML), for a case file.")] = None,
-    picture: Annotated[Path | None, typer.Option("--picture", help="Of a case: a PNG to draw, the bone with its cuts and approaches.")] = None,
+    picture: Annotated[Path | None, typer.Option("--picture", help="For a case file: PNG to write, the bone with its cuts and approaches.")] = None,
     time_limit: Annotated[float, typer.Option("--time-limit", min=1.0, help="Seconds before the measurement is ended.")] = 300.0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -18,7 +18,7 @@ Source = Annotated[Path, typer.Argument(help="DICOM folder, zip archive or file;
 Out = Annotated[
     Path | None, typer.Option("-o", "--out", help="Image to write: .nii.gz, .nrrd or .mha; notes go beside it as .json, a picture as .png.")
 ]
-Chosen = Annotated[str | None, typer.Option("--series", help="Number in the list of series, or the start of a SeriesInstanceUID.")]
+Chosen = Annotated[str | None, typer.Option("--series", help="Series to read: its number in --list, or the start of its SeriesInstanceUID.")]
 Fill = Annotated[bool, typer.Option("--fill-gap", help="Interpolate one missing slice.")]
 Listing = Annotated[bool, typer.Option("--list", help="Only list the series.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -20,9 +20,7 @@ def plan(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Output folder for surfaces, pictures and plan.json; without it only numbers.")
     ] = None,
-    optimise: Annotated[
-        bool, typer.Option("--optimise", help="Search for planes that cost less healthy bone; a proposal, nothing is changed.")
-    ] = False,
+    optimise: Annotated[bool, typer.Option("--optimise", help="Also propose planes that remove less healthy bone; the case is not changed.")] = False,
     max_angle: Annotated[float, typer.Option("--max-angle", min=0.0, max=45.0, help="How far a proposed plane may turn, degrees.")] = 15.0,
     max_shift: Annotated[float, typer.Option("--max-shift", min=0.0, max=60.0, help="How far a proposed plane may move, mm.")] = 15.0,
     blade: Annotated[

@@ -31,7 +31,7 @@ def register_scans(
     moving: Annotated[Path, typer.Option("--moving", help="MRI: DICOM folder, NIfTI, NRRD or MHA.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Transform to write (.tfm); report (.json) and picture (.png) go beside it.")],
     landmarks: Annotated[Path | None, typer.Option("--landmarks", help="Lines of x,y,z on the CT and x,y,z on the MRI (LPS mm); at least 3.")] = None,
-    mask: Annotated[Path | None, typer.Option("--mask", help="Mask on the CT: only where it is not zero the fit is judged.")] = None,
+    mask: Annotated[Path | None, typer.Option("--mask", help="Mask on the CT: the fit is judged only where it is not zero.")] = None,
     start: Annotated[Path | None, typer.Option("--start", help="Transform to search around (.tfm).")] = None,
     json: Json = False,
 ) -> None:
@@ -48,7 +48,7 @@ def register_scans(
     from psi_cad.report.fused import FUSED_TITLE, write_fused
 
     if out.suffix.lower() != ".tfm":
-        raise ImageError(f"--out: '{out.name}' has to end in .tfm, an ITK transform.")
+        raise ImageError(f"--out: '{out.name}' must end in .tfm, an ITK transform.")
     if landmarks is not None and start is not None:
         raise ImageError("--landmarks and --start both say where to begin; give one of them.")
     with progress(quiet=json) as tell:
@@ -79,7 +79,7 @@ def tumour(
     labels: Annotated[Path | None, typer.Option("--labels", help="Mask on the MRI or CT: NIfTI, NRRD, .seg.nrrd, DICOM SEG, RTSTRUCT.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="Number or name of the tumour in it.")] = None,
     image: Annotated[
-        Path | None, typer.Option("--image", help="Scan to propose an outline on (--seed, --box), or of an RTSTRUCT in --labels.")
+        Path | None, typer.Option("--image", help="Scan to propose an outline on (with --seed, --box), or the scan of an RTSTRUCT in --labels.")
     ] = None,
     seed: Annotated[list[str] | None, typer.Option("--seed", help="x,y,z well inside the tumour (LPS mm of the image); may be repeated.")] = None,
     box: Annotated[str | None, typer.Option("--box", help="x0,y0,z0,x1,y1,z1: opposite corners around all of it (LPS mm).")] = None,
@@ -102,13 +102,13 @@ def tumour(
     from psi_cad.surface.tumour import diameters, grown, tumour_surface
 
     if out.suffix.lower() != ".stl":
-        raise ImageError(f"--out: '{out.name}' has to end in .stl.")
+        raise ImageError(f"--out: '{out.name}' must end in .stl.")
     if labels is None and image is None:
         raise ImageError("Give either --labels (a mask) or --image with --seed and --box (a proposal).")
     if labels is not None and (seed or box is not None):
-        raise ImageError("--seed and --box propose an outline on --image; with --labels there is one already.")
+        raise ImageError("--seed and --box propose an outline on --image; with --labels the outline is there already, so leave them out.")
     if margin is not None and not 0.0 < margin <= 100.0:
-        raise ImageError(f"--margin {margin:g} has to lie above 0 and be at most 100 mm.")
+        raise ImageError(f"--margin {margin:g} must be above 0 and at most 100 mm.")
     with progress(quiet=json) as tell:
         say = tell or (lambda _: None)
         matrix = None if transform is None else inverse(read_transform(transform))
@@ -198,5 +198,5 @@ def _numbers(text: str, count: int, option: str) -> Array:
     except ValueError:
         values = []
     if len(values) != count or not np.isfinite(values).all():
-        raise ImageError(f"{option}: '{text}' has to be {count} numbers with commas between them, patient mm (LPS).")
+        raise ImageError(f"{option}: '{text}' must be {count} numbers with commas between them, patient mm (LPS).")
     return np.array(values)

@@ -25,7 +25,7 @@ def segment(
     labels: Annotated[Path | None, typer.Option("--labels", help="A ready mask: NIfTI, NRRD, .seg.nrrd, DICOM SEG or RTSTRUCT.")] = None,
     label: Annotated[list[str] | None, typer.Option("--label", help="NAME=N: number or segment name in --labels; once per bone.")] = None,
     with_totalsegmentator: Annotated[
-        bool, typer.Option("--with-totalsegmentator", help="Take the seeds from TotalSegmentator, where it is installed.")
+        bool, typer.Option("--with-totalsegmentator", help="Take the seeds from TotalSegmentator, if it is installed.")
     ] = False,
     series: Annotated[str | None, typer.Option("--series", help="Of a DICOM folder: number in the list, or start of its UID.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -45,9 +45,9 @@ def segment(
     if len(seeds) < len(bone or []) or len(wanted) < len(label or []):
         raise CaseError("Two bones have the same name; give each its own.")
     if bool(labels) != bool(wanted):
-        raise CaseError("--labels FILE and --label NAME=N go together: the file, and which of its labels are wanted.")
+        raise CaseError("--labels FILE and --label NAME=N go together: name the file, and the labels that you want of it.")
     if labels and (seeds or with_totalsegmentator):
-        raise CaseError("--labels takes the place of --bone and --with-totalsegmentator; give one of them.")
+        raise CaseError("--labels, and --bone or --with-totalsegmentator, exclude each other; give one of them.")
     with progress(quiet=json) as tell:
         from psi_cad.imaging.read import read_volume
         from psi_cad.run.segment import check_name, segment_bone, segmentation_of_labels, write_segmentation

@@ -69,8 +69,8 @@ def _number(value: float | None, digits: int) -> str:
 def remove(
     path: Annotated[Path, typer.Argument(help="Output folder of one case.")],
     guide: Annotated[str, typer.Argument(help="The guide as its files are called: NAME_BLADE, or NAME_BLADE_VARIANT.")],
-    force: Annotated[bool, typer.Option("--force", help="Also where it is released, or where a file was changed since it was built.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print what went as JSON.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also if it is released, or if a file was changed since it was built.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print what was deleted as JSON.")] = False,
 ) -> None:
     """Delete one guide of a folder: its files, and its entry in report.json.
 

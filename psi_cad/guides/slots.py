@@ -212,8 +212,8 @@ def _kept_apart(site: Site, number: int, plans: Sequence[SlotPlan], height: Mm) 
         in_bone = clash & (s > plan.cut.low) & (s < plan.cut.high)
         if in_bone.any():
             raise DesignError(
-                f"guide.cuts: the slots of '{plan.cut.name}' and '{other.cut.name}' come closer than a wall of "
-                f"{plan.half_width - plan.width / 2.0:.1f} mm beside the bone; put them in separate guides.",
+                f"guide.cuts: the slots of '{plan.cut.name}' and '{other.cut.name}' leave less than a wall of "
+                f"{plan.half_width - plan.width / 2.0:.1f} mm between them beside the bone; put the cuts in separate guides.",
                 where=_on_seat(site, plan.cut, float(s[in_bone].mean())),
             )
         below = s[clash & (s <= plan.cut.low)]
@@ -222,7 +222,7 @@ def _kept_apart(site: Site, number: int, plans: Sequence[SlotPlan], height: Mm) 
         high = max(float(above.min()) - 0.25, plan.cut.high) if len(above) else plan.high
         if (plan.cut.low - low < LEAST_RUN_OUT - 1e-9 and len(below)) or (high - plan.cut.high < LEAST_RUN_OUT - 1e-9 and len(above)):
             raise DesignError(
-                f"guide.cuts: '{plan.cut.name}' has no room to run out beside '{other.cut.name}'; put them in separate guides.",
+                f"guide.cuts: the slot of '{plan.cut.name}' has no room past the bone beside '{other.cut.name}'; put the cuts in separate guides.",
                 where=_on_seat(site, plan.cut, float(s[clash].mean())),
             )
         short = Caution("short-run-out", f"the slot of {plan.cut.name} runs less far past the bone than asked, beside the slot of {other.cut.name}")
@@ -244,7 +244,10 @@ def _finished(site: Site, plan: SlotPlan, room: Mm, end_wall: Mm, bridge_over: M
     while count > 1 and (length - (count - 1) * bridge_width) / count < room:
         count -= 1
     if count == 1 and length > bridge_over:
-        told = f"the slot of {plan.cut.name} is {length:.0f} mm long without a bridge: the blade needs {room:.0f} mm in each window"
+        told = (
+            f"the slot of {plan.cut.name} is {length:.0f} mm long and has no bridge, because the blade needs {room:.0f} mm in each window; "
+            "handle the guide with care, or take a narrower blade"
+        )
         cautions.append(Caution("slot-without-bridge", told))
     window = (length - (count - 1) * bridge_width) / count
     starts = [plan.low + number * (window + bridge_width) for number in range(count)]

@@ -157,7 +157,7 @@ def choose_series(found: Found, *, kind: str | None, series: int | str | None, s
         raise ImageError(f"There is only one {fitting[0].modality} slice, and a volume needs more; give the folder that holds the whole series.")
     listed = "; ".join(f"{one.index}: {one.line}" + (f" ({one.problem})" if one.problem else "") for one in found.series)
     if not fitting:
-        raise ImageError(f"No {KIND_NAMES[kind]} series is there that a volume can be made of; found {listed}.")
+        raise ImageError(f"No {KIND_NAMES[kind]} series there can become a volume; found {listed}.")
     raise ImageError(f"More than one series fits; choose one with --series NUMBER of {listed}.")
 
 
@@ -175,5 +175,5 @@ def _named(found: Found, wanted: str, kind: str | None) -> Series:
     if match[0].problem is not None:
         raise ImageError(f"Series {match[0].index} cannot be read as a volume: {match[0].problem}.")
     if not _fits(match[0], kind):
-        raise ImageError(f"Series {match[0].index} is {match[0].modality}, and {KIND_NAMES[kind]} was asked for; use the other import command.")
+        raise ImageError(f"Series {match[0].index} is {match[0].modality}, but this command reads {KIND_NAMES[kind]}; use the other import command.")
     return match[0]

@@ -80,7 +80,7 @@ def _from_frames(data: Any, name: str, path: Path) -> LabelMap:
     height, step, grid_matrix = _planes(slices)
     shape = (int(height.max()) + 1, pixels.rows, pixels.columns)
     if float(np.prod(np.array(shape, dtype=np.float64))) > LARGEST_GRID:
-        raise ImageError("The DICOM SEG spans more voxels than is read; export it on the grid of the scan.")
+        raise ImageError("The DICOM SEG spans more voxels than psi-cad reads; export it on the grid of the scan.")
     kind = text(data, "SegmentationType").upper()
     frames = _frames(data, slices, path)
     full = float(number(data, "MaximumFractionalValue") or 255.0) if kind == "FRACTIONAL" else 1.0
@@ -163,7 +163,7 @@ def _frames(data: Any, slices: list[Slice], path: Path) -> list[npt.NDArray[Any]
     pixels = slices[0].pixels
     assert pixels is not None
     if pixels.allocated not in {1, 8, 16} or pixels.samples != 1:
-        raise ImageError(f"The DICOM SEG stores {pixels.allocated} bits in a pixel, and it has 1, 8 or 16; export it again.")
+        raise ImageError(f"The DICOM SEG stores {pixels.allocated} bits in a pixel, but psi-cad reads 1, 8 or 16; export it again.")
     if pixels.syntax not in NATIVE:
         with Decoder(path) as decoder:
             return [decoder.frame(s.name, s.frame, rows=pixels.rows, columns=pixels.columns) for s in slices]
@@ -207,7 +207,7 @@ def _from_contours(data: Any, reference: Volume | None) -> LabelMap:
     if not len(heights):
         raise ImageError("The RTSTRUCT holds no closed contours; export it again.")
     if max(float(np.ptp(c[:, 2])) for contours in rois.values() for c in contours) > OFF_PLANE:
-        raise ImageError("The contours of the RTSTRUCT are drawn in other planes than the slices of the reference; give the scan they were drawn on.")
+        raise ImageError("The contours of the RTSTRUCT do not lie on the slices of the reference scan; give the scan that they were drawn on.")
     every, start = _contour_steps(heights, reference)
     if every > 1.0:
         notes.append(f"Contours lie every {every * reference.spacing[2]:.2f} mm, and so do the slices of the mask.")

@@ -39,7 +39,7 @@ def check_pixels(pixels: Pixels | None) -> Pixels:
         raise ImageError("A slice states no usable size of its pixels (Rows, Columns, BitsAllocated); export the series again.")
     if pixels.samples != 1 or pixels.photometric not in {"MONOCHROME2", ""}:
         what = pixels.photometric if pixels.photometric in {"MONOCHROME1", "RGB", "PALETTE COLOR", "YBR_FULL"} else "another"
-        raise ImageError(f"PhotometricInterpretation is {what}, and scans are read as MONOCHROME2 only; export the original series.")
+        raise ImageError(f"PhotometricInterpretation is {what}, but psi-cad reads MONOCHROME2 only; export the original series.")
     if pixels.allocated not in {8, 16, 32} or not 0 < pixels.stored <= pixels.allocated or not pixels.stored - 1 <= pixels.high < pixels.allocated:
         raise ImageError(
             f"BitsAllocated {pixels.allocated}, BitsStored {pixels.stored} and HighBit {pixels.high} do not go together; export the series again."
@@ -104,7 +104,9 @@ class Rescaler:
         slope = 1.0 if one.slope is None else one.slope
         intercept = 0.0 if one.intercept is None else one.intercept
         if slope == 0.0 or abs(slope) > LARGEST_RESCALE or abs(intercept) > LARGEST_RESCALE:
-            raise ImageError(f"RescaleSlope {slope:g} or RescaleIntercept {intercept:g} of a slice comes from no scanner; export the series again.")
+            raise ImageError(
+                f"RescaleSlope {slope:g} or RescaleIntercept {intercept:g} of a slice is not a scanner's value; export the series again."
+            )
         padding = self._padding(stored, pixels, slope, intercept)
         wide = _stored_bits(stored, pixels)
         if self.dtype == np.int16 and slope == 1.0 and intercept == round(intercept):

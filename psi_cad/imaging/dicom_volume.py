@@ -72,7 +72,9 @@ def read_dicom(
         slices, grid = _planned(chosen, fill_gap)
         rescaler = Rescaler.of(slices)
         if np.prod(np.array(grid.size, dtype=np.float64)) * np.dtype(rescaler.dtype).itemsize > LARGEST_VOLUME:
-            raise ImageError(f"The volume would have {grid.size[0]} x {grid.size[1]} x {grid.size[2]} voxels, more than is read; crop the series.")
+            raise ImageError(
+                f"The volume would have {grid.size[0]} x {grid.size[1]} x {grid.size[2]} voxels, more than psi-cad reads; crop the series."
+            )
         stack.enter_context(quiet_pydicom())
         stored = _stored_frames(files, slices, stack)
         values = _stacked(slices, stored, grid, rescaler, progress)

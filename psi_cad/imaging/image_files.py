@@ -87,7 +87,7 @@ def read_sitk(path: Path) -> Any:
             reader.ReadImageInformation()
             bytes_each = 8 * max(1, reader.GetNumberOfComponents())
             if float(np.prod(np.array(reader.GetSize(), dtype=np.float64))) * bytes_each > 4 * LARGEST_IMAGE:
-                raise ImageError(f"'{path.name}' claims to hold {' x '.join(map(str, reader.GetSize()))} voxels, more than is read.")
+                raise ImageError(f"'{path.name}' claims to hold {' x '.join(map(str, reader.GetSize()))} voxels, more than psi-cad reads; crop it.")
             return reader.Execute()
         except RuntimeError as error:
             raise ImageError(_why(path, str(error))) from None
@@ -163,17 +163,19 @@ def read_image(path: Path, *, kind: str | None = None) -> Volume:
     keys = {key: image.GetMetaData(key).strip() for key in image.GetMetaDataKeys() if key in {"sform_code", "qform_code", "NRRD_space"}}
     image = three_dimensional(image, path)
     if image.GetNumberOfComponentsPerPixel() != 1:
-        raise ImageError(f"'{path.name}' holds {image.GetNumberOfComponentsPerPixel()} numbers in a voxel, and a scan has one; choose one component.")
+        raise ImageError(
+            f"'{path.name}' holds {image.GetNumberOfComponentsPerPixel()} numbers in each voxel, but a scan has one; save one component."
+        )
     volume = Volume.from_sitk(image)
     check_geometry(volume, path)
     values, notes = _plain(volume.values, kind, path)
     cautions = []
     if keys.get("sform_code") == "0" and keys.get("qform_code") == "0":
         cautions.append(
-            Caution("frame-not-stated", "The file states no patient frame (sform and qform codes are 0); its axes were taken as they are.")
+            Caution("frame-not-stated", "The file states no patient frame (sform and qform codes are 0); psi-cad took its axes as they are.")
         )
     elif path.name.lower().endswith((".nrrd", ".nhdr")) and "NRRD_space" not in keys:
-        told = "The file states no patient frame (no 'space' field); its axes were taken as left-posterior-superior."
+        told = "The file states no patient frame (no 'space' field); psi-cad took its axes as left-posterior-superior."
         cautions.append(Caution("frame-not-stated", told))
     facts: dict[str, Any] = {"modality": {"ct": "CT", "mr": "MR"}.get(kind or "")}
     facts |= {"slices": int(values.shape[0]), "largest_step_mm": round(float(volume.spacing.max()), 5)}
@@ -192,7 +194,7 @@ def three_dimensional(image: Any, path: Path) -> Any:
         return image[:, :, :, 0]
     if image.GetDimension() != 3 or min(image.GetSize()) < 1:
         size = " x ".join(map(str, image.GetSize()))
-        raise ImageError(f"'{path.name}' has {image.GetDimension()} dimensions ({size}), and a volume has three; save one volume of it.")
+        raise ImageError(f"'{path.name}' has {image.GetDimension()} dimensions ({size}), but a volume has three; save one volume of it.")
     return image
 
 
@@ -228,7 +230,7 @@ def _plain(values: npt.NDArray[Any], kind: str | None, path: Path) -> tuple[npt.
     if low >= -32768 and high <= 32767 and bool((np.rint(values) == values).all()):
         return values.astype(np.int16), notes
     if max(abs(low), abs(high)) > float(np.finfo(np.float32).max):
-        raise ImageError(f"'{path.name}' holds values up to {max(abs(low), abs(high)):g}, which no scan has; export it again.")
+        raise ImageError(f"'{path.name}' holds values up to {max(abs(low), abs(high)):g}, which no scan holds; export it again.")
     return values.astype(np.float32), notes
 
 
@@ -252,7 +254,7 @@ def write_image(path: Path, volume: Volume) -> None:
             if full != temporary:
                 full.replace(temporary)
         except RuntimeError:
-            raise ImageError(f"'{path}' could not be written; is there room on the disk, and may you write there?") from None
+            raise ImageError(f"'{path}' could not be written; check the space on the disk, and that you may write there.") from None
         finally:
             if full != temporary:
                 full.unlink(missing_ok=True)

@@ -177,12 +177,12 @@ def _whole_numbers(values: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
         with np.errstate(invalid="ignore"):
             whole = bool((np.isfinite(values) & (np.rint(values) == values)).all())
         if not whole:
-            raise ImageError(f"'{path.name}' holds fractions, and labels are whole numbers; give the label map and not the scan.")
+            raise ImageError(f"'{path.name}' holds fractions, but labels are whole numbers; give the label map, not the scan.")
     elif values.dtype.kind not in "iu":
         raise ImageError(f"'{path.name}' does not hold plain numbers; save it as a label map.")
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 65535:
-        raise ImageError(f"'{path.name}' holds values from {low:g} to {high:g}, and labels run from 0 to 65535; give the label map and not the scan.")
+        raise ImageError(f"'{path.name}' holds values from {low:g} to {high:g}, but labels run from 0 to 65535; give the label map, not the scan.")
     return values.astype(np.uint16)
 
 
@@ -191,7 +191,7 @@ def _numbered(values: npt.NDArray[np.uint16], path: Path) -> list[Segment]:
 
     present = np.flatnonzero(np.bincount(values.ravel(), minlength=1)[1:]) + 1
     if len(present) > MOST_LABELS:
-        raise ImageError(f"'{path.name}' holds {len(present)} different numbers, too many for labels; give the label map and not the scan.")
+        raise ImageError(f"'{path.name}' holds {len(present)} different numbers, too many for labels; give the label map, not the scan.")
     boxes = find_objects(values.astype(np.int32))
     return [
         Segment(int(n), "", (boxes[n - 1][0].start, boxes[n - 1][1].start, boxes[n - 1][2].start), values[boxes[n - 1]] == n)

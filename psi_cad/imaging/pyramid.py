@@ -80,7 +80,7 @@ class Prepared:
         marked = Volume((mask.values != 0).astype(np.uint8), mask.patient_from_index).to_sitk()
         found = sitk.Resample(marked, grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0.0, sitk.sitkUInt8)
         if np.count_nonzero(sitk.GetArrayViewFromImage(found)) * np.prod(grid.GetSpacing()) < LEAST_SIZE**3:
-            raise ImageError("The mask marks next to nothing of the fixed scan; it has to lie in the fixed scan's frame.")
+            raise ImageError("The mask covers almost nothing of the fixed scan; give a mask in the fixed scan's frame.")
         return found
 
 
@@ -97,7 +97,9 @@ def prepared(volume: Volume, *, scan: str) -> Prepared:
     extent = volume.spacing * np.array(volume.values.shape[::-1])
     if volume.values.ndim != 3 or min(volume.values.shape) < 4 or extent.min() < LEAST_SIZE:
         size = " x ".join(f"{v:.0f}" for v in extent)
-        raise ImageError(f"The {scan} scan is {size} mm with {volume.values.shape[0]} slices, too thin to be registered in three dimensions.")
+        raise ImageError(
+            f"The {scan} scan is {size} mm with {volume.values.shape[0]} slices, too thin to be registered in three dimensions; give more slices."
+        )
     sample = np.asarray(volume.values[:: max(1, volume.values.shape[0] // 64), ::2, ::2], dtype=np.float64)
     if not np.isfinite(sample).all():
         raise ImageError(f"The {scan} scan holds values that are not finite numbers; read it again.")
@@ -106,7 +108,7 @@ def prepared(volume: Volume, *, scan: str) -> Prepared:
     if not is_ct:
         low, high = float(np.percentile(sample, 0.1)), float(np.percentile(sample[sample > sample.min()] if np.ptp(sample) > 0 else sample, MR_TOP))
     if not high > low or np.ptp(sample) == 0.0:
-        raise ImageError(f"The {scan} scan is of one value throughout; there is nothing to register.")
+        raise ImageError(f"The {scan} scan has the same value everywhere; export it again.")
     image = sitk.Clamp(volume.to_sitk(), sitk.sitkFloat32, low, high)
     first, last = _body(image, BODY_HU if is_ct else None)
     image = image[tuple(slice(int(a), int(b)) for a, b in zip(first, last, strict=True))]

@@ -64,7 +64,7 @@ def read_volume(
         if is_image_file(path) and not path.is_dir():
             volume = _with_sidecar(read_image(path, kind=kind), path)
             if volume.values.shape[0] < 2 and not single:
-                raise ImageError(f"'{path.name}' holds one slice, and a volume needs more.")
+                raise ImageError(f"'{path.name}' holds one slice, but a volume needs more; give the whole series.")
         else:
             from psi_cad.imaging.dicom_volume import read_dicom
 

@@ -343,22 +343,21 @@ def _refuse_doubt(found: Registration) -> None:
     help_ = "give a start (--start), landmarks (--landmarks), or a mask of the region that both scans show (--mask)"
     if found.evidence < LEAST_EVIDENCE:
         raise RegistrationError(
-            f"The two scans tell too little of each other (evidence {found.evidence:.3f}, at least {LEAST_EVIDENCE} is wanted); "
+            f"The two scans have too little in common (evidence {found.evidence:.3f}, at least {LEAST_EVIDENCE} is needed); "
             f"are they of the same patient and region? If so, {help_}."
         )
     if found.rival_share > RIVAL_SHARE:
         raise RegistrationError(
-            f"Two poses of the scans fit about as well (the other has {100 * found.rival_share:.1f} % of the best one's evidence), "
+            f"Two different places of the MRI fit about equally well (the second has {100 * found.rival_share:.1f} % of the best one's evidence), "
             f"and the scans do not say which is right; {help_}."
         )
     if found.agreeing < min(LEAST_AGREEING, found.starts):
         raise RegistrationError(
-            f"Only {found.agreeing} of {found.starts} starts ended within {AGREE_MM:g} mm of the result, {LEAST_AGREEING} are wanted; {help_}."
+            f"Only {found.agreeing} of {found.starts} starts ended within {AGREE_MM:g} mm of the result, but {LEAST_AGREEING} are needed; {help_}."
         )
     if found.inverse_mm > INVERSE_MM:
         raise RegistrationError(
-            f"Registered there and back, a corner of the body comes to lie {found.inverse_mm:.1f} mm from where it began "
-            f"(at most {INVERSE_MM:g} mm are allowed); {help_}."
+            f"Registered there and back, a corner of the body is off by {found.inverse_mm:.1f} mm (at most {INVERSE_MM:g} mm are allowed); {help_}."
         )
     if found.landmark_rms_mm is not None and found.landmark_rms_mm > LANDMARK_MM:
         raise RegistrationError(

@@ -85,7 +85,13 @@ def bone_labels(volume: Volume, seeds: Mapping[str, Array], *, levels: TissueLev
         search = _Search(volume, pieces, sharp, sizes * voxel > _SPECK_MM3, corner, levels)
         starts = [search.start(name, np.asarray(seeds[name], dtype=np.float64)) for name in names]
         parted, shared = _parted(pieces, sharp, starts, names)
-        cautions = [Caution("touching-bones", f"{a} and {b} touch; they were parted along the darkest seam between their seeds.") for a, b in shared]
+        cautions = [
+            Caution(
+                "touching-bones",
+                f"{a} and {b} touch; psi-cad parted them along the darkest seam between their seeds: look at the joint in the pictures.",
+            )
+            for a, b in shared
+        ]
     else:
         order = np.argsort(-sizes, kind="stable")[:MOST_BONES]
         order = order[sizes[order] * voxel >= LEAST_BONE_MM3 * 0.5]
@@ -94,7 +100,11 @@ def bone_labels(volume: Volume, seeds: Mapping[str, Array], *, levels: TissueLev
         table[order] = np.arange(1, len(order) + 1)
         parted = table[pieces]
         shared = []
-        cautions = [Caution("segmentation-look", "No seed was given: pieces are named by size, and bones that touch stay one piece.")]
+        cautions = [
+            Caution(
+                "segmentation-look", "No seed was given, so pieces are named by size, and bones that touch stay one piece: give a seed for each bone."
+            )
+        ]
     del pieces, sharp, cortex
     tell("fill marrow")
     values = np.zeros(volume.values.shape, dtype=np.uint8)
@@ -113,7 +123,7 @@ def _judge(values: npt.NDArray[Any], volume: Volume, names: list[str], seeds: li
         holder = int(values[k, j, i])
         advice = "put the seed on dense cortex of that bone, away from its neighbours"
         if holder not in (0, number):
-            raise SegmentationError(f"The seed of {name} came to lie in {names[holder - 1]}: the two were not parted; {advice}.")
+            raise SegmentationError(f"The seed of {name} lies in {names[holder - 1]}, because the two bones could not be parted; {advice}.")
         if sizes[number] < LEAST_SEEDED_MM3:
             raise SegmentationError(f"Only {sizes[number]:.0f} mm³ of bone were found from the seed of {name}; {advice}.")
 

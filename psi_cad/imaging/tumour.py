@@ -196,7 +196,9 @@ def propose_tumour(volume: Volume, *, seeds: Array, box: Array) -> Volume:
     inside = _with_seeds(ndimage.binary_opening(share == 1, np.ones((1, 3, 3), dtype=bool)) | spots, spots)
     inside = np.stack([ndimage.binary_fill_holes(layer) for layer in inside])
     if inside[rim].mean() > 0.3 or inside.mean() > 0.9:
-        raise SegmentationError("Nothing in the box sets the tumour off from what lies around it; draw the outline by hand, or move box and seeds.")
+        raise SegmentationError(
+            "In the box, the tumour does not look different from what lies around it; draw the outline by hand, or move box and seeds."
+        )
     mask = np.zeros(volume.values.shape, dtype=np.uint8)
     mask[window] = inside
     return Volume(mask, volume.patient_from_index, (*volume.notes, PROPOSAL), {**volume.facts, "proposal": True})
@@ -221,7 +223,7 @@ def _in_box(volume: Volume, seeds: Array, box: Array) -> tuple[Array, Array, Arr
     if (last - first < 3).any():
         raise ImageError("The box holds fewer than three voxels of the scan along some axis; give two opposite corners in patient mm (LPS).")
     if np.prod(last - first) > _LARGEST:
-        raise ImageError(f"The box holds more than {_LARGEST // 10**6} million voxels, too many to work on; draw it closer.")
+        raise ImageError(f"The box holds more than {_LARGEST // 10**6} million voxels, too many to work on; make it smaller.")
     places = np.rint(volume.index(seeds)).astype(int)
     for seed, place in zip(seeds, places, strict=True):
         if (place < first).any() or (place >= last).any():

@@ -73,7 +73,7 @@ def accessible_field(
     sheet = _one_sheet(sheet, hits.height, shape, seeds=strip(cuts, patient, frame.axes[2], reach=2.0) & sheet)
     if int((sheet & near).sum()) * STEP_MM**2 < LIMITS.contact_area:
         raise DesignError(
-            "guide.approach: less bone than a guide needs can be reached beside the cut from there; "
+            "guide.approach: from this direction, too little bone beside the cut can be reached; "
             "give another approach, from the bone towards the surgeon.",
             where=_amid(patient, sheet & near, cuts),
             reason="contact",
@@ -94,7 +94,7 @@ def accessible_field(
     contact = _touching(contact, shape, strip(cuts, patient, frame.axes[2], reach=4.0))
     if int(contact.sum()) * STEP_MM**2 < LIMITS.contact_area:
         raise DesignError(
-            f"The bone beside the cut offers only {contact.sum() * STEP_MM**2:.0f} mm² of contact, a guide needs {LIMITS.contact_area:.0f}; "
+            f"The bone beside the cut offers only {contact.sum() * STEP_MM**2:.0f} mm² of contact, but a guide needs {LIMITS.contact_area:.0f} mm²; "
             "raise footplate_reach or slope_limit, or give another approach.",
             where=_amid(patient, contact if contact.any() else sheet & near, cuts),
             reason="contact",

@@ -104,13 +104,13 @@ def find_seating_axis(
     if best is None:
         if min(leans) > LEAN_MAX:
             raise DesignError(
-                f"guide.approach lies {min(leans):.0f}° or more away from the plane of a cut, so the saw could not enter along it; "
+                f"guide.approach leans {min(leans):.0f}° or more out of the plane of a cut, so the saw cannot enter; "
                 f"give an approach within {LEAN_MAX:.0f}° of every cut plane of the guide.",
                 where=max(cuts, key=lambda cut: abs(float(approach @ cut.normal))).origin,
                 reason="across",
             )
         raise DesignError(
-            "guide.approach: no bone beside the cut can be reached from there; give the direction from the bone towards the surgeon.",
+            "guide.approach: from this direction, no bone beside the cut can be reached; give the direction from the bone towards the surgeon.",
             where=cuts[0].origin,
             reason="contact",
         )

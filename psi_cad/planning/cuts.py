@@ -176,7 +176,7 @@ def _bounded(cut: PlannedCut, others: Sequence[PlannedCut]) -> PlannedCut:
     beside = tuple(sorted({other.group for other in crossing} - {cut.group}))
     found = cut_short(replace(cut, neighbours=neighbours, beside=beside), others)
     if found.section.is_empty or found.section.area <= 0.0:
-        raise CaseError(f"cut '{cut.name}': the other cuts leave nothing of it to bound the specimen; check the normals.")
+        raise CaseError(f"cut '{cut.name}': the other cuts of its group leave nothing of it; check the normals.")
     return found
 
 

@@ -96,8 +96,9 @@ def place_pins(
     spots = sorted((s for s in spots if len(s)), key=lambda s: -len(s))[:3]
     chosen = _best(field.points, spots, wanted, apart=2.0 * sleeve_radius + 0.5)
     if len(chosen) < 3 or triangle_lever(field.points[chosen]) < LIMITS.pin_lever:
+        room = str(len(chosen)) if len(chosen) < 3 else "wires in a line alone"
         raise DesignError(
-            f"There is room for only {len(chosen)} fixation wires that stand clear of the cut and not in a line, three are needed; "
+            f"A guide needs three fixation wires, clear of the cuts and not in a line, but its footplates have room for {room}; "
             "raise footplate_reach, or lower pin_clearance, wire_diameter or sleeve_wall.",
             where=_amid(seat, field.contact),
             reason="pins",

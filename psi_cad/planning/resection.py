@@ -108,8 +108,8 @@ def resect(bone: Any, mesh: trimesh.Trimesh, cuts: Mapping[str, PlannedCut]) -> 
         if solids[number].volume() < CRUMB_MM3:
             cut = next(cut for cut in cuts.values() if cut.group == group)
             raise CaseError(
-                f"cut '{cut.name}' frees only {solids[number].volume():.2g} mm³ near {at(cut.origin)}; "
-                "it lies at the end of the bone, or looks the wrong way.",
+                f"cut '{cut.name}' frees only {solids[number].volume():.2g} mm³ of bone near {at(cut.origin)}; "
+                "move it away from the end of the bone, or turn its normal round.",
                 where=cut.origin,
             )
     removed = set(freed.values())
@@ -227,14 +227,14 @@ def _freed(contacts: list[_Contact], cuts: Mapping[str, PlannedCut], body: Array
     idle = sorted(set(cuts) - {contact.plane for contact in sawn})
     if idle:
         place = cuts[idle[0]].patient(np.array(cuts[idle[0]].section.representative_point().coords))[0]
-        raise CaseError(f"cut '{idle[0]}' parts no bone where it lies, near {at(place)}; move it into the bone, or remove it.", where=place)
+        raise CaseError(f"cut '{idle[0]}' divides no bone near {at(place)}; move it into the bone, or remove it.", where=place)
     for contact in sawn:
         group = cuts[contact.plane].group
         if body[contact.above] == body[contact.below]:
             bridge = _bridge(contacts, contact, graph)
             raise CaseError(
                 f"cut '{contact.plane}' does not free the specimen: bone stays attached near {at(bridge.place)}"
-                f" ({bridge.area:.0f} mm² of section in the plane of cut '{bridge.plane}' that is no cut); add a cut there, or raise extent.",
+                f" ({bridge.area:.0f} mm² in the plane of cut '{bridge.plane}' that no cut takes); add a cut there, or raise extent.",
                 where=bridge.place,
             )
         number = int(body[contact.above])

@@ -65,7 +65,7 @@ def regions_of(kind: str) -> frozenset[str]:
     parts = [part.strip().upper() for part in kind.replace("/", "+").replace(",", "+").split("+")]
     wrong = [part for part in parts if part not in REGIONS]
     if wrong or not parts:
-        raise CaseError(f"--type {kind}: '{wrong[0] if wrong else ''}' is no region; write types as I, II, III, IV or joined, such as I+II.")
+        raise CaseError(f"--type {kind}: '{wrong[0] if wrong else ''}' is no region; write I, II, III, IV, or several joined, such as I+II.")
     return frozenset(parts)
 
 
@@ -85,7 +85,9 @@ def start_cuts(kind: str, landmarks: Mapping[str, Array], bone: Bone) -> list[St
             continue
         missing = [mark for mark in needed if mark not in landmarks]
         if missing:
-            raise CaseError(f"landmarks.{missing[0]} is missing, the {name} plane of type {kind} needs it; add [landmarks] with {', '.join(needed)}.")
+            raise CaseError(
+                f"landmarks.{missing[0]} is missing, but the {name} plane of type {kind} needs it; add [landmarks] with {', '.join(needed)}."
+            )
         try:
             origin, normal, why = _PLANES[name]({mark: np.asarray(point, dtype=np.float64) for mark, point in landmarks.items()})
         except ValueError as error:
@@ -98,7 +100,7 @@ def start_cuts(kind: str, landmarks: Mapping[str, Array], bone: Bone) -> list[St
         group = _piece(lower if towards_lower else upper, gone)
         found.append(_on_bone(bone, StartCut(name, origin, normal if towards_lower else -normal, why, group)))
     if not found:
-        raise CaseError(f"--type {kind}: the whole hip bone goes, through its joints; there is nothing to cut on it.")
+        raise CaseError(f"--type {kind}: this type removes the whole hip bone through its joints, so there is nothing to cut on it.")
     return found
 
 

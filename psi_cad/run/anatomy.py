@@ -106,7 +106,7 @@ def cut_cautions(loaded: LoadedCase, bone: Bone, cuts: Iterable[PlannedCut], *, 
             if away[worst] < END_NEAR_MM:
                 text = (
                     f"cut {cut.name} comes within {away[worst]:.0f} mm of the flat end where the scan was cropped, near {at(end.points[worst])}: "
-                    "that end is no surface of the bone, and no guide may sit there"
+                    "that end is not a surface of the bone, so no guide may sit there"
                 )
                 found.append(Caution("cropped-end-near", text, place_of(outline[int(nearest[worst])])))
     return tuple(found)

@@ -80,7 +80,7 @@ def _add(folder: Path, *, role: str, name_code: str, note: str, same_person: boo
         other = next(name for name in ROLES if name != role)
         raise ApprovalError(
             f"{name_code} approved the {both[0]} as {other}, so the {role} must be somebody else; "
-            "if one person is to stand for both, say --same-person, which is recorded and shown."
+            "if one person stands for both roles, add --same-person, which is recorded and shown."
         )
     entry: dict[str, Any] = {
         "sequence": len(record.entries) + 1,
@@ -114,7 +114,7 @@ def chosen_guide(report: Mapping[str, Any] | None, wanted: str, *, option: str) 
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
         hint = f"did you mean '{near[0]}'?" if near else f"the guides are {', '.join(known)}." if known else "there is no guide in the folder."
-        raise InputError(f"{option} {wanted}: no guide there is called so; {hint}")
+        raise InputError(f"{option} {wanted}: there is no guide of that name; {hint}")
     return known[name]
 
 

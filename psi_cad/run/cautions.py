@@ -25,7 +25,7 @@ _MENDED: Final = {"filled hole": "filled", "closed flat end": "closed flat"}
 
 def case_cautions(loaded: LoadedCase, bone_said: Mapping[str, Any]) -> tuple[Caution, ...]:
     """What a person must know of how a case was run, and of the bone that `bone_said` tells of."""
-    told = [Caution("case-overridden", f"the case file was overridden by --set {setting}") for setting in loaded.settings]
+    told = [Caution("case-overridden", f"--set {setting} overrides the case file") for setting in loaded.settings]
     tumour = loaded.case.tumour
     if tumour is not None and tumour.labels is not None and PurePath(tumour.labels).name.split(".")[0].endswith(PROPOSAL):
         text = f"the tumour's outline is a proposal of the software: correct '{PurePath(tumour.labels).name}', and give it another name"
@@ -74,10 +74,10 @@ def guide_cautions(params: GuideParams, site: Site) -> list[Caution]:
     told += [unmeasured] if unmeasured is not None else []
     seating = site.seating
     if (seating.reach, seating.slope_limit) != (params.footplate_reach, params.slope_limit):
-        text = f"as asked, the guide would slide; its footplates reach {seating.reach:g} mm instead of {params.footplate_reach:g}"
+        text = f"to stop the guide from sliding, its footplates reach {seating.reach:g} mm instead of {params.footplate_reach:g}"
         wrap = f" and rest on bone up to {seating.slope_limit:g}° steep instead of {params.slope_limit:g}°"
         told.append(Caution("look", text + (wrap if seating.slope_limit != params.slope_limit else "")))
     if site.seat.gap > params.seat_gap:
-        text = f"seat_gap is {site.seat.gap:g} mm instead of {params.seat_gap:g}: nearer, bone would reach into the guide"
+        text = f"seat_gap is {site.seat.gap:g} mm instead of {params.seat_gap:g}: with less, bone would reach into the guide"
         told.append(Caution("seat-gap-raised", text))
     return told

@@ -112,12 +112,12 @@ def cautions_of(made: Made, expected: Expected, measured: Mapping[str, Any]) -> 
     design, seat = made.design, measured["seat"]
     found = [*design.cautions, *guide_cautions(made.params, made.site)]
     if expected.allow_sliding and seat["sliding_lock"] < LIMITS.sliding_lock:
-        text = f"place it by hand along the shaft and hold it while it is pinned: the guide {seat['weakest_in_words']}"
+        text = f"the guide can slide: it {seat['weakest_in_words']}; place it by hand, and hold it until it is pinned"
         found.append(
             Caution("slides", f"{text} (lock {seat['sliding_lock']:.2f}, {LIMITS.sliding_lock:g} is wanted)", tuple(seat["contact_middle_mm"]))
         )
     if design.label.letter_height < PRINTED_LETTERS_MM:
-        text = f"the label's letters are {design.label.letter_height:.2f} mm high; below {PRINTED_LETTERS_MM:g} mm few processes print them"
+        text = f"the label's letters are {design.label.letter_height:.2f} mm high; few processes print letters below {PRINTED_LETTERS_MM:g} mm"
         found.append(Caution("small-letters", text))
     return by_weight(found)
 

@@ -100,5 +100,5 @@ def kerf_caution(blade: Blade, clearance: Mm) -> Caution | None:
     if blade.kerf is not None:
         return None
     kerf = blade_kerf(blade, clearance)
-    text = f"the kerf of blade {blade.id} is not measured; {kerf:.2f} mm is taken, its thickness and the slot's clearance"
+    text = f"the kerf of blade {blade.id} is not measured; psi-cad takes {kerf:.2f} mm, its thickness and the slot's clearance: measure a test cut"
     return Caution("kerf-not-measured", text)

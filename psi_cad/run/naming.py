@@ -137,8 +137,8 @@ def name_for(making: Making, others: Sequence[tuple[Mapping[str, Any], bool]], *
         guide, stands = held.get(wanted, ({}, False))
         if stands and (one := recorded_making(guide)) is not None and one != making:
             raise InputError(
-                f"--variant {wanted}: {stem_of(guide)} lies there and was made otherwise ({', '.join(_words(differences(making, one)))}); "
-                f"drop it with 'psi-cad remove OUT {stem_of(guide)}', or give another name."
+                f"--variant {wanted}: {stem_of(guide)} lies there and was made with other values ({', '.join(_words(differences(making, one)))}); "
+                f"remove it with 'psi-cad remove OUT {stem_of(guide)}', or give another name."
             )
         return Naming(wanted, _words(found), given=True)
     own: list[str | None] = [guide.get("variant") for guide, _ in others if not guide.get("variant_given") and recorded_making(guide) == making]

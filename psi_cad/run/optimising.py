@@ -49,13 +49,13 @@ def plane_search(patient: Patient, given: Evaluated, *, max_angle: Deg, max_shif
     """
     for option, value, most in (("--max-angle", max_angle, MOST_ANGLE), ("--max-shift", max_shift, MOST_SHIFT)):
         if not 0.0 <= value <= most:
-            raise CaseError(f"{option} {value:g}: how far a plane may go lies between 0 and {most:g}.")
+            raise CaseError(f"{option} {value:g}: give a value from 0 to {most:g}.")
     case = patient.loaded.case
     if patient.tumour is None or case.tumour is None:
-        raise CaseError(f"{patient.loaded.path.name}: tumour is missing, so no margin can be kept while planes are moved; add [tumour].")
+        raise CaseError(f"{patient.loaded.path.name}: --optimise keeps the margin to the tumour, but the case has no tumour; add [tumour].")
     moving = [cut.name for cut in case.cut if not cut.planned_positive]
     if not moving:
-        raise CaseError(f"{patient.loaded.path.name}: every cut is planned_positive, so none may be moved; leave --optimise away.")
+        raise CaseError(f"{patient.loaded.path.name}: every cut is planned_positive, and --optimise does not move such cuts; leave it out.")
     approaches: dict[str, list[Array]] = {}
     for guide in case.guide:
         for name in guide.cuts:

@@ -11,9 +11,7 @@ __all__ = ["guide_overrides"]
 
 def guide_overrides(loaded: LoadedCase, name: str) -> tuple[Caution, ...]:
     """The cautions of how the entry of the guide called `name` was overridden."""
-    return tuple(
-        Caution("case-overridden", f"the case file was overridden by --set {setting}") for setting in loaded.settings if _reaches(setting, name)
-    )
+    return tuple(Caution("case-overridden", f"--set {setting} overrides the case file") for setting in loaded.settings if _reaches(setting, name))
 
 
 def _reaches(setting: str, name: str) -> bool:

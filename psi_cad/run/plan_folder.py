@@ -38,9 +38,11 @@ def keep_safe(folder: Path, loaded: LoadedCase, *, names: Collection[str]) -> No
         if not path.is_file():
             continue
         if path.resolve() in read:
-            raise InputError(f"'{name}' in the output folder is read by this case, and would be replaced; copy it elsewhere, or name another -o.")
+            raise InputError(
+                f"'{name}' in the output folder is read by this case, and 'plan' would replace it; copy it elsewhere, or name another -o."
+            )
         if name.endswith(EDITED) and sha256_of(path) != earlier.get(name):
-            raise InputError(f"'{name}' in the output folder is not as 'plan' wrote it; to keep it, move or rename it, and plan again.")
+            raise InputError(f"'{name}' in the output folder was changed since 'plan' wrote it; to keep it, move or rename it, and plan again.")
 
 
 def _earlier(folder: Path) -> dict[str, str]:
@@ -83,7 +85,7 @@ def start_safe(staging: Path, folder: Path) -> None:
     for path in paths:
         there = folder / path.name
         if there.is_file() and sha256_of(there) != sha256_of(path):
-            raise InputError(f"'{path.name}' lies in the output folder and holds something else; to keep it, move or rename it, and start again.")
+            raise InputError(f"'{path.name}' in the output folder has other contents; to keep it, move or rename it, and start again.")
     folder.mkdir(parents=True, exist_ok=True)
     for path in paths:
         path.replace(folder / path.name)

@@ -240,7 +240,7 @@ def _margin_checks(patient: Patient, found: Evaluated, wanted: Mm | None) -> lis
         assert wanted is not None
         note = f"class {margin.kind}, near {place}; {known}"
         if margin.kind == "R2":
-            note += "; where that is meant, the cut is to be declared planned_positive"
+            note += "; if that is meant, declare the cut planned_positive"
         passed = value >= wanted - SAME_MM and margin.kind != "R2"
         checks.append(_check(f"margin_{name}", _r(value, 4), ">=", wanted, passed, note, where=margin.sawn.on_face))
     return checks
@@ -254,7 +254,7 @@ def _tumour_checks(found: Evaluated) -> list[dict[str, Any]]:
     left = [piece for piece in found.tumour_in.left if piece.parted_by is None]
     for name, pieces, note in (
         ("tumour_left_behind", left, "tumour in the bone that stays, and not parted by a declared positive cut"),
-        ("tumour_beyond_cuts", found.tumour_in.beyond, "tumour on the side that stays of the cuts of every group; turn a normal round, or add a cut"),
+        ("tumour_beyond_cuts", found.tumour_in.beyond, "tumour that no group of cuts removes; turn a normal round, or add a cut"),
     ):
         volume = sum(piece.volume for piece in pieces)
         largest = max(pieces, key=lambda piece: piece.volume).place if volume > LEFT_MM3 else None
@@ -305,7 +305,7 @@ def _cautions(patient: Patient, found: Evaluated) -> list[Caution]:
     for piece in found.tumour_in.beside if found.tumour_in is not None else ():
         text = (
             f"{piece.volume / 1000.0:.2f} cm³ of tumour lies in soft tissue beside bone that stays, near {at(piece.place)}: "
-            "no cut takes it along; plan how it is removed, or move the cut"
+            "no cut removes it; plan how it is removed, or move the cut"
         )
         told.append(Caution("soft-tumour-stays", text, place_of(piece.place)))
     for sawing in patient.sawings:
@@ -328,17 +328,17 @@ def _cautions(patient: Patient, found: Evaluated) -> list[Caution]:
             text = f"cut {name} goes through the tumour, as the case declares (planned_positive): tumour stays at that face"
             told.append(Caution("planned-positive", text, place_of(margin.nearest.on_face)))
         if found.through.get(name) is None:
-            text = f"no way through bone was found from the tumour to the face of cut {name}, so it has no margin through bone"
+            text = f"there is no path through bone from the tumour to the face of cut {name}, so it has no margin through bone"
             told.append(Caution("margin-through-bone", text))
     if found.tumour_in is not None and found.tumour_in.bone <= 0.0:
-        told.append(Caution("tumour-off-bone", "the tumour touches no bone; check that it is where it should be"))
+        told.append(Caution("tumour-off-bone", "the tumour touches no bone: check its frame, its transform and its mask"))
     for slot in found.slots:
         told += _slot_cautions(slot, patient.avoid)
     if len(found.resection.retained) > 1:
         told.append(Caution("retained-in-pieces", f"the bone that stays falls into {len(found.resection.retained)} pieces"))
     unguided = [name for name in found.cuts if all(slot.cut != name for slot in found.slots)]
     if unguided:
-        told.append(Caution("cut-without-guide", f"no guide takes {', '.join(unguided)}: depth and reach are not known there"))
+        told.append(Caution("cut-without-guide", f"no guide takes {', '.join(unguided)}: its depth and reach are not known"))
     return by_weight(told)
 
 
@@ -348,7 +348,7 @@ def _slot_cautions(slot: Slot, avoid: Sequence[Structure]) -> list[Caution]:
         text = f"{where}: no seat was found near the approach, so depth is measured along the approach itself; 'psi-cad check' says why"
         told.append(Caution("no-seat", text))
     if slot.reachable < REACH_WANTED:
-        text = f"{where}: the saw gets at {100 * slot.reachable:.0f} % of the cut face from there; the rest is behind bone or too deep"
+        text = f"{where}: the saw reaches only {100 * slot.reachable:.0f} % of the cut face; the rest lies behind bone or too deep"
         told.append(Caution("not-reached", text))
     for structure in avoid:
         away = slot.near[structure.name]

@@ -176,13 +176,13 @@ def remove_guide(path: Path, name: str, *, force: bool = False) -> dict[str, Any
         assert report is not None  # a guide was found in it
         section = section_of(guide)
         if not force and any(section in release.get("sections", ()) for release in standing_releases(report)):
-            raise ApprovalError(f"the {section} is released, so it is not removed; to remove it nevertheless say --force.")
+            raise ApprovalError(f"the {section} is released, so it is not removed; add --force to remove it all the same.")
         files = _own_files(folder, guide, report["guides"])
         there = [path for path in files if path.is_file()]
         changed = [path.name for path in there if sha256_of(path) != guide.get("sha256", {}).get(path.name)]
         if changed and not force:
             raise ApprovalError(
-                f"'{changed[0]}' is not the one that '{REPORT_FILE}' tells of, so nothing is removed; keep it elsewhere, or say --force to delete it."
+                f"'{changed[0]}' was changed since it was built, so nothing is removed; copy it elsewhere, or add --force to delete it."
             )
         report["guides"] = [other for other in report["guides"] if stem_of(other) != stem_of(guide)]
         _without(report, section)

@@ -73,7 +73,9 @@ def refuse_early(folder: Path, case: str) -> Record:
         raise ApprovalError(f"{refused} the record of approvals is broken: {record.broken}.")
     silent = [role for role in ROLES if all(entry["role"] != role for entry in record.entries)]
     if silent:
-        raise ApprovalError(f"{refused} the {' and the '.join(silent)} approved nothing there; build without --release, then 'psi-cad approve'.")
+        raise ApprovalError(
+            f"{refused} the {' and the '.join(silent)} approved nothing in this folder; build without --release, then 'psi-cad approve'."
+        )
     return record
 
 
@@ -93,8 +95,8 @@ def release_said(folder: Path, staging: Path, report: Mapping[str, Any]) -> dict
     open_ = unaccepted(report, report["guides"])
     if open_:
         raise ApprovalError(
-            f"{refused} {', '.join(open_)} {'is' if len(open_) == 1 else 'are'} not accepted; build with {accept_options(open_)}, have that "
-            "approved by both, and release it with the same options."
+            f"{refused} {', '.join(open_)} {'is' if len(open_) == 1 else 'are'} not accepted; build with {accept_options(open_)}, let both roles "
+            "approve it, and release it with the same options."
         )
     plan, record = read_json(folder / PLAN_FILE), refuse_early(folder, case)
     if plan is not None and (other := disagreement(plan, report)):

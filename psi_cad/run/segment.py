@@ -182,7 +182,7 @@ def _fit_cautions(name: str, mesh: trimesh.Trimesh, fit: SurfaceFit, metal: tupl
     if not mesh.is_watertight:
         told.append(Caution("segmentation-look", f"The surface of {name} is not closed everywhere; check it before use."))
     if fit.unsure > _UNSURE:
-        text = f"{100.0 * fit.unsure:.0f} % of the surface of {name} shows no clear edge and was placed by its neighbourhood."
+        text = f"{100.0 * fit.unsure:.0f} % of the surface of {name} shows no clear edge, and its neighbours placed it: look at the pictures."
         told.append(Caution("segmentation-look", text))
     return [*told, *_metal_cautions(name, mesh, metal)]
 
@@ -192,7 +192,7 @@ def _metal_cautions(name: str, mesh: trimesh.Trimesh, metal: tuple[Metal, ...]) 
     near = [m for m in metal if (m.high > low - _METAL_NEAR_MM).all() and (m.low < high + _METAL_NEAR_MM).all()]
     if not near:
         return []
-    text = f"{sum(m.volume for m in near):.0f} mm³ of metal lie in or near {name}; its surface there cannot be trusted."
+    text = f"{sum(m.volume for m in near):.0f} mm³ of metal lie in or near {name}; do not trust its surface there."
     return [Caution("metal", text, place_of(max(near, key=lambda m: m.volume).centre))]
 
 

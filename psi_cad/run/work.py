@@ -50,7 +50,7 @@ class Stage:
         if _key_in(self.folder) != self.key:
             where = f"work/{self.folder.parent.name}/{self.folder.name}"
             raise BuildError(
-                f"{where}: another run made this anew from other files while it was being read; run one case of this id at a time, and try again."
+                f"{where}: another run changed this stage while it was being read; run one case of this id at a time, and try again."
             ) from problem
         if problem is not None:
             raise problem
@@ -110,7 +110,9 @@ def _put(fresh: Path, final: Path, key: str) -> None:
             return
         except OSError:  # another run was faster, or (Windows) is reading what lies there
             time.sleep(PAUSE_S)
-    raise BuildError(f"work/{final.parent.name}/{final.name} cannot be written: another run holds it; run one case of this id at a time.")
+    raise BuildError(
+        f"work/{final.parent.name}/{final.name} cannot be written, because another run is writing it; run one case of this id at a time."
+    )
 
 
 def _key_in(folder: Path) -> str | None:

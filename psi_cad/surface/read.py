@@ -49,7 +49,7 @@ def read_surface(path: Path, *, units: str | None, coordinates: str, key: str = 
     if not path.exists():
         raise SurfaceError(f"{key}: there is no file '{path}'; paths are taken relative to the case file.")
     if suffix not in SUFFIXES:
-        raise SurfaceError(f"{key}: '{path.name}' is of no format that can be read; give {_list(SUFFIXES)}.")
+        raise SurfaceError(f"{key}: '{path.name}' has a format that psi-cad cannot read; give {_list(SUFFIXES)}.")
     if path.stat().st_size == 0:
         raise SurfaceError(f"{key}: '{path.name}' is empty; export the surface again.")
     _agree_on_space(path, coordinates, key)

@@ -283,7 +283,7 @@ def _closed(mesh: trimesh.Trimesh, edges: Edges, repairs: list[Repair], defects:
             added.append(loop[cap])
         else:
             raise SurfaceError(
-                f"bone.surface: '{name}' has a hole {across:.0f} mm across near {at(middle)}, too large to fill on trust; "
+                f"bone.surface: '{name}' has a hole {across:.0f} mm across near {at(middle)}, too large to fill; "
                 "close it in the segmentation and export again.",
                 where=middle,
             )

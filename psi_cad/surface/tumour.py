@@ -82,7 +82,7 @@ def tumour_surface(field: Volume, *, fixed_from_moving: Array | None = None) -> 
     try:
         vertices, faces, _, _ = marching_cubes(np.asarray(field.values, dtype=np.float64), level)
     except (ValueError, RuntimeError) as error:
-        raise SurfaceError("The tumour's mask is too small to make a surface of.") from error
+        raise SurfaceError("The tumour's mask is too small for a surface; draw it again.") from error
     points = field.patient(vertices[:, ::-1])
     if fixed_from_moving is not None:
         points = points @ fixed_from_moving[:3, :3].T + fixed_from_moving[:3, 3]
@@ -90,7 +90,7 @@ def tumour_surface(field: Volume, *, fixed_from_moving: Array | None = None) -> 
     if not mesh.is_watertight or abs(float(mesh.volume) - wanted) > VOLUME_SHARE * wanted:
         raise SurfaceError(
             f"The tumour's surface holds {mesh.volume / 1000:.2f} cm³ where its mask has {wanted / 1000:.2f} cm³; "
-            "the mask is too thin or too small to be trusted."
+            "the mask is too thin or too small; draw it again."
         )
     return Tumour(mesh, wanted, level, int(mesh.body_count), bool(field.facts.get("proposal", False)))
 
@@ -159,7 +159,7 @@ def grown(mesh: trimesh.Trimesh, margin: Mm) -> trimesh.Trimesh:
     from skimage.measure import marching_cubes
 
     if not margin > 0.0:
-        raise SurfaceError(f"A margin of {margin:g} mm cannot be grown; give one above 0.")
+        raise SurfaceError(f"The margin is {margin:g} mm; give one above 0.")
     if not mesh.is_watertight:
         raise SurfaceError("A margin can only be grown around a closed surface.")
     reach = margin + 3.0 * GROW_STEP
