@@ -168,6 +168,6 @@ def test_an_edited_starting_plan_is_not_replaced(root):
     start = root / "out" / "x" / "start-ii-iii.toml"
     edited = start.read_text("utf-8") + "# mine\n"
     start.write_text(edited, "utf-8")
-    with pytest.raises(InputError, match=r"'start-ii-iii\.toml' lies in the output folder and holds something else"):
+    with pytest.raises(InputError, match=r"'start-ii-iii\.toml' in the output folder has other contents"):
         starting_plan(root / "case", "II+III", root / "out")
     assert start.read_text("utf-8") == edited and [path.name for path in (root / "out").iterdir()] == ["x"]

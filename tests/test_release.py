@@ -400,7 +400,7 @@ def test_a_guide_that_is_stale_blocks_itself_alone(out):
         approve_folder(out, role="surgeon", name_code="S-17")
     assert told in str(refused.value)
     assert list(approve_folder(out, role="surgeon", name_code="S-17", guides=[STEM])["what"]) == [GUIDE]
-    with pytest.raises(InputError, match=f"--guide {STEM[:-1]}: no guide there is called so; did you mean '{STEM}'"):
+    with pytest.raises(InputError, match=f"--guide {STEM[:-1]}: there is no guide of that name; did you mean '{STEM}'"):
         approve_folder(out, role="engineer", name_code="E-2", guides=[STEM[:-1]])
 
 

@@ -141,7 +141,7 @@ def test_two_cases_of_one_folder_keep_their_bones_apart(tmp_path):
 
     monkey = pytest.MonkeyPatch()
     monkey.setattr(sources, "read_surface", lambda file, **_: meanwhile(file))
-    with pytest.raises(BuildError, match=r"work/slab/bone: another run made this anew"):
+    with pytest.raises(BuildError, match=r"work/slab/bone: another run changed this stage"):
         bone_source(case(tmp_path, text), progress=said.append)
     assert [path.name for path in (tmp_path / "work" / "slab").iterdir()] == ["bone"]
 

@@ -141,7 +141,7 @@ def test_the_command_marks_a_proposal_everywhere(tmp_path, run, rng):
     assert "PROPOSAL" in done.stdout and out.read_bytes()[:80].startswith(b"psi-cad PROPOSAL tumour")
     assert '"proposal": true' in out.with_suffix(".json").read_text("utf-8") and (tmp_path / "t_PROPOSAL.nrrd").is_file()
     wrong = run("tumour", "--image", tmp_path / "mri.nrrd", "--seed", "10,-20", "--box", "-10,-40,15,34,4,59", "-o", out)
-    assert wrong.returncode == 2 and "has to be 3 numbers" in wrong.stderr
+    assert wrong.returncode == 2 and "must be 3 numbers" in wrong.stderr
 
 
 def test_labels_are_named_when_the_wanted_one_is_missing():
