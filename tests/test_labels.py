@@ -217,7 +217,7 @@ def test_rtstruct_refusals(tmp_path):
     flat = volume.patient(np.array([[5.0, 5, 2], [20, 5, 2], [20, 20, 2]]))
     for rois, reference, said in (
         ({"a": [flat]}, None, "give the CT"),
-        ({"a": [slanted]}, volume, "other planes"),
+        ({"a": [slanted]}, volume, "do not lie on the slices"),
         ({"a": [flat + 500]}, volume, "No contour"),
         ({"a": []}, volume, "no closed contours"),
     ):
