@@ -17,7 +17,6 @@ Source
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -28,13 +27,15 @@ from psi_cad.brep import bodies, checked, label, relief
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
 from psi_cad.frames import Frame
+from psi_cad.guides import raising
 from psi_cad.guides.contract import Design, Label, PinFeature, SlotFeature, Workshop
-from psi_cad.guides.labelling import LEAST, LabelPatch, Side, Words, place_label, sides_of
+from psi_cad.guides.labelling import LEAST, LabelPatch, Side, Words, place_label, reserved, sides_of
 from psi_cad.guides.params import GuideParams, param
 from psi_cad.guides.site import Site
 from psi_cad.guides.slots import SlotPlan, plan_slots
 from psi_cad.guides.tagging import BELOW_FACE, BREAK, CORNER, THICK, place_tag
 from psi_cad.planning.access import outlines
+from psi_cad.planning.depth import slot_depth
 from psi_cad.planning.pins import Pin, place_pins
 from psi_cad.surface.spline import HeightSpline
 from psi_cad.units import Array, Mm
@@ -44,11 +45,13 @@ if TYPE_CHECKING:
 
 PAD = 0.6  # how far the label's pad stands proud; letters are cut less deep, so the wall behind keeps its thickness
 ENGRAVED = 0.5
-Pad: TypeAlias = tuple[Frame, Mm, Mm]  # flat face of a label's pad, its width and height
+Pad: TypeAlias = tuple[Frame, Mm, Mm, bool]  # flat face of a label's pad, its width and height, and whether it is a wall raised to carry it
 TagShape: TypeAlias = tuple[
     Frame, Mm, Mm, shapely.Polygon, tuple[shapely.Polygon, ...]
 ]  # flat face of a tag, its width and height, its foot, where that stands
-TAG_ATTEMPTS = 2  # where the kernel stumbled so often, the guide is made without a tag: small letters, and a caution
+SPARE = 0.5  # of the blade's length, which differs a little on the files
+RAISED_ATTEMPTS = 1  # where the kernel stumbled so often, the label stands on a tag, and not on raised walls
+TAG_ATTEMPTS = 2  # ... and after that on neither: small letters, and a caution
 STEP_UP = 0.5  # between the tops of fences that meet, so that no two curved faces coincide
 
 
@@ -187,20 +190,29 @@ class _Labels:
         """As the design tells it."""
         lines = tuple(line for patch in self.patches for line in patch.lines)
         on = "tag" if self.tag is not None else "fence" if self.pads else ""
-        faces = tuple((patch.frame, patch.width) for patch in self.patches)
+        faces = tuple((patch.frame, patch.width, patch.height) for patch in self.patches)
         return Label(lines, self.patches[0].letter_height if self.patches else 0.0, faces, on)
 
 
 def _labelled(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin], workshop: Workshop) -> _Labels:
-    """The label on a fence where its letters are high enough there, else on a tag, else as large as the fence lets it be."""
+    """The label on a fence's own sides where its letters are high enough there, else on raised walls of it, else on a tag.
+
+    Where none of that holds it, its letters are as large as the fence lets them be.
+    """
     seat = site.seat.patch
     words = Words.of(site.label)
-    # blades whose ids are of one shape have pads of one size, and so share a body
-    blank = re.sub("[^-.]", "0", site.blade.id)
-    reserve = Words.of(tuple(blank if token == site.blade.id else token for token in site.label))
+    reserve = Words.of(reserved(site.label, site.blade.id))
     sides = workshop.made(_label_sides, seat, params, plans, plates)
     patches = place_label(sides, words, reserve=reserve, pad=PAD)
-    if (not patches or patches[0].letter_height < LEAST) and site.attempt < TAG_ATTEMPTS:
+    if patches and patches[0].letter_height >= LEAST:
+        return _Labels(_pads(patches, raised=False), None, tuple(patches))
+    axes = [np.array([*pin.centre, float(seat(np.array([pin.centre]))[0]) + params.sleeve_height / 2.0]) for pin in pins]
+    if site.attempt < RAISED_ATTEMPTS:
+        most = min(raising.RISE, *(_spare(site, plan, sides) for plan in plans))
+        high = raising.place_raised(sides, words, reserve=reserve, pad=PAD, most=most, sleeves=[(axis, _sleeve_radius(params)) for axis in axes])
+        if high:
+            return _Labels(_pads(high, raised=True), None, tuple(high))
+    if site.attempt < TAG_ATTEMPTS:
         tag = place_tag(
             site.around,
             seat,
@@ -216,7 +228,18 @@ def _labelled(site: Site, params: Params, plans: list[SlotPlan], plates: list[sh
         )
         if tag is not None:
             return _Labels((), (tag.patch.frame, tag.patch.width, tag.patch.height, tag.foot, tag.stands), (tag.patch,))
-    return _Labels(tuple((patch.frame, patch.width, patch.height) for patch in patches), None, tuple(patches))
+    return _Labels(_pads(patches, raised=False), None, tuple(patches))
+
+
+def _pads(patches: list[LabelPatch], *, raised: bool) -> tuple[Pad, ...]:
+    return tuple((patch.frame, patch.width, patch.height, raised) for patch in patches)
+
+
+def _spare(site: Site, plan: SlotPlan, sides: list[Side]) -> Mm:
+    """How much higher the saw's hub may stop on a fence before its blade is too short for the cut."""
+    sawn = next(cut for cut in site.sawn if cut.name == plan.cut.name)
+    highest = max((float(side.top.max()) for side in sides if side.slab.frame.origin is plan.cut.origin), default=0.0)
+    return site.blade.usable_length - (highest - float(slot_depth(sawn, site.axis.direction).far.min())) - SPARE
 
 
 def _label_sides(seat: HeightSpline, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon]) -> list[Side]:
@@ -277,10 +300,19 @@ def _body(
             bodies.sleeve(np.array(pin.centre), diameter=outer, bottom=low, top=level + params.sleeve_height, edge_break=params.edge_break)
         )
         holes.append(bodies.cylinder(np.array(pin.centre), diameter=bore, bottom=low - 5.0, top=level + params.sleeve_height + 5.0))
-    named = [label.pad(frame, width=width, height=height, thickness=PAD, into=0.7, edge_break=0.3) for frame, width, height in pads]
+    named = [_pad_solid(pad, params.wall) for pad in pads]
     named += _tag_solids(tag, low) if tag is not None else []
     block = checked.fuse("bodies", shells[0], *shells[1:], *fences, *sleeves, *named)
     return checked.cut("seat and holes", block, bodies.bone_side(seat, where=ground), *holes)
+
+
+def _pad_solid(pad: Pad, wall: Mm) -> cq.Solid:
+    """A pad on a fence's side, or the wall of the fence raised to it."""
+    frame, width, height, raised = pad
+    if not raised:
+        return label.pad(frame, width=width, height=height, thickness=PAD, into=0.7, edge_break=0.3)
+    thickness = PAD + wall + raising.BEHIND
+    return label.tag(frame, width=width, height=height, thickness=thickness, corner=raising.CORNER, edge_break=raising.BREAK, skirt=raising.SKIRT)
 
 
 def _tag_solids(tag: TagShape, low: Mm) -> list[cq.Solid]:

@@ -177,7 +177,8 @@ def test_override_shows(tmp_path):
         assert guide["seating"]["sliding_lock"] < 0.12 and len(guide["seating"]["tried"]) > 3
         assert guide["slots"][0]["width_mm"] == pytest.approx(0.9, abs=0.005)
         assert any("override" in check["note"] for check in guide["checks"])
-        assert guide["label"]["on"] == "tag" and guide["label"]["letter_height_mm"] >= 2.5  # a ramus has no room on its fence
+        assert guide["label"]["on"] == "fence" and guide["label"]["letter_height_mm"] >= 2.5  # on walls raised for it
+        assert "c0.3" in " ".join(guide["label"]["lines"])
 
 
 WEDGE = """

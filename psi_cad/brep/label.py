@@ -84,15 +84,16 @@ def pad(frame: Frame, *, width: Mm, height: Mm, thickness: Mm, into: Mm, edge_br
     return cq.Solid.makeLoft([ring(grow, -thickness - into), ring(0.0, 0.0)], True)
 
 
-def tag(frame: Frame, *, width: Mm, height: Mm, thickness: Mm, corner: Mm, edge_break: Mm) -> cq.Solid:
+def tag(frame: Frame, *, width: Mm, height: Mm, thickness: Mm, corner: Mm, edge_break: Mm, skirt: Mm = 0.0) -> cq.Solid:
     """A plate whose top face is the rectangle `width` x `height` about the origin of `frame` (z up), all edges of it broken.
 
-    The plate is wider than that face by `edge_break`; its corners are taken off by `corner`.
+    The plate is wider than that face by `edge_break`, and below (-y) by `skirt` more; its corners are taken off by `corner`.
     """
 
     def ring(grow: Mm, z: Mm) -> cq.Wire:
         w, h, c = width / 2.0 + grow, height / 2.0 + grow, corner
-        flat = [(c - w, -h), (w - c, -h), (w, c - h), (w, h - c), (w - c, h), (c - w, h), (-w, h - c), (-w, c - h)]
+        low = h + (skirt if grow > 0.0 else 0.0)
+        flat = [(c - w, -low), (w - c, -low), (w, c - low), (w, h - c), (w - c, h), (c - w, h), (-w, h - c), (-w, c - low)]
         return cq.Wire.makePolygon([vector(point) for point in frame.patient(np.array([(x, y, z) for x, y in flat]))], close=True)
 
     return cq.Solid.makeLoft([ring(edge_break, -thickness), ring(edge_break, -edge_break), ring(0.0, 0.0)], True)

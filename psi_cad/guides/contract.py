@@ -48,13 +48,13 @@ class PinFeature:
 class Label:
     """Engraved lines and the height of their letters (mm).
 
-    `faces`: where they stand, for the picture: a frame (guide frame; z out of the face, y up) and the face's width, mm.
+    `faces`: where they stand, for the picture: a frame (guide frame; z out of the face, y up), the face's width and height, mm.
     `on`: what they stand on: "fence", "tag", or "" where there are none.
     """
 
     lines: tuple[str, ...]
     letter_height: Mm
-    faces: tuple[tuple[Frame, Mm], ...] = ()
+    faces: tuple[tuple[Frame, Mm, Mm], ...] = ()
     on: str = ""
 
 

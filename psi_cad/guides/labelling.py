@@ -16,13 +16,13 @@ from psi_cad.frames import Frame
 from psi_cad.surface.spline import HeightSpline
 from psi_cad.units import Array, Mm
 
-__all__ = ["LEAST", "LabelPatch", "Side", "Words", "place_label", "sides_of"]
+__all__ = ["LEAST", "STEP", "LabelPatch", "Side", "Words", "place_label", "reserved", "sides_of"]
 
 LARGEST: Final[Mm] = 3.2
 MARGIN: Final[Mm] = 0.6
 LEAST: Final[Mm] = 2.5  # an FDM bead is about 0.4 mm wide; letters below this run together
 PIECE: Final = 14  # characters; a longer piece of an id is broken where it has no hyphen
-_STEP: Final[Mm] = 1.0
+STEP: Final[Mm] = 1.0  # between stations along a fence
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,34 @@ class Words:
         return [found[count][1] for count in sorted(found)]
 
 
+def reserved(tokens: tuple[str, ...], blade: str) -> tuple[str, ...]:
+    """`tokens` with a wide character for every letter and digit of the one that names the blade.
+
+    Room is made for these, so that blades whose ids are of one shape have pads of one size, and share a body.
+    """
+    return tuple(re.sub("[^-. ]", "0", token) if token.split(" ")[0] == blade else token for token in tokens)
+
+
 @dataclass(frozen=True)
 class Side:
-    """One outer side of a fence: windows (length, height, s, u, slope) in which a straight text block fits."""
+    """One outer side of a fence: windows (length, height, s, u, slope) in which a straight text block fits.
+
+    At stations `s`, a text starts above `lower` (footplate, seat), and the fence's own top is at `top`, along the blade.
+    """
 
     slab: bodies.Slab
     sign: int
     windows: Array
+    s: Array
+    lower: Array
+    top: Array
+
+    def face(self, s: Mm, u: Mm, slope: float, pad: Mm) -> Frame:
+        """The frame of a flat face on this side, `pad` proud of it, whose lines slope by `slope`: z out of it, y up."""
+        normal, along, blade = self.slab.frame.axes * np.array([[self.sign], [self.sign], [1.0]])
+        run = (along + self.sign * slope * blade) / np.hypot(1.0, slope)
+        origin = self.slab.frame.patient(np.array([self.sign * (self.slab.half_width + pad), s, u]))
+        return Frame(origin=origin, axes=np.stack([run, np.cross(normal, run), normal]))
 
 
 @dataclass(frozen=True)
@@ -118,7 +139,7 @@ def sides_of(
 ) -> list[Side]:
     """Both outer sides of a fence, between the footplate below and the broken top edge above, for s in `span`."""
     found = []
-    s = np.arange(span[0] + 1.0, span[1] - 1.0, _STEP)
+    s = np.arange(span[0] + 1.0, span[1] - 1.0, STEP)
     if len(s) < 4:
         return []
     for sign in (1, -1):
@@ -128,9 +149,9 @@ def sides_of(
         feet = slab.frame.patient(np.column_stack([proud, rise_proud]))
         plate_top = np.where(shapely.contains_xy(plate.buffer(0.5), feet[:, 0], feet[:, 1]), plate_thickness * seat.steepness(feet[:, :2]), 0.0)
         lower = np.maximum(rise_wall, rise_proud) + plate_top + 0.4
-        upper = bodies.rise_along(seat, slab, np.column_stack([np.zeros(len(s)), s])) + height - edge_break - 0.3
-        upper = np.minimum(upper, rise_wall + height - 0.2)
-        found.append(Side(slab, sign, _windows(s, lower, upper)))
+        top = bodies.rise_along(seat, slab, np.column_stack([np.zeros(len(s)), s])) + height
+        upper = np.minimum(top - edge_break - 0.3, rise_wall + height - 0.2)
+        found.append(Side(slab, sign, _windows(s, lower, upper), s, lower, top))
     return found
 
 
@@ -202,10 +223,7 @@ def place_label(sides: Sequence[Side], words: Words, *, reserve: Words, pad: Mm)
 
 def _patch(side: Side, edges: list[int], window: int, size: Mm, words: Words, reserve: Words, pad: Mm) -> LabelPatch:
     length, _, s, u, slope = (float(value) for value in side.windows[window])
-    normal, along, blade = side.slab.frame.axes * np.array([[side.sign], [side.sign], [1.0]])
-    run = (along + side.sign * slope * blade) / np.hypot(1.0, slope)
-    origin = side.slab.frame.patient(np.array([side.sign * (side.slab.half_width + pad), s, u]))
-    frame = Frame(origin=origin, axes=np.stack([run, np.cross(normal, run), normal]))
+    frame = side.face(s, u, slope, pad)
     spans = list(itertools.pairwise(edges))
     lines = tuple(words.said(a, b) for a, b in spans)
     widest = max(label.text_width(reserve.said(a, b)) for a, b in spans)

@@ -9,8 +9,7 @@ from typing import Final
 
 import numpy as np
 import shapely
-from scipy import ndimage
-from scipy.signal import fftconvolve
+from scipy import fft, ndimage
 
 from psi_cad.brep import label
 from psi_cad.frames import Frame, unit
@@ -33,8 +32,8 @@ OFF_FENCE: Final[Mm] = 1.5  # wide enough to be cleaned
 INSIDE: Final[Mm] = 1.0  # a foot's sides stand back from the outlines of tag and footplate: no faces coincide
 REACH: Final[Mm] = 6.0  # between a tag's edge and what its foot stands on
 BELOW_FACE: Final[Mm] = 0.6  # a foot ends below the flat face, which it may stand beside
-FOOT: Final = 24.0  # mm²: a foot about 5 mm square holds the tag
-FOOT_WIDTH: Final[Mm] = 3.0
+FOOT: Final = 70.0  # mm²: a foot as broad as most of a side holds the tag
+FOOT_WIDTH: Final[Mm] = 6.0
 STEEPEST: Final = 1.0  # slope of a tag against the seating axis
 _CELL: Final[Mm] = 1.0
 _GRID: Final[Mm] = 1e-3  # outlines are laid out on this: overlays of near-coincident sides fail otherwise
@@ -47,7 +46,7 @@ _TURN: Final = 45.0  # degrees between directions tried
 _OFF_BONE: Final = 0.5  # ... and has no bone under it either
 _LIFT: Final = 0.35  # 1 mm² of tag a millimetre higher above the ground
 _BROKEN: Final = 10.0  # a word broken once
-_ASKEW: Final = 60.0  # letters neither along nor across the slot
+_ASKEW: Final = 1000.0  # letters neither along nor across the slot: only where nothing else has room
 _REFINED: Final = 8  # places that hold a foot, looked at closely
 
 
@@ -250,8 +249,11 @@ def _within(shape: shapely.Polygon, points: Array, count: int) -> Bools:
 
 def _sum(cells: Bools, kernel: Bools, *, outside: float) -> Array:
     """How many of `cells` lie under `kernel`, laid on each cell; those outside the field count as `outside`."""
-    padded = np.pad(cells.astype(np.float64), kernel.shape[0] // 2, constant_values=outside)
-    return np.asarray(fftconvolve(padded, kernel[::-1, ::-1].astype(np.float64), mode="valid"))
+    half = kernel.shape[0] // 2
+    padded = np.pad(cells.astype(np.float64), half, constant_values=outside)
+    size = [fft.next_fast_len(n, real=True) for n in padded.shape]  # what wraps around lies outside the part that is taken
+    moved = fft.irfft2(fft.rfft2(padded, size) * fft.rfft2(kernel[::-1, ::-1].astype(np.float64), size), size)
+    return np.asarray(moved[2 * half : padded.shape[0], 2 * half : padded.shape[1]])
 
 
 def _refined(ground: _Ground, place: _Place, plates: shapely.Geometry, words: Words) -> list[tuple[float, Tag]]:

@@ -36,7 +36,7 @@ def picture_of_guide(
     cuts: Sequence[PlannedCut] = (),
     marks: Sequence[Mark] = (),
     arrows: Sequence[Arrow] = (),
-    labels: Sequence[tuple[Frame, Mm]] = (),
+    labels: Sequence[tuple[Frame, Mm, Mm]] = (),
     title: str = "",
 ) -> None:
     """A PNG of `guide` on `bone` (patient mm) from six sides; where there are marks, the last is a close view of the first.
@@ -49,8 +49,8 @@ def picture_of_guide(
         Drawn as outlines with their names.
     marks, arrows
         Drawn on top of everything; their texts stand below.
-    labels : sequence of (Frame, mm)
-        The faces that carry the label, in the guide frame (z out of the face, y up), and their widths.
+    labels : sequence of (Frame, mm, mm)
+        The faces that carry the label, in the guide frame (z out of the face, y up), their widths and heights.
     title : str
         The case's id, its side, the guide and the blade.
     """
@@ -87,11 +87,11 @@ def picture_of_guide(
         panels.append(Panel(oblique, studio.drawn(oblique, [near, shown, *tumours]), "from the side"))
     other = close(-z - 1.3 * y, _most_upright(z, (y,)))
     panels.append(Panel(other, studio.ghosted(other, [shown, *tumours], [near]), "from the bone's side; the bone of glass", outlines))
-    for number, (face, width) in enumerate(labels, 1):
+    for number, (face, width, height) in enumerate(labels, 1):
         which = f", part {number}" if len(labels) > 1 else ""
         size = ((COLUMNS * SIZE[0] + (COLUMNS - 1) * GAP - (len(labels) - 1) * GAP) // len(labels), LABEL_PX)
         out, above_it = frame.patient_direction(face.axes[[2, 1]])
-        view = View(frame.patient(face.origin), out, above_it, 0.54 * width * size[1] / size[0], size)
+        view = View(frame.patient(face.origin), out, above_it, 0.54 * max(width * size[1] / size[0], height), size)
         panels.append(Panel(view, studio.drawn(view, [shown]), f"the label{which}, square onto its face"))
     studio.close()
     legend = _legend(tumour=tumour is not None, cuts=bool(cuts), guide=True)

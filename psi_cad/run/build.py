@@ -98,6 +98,9 @@ class _Bench:
         template = load_template(guide.request.template, where=f"{loaded.path.name}: guide[{task.guide}].template")
         params = template.Params(**guide.params)
         site: Site = dataclasses.replace(guide.sites[task.site], attempt=task.attempt)
+        variant = guide.naming(task.site).variant
+        if variant is not None:  # before the version, which ends a label
+            site = dataclasses.replace(site, label=(*site.label[:-1], variant, site.label[-1]))
         told = self.told(guide, site)
         checked.listen(told)
         try:

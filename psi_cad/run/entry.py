@@ -122,20 +122,12 @@ def cautions_of(made: Made, expected: Expected, measured: Mapping[str, Any]) -> 
     return by_weight(found)
 
 
-def _engraved_alike(made: Made) -> list[Caution]:
-    """That the label in a variant's wall, which names guide and blade, does not tell it from another variant."""
-    if made.naming.variant is None:
-        return []
-    text = f"the engraved label does not name the variant '{made.naming.variant}': mark each print by hand, so that nobody takes it for another"
-    return [Caution("look", text)]
-
-
 def report_entry(
     made: Made, measured: Mapping[str, Any], expected: Expected, files: dict[str, str], folder: Path, *, cautions: Sequence[Caution] = ()
 ) -> dict[str, Any]:
     """One entry of the report's `guides`; `cautions` are those of how its entry in the case was run."""
     printer, blade = made.site.printer, made.site.blade
-    cautions = by_weight([*cautions, *cautions_of(made, expected, measured), *_engraved_alike(made)])
+    cautions = by_weight([*cautions, *cautions_of(made, expected, measured)])
     axis, seating, seat = made.site.axis, made.site.seating, measured["seat"]
     return {
         "name": made.request.name,

@@ -194,7 +194,13 @@ def _site(
         params=params,
         blade=blade,
         printer=loaded.printer(request.printer, where="guide.printer"),
-        label=(f"{case.id} {case.side[0].upper()}", request.name, blade.id, f"v{__version__}"),
+        label=(f"{case.id} {case.side[0].upper()}", request.name, _blade_said(params, blade), f"v{__version__}"),
         shifts=shifts,
         workshop=workshop,
     )
+
+
+def _blade_said(params: GuideParams, blade: Blade) -> str:
+    """What a label says of the blade: its id, and the clearance that its slot was given, which blades of one id may differ by."""
+    clearance = getattr(params, "clearance", None)
+    return blade.id if clearance is None else f"{blade.id} c{max(f'{clearance:.2f}', f'{clearance:g}', key=len)}"

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from psi_cad.errors import SeatError
 from psi_cad.frames import Frame
-from psi_cad.surface.spline import HeightSpline, fit, refined, uniform_knots
+from psi_cad.surface.spline import HeightSpline, Stations, Stiffness, fit, refined, uniform_knots
 from psi_cad.surface.trust import at
 from psi_cad.units import LIMITS, Array, Bools, Mm
 
@@ -170,24 +170,24 @@ def _fit_above(field: HeightField, x_knots: Array, y_knots: Array, gap: Mm, stre
     thin = nothing[:: max(1, len(nothing) // 4000)]
     patch = None
     narrow = gap < 2.0 * CLEAR_MM  # with hardly a gap, bone that stands out has to carry the patch
+    held = Stiffness.of(
+        x_knots,
+        y_knots,
+        cell_area=field.step**2,
+        smoothing=SMOOTHING,
+        flatten_at=thin,
+        flattening=SMOOTHING / FLAT_WITHIN_MM**2 * max(1.0, len(nothing) / max(len(thin), 1)),
+    )
+    everywhere = Stations(field.points, x_knots, y_knots)
     for _ in range(14 if narrow else 6):
-        patch = fit(
-            field.points[use],
-            targets[use],
-            weights=weights[use],
-            x_knots=x_knots,
-            y_knots=y_knots,
-            cell_area=field.step**2,
-            smoothing=SMOOTHING,
-            flatten_at=thin,
-            flattening=SMOOTHING / FLAT_WITHIN_MM**2 * max(1.0, len(nothing) / max(len(thin), 1)),
-        )
-        allowed = max(gap - CLEAR_MM, TOUCH_MM) * patch.steepness(field.points)
-        pierced = field.bone & (patch(field.points) + allowed < np.nan_to_num(field.heights, nan=-np.inf))
+        patch = held.fit(field.points[use], targets[use], weights=weights[use])
+        allowed = max(gap - CLEAR_MM, TOUCH_MM) * everywhere.steepness(patch)
+        level = everywhere.values(patch)
+        pierced = field.bone & (level + allowed < np.nan_to_num(field.heights, nan=-np.inf))
         if not pierced.any():
             break
         use |= pierced
-        short = field.heights - patch(field.points)
+        short = field.heights - level
         targets[pierced] = np.maximum(targets[pierced], field.heights[pierced] + np.maximum(short[pierced] - allowed[pierced], 0.0))
         weights[pierced] = np.minimum(2.0 * np.maximum(weights[pierced], 1.0), 256.0 if narrow else 16.0)
     assert patch is not None

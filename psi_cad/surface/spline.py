@@ -12,7 +12,7 @@ from scipy.sparse.linalg import spsolve
 
 from psi_cad.units import Array, Bools, Mm
 
-__all__ = ["DEGREE", "HeightSpline", "fit", "refined", "uniform_knots"]
+__all__ = ["DEGREE", "HeightSpline", "Stations", "Stiffness", "fit", "refined", "uniform_knots"]
 
 DEGREE = 3
 
@@ -106,11 +106,41 @@ def _row_products(rows_x: sp.csr_array, rows_y: sp.csr_array) -> sp.csr_array:
 
 
 @dataclass(frozen=True)
-class _Normal:
-    """The normal equations of a fit, kept so that moved targets cost one solve."""
+class Stiffness:
+    """What a fit is held by beside its points: terms of the normal equations that depend on knots alone, made once for many fits."""
 
-    design: sp.csr_array
-    bending: sp.csr_array
+    x_knots: Array
+    y_knots: Array
+    cell_area: float
+    terms: tuple[sp.csr_array, ...]
+
+    @classmethod
+    def of(
+        cls, x_knots: Array, y_knots: Array, *, cell_area: float, smoothing: float, flatten_at: Array | None = None, flattening: float = 0.0
+    ) -> Stiffness:
+        """The terms for `fit`, whose parameters these are."""
+        value_x, value_y = _gram(x_knots, 0), _gram(y_knots, 0)
+        slope_x, slope_y = _gram(x_knots, 1), _gram(y_knots, 1)
+        bend_x, bend_y = _gram(x_knots, 2), _gram(y_knots, 2)
+        bending = sp.kron(bend_x, value_y) + 2.0 * sp.kron(slope_x, slope_y) + sp.kron(value_x, bend_y)
+        terms = [sp.csr_array(smoothing * bending)]
+        if flatten_at is not None and len(flatten_at) and flattening > 0.0:
+            for order_x, order_y in ((1, 0), (0, 1)):
+                slope = _full_products(_rows(x_knots, flatten_at[:, 0], order_x), _rows(y_knots, flatten_at[:, 1], order_y))
+                terms.append(sp.csr_array(flattening * cell_area * (slope.T @ slope)))
+        return cls(x_knots, y_knots, cell_area, tuple(terms))
+
+    def fit(self, points: Array, heights: Array, *, weights: Array) -> HeightSpline:
+        """The spline for these points; see `fit`."""
+        x_knots, y_knots = self.x_knots, self.y_knots
+        rows_x, rows_y = BSpline.design_matrix(points[:, 0], x_knots, DEGREE), BSpline.design_matrix(points[:, 1], y_knots, DEGREE)
+        design = _row_products(sp.csr_array(rows_x), sp.csr_array(rows_y))
+        weighted = sp.diags_array(weights * self.cell_area) @ design
+        matrix = design.T @ weighted
+        for term in self.terms:
+            matrix = matrix + term
+        solved = spsolve(sp.csc_array(matrix), weighted.T @ heights)
+        return HeightSpline(x_knots=x_knots, y_knots=y_knots, poles=solved.reshape(rows_x.shape[1], rows_y.shape[1]))
 
 
 def fit(
@@ -140,20 +170,26 @@ def fit(
     flatten_at : (m, 2), optional
         Where no bone is seen: the slope decays over a length of √(smoothing / flattening).
     """
-    rows_x, rows_y = BSpline.design_matrix(points[:, 0], x_knots, DEGREE), BSpline.design_matrix(points[:, 1], y_knots, DEGREE)
-    design = _row_products(sp.csr_array(rows_x), sp.csr_array(rows_y))
-    weighted = sp.diags_array(weights * cell_area) @ design
-    value_x, value_y = _gram(x_knots, 0), _gram(y_knots, 0)
-    slope_x, slope_y = _gram(x_knots, 1), _gram(y_knots, 1)
-    bend_x, bend_y = _gram(x_knots, 2), _gram(y_knots, 2)
-    bending = sp.kron(bend_x, value_y) + 2.0 * sp.kron(slope_x, slope_y) + sp.kron(value_x, bend_y)
-    matrix = design.T @ weighted + smoothing * bending
-    if flatten_at is not None and len(flatten_at) and flattening > 0.0:
-        for order_x, order_y in ((1, 0), (0, 1)):
-            slope = _full_products(_rows(x_knots, flatten_at[:, 0], order_x), _rows(y_knots, flatten_at[:, 1], order_y))
-            matrix = matrix + flattening * cell_area * (slope.T @ slope)
-    solved = spsolve(sp.csc_array(matrix), weighted.T @ heights)
-    return HeightSpline(x_knots=x_knots, y_knots=y_knots, poles=solved.reshape(value_x.shape[0], value_y.shape[0]))
+    held = Stiffness.of(x_knots, y_knots, cell_area=cell_area, smoothing=smoothing, flatten_at=flatten_at, flattening=flattening)
+    return held.fit(points, heights, weights=weights)
+
+
+class Stations:
+    """Points (n, 2) at which many splines with the same knots are looked at; they lie within the knots' rectangle."""
+
+    def __init__(self, points: Array, x_knots: Array, y_knots: Array) -> None:
+        self._rows = [(_rows(x_knots, points[:, 0], order), _rows(y_knots, points[:, 1], order)) for order in (0, 1)]
+
+    def values(self, spline: HeightSpline) -> Array:
+        """Heights (n,) of the spline there."""
+        return self._of(spline, 0, 0)
+
+    def steepness(self, spline: HeightSpline) -> Array:
+        """`HeightSpline.steepness` (n,) there."""
+        return np.asarray(np.sqrt(1.0 + (np.column_stack([self._of(spline, 1, 0), self._of(spline, 0, 1)]) ** 2).sum(axis=1)))
+
+    def _of(self, spline: HeightSpline, x_order: int, y_order: int) -> Array:
+        return np.asarray(self._rows[x_order][0].multiply(self._rows[y_order][1] @ spline.poles.T).sum(axis=1)).ravel()
 
 
 def _full_products(rows_x: sp.csr_array, rows_y: sp.csr_array) -> sp.csr_array:
