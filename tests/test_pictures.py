@@ -127,5 +127,6 @@ def test_check_draws_the_case_before_anything_is_built(tmp_path):
 
 
 def test_a_guide_has_a_picture_with_its_label_large(phantom_out):
-    image = Image.open(next(phantom_out.glob("*.png")))
-    assert image.width > 2000 and image.height > 1500  # two rows of views, and the label below them
+    with Image.open(next(phantom_out.glob("*.png"))) as image:
+        size = image.size
+    assert size[0] > 2000 and size[1] > 1500  # two rows of views, and the label below them

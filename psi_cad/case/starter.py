@@ -23,6 +23,13 @@ units = "mm"                     # mm | cm | m | in
 coordinates = "LPS"              # LPS | RAS: what the program that wrote the surface uses (3D Slicer can do both)
 # anatomy = "hip"                # optional, hip | femur | sacrum: size, mesh and the scan's ends are then checked
 
+# or, instead of surface, units and coordinates, from a CT: see docs/case-file.md
+# ct = "ct/"                     # a DICOM folder or zip, NIfTI, NRRD or MHA
+# [bone.segment]
+# seed = [0.0, 0.0, 0.0]         # a point in the bone; 'psi-cad look ct/' shows the scan
+# [bone.segment.others]          # and one in each bone that touches it
+# femur = [0.0, 0.0, 0.0]
+
 # [tumour]                       # optional
 # surface = "tumour.stl"
 # units = "mm"

@@ -83,6 +83,8 @@ def guide_lines(guide: dict[str, Any]) -> list[str]:
             f"  seat: {seat['contact_area_mm2']:.0f} mm² of contact, residual {seat['rms_mm']:.3f} RMS and {seat['max_mm']:.3f} at most, "
             f"gap {seat['gap_mm']:.2f}, into bone {seat['overlap_max_mm']:.3f} mm"
         )
+        if seat.get("weakest_in_words"):
+            lines.append(f"  hold: lock {seat['sliding_lock']:.2f}, weakest where the guide {seat['weakest_in_words']}")
     return lines + check_lines(guide.get("checks", []))
 
 
@@ -92,7 +94,10 @@ def case_lines(found: dict[str, Any]) -> list[str]:
 
     sections = ", ".join(f"{cut['name']} {cut['section_area_mm2']:.0f} mm²" for cut in found["cuts"])
     sound = "the case is sound" if found["status"] == "passed" else "the case can be read, but a check fails"
+    if any(caution["id"] == "side-against-shape" for caution in found["cautions"]):
+        sound = "the case can be built, but its side contradicts the bone's shape"
     lines = [f"{found['case']}: {sound} (bone {found['bone']['triangles']} triangles; sections: {sections})"]
+    lines += specimen_lines(found["cuts"])
     for repair in found["bone"]["repairs"]:
         lines.append(f"  repaired: {repair['kind']} ({repair['count']}), {repair['size_mm']:.1f} mm")
     for seat in found["seats"]:
@@ -106,6 +111,11 @@ def case_lines(found: dict[str, Any]) -> list[str]:
                 lines.append(f"  cut {cut}: the blade reaches {check['value']:.1f} mm below the slot, and the bone is {check['limit']:.1f} mm deep")
         lines += check_lines([check for check in seat["checks"] if not check["passed"]])
     return lines
+
+
+def specimen_lines(cuts: Sequence[dict[str, Any]]) -> list[str]:
+    """Which side of each cut is taken out, in words: a normal that was typed the wrong way round shows here."""
+    return [f"  cut {cut['name']}: the specimen, which is taken out, lies {cut['specimen_side']} of it" for cut in cuts if cut.get("specimen_side")]
 
 
 def approval_lines(approval: dict[str, Any], *, released: bool) -> list[str]:
@@ -161,6 +171,7 @@ def plan_lines(plan: dict[str, Any]) -> list[str]:
         f"{plan['kerf_mm3'] / cm3:.2f}, healthy bone lost in both {plan['healthy_removed_mm3'] / cm3:.1f}, "
         f"retained {plan['retained']['volume_mm3'] / cm3:.1f} in {plan['retained']['pieces']}"
     )
+    lines += specimen_lines(plan["cuts"])
     if plan["tumour"]:
         size = " × ".join(f"{v:.0f}" for v in plan["tumour"]["diameters_mm"])
         lines.append(f"tumour {plan['tumour']['volume_mm3'] / cm3:.1f} cm³, {size} mm; wanted margin {plan['margin_wanted_mm']:g} mm")

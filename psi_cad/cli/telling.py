@@ -109,13 +109,22 @@ def cautions_in(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The cautions of a report and of its guides, each with the guides it is about (`guides`, none for the whole case)."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     guides = report.get("guides", ())
+    blades: dict[str, set[str]] = {}
+    for guide in guides:
+        blades.setdefault(str(guide["name"]), set()).add(str(guide.get("blade")))
+
+    def called(guide: Mapping[str, Any]) -> str:
+        """The guide's name, and its blade where there are several."""
+        name = str(guide["name"])
+        return name if len(blades[name]) == 1 else f"{name} {guide['blade']}"
+
     for guide, cautions in ((None, report.get("cautions", ())), *((guide, guide.get("cautions", ())) for guide in guides)):
         for caution in cautions:
             entry = found.setdefault((caution["id"], caution["text"]), {**caution, "guides": []})
-            name = None if guide is None else str(guide["name"])
+            name = None if guide is None else called(guide)
             if name is not None and name not in entry["guides"]:
                 entry["guides"].append(name)
-    every = {str(guide["name"]) for guide in guides}
+    every = {called(guide) for guide in guides}
     for entry in found.values():
         if every == set(entry["guides"]):  # of all guides, so of none in particular
             entry["guides"] = []

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import shapely
 
 from psi_cad.case.model import Blade, Printer
-from psi_cad.errors import DesignError, SeatError
+from psi_cad.errors import DesignError, SeatError, SurfaceError
 from psi_cad.frames import Frame
-from psi_cad.guides.locking import Seating, contact_sliding, locked
+from psi_cad.guides.locking import Seating, Tried, contact_sliding, locked
 from psi_cad.guides.params import GuideParams
 from psi_cad.guides.sharing import Workshop
 from psi_cad.planning.access import accessible_field, without_spots
@@ -130,7 +130,55 @@ def make_site(
     DesignError, SeatError, SurfaceError
     """
     part = _one_part(bone, cuts)
+
+    def sited(seating: Seating) -> Site:
+        return _site_on(
+            seating,
+            bone,
+            caster,
+            cuts,
+            every_cut,
+            params=params,
+            blade=blade,
+            printer=printer,
+            label=label,
+            shifts=shifts,
+            part=part,
+            workshop=workshop,
+        )
+
     seating = workshop.made(seating_for, bone, caster, cuts, approach=approach, params=params)
+    try:
+        return sited(seating)
+    except (DesignError, SeatError, SurfaceError) as error:
+        if (seating.reach, seating.slope_limit) == (params.footplate_reach, params.slope_limit):
+            raise
+        asked = workshop.made(seating_for, bone, caster, cuts, approach=approach, params=params, widen=False)
+        left = Tried(seating.reach, seating.slope_limit, seating.lock, str(error))
+        return sited(replace(asked, tried=(*seating.tried, left)))
+
+
+def _site_on(
+    seating: Seating,
+    bone: Bone,
+    caster: RayCaster,
+    cuts: Sequence[PlannedCut],
+    every_cut: Sequence[PlannedCut],
+    *,
+    params: GuideParams,
+    blade: Blade,
+    printer: Printer,
+    label: tuple[str, ...],
+    shifts: Mapping[str, Mm],
+    part: int,
+    workshop: Workshop,
+) -> Site:
+    """The site of a guide that sits in a given way.
+
+    Raises
+    ------
+    DesignError, SeatError, SurfaceError
+    """
     reach, axis = seating.reach, seating.axis
     frame = site_frame(cuts, axis.direction)
     local = tuple(_site_cut(frame, cut, cuts) for cut in cuts)
@@ -254,10 +302,10 @@ def _clear_room(field: HeightField, seat: Seat, cuts: Sequence[SiteCut], room: t
     return tuple(found)
 
 
-def seating_for(bone: Bone, caster: RayCaster, cuts: Sequence[PlannedCut], *, approach: Array, params: GuideParams) -> Seating:
+def seating_for(bone: Bone, caster: RayCaster, cuts: Sequence[PlannedCut], *, approach: Array, params: GuideParams, widen: bool = True) -> Seating:
     """How a guide over `cuts` sits: its axis near `approach`, and, where it would slide, further reach or wrap that lock it.
 
-    It does not depend on the blade.
+    It does not depend on the blade. A guide that may slide sits as asked, and so does one with `widen` false.
 
     Raises
     ------
@@ -293,6 +341,9 @@ def seating_for(bone: Bone, caster: RayCaster, cuts: Sequence[PlannedCut], *, ap
             found = found if followed is field else contact_sliding(followed)
         return found
 
+    if params.allow_sliding or not widen:
+        axis = look(params.footplate_reach, params.slope_limit)
+        return Seating(axis, params.footplate_reach, params.slope_limit, None, ())
     return locked(params.footplate_reach, params.slope_limit, look, sit)
 
 

@@ -92,6 +92,9 @@ def bone_labels(volume: Volume, seeds: Mapping[str, Array], *, levels: TissueLev
             )
             for a, b in shared
         ]
+        if len(seeds) == 1:
+            text = f"Only {names[0]} has a seed, so a bone that touches it is part of it: give each such bone a seed, and look at the pictures."
+            cautions.append(Caution("segmentation-look", text))
     else:
         order = np.argsort(-sizes, kind="stable")[:MOST_BONES]
         order = order[sizes[order] * voxel >= LEAST_BONE_MM3 * 0.5]

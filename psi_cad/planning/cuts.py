@@ -146,6 +146,8 @@ def _beside(bone: Bone, name: str, origin: Array, in_plane: Mm | None) -> str:
     ]  # fmt: skip
     near = [(far, text) for far, text in guesses if far < NEAR_ORIGIN_MM and far < away / 3.0]
     hint = min(near)[1] if near else "place the origin on the bone, in patient millimetres (LPS)"
+    if not origin.any():
+        hint = "(0, 0, 0) is the example's origin: give a point on the bone, in patient millimetres (LPS)"
     plane = "meets no bone" if in_plane is None else f"meets bone only {in_plane:.0f} mm from its origin"
     return f"cut '{name}': its plane {plane}, the nearest bone is {away:.0f} mm from the origin {at(origin)}; {hint}."
 

@@ -2,7 +2,7 @@
 
 A guide that is pressed on the bone moves easily where no part of its contact has to rise. For a small motion every patch of
 contact rises or sinks by its normal times the way it goes. The *lock* of a slide is the least root mean square of that, per
-millimetre of slide, over every way to lift or tilt the guide meanwhile; the *sliding lock* is that of the weakest slide. Slides
+millimetre of slide, over every way to lift or tilt the guide meanwhile, times `SCALE`; the *sliding lock* is that of the weakest slide. Slides
 are those across the seating axis and the turn about it (a turn counts by the way it moves the contact, on average).
 
 It is 0 for every surface on which a body can move and stay in contact: a plane, a cylinder however it leans, a cone, a ball, a
@@ -19,8 +19,9 @@ from scipy import ndimage
 
 from psi_cad.units import Array, Bools, Mm
 
-__all__ = ["Sliding", "in_words", "sliding", "smoothed_normals"]
+__all__ = ["SCALE", "Sliding", "in_words", "side_in_words", "sliding", "smoothed_normals"]
 
+SCALE: Final = float(np.sqrt(5.0 / 3.0))  # the corner of a box then has 1/√3, the spread of its normals: the limit was set on that scale
 BUMP_MM: Final[Mm] = 1.0  # normals are averaged over this (sigma): bumps narrower than 3 mm are noise, and a gap of 0.2 mm passes them
 LEAST_SAMPLES: Final = 8
 SINGULAR: Final = 1e-9  # of the largest: a motion that moves nothing at all
@@ -61,7 +62,7 @@ def sliding(points: Array, normals: Array, areas: Array) -> Sliding:
     stiffness = whole[np.ix_(held, held)] + whole[np.ix_(held, free)] @ follow
     values, vectors = np.linalg.eigh((stiffness + stiffness.T) / 2.0)
     weakest = vectors[:, 0]
-    lock = float(np.sqrt(max(float(values[0]), 0.0)))
+    lock = SCALE * float(np.sqrt(max(float(values[0]), 0.0)))
     if abs(weakest[2]) > float(np.hypot(weakest[0], weakest[1])):
         return Sliding(lock, "turn", np.array([0.0, 0.0, 1.0]), centre)
     way = np.array([weakest[0], weakest[1], float(follow[0] @ weakest)])
@@ -79,10 +80,19 @@ def smoothed_normals(normals: Array, there: Bools, shape: tuple[int, int], step:
     return np.asarray(np.where(there[:, None], flat / length, 0.0))
 
 
-def in_words(direction: Array) -> str:
-    """A patient direction (3,) as the two ways along it, such as "towards head and left, or feet and right"."""
+def side_in_words(direction: Array) -> str:
+    """A patient direction (3,) as the way it looks, such as "towards head and left".
+
+    >>> side_in_words(np.array([0.0, 0.1, -1.0]))
+    'towards feet'
+    """
     parts = np.abs(direction)
     order = [int(k) for k in np.argsort(-parts, kind="stable") if parts[k] >= MINOR * parts.max()]
-    ways = [" and ".join(_SIDES[k][0 if sign * direction[k] > 0.0 else 1] for k in order) for sign in (1.0, -1.0)]
-    first = 0 if direction[order[0]] > 0.0 else 1
-    return f"towards {ways[first]}, or {ways[1 - first]}"
+    return "towards " + " and ".join(_SIDES[k][0 if direction[k] > 0.0 else 1] for k in order)
+
+
+def in_words(direction: Array) -> str:
+    """A patient direction (3,) as the two ways along it, such as "towards head and left, or feet and right"."""
+    positive = float(direction[int(np.argmax(np.abs(direction)))]) > 0.0
+    one = direction if positive else -direction
+    return f"{side_in_words(one)}, or {side_in_words(-one).removeprefix('towards ')}"

@@ -44,13 +44,23 @@ def cautions_told(report: Mapping[str, Any], guides: Sequence[Mapping[str, Any]]
 
 
 def unaccepted(report: Mapping[str, Any], guides: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The kinds of caution that keep some guides of a report from being released: those that block, and are not accepted for the guide."""
-    return _ordered(
-        name
-        for guide in guides
-        for caution in cautions_told(report, [guide])
-        if (name := str(caution["id"])) in CAUTIONS and CAUTIONS[name].blocks_release and name not in guide.get("accepted", ())
-    )
+    """The kinds of caution that keep some guides of a report from being released: those that block, and are not accepted for the guide.
+
+    What a guide's own entry tells of its blade, printer and overrides counts, whatever cautions the report holds.
+    """
+    found: list[str] = []
+    for guide in guides:
+        told = [*(str(caution["id"]) for caution in cautions_told(report, [guide])), *_told_by_entry(guide)]
+        found += [name for name in told if name in CAUTIONS and CAUTIONS[name].blocks_release and name not in guide.get("accepted", ())]
+    return _ordered(found)
+
+
+def _told_by_entry(guide: Mapping[str, Any]) -> list[str]:
+    """The kinds of caution that follow from the values of a guide's entry."""
+    told = ["nominal-blade"] if guide.get("blade_entry", {}).get("nominal") else []
+    told += ["uncalibrated-printer"] if guide.get("printer_entry", {}).get("calibrated") is False else []
+    told += ["clearance-override"] if "clearance" in guide.get("overrides", ()) else []
+    return told
 
 
 def accept_options(ids: Iterable[str]) -> str:

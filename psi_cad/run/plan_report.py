@@ -14,6 +14,7 @@ from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.depth import SlotDepth
 from psi_cad.planning.margins import SAME_MM, CutMargin, MarginClass
 from psi_cad.planning.nearest import Nearest
+from psi_cad.planning.sliding import side_in_words
 from psi_cad.run.kerfs import kerf_caution, widest
 from psi_cad.run.notice import NOT_A_DEVICE
 from psi_cad.run.plan_slots import Slot, run_out_of
@@ -109,6 +110,7 @@ def _cut(patient: Patient, found: Evaluated, name: str, wanted: Mm | None) -> di
         "group": cut.group,
         "origin": _triple(cut.origin, 6),
         "normal": _triple(cut.normal, 9),
+        "specimen_side": side_in_words(cut.normal),
         "planned_positive": declared.planned_positive,
         **_kerf(patient, name),
         **_margin(margin, found.through.get(name), wanted, known=patient.kerfs[name].width is not None),
@@ -302,6 +304,8 @@ def _avoid_checks(avoided: Sequence[tuple[Structure, Mapping[str, Nearest]]]) ->
 def _cautions(patient: Patient, found: Evaluated) -> list[Caution]:
     """What the surgeon must know of a plan, the most serious first."""
     told = list(found.cautions)
+    if patient.tumour is None:
+        told.append(Caution("no-tumour", "no tumour is given: no margin is measured, and nothing confirms which piece is the specimen"))
     for piece in found.tumour_in.beside if found.tumour_in is not None else ():
         text = (
             f"{piece.volume / 1000.0:.2f} cm³ of tumour lies in soft tissue beside bone that stays, near {at(piece.place)}: "

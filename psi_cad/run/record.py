@@ -8,6 +8,7 @@ electronic signature: who may write the folder could write the whole record anew
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,16 +89,16 @@ def last_word(record: Record, role: str, name: str) -> dict[str, Any] | None:
 
 
 def same_code(one: str, two: str) -> bool:
-    """Whether two name codes are one person's: S-17 and s17 are.
+    """Whether two name codes are one person's: S-17 and s017 are, S-17 and S-170 are not.
 
-    >>> same_code("S-17", "s17")
-    True
+    >>> same_code("S-17", "s017"), same_code("S-17", "S-170"), same_code("S-107", "S-17")
+    (True, False, False)
     """
     return _bare(one) == _bare(two)
 
 
 def _bare(code: str) -> str:
-    return code.replace("-", "").casefold()
+    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", code.replace("-", "").casefold())  # zeros before a number say nothing
 
 
 def one_person(record: Record, name: str) -> tuple[str, bool] | None:

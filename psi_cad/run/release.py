@@ -34,6 +34,8 @@ def check_approvals(path: Path) -> list[dict[str, Any]]:
             subject, record = subject_of(folder, plan=plan, report=report), read_record(folder)
             names = dict.fromkeys(str(name) for release in releases for name in release.get("sections", ()))
             said["missing"] = _wanting(record, {name: subject.get(name, {}) for name in names}, report or {}, case)
+            if any(not [name for name in release.get("sections", ()) if name != PLAN] for release in releases):
+                said["missing"].append("the report tells of a release and names no guide of it")
         found.append(
             {
                 "case": case,

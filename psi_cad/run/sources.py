@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,21 @@ def surface_source(loaded: LoadedCase, source: Any, *, key: str) -> Found:
     """
     path = loaded.resolve(source.surface)
     mesh = read_surface(path, units=source.units, coordinates=source.coordinates, key=f"{key}.surface")
-    return Found(mesh, path.name, source.units, {"file": path.name, "sha256": sha256_of(path)})
+    digest = sha256_of(path)
+    return Found(mesh, path.name, source.units, {"file": path.name, "sha256": digest, **_segmented(path, digest)})
+
+
+def _segmented(path: Path, digest: str) -> dict[str, Any]:
+    """What the report of `psi-cad segment` beside a surface says of it, where it is the very file that the report tells of."""
+    try:
+        report = json.loads((path.parent / "report.json").read_text("utf-8"))
+        if report["psi_cad_segmentation"] != 1 or report["files"][path.name] != digest:
+            return {}
+        (bone,) = [one for one in report["bones"] if f"{one['name']}.stl" == path.name]
+        told = [*report.get("cautions", ()), *bone.get("cautions", ())]
+        return {"segmentation": {"uncertainty_mm": bone["uncertainty_mm"], "cautions": [Caution.from_json(one).to_json() for one in told]}}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def bone_source(loaded: LoadedCase, *, progress: Progress) -> Found:

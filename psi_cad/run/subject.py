@@ -204,8 +204,8 @@ def unfit(folder: Path, *, plan: Mapping[str, Any] | None, report: Mapping[str, 
         With the first reason.
     """
     if plan is not None:
-        if plan["status"] != "passed":
-            failed = ", ".join(check["id"] for check in plan["checks"] if not check["passed"])
+        failed = ", ".join(check["id"] for check in plan["checks"] if not check["passed"])
+        if plan["status"] != "passed" or failed:
             raise ApprovalError(f"the plan of '{plan['case']['id']}' did not pass ({failed}), so it cannot be approved; change it and plan again.")
         names = [Path(name).name for kind, name in plan["files"].items() if kind.startswith("plan ")]
         _same_files(folder, {name: plan["sha256"].get(name) for name in names}, f"'{PLAN_FILE}'", "plan")

@@ -17,6 +17,7 @@ from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Site
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.depth import slot_depth
+from psi_cad.planning.sliding import side_in_words
 from psi_cad.run.cautions import guide_cautions
 from psi_cad.run.plan import GuideJob, Progress, plan_job, planned_cuts, read_bone
 from psi_cad.run.plan_slots import GUIDED_MM
@@ -62,6 +63,7 @@ def validate_case(loaded: LoadedCase, *, blades: Sequence[str] = (), picture: Pa
         "cuts": [
             {
                 "name": cut.name,
+                "specimen_side": side_in_words(cut.normal),
                 "section_area_mm2": round(float(cut.section.area), 3),
                 "cut_short_by": list(cut.neighbours),
                 "other_bone_in_plane": len(cut.others),

@@ -114,7 +114,7 @@ class Page {
     });
     if (!last) made("p", "Click a point; click three for a plane.", paste);
     if (last?.normal) {
-      this.snippet("the last point and the outward normal of its triangle", `origin = ${triple(last.point, 2)}\nnormal = ${triple(last.normal, 5)}`, paste);
+      this.snippet("the last point; the comment is the bone's outward normal there, no cutting plane: click three points for one", `origin = ${triple(last.point, 2)}\n# outward normal ${triple(last.normal, 5)}`, paste);
       this.snippet(`the way out of the bone, mean over ${AROUND_MM} mm around it`, `approach = ${triple(last.approach, 3)}`, paste);
     }
     if (last) this.snippet("the last point as 3D Slicer reads it (RAS)", triple([-last.point[0], -last.point[1], last.point[2]], 2).slice(1, -1), paste);

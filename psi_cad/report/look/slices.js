@@ -66,7 +66,7 @@ class Slices {
       const box = canvas.getBoundingClientRect();
       return this.place(found, ((event.clientX - box.left) / box.width) * canvas.width, ((event.clientY - box.top) / box.height) * canvas.height);
     };
-    canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); canvas.focus(); });
+    canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); canvas.focus({ preventScroll: true }); });
     canvas.addEventListener("pointermove", (event) => { if (event.buttons) this.move(place(event)); });
     canvas.addEventListener("pointerup", (event) => { this.move(place(event)); this.told(this.cursor.slice()); });
     canvas.addEventListener("keydown", (event) => {

@@ -232,7 +232,7 @@ class Space {
       fingers.set(event.pointerId, [event.clientX, event.clientY]);
       moved = fingers.size > 1 ? 99 : 0;
       spread = 0;
-      canvas.focus();
+      canvas.focus({ preventScroll: true });
     });
     canvas.addEventListener("pointermove", (event) => {
       const before = fingers.get(event.pointerId);
