@@ -19,7 +19,7 @@ def test_case_builds_and_passes(name, shared_cases, tmp_path):
     for guide in report["guides"]:
         assert (guide["seating"]["sliding_lock"] < 0.12) is (name in SLIDE)
         assert ("slides" in {caution["id"] for caution in guide["cautions"]}) is (name in SLIDE)
-        assert len(guide["seating"]["tried"]) == (10 if name in SLIDE else 0)
+        assert guide["seating"]["tried"] == [], "a guide that may slide sits as asked, and the others hold as asked"
     for guide in report["guides"]:
         for slot in guide["slots"]:
             assert slot["height_min_mm"] >= 9.95 and slot["wall_min_mm"] >= 1.99

@@ -26,7 +26,7 @@ ACROSS: Final[Mm] = 0.6  # of flat face beside the letters
 ABOVE: Final[Mm] = 0.36  # ... and above and below them
 STEEPEST: Final = 0.6  # slope of the lines along the fence
 BEFORE: Final[Mm] = 4.0  # a sleeve nearer to a wall hides what stands there
-BACKED: Final = 0.7  # of a raised wall's length at least has the fence behind its lower edge
+BACKED: Final = 1.0  # of a raised wall's length has the fence behind its lower edge: a free end would hover over the slot
 HOLD: Final[Mm] = 1.0  # ... so much of the fence's height
 # what is as bad as 1 mm of rise, as mm
 _BROKEN: Final = 0.5  # a word broken once

@@ -9,7 +9,7 @@ from typing import Any, Final
 from psi_cad.errors import InputError
 from psi_cad.findings import CAUTIONS
 
-__all__ = ["accept_in", "accept_options", "accepted_ids", "add_plans", "cautions_told", "unaccepted"]
+__all__ = ["accept_in", "accept_options", "accepted_ids", "add_plans", "cautions_told", "ordered", "unaccepted"]
 
 ORDER: Final = list(CAUTIONS)
 
@@ -28,10 +28,11 @@ def accepted_ids(accept: Sequence[str]) -> tuple[str, ...]:
             near = difflib.get_close_matches(name, ORDER, n=1, cutoff=0.4)
             hint = f"did you mean '{near[0]}'?" if near else f"the kinds are {', '.join(ORDER)}."
             raise InputError(f"--accept {name}: there is no caution of that name; {hint}")
-    return _ordered(named)
+    return ordered(named)
 
 
-def _ordered(ids: Iterable[str]) -> tuple[str, ...]:
+def ordered(ids: Iterable[str]) -> tuple[str, ...]:
+    """Kinds of caution, each once, the most serious first."""
     known = set(ids)
     return tuple(sorted((name for name in known if name in CAUTIONS), key=ORDER.index))
 
@@ -52,7 +53,7 @@ def unaccepted(report: Mapping[str, Any], guides: Sequence[Mapping[str, Any]]) -
     for guide in guides:
         told = [*(str(caution["id"]) for caution in cautions_told(report, [guide])), *_told_by_entry(guide)]
         found += [name for name in told if name in CAUTIONS and CAUTIONS[name].blocks_release and name not in guide.get("accepted", ())]
-    return _ordered(found)
+    return ordered(found)
 
 
 def _told_by_entry(guide: Mapping[str, Any]) -> list[str]:
@@ -84,7 +85,7 @@ def accept_in(report: dict[str, Any], accept: Sequence[str]) -> None:
         Where something is accepted that nobody was told.
     """
     wanted, guides = accepted_ids(accept), list(report["guides"])
-    there = _ordered(str(caution["id"]) for caution in cautions_told(report, guides))
+    there = ordered(str(caution["id"]) for caution in cautions_told(report, guides))
     absent = [name for name in wanted if name not in there]
     if absent:
         raise InputError(f"--accept {absent[0]}: this build has no such caution; it has {', '.join(there) or 'none'}; leave that option out.")

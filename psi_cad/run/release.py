@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from psi_cad.errors import ApprovalError
-from psi_cad.run.acceptance import accept_options, unaccepted
+from psi_cad.run.acceptance import accept_options, ordered, unaccepted
 from psi_cad.run.approval import MENTIONED, approvals_said, lacking
 from psi_cad.run.record import ROLES, Record, last_word, one_person, read_record, standing_releases
 from psi_cad.run.subject import PLAN, PLAN_FILE, REPORT_FILE, Subject, case_folders, disagreement, read_json, section_of, subject_of
@@ -96,9 +96,10 @@ def release_said(folder: Path, staging: Path, report: Mapping[str, Any]) -> dict
             raise ApprovalError(f"{refused} {section_of(guide)} is {guide['status']}.")
     open_ = unaccepted(report, report["guides"])
     if open_:
+        whole = {*open_, *(str(name) for guide in report["guides"] for name in guide.get("accepted", ()))}  # to paste as it stands
         raise ApprovalError(
-            f"{refused} {', '.join(open_)} {'is' if len(open_) == 1 else 'are'} not accepted; build with {accept_options(open_)}, let both roles "
-            "approve it, and release it with the same options."
+            f"{refused} {', '.join(open_)} {'is' if len(open_) == 1 else 'are'} not accepted; build with {accept_options(ordered(whole))}, "
+            "let both roles approve it, and release it with the same options."
         )
     plan, record = read_json(folder / PLAN_FILE), refuse_early(folder, case)
     if plan is not None and (other := disagreement(plan, report)):
