@@ -174,10 +174,10 @@ def test_override_shows(tmp_path):
         assert guide["overrides"] == ["clearance"]
         (slides,) = [caution for caution in guide["cautions"] if caution["id"] == "slides"]  # a ramus is a tube, and the case allows it
         assert "place it by hand" in slides["text"] and slides["blocks_release"] and slides["where"]
-        assert guide["seating"]["sliding_lock"] < 0.12 and len(guide["seating"]["tried"]) > 3
+        assert guide["seating"]["sliding_lock"] < 0.12 and guide["seating"]["tried"] == []
         assert guide["slots"][0]["width_mm"] == pytest.approx(0.9, abs=0.005)
         assert any("override" in check["note"] for check in guide["checks"])
-        assert guide["label"]["on"] == "fence" and guide["label"]["letter_height_mm"] >= 2.5  # on walls raised for it
+        assert guide["label"]["letter_height_mm"] >= 2.5  # on walls raised for it, or on a tag
         assert "c0.3" in " ".join(guide["label"]["lines"])
 
 

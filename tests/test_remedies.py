@@ -159,7 +159,7 @@ def test_checks_of_a_plan_tell_where(bone):
     report = api.plan(CASES / "phantom-type1")
     (cut,) = report["cuts"]
     checks = {check["id"]: check for check in report["checks"]}
-    assert np.allclose(checks["margin_A"]["where"], cut["margin_at"]["cut"], atol=0.01)
+    assert np.allclose(checks["margin_A"]["where"], cut["margin_sawn_at"]["cut"], atol=0.01)
     reach = np.array(checks["blade_reach_supra-acetabular_A"]["where"])
     normal = np.array(cut["normal"])
     assert abs((reach - cut["origin"]) @ normal) < 0.02  # in the plane, and on the far side of the bone
