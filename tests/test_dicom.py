@@ -166,7 +166,7 @@ def test_several_series_are_listed_and_chosen(tmp_path):
     assert read_volume(tmp_path, kind="ct", series=1).values.shape[0] == 6
     assert read_volume(tmp_path, kind="ct", series="1.2.4").values.shape[0] == 9
     assert read_volume(tmp_path, kind="mr").values.shape[0] == 5
-    for series, said in (("7", "no series"), (3, "asked for"), (4, "localiser"), ("1.2", "more than one")):
+    for series, said in (("7", "no series"), (3, "this command reads CT"), (4, "localiser"), ("1.2", "more than one")):
         with pytest.raises(ImageError) as error:
             read_volume(tmp_path, kind="ct", series=series)
         assert said in sentence(error)

@@ -180,9 +180,10 @@ def test_plan_and_check_refuse_a_wrong_side_and_tell_of_a_right_one(case):
     with pytest.raises(CaseError, match="this is a right hip bone"):
         plan(case("left").path)
     report = plan(case("right").path)
-    assert report["bone"]["side_check"]["verdict"] == "agrees" and report["cautions"] == []
+    assert report["bone"]["side_check"]["verdict"] == "agrees"
+    assert not {caution["id"] for caution in report["cautions"]} & {"side-against-shape", "side-not-verified"}
     report = plan(case("left", "side_confirmed = true").path)
-    assert [caution["id"] for caution in report["cautions"]] == ["side-against-shape"]
+    assert report["cautions"][0]["id"] == "side-against-shape"
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

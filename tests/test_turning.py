@@ -7,6 +7,7 @@ from conftest import CASES
 
 from psi_cad.case.load import load_case
 from psi_cad.guides.registry import load_template
+from psi_cad.guides.sharing import Workshop
 from psi_cad.guides.site import make_site
 from psi_cad.guides.slots import plan_slots
 from psi_cad.planning.cuts import plan_cuts
@@ -30,10 +31,11 @@ def seated(path, matrix):
     site = make_site(
         bone, RayCaster(bone.mesh), cuts, list(every.values()), approach=turn @ np.array(guide.approach), params=params,
         blade=loaded.blade(guide.blade, where=""), printer=loaded.printer(guide.printer, where=""), label=("x",),
+        shifts=dict.fromkeys(every, 0.0), workshop=Workshop(),
     )  # fmt: skip
     plans = plan_slots(site, width=1.0, wall=2.0, end_wall=3.0, run_out=5.0, height=10.0, bridge_over=80.0, bridge_width=4.0)
     contact = site.field.points[site.field.contact]
-    numbers = [site.seating.lock, site.axis.contact_area, site.seat.patch.steepness(contact).sum() * site.field.step**2]
+    numbers = [site.seating.lock or 0.0, site.axis.contact_area, site.seat.patch.steepness(contact).sum() * site.field.step**2]
     for cut, plan in zip(cuts, plans, strict=True):
         profile = slot_depth(cut, site.axis.direction)
         numbers += [profile.deepest, profile.length, plan.high - plan.low]
