@@ -14,6 +14,7 @@ from psi_cad.errors import DesignError, SeatError, SurfaceError
 from psi_cad.frames import Frame
 from psi_cad.guides.locking import Seating, Tried, contact_sliding, locked
 from psi_cad.guides.params import GuideParams
+from psi_cad.guides.parts import one_part
 from psi_cad.guides.sharing import Workshop
 from psi_cad.planning.access import accessible_field, without_spots
 from psi_cad.planning.axis import SeatingAxis, blade_axes, find_seating_axis, site_frame
@@ -129,7 +130,7 @@ def make_site(
     ------
     DesignError, SeatError, SurfaceError
     """
-    part = _one_part(bone, cuts)
+    part = one_part(bone, cuts)
 
     def sited(seating: Seating) -> Site:
         return _site_on(
@@ -312,7 +313,7 @@ def seating_for(bone: Bone, caster: RayCaster, cuts: Sequence[PlannedCut], *, ap
     DesignError
         Where the cuts lie on separate bones, or no direction gives enough contact.
     """
-    part = _one_part(bone, cuts)
+    part = one_part(bone, cuts)
 
     def look(reach: Mm, slope_limit: Deg) -> SeatingAxis:
         return find_seating_axis(
@@ -345,21 +346,6 @@ def seating_for(bone: Bone, caster: RayCaster, cuts: Sequence[PlannedCut], *, ap
         axis = look(params.footplate_reach, params.slope_limit)
         return Seating(axis, params.footplate_reach, params.slope_limit, None, ())
     return locked(params.footplate_reach, params.slope_limit, look, sit)
-
-
-def _one_part(bone: Bone, cuts: Sequence[PlannedCut]) -> int:
-    parts = {part_at(bone, cut) for cut in cuts}
-    if len(parts) > 1:
-        raise DesignError("guide.cuts: the cuts lie on separate bones; make one guide for each bone.", where=cuts[-1].origin)
-    return parts.pop()
-
-
-def part_at(bone: Bone, cut: PlannedCut) -> int:
-    """The number of the connected part of the bone that a cut divides."""
-    ring = cut.patient(np.asarray(cut.whole.exterior.coords)[:1])
-    centres = np.asarray(bone.mesh.triangles_center)
-    nearest = int(np.argmin(((centres - ring[0]) ** 2).sum(axis=1)))
-    return int(bone.part_of_face[nearest])
 
 
 def _site_cut(frame: Frame, cut: PlannedCut, cuts: Sequence[PlannedCut]) -> SiteCut:
