@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import psi_cad
+from psi_cad.cli.main import main
 
 ROOT = Path(__file__).resolve().parent.parent
 CASES = ROOT / "cases"
@@ -75,6 +76,20 @@ def run():
             env={**os.environ, **environment},
             timeout=600,
         )
+
+    return call
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """Run the command line in this process: (exit code, standard output, standard error); a traceback would be ours."""
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["psi-cad", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
 
     return call
 

@@ -135,13 +135,13 @@ def command_lines() -> list[tuple[str, list[str]]]:
 
 def commands() -> dict[str, Any]:
     """The commands of psi-cad by name."""
-    return dict(get_command(app).commands)  # type: ignore[attr-defined]
+    return dict(get_command(app).commands)  # type: ignore[attr-defined]  # typer keeps click to itself, and a plain command has none
 
 
 def parse(words: list[str]) -> int:
     """The exit code of a command line whose command does nothing: 0 if command and options exist, 2 if not."""
     root = get_command(app)
-    for command in root.commands.values():  # type: ignore[attr-defined]
+    for command in root.commands.values():  # type: ignore[attr-defined]  # as above
         command.callback = lambda **_values: None
     try:
         root.main(list(words), prog_name="psi-cad")

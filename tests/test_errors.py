@@ -28,20 +28,6 @@ MISTAKES = [
 
 
 @pytest.fixture
-def here(monkeypatch, capsys):
-    """Run the command line in this process: (exit code, standard output, standard error); a traceback would be ours."""
-
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["psi-cad", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return call
-
-
-@pytest.fixture
 def case(tmp_path):
     def write(*changes):
         text = GOOD

@@ -24,7 +24,7 @@ from psi_cad.surface.rays import SignedDistance
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 CASES = Path(__file__).resolve().parent.parent / "cases"
-browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
+browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: only a browser can click in the page; .ci/run installs it")
 FLAGS = [
     "--headless",
     "--no-sandbox",

@@ -12,7 +12,6 @@ from shapes import block
 
 from psi_cad.api import plan
 from psi_cad.case.load import load_case
-from psi_cad.cli.main import main
 from psi_cad.errors import CaseError
 from psi_cad.planning.cuts import plan_cuts
 from psi_cad.planning.markups import read_planes
@@ -38,20 +37,6 @@ def case(tmp_path):
         return path
 
     return write
-
-
-@pytest.fixture
-def here(monkeypatch, capsys):
-    """Run the command line in this process: (exit code, standard output, standard error); a traceback would be ours."""
-
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["psi-cad", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return call
 
 
 def test_help_and_json(run):

@@ -1,6 +1,5 @@
 """The README's way from a plan to a release, run as it is printed."""
 
-import inspect
 import shlex
 import shutil
 from pathlib import Path
@@ -35,7 +34,6 @@ def my_case(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-@pytest.mark.skipif("blades" not in inspect.signature(api.plan).parameters, reason="plan takes no --blade here yet")
 def test_two_blades_are_planned_built_approved_and_released(my_case, tmp_path, monkeypatch):
     perform, kept, built = api.perform, tmp_path / "kept", []
 
