@@ -14,6 +14,10 @@ from psi_cad.surface.side import BONE_NAMES, ShapeVerdict, Side, verdict_of
 
 __all__ = ["checked_side"]
 
+REMEDIES: Final = {
+    "mirrored": "export it again as it is in the patient, in LPS, and check bone.coordinates",
+    "against": "correct side; if you are certain of it, write side_confirmed = true",
+}
 _BESIDE: Final = 0.1  # of the body's width: the middle of a hip bone or femur lies twice as far from the midline
 
 
@@ -32,7 +36,7 @@ def checked_side(
     Raises
     ------
     CaseError
-        Where the bone is clearly of another side, or its surface is mirrored.
+        Where the bone is clearly of another side and the case does not insist, or its surface or scan is mirrored.
     """
     shape, side = verdict_of(mesh, references()), loaded.case.side
     beside, scan_side = _beside_midline(mesh, scan)
@@ -54,9 +58,9 @@ def checked_side(
         "confirmed": loaded.case.side_confirmed,
     }
     if against is not None:
-        wrong_hand = verdict == "mirrored" and shape.hand not in (None, side)
-        if not loaded.case.side_confirmed or wrong_hand:
-            raise CaseError(f"{loaded.path.name}: {against[1]}; {_remedy(verdict, wrong_hand)}.", where=where)
+        # of a mirrored bone nobody can be certain: a guide on it fits no bone, or that of the other side
+        if not loaded.case.side_confirmed or verdict == "mirrored":
+            raise CaseError(f"{loaded.path.name}: {against[1]}; {REMEDIES[verdict]}.", where=where)
         return shape, said, (Caution("side-against-shape", f"{against[1]}; the case insists (side_confirmed = true)", where),)
     if verdict == "agrees":
         return shape, said, ()
@@ -89,14 +93,6 @@ def _contradiction(shape: ShapeVerdict, side: str, scan_side: Side | None) -> tu
     if scan_side is not None and side != "midline" and scan_side != side:
         return "against", f"{given}, but the bone lies {scan_side} of the body's middle in the scan"
     return None
-
-
-def _remedy(verdict: str, wrong_hand: bool) -> str:
-    if wrong_hand:
-        return "export it again as it is in the patient, in LPS, and check bone.coordinates"
-    if verdict == "mirrored":
-        return "check bone.coordinates and the export; if the bone is meant to lie like this, write side_confirmed = true"
-    return "correct side; if you are certain of it, write side_confirmed = true"
 
 
 def _doubt(shape: ShapeVerdict, side: str, scan_side: Side | None) -> str:
