@@ -14,7 +14,8 @@ from psi_cad.run.comparing import compare_folder
 from psi_cad.run.naming import check_variant
 from psi_cad.run.process import DEFAULT_LIMIT, perform
 from psi_cad.run.publish import Before, job_named, publish, remove_guide
-from psi_cad.run.release import check_approvals, refuse_early, release_said
+from psi_cad.run.reasons import refusal
+from psi_cad.run.release import check_approvals, in_the_way, refuse_early, release_said
 from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, case_folders, disagreement, read_json, subject_of
 from psi_cad.run.suggest import REFUSED_FILE, Asked, explained, suggested
 
@@ -104,7 +105,7 @@ def build(
     final = out / loaded.case.id
     _readable(final)
     if release:
-        refuse_early(final, loaded.case.id)
+        refuse_early(final, loaded.case.id, accept=accept)
     before = Before(final)
     asked = Asked(loaded, _own(catalogue), tuple(blades), suggest and not release, progress)
     with staged(out) as staging:
@@ -124,7 +125,11 @@ def build(
         plan = read_json(final / PLAN_FILE)
         if plan is not None and disagreement(plan, report) is None:
             add_plans(report, plan)
-        accept_in(report, accept)
+        try:
+            accept_in(report, accept)
+        except InputError as error:
+            others = in_the_way(final, staging, report) if release else []
+            raise refusal(InputError, "", [str(error).removesuffix("."), *others]) from error
         (final / REFUSED_FILE).unlink(missing_ok=True)
         report["release"] = release_said(final, staging, report) if release else {"released": False}
         publish(staging, final, report, before)

@@ -67,7 +67,7 @@ def test_a_build_that_came_out_otherwise_is_not_released(phantom_out, out, monke
     both(out)
     before = {path.name: sha256_of(path) for path in out.iterdir()}
     monkeypatch.setattr(api, "perform", perform)
-    with pytest.raises(ApprovalError, match=f"surgeon approved another version .*{STEM}.step.* engineer approved another version"):
+    with pytest.raises(ApprovalError, match=f"(?s)surgeon approved another version .*{STEM}.step.* engineer approved another version"):
         psi_cad.build(CASE, out.parent, accept=ACCEPTED, release=True)
     assert {path.name: sha256_of(path) for path in out.iterdir()} == before
     assert list(out.parent.iterdir()) == [out]
@@ -284,7 +284,9 @@ def test_a_caution_that_does_not_block_needs_no_word(out):
     ("accept", "told"),
     [
         (["nominal-blad"], "--accept nominal-blad: there is no caution of that name; did you mean 'nominal-blade'"),
-        (["nominal-blade,zzzzzz"], "--accept zzzzzz: there is no caution of that name; the kinds are side-against-shape, "),
+        (["nominal-blade,zzzzzz"], "--accept zzzzzz: there is no caution of that name; those that block a release are side-against-shape, "),
+        (["zzzzzz", "mtal"], "--accept zzzzzz, mtal: there is no caution of that name; did you mean 'metal' for 'mtal'? those that block"),
+        (["metal", "slides"], "--accept slides, metal: this build has no such caution; it has nominal-blade, "),
         (["metal"], "--accept metal: this build has no such caution; it has nominal-blade, kerf-not-measured, uncalibrated-printer"),
     ],
 )
@@ -292,6 +294,58 @@ def test_what_nobody_was_told_cannot_be_accepted(phantom_report, accept, told):
     with pytest.raises(InputError) as refused:
         accept_in(json.loads(json.dumps(phantom_report)), accept)
     assert told in str(refused.value)
+
+
+def test_all_that_is_in_the_way_of_a_release_is_told_at_once(out, monkeypatch):
+    edit_report(out, lambda report: report["guides"][0].update(accepted=["nominal-blade"]))
+    with pytest.raises(ApprovalError) as refused:  # nobody approved, and what the folder's guides lack is known before anything is built
+        psi_cad.build(CASE, out.parent, accept=["nominal-blade"], release=True)
+    told = str(refused.value)
+    assert told.startswith("'phantom-type1' is not released, for 2 reasons:\n- the surgeon and the engineer approved nothing in this folder; ")
+    assert "- uncalibrated-printer is not accepted; build with --accept nominal-blade --accept uncalibrated-printer, " in told
+    assert [one["message"] for one in refused.value.errors] == [line.removeprefix("- ") for line in told.splitlines()[1:]]
+    accepted(out, ["nominal-blade"])
+    monkeypatch.setattr(approval, "same_code", lambda *_: False)  # as before codes were compared
+    approve_folder(out, role="surgeon", name_code="S-17")
+    approve_folder(out, role="engineer", name_code="S-17")
+    accepted(out, [])
+    with pytest.raises(ApprovalError) as refused:
+        released(out)
+    for reason in (
+        "nominal-blade, uncalibrated-printer are not accepted",
+        "one person (S-17) approved the",
+        "the surgeon approved another",
+        "the engineer approved another",
+    ):
+        assert f"\n- {reason}" in str(refused.value)
+    assert "for 4 reasons" in str(refused.value)
+
+
+def test_an_option_that_does_not_apply_is_told_with_all_else_that_is_in_the_way(phantom_out, out, monkeypatch):
+    def perform(_verb, request, **_):
+        shutil.copytree(phantom_out, request["folder"], dirs_exist_ok=True)
+        (Path(request["folder"]) / "report.json").unlink()
+        return read_json(phantom_out / "report.json")
+
+    both(out)
+    before = {path.name: sha256_of(path) for path in out.iterdir()}
+    monkeypatch.setattr(api, "perform", perform)
+    with pytest.raises(InputError) as refused:
+        psi_cad.build(CASE, out.parent, accept=["nominal-blade", "metal"], release=True)
+    told = str(refused.value)
+    assert "\n- --accept metal: this build has no such caution" in told and "\n- uncalibrated-printer is not accepted" in told
+    assert {path.name: sha256_of(path) for path in out.iterdir()} == before
+
+
+def test_all_that_is_in_the_way_of_an_approval_is_told_at_once(out):
+    approve_folder(out, role="surgeon", name_code="S-17")
+    (out / f"{STEM}.stl").unlink()
+    (out / "bone.stl").write_bytes(b"other")
+    with pytest.raises(ApprovalError) as refused:
+        approve_folder(out, role="engineer", name_code="S-17")
+    told = str(refused.value).splitlines()
+    assert len(told) == 5 and told[1].startswith(f"- '{STEM}.stl' is missing") and told[2].startswith("- 'bone.stl' is not the one that")
+    assert "--same-person" in told[3] and told[4] == "A release also needs a build with --accept nominal-blade --accept uncalibrated-printer."
 
 
 def test_what_only_a_plan_knows_blocks_too(phantom_report):

@@ -20,14 +20,15 @@ def accepted_ids(accept: Sequence[str]) -> tuple[str, ...]:
     Raises
     ------
     InputError
-        Where a name is no kind of caution.
+        Where a name is no kind of caution; it tells all such names.
     """
     named = [name.strip() for text in accept for name in text.split(",") if name.strip()]
-    for name in named:
-        if name not in CAUTIONS:
-            near = difflib.get_close_matches(name, ORDER, n=1, cutoff=0.4)
-            hint = f"did you mean '{near[0]}'?" if near else f"the kinds are {', '.join(ORDER)}."
-            raise InputError(f"--accept {name}: there is no caution of that name; {hint}")
+    unknown = [name for name in dict.fromkeys(named) if name not in CAUTIONS]
+    if unknown:
+        near = {name: difflib.get_close_matches(name, ORDER, n=1, cutoff=0.4) for name in unknown}
+        meant = [f"did you mean '{found[0]}'" + (f" for '{name}'" if len(unknown) > 1 else "") + "? " for name, found in near.items() if found]
+        asked = ", ".join(name for name in ORDER if CAUTIONS[name].blocks_release)
+        raise InputError(f"--accept {', '.join(unknown)}: there is no caution of that name; {''.join(meant)}those that block a release are {asked}.")
     return ordered(named)
 
 
@@ -82,15 +83,16 @@ def accept_in(report: dict[str, Any], accept: Sequence[str]) -> None:
     Raises
     ------
     InputError
-        Where something is accepted that nobody was told.
+        Where something is accepted that nobody was told; the report holds the rest by then.
     """
     wanted, guides = accepted_ids(accept), list(report["guides"])
     there = ordered(str(caution["id"]) for caution in cautions_told(report, guides))
-    absent = [name for name in wanted if name not in there]
-    if absent:
-        raise InputError(f"--accept {absent[0]}: this build has no such caution; it has {', '.join(there) or 'none'}; leave that option out.")
     for guide in guides:
         own = {str(caution["id"]) for caution in cautions_told(report, [guide])}
         guide["accepted"] = [name for name in wanted if name in own]
     report["accepted"] = [name for name in wanted if any(caution["id"] == name for caution in report.get("cautions", ()))]
     report["unaccepted"] = list(unaccepted(report, guides))
+    absent = [name for name in wanted if name not in there]
+    if absent:
+        what = "that option" if len(absent) == 1 else "those options"
+        raise InputError(f"--accept {', '.join(absent)}: this build has no such caution; it has {', '.join(there) or 'none'}; leave {what} out.")

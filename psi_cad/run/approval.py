@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from psi_cad.errors import ApprovalError, InputError
 from psi_cad.export.safely import alone, write_json
-from psi_cad.run.acceptance import cautions_told, unaccepted
+from psi_cad.run.acceptance import accept_options, cautions_told, unaccepted
+from psi_cad.run.reasons import refusal
 from psi_cad.run.record import APPROVALS_FILE, ROLES, START, Record, last_word, read_record, same_code
 from psi_cad.run.subject import PLAIN, PLAN_FILE, REPORT_FILE, Subject, case_folder, hash_of, read_json, stem_of, subject_of, unfit
 
@@ -24,7 +25,7 @@ OTHER_VERSION: Final = "approved for another version"
 # more than four letters together, or letters alone with a hyphen, are a name more often than a code
 NAME_CODE: Final = re.compile(r"(?!.*[A-Za-z]{5})(?=.*[0-9]|[A-Za-z]{1,4}$)[A-Za-z0-9][A-Za-z0-9-]{0,23}", re.ASCII)
 NOTE_LENGTH: Final = 500
-MENTIONED: Final = 3  # changed things named in a message
+MENTIONED: Final = 3  # changed things named in one clause
 
 
 def approve_folder(path: Path, *, role: str, name_code: str, note: str = "", same_person: bool = False, guides: Sequence[str] = ()) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def approve_folder(path: Path, *, role: str, name_code: str, note: str = "", sam
         Where another approval is being written and does not end.
     ApprovalError
         Where a plan or guide did not pass, a file is not the one that was reported, the record is broken, or one person
-        would approve in both roles and nobody said so.
+        would approve in both roles and nobody said so; it tells all of that at once.
     """
     _valid(role, name_code, note)
     folder = case_folder(path)
@@ -69,19 +70,20 @@ def _add(folder: Path, *, role: str, name_code: str, note: str, same_person: boo
     if plan is None and report is None:
         raise InputError(f"{folder.name}: there is no plan and no guide here to approve; plan or build first.")
     subject = subject_of(folder, plan=plan, report=report)
-    unfit(folder, plan=plan, report=report)
-    record = read_record(folder)
+    record, made, found = read_record(folder), report or {}, list((report or {}).get("guides", ()))
+    both = [] if record.broken else _in_both_roles(record, subject, role=role, name_code=name_code)  # a broken record tells nothing of persons
+    open_ = unaccepted(made, found)
+    wrong = unfit(folder, plan=plan, report=report)
     if record.broken:
-        raise ApprovalError(
-            f"the record of approvals is broken: {record.broken}; put the true file back, or plan, build and approve in another folder."
-        )
-    both = _in_both_roles(record, subject, role=role, name_code=name_code)
+        wrong.append(f"the record of approvals is broken: {record.broken}; put the true file back, or plan, build and approve in another folder")
     if both and not same_person:
         other = next(name for name in ROLES if name != role)
-        raise ApprovalError(
+        wrong.append(
             f"{name_code} approved the {both[0]} as {other}, so the {role} must be somebody else; "
-            "if one person stands for both roles, add --same-person, which is recorded and shown."
+            "if one person stands for both roles, add --same-person, which is recorded and shown"
         )
+    if wrong:
+        raise refusal(ApprovalError, "", wrong, besides=f"A release also needs a build with {accept_options(open_)}." if open_ else "")
     entry: dict[str, Any] = {
         "sequence": len(record.entries) + 1,
         "case": str((report or plan or {})["case"]["id"]),
@@ -96,9 +98,8 @@ def _add(folder: Path, *, role: str, name_code: str, note: str, same_person: boo
     entry["hash"] = hash_of(entry)
     entries = [*record.entries, entry]
     write_json(folder / APPROVALS_FILE, {"schema": 1, "count": len(entries), "last": entry["hash"], "entries": entries})
-    made, found = report or {}, list((report or {}).get("guides", ()))
     told = cautions_told({"cautions": [*(plan or {}).get("cautions", ()), *made.get("cautions", ())]}, found)
-    return {**entry, "folder": str(folder), "cautions": told, "unaccepted": list(unaccepted(made, found))}
+    return {**entry, "folder": str(folder), "cautions": told, "unaccepted": list(open_)}
 
 
 def chosen_guide(report: Mapping[str, Any] | None, wanted: str, *, option: str) -> dict[str, Any]:
@@ -163,10 +164,10 @@ def _change_said(label: str, old: Mapping[str, str], new: Mapping[str, str]) -> 
     return f"{label}: was {old.get(label, 'not told')}, is {new.get(label, 'not told')}" if label in PLAIN else label
 
 
-def lacking(record: Record, subject: Subject, case: str) -> list[str]:
-    """What both roles have not approved of these sections as they are now, one clause each."""
+def lacking(record: Record, subject: Subject, case: str, *, roles: Sequence[str] = ROLES) -> list[str]:
+    """What the roles have not approved of these sections as they are now, one clause each."""
     found = []
-    for role in ROLES:
+    for role in roles:
         for name, section in subject.items():
             last = last_word(record, role, name)
             if last is None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from psi_cad.errors import ApprovalError
-from psi_cad.run.acceptance import accept_options, ordered, unaccepted
-from psi_cad.run.approval import MENTIONED, approvals_said, lacking
+from psi_cad.run.acceptance import accept_options, accepted_ids, ordered, unaccepted
+from psi_cad.run.approval import approvals_said, lacking
+from psi_cad.run.reasons import refusal
 from psi_cad.run.record import ROLES, Record, last_word, one_person, read_record, standing_releases
 from psi_cad.run.subject import PLAN, PLAN_FILE, REPORT_FILE, Subject, case_folders, disagreement, read_json, section_of, subject_of
 
-__all__ = ["check_approvals", "earlier_releases", "refuse_early", "release_said"]
+__all__ = ["check_approvals", "earlier_releases", "in_the_way", "refuse_early", "release_said"]
 
 
 def check_approvals(path: Path) -> list[dict[str, Any]]:
@@ -52,33 +53,87 @@ def check_approvals(path: Path) -> list[dict[str, Any]]:
 
 def _wanting(record: Record, subject: Subject, report: Mapping[str, Any], case: str) -> list[str]:
     """All that stands between these sections and a release, one clause each."""
-    found = lacking(record, subject, case)
-    for name in subject:
-        both = one_person(record, name)
-        if both is not None and not both[1]:
-            found.append(f"one person ({both[0]}) approved the {name} in both roles and nobody said --same-person")
+    found = [*lacking(record, subject, case), *_one_person_unsaid(record, subject)]
     for guide in report.get("guides", ()):
         if section_of(guide) in subject and (open_ := unaccepted(report, [guide])):
             found.append(f"{', '.join(open_)} not accepted for the {section_of(guide)}")
     return found
 
 
-def refuse_early(folder: Path, case: str) -> Record:
-    """The record of a case that is to be released, unless it is broken or a role has approved nothing at all.
+def _one_person_unsaid(record: Record, subject: Subject) -> list[str]:
+    """Sections that one person approved in both roles without saying so, one clause each."""
+    both = {name: found for name in subject if (found := one_person(record, name)) is not None and not found[1]}
+    return [f"one person ({code}) approved the {name} in both roles and nobody said --same-person" for name, (code, _) in both.items()]
+
+
+def _silent(record: Record) -> list[str]:
+    """The roles that have approved nothing at all."""
+    return [role for role in ROLES if all(entry["role"] != role for entry in record.entries)]
+
+
+def _broken(record: Record) -> str:
+    return f"the record of approvals is broken: {record.broken}"
+
+
+def _nothing_approved(silent: Sequence[str]) -> str:
+    return f"the {' and the '.join(silent)} approved nothing in this folder; build without --release, then 'psi-cad approve'"
+
+
+def _not_accepted(open_: Sequence[str], accepted: Iterable[str]) -> str:
+    """What is not accepted, with the whole of what to paste."""
+    return (
+        f"{', '.join(open_)} {'is' if len(open_) == 1 else 'are'} not accepted; build with {accept_options(ordered({*open_, *accepted}))}, "
+        "let both roles approve it, and release it with the same options"
+    )
+
+
+def refuse_early(folder: Path, case: str, *, accept: Sequence[str] = ()) -> None:
+    """Refuse to release a case whose record is broken, or of which a role has approved nothing at all, before anything is built.
+
+    Where it is refused, what the guides that lie in the folder lack besides is told with it.
 
     Raises
     ------
     ApprovalError
     """
-    record, refused = read_record(folder), f"'{case}' is not released:"
+    record, silent = read_record(folder), []
+    found = [_broken(record)] if record.broken else []
+    if not record.broken and (silent := _silent(record)):
+        found.append(_nothing_approved(silent))
+    if not found:
+        return
+    report = read_json(folder / REPORT_FILE)
+    if report is not None:
+        wanted = accepted_ids(accept)
+        open_ = unaccepted(report, [{**guide, "accepted": wanted} for guide in report["guides"] if guide["status"] == "passed"])
+        found += [_not_accepted(open_, wanted)] if open_ else []
+    raise refusal(ApprovalError, _refused(case), found)
+
+
+def _refused(case: str) -> str:
+    return f"'{case}' is not released"
+
+
+def in_the_way(folder: Path, staging: Path, report: Mapping[str, Any]) -> list[str]:
+    """All that stands between guides that were just built in `staging` and their release, one clause each."""
+    case, record = str(report["case"]["id"]), read_record(folder)
+    found = [f"{section_of(guide)} is {guide['status']}" for guide in report["guides"] if guide["status"] != "passed"]
+    open_ = unaccepted(report, report["guides"])
+    if open_:
+        found.append(_not_accepted(open_, (str(name) for guide in report["guides"] for name in guide.get("accepted", ()))))
+    plan = read_json(folder / PLAN_FILE)
+    if plan is not None and (other := disagreement(plan, report)):
+        found.append(f"the guides are not built from the plan beside them: {other}, and have it approved")
     if record.broken:
-        raise ApprovalError(f"{refused} the record of approvals is broken: {record.broken}.")
-    silent = [role for role in ROLES if all(entry["role"] != role for entry in record.entries)]
-    if silent:
-        raise ApprovalError(
-            f"{refused} the {' and the '.join(silent)} approved nothing in this folder; build without --release, then 'psi-cad approve'."
-        )
-    return record
+        return [*found, _broken(record)]
+    silent, subject = _silent(record), _subject(folder, staging, report)
+    found += [_nothing_approved(silent)] if silent else []
+    return [*found, *lacking(record, subject, case, roles=[role for role in ROLES if role not in silent]), *_one_person_unsaid(record, subject)]
+
+
+def _subject(folder: Path, staging: Path, report: Mapping[str, Any]) -> Subject:
+    """What is to be released: the plan in `folder`, if there is one, and the guides in `staging`."""
+    return {**subject_of(folder, plan=read_json(folder / PLAN_FILE), report=None), **subject_of(staging, plan=None, report=report)}
 
 
 def release_said(folder: Path, staging: Path, report: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,28 +142,12 @@ def release_said(folder: Path, staging: Path, report: Mapping[str, Any]) -> dict
     Raises
     ------
     ApprovalError
-        Naming what is missing.
+        Naming all that is in the way.
     """
-    case = str(report["case"]["id"])
-    refused = f"'{case}' is not released:"
-    for guide in report["guides"]:
-        if guide["status"] != "passed":
-            raise ApprovalError(f"{refused} {section_of(guide)} is {guide['status']}.")
-    open_ = unaccepted(report, report["guides"])
-    if open_:
-        whole = {*open_, *(str(name) for guide in report["guides"] for name in guide.get("accepted", ()))}  # to paste as it stands
-        raise ApprovalError(
-            f"{refused} {', '.join(open_)} {'is' if len(open_) == 1 else 'are'} not accepted; build with {accept_options(ordered(whole))}, "
-            "let both roles approve it, and release it with the same options."
-        )
-    plan, record = read_json(folder / PLAN_FILE), refuse_early(folder, case)
-    if plan is not None and (other := disagreement(plan, report)):
-        raise ApprovalError(f"{refused} the guides are not built from the plan beside them: {other}, and have it approved.")
-    subject = {**subject_of(folder, plan=plan, report=None), **subject_of(staging, plan=None, report=report)}
-    missing = _wanting(record, subject, report, case)
+    missing = in_the_way(folder, staging, report)
     if missing:
-        more = [f"{len(missing) - MENTIONED} more"] if len(missing) > MENTIONED else []
-        raise ApprovalError(f"{refused} {', '.join([*missing[:MENTIONED], *more])}.")
+        raise refusal(ApprovalError, _refused(str(report["case"]["id"])), missing)
+    record, subject = read_record(folder), _subject(folder, staging, report)
     relied = {entry["sequence"]: entry for name in subject for role in ROLES if (entry := last_word(record, role, name)) is not None}
     keys = ("sequence", "role", "name_code", "time", "hash")
     valid = [{**{key: relied[number][key] for key in keys}, "same_person": relied[number].get("same_person") is True} for number in sorted(relied)]

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from psi_cad.errors import ApprovalError, InputError
+from psi_cad.errors import InputError
 from psi_cad.export.safely import sha256_of
 from psi_cad.run.software import software_said
 
@@ -195,29 +195,26 @@ def subject_of(folder: Path, *, plan: Mapping[str, Any] | None, report: Mapping[
     return found
 
 
-def unfit(folder: Path, *, plan: Mapping[str, Any] | None, report: Mapping[str, Any] | None) -> None:
-    """Refuse to have approved what did not pass, what is not what its report says, or a guide beside another plan.
-
-    Raises
-    ------
-    ApprovalError
-        With the first reason.
-    """
+def unfit(folder: Path, *, plan: Mapping[str, Any] | None, report: Mapping[str, Any] | None) -> list[str]:
+    """Why this cannot be approved, a clause each: what did not pass, what is not what its report says, a guide beside another plan."""
+    found = []
     if plan is not None:
         failed = ", ".join(check["id"] for check in plan["checks"] if not check["passed"])
         if plan["status"] != "passed" or failed:
-            raise ApprovalError(f"the plan of '{plan['case']['id']}' did not pass ({failed}), so it cannot be approved; change it and plan again.")
+            found.append(f"the plan of '{plan['case']['id']}' did not pass ({failed}), so it cannot be approved; change it and plan again")
         names = [Path(name).name for kind, name in plan["files"].items() if kind.startswith("plan ")]
-        _same_files(folder, {name: plan["sha256"].get(name) for name in names}, f"'{PLAN_FILE}'", "plan")
+        found += _changed_files(folder, {name: plan["sha256"].get(name) for name in names}, f"'{PLAN_FILE}'", "plan")
     if report is None:
-        return
+        return found
     for guide in report["guides"]:
         if not _sound(guide):
-            raise ApprovalError(_not_sound(guide, [other for other in report["guides"] if _sound(other)]))
-        _same_files(folder, {name: guide["sha256"].get(name) for name in guide["files"].values()}, f"'{REPORT_FILE}'", "build")
-    _same_files(folder, {str(report["bone"]["used"]): report["bone"]["used_sha256"]}, f"'{REPORT_FILE}'", "build")
+            found.append(_not_sound(guide, [other for other in report["guides"] if _sound(other)]))
+        else:
+            found += _changed_files(folder, {name: guide["sha256"].get(name) for name in guide["files"].values()}, f"'{REPORT_FILE}'", "build")
+    found += _changed_files(folder, {str(report["bone"]["used"]): report["bone"]["used_sha256"]}, f"'{REPORT_FILE}'", "build")
     if plan is not None and (other := disagreement(plan, report)):
-        raise ApprovalError(f"the guides were not built from the plan beside them: {other}.")
+        found.append(f"the guides were not built from the plan beside them: {other}")
+    return found
 
 
 def _sound(guide: Mapping[str, Any]) -> bool:
@@ -228,14 +225,16 @@ def _not_sound(guide: Mapping[str, Any], sound: Sequence[Mapping[str, Any]]) -> 
     """Why a guide cannot be approved, and the three ways on."""
     what = guide["status"] if guide["status"] != "passed" else "not sound"
     others = f"approve the others alone with {' '.join(f'--guide {stem_of(other)}' for other in sound)}, or " if sound else ""
-    return f"{section_of(guide)} is {what}, so it cannot be approved; {others}drop it with 'psi-cad remove OUT {stem_of(guide)}', or build it again."
+    return f"{section_of(guide)} is {what}, so it cannot be approved; {others}drop it with 'psi-cad remove OUT {stem_of(guide)}', or build it again"
 
 
-def _same_files(folder: Path, wanted: Mapping[str, Any], where: str, verb: str) -> None:
+def _changed_files(folder: Path, wanted: Mapping[str, Any], where: str, verb: str) -> list[str]:
+    found = []
     for name, digest in wanted.items():
         if _file(folder / name) != digest:
             what = "is missing" if not (folder / name).is_file() else f"is not the one that {where} tells of"
-            raise ApprovalError(f"'{name}' {what}, so it cannot be approved; {verb} again.")
+            found.append(f"'{name}' {what}, so it cannot be approved; {verb} again")
+    return found
 
 
 def disagreement(plan: Mapping[str, Any], report: Mapping[str, Any]) -> str | None:
