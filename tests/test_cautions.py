@@ -47,6 +47,12 @@ def test_a_caution_names_its_guide_where_not_all_have_it():
     assert "  ! small-letters: small [one]" in lines and "  ! nominal-blade: nominal" in lines
 
 
+def test_a_caution_of_one_variant_is_not_told_of_the_plain_guide():
+    override = {"id": "clearance-override", "text": "0.3 mm"}
+    guides = [{"name": "g", "blade": "b", "variant": variant, "cautions": told} for variant, told in ((None, []), ("tight", [override]))]
+    assert "  ! clearance-override: 0.3 mm [g b tight]" in caution_lines(cautions_in({"guides": guides}))
+
+
 def check(name, value, rule, limit, passed, note="", where=None, unit="mm"):
     return Check(name, value, unit, rule, limit, passed, note, where).to_json()
 

@@ -208,6 +208,16 @@ def test_the_cursor_reads_the_scan_by_patient_position(tmp_path):
 
 
 @browser
+def test_the_slices_of_a_long_scan_fit_the_window(tmp_path):
+    tall = Volume(np.linspace(-1000.0, 1500.0, 20 * 16 * 90).reshape(90, 16, 20), np.diag([5.0, 5.0, 10.0, 1.0]))
+    write_page(tmp_path / "look.html", LookScene("scan", volume=tall))
+    shown = opened(tmp_path / "look.html", "at=10,10,10", tmp_path, "--window-size=1366,768")["slices"]["shown"]
+    for width, height, own_width, own_height in shown["planes"]:
+        assert 0 < height <= shown["window"][1] - 100 and 0 < width <= shown["window"][0]
+        assert width / height == pytest.approx(own_width / own_height, rel=0.02), "a click is read by the picture's proportions"
+
+
+@browser
 def test_without_webgl_the_page_says_so(tmp_path):
     write_page(tmp_path / "look.html", LookScene("stone", [LookBody("bone", stone(), (0.9, 0.8, 0.7))]))
     state = opened(tmp_path / "look.html", "view=A", tmp_path, "--disable-3d-apis")

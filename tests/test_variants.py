@@ -9,6 +9,7 @@ import pytest
 from approving import ACCEPTED, GUIDE, PRINTED, STEM, accepted, both, edit_report
 
 from psi_cad import api
+from psi_cad.cli.showing import guide_lines
 from psi_cad.errors import ApprovalError, BuildError, InputError
 from psi_cad.export.safely import sha256_of
 from psi_cad.run import publish as publishing
@@ -221,6 +222,33 @@ def test_compare_tables_what_lies_there(two, run):
     result = run("compare", two)
     assert result.returncode == 0 and VARIANT in result.stdout and "approved" in result.stdout
     assert [row["guide"] for row in json.loads(run("compare", two, "--json").stdout)] == [VARIANT, STEM]
+
+
+def test_compare_and_check_agree_that_a_release_written_by_hand_is_not_sound(two, run):
+    both(two)
+    edit_report(two, lambda report: report.update(release=release_said(two, two, report)))
+    assert all(row["released"] and row["sound"] for row in api.compare(two))
+    assert "NOT SOUND" not in run("compare", two).stdout
+    (two / "approvals.json").unlink()
+    edit_report(two, lambda report: report["release"].update(approvals=[]))
+    edit_report(two, lambda report: report.update(approval={"entries": []}))  # nothing tells of an approval any more
+    assert not api.measure(two)["approvals"][0]["sound"]
+    assert [(row["released"], row["sound"]) for row in api.compare(two)] == [(True, False)] * 2
+    said = run("compare", two).stdout
+    assert said.count("NOT SOUND") == 3 and "released" not in said.splitlines()[1]
+
+
+def test_a_guide_that_was_kept_is_not_told_as_built(two):
+    variant, plain = read_json(two / "report.json")["guides"]
+    assert (variant["kept"], plain["kept"]) == (False, True)
+    assert guide_lines(plain) == [f"{plain['name']} for {plain['blade']}: kept from earlier, passed"]
+    assert len(guide_lines(variant)) > 3 and "kept" not in guide_lines(variant)[0]
+
+
+def test_check_says_why_a_stale_guide_fails(two):
+    edit_report(two, lambda report: report["guides"][1].update(status="stale"))
+    found = api.measure(two)["guides"]
+    assert (found[1]["status"], found[1]["why"]) == ("stale", "what it was made from has changed since it was built: build it again")
 
 
 def test_remove_takes_one_guide_and_its_files_and_no_other(two, run):

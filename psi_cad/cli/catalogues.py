@@ -51,9 +51,9 @@ def templates(
 
 
 def blades(json: Json = False, catalogue: Own = None) -> None:
-    """List saw blades.
+    """List saw blades: measures, the slot length each needs, and its kerf.
 
-    Example: psi-cad blades --json
+    Example: psi-cad blades --catalogue mine.toml
     """
     from psi_cad.case.catalogue import load_catalogue, shipped_catalogue
     from psi_cad.cli.showing import say_json, table
@@ -65,17 +65,28 @@ def blades(json: Json = False, catalogue: Own = None) -> None:
         say_json([blade.model_dump() for blade in entries.blades.values()])
         return
     rows = [
-        [b.id, b.thickness, b.cutting_width, b.usable_length, b.oscillation_half_angle, "nominal" if b.nominal else "measured", b.reference]
+        [
+            b.id,
+            b.thickness,
+            b.cutting_width,
+            b.usable_length,
+            b.oscillation_half_angle,
+            f"{b.room:.1f}",
+            "not measured" if b.kerf is None else b.kerf,
+            "nominal" if b.nominal else "measured",
+            b.reference,
+        ]
         for b in entries.blades.values()
     ]
-    typer.echo(table(rows, ["id", "thickness", "width", "length", "swing ±°", "status", "reference"]))
-    typer.echo("\nmm. Nominal entries are starting points: measure your blade and add it in a catalogue file of your own.")
+    typer.echo(table(rows, ["id", "thickness", "width", "length", "swing ±°", "room", "kerf", "status", "reference"]))
+    typer.echo("\nmm. room: length of slot that the swinging blade needs. A kerf that is not measured is taken as thickness and clearance.")
+    typer.echo("Nominal entries are starting points: measure your blade and add it in a catalogue file of your own.")
 
 
 def printers(json: Json = False, catalogue: Own = None) -> None:
-    """List printers.
+    """List printers: build volume, layer, least wall, and what is added to slots and holes.
 
-    Example: psi-cad printers
+    Example: psi-cad printers --catalogue mine.toml
     """
     from psi_cad.case.catalogue import load_catalogue, shipped_catalogue
     from psi_cad.cli.showing import say_json, table

@@ -65,6 +65,8 @@ def guide_lines(guide: dict[str, Any]) -> list[str]:
 
     mark = {"passed": "passed", "rejected": "REJECTED", "stale": "stale", "failed": "FAILED"}.get(guide["status"], guide["status"])
     variant = f", variant {guide['variant']}" if guide.get("variant") else ""
+    if guide.get("kept"):
+        return [f"{guide['name']} for {guide['blade']}{variant}: kept from earlier, {mark}"]
     lines = [f"{guide['name']} for {guide['blade']}{variant}: {mark}" + (f" ({guide['why']})" if guide.get("why") else "")]
     if guide.get("differs"):
         lines.append(f"  differs: {', '.join(guide['differs'])}")

@@ -22,7 +22,7 @@ def demo(
 ) -> None:
     """Scan a phantom pelvis with a tumour (CT and MRI), make models of both, measure the plan, build and check a guide.
 
-    It takes a minute or two.
+    It takes two or three minutes.
 
     Example: psi-cad demo
     """
@@ -48,7 +48,7 @@ def demo(
         typer.echo(f"  {folder / 'plan-margins.png'}  the cut, coloured by its distance from the tumour")
         for guide in report["guides"]:
             files = guide["files"]
-            for kind, what in (("png", "the guide on the bone, from three sides"), ("step", "the exact guide, for design review in any CAD"),
+            for kind, what in (("png", "the guide on the bone, from six sides"), ("step", "the exact guide, for design review in any CAD"),
                                ("stl", "the printable guide"), ("3mf", "the same with units, for a slicer")):  # fmt: skip
                 if kind in files:
                     typer.echo(f"  {folder / files[kind]}  {what}")

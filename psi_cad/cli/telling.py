@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -109,14 +110,12 @@ def cautions_in(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The cautions of a report and of its guides, each with the guides it is about (`guides`, none for the whole case)."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     guides = report.get("guides", ())
-    blades: dict[str, set[str]] = {}
-    for guide in guides:
-        blades.setdefault(str(guide["name"]), set()).add(str(guide.get("blade")))
+    named = Counter(str(guide["name"]) for guide in guides)
 
     def called(guide: Mapping[str, Any]) -> str:
-        """The guide's name, and its blade where there are several."""
-        name = str(guide["name"])
-        return name if len(blades[name]) == 1 else f"{name} {guide['blade']}"
+        """The guide's name, and its blade and variant where there are several."""
+        name, more = str(guide["name"]), [str(guide[key]) for key in ("blade", "variant") if guide.get(key)]
+        return name if named[name] == 1 else " ".join([name, *more])
 
     for guide, cautions in ((None, report.get("cautions", ())), *((guide, guide.get("cautions", ())) for guide in guides)):
         for caution in cautions:

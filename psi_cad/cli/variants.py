@@ -39,6 +39,9 @@ def compare(
     for row in rows:
         if row["differs"]:
             typer.echo(f"{row['guide']}: {', '.join(row['differs'])}")
+    broken = dict.fromkeys(row["case"] for row in rows if not row["sound"])
+    if broken:
+        typer.echo(f"NOT SOUND: the release or the record of approvals of {', '.join(broken)} does not hold; 'psi-cad check' says why")
 
 
 HEAD = ["guide", "status", "clearance", "slot mm", "wall mm", "contact mm²", "seat max", "reach spare", "cm³", "letters", "cautions", "approved"]
@@ -46,6 +49,8 @@ HEAD = ["guide", "status", "clearance", "slot mm", "wall mm", "contact mm²", "s
 
 def _cells(row: dict[str, Any], *, several: bool) -> list[str]:
     approved = "released" if row["released"] else "approved" if row["approved"] else "no"
+    if row["released"] and not row["sound"]:
+        approved = "NOT SOUND"
     return [
         f"{row['case']}/{row['guide']}" if several else row["guide"],
         row["status"],

@@ -16,7 +16,7 @@ from psi_cad.units import Array, Mm
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
 
-__all__ = ["GAP", "Arrow", "Label", "Mark", "Panel", "Place", "Swatch", "edge_letters", "save_sheet", "scale_length"]
+__all__ = ["GAP", "Arrow", "Label", "Mark", "Panel", "Place", "Swatch", "edge_letters", "plain", "save_sheet", "scale_length"]
 
 Place: TypeAlias = tuple[float, float, float]
 Ink: TypeAlias = tuple[int, int, int]
@@ -35,7 +35,19 @@ BAR_MM: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 SECOND_LETTER: Final = 0.35  # an edge that looks this much towards a second end of the body names it too
 LETTERS: Final = (("R", "L"), ("A", "P"), ("I", "S"))  # at −1 and +1 of x, y, z in the patient frame (LPS)
 TRIPOD_PX: Final = 38
-PLAIN: Final = str.maketrans({"²": "^2", "³": "^3", "≥": ">=", "≤": "<=", "−": "-", "→": "->"})  # what Pillow's font lacks
+# what Pillow's own font lacks, in words that it has; units first
+PLAIN: Final = {"mm²": "sq mm", "cm³": "cc", "²": "^2", "³": "^3", "≥": ">=", "≤": "<=", "−": "-", "–": "-", "→": "->", "×": "x", "μ": "u"}
+
+
+def plain(text: str) -> str:
+    """`text` in letters that the pictures' font has.
+
+    >>> plain("96 mm² of 3 × 4 cm³")
+    '96 sq mm of 3 x 4 cc'
+    """
+    for lacking, said in PLAIN.items():
+        text = text.replace(lacking, said)
+    return text
 
 
 @dataclass(frozen=True)
@@ -184,7 +196,7 @@ def _ink(colour: Colour) -> Ink:
 def _wrapped(draw: ImageDraw.ImageDraw, text: str, face: Any, width: float) -> list[str]:
     """`text` in lines no wider than `width` pixels, in letters that the font has."""
     lines = []
-    for part in text.translate(PLAIN).splitlines() or [""]:
+    for part in plain(text).splitlines() or [""]:
         line = ""
         for word in part.split(" "):
             longer = f"{line} {word}" if line else word
@@ -218,7 +230,7 @@ def _finished(panel: Panel, marks: Sequence[Mark], arrows: Sequence[Arrow]) -> I
     for number, swatch in enumerate(panel.legend):
         low = panel.view.size[1] - 70 - 26 * (len(panel.legend) - number)
         draw.rectangle((10, low, 32, low + 22), fill=_ink(swatch.colour), outline=INK)
-        draw.text((40, low), swatch.text.translate(PLAIN), font=font(SMALL_PX), fill=INK, stroke_width=3, stroke_fill=WHITE)
+        draw.text((40, low), plain(swatch.text), font=font(SMALL_PX), fill=INK, stroke_width=3, stroke_fill=WHITE)
     draw.rectangle((0, 0, image.width - 1, image.height - 1), outline=FAINT)
     return _captioned(image, panel.caption)
 
@@ -239,7 +251,7 @@ def _captioned(image: Image.Image, caption: str) -> Image.Image:
 
 
 def _haloed(draw: ImageDraw.ImageDraw, middle: Array, text: str, size: int, ink: Ink) -> None:
-    draw.text((float(middle[0]), float(middle[1])), text.translate(PLAIN), font=font(size), fill=ink, anchor="mm", stroke_width=3, stroke_fill=WHITE)
+    draw.text((float(middle[0]), float(middle[1])), plain(text), font=font(size), fill=ink, anchor="mm", stroke_width=3, stroke_fill=WHITE)
 
 
 def _mark(draw: ImageDraw.ImageDraw, at: Array, number: str, size: tuple[int, int]) -> None:
@@ -312,7 +324,7 @@ def _placed(draw: ImageDraw.ImageDraw, swatches: Sequence[Swatch], width: int) -
     """Where each swatch goes, in rows; and the height of all."""
     x, y, places = GAP, 0, []
     for swatch in swatches:
-        wide = 34 + int(draw.textlength(swatch.text.translate(PLAIN), font=font(TEXT_PX))) + 30
+        wide = 34 + int(draw.textlength(plain(swatch.text), font=font(TEXT_PX))) + 30
         if x > GAP and x + wide > width:
             x, y = GAP, y + TEXT_PX + 12
         places.append((x, y))
@@ -328,5 +340,5 @@ def _legend(draw: ImageDraw.ImageDraw, swatches: Sequence[Swatch], width: int, t
     places, tall = _placed(draw, swatches, width)
     for swatch, (x, y) in zip(swatches, places, strict=True):
         draw.rectangle((x, top + y + 2, x + 22, top + y + 24), fill=_ink(swatch.colour), outline=INK)
-        draw.text((x + 32, top + y), swatch.text.translate(PLAIN), font=font(TEXT_PX), fill=INK)
+        draw.text((x + 32, top + y), plain(swatch.text), font=font(TEXT_PX), fill=INK)
     return top + tall

@@ -9,7 +9,8 @@ from typing import Any, Final
 from psi_cad.export.safely import sha256_of
 from psi_cad.run.acceptance import cautions_told
 from psi_cad.run.approval import lacking
-from psi_cad.run.record import read_record, standing_releases
+from psi_cad.run.record import read_record
+from psi_cad.run.release import check_approvals
 from psi_cad.run.subject import PLAN, PLAN_FILE, REPORT_FILE, case_folders, read_json, section_of, stem_of, subject_of
 
 __all__ = ["compare_folder"]
@@ -19,6 +20,8 @@ REACH: Final = "blade_reach"
 
 def compare_folder(path: Path) -> list[dict[str, Any]]:
     """A row for each guide of every case below `path`, as its report tells; nothing is measured, but files are held against their hashes.
+
+    `released`: the report tells of a release of it; `sound`: the record of approvals and every release of its case hold, as `check` finds.
 
     Raises
     ------
@@ -31,7 +34,7 @@ def compare_folder(path: Path) -> list[dict[str, Any]]:
             continue
         subject, record = subject_of(folder, plan=plan, report=report), read_record(folder)
         case = str(report["case"]["id"])
-        released = {name for release in standing_releases(report) for name in release.get("sections", ())}
+        (standing,) = check_approvals(folder)
         for guide in report["guides"]:
             section = section_of(guide)
             own = {name: subject[name] for name in (PLAN, section) if name in subject}
@@ -40,7 +43,8 @@ def compare_folder(path: Path) -> list[dict[str, Any]]:
                     "case": case,
                     **_row(folder, report, guide),
                     "approved": record.broken is None and not lacking(record, own, case),
-                    "released": section in released,
+                    "released": section in standing["releases"],
+                    "sound": standing["sound"],
                 }
             )
     return rows

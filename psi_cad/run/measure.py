@@ -62,7 +62,10 @@ def measure_folder(folder: Path, *, progress: Callable[[str], None]) -> dict[str
 
 def _told(report: dict[str, Any]) -> dict[str, Any]:
     """The cautions that a report was written with: of the case, and of each guide."""
-    guides = [{"name": guide["name"], "blade": guide["blade"], "cautions": guide.get("cautions", [])} for guide in report["guides"]]
+    guides = [
+        {"name": guide["name"], "blade": guide["blade"], "variant": guide.get("variant"), "cautions": guide.get("cautions", [])}
+        for guide in report["guides"]
+    ]
     return {"case": str(report["case"]["id"]), "cautions": report.get("cautions", []), "guides": guides}
 
 
@@ -84,7 +87,9 @@ def _again(here: Path, guide: dict[str, Any], probe: BoneProbe, same_bone: bool,
     bone = Check("bone_unchanged", float(same_bone), "", "==", 1.0, same_bone)
     checks: list[dict[str, Any]] = [unchanged.to_json(), bone.to_json()]
     if guide["status"] != "passed" or "stl" not in files:
-        entry.update(checks=checks, status="rejected", why="this guide was rejected when it was built")
+        stale = guide["status"] == "stale"
+        why = "what it was made from has changed since it was built: build it again" if stale else "this guide was rejected when it was built"
+        entry.update(checks=checks, status="stale" if stale else "rejected", why=why)
         return entry
     missing = [path.name for path in (files["step"], files["stl"]) if not path.is_file()]
     if missing:

@@ -132,19 +132,19 @@ def publish(staging: Path, final: Path, report: dict[str, Any], before: Before) 
                 (final / name).unlink(missing_ok=True)  # never a clean name beside a rejection, nor the other way round
         for path in sorted(staging.iterdir()):
             path.replace(final / path.name)
-        report["guides"] = [*report["guides"], *earlier]
+        report["guides"] = [*({**guide, "kept": False} for guide in report["guides"]), *earlier]
         report["approval"] = approvals_said(final, plan=read_json(final / PLAN_FILE), report=report)
         write_json(final / REPORT_FILE, report)
 
 
 def _kept(before: Before, report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Guides that lie there and that this build did not make; marked where what they were made from has changed since."""
+    """Guides that lie there and that this build did not make (`kept`); marked where what they were made from has changed since."""
     if before.report is None:
         return []
     one, two = made_from(before.report), made_from(report)
     other = sorted(label for label in one.keys() | two.keys() if one.get(label) != two.get(label))
     now = {stem_of(guide) for guide in report["guides"]}
-    kept = [guide for guide in before.guides if stem_of(guide) not in now]
+    kept = [{**guide, "kept": True} for guide in before.guides if stem_of(guide) not in now]
     for guide in kept:
         changed = [*other, *([] if _same_template(guide) else ["the template's file"])]
         if changed and guide["status"] != "stale":

@@ -46,7 +46,7 @@ PRINTED: Final = ("step", "stl", "3mf")  # a picture is drawn anew by every grap
 # said of the run, not of the plan: where it was written, by what, what else was proposed, and what was approved of it
 OF_THE_RUN: Final = frozenset({"software", "files", "sha256", "notes", "cautions", "optimised", "proposal", "approval", "release", "case", "inputs"})
 # said of the run, or signed under a label of their own; `differs` tells of another guide
-OF_THE_BUILD: Final = frozenset({"files", "sha256", "notes", "cautions", "accepted", "template_sha256", "differs", "variant_given"})
+OF_THE_BUILD: Final = frozenset({"files", "sha256", "notes", "cautions", "accepted", "template_sha256", "differs", "variant_given", "kept"})
 ACCEPTED: Final = "accepted cautions"
 SOFTWARE: Final = "software"
 OVERRIDDEN: Final = "what --set overrides"

@@ -168,7 +168,7 @@ class Page {
     state.textContent = JSON.stringify({
       points: this.points, plane: this.threePoints(),
       camera: space && { right: space.right, up: space.up, eye: space.eye, focus: space.focus, mm: space.mm(), size: space.size() },
-      slices: slices && { cursor: slices.cursor, value: slices.sampled(...slices.index(slices.cursor)), said: slices.value(slices.cursor) },
+      slices: slices && { cursor: slices.cursor, value: slices.sampled(...slices.index(slices.cursor)), said: slices.value(slices.cursor), shown: slices.shown() },
     }).replaceAll("<", "\\u003c");
   }
 }

@@ -96,6 +96,12 @@ class Slices {
     ];
   }
 
+  // width and height of the window, and of each picture on the page beside its own, in pixels
+  shown() {
+    const box = (canvas) => canvas.getBoundingClientRect();
+    return { window: [innerWidth, innerHeight], planes: this.planes.map(({ canvas }) => [box(canvas).width, box(canvas).height, canvas.width, canvas.height]) };
+  }
+
   go(axis, value) {
     const point = this.cursor.slice();
     point[axis] = value;
