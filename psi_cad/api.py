@@ -10,6 +10,7 @@ from psi_cad.errors import InputError, PsiCadError
 from psi_cad.export.safely import staged
 from psi_cad.run.acceptance import accept_in, accepted_ids, add_plans
 from psi_cad.run.approval import approve_folder
+from psi_cad.run.blades import tell_lengths
 from psi_cad.run.comparing import compare_folder
 from psi_cad.run.naming import check_variant
 from psi_cad.run.process import DEFAULT_LIMIT, perform
@@ -114,13 +115,15 @@ def build(
         def job() -> Job:
             from psi_cad.run.plan import plan_job
 
-            return job_named(plan_job(loaded, blades=list(dict.fromkeys(blades)), progress=progress or _silent), before, variant=variant)
+            planned = plan_job(loaded, blades=list(dict.fromkeys(blades)), progress=progress or _silent, suggest=False)  # `explained` tries more
+            return job_named(planned, before, variant=variant)
 
         try:
             report: dict[str, Any] = perform("build", request, payload=job, progress=progress, time_limit=time_limit)
         except PsiCadError as error:
             (final / REFUSED_FILE).unlink(missing_ok=True)
             raise explained(asked, error, final / REFUSED_FILE) from error
+        tell_lengths(report["guides"], loaded.catalogue)
         suggested(asked, report)
         plan = read_json(final / PLAN_FILE)
         if plan is not None and disagreement(plan, report) is None:

@@ -5,10 +5,12 @@ import json
 import pytest
 from conftest import CASES
 
-from psi_cad.case.catalogue import load_catalogue
+from psi_cad.api import plan, validate
+from psi_cad.case.catalogue import load_catalogue, shipped_catalogue
 from psi_cad.case.load import load_case
 from psi_cad.cli.main import main
-from psi_cad.errors import CaseError, CatalogueError, DesignError, from_json
+from psi_cad.errors import CaseError, CatalogueError, DesignError, PsiCadError, from_json
+from psi_cad.run.blades import length_said, long_enough, tell_lengths
 from psi_cad.run.loading import load
 
 GOOD = (CASES / "phantom-type1" / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
@@ -158,6 +160,29 @@ def test_the_mistakes_of_an_error_cross_processes():
     assert type(again) is CaseError and again.errors == error.errors and str(again) == "a\nb"
 
 
+def test_an_approach_across_a_cut_is_refused_with_one_that_has_a_seat(here):
+    across = "guide.supra-acetabular.approach=[0,0,1]"
+    for verb in (validate, plan):
+        with pytest.raises(PsiCadError, match=r"guide 'supra-acetabular': its approach leans \d+° out of the plane of cut 'A'") as refused:
+            verb(CASES / "phantom-type1", settings=[across])
+        (remedy,) = refused.value.remedies
+        assert f'a seat is found with --set "{remedy}"' in str(refused.value) and remedy.startswith("guide.supra-acetabular.approach=[")
+    assert validate(CASES / "phantom-type1", settings=[remedy])["seats"], "the value that is offered passes when it is pasted"
+
+
+def test_a_blade_that_is_too_short_is_told_with_one_that_is_long_enough():
+    catalogue = shipped_catalogue()
+    short = catalogue.blade("generic-10x0.4", where="")
+    assert long_enough(catalogue, short, 30.0) is short and long_enough(catalogue, short, 500.0) is None
+    assert "'generic-10x0.6' has 40 mm" in length_said(catalogue, short, 39.0)
+    assert "at least 500.0 mm of usable length are needed; no blade of the catalogue is so long" in length_said(catalogue, short, 500.0)
+    guide = {"blade_entry": short.model_dump(), "checks": [{"id": "blade_reach[A]", "passed": False, "limit": 40.5, "note": "n"}]}
+    tell_lengths([guide], catalogue)
+    assert (
+        guide["checks"][0]["note"].startswith("n; it is too short: at least 40.5 mm") and "'generic-13x0.89' has 70 mm" in guide["checks"][0]["note"]
+    )
+
+
 def test_check_finds_a_seat_and_what_the_blade_reaches(here):
     code, shown, _ = here("check", CASES / "phantom-type1", "--json")
     found = json.loads(shown)
@@ -187,7 +212,8 @@ def test_check_and_build_refuse_in_the_same_words(case, here):
     code, _, said = here("check", path)
     ended, _, built = here("build", path, "-o", path.parent / "out")
     assert ended == code == 1
-    assert built.splitlines()[-1].startswith(said.splitlines()[-1]) and "REFUSED.png" in built, "build tells more: what was tried, and a picture"
+    first = said.splitlines()[-1].split("; a seat is found")[0]  # which build leaves to what it tries
+    assert built.splitlines()[-1].startswith(first) and "REFUSED.png" in built, "build tells more: what was tried, and a picture"
 
 
 def test_check_fails_a_blade_that_is_too_short(case, here):

@@ -114,7 +114,7 @@ def test_a_cut_at_the_end_of_the_bone_frees_nothing(planned):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (guide([0, 0, 1]), "looks straight at the plane of cut 'A'"),
+        (guide([0, 0, 1]), "leans 90° out of the plane of cut 'A'"),
         (guide([0, 1, 0], template="nonsense"), "there is no template 'nonsense'"),
         (guide([0, 1, 0], "hieght = 20.0"), "did you mean 'height'"),
         (guide([0, 1, 0], "height = -50.0"), "10–20 mm"),

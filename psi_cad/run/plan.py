@@ -22,6 +22,7 @@ from psi_cad.planning.cuts import PlannedCut, plan_cuts
 from psi_cad.planning.kerf import moved_cuts
 from psi_cad.planning.markups import read_planes
 from psi_cad.run.anatomy import checked_anatomy, cut_cautions
+from psi_cad.run.approaches import across_refused
 from psi_cad.run.cautions import case_cautions
 from psi_cad.run.kerfs import Sawing, sawings, shifts_of
 from psi_cad.run.loading import resolved_guides
@@ -125,7 +126,9 @@ def planned_cuts(loaded: LoadedCase, bone: Bone) -> dict[str, PlannedCut]:
     return plan_cuts(bone, [(cut.name, *planes[cut.name], cut.extent) for cut in cuts], groups={cut.name: cut.group for cut in cuts})
 
 
-def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress, read: tuple[Bone, dict[str, Any]] | None = None) -> Job:
+def plan_job(
+    loaded: LoadedCase, *, blades: list[str], progress: Progress, read: tuple[Bone, dict[str, Any]] | None = None, suggest: bool = True
+) -> Job:
     """Read and check the bone, plan the cuts, and find a site for every guide and blade.
 
     Parameters
@@ -136,6 +139,8 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress, read:
         Told each step before it begins.
     read : optional
         What `read_bone` gave of this case before; read where it is not given.
+    suggest : bool
+        Of an approach that looks across its cut, try others, and tell one that has a seat.
 
     Raises
     ------
@@ -164,11 +169,34 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress, read:
             try:
                 sites.append(_site(loaded, request, params, blade, bone, caster, cuts, shifts, workshop))
             except PsiCadError as error:
+                if error.reason == "across":
+                    error = _across(loaded, request, params, blade, bone, caster, cuts, shifts, suggest=suggest)
                 error.about(request.name, blade.id)
-                raise
+                raise error from None
         guides.append(GuideJob(request, dataclasses.asdict(params), tuple(sites)))
     tumour_mesh = tumour.mesh if tumour is not None else None
     return Job(loaded, bone, bone_said, inputs_of(loaded), tumour_mesh, tuple(cuts.values()), tuple(guides), cautions)
+
+
+def _across(
+    loaded: LoadedCase,
+    request: GuideRequest,
+    params: GuideParams,
+    blade: Blade,
+    bone: Bone,
+    caster: RayCaster,
+    cuts: dict[str, PlannedCut],
+    shifts: dict[str, Mm],
+    *,
+    suggest: bool,
+) -> PsiCadError:
+    """The refusal of an approach that looks across its cut."""
+
+    def finds_seat(way: list[float]) -> Site:
+        return _site(loaded, request.model_copy(update={"approach": tuple(way)}), params, blade, bone, caster, cuts, shifts, Workshop())
+
+    mine = [cuts[name] for name in request.cuts]
+    return across_refused(request.name, np.array(request.approach), mine, bone.mesh, finds_seat if suggest else None)
 
 
 def _site(

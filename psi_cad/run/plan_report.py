@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import shapely
 
+from psi_cad.case.catalogue import Catalogue
 from psi_cad.findings import Caution, Check, by_weight, place_of
 from psi_cad.planning.avoid import Structure, face_distance
 from psi_cad.planning.cuts import PlannedCut
@@ -15,6 +16,7 @@ from psi_cad.planning.depth import SlotDepth
 from psi_cad.planning.margins import SAME_MM, CutMargin, MarginClass
 from psi_cad.planning.nearest import Nearest
 from psi_cad.planning.sliding import side_in_words
+from psi_cad.run.blades import length_said
 from psi_cad.run.kerfs import kerf_caution, widest
 from psi_cad.run.notice import NOT_A_DEVICE
 from psi_cad.run.plan_slots import Slot, run_out_of
@@ -40,7 +42,12 @@ def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
     wanted = case.tumour.margin if case.tumour is not None and patient.tumour is not None else None
     cuts = [_cut(patient, found, name, wanted) for name in found.cuts]
     avoided = [(structure, _away(patient, found, structure)) for structure in patient.avoid]
-    checks = [*_margin_checks(patient, found, wanted), *_tumour_checks(found), *_slot_checks(found), *_avoid_checks(avoided)]
+    checks = [
+        *_margin_checks(patient, found, wanted),
+        *_tumour_checks(found),
+        *_slot_checks(found, patient.loaded.catalogue),
+        *_avoid_checks(avoided),
+    ]
     measured = [cut for cut in cuts if cut["margin_mm"] is not None]
     unplanned = [cut for cut in measured if not cut["planned_positive"]]
     retained = found.resection.retained
@@ -265,7 +272,7 @@ def _tumour_checks(found: Evaluated) -> list[dict[str, Any]]:
     return checks
 
 
-def _slot_checks(found: Evaluated) -> list[dict[str, Any]]:
+def _slot_checks(found: Evaluated, catalogue: Catalogue) -> list[dict[str, Any]]:
     """Whether each blade is long enough; where a guide is planned for several, the check's id names the blade."""
     checks = []
     for slot in found.slots:
@@ -274,6 +281,8 @@ def _slot_checks(found: Evaluated) -> list[dict[str, Any]]:
         note = f"blade {slot.blade.id}: usable length {slot.blade.usable_length:g} less the guided height, against the deepest bone below the slot"
         note += "; the fence follows the bone and stands some millimetres higher in places, which only a build can measure"
         deepest = slot.profile.deepest
+        if slot.reach < deepest:
+            note += f"; {length_said(catalogue, slot.blade, slot.blade.usable_length + deepest - slot.reach)}"
         checks.append(
             _check(name, _r(slot.reach), ">=", _r(deepest), slot.reach >= deepest, note, where=_deepest(found.cuts[slot.cut], slot.profile))
         )

@@ -17,6 +17,7 @@ from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.depth import SlotDepth, obstacles_in_plane, reachable, slot_depth
 from psi_cad.planning.kerf import moved_cuts
 from psi_cad.planning.nearest import Nearest
+from psi_cad.run.approaches import across_refused
 from psi_cad.run.kerfs import Sawing, shifts_of
 from psi_cad.units import Array, Mm
 
@@ -90,12 +91,13 @@ def _slots(patient: Patient, sawing: Sawing, cuts: dict[str, PlannedCut], sought
 def _axis(patient: Patient, guide: GuideRequest, cuts: list[PlannedCut], params: GuideParams) -> tuple[Array, bool]:
     """The axis along which the guide will come off, as the build finds it; the approach where none is found."""
     approach = unit(np.array(guide.approach))
-    for cut in cuts:
-        if np.linalg.norm(np.cross(approach, cut.normal)) < ACROSS:
-            raise CaseError(
-                f"guide '{guide.name}': its approach looks straight at the plane of cut '{cut.name}', and the saw enters along the plane; "
-                "give the direction from the bone towards the surgeon, within 50° of the plane."
-            )
+    if any(np.linalg.norm(np.cross(approach, cut.normal)) < ACROSS for cut in cuts):
+
+        def finds_seat(way: list[float]) -> object:
+            return seating_for(patient.bone, patient.caster, cuts, approach=unit(np.array(way)), params=params)
+
+        told = across_refused(guide.name, approach, cuts, patient.bone.mesh, finds_seat)
+        raise CaseError(str(told), where=told.where, remedies=told.remedies)
     try:
         found = seating_for(patient.bone, patient.caster, cuts, approach=approach, params=params)
     except DesignError:

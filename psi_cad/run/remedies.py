@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
@@ -21,13 +21,14 @@ from psi_cad.guides.params import GuideParams, described, resolve_params
 from psi_cad.guides.registry import load_template
 from psi_cad.planning.cuts import PlannedCut, plan_cuts
 from psi_cad.report.pictures import picture_of_place
+from psi_cad.run.approaches import in_planes, outward, turned, typed
 from psi_cad.run.build import build_case
 from psi_cad.run.mending import CHECKS, REFUSALS, Change, base_id, sentence
 from psi_cad.run.plan import Progress, plan_job, planes_of, read_bone
 from psi_cad.run.sources import bone_source
 from psi_cad.run.suggest import PICTURE_FILE, TRIED_FILE, Attempt
 from psi_cad.surface.repair import Bone
-from psi_cad.units import Array, Mm
+from psi_cad.units import Array
 
 __all__ = ["attempt", "candidates"]
 
@@ -36,8 +37,6 @@ MOST_BUILDS: Final = 6  # built and measured, which takes some seconds each; wha
 ENOUGH: Final = 2  # changes that pass
 SECONDS: Final = 60.0  # after which no further change is begun
 TURN_DEG: Final = 15.0
-AROUND_MM: Final[Mm] = 15.0  # of a cut's middle: the bone whose outward direction is taken
-FRONT_COS: Final = 0.3  # bone that looks away from the approach is the other side of the bone
 
 
 def attempt(folder: Path, wanted: Attempt, progress: Progress) -> dict[str, Any]:
@@ -112,7 +111,7 @@ def _failed(folder: Path, wanted: Attempt, setting: str, bone: tuple[Bone, dict[
         only = tuple(guide for guide in loaded.case.guide if guide.name == wanted.guide)
         loaded = dataclasses.replace(loaded, case=loaded.case.model_copy(update={"guide": only}))
         blades = [wanted.blade] if wanted.given and wanted.blade is not None else []
-        job = plan_job(loaded, blades=blades, progress=_silent, read=bone)
+        job = plan_job(loaded, blades=blades, progress=_silent, read=bone, suggest=False)
         report = build_case(job, folder, progress=progress, pictures=False)
         built = True
     except PsiCadError as error:
@@ -193,33 +192,11 @@ def _approach(change: Change, loaded: LoadedCase, guide: GuideRequest, bone: Bon
     if change.way == "reversed":
         return -now
     if change.way in ("turned", "turned-back"):
-        angle = np.radians(TURN_DEG if change.way == "turned" else -TURN_DEG)
-        n = normals[0]
-        turned = np.cos(angle) * now + np.sin(angle) * np.cross(n, now) + (1.0 - np.cos(angle)) * float(n @ now) * n
-        return unit(turned)
-    start = now
-    if change.way == "outward":
-        mesh = bone.mesh
-        away = np.linalg.norm(np.asarray(mesh.triangles_center) - middle, axis=1)
-        near = away < max(AROUND_MM, float(away.min()) + AROUND_MM)
-        near &= np.asarray(mesh.face_normals) @ now > FRONT_COS
-        total = (np.asarray(mesh.face_normals) * np.asarray(mesh.area_faces)[:, None])[near].sum(axis=0)
-        if float(np.linalg.norm(total)) < 1e-6:
-            return None
-        start = unit(total)
-    found = _in_planes(start, normals)
+        return turned(now, normals[0], TURN_DEG if change.way == "turned" else -TURN_DEG)
+    start = outward(bone.mesh, now, middle) if change.way == "outward" else now
+    found = None if start is None else in_planes(start, normals)
     return None if found is None or float(found @ now) > np.cos(np.radians(1.0)) else found
 
 
-def _in_planes(direction: Array, normals: Sequence[Array]) -> Array | None:
-    """`direction` laid into the plane of one cut, or of two into their common line; None where nothing of it is left."""
-    flat = direction - float(direction @ normals[0]) * normals[0]
-    for normal in normals[1:]:
-        line = np.cross(normals[0], normal)
-        if float(np.linalg.norm(line)) > 0.2:
-            flat = float(direction @ unit(line)) * unit(line)
-    return unit(flat) if float(np.linalg.norm(flat)) > 0.1 else None
-
-
 def _triple(values: Array) -> str:
-    return "[" + ",".join(f"{round(float(v), 3) + 0.0:g}" for v in values) + "]"
+    return "[" + ",".join(f"{v:g}" for v in typed(values)) + "]"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import trimesh
 
+from psi_cad.case.catalogue import Catalogue
 from psi_cad.case.load import LoadedCase
 from psi_cad.errors import BuildError
 from psi_cad.findings import Check, by_weight
@@ -18,6 +19,7 @@ from psi_cad.guides.site import Site
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.depth import slot_depth
 from psi_cad.planning.sliding import side_in_words
+from psi_cad.run.blades import length_said
 from psi_cad.run.cautions import guide_cautions
 from psi_cad.run.plan import GuideJob, Progress, plan_job, planned_cuts, read_bone
 from psi_cad.run.plan_slots import GUIDED_MM
@@ -120,12 +122,12 @@ def _seat(loaded: LoadedCase, number: int, guide: GuideJob, site: Site, progress
         "fit_rms_mm": round(site.seat.rms, 5),
         "fit_max_mm": round(site.seat.max, 5),
         "gap_mm": round(site.seat.gap, 3),
-        "checks": [_reach(params, site, planned).to_json() for planned in site.sawn],
+        "checks": [_reach(params, site, planned, loaded.catalogue).to_json() for planned in site.sawn],
         "cautions": [caution.to_json() for caution in by_weight(told)],
     }
 
 
-def _reach(params: GuideParams, site: Site, cut: PlannedCut) -> Check:
+def _reach(params: GuideParams, site: Site, cut: PlannedCut, catalogue: Catalogue) -> Check:
     """Whether the blade gets through the bone below its slot."""
     height: Mm = float(getattr(params, "height", GUIDED_MM))
     reach, deepest = site.blade.usable_length - height - site.seat.gap, slot_depth(cut, site.axis.direction).deepest
@@ -133,4 +135,6 @@ def _reach(params: GuideParams, site: Site, cut: PlannedCut) -> Check:
         f"blade {site.blade.id}: usable length {site.blade.usable_length:g} less {height:g} guided and {site.seat.gap:g} gap, "
         "against the deepest bone below the slot"
     )
+    if reach < deepest:
+        note += f"; {length_said(catalogue, site.blade, site.blade.usable_length + deepest - reach)}"
     return Check(f"blade_reach[{cut.name}]", round(reach, 3), "mm", ">=", round(deepest, 3), reach >= deepest, note)
