@@ -50,9 +50,15 @@ def bone():
     return read_bone(load_case(CASES / "phantom-type1"), progress=lambda step: None)[0]
 
 
-def tried_for(bone, *asked, settings=(), given=False):
+def tried_for(bone, *asked, settings=(), given=False, text=""):
     loaded = load_case(CASES / "phantom-type1", settings=list(settings))
-    return [setting for setting, _ in candidates(Attempt(loaded, None, "supra-acetabular", "generic-25x0.89", given, asked, None, ""), bone)]
+    return [setting for setting, _ in candidates(Attempt(loaded, None, "supra-acetabular", "generic-25x0.89", given, asked, None, text), bone)]
+
+
+def test_wires_that_find_no_room_are_refused_and_mended_otherwise_than_a_hole_that_is_missing(bone):
+    tried = [[setting.split("params.")[-1].split("=")[0] for setting in tried_for(bone, "pins", text=text)] for text in ("", "no room")]
+    assert tried[0] == ["footplate_reach", "footplate_reach", "pins"], "the check"
+    assert tried[1][:5] == ["footplate_reach", "footplate_reach", "slope_limit", "wire_depth", "wire_diameter"], "the refusal"
 
 
 def test_changes_are_looked_for_in_the_catalogue_and_in_range(bone):
@@ -76,7 +82,7 @@ def test_an_approach_across_is_laid_into_the_plane(bone):
 def test_a_refusal_leaves_its_picture_and_what_passes(tmp_path):
     """An approach along the cut's normal: refused, with the place drawn and a change that passes when it is pasted."""
     with pytest.raises(
-        DesignError, match=r"plane of a cut.*This was tried and passes: --set \"guide\.supra-acetabular\.approach=.*REFUSED\.png"
+        DesignError, match=r"plane of cut 'A'.*This was tried and passes: --set \"guide\.supra-acetabular\.approach=.*REFUSED\.png"
     ) as caught:
         psi_cad.build(CASES / "phantom-type1", tmp_path, settings=[ACROSS])
     picture = tmp_path / "phantom-type1" / REFUSED_FILE

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -166,11 +167,12 @@ def plan_job(
             blade = loaded.blade(wanted, where="--blade" if blades else f"{loaded.path.name}: guide[{number}].blade")
             progress(f"{request.name} {blade.id}: find the seat")
             shifts = shifts_of(loaded.case, Sawing(request, params, blade), own)
+            seated = partial(_site, loaded, params=params, blade=blade, bone=bone, caster=caster, cuts=cuts, shifts=shifts)
             try:
-                sites.append(_site(loaded, request, params, blade, bone, caster, cuts, shifts, workshop))
+                sites.append(seated(request, workshop=workshop))
             except PsiCadError as error:
                 if error.reason == "across":
-                    error = _across(loaded, request, params, blade, bone, caster, cuts, shifts, suggest=suggest)
+                    error = _across(request, [cuts[name] for name in request.cuts], bone, seated if suggest else None)
                 error.about(request.name, blade.id)
                 raise error from None
         guides.append(GuideJob(request, dataclasses.asdict(params), tuple(sites)))
@@ -178,30 +180,19 @@ def plan_job(
     return Job(loaded, bone, bone_said, inputs_of(loaded), tumour_mesh, tuple(cuts.values()), tuple(guides), cautions)
 
 
-def _across(
-    loaded: LoadedCase,
-    request: GuideRequest,
-    params: GuideParams,
-    blade: Blade,
-    bone: Bone,
-    caster: RayCaster,
-    cuts: dict[str, PlannedCut],
-    shifts: dict[str, Mm],
-    *,
-    suggest: bool,
-) -> PsiCadError:
-    """The refusal of an approach that looks across its cut."""
+def _across(request: GuideRequest, cuts: Sequence[PlannedCut], bone: Bone, seated: Callable[..., Site] | None) -> PsiCadError:
+    """The refusal of an approach that looks across its cut; where `seated` finds a site, with one that has a seat."""
 
-    def finds_seat(way: list[float]) -> Site:
-        return _site(loaded, request.model_copy(update={"approach": tuple(way)}), params, blade, bone, caster, cuts, shifts, Workshop())
+    def finds_seat(way: list[float]) -> Site | None:
+        return None if seated is None else seated(request.model_copy(update={"approach": tuple(way)}), workshop=Workshop())
 
-    mine = [cuts[name] for name in request.cuts]
-    return across_refused(request.name, np.array(request.approach), mine, bone.mesh, finds_seat if suggest else None)
+    return across_refused(request.name, np.array(request.approach), cuts, bone.mesh, None if seated is None else finds_seat)
 
 
 def _site(
     loaded: LoadedCase,
     request: GuideRequest,
+    *,
     params: GuideParams,
     blade: Blade,
     bone: Bone,

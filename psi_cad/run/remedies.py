@@ -124,7 +124,8 @@ def _failed(folder: Path, wanted: Attempt, setting: str, bone: tuple[Bone, dict[
 
 def candidates(wanted: Attempt, bone: Bone) -> list[tuple[str, Change]]:
     """The settings to try (as `--set` takes them) for what failed, those that belong to the first failure first; each once."""
-    known = {**REFUSALS, **CHECKS} if any(base_id(asked) in CHECKS for asked in wanted.asked) else REFUSALS
+    # "pins" is a check and a refusal; only a refusal brings its sentence along
+    known = {**CHECKS, **REFUSALS} if wanted.text else {**REFUSALS, **CHECKS}
     lists = [known[base_id(asked)].changes for asked in wanted.asked if base_id(asked) in known]
     ordered = [change for row in zip_longest(*lists) for change in row if change is not None]
     loaded = wanted.loaded
