@@ -7,30 +7,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import trimesh
 
-from psi_cad import __version__
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, GuideRequest
 from psi_cad.errors import CaseError, PsiCadError
 from psi_cad.findings import Caution, by_weight
-from psi_cad.guides.params import GuideParams
-from psi_cad.guides.sharing import Workshop
-from psi_cad.guides.site import Site, make_site
+from psi_cad.guides.site import Site
 from psi_cad.planning.cuts import PlannedCut, plan_cuts
-from psi_cad.planning.kerf import moved_cuts
 from psi_cad.planning.markups import read_planes
 from psi_cad.run.anatomy import checked_anatomy, cut_cautions
 from psi_cad.run.cautions import case_cautions
-from psi_cad.run.kerfs import Sawing, sawings, shifts_of
+from psi_cad.run.kerfs import Sawing, sawings
 from psi_cad.run.loading import resolved_guides
 from psi_cad.run.naming import Naming
 from psi_cad.run.side import checked_side
+from psi_cad.run.siting import Siting
 from psi_cad.run.sources import bone_source, inputs_of, tumour_source
-from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone, checked_bone, outside_of
-from psi_cad.units import Array, Mm
+from psi_cad.units import Array
 
 __all__ = ["GuideJob", "Job", "Progress", "inputs_of", "plan_job", "planes_of", "planned_cuts", "read_bone"]
 
@@ -151,8 +146,7 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress, read:
     progress("plan the cuts")
     cuts = planned_cuts(loaded, bone)
     cautions = (*case_cautions(loaded, bone_said), *cut_cautions(loaded, bone, cuts.values()))
-    caster = RayCaster(bone.mesh)
-    workshop = Workshop()
+    siting = Siting(loaded, bone, cuts, own)
     guides = []
     for number, (request, params) in enumerate(zip(loaded.case.guide, templates, strict=True)):
         sites: list[Site] = []
@@ -160,47 +154,11 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress, read:
         for wanted in wanted_blades:
             blade = loaded.blade(wanted, where="--blade" if blades else f"{loaded.path.name}: guide[{number}].blade")
             progress(f"{request.name} {blade.id}: find the seat")
-            shifts = shifts_of(loaded.case, Sawing(request, params, blade), own)
             try:
-                sites.append(_site(loaded, request, params, blade, bone, caster, cuts, shifts, workshop))
+                sites.append(siting.site(Sawing(request, params, blade)))
             except PsiCadError as error:
                 error.about(request.name, blade.id)
                 raise
         guides.append(GuideJob(request, dataclasses.asdict(params), tuple(sites)))
     tumour_mesh = tumour.mesh if tumour is not None else None
     return Job(loaded, bone, bone_said, inputs_of(loaded), tumour_mesh, tuple(cuts.values()), tuple(guides), cautions)
-
-
-def _site(
-    loaded: LoadedCase,
-    request: GuideRequest,
-    params: GuideParams,
-    blade: Blade,
-    bone: Bone,
-    caster: RayCaster,
-    cuts: dict[str, PlannedCut],
-    shifts: dict[str, Mm],
-    workshop: Workshop,
-) -> Site:
-    """Where a guide goes; what it shares with other sites is made once."""
-    case = loaded.case
-    moved = moved_cuts(bone, cuts, {name: shift for name, shift in shifts.items() if name in request.cuts})
-    return make_site(
-        bone,
-        caster,
-        [moved[name] for name in request.cuts],
-        list(cuts.values()),
-        approach=np.array(request.approach),
-        params=params,
-        blade=blade,
-        printer=loaded.printer(request.printer, where="guide.printer"),
-        label=(f"{case.id} {case.side[0].upper()}", request.name, _blade_said(params, blade), f"v{__version__}"),
-        shifts=shifts,
-        workshop=workshop,
-    )
-
-
-def _blade_said(params: GuideParams, blade: Blade) -> str:
-    """What a label says of the blade: its id, and the clearance that its slot was given, which blades of one id may differ by."""
-    clearance = getattr(params, "clearance", None)
-    return blade.id if clearance is None else f"{blade.id} c{max(f'{clearance:.2f}', f'{clearance:g}', key=len)}"

@@ -11,19 +11,16 @@ import trimesh
 
 from psi_cad.case.load import LoadedCase
 from psi_cad.errors import BuildError
-from psi_cad.findings import Check, by_weight
-from psi_cad.guides.params import GuideParams
+from psi_cad.findings import by_weight
 from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Site
 from psi_cad.planning.cuts import PlannedCut
-from psi_cad.planning.depth import slot_depth
 from psi_cad.planning.sliding import side_in_words
 from psi_cad.run.cautions import guide_cautions
 from psi_cad.run.plan import GuideJob, Progress, plan_job, planned_cuts, read_bone
-from psi_cad.run.plan_slots import GUIDED_MM
+from psi_cad.run.siting import blade_reach
 from psi_cad.run.sources import tumour_source
 from psi_cad.surface.repair import Bone
-from psi_cad.units import Mm
 
 __all__ = ["validate_case"]
 
@@ -120,17 +117,6 @@ def _seat(loaded: LoadedCase, number: int, guide: GuideJob, site: Site, progress
         "fit_rms_mm": round(site.seat.rms, 5),
         "fit_max_mm": round(site.seat.max, 5),
         "gap_mm": round(site.seat.gap, 3),
-        "checks": [_reach(params, site, planned).to_json() for planned in site.sawn],
+        "checks": [blade_reach(params, site.blade, planned, site.axis, site.seat.gap).to_json() for planned in site.sawn],
         "cautions": [caution.to_json() for caution in by_weight(told)],
     }
-
-
-def _reach(params: GuideParams, site: Site, cut: PlannedCut) -> Check:
-    """Whether the blade gets through the bone below its slot."""
-    height: Mm = float(getattr(params, "height", GUIDED_MM))
-    reach, deepest = site.blade.usable_length - height - site.seat.gap, slot_depth(cut, site.axis.direction).deepest
-    note = (
-        f"blade {site.blade.id}: usable length {site.blade.usable_length:g} less {height:g} guided and {site.seat.gap:g} gap, "
-        "against the deepest bone below the slot"
-    )
-    return Check(f"blade_reach[{cut.name}]", round(reach, 3), "mm", ">=", round(deepest, 3), reach >= deepest, note)

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from psi_cad.guides.locking import locked
 from shapes import planned
 
 from psi_cad.errors import DesignError
-from psi_cad.guides.locking import locked
 from psi_cad.planning.axis import SeatingAxis
 from psi_cad.planning.depth import slot_depth
 from psi_cad.planning.sliding import Sliding
