@@ -19,6 +19,7 @@ from psi_cad.guides.sharing import Workshop
 from psi_cad.planning.access import accessible_field
 from psi_cad.planning.axis import SeatingAxis, blade_axes, seating_axes, site_frame
 from psi_cad.planning.cuts import PlannedCut
+from psi_cad.surface.cliffs import cliff_of
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone
 from psi_cad.surface.seat import HeightField, Seat
@@ -160,6 +161,9 @@ def _site_on(
     field, seat, around, room = workshop.made(
         ground, bone, caster, frame, cuts, local, rectangle=rounded(rectangle), beyond=beyond, seating=seating, gap=params.seat_gap, part=part
     )
+    cliff = cliff_of(seat.patch, field.points[field.footprint], name="seat")
+    if cliff is not None:
+        raise DesignError(cliff.said, where=frame.patient(cliff.place), reason="steep")
     planes = tuple((frame.local(blade_origin(cut, shifts[cut.name])), frame.local_direction(cut.normal)) for cut in every_cut)
     away = tuple(shifts[cut.name] for cut in every_cut)
     return Site(frame, seating, local, planes, field, seat, around, room, blade, printer, label, tuple(cuts), away)

@@ -124,10 +124,14 @@ def accessible_field(
 
 
 def _crests(bone: Bone, caster: RayCaster, frame: Frame, points: Array, shape: tuple[int, int], where: Bools) -> Array:
-    """Points (k, 3) of the guide frame on edges of the bone's mesh over the cells in `where` that are the first bone met."""
+    """Points (k, 3) of the guide frame on edges of the bone's mesh over the cells in `where` that are the first bone met.
+
+    Edges of a cliff are left out: there bone stands at every height, and a seat that keeps above all of it is a cliff itself.
+    """
     corners = frame.local(np.asarray(bone.mesh.vertices))
     low, high = points[0] - STEP_MM, points[-1] + STEP_MM
-    edges = corners[np.asarray(bone.mesh.edges_unique)]
+    beside = (np.asarray(bone.mesh.face_normals) @ frame.axes[2])[np.asarray(bone.mesh.face_adjacency)].min(axis=1)
+    edges = corners[np.asarray(bone.mesh.face_adjacency_edges)[beside >= np.cos(np.radians(USABLE_SLOPE))]]
     edges = edges[(edges[:, :, :2].max(axis=1) >= low).all(axis=1) & (edges[:, :, :2].min(axis=1) <= high).all(axis=1)]
     count = np.maximum(np.ceil(np.linalg.norm(edges[:, 1] - edges[:, 0], axis=1) / STEP_MM).astype(int), 1)
     number = np.repeat(np.arange(len(edges)), count + 1)

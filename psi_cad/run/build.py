@@ -126,7 +126,7 @@ class _Bench:
         if task.elsewhere is not None:  # what was built on the first seat stands
             return self._show_somehow(_Task(task.guide, task.site, stands=True), steep_too=True)
         if first.reason == "steep":
-            return self._show_somehow(task, steep_too=True)
+            return self._show_somehow(dataclasses.replace(task, attempt=1), steep_too=True)
         raise first
 
     def _show_somehow(self, task: _Task, *, steep_too: bool = False) -> _Shown:

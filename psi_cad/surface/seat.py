@@ -184,9 +184,10 @@ def _fit_above(field: HeightField, x_knots: Array, y_knots: Array, gap: Mm, stre
         flattening=SMOOTHING / FLAT_WITHIN_MM**2 * max(1.0, len(nothing) / max(len(thin), 1)),
     )
     everywhere = Stations(points, x_knots, y_knots)
+    clear = np.append(np.full(len(field.points), max(gap - CLEAR_MM, TOUCH_MM)), np.full(len(beyond), max(gap, TOUCH_MM)))
     for _ in range(14 if narrow else 6):
         patch = held.fit(points[use], targets[use], weights=weights[use])
-        allowed = max(gap - CLEAR_MM, TOUCH_MM) * everywhere.steepness(patch)
+        allowed = clear * everywhere.steepness(patch)
         level = everywhere.values(patch)
         pierced = bone & (level + allowed < np.nan_to_num(heights, nan=-np.inf))
         if not pierced.any():
