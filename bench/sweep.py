@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -33,7 +34,9 @@ def tried(case: Path, keep: Path | None) -> dict[str, Any]:
     except ValueError:
         return {**found, "outcome": "broken", "why": [f"exit {ran.returncode}"], "said": ran.stderr[-300:]}
     if "guides" not in said:
-        return {**found, "outcome": "refused", "why": [said.get("reason") or said.get("error", "")], "said": said.get("message", "")}
+        error = said["error"]
+        gist = re.split(r"[';,(]| near |, but", re.sub(r"'[^']*' ", "", error["message"]))[0]  # of one cause, without its names and numbers
+        return {**found, "outcome": "refused", "why": [re.sub(r"[0-9.]+ mm[²]?", "…", gist).strip()], "said": error["message"]}
     failed = [check for guide in said["guides"] for check in guide["checks"] if not check["passed"]]
     found["seats"] = max(len(guide["seating"]["tried"]) or 1 for guide in said["guides"])
     ids = sorted({check["id"].split("[")[0] for check in failed})
