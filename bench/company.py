@@ -68,7 +68,7 @@ def built(case: Path, blades: list[str]) -> Found:
     """The bytes of each guide's files, and its entry in the report."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            report = psi_cad.build(case, folder, blades=blades)
+            report = psi_cad.build(case, folder, blades=blades, suggest=False)
         except PsiCadError as error:
             return str(error)
         out = Path(folder) / report["case"]["id"]

@@ -73,3 +73,17 @@ def test_beyond_the_far_cortex():
     assert over_travel_distance(cut, found, vessel, reach=75.0, run_out=5.0).distance == 0.0
     assert over_travel_distance(cut, found, vessel, reach=20.0, run_out=5.0) is None
     assert face_distance(cut, vessel, run_out=5.0).distance == pytest.approx(np.hypot(25, 3) - 4, abs=0.02)
+
+
+def test_the_lines_a_blade_is_held_against_hold_the_deepest():
+    """A wedge: each millimetre keeps its farthest line, and none is invented."""
+
+    wedge = trimesh.convex.convex_hull(np.array([[x, y, z] for x, y in ((-20, 0), (20, 0), (20, -30), (-20, -10)) for z in (-30, 30)], dtype=float))
+    for _ in range(4):
+        wedge = wedge.subdivide()
+    _, cuts = planned(wedge, [("A", [0, -5, 0], [0, 0, 1.0])])
+    profile = slot_depth(cuts["A"], np.array([0, 1.0, 0]))
+    lines = np.array(profile.deepest_lines())
+    assert lines[:, 1].min() == pytest.approx(profile.far.min(), abs=1e-4) == pytest.approx(-25.0, abs=1e-3)
+    assert 40 <= len(lines) <= 42 and (np.diff(lines[:, 0]) > 0).all()
+    np.testing.assert_allclose(lines[:, 1], np.interp(lines[:, 0], profile.s, profile.far), atol=1e-3)

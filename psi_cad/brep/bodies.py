@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import cadquery as cq
@@ -12,64 +11,38 @@ from scipy.spatial import cKDTree
 
 from psi_cad.brep.checked import common
 from psi_cad.brep.patch import below, patch_face, vector
+from psi_cad.brep.slab import Slab, rise_along
 from psi_cad.frames import Frame
+from psi_cad.surface.envelope import gentle, gentle_line, thickened
 from psi_cad.surface.spline import HeightSpline, fit, uniform_knots
 from psi_cad.units import Array, Mm
 
-__all__ = ["Slab", "bone_side", "cylinder", "fence", "footplate", "half_space", "leaning", "rise_along", "sleeve"]
+__all__ = ["bone_side", "cylinder", "fence", "footplate", "half_space", "leaning", "slab_solid", "sleeve"]
 
 DEEP: Final[Mm] = 15.0  # how far bodies reach below the lowest seat before the seat cuts them
 FENCE_SPANS: Final = 40  # more make edges of so many pieces that the kernel integrates the faces beside them wrongly
 PLATE_KNOTS: Final[Mm] = 2.0  # finer ones make every later Boolean slower
 BESIDE_MM: Final[Mm] = 0.8  # beyond its outline a footplate's top levels out
+STEEP_SEAT: Final = 1.8  # √(1 + slope²) of the steepest bone that is contact by default
 RIM_MM: Final[Mm] = 2.5  # width of the rim over which a footplate is thinned
 OUTLINE_MM: Final[Mm] = 0.35  # how far a footplate's straight sides may leave its smooth outline
 _GRID: Final[Mm] = 0.5
 _LOCAL: Final = Frame(origin=np.zeros(3), axes=np.eye(3))
 
 
-class Slab:
-    """The plane-sided prism |d| <= half_width, low <= s <= high about a cutting plane, endless along the blade.
-
-    Coordinates: d along `normal`, s along the slot, u along the `blade` direction, from `origin` (guide frame, mm).
-    An end that another cut bounds has no wall of its own: the slab stops at `bounds`, planes (point, inward normal).
-    """
-
-    def __init__(
-        self,
-        *,
-        origin: Array,
-        normal: Array,
-        blade: Array,
-        half_width: Mm,
-        low: Mm,
-        high: Mm,
-        corner: Mm = 0.0,
-        bounds: Sequence[tuple[Array, Array]] = (),
-    ) -> None:
-        self.frame = Frame(origin=origin, axes=np.stack([normal, np.cross(blade, normal), blade]))
-        self.half_width, self.low, self.high, self.corner = half_width, low, high, corner
-        self.bounds = tuple(bounds)
-
-    def solid(self, *, bottom: Mm, top: Mm, step: str) -> cq.Solid:
-        """The prism between u = bottom and u = top, vertical corners broken by `corner`."""
-        w, low, high, c = self.half_width, self.low, self.high, self.corner
-        if c > 0.0:
-            flat = [(w - c, low), (w, low + c), (w, high - c), (w - c, high), (c - w, high), (-w, high - c), (-w, low + c), (c - w, low)]
-        else:
-            flat = [(w, low), (w, high), (-w, high), (-w, low)]
-        corners = self.frame.patient(np.array([(d, s, bottom) for d, s in flat]))
-        wire = cq.Wire.makePolygon([vector(corner) for corner in corners], close=True)
-        solid = cq.Solid.extrudeLinear(wire, [], vector(self.frame.axes[2] * (top - bottom)))
-        for point, inward in self.bounds:
-            solid = common(step, solid, half_space(point, inward, self.frame.origin))
-        return solid
-
-    def grid(self, *, margin: Mm, step_d: Mm, step_s: Mm) -> Array:
-        """Points (n, 2) in (d, s) that cover the slab and `margin` around it."""
-        d = np.linspace(-self.half_width - margin, self.half_width + margin, int(np.ceil(2 * (self.half_width + margin) / step_d)) + 1)
-        s = np.linspace(self.low - margin, self.high + margin, int(np.ceil((self.high - self.low + 2 * margin) / step_s)) + 1)
-        return np.stack(np.meshgrid(d, s, indexing="ij"), axis=-1).reshape(-1, 2)
+def slab_solid(slab: Slab, *, bottom: Mm, top: Mm, step: str) -> cq.Solid:
+    """A slab between u = bottom and u = top, vertical corners broken by its `corner`."""
+    w, low, high, c = slab.half_width, slab.low, slab.high, slab.corner
+    if c > 0.0:
+        flat = [(w - c, low), (w, low + c), (w, high - c), (w - c, high), (c - w, high), (-w, high - c), (-w, low + c), (c - w, low)]
+    else:
+        flat = [(w, low), (w, high), (-w, high), (-w, low)]
+    corners = slab.frame.patient(np.array([(d, s, bottom) for d, s in flat]))
+    wire = cq.Wire.makePolygon([vector(corner) for corner in corners], close=True)
+    solid = cq.Solid.extrudeLinear(wire, [], vector(slab.frame.axes[2] * (top - bottom)))
+    for point, inward in slab.bounds:
+        solid = common(step, solid, half_space(point, inward, slab.frame.origin))
+    return solid
 
 
 def half_space(point: Array, inward: Array, near: Array) -> cq.Solid:
@@ -78,19 +51,6 @@ def half_space(point: Array, inward: Array, near: Array) -> cq.Solid:
     foot = near - float((near - point) @ inward) * inward
     plane = cq.Plane(origin=vector(foot), normal=vector(inward))
     return cq.Solid.makeBox(size, size, size / 2.0, cq.Vector(-size / 2.0, -size / 2.0, 0.0)).moved(cq.Location(plane))
-
-
-def rise_along(patch: HeightSpline, slab: Slab, flat: Array) -> Array:
-    """U (n,) at which lines along the blade through (d, s) = `flat` (n, 2) meet the patch."""
-    start = slab.frame.patient(np.column_stack([flat, np.zeros(len(flat))]))
-    blade = slab.frame.axes[2]
-    u = np.zeros(len(flat))
-    for _ in range(12):  # Newton on a smooth graph that the blade direction crosses steeply
-        point = start + u[:, None] * blade
-        fall = point[:, 2] - patch(point[:, :2])
-        rate = blade[2] - patch.gradient(point[:, :2]) @ blade[:2]
-        u = u - np.clip(fall / np.where(np.abs(rate) < 0.2, 0.2, rate), -5.0, 5.0)
-    return u
 
 
 def fence(seat: HeightSpline, slab: Slab, *, height: Mm, inner: Mm, edge_break: Mm, free_ends: tuple[bool, bool], step: str) -> cq.Solid:
@@ -104,7 +64,7 @@ def fence(seat: HeightSpline, slab: Slab, *, height: Mm, inner: Mm, edge_break: 
     stations = np.unique(flat[:, 1])
     seats = rise_along(seat, slab, np.array([(d, s) for d in across for s in stations])).reshape(len(across), -1)
     # one level across the wall, above the higher side of the slot: both sides guide the blade over the whole height
-    level = seats.max(axis=0) + height
+    level = gentle_line(stations, seats.max(axis=0)) + height
     outward = [slab.half_width - np.abs(flat[:, 0])]
     if free_ends[0]:
         outward.append(flat[:, 1] - slab.low)
@@ -139,7 +99,11 @@ def footplate(seat: HeightSpline, outline: shapely.Polygon, *, thickness: Mm, ed
     within = shapely.distance(shapely.points(points), outline.exterior)
     within = np.where(shapely.contains_xy(outline, points[:, 0], points[:, 1]), within, -within)
     fall = edge_break * np.clip(1.0 - within / RIM_MM, 0.0, 1.0) ** 2
-    target = seat(points) + (thickness - fall) * seat.steepness(points)
+    ground, shape = seat(points), (len(xs), len(ys))
+    # the layer by the normal where bone slopes, by a ball at a cliff: there the normal says little of thickness
+    flat = ground + thickness * np.minimum(seat.steepness(points), STEEP_SEAT)
+    top_of = np.maximum(flat, thickened(ground.reshape(shape), step=_GRID, thickness=thickness).ravel())
+    target = gentle(top_of.reshape(shape), step=_GRID).ravel() - fall * np.minimum(seat.steepness(points), STEEP_SEAT)
     beside = within < -BESIDE_MM
     _, nearest = cKDTree(points[~beside]).query(points[beside])
     target[beside] = target[~beside][nearest]  # level outward: cliffs beside the plate are no part of it

@@ -18,15 +18,14 @@ from OCP.TColStd import TColStd_Array1OfInteger, TColStd_Array1OfReal
 
 from psi_cad.errors import KernelError
 from psi_cad.frames import Frame
+from psi_cad.surface.cliffs import cliff_of
 from psi_cad.surface.spline import DEGREE, HeightSpline
 from psi_cad.units import Array, Mm
 
 __all__ = ["below", "patch_face", "vector"]
 
-STEEPEST: Final = 8.0  # slope where a body stands on the patch: steeper ground is no seat
 TILE: Final[Mm] = 25.0  # smaller tiles give a Boolean more pieces to sort
 _SEW: Final[Mm] = 1e-6
-WILD: Final = 40.0  # slope between poles anywhere: Booleans on rougher patches may not end
 
 
 def vector(values: Array) -> cq.Vector:
@@ -58,17 +57,9 @@ def patch_face(patch: HeightSpline, frame: Frame, *, name: str, where: Array | N
     """
     if not np.isfinite(patch.poles).all():
         raise KernelError(f"The {name} patch is not finite; smooth the bone there.")
-    rise_x = np.abs(np.diff(patch.poles, axis=0)) / np.diff(patch.x_greville)[:, None]
-    rise_y = np.abs(np.diff(patch.poles, axis=1)) / np.diff(patch.y_greville)[None, :]
-    anywhere = float(max(rise_x.max(), rise_y.max()))
-    used = anywhere if where is None else float(np.sqrt((patch.gradient(where) ** 2).sum(axis=1)).max())
-    if used > STEEPEST or anywhere > WILD:
-        raise KernelError(
-            f"The {name} patch is too steep to build on (slope {used:.1f} and {anywhere:.0f} beside it, at most {STEEPEST:g} and {WILD:g}): "
-            "the bone there is a cliff; give another approach, or lower slope_limit or run_out.",
-            where=frame.patient(_steepest(patch, where)),
-            reason="steep",
-        )
+    cliff = cliff_of(patch, where, name=name)
+    if cliff is not None:
+        raise KernelError(cliff.said, where=frame.patient(cliff.place), reason="steep")
     nx, ny = patch.poles.shape
     grid = np.stack([*np.meshgrid(patch.x_greville, patch.y_greville, indexing="ij"), patch.poles], axis=-1)
     grid = frame.patient(grid)
@@ -80,21 +71,6 @@ def patch_face(patch: HeightSpline, frame: Frame, *, name: str, where: Array | N
     v_knots, v_counts = _knots(patch.y_knots)
     surface = Geom_BSplineSurface(poles, u_knots, v_knots, u_counts, v_counts, DEGREE, DEGREE)
     return cq.Face(BRepBuilderAPI_MakeFace(surface, 1e-7).Face())
-
-
-def _steepest(patch: HeightSpline, where: Array | None) -> Array:
-    """The point (3,) of the patch where it is steepest: of those at `where` (n, 2), or between its poles."""
-    if where is not None and float(np.sqrt((patch.gradient(where) ** 2).sum(axis=1)).max()) > STEEPEST:
-        spot = where[int(np.argmax((patch.gradient(where) ** 2).sum(axis=1)))]
-    else:
-        rises = np.abs(np.diff(patch.poles, axis=0)) / np.diff(patch.x_greville)[:, None]
-        i, j = np.unravel_index(int(np.argmax(rises)), rises.shape)
-        spot = np.array([(patch.x_greville[i] + patch.x_greville[i + 1]) / 2.0, patch.y_greville[j]])
-        across = np.abs(np.diff(patch.poles, axis=1)) / np.diff(patch.y_greville)[None, :]
-        if across.max() > rises.max():
-            i, j = np.unravel_index(int(np.argmax(across)), across.shape)
-            spot = np.array([patch.x_greville[i], (patch.y_greville[j] + patch.y_greville[j + 1]) / 2.0])
-    return np.append(spot, float(patch(spot[None, :])[0]))
 
 
 def below(face: cq.Face, *, direction: Array, depth: Mm) -> cq.Solid:

@@ -118,7 +118,7 @@ def check(
             say_lines([f"{case['case']}: {head[:1].lower()}{head[1:]}", *lines] if lines else [])
     if found["status"] != "passed":
         hint = (
-            "a guide would be rejected; change what its failed checks name."
+            "a guide would be rejected, for the reason above; `psi-cad build` tries changes and tells those that pass."
             if is_case
             else "do not use what failed; restore the files, or build again from the case and check that."
         )

@@ -32,7 +32,7 @@ WORDS: Final[Mapping[str, str]] = {
     "slot_covers_bone": "how far the slot runs past the bone at its shorter end",
     "slot_blade_room": "shortest window of the slot, where the blade must swing",
     "slot_bridge": "width of the bridge across the slot",
-    "blade_reach": "how far the blade reaches below the slot",
+    "blade_reach": "how much of the blade gets there",
     "pins": "number of wire holes",
     "pin_lever": "how far apart the wires stand (least height of their best triangle)",
     "pin_bore": "difference of a wire hole's diameter from what was asked",

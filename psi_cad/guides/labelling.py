@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 import shapely
 
-from psi_cad.brep import bodies, label
+from psi_cad.brep import label
+from psi_cad.brep.slab import Slab, rise_along
 from psi_cad.frames import Frame
 from psi_cad.surface.spline import HeightSpline
 from psi_cad.units import Array, Mm
@@ -99,7 +100,7 @@ class Side:
     At stations `s`, a text starts above `lower` (footplate, seat), and the fence's own top is at `top`, along the blade.
     """
 
-    slab: bodies.Slab
+    slab: Slab
     sign: int
     windows: Array
     s: Array
@@ -128,7 +129,7 @@ class LabelPatch:
 
 def sides_of(
     seat: HeightSpline,
-    slab: bodies.Slab,
+    slab: Slab,
     *,
     plate: shapely.Geometry,
     plate_thickness: Mm,
@@ -145,11 +146,11 @@ def sides_of(
     for sign in (1, -1):
         wall = np.column_stack([np.full(len(s), sign * slab.half_width), s])
         proud = np.column_stack([np.full(len(s), sign * (slab.half_width + pad)), s])
-        rise_wall, rise_proud = bodies.rise_along(seat, slab, wall), bodies.rise_along(seat, slab, proud)
+        rise_wall, rise_proud = rise_along(seat, slab, wall), rise_along(seat, slab, proud)
         feet = slab.frame.patient(np.column_stack([proud, rise_proud]))
         plate_top = np.where(shapely.contains_xy(plate.buffer(0.5), feet[:, 0], feet[:, 1]), plate_thickness * seat.steepness(feet[:, :2]), 0.0)
         lower = np.maximum(rise_wall, rise_proud) + plate_top + 0.4
-        top = bodies.rise_along(seat, slab, np.column_stack([np.zeros(len(s)), s])) + height
+        top = rise_along(seat, slab, np.column_stack([np.zeros(len(s)), s])) + height
         upper = np.minimum(top - edge_break - 0.3, rise_wall + height - 0.2)
         found.append(Side(slab, sign, _windows(s, lower, upper), s, lower, top))
     return found

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import shapely
 
-from psi_cad.brep import bodies
+from psi_cad.brep.slab import Slab, rise_along
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
 from psi_cad.guides.site import Site, SiteCut, slot_room
@@ -45,9 +45,9 @@ class SlotPlan:
         """Half the fence's thickness: `wall` beside the slot, whatever blade and clearance made it so wide."""
         return wall + width / 2.0
 
-    def slab(self, *, corner: Mm) -> bodies.Slab:
+    def slab(self, *, corner: Mm) -> Slab:
         """The fence's prism."""
-        return bodies.Slab(
+        return Slab(
             origin=self.cut.origin,
             normal=self.cut.normal,
             blade=self.cut.blade,
@@ -77,11 +77,11 @@ class SlotPlan:
             found.append((slots_corner - (self.half_width - self.width / 2.0) * across, across))
         return found
 
-    def slot_slabs(self) -> list[bodies.Slab]:
+    def slot_slabs(self) -> list[Slab]:
         """The slot's prisms, one per window."""
         bounds = [(point - half * normal, normal) for point, normal, half in self.joints]
         return [
-            bodies.Slab(
+            Slab(
                 origin=self.cut.origin,
                 normal=self.cut.normal,
                 blade=self.cut.blade,
@@ -104,7 +104,7 @@ class SlotPlan:
         slab = self.slab(corner=0.0)
         s = np.linspace(self.fence_low, self.fence_high, 12)
         flat = np.vstack([np.column_stack([np.full(12, side * self.half_width), s[::side]]) for side in (1, -1)])
-        points = slab.frame.patient(np.column_stack([flat, bodies.rise_along(seat, slab, flat)]))
+        points = slab.frame.patient(np.column_stack([flat, rise_along(seat, slab, flat)]))
         for point, inward in slab.bounds:
             points = points - np.minimum((points - point) @ inward, 0.0)[:, None] * inward
         return shapely.Polygon(points[:, :2]).buffer(0)
@@ -153,8 +153,8 @@ def plan_slots(site: Site, *, width: Mm, wall: Mm, end_wall: Mm, run_out: Mm, he
 
 def _on_seat(site: Site, cut: SiteCut, s: Mm) -> Array:
     """The point (3,) of the seat at `s` along a cut, guide frame."""
-    slab = bodies.Slab(origin=cut.origin, normal=cut.normal, blade=cut.blade, half_width=1.0, low=cut.low, high=cut.high)
-    rise = float(bodies.rise_along(site.seat.patch, slab, np.array([[0.0, s]]))[0])
+    slab = Slab(origin=cut.origin, normal=cut.normal, blade=cut.blade, half_width=1.0, low=cut.low, high=cut.high)
+    rise = float(rise_along(site.seat.patch, slab, np.array([[0.0, s]]))[0])
     return np.asarray(cut.origin + s * cut.along + rise * cut.blade)
 
 
@@ -201,7 +201,7 @@ def _kept_apart(site: Site, number: int, plans: Sequence[SlotPlan], height: Mm) 
         s = np.arange(plan.low, plan.high + 0.25, 0.25)
         flat = np.column_stack([np.zeros(len(s)), s])
         slab = plan.slab(corner=0.0)
-        rise = bodies.rise_along(site.seat.patch, slab, flat)
+        rise = rise_along(site.seat.patch, slab, flat)
         clash = np.zeros(len(s), dtype=bool)
         for up in (0.0, height / 2.0, height):
             off = slab.frame.patient(np.column_stack([flat, rise + up])) - other.cut.origin

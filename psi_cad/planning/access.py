@@ -31,6 +31,7 @@ OPEN_MM: Final[Mm] = 1.5  # contact narrower than twice this is no contact
 FENCE_REACH_MM: Final[Mm] = 7.0  # from a cut plane to the outside of its fence, and a little
 SPOT_MM: Final[Mm] = 2.0  # around a spot that no seat can follow
 SPOT_SHARE: Final = 0.85  # of the contact that must stay when spots are left out
+FIRST_MM: Final[Mm] = 0.02  # a point that near to the first bone met is on it
 SMOOTH_SLOPE_KNOTS_MM: Final[Mm] = 3.0
 
 
@@ -118,7 +119,30 @@ def accessible_field(
         usable=sheet & (grown | (under_fence & gentle)),
         contact=contact,
         thickness=_thickness(caster, frame, points, hits.height, contact),
+        crests=_crests(bone, caster, frame, points, shape, under_fence | wide),
     )
+
+
+def _crests(bone: Bone, caster: RayCaster, frame: Frame, points: Array, shape: tuple[int, int], where: Bools) -> Array:
+    """Points (k, 3) of the guide frame on edges of the bone's mesh over the cells in `where` that are the first bone met.
+
+    Edges of a cliff are left out: there bone stands at every height, and a seat that keeps above all of it is a cliff itself.
+    """
+    corners = frame.local(np.asarray(bone.mesh.vertices))
+    low, high = points[0] - STEP_MM, points[-1] + STEP_MM
+    beside = (np.asarray(bone.mesh.face_normals) @ frame.axes[2])[np.asarray(bone.mesh.face_adjacency)].min(axis=1)
+    edges = corners[np.asarray(bone.mesh.face_adjacency_edges)[beside >= np.cos(np.radians(USABLE_SLOPE))]]
+    edges = edges[(edges[:, :, :2].max(axis=1) >= low).all(axis=1) & (edges[:, :, :2].min(axis=1) <= high).all(axis=1)]
+    count = np.maximum(np.ceil(np.linalg.norm(edges[:, 1] - edges[:, 0], axis=1) / STEP_MM).astype(int), 1)
+    number = np.repeat(np.arange(len(edges)), count + 1)
+    share = (np.arange(len(number)) - np.repeat(np.cumsum(count + 1) - (count + 1), count + 1)) / count[number]
+    found = edges[number, 0] + share[:, None] * (edges[number, 1] - edges[number, 0])
+    cell = np.round((found[:, :2] - points[0]) / STEP_MM).astype(int)
+    inside = ((cell >= 0) & (cell < shape)).all(axis=1)
+    found, cell = found[inside], cell[inside]
+    found = np.unique(np.round(found[where.reshape(shape)[tuple(cell.T)]], 6), axis=0)
+    met = first_hits_down(caster, found[:, :2], frame=frame).height
+    return np.asarray(found[np.abs(met - found[:, 2]) < FIRST_MM])
 
 
 def _amid(places: Array, mask: Bools, cuts: Sequence[PlannedCut]) -> Array:

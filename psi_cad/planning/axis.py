@@ -1,4 +1,4 @@
-"""The seating axis: searched near the approach for the largest well-conditioned contact that needs no undercut."""
+"""The seating axis: searched near the approach for the largest well-conditioned contact that needs no undercut; and the next best."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from psi_cad.planning.sliding import sliding, smoothed_normals
 from psi_cad.surface.rays import RayCaster, first_hits_down
 from psi_cad.units import LIMITS, Array, Bools, Deg, Ints, Mm
 
-__all__ = ["SeatingAxis", "blade_axes", "find_seating_axis", "site_frame"]
+__all__ = ["SeatingAxis", "blade_axes", "seating_axes", "site_frame"]
 
 GRID_MM: Final[Mm] = 2.0
 ALONG: Final = 1e-3  # an approach this near a cut's normal leans too far from its plane whichever way it is turned
@@ -65,7 +65,7 @@ def _candidates(approach: Array, cone: Deg, cut: PlannedCut) -> list[Array]:
     return found
 
 
-def find_seating_axis(
+def seating_axes(
     caster: RayCaster,
     part_of_face: Ints,
     cuts: Sequence[PlannedCut],
@@ -75,8 +75,8 @@ def find_seating_axis(
     reach: Mm,
     slope_limit: Deg,
     part: int,
-) -> SeatingAxis:
-    """The direction within `cone` degrees of `approach` with the best contact.
+) -> list[SeatingAxis]:
+    """The directions within `cone` degrees of `approach` that meet bone, that with the best contact first.
 
     The score is the contact area, less where the guide could slide across its axis and where fences would lean;
     contact is bone of the right part, met first, not steeper than `slope_limit`, within `reach` of a cut.
@@ -87,8 +87,7 @@ def find_seating_axis(
         If every direction leans too far from a cut plane, or none meets the bone.
     """
     approach = unit(approach)
-    best: SeatingAxis | None = None
-    best_score = 0.0
+    found: list[tuple[float, SeatingAxis]] = []
     directions = _candidates(approach, cone, cuts[0])
     leans = []
     for direction in directions:
@@ -99,9 +98,9 @@ def find_seating_axis(
         area, lock = _contact(caster, part_of_face, cuts, direction, reach, slope_limit, part)
         tilt = float(np.degrees(np.arccos(np.clip(direction @ approach, -1.0, 1.0))))
         score = area * min(1.0, 0.25 + 0.75 * lock / LIMITS.sliding_lock) * np.cos(np.radians(lean)) ** 2 * (1.0 - 0.005 * tilt)
-        if score > best_score * (1.0 + 1e-9):
-            best, best_score = SeatingAxis(direction, area, lock, tilt, len(directions)), score
-    if best is None:
+        if score > 0.0:
+            found.append((score, SeatingAxis(direction, area, lock, tilt, len(directions))))
+    if not found:
         if min(leans) > LEAN_MAX:
             raise DesignError(
                 f"guide.approach leans {min(leans):.0f}° or more out of the plane of a cut, so the saw cannot enter; "
@@ -114,7 +113,7 @@ def find_seating_axis(
             where=cuts[0].origin,
             reason="contact",
         )
-    return best
+    return [axis for _, axis in sorted(found, key=lambda one: -float(f"{one[0]:.9g}"))]  # of equals the one nearer to the approach
 
 
 def strip(

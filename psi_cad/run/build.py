@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,28 +25,40 @@ from psi_cad.report.pictures import Mark, picture_of_guide
 from psi_cad.run.entry import Made, expected_of, report_entry
 from psi_cad.run.export import exported
 from psi_cad.run.inspect import Inspection, Inspector
-from psi_cad.run.mending import sentence
+from psi_cad.run.kerfs import Sawing, sawings
+from psi_cad.run.mending import base_id, sentence
 from psi_cad.run.notice import NOT_A_DEVICE
 from psi_cad.run.overrides import guide_overrides
 from psi_cad.run.plan import GuideJob, Job, Progress
 from psi_cad.run.process import PICTURE_STEP
+from psi_cad.run.siting import Siting
 from psi_cad.run.software import build_software
+from psi_cad.units import LIMITS
 from psi_cad.verify.expected import Expected
 
 __all__ = ["BONE_FILE", "build_case"]
 
 BONE_FILE: Final = "bone.stl"
 ATTEMPTS: Final = 3
+SEATS: Final = 3
+UNSITED: Final = {"sliding_lock", "printer_room", "printer_wall", "slot_clearance_least", "slot_clearance_most"}  # another seat mends none of them
 KERNEL_CHECKS: Final = {"step_solids", "step_valid", "stl_watertight", "stl_bodies", "stl_volume", "stl_place"}
 
 
 @dataclass(frozen=True)
 class _Task:
-    """One guide for one blade, and how often the kernel has stumbled on it."""
+    """One guide for one blade: how often the kernel has stumbled on it; where it sits after its first seat turned out bad, and how often."""
 
     guide: int
     site: int
     attempt: int = 0
+    elsewhere: Site | None = None
+    seats: int = 1  # it was made on, this one included
+    stands: bool = False  # whatever comes of it
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.guide, self.site
 
     @property
     def final(self) -> bool:
@@ -65,39 +78,77 @@ class _Shown:
 class _Bench:
     """Designs and exports the guides of one job, in one folder."""
 
-    def __init__(self, job: Job, folder: Path, inspection: Inspection, progress: Progress) -> None:
-        self.job, self.folder, self.inspection, self.progress = job, folder, inspection, progress
+    def __init__(self, job: Job, folder: Path, inspection: Inspection, progress: Progress, *, seats: int) -> None:
+        self.job, self.folder, self.inspection, self.progress, self.seats = job, folder, inspection, progress, seats
         self._workshop = Workshop()
 
+    @cached_property
+    def _siting(self) -> Siting:
+        loaded = self.job.loaded
+        return Siting(loaded, self.job.bone, {cut.name: cut for cut in self.job.cuts}, sawings(loaded))
+
+    def site(self, task: _Task) -> Site:
+        """Where a task's guide sits."""
+        return task.elsewhere or self.job.guides[task.guide].sites[task.site]
+
+    def elsewhere(self, task: _Task, why: str) -> _Task | None:
+        """The same guide as it could sit otherwise, after it turned out bad; None where no way is left to try."""
+        guide, site = self.job.guides[task.guide], self.site(task)
+        slides = site.seating.lock is not None and site.seating.lock < LIMITS.sliding_lock  # then nothing better was found before
+        if slides or task.stands or task.seats >= self.seats:
+            return None
+        self.told(guide, site)("find another seat")
+        but = (*(trial for trial in site.seating.tried if not site.seating.like(trial)), site.seating.left(why))
+        sawing = Sawing(guide.request, load_template(guide.request.template, where="guide.template").Params(**guide.params), site.blade)
+        try:
+            return _Task(task.guide, task.site, elsewhere=self._siting.site(sawing, but=but), seats=task.seats + 1)
+        except PsiCadError:
+            return None
+
     def show(self, task: _Task) -> _Shown:
-        """Design one guide and write its files; where the kernel stumbles, its outlines are drawn a little otherwise.
+        """Design one guide and write its files; where that fails it is made to sit otherwise, or its outlines are drawn a little otherwise.
 
         Raises
         ------
         PsiCadError
+            Why the guide could not be made as it was to sit first.
         """
+        first: PsiCadError | None = None
+        trying: _Task | None = task
+        while trying is not None:
+            try:
+                return self._show_somehow(trying)
+            except PsiCadError as error:
+                error.about(*self._names(task))
+                first = first or error
+                trying = self.elsewhere(trying, str(error))
+        assert first is not None
+        if task.elsewhere is not None:  # what was built on the first seat stands
+            return self._show_somehow(_Task(task.guide, task.site, stands=True), steep_too=True)
+        if first.reason == "steep":
+            return self._show_somehow(dataclasses.replace(task, attempt=1), steep_too=True)
+        raise first
+
+    def _show_somehow(self, task: _Task, *, steep_too: bool = False) -> _Shown:
+        """Design one guide as it is to sit, its outlines drawn a little otherwise where the kernel stumbles."""
         while True:
             try:
                 return self._show(task)
             except KernelError as error:
-                if task.final:
+                if task.final or (error.reason == "steep" and not steep_too):
                     error.reason = error.reason or "kernel"
                     error.about(*self._names(task))
                     raise
                 task = dataclasses.replace(task, attempt=task.attempt + 1)
-            except PsiCadError as error:
-                error.about(*self._names(task))
-                raise
 
     def _names(self, task: _Task) -> tuple[str, str]:
-        guide = self.job.guides[task.guide]
-        return guide.request.name, guide.sites[task.site].blade.id
+        return self.job.guides[task.guide].request.name, self.site(task).blade.id
 
     def _show(self, task: _Task) -> _Shown:
         loaded, guide = self.job.loaded, self.job.guides[task.guide]
         template = load_template(guide.request.template, where=f"{loaded.path.name}: guide[{task.guide}].template")
         params = template.Params(**guide.params)
-        site: Site = dataclasses.replace(guide.sites[task.site], attempt=task.attempt)
+        site: Site = dataclasses.replace(self.site(task), attempt=task.attempt)
         variant = guide.naming(task.site).variant
         if variant is not None:  # before the version, which ends a label
             site = dataclasses.replace(site, label=(*site.label[:-1], variant, site.label[-1]))
@@ -148,7 +199,9 @@ class _Bench:
             raise BuildError(f"The picture '{path.name}' could not be drawn; off-screen OpenGL is missing or broken.")
 
 
-def build_case(job: Job, folder: Path, *, inspection: Inspection | None = None, progress: Progress, pictures: bool = True) -> dict[str, Any]:
+def build_case(
+    job: Job, folder: Path, *, inspection: Inspection | None = None, progress: Progress, pictures: bool = True, seats: int = SEATS
+) -> dict[str, Any]:
     """Make every guide of a job in `folder`, and return the report.
 
     Parameters
@@ -161,6 +214,8 @@ def build_case(job: Job, folder: Path, *, inspection: Inspection | None = None, 
         Told each step before it begins.
     pictures : bool
         Without them no guide has a picture: a try needs none.
+    seats : int
+        In how many ways a guide is made to sit, where what was built on the first fails.
 
     Raises
     ------
@@ -172,7 +227,7 @@ def build_case(job: Job, folder: Path, *, inspection: Inspection | None = None, 
     folder.mkdir(parents=True, exist_ok=True)
     write_stl(folder / BONE_FILE, bone.mesh, header=f"{case.id} bone as used, mm, SPACE=LPS")
     inspection.bone(folder / BONE_FILE)
-    bench = _Bench(job, folder, inspection, progress)
+    bench = _Bench(job, folder, inspection, progress, seats=seats)
     tasks = [_Task(number, site) for number, guide in enumerate(job.guides) for site in range(len(guide.sites))]
     entries: dict[tuple[int, int], dict[str, Any]] = {}
     while tasks:
@@ -182,15 +237,16 @@ def build_case(job: Job, folder: Path, *, inspection: Inspection | None = None, 
             progress(f"{one.made.stem}: measure the files")
             measured = inspection.result()
             failed = [check for check in measured["checks"] if not check["passed"]]
-            if failed and {check["id"] for check in failed} <= KERNEL_CHECKS and not one.task.final:  # only the kernel's own soundness: try again
-                tasks.append(dataclasses.replace(one.task, attempt=one.task.attempt + 1))
-            else:
-                if pictures:
-                    bench.draw(one, measured, failed)
-                files = _kept(folder, one.made.stem, passed=not failed, pictures=pictures)
-                entries[one.task.guide, one.task.site] = report_entry(
-                    one.made, measured, one.expected, files, folder, cautions=guide_overrides(loaded, one.made.request.name)
-                )
+            again = _again(bench, one.task, failed)
+            if again is not None:
+                tasks.append(again)
+                continue
+            if pictures:
+                bench.draw(one, measured, failed)
+            files = _kept(folder, one.made.stem, passed=not failed, pictures=pictures)
+            entries[one.task.key] = report_entry(
+                one.made, measured, one.expected, files, folder, cautions=guide_overrides(loaded, one.made.request.name)
+            )
     guides = [entries[key] for key in sorted(entries)]
     told_there = {caution for guide in case.guide for caution in guide_overrides(loaded, guide.name)}
     return {
@@ -204,6 +260,15 @@ def build_case(job: Job, folder: Path, *, inspection: Inspection | None = None, 
         "guides": guides,
         "status": "passed" if all(guide["status"] == "passed" for guide in guides) else "rejected",
     }
+
+
+def _again(bench: _Bench, task: _Task, failed: Sequence[Mapping[str, Any]]) -> _Task | None:
+    """How a guide is made once more after its files were measured; None where it stands as it is."""
+    ids = {base_id(check["id"]) for check in failed}
+    if ids and ids <= KERNEL_CHECKS and not task.final:  # only the kernel's own soundness
+        return dataclasses.replace(task, attempt=task.attempt + 1)
+    told = [sentence(check) for check in failed if base_id(check["id"]) not in KERNEL_CHECKS | UNSITED]
+    return bench.elsewhere(task, "; ".join(told)) if told else None
 
 
 def _weakest(measured: Mapping[str, Any]) -> Arrow:

@@ -74,10 +74,14 @@ def guide_cautions(params: GuideParams, site: Site) -> list[Caution]:
     told += [unmeasured] if unmeasured is not None else []
     seating = site.seating
     if (seating.reach, seating.slope_limit) != (params.footplate_reach, params.slope_limit):
+        nearer = seating.reach < params.footplate_reach or seating.slope_limit < params.slope_limit
         more = [f"reach {seating.reach:g} mm instead of {params.footplate_reach:g}"] if seating.reach != params.footplate_reach else []
         if seating.slope_limit != params.slope_limit:
             more.append(f"rest on bone up to {seating.slope_limit:g}° steep instead of {params.slope_limit:g}°")
-        told.append(Caution("seat-widened", f"to stop the guide from sliding, its footplates {' and '.join(more)}"))
+        if nearer:
+            told.append(Caution("seat-nearer", f"as asked the guide cannot sit there, so its footplates {' and '.join(more)}"))
+        else:
+            told.append(Caution("seat-widened", f"to stop the guide from sliding, its footplates {' and '.join(more)}"))
     if site.seat.gap > params.seat_gap:
         text = f"seat_gap is {site.seat.gap:g} mm instead of {params.seat_gap:g}: with less, bone would reach into the guide"
         told.append(Caution("seat-gap-raised", text))

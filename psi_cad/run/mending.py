@@ -100,7 +100,7 @@ CHECKS: Final[Mapping[str, Mending]] = {
         "the bridge is only {value:.2f} mm wide", "a larger bridge_over, so that no bridge is needed", (WIDER_BRIDGE_OVER, MORE_RUN_OUT)
     ),
     "blade_reach": Mending(
-        "the blade reaches {value:.1f} mm deep, the bone there is {limit:.1f}", "a longer blade", (LONGER, OUTWARD, TURNED, TURNED_BACK)
+        "the blade is too short: {value:.1f} mm of it reach there, {limit:.1f} are needed", "a longer blade", (LONGER, OUTWARD, TURNED, TURNED_BACK)
     ),
     "sliding_lock": Mending(
         "the guide can slide on the bone (lock {value:.3f}, wanted {limit:g})",

@@ -5,34 +5,29 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import trimesh
 
-from psi_cad import __version__
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, GuideRequest
 from psi_cad.errors import CaseError, PsiCadError
 from psi_cad.findings import Caution, by_weight
-from psi_cad.guides.params import GuideParams
-from psi_cad.guides.sharing import Workshop
-from psi_cad.guides.site import Site, make_site
+from psi_cad.guides.site import Site
 from psi_cad.planning.cuts import PlannedCut, plan_cuts
-from psi_cad.planning.kerf import moved_cuts
 from psi_cad.planning.markups import read_planes
 from psi_cad.run.anatomy import checked_anatomy, cut_cautions
 from psi_cad.run.approaches import across_refused
 from psi_cad.run.cautions import case_cautions
-from psi_cad.run.kerfs import Sawing, sawings, shifts_of
+from psi_cad.run.kerfs import Sawing, sawings
 from psi_cad.run.loading import resolved_guides
 from psi_cad.run.naming import Naming
 from psi_cad.run.side import checked_side
+from psi_cad.run.siting import Siting
 from psi_cad.run.sources import bone_source, inputs_of, tumour_source
-from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone, checked_bone, outside_of
-from psi_cad.units import Array, Mm
+from psi_cad.units import Array
 
 __all__ = ["GuideJob", "Job", "Progress", "inputs_of", "plan_job", "planes_of", "planned_cuts", "read_bone"]
 
@@ -157,8 +152,7 @@ def plan_job(
     progress("plan the cuts")
     cuts = planned_cuts(loaded, bone)
     cautions = (*case_cautions(loaded, bone_said), *cut_cautions(loaded, bone, cuts.values()))
-    caster = RayCaster(bone.mesh)
-    workshop = Workshop()
+    siting = Siting(loaded, bone, cuts, own)
     guides = []
     for number, (request, params) in enumerate(zip(loaded.case.guide, templates, strict=True)):
         sites: list[Site] = []
@@ -166,13 +160,12 @@ def plan_job(
         for wanted in wanted_blades:
             blade = loaded.blade(wanted, where="--blade" if blades else f"{loaded.path.name}: guide[{number}].blade")
             progress(f"{request.name} {blade.id}: find the seat")
-            shifts = shifts_of(loaded.case, Sawing(request, params, blade), own)
-            seated = partial(_site, loaded, params=params, blade=blade, bone=bone, caster=caster, cuts=cuts, shifts=shifts)
+            sawing = Sawing(request, params, blade)
             try:
-                sites.append(seated(request, workshop=workshop))
+                sites.append(siting.site(sawing))
             except PsiCadError as error:
                 if error.reason == "across":
-                    error = _across(request, [cuts[name] for name in request.cuts], bone, seated if suggest else None)
+                    error = _across(sawing, [cuts[name] for name in request.cuts], bone, siting if suggest else None)
                 error.about(request.name, blade.id)
                 raise error from None
         guides.append(GuideJob(request, dataclasses.asdict(params), tuple(sites)))
@@ -180,46 +173,12 @@ def plan_job(
     return Job(loaded, bone, bone_said, inputs_of(loaded), tumour_mesh, tuple(cuts.values()), tuple(guides), cautions)
 
 
-def _across(request: GuideRequest, cuts: Sequence[PlannedCut], bone: Bone, seated: Callable[..., Site] | None) -> PsiCadError:
-    """The refusal of an approach that looks across its cut; where `seated` finds a site, with one that has a seat."""
+def _across(sawing: Sawing, cuts: Sequence[PlannedCut], bone: Bone, siting: Siting | None) -> PsiCadError:
+    """The refusal of an approach that looks across its cut; where `siting` finds a site, with one that has a seat."""
 
     def finds_seat(way: list[float]) -> Site | None:
-        return None if seated is None else seated(request.model_copy(update={"approach": tuple(way)}), workshop=Workshop())
+        turned = dataclasses.replace(sawing, request=sawing.request.model_copy(update={"approach": tuple(way)}))
+        return None if siting is None else siting.site(turned)
 
-    return across_refused(request.name, np.array(request.approach), cuts, bone.mesh, None if seated is None else finds_seat)
-
-
-def _site(
-    loaded: LoadedCase,
-    request: GuideRequest,
-    *,
-    params: GuideParams,
-    blade: Blade,
-    bone: Bone,
-    caster: RayCaster,
-    cuts: dict[str, PlannedCut],
-    shifts: dict[str, Mm],
-    workshop: Workshop,
-) -> Site:
-    """Where a guide goes; what it shares with other sites is made once."""
-    case = loaded.case
-    moved = moved_cuts(bone, cuts, {name: shift for name, shift in shifts.items() if name in request.cuts})
-    return make_site(
-        bone,
-        caster,
-        [moved[name] for name in request.cuts],
-        list(cuts.values()),
-        approach=np.array(request.approach),
-        params=params,
-        blade=blade,
-        printer=loaded.printer(request.printer, where="guide.printer"),
-        label=(f"{case.id} {case.side[0].upper()}", request.name, _blade_said(params, blade), f"v{__version__}"),
-        shifts=shifts,
-        workshop=workshop,
-    )
-
-
-def _blade_said(params: GuideParams, blade: Blade) -> str:
-    """What a label says of the blade: its id, and the clearance that its slot was given, which blades of one id may differ by."""
-    clearance = getattr(params, "clearance", None)
-    return blade.id if clearance is None else f"{blade.id} c{max(f'{clearance:.2f}', f'{clearance:g}', key=len)}"
+    request = sawing.request
+    return across_refused(request.name, np.array(request.approach), cuts, bone.mesh, None if siting is None else finds_seat)

@@ -19,6 +19,7 @@ from psi_cad.planning.kerf import moved_cuts
 from psi_cad.planning.nearest import Nearest
 from psi_cad.run.approaches import across_refused
 from psi_cad.run.kerfs import Sawing, shifts_of
+from psi_cad.run.siting import GUIDED_MM
 from psi_cad.units import Array, Mm
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Slot", "run_out_of", "slots_of"]
 
-GUIDED_MM: Final[Mm] = 10.0  # the binding height of a guide, where its template has no such parameter
 ACROSS: Final = 0.17  # an approach that leans more than 80° from a cut's plane says nothing of the way along it
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,13 @@ from psi_cad.guides.params import GuideParams
 from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Site
 from psi_cad.planning.cuts import PlannedCut
-from psi_cad.planning.depth import slot_depth
 from psi_cad.planning.sliding import side_in_words
 from psi_cad.run.blades import length_said
 from psi_cad.run.cautions import guide_cautions
 from psi_cad.run.plan import GuideJob, Progress, plan_job, planned_cuts, read_bone
-from psi_cad.run.plan_slots import GUIDED_MM
+from psi_cad.run.siting import blade_reach
 from psi_cad.run.sources import tumour_source
 from psi_cad.surface.repair import Bone
-from psi_cad.units import Mm
 
 __all__ = ["validate_case"]
 
@@ -128,13 +127,9 @@ def _seat(loaded: LoadedCase, number: int, guide: GuideJob, site: Site, progress
 
 
 def _reach(params: GuideParams, site: Site, cut: PlannedCut, catalogue: Catalogue) -> Check:
-    """Whether the blade gets through the bone below its slot."""
-    height: Mm = float(getattr(params, "height", GUIDED_MM))
-    reach, deepest = site.blade.usable_length - height - site.seat.gap, slot_depth(cut, site.axis.direction).deepest
-    note = (
-        f"blade {site.blade.id}: usable length {site.blade.usable_length:g} less {height:g} guided and {site.seat.gap:g} gap, "
-        "against the deepest bone below the slot"
-    )
-    if reach < deepest:
-        note += f"; {length_said(catalogue, site.blade, site.blade.usable_length + deepest - reach)}"
-    return Check(f"blade_reach[{cut.name}]", round(reach, 3), "mm", ">=", round(deepest, 3), reach >= deepest, note)
+    """Whether the blade gets through the bone below its slot, and if not, how long it would have to be."""
+    check = blade_reach(params, site.blade, cut, site.axis, site.seat.gap)
+    if check.passed:
+        return check
+    needed = length_said(catalogue, site.blade, site.blade.usable_length + check.limit - check.value)
+    return dataclasses.replace(check, note=f"{check.note}; {needed}")

@@ -33,6 +33,7 @@ class HeightField:
 
     `contact`: bone a seat may rest on; `usable`: bone a fit may follow; `bone`: any bone under a guide, to stay above
     of; `nothing`: where the patch levels out; `footprint`: all that a guide may cover; `thickness` (n,): of bone below, along the axis (0: none), mm.
+    `crests` (k, 3): points on the bone's own edges under a guide, first met: a ridge may stand up between the grid's points.
     """
 
     step: Mm
@@ -45,6 +46,7 @@ class HeightField:
     usable: Bools
     contact: Bools
     thickness: Array
+    crests: Array
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def fit_seat(field: HeightField, *, gap: Mm, frame: Frame) -> Seat:
         place = frame.patient(np.array([worst[0], worst[1], float(patch(worst[None, :])[0])]))
         error = SeatError(
             f"The seat cannot follow the bone: residual {rms:.3f} mm RMS and {largest:.2f} mm at most, near {at(place)} "
-            f"(limits {LIMITS.seat_rms:g} and {LIMITS.seat_max:g}); smooth the segmentation there, or lower slope_limit or footplate_reach.",
+            f"(wanted {ACCEPT * LIMITS.seat_rms:.3f} and {ACCEPT * LIMITS.seat_max:.2f}); "
+            "smooth the segmentation there, or lower slope_limit or footplate_reach.",
             where=place,
             reason="seat",
         )
@@ -163,9 +166,11 @@ def _where_needed(contact: Array, residual: Array, x_knots: Array, y_knots: Arra
 
 def _fit_above(field: HeightField, x_knots: Array, y_knots: Array, gap: Mm, stress: Array) -> HeightSpline:
     """Fit the usable bone, level beyond it, and raise the patch where other bone would reach through the seat."""
-    use = field.usable.copy()
-    targets = np.where(use, field.heights, 0.0)
-    weights = np.where(use, stress, 0.0)
+    points, heights = np.vstack([field.points, field.crests[:, :2]]), np.append(field.heights, field.crests[:, 2])
+    beyond = np.zeros(len(field.crests), dtype=bool)
+    use, bone = np.append(field.usable, beyond), np.append(field.bone, ~beyond)
+    targets = np.where(use, heights, 0.0)
+    weights = np.where(use, np.append(stress, np.ones(len(beyond))), 0.0)
     nothing = field.points[field.nothing]
     thin = nothing[:: max(1, len(nothing) // 4000)]
     patch = None
@@ -178,17 +183,18 @@ def _fit_above(field: HeightField, x_knots: Array, y_knots: Array, gap: Mm, stre
         flatten_at=thin,
         flattening=SMOOTHING / FLAT_WITHIN_MM**2 * max(1.0, len(nothing) / max(len(thin), 1)),
     )
-    everywhere = Stations(field.points, x_knots, y_knots)
+    everywhere = Stations(points, x_knots, y_knots)
+    clear = np.append(np.full(len(field.points), max(gap - CLEAR_MM, TOUCH_MM)), np.full(len(beyond), max(gap, TOUCH_MM)))
     for _ in range(14 if narrow else 6):
-        patch = held.fit(field.points[use], targets[use], weights=weights[use])
-        allowed = max(gap - CLEAR_MM, TOUCH_MM) * everywhere.steepness(patch)
+        patch = held.fit(points[use], targets[use], weights=weights[use])
+        allowed = clear * everywhere.steepness(patch)
         level = everywhere.values(patch)
-        pierced = field.bone & (level + allowed < np.nan_to_num(field.heights, nan=-np.inf))
+        pierced = bone & (level + allowed < np.nan_to_num(heights, nan=-np.inf))
         if not pierced.any():
             break
         use |= pierced
-        short = field.heights - level
-        targets[pierced] = np.maximum(targets[pierced], field.heights[pierced] + np.maximum(short[pierced] - allowed[pierced], 0.0))
+        short = heights - level
+        targets[pierced] = np.maximum(targets[pierced], heights[pierced] + np.maximum(short[pierced] - allowed[pierced], 0.0))
         weights[pierced] = np.minimum(2.0 * np.maximum(weights[pierced], 1.0), 256.0 if narrow else 16.0)
     assert patch is not None
     return patch

@@ -1,0 +1,188 @@
+"""The ground of a guide: its height field, the seat on it, what stands around it, and where its fences stand clear of bone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import shapely
+
+from psi_cad.errors import DesignError, SeatError
+from psi_cad.frames import Frame
+from psi_cad.guides.seating import Seating
+from psi_cad.planning.access import accessible_field, without_spots
+from psi_cad.planning.cuts import PlannedCut
+from psi_cad.surface.rays import RayCaster, first_hits_down
+from psi_cad.surface.repair import Bone
+from psi_cad.surface.seat import HeightField, Seat, fit_seat
+from psi_cad.surface.trust import at
+from psi_cad.units import LIMITS, Array, Mm
+
+__all__ = ["SiteCut", "Surroundings", "followed", "ground", "levels", "rectangle_of", "rounded"]
+
+AROUND: Final[Mm] = 30.0  # a tag may reach so far past the field
+ROUNDS: Final = 4
+TRIMS: Final = 3
+KEEP_OFF: Final[Mm] = 1.0  # from bone that stands up beside the end of a fence
+FENCE_HALF: Final[Mm] = 6.0  # half of a thick fence with its label, across the cut
+
+
+@dataclass(frozen=True)
+class SiteCut:
+    """One cut in the guide frame (mm): plane (`origin`, `normal` towards the specimen), slot axis `along`, `blade` axis.
+
+    `low`, `high`: the extent of the section along the slot, from the origin. `neighbours`: numbers of cuts in the
+    site whose planes end this one, with +1 where they end it at `high`, -1 at `low`.
+    """
+
+    name: str
+    origin: Array
+    normal: Array
+    along: Array
+    blade: Array
+    low: Mm
+    high: Mm
+    neighbours: tuple[tuple[int, int], ...]
+
+    @property
+    def chord(self) -> Mm:
+        """Length of bone along the slot."""
+        return self.high - self.low
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What stands in and around the field: `points` (nx, ny, 2) 1 mm apart, and the first bone of any part met there, from above (nan: none)."""
+
+    points: Array
+    heights: Array
+
+
+def ground(
+    bone: Bone,
+    caster: RayCaster,
+    frame: Frame,
+    cuts: Sequence[PlannedCut],
+    local: tuple[SiteCut, ...],
+    *,
+    rectangle: tuple[Mm, Mm, Mm, Mm],
+    beyond: Mm,
+    seating: Seating,
+    gap: Mm,
+    part: int,
+) -> tuple[HeightField, Seat, Surroundings, tuple[tuple[Mm, Mm], ...]]:
+    """The height field on `rectangle`, the seat on it, what stands around, and for each cut the stretch where its fence stands clear of bone.
+
+    Raises
+    ------
+    DesignError, SeatError, SurfaceError
+    """
+    room = tuple((cut.low - beyond + 1.0, cut.high + beyond - 1.0) for cut in local)
+    for _ in range(ROUNDS):
+        field = accessible_field(
+            bone,
+            caster,
+            frame,
+            cuts,
+            rectangle=rectangle,
+            reach=seating.reach,
+            beyond=1.0,
+            fences=room,
+            slope_limit=seating.slope_limit,
+            part=part,
+        )
+        seat, field = followed(field, gap, frame)
+        smaller = _clear_room(field, seat, local, room, frame)
+        if smaller == room:
+            break
+        room = smaller
+    return field, seat, _surroundings(caster, frame, rectangle), room
+
+
+def _surroundings(caster: RayCaster, frame: Frame, rectangle: tuple[Mm, Mm, Mm, Mm]) -> Surroundings:
+    x_low, y_low, x_high, y_high = rectangle
+    xs, ys = np.arange(x_low - AROUND, x_high + AROUND + 0.5), np.arange(y_low - AROUND, y_high + AROUND + 0.5)
+    points = np.stack(np.meshgrid(xs, ys, indexing="ij"), axis=-1)
+    hits = first_hits_down(caster, points.reshape(-1, 2), frame=frame)
+    return Surroundings(points, hits.height.reshape(points.shape[:2]))
+
+
+def followed(field: HeightField, gap: Mm, frame: Frame) -> tuple[Seat, HeightField]:
+    """The seat, and the field without the spots at the rim of its contact that no seat could follow.
+
+    Raises
+    ------
+    SeatError
+        Where the seat does not follow the bone and leaving the spot out would cost too much contact.
+    """
+    for attempt in range(TRIMS + 1):
+        try:
+            return fit_seat(field, gap=gap, frame=frame), field
+        except SeatError as error:
+            smaller = without_spots(field, error.spots) if attempt < TRIMS else None
+            if smaller is None:
+                raise
+            field = smaller
+    raise AssertionError("unreachable")
+
+
+def _clear_room(field: HeightField, seat: Seat, cuts: Sequence[SiteCut], room: tuple[tuple[Mm, Mm], ...], frame: Frame) -> tuple[tuple[Mm, Mm], ...]:
+    """`room` drawn back from bone that stands higher than the seat can rise beside the end of a cut.
+
+    Raises
+    ------
+    DesignError
+        If such bone stands within the cut itself.
+    """
+    steep = seat.patch.steepness(field.points)
+    pierced = field.bone & (seat.patch(field.points) + LIMITS.overlap / 2.0 * steep < np.nan_to_num(field.heights, nan=-np.inf))
+    if not pierced.any():
+        return room
+    points = np.column_stack([field.points, seat.patch(field.points)])[pierced]
+    standing = field.heights[pierced] - points[:, 2]
+    found = []
+    for cut, (low, high) in zip(cuts, room, strict=True):
+        offset = points - cut.origin
+        s = offset @ cut.along
+        s = s[(np.abs(offset @ cut.normal) < FENCE_HALF) & (s > low) & (s < high)]
+        within = (s > cut.low) & (s < cut.high)
+        if within.any():
+            inside = (offset @ cut.along > cut.low) & (offset @ cut.along < cut.high)
+            high_up = np.where(inside & (np.abs(offset @ cut.normal) < FENCE_HALF), standing, -np.inf)
+            place = frame.patient(points[int(np.argmax(high_up))])
+            raise DesignError(
+                f"guide.approach: bone near {at(place)} stands in the way of the fence of cut '{cut.name}'; give an approach that looks past it.",
+                where=place,
+                reason="bone-in-way",
+            )
+        below, above = s[s <= cut.low], s[s >= cut.high]
+        low = max(low, float(below.max()) + KEEP_OFF) if len(below) else low
+        high = min(high, float(above.min()) - KEEP_OFF) if len(above) else high
+        found.append((low, high))
+    return tuple(found)
+
+
+def rectangle_of(cuts: Sequence[SiteCut], levels: Sequence[tuple[Mm, Mm]], *, reach: Mm, beyond: Mm) -> tuple[Mm, Mm, Mm, Mm]:
+    """The part of the guide's xy plane that a guide can cover: a leaning cut moves sideways with height."""
+    corners = []
+    for cut, heights in zip(cuts, levels, strict=True):
+        for s in (cut.low - beyond, cut.high + beyond):
+            for d in (-reach, reach):
+                point = cut.origin + s * cut.along + d * cut.normal
+                corners += [(point + (z - point[2]) / cut.blade[2] * cut.blade)[:2] for z in heights]
+    low, high = np.min(corners, axis=0), np.max(corners, axis=0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def levels(frame: Frame, cut: PlannedCut) -> tuple[Mm, Mm]:
+    """Least and greatest height (guide frame) of bone one can meet from above at a cut: the upper half of its section."""
+    z = frame.local(cut.patient(shapely.get_coordinates(cut.section)))[:, 2]
+    return float(z.min() + z.max()) / 2.0, float(z.max()) + 3.0
+
+
+def rounded(rectangle: tuple[Mm, Mm, Mm, Mm]) -> tuple[Mm, Mm, Mm, Mm]:
+    """Whole millimetres outward, an even number of them, so that the field's grid ends on the borders."""
+    x_low, y_low, x_high, y_high = rectangle
+    return float(np.floor(x_low)), float(np.floor(y_low)), float(np.ceil(x_high)), float(np.ceil(y_high))

@@ -1,0 +1,83 @@
+"""A guide that cannot be built, or fails its checks, on its first seat is made on the next; what was built first stands if there is none."""
+
+import pytest
+from conftest import CASES
+
+from psi_cad.case.load import load_case
+from psi_cad.errors import DesignError, KernelError
+from psi_cad.run import build
+from psi_cad.run.inspect import Inspector
+from psi_cad.run.plan import plan_job
+
+
+@pytest.fixture(scope="module")
+def job():
+    return plan_job(load_case(CASES / "phantom-type1" / "case.toml"), blades=[], progress=lambda step: None)
+
+
+def bench_on(job, tmp_path, monkeypatch, outcome, seats=3):
+    """A bench whose designs end as `outcome(site)` says; and the sites that it designed."""
+    sites = []
+
+    def show(self, task):
+        sites.append(self.site(task))
+        outcome(sites[-1], len(sites))
+        return task
+
+    monkeypatch.setattr(build._Bench, "_show", show)
+    return build._Bench(job, tmp_path, Inspector(), lambda step: None, seats=seats), sites
+
+
+def test_a_design_that_fails_is_tried_on_another_seat(job, tmp_path, monkeypatch):
+    def outcome(site, number):
+        if number == 1:
+            raise DesignError("no room.", reason="pins")
+
+    bench, sites = bench_on(job, tmp_path, monkeypatch, outcome)
+    made = bench.show(build._Task(0, 0))
+    first, second = sites
+    assert made.elsewhere is second and second is not first
+    assert (first.axis.direction @ second.axis.direction < 0.9999) or first.seating.reach != second.seating.reach
+    assert [trial.left for trial in second.seating.tried][-2:] == ["no room.", ""]
+    assert second.sawn == first.sawn and second.shifts == first.shifts  # the cut is where it was
+
+
+def test_the_first_reason_is_told_when_no_seat_does(job, tmp_path, monkeypatch):
+    def outcome(site, number):
+        raise DesignError(f"no room {number}.", reason="pins")
+
+    bench, sites = bench_on(job, tmp_path, monkeypatch, outcome)
+    with pytest.raises(DesignError, match="no room 1") as caught:
+        bench.show(build._Task(0, 0))
+    assert len(sites) == 3 and caught.value.guide == job.guides[0].request.name
+    assert len({(*site.axis.direction, site.seating.reach) for site in sites}) == 3
+
+
+def test_a_kernel_that_stumbles_gets_other_outlines_first(job, tmp_path, monkeypatch):
+    def outcome(site, number):
+        if number < 3:
+            raise KernelError("a Boolean failed.")
+
+    bench, sites = bench_on(job, tmp_path, monkeypatch, outcome)
+    assert bench.show(build._Task(0, 0)).attempt == 2
+    assert len({tuple(site.axis.direction) for site in sites}) == 1
+
+
+def test_what_was_built_first_stands_where_the_next_cannot_be_built(job, tmp_path, monkeypatch):
+    def outcome(site, number):
+        if number == 1:
+            raise DesignError("no room on the second seat.")
+
+    bench, sites = bench_on(job, tmp_path, monkeypatch, outcome, seats=2)
+    again = build._again(bench, build._Task(0, 0), [{"id": "seat_overlap", "value": 0.1, "limit": 0.05, "unit": "mm", "rule": "<=", "where": None}])
+    assert again.elsewhere is not None
+    made = bench.show(again)
+    assert made.stands and sites[-1] is job.guides[0].sites[0]
+    assert bench.elsewhere(made, "whatever") is None
+
+
+@pytest.mark.parametrize("check", ["sliding_lock", "printer_room", "printer_wall"])
+def test_what_no_seat_mends_is_not_built_again(job, tmp_path, monkeypatch, check):
+    bench, _ = bench_on(job, tmp_path, monkeypatch, lambda site, number: None)
+    failed = [{"id": check, "value": 0.05, "limit": 0.12, "unit": "", "rule": ">=", "where": None}]
+    assert build._again(bench, build._Task(0, 0), failed) is None
