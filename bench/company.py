@@ -112,10 +112,10 @@ def main() -> None:
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 kept.write_text(json.dumps(one if isinstance(one, str) else [[list(key), what] for key, what in one.items()]), encoding="utf-8")
         refused = {name for name, one in alone.items() if isinstance(one, str)}
-        for pair in pairs:
-            for told in differences([alone[name] for name in pair], measure(case, list(pair))):
-                wrong += 1
-                print(f"{case.name} {' then '.join(pair)}: {told}", flush=True)
+        for number, pair in enumerate(pairs, start=1):
+            told = differences([alone[name] for name in pair], measure(case, list(pair)))
+            wrong += len(told)
+            print(f"{case.name} {number}/{len(pairs)} {' then '.join(pair)}: {'; '.join(told) or 'the same'}", flush=True)
         print(
             f"{case.name}: {len(pairs)} pairs, {len(refused)} of {len(alone)} blades refused alone, {time.perf_counter() - start:.0f} s", flush=True
         )
