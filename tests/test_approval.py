@@ -10,6 +10,7 @@ import pytest
 from approving import CASE, GUIDE, PRINTED, STEM, both, edit_report, released, rewrite, said, statuses
 from conftest import CASES
 
+from psi_cad.cli.showing import approval_lines
 from psi_cad.errors import ApprovalError, BuildError, InputError
 from psi_cad.export.safely import sha256_of
 from psi_cad.run import approval
@@ -17,7 +18,7 @@ from psi_cad.run.approval import approve_folder
 from psi_cad.run.publish import Before, publish
 from psi_cad.run.record import read_record
 from psi_cad.run.release import check_approvals
-from psi_cad.run.subject import hash_of, read_json
+from psi_cad.run.subject import hash_of, read_json, subject_of
 
 
 def test_an_entry_holds_every_hash_and_the_one_before(out, monkeypatch):
@@ -265,3 +266,19 @@ def test_a_record_cut_short_with_care_shows_in_the_reports(out):
     assert "a report tells of" in said(out)["broken"]
     (out / "approvals.json").unlink()
     assert "gone" in said(out)["broken"]
+
+
+def test_a_guide_that_is_gone_changes_nothing_of_the_rest(out):
+    """Of an approval of two guides one was removed: the other stands as approved, and what is gone is told as gone."""
+    both(out)
+    (entry, _), report = read_record(out).entries, read_json(out / "report.json")
+    other = "guide other_generic-25x0.89"
+    signed = {**entry, "what": {**entry["what"], other: dict(entry["what"][GUIDE])}}
+    subject = subject_of(out, plan=None, report=report)
+    found = approval._entry_said(signed, subject, report["case"]["id"])
+    assert (found["status"], found["changed"], found["gone"]) == ("approved", [], [other])
+    assert approval_lines({"broken": None, "missing": [], "entries": [found]}, released=False)[1].endswith(
+        f"{GUIDE}: approved (no longer here: {other})"
+    )
+    nothing = approval._entry_said({**entry, "what": {other: entry["what"][GUIDE]}}, subject, report["case"]["id"])
+    assert nothing["status"] != "approved"

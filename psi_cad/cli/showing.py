@@ -128,8 +128,10 @@ def approval_lines(approval: dict[str, Any], *, released: bool) -> list[str]:
     lines = [f"released{but}" if released else "not released"]
     for entry in approval["entries"]:
         changed = f" (changed: {', '.join(entry['changed'][:3])}{', …' if len(entry['changed']) > 3 else ''})" if entry["changed"] else ""
-        what, both = ", ".join(entry["covers"]), " (the same person in both roles)" if entry.get("same_person") else ""
-        lines.append(f"  {entry['sequence']}. {entry['role']} {entry['name_code']}{both}, {entry['time']}, {what}: {entry['status']}{changed}")
+        there = [name for name in entry["covers"] if name not in entry["gone"]]
+        gone = f" (no longer here: {', '.join(entry['gone'])})" if entry["gone"] else ""
+        what, both = ", ".join(there) or "nothing that is here now", " (the same person in both roles)" if entry.get("same_person") else ""
+        lines.append(f"  {entry['sequence']}. {entry['role']} {entry['name_code']}{both}, {entry['time']}, {what}: {entry['status']}{changed}{gone}")
     return lines
 
 

@@ -75,7 +75,9 @@ def across_refused(
     wanted = f"give the direction from the bone towards the surgeon, within {LEAN_MAX:.0f}° of every cut plane of the guide"
     way = None if finds_seat is None else next((way for way in _ways(approach, cuts, mesh) if _found(finds_seat, way)), None)
     setting = None if way is None else f"guide.{name}.approach=[{','.join(f'{v:g}' for v in way)}]"
-    message = f"{said}; {wanted}" + ("." if setting is None else f'; a seat is found with --set "{setting}".')
+    message = f"{said}; {wanted}" + (
+        "." if setting is None else f'; a seat is found with --set "{setting}" (look whether a surgeon can come from there).'
+    )
     return DesignError(message, where=worst.origin, remedies=[setting] if setting else [], reason="across")
 
 

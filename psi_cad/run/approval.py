@@ -151,12 +151,14 @@ def _changed(section: Mapping[str, str], now: Mapping[str, str] | None) -> list[
 
 
 def _entry_said(entry: Mapping[str, Any], subject: Subject, case: str) -> dict[str, Any]:
-    changed = list(dict.fromkeys(label for name, section in entry["what"].items() for label in _changed(section, subject.get(name))))
+    here = {name: section for name, section in entry["what"].items() if name in subject}
+    changed = list(dict.fromkeys(label for name, section in here.items() for label in _changed(section, subject[name])))
+    gone = [name for name in entry["what"] if name not in subject]
     if entry["case"] != case:
         changed.insert(0, f"case: {entry['case']}")
     known = {key: entry[key] for key in ("sequence", "role", "name_code", "note", "time", "hash")}
     known["same_person"] = entry.get("same_person") is True
-    return {**known, "covers": list(entry["what"]), "status": OTHER_VERSION if changed else APPROVED, "changed": changed}
+    return {**known, "covers": list(entry["what"]), "gone": gone, "status": OTHER_VERSION if changed or not here else APPROVED, "changed": changed}
 
 
 def _change_said(label: str, old: Mapping[str, str], new: Mapping[str, str]) -> str:

@@ -193,7 +193,7 @@ class _Bench:
             labels=made.design.label.faces,
             arrows=[_weakest(measured)],
             marks=marks,
-            title=f"{case.id}, {case.side}: guide {made.request.name}, blade {made.site.blade.id}",
+            title=", ".join([f"{case.id}, {case.side}: guide {made.request.name}", f"blade {made.site.blade.id}", *made.naming.differs]),
         )
         if not path.is_file():
             raise BuildError(f"The picture '{path.name}' could not be drawn; off-screen OpenGL is missing or broken.")

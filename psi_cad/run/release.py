@@ -151,7 +151,13 @@ def release_said(folder: Path, staging: Path, report: Mapping[str, Any]) -> dict
     relied = {entry["sequence"]: entry for name in subject for role in ROLES if (entry := last_word(record, role, name)) is not None}
     keys = ("sequence", "role", "name_code", "time", "hash")
     valid = [{**{key: relied[number][key] for key in keys}, "same_person": relied[number].get("same_person") is True} for number in sorted(relied)]
-    notes = [] if PLAN in subject else ["no plan.json lies beside the guides: the approvals are of the guides and their inputs alone"]
+    notes = (
+        []
+        if PLAN in subject
+        else [
+            "no plan.json lies beside the guides: nothing tells that the cuts free the specimen, or with what margin; the approvals are of the guides and their inputs alone"
+        ]
+    )
     for code in dict.fromkeys(both[0] for name in subject if (both := one_person(record, name)) is not None):
         notes.append(f"one person ({code}) approved in both roles")
     accepted = {section_of(guide): list(guide.get("accepted", ())) for guide in report["guides"]}
