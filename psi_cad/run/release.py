@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from psi_cad.errors import ApprovalError
 from psi_cad.run.acceptance import accept_options, accepted_ids, ordered, unaccepted
@@ -13,7 +13,12 @@ from psi_cad.run.reasons import refusal
 from psi_cad.run.record import ROLES, Record, last_word, one_person, read_record, standing_releases
 from psi_cad.run.subject import PLAN, PLAN_FILE, REPORT_FILE, Subject, case_folders, disagreement, read_json, section_of, subject_of
 
-__all__ = ["check_approvals", "earlier_releases", "in_the_way", "refuse_early", "release_said"]
+__all__ = ["NO_PLAN", "check_approvals", "earlier_releases", "in_the_way", "refuse_early", "release_said"]
+
+NO_PLAN: Final = (
+    "no plan.json lies beside the guides: nothing tells that the cuts free the specimen, or with what margin; "
+    "the approvals are of the guides and their inputs alone"
+)
 
 
 def check_approvals(path: Path) -> list[dict[str, Any]]:
@@ -151,13 +156,7 @@ def release_said(folder: Path, staging: Path, report: Mapping[str, Any]) -> dict
     relied = {entry["sequence"]: entry for name in subject for role in ROLES if (entry := last_word(record, role, name)) is not None}
     keys = ("sequence", "role", "name_code", "time", "hash")
     valid = [{**{key: relied[number][key] for key in keys}, "same_person": relied[number].get("same_person") is True} for number in sorted(relied)]
-    notes = (
-        []
-        if PLAN in subject
-        else [
-            "no plan.json lies beside the guides: nothing tells that the cuts free the specimen, or with what margin; the approvals are of the guides and their inputs alone"
-        ]
-    )
+    notes = [] if PLAN in subject else [NO_PLAN]
     for code in dict.fromkeys(both[0] for name in subject if (both := one_person(record, name)) is not None):
         notes.append(f"one person ({code}) approved in both roles")
     accepted = {section_of(guide): list(guide.get("accepted", ())) for guide in report["guides"]}
