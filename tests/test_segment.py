@@ -367,7 +367,7 @@ def test_a_bone_that_took_another_s_seed_is_refused():
 
 
 def test_bones_that_touch_are_told_in_the_report():
-    bones = [ScannedBone(ball((-7.7, 0.0, 0.0), 8.0), 2.0), ScannedBone(ball((7.7, 0.0, 0.0), 8.0), 2.0)]
+    bones = [ScannedBone(ball((-8.1, 0.0, 0.0), 8.0), 2.0), ScannedBone(ball((8.1, 0.0, 0.0), 8.0), 2.0)]
     found = segment_bone(ct_of(bones, (20.0, 14.0, 14.0)), {"hip": (-10.0, 0.0, 0.0), "femur": (10.0, 0.0, 0.0)})
     assert found.touching == (("hip", "femur"),)
     (told,) = report_of(found)["cautions"]

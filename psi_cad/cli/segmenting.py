@@ -50,7 +50,7 @@ def segment(
         raise CaseError("--labels, and --bone or --with-totalsegmentator, exclude each other; give one of them.")
     with progress(quiet=json) as tell:
         from psi_cad.imaging.read import read_volume
-        from psi_cad.run.segment import check_name, segment_bone, segmentation_of_labels, write_segmentation
+        from psi_cad.run.segment import REJECTED, check_name, segment_bone, segmentation_of_labels, write_segmentation
 
         for name in (*seeds, *wanted):
             check_name(name)
@@ -66,10 +66,11 @@ def segment(
         report = write_segmentation(out, found, progress=tell)
     if json:
         say_json(report)
-        return
+        raise typer.Exit(1 if report["rejected"] else 0)
     for one in report["bones"]:
-        sure = "" if one["uncertainty_mm"] is None else f", surface ± {one['uncertainty_mm']:.2f} mm"
-        typer.echo(f"{out / (one['name'] + '.stl')}: {one['volume_mm3'] / 1000.0:.1f} cm³{sure}")
+        sure = "" if one["uncertainty_mm"] is None or one["rejected"] else f", surface ± {one['uncertainty_mm']:.2f} mm"
+        file = f"{one['name']}{REJECTED if one['rejected'] else ''}.stl"
+        typer.echo(f"{out / file}: {one['volume_mm3'] / 1000.0:.1f} cm³{sure}")
     told = [*report["cautions"], *(caution for one in report["bones"] for caution in one["cautions"])]
     kinds = {caution["text"] for caution in told}
     for note in dict.fromkeys(note for note in report["notes"] if note not in kinds):
@@ -77,6 +78,9 @@ def segment(
     typer.echo(f"{out / 'report.json'}; look at the pictures beside it before the surfaces are used.")
     if told:
         typer.echo("\n".join(caution_lines(told)))
+    if report["rejected"]:
+        typer.echo("Rejected: do not use these bones. Look at the pictures, and correct the segmentation with seeds.")
+        raise typer.Exit(1)
 
 
 def _proposed(scan: Volume, tell: Any) -> dict[str, Any]:
