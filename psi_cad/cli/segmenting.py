@@ -21,7 +21,13 @@ def register(app: typer.Typer) -> None:
 def segment(
     ct: Annotated[Path, typer.Argument(help="DICOM folder or zip, or a NIfTI, NRRD or MetaImage file.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="Output folder.")] = Path("segmented"),
-    bone: Annotated[list[str] | None, typer.Option("--bone", help="NAME=x,y,z: a point in this bone, patient mm (LPS); once per bone.")] = None,
+    bone: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--bone",
+            help="NAME=x,y,z: a point in this bone, patient mm (LPS). A name may be given several points: parts with the same name are one bone.",
+        ),
+    ] = None,
     labels: Annotated[Path | None, typer.Option("--labels", help="A ready mask: NIfTI, NRRD, .seg.nrrd, DICOM SEG or RTSTRUCT.")] = None,
     label: Annotated[list[str] | None, typer.Option("--label", help="NAME=N: number or segment name in --labels; once per bone.")] = None,
     with_totalsegmentator: Annotated[
@@ -32,7 +38,7 @@ def segment(
 ) -> None:
     """Segment bones of a CT: labels, one closed surface (STL, LPS mm) and one picture per bone, and a report.
 
-    Give a seed also in each bone that touches a wanted one: hip, femur and sacrum. Without seeds the largest pieces are taken.
+    A seed says which bone is meant, wherever in the bone it lies. Bones are parted at their joints; without seeds all large ones are taken.
 
     Example: psi-cad segment ct.nii.gz -o bones --bone hip=-82,24,-10 --bone femur=-101,-7,-6 --bone sacrum=-40,74,60
     """
@@ -40,9 +46,11 @@ def segment(
     from psi_cad.cli.telling import caution_lines
     from psi_cad.errors import CaseError
 
-    seeds = dict(_seed(text) for text in bone or [])
+    seeds: dict[str, list[Any]] = {}
+    for name, point in map(_seed, bone or []):
+        seeds.setdefault(name, []).append(point)
     wanted = dict(_named(text, "--label", "NAME=N") for text in label or [])
-    if len(seeds) < len(bone or []) or len(wanted) < len(label or []):
+    if len(wanted) < len(label or []):
         raise CaseError("Two bones have the same name; give each its own.")
     if bool(labels) != bool(wanted):
         raise CaseError("--labels FILE and --label NAME=N go together: name the file, and the labels that you want of it.")

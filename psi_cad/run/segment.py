@@ -19,8 +19,9 @@ from psi_cad.findings import Caution, by_weight, place_of
 from psi_cad.imaging.image_files import write_image
 from psi_cad.imaging.judge import bone_at_edges
 from psi_cad.imaging.labels import INSIDE, LabelMap
-from psi_cad.imaging.levels import TissueLevels, tissue_levels
+from psi_cad.imaging.levels import TissueLevels
 from psi_cad.imaging.metal import Metal, find_metal
+from psi_cad.imaging.parting import Division, divided
 from psi_cad.imaging.segment import bone_labels
 from psi_cad.imaging.volume import Volume
 from psi_cad.surface.bone import bone_surface
@@ -88,6 +89,7 @@ def segment_bone(
     seeds: Mapping[str, Sequence[float] | Array] | None = None,
     *,
     mesh_mm: Mm = MESH_MM,
+    known: Division | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Segmentation:
     """The bones of a CT, one per seed, each with a closed surface on its cortex.
@@ -96,11 +98,13 @@ def segment_bone(
     ----------
     volume : Volume
         CT in HU.
-    seeds : mapping of name to (x, y, z)
-        A point in each bone, patient mm. Give one also in each bone that touches a wanted one. Without seeds: the largest
-        pieces, named bone-1, bone-2, … by size.
+    seeds : mapping of name to (x, y, z) or to several of them
+        A point in each bone, patient mm, wherever in it. Parts that hold points of one name are one bone. Without seeds: the largest
+        parts, named bone-1, bone-2, … by size.
     mesh_mm : float
         Grid of the surface.
+    known : Division, optional
+        Of this volume, where it is divided already: other seeds then cost little.
 
     Raises
     ------
@@ -109,11 +113,12 @@ def segment_bone(
     CaseError
         If a seed lies outside the scan or on another's spot, or a name cannot be a file's.
     """
-    points = {name: np.asarray(point, dtype=np.float64) for name, point in (seeds or {}).items()}
+    points = {name: np.atleast_2d(np.asarray(point, dtype=np.float64)) for name, point in (seeds or {}).items()}
     for name in points:
         check_name(name)
-    levels = tissue_levels(volume)
-    labels = bone_labels(volume, points, levels=levels, progress=progress)
+    division = divided(volume, progress=progress) if known is None else known
+    levels = division.levels
+    labels = bone_labels(division, points, progress=progress)
     refuse_far_seeds(labels.values, volume, points)
     metal = find_metal(volume)
     bones = []
@@ -173,16 +178,17 @@ def refuse_far_seeds(labels: npt.NDArray[Any], volume: Volume, seeds: Mapping[st
     for number, (name, seed) in enumerate(seeds.items(), start=1):
         voxels = np.argwhere(labels == number)[:, ::-1].astype(np.float64)
         places = volume.patient(voxels)
-        away = np.linalg.norm(places - seed, axis=1)
-        nearest = int(np.argmin(away))
-        if away[nearest] > reach:
-            near = ", ".join(f"{v:.1f}" for v in places[nearest])
-            at = ", ".join(f"{v:g}" for v in seed)
-            raise CaseError(
-                f"The seed of {name} at ({at}) mm lies {away[nearest]:.1f} mm outside the bone that was found from it; put it inside the bone: "
-                f"the nearest of it is at ({near}).",
-                where=tuple(places[nearest]),
-            )
+        for point in np.atleast_2d(seed):
+            away = np.linalg.norm(places - point, axis=1)
+            nearest = int(np.argmin(away))
+            if away[nearest] > reach:
+                near = ", ".join(f"{v:.1f}" for v in places[nearest])
+                at = ", ".join(f"{v:g}" for v in point)
+                raise CaseError(
+                    f"The seed of {name} at ({at}) mm lies {away[nearest]:.1f} mm outside the bone that was found from it; put it inside the bone: "
+                    f"the nearest of it is at ({near}).",
+                    where=tuple(places[nearest]),
+                )
 
 
 def _doubts(name: str, mesh: trimesh.Trimesh, fit: SurfaceFit, solid: npt.NDArray[np.bool_], volume: Volume, levels: TissueLevels) -> list[Caution]:
