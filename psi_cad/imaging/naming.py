@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from psi_cad.errors import CaseError, SegmentationError
-from psi_cad.imaging.parting import LEAST_PART_MM3, MOST_RATIO, Division, Layer
+from psi_cad.imaging.parting import MOST_RATIO, Division, Layer
 from psi_cad.imaging.ratio_cut import best_cut, smooth_fields, walk
 from psi_cad.units import Array, Ints, Mm
 
@@ -22,6 +22,8 @@ SEED_OUTSIDE_MM: Final[Mm] = 1.0
 """A click on a bone's outline may miss it by this."""
 _FORCED_RATIO: Final = 0.25
 """Where seeds ask for a cut: more than this goes through a bone, not between two."""
+LEAST_LOOSE_MM3: Final = 8000.0
+"""Smaller parts without a name are splinters between seams, and go to the bone they are grown together with."""
 _LEAST_MM3: Final = 500.0
 _ONTO_MM: Final[Mm] = 5.0  # from a seed on a seam to the bone beside it
 
@@ -60,6 +62,7 @@ def named(division: Division, layer: Layer, seeds: Mapping[str, Array]) -> Named
     forced: dict[int, str] = {}
     names = list(ends)
     for _ in range(len(names)):  # each cut parts at least one pair
+        _yield(layer, part, ends)
         clash = next(((a, b) for a in names for b in names if a < b and np.intersect1d(part[ends[a]], part[ends[b]]).size), None)
         if clash is None:
             break
@@ -71,10 +74,26 @@ def named(division: Division, layer: Layer, seeds: Mapping[str, Array]) -> Named
     size = np.bincount(part, weights=layer.volume, minlength=len(table))
     for number, mine in enumerate(ends.values(), start=1):
         table[part[mine]] = number
-    loose = np.flatnonzero((size >= LEAST_PART_MM3) & (table == 0))
+    loose = np.flatnonzero((size >= LEAST_LOOSE_MM3) & (table == 0))
     loose = loose[loose > 0][: np.iinfo(np.uint16).max - len(names)]
     table[loose] = np.arange(len(names) + 1, len(names) + 1 + len(loose))
     return Named(tuple(names), table[part][layer.number], forced)
+
+
+def _yield(layer: Layer, part: Ints, ends: dict[str, Ints]) -> None:
+    """Move seeds, in place, that lie in a region at a part's border into the part beyond it, where another name has a better claim to theirs.
+
+    At a joint's pinhole the border runs along the sides of cells, so that such a region may be either bone's.
+    """
+    for name, mine in ends.items():
+        for n, region in enumerate(mine):
+            if not any(part[region] in part[theirs] for other, theirs in ends.items() if other != name):
+                continue
+            claimed = {int(p) for other, theirs in ends.items() if other != name for p in part[theirs]}
+            row = layer.shared[[region]].tocoo()
+            beyond = [(area, int(r)) for r, area in zip(row.col, row.data, strict=True) if int(part[r]) not in claimed]
+            if beyond:
+                mine[n] = max(beyond)[1]
 
 
 def _part_two(layer: Layer, part: Ints, ends: dict[str, Ints], clash: tuple[str, str], forced: dict[int, str], names: list[str]) -> None:
@@ -89,13 +108,17 @@ def _part_two(layer: Layer, part: Ints, ends: dict[str, Ints], clash: tuple[str,
     if np.intersect1d(a, b).size:
         raise CaseError(f"The seeds of {one} and {other} lie on the same spot of bone; give each bone its own.")
     fields = np.column_stack([smooth_fields(inner, amount), walk(inner, {0: a, 1: b})[:, :1]])
-    cut = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=(a, b))
+    facing = layer.across[mine][:, mine]
+    cut = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=(a, b), across=facing)
+    along_seam = cut is not None and cut.ratio <= MOST_RATIO
+    if cut is None or not along_seam:
+        cut = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=(a, b))
     if cut is None or cut.ratio > _FORCED_RATIO:
         raise SegmentationError(
             f"{one} and {other} could not be parted: the scan shows no seam between their seeds. If they are two bones, add seeds near the joint."
         )
     part[mine[cut.side]] = int(part.max()) + 1
-    if cut.ratio > MOST_RATIO:
+    if not along_seam:
         forced[names.index(one) + 1] = f"{cut.area:.0f} mm² towards {other}"
 
 

@@ -26,8 +26,8 @@ STRENGTHS: Final = ((0.10, 3.0), (0.05, 2.0))
 """How much darker a seam is than its sides: a share of the way from soft tissue to cortex, but at least so many times the noise."""
 MOST_RATIO: Final = 0.12
 """A cut of a larger ratio is no joint: see `ratio_cut.Cut.ratio`."""
-LEAST_PART_MM3: Final = 8000.0
-"""Smaller pieces are no bone of their own unless a seed says so: splinters between seams, sesamoids."""
+LEAST_PART_MM3: Final = 15_000.0
+"""Smaller pieces are not cut off unless a seed asks for it: a slab of a thin blade falls into its two tables as easily as two small bones part."""
 _UNSHARP_MM: Final[Mm] = 1.3
 _UNSHARP: Final = 1.6
 _SMOOTH_FROM: Final = 20.0  # HU of noise; more is smoothed before bone is looked for
@@ -42,7 +42,7 @@ class Layer:
     ----------
     number : (m,)
         int32: region of each voxel of bone; 0 on a seam.
-    shared, volume
+    shared, across, volume
         As in `regions.Regions`.
     part : (n,)
         Part of each region, from 1; 0 of region 0.
@@ -52,6 +52,7 @@ class Layer:
 
     number: npt.NDArray[Any]
     shared: Any
+    across: Any
     volume: Array
     part: Ints
     ratio: dict[int, float]
@@ -124,13 +125,14 @@ def divided(volume: Volume, levels: TissueLevels | None = None, *, progress: Cal
     for share, noises in STRENGTHS:
         tell("part bones")
         least = max(share * (levels.bone - levels.soft), noises * levels.noise)
-        regions = regions_of(solid & ~seams.stronger(least, solid), spacing=volume.spacing)
-        part, ratio = _parts(regions.shared, regions.volume)
-        layers.append(Layer(regions.number.ravel()[at], regions.shared, regions.volume, part, ratio))
+        seam = seams.stronger(least, solid)
+        regions = regions_of(solid & ~seam, spacing=volume.spacing, seam=seam)
+        part, ratio = _parts(regions.shared, regions.across, regions.volume)
+        layers.append(Layer(regions.number.ravel()[at], regions.shared, regions.across, regions.volume, part, ratio))
     return Division(volume, levels, box, solid, cortex, depth, at, tuple(layers))
 
 
-def _parts(shared: Any, volume: Array) -> tuple[Ints, dict[int, float]]:
+def _parts(shared: Any, across: Any, volume: Array) -> tuple[Ints, dict[int, float]]:
     """The part of each region, from 1, and the ratio of the worst cut around each part."""
     part = np.zeros(len(volume), dtype=np.int64)
     ratios: dict[int, float] = {}
@@ -145,7 +147,8 @@ def _parts(shared: Any, volume: Array) -> tuple[Ints, dict[int, float]]:
             mine, worst, deep = pending.pop()
             if volume[mine].sum() > 2.0 * LEAST_PART_MM3 and deep < _DEEPEST:
                 inner, amount = shared[mine][:, mine], volume[mine]
-                cut = best_cut(inner, amount, smooth_fields(inner, amount), least=LEAST_PART_MM3)
+                facing = across[mine][:, mine]
+                cut = best_cut(inner, amount, smooth_fields(inner, amount), least=LEAST_PART_MM3, across=facing)
                 if cut is not None and cut.ratio < MOST_RATIO:
                     # a side may itself be in pieces that only the other side held together
                     for side in (mine[cut.side], mine[~cut.side]):

@@ -75,19 +75,19 @@ def walk(shared: Any, ends: dict[int, Ints]) -> Array:
     return out
 
 
-def best_cut(
-    shared: Any, volume: Array, fields: Array, *, least: float, apart: tuple[Ints, Ints] | None = None, through: Bools | None = None
-) -> Cut | None:
+def best_cut(shared: Any, volume: Array, fields: Array, *, least: float, apart: tuple[Ints, Ints] | None = None, across: Any = None) -> Cut | None:
     """The cut of least ratio among all level sets of `fields` (n, k), both sides of at least `least` mm³; None where there is none.
 
     Parameters
     ----------
     apart : two of (m,), optional
         Regions that must come to lie on different sides.
-    through : (edges,), optional
-        Which edges (of the upper triangle, as `scipy.sparse.triu` gives them) the cut must pass through at least one of.
+    across : (n, n), optional
+        Area over which regions face each other across a seam: a cut then must run along a seam over more of its area than through bone. The
+        neck of a thin blade shares as little as a leaking joint does, but there is no seam in it.
     """
     edges = sp.triu(shared).tocoo()
+    faced = None if across is None else sp.triu(across).tocoo()
     best: Cut | None = None
     for field in fields.T:
         order = np.argsort(field, kind="stable")
@@ -103,9 +103,10 @@ def best_cut(
             one, other = (np.array([rank[ends].min(), rank[ends].max()]) for ends in apart)
             cuts = np.arange(count - 1)
             allowed &= ((one[1] <= cuts) & (other[0] > cuts)) | ((other[1] <= cuts) & (one[0] > cuts))
-        if through is not None:
-            crossed = np.bincount(low[through], minlength=count) - np.bincount(high[through], minlength=count)
-            allowed &= np.cumsum(crossed)[:-1] > 0
+        if faced is not None:
+            low, high = np.minimum(rank[faced.row], rank[faced.col]), np.maximum(rank[faced.row], rank[faced.col])
+            seam = np.bincount(low, weights=faced.data, minlength=count) - np.bincount(high, weights=faced.data, minlength=count)
+            allowed &= np.cumsum(seam)[:-1] >= area
         if not allowed.any():
             continue
         ratio = np.where(allowed, np.maximum(area, 0.0) / np.maximum(smaller, 1.0) ** (2.0 / 3.0), np.inf)
