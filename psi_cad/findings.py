@@ -43,6 +43,7 @@ class CautionKind:
 # most serious first; the order is the order in which a person is told; docs/cautions.md tells of each
 CAUTIONS: Final[Mapping[str, CautionKind]] = {
     "side-against-shape": CautionKind("the bone's shape contradicts the case's side, and the case insists", True),
+    "segmentation-doubt": CautionKind("the segmentation contradicts itself: it is rejected, and no guide is built on it", True),
     "side-not-verified": CautionKind("the bone's shape does not tell its side", True),
     "frame-not-stated": CautionKind("a scan's file does not say which way the patient lies in it", True),
     "tumour-off-bone": CautionKind("the tumour touches no bone", False),

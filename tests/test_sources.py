@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from psi_cad.case.load import load_case
-from psi_cad.errors import BuildError, CaseError, ImageError, SegmentationError
+from psi_cad.errors import BuildError, CaseError, ImageError
 from psi_cad.imaging.image_files import write_image
 from psi_cad.imaging.volume import Volume
 from psi_cad.phantom.hemipelvis import _gradient, implicit
@@ -89,7 +89,7 @@ def _shift(columns):
 
 
 def test_a_failed_stage_leaves_nothing(folder):
-    with pytest.raises(SegmentationError, match=r"case\.toml: bone\.segment: "):
+    with pytest.raises(CaseError, match=r"case\.toml: bone\.segment: "):
         bone_source(case(folder, CT.replace("-104.0, -34.0, 52.0", "-60.0, -50.0, 52.0")), progress=lambda _: None)
     assert [path.name for path in (folder / "work" / "slab").iterdir()] == ["ct"]
 

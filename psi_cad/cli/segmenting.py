@@ -21,7 +21,13 @@ def register(app: typer.Typer) -> None:
 def segment(
     ct: Annotated[Path, typer.Argument(help="DICOM folder or zip, or a NIfTI, NRRD or MetaImage file.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="Output folder.")] = Path("segmented"),
-    bone: Annotated[list[str] | None, typer.Option("--bone", help="NAME=x,y,z: a point in this bone, patient mm (LPS); once per bone.")] = None,
+    bone: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--bone",
+            help="NAME=x,y,z: a point in this bone, patient mm (LPS). A name may be given several points: parts with the same name are one bone.",
+        ),
+    ] = None,
     labels: Annotated[Path | None, typer.Option("--labels", help="A ready mask: NIfTI, NRRD, .seg.nrrd, DICOM SEG or RTSTRUCT.")] = None,
     label: Annotated[list[str] | None, typer.Option("--label", help="NAME=N: number or segment name in --labels; once per bone.")] = None,
     with_totalsegmentator: Annotated[
@@ -32,7 +38,7 @@ def segment(
 ) -> None:
     """Segment bones of a CT: labels, one closed surface (STL, LPS mm) and one picture per bone, and a report.
 
-    Give a seed also in each bone that touches a wanted one: hip, femur and sacrum. Without seeds the largest pieces are taken.
+    A seed says which bone is meant, wherever in the bone it lies. Bones are parted at their joints; without seeds all large ones are taken.
 
     Example: psi-cad segment ct.nii.gz -o bones --bone hip=-82,24,-10 --bone femur=-101,-7,-6 --bone sacrum=-40,74,60
     """
@@ -40,9 +46,11 @@ def segment(
     from psi_cad.cli.telling import caution_lines
     from psi_cad.errors import CaseError
 
-    seeds = dict(_seed(text) for text in bone or [])
+    seeds: dict[str, list[Any]] = {}
+    for name, point in map(_seed, bone or []):
+        seeds.setdefault(name, []).append(point)
     wanted = dict(_named(text, "--label", "NAME=N") for text in label or [])
-    if len(seeds) < len(bone or []) or len(wanted) < len(label or []):
+    if len(wanted) < len(label or []):
         raise CaseError("Two bones have the same name; give each its own.")
     if bool(labels) != bool(wanted):
         raise CaseError("--labels FILE and --label NAME=N go together: name the file, and the labels that you want of it.")
@@ -50,7 +58,7 @@ def segment(
         raise CaseError("--labels, and --bone or --with-totalsegmentator, exclude each other; give one of them.")
     with progress(quiet=json) as tell:
         from psi_cad.imaging.read import read_volume
-        from psi_cad.run.segment import check_name, segment_bone, segmentation_of_labels, write_segmentation
+        from psi_cad.run.segment import REJECTED, check_name, segment_bone, segmentation_of_labels, write_segmentation
 
         for name in (*seeds, *wanted):
             check_name(name)
@@ -66,10 +74,11 @@ def segment(
         report = write_segmentation(out, found, progress=tell)
     if json:
         say_json(report)
-        return
+        raise typer.Exit(1 if report["rejected"] else 0)
     for one in report["bones"]:
-        sure = "" if one["uncertainty_mm"] is None else f", surface ± {one['uncertainty_mm']:.2f} mm"
-        typer.echo(f"{out / (one['name'] + '.stl')}: {one['volume_mm3'] / 1000.0:.1f} cm³{sure}")
+        sure = "" if one["uncertainty_mm"] is None or one["rejected"] else f", surface ± {one['uncertainty_mm']:.2f} mm"
+        file = f"{one['name']}{REJECTED if one['rejected'] else ''}.stl"
+        typer.echo(f"{out / file}: {one['volume_mm3'] / 1000.0:.1f} cm³{sure}")
     told = [*report["cautions"], *(caution for one in report["bones"] for caution in one["cautions"])]
     kinds = {caution["text"] for caution in told}
     for note in dict.fromkeys(note for note in report["notes"] if note not in kinds):
@@ -77,6 +86,9 @@ def segment(
     typer.echo(f"{out / 'report.json'}; look at the pictures beside it before the surfaces are used.")
     if told:
         typer.echo("\n".join(caution_lines(told)))
+    if report["rejected"]:
+        typer.echo("Rejected: do not use these bones. Look at the pictures, and correct the segmentation with seeds.")
+        raise typer.Exit(1)
 
 
 def _proposed(scan: Volume, tell: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Bones of a CT as a label map: found by an adapted threshold, parted from one seed per bone, marrow filled."""
+"""Bones of a CT as a label map: the divided bone named by seeds, each bone's marrow filled, and what speaks against the parting."""
 
 from __future__ import annotations
 
@@ -10,36 +10,33 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from psi_cad.errors import CaseError, SegmentationError
-from psi_cad.findings import Caution
+from psi_cad.errors import SegmentationError
+from psi_cad.findings import Caution, place_of
 from psi_cad.imaging.fill import LEAK_MM, filled
-from psi_cad.imaging.levels import TissueLevels
-from psi_cad.imaging.volume import Volume
-from psi_cad.units import Array, Bools, Mm
+from psi_cad.imaging.naming import DISAGREE, Named, named
+from psi_cad.imaging.parting import Division
+from psi_cad.imaging.regions import CELL_MM
+from psi_cad.units import Array, Mm
 
 __all__ = ["BoneLabels", "bone_labels"]
 
-SEED_REACH_MM: Final[Mm] = 25.0
-"""A seed may lie in marrow this far from its cortex; the femoral head's middle does."""
 LEAST_SEEDED_MM3: Final = 500.0
 """A seed that leads to less has begun on a speck, not on a bone that carries a guide."""
-LEAST_BONE_MM3: Final = 2000.0
-"""Smaller pieces are not taken for a bone where no seed asks for them."""
+LEAST_BONE_MM3: Final = 1000.0
+"""Smaller pieces of cortex are not taken for a bone where no seed asks for them."""
+ISLAND_MM3: Final = 5000.0
+"""Less cortex than this apart from the rest of its part is named by what it is grown together with."""
 MOST_BONES: Final = 12
-_SPECK_MM3: Final = 60.0  # calcified vessels and noise, no seed starts there
-_CRESTS: Final = (0.9, 0.75, 0.6, 0.45, 0.3)  # of the way from soft tissue to cortex
-_CREST_WITHIN_MM: Final[Mm] = 2.5  # less than a bone and a joint space
-_CLIMB: Final = 6  # voxels
-_UNSHARP_MM: Final[Mm] = 1.3
-_UNSHARP: Final = 1.6
-_SMOOTH_FROM: Final = 20.0  # HU of noise; more is smoothed before bone is looked for
+RETRACT_MM: Final[Mm] = 1.25 * CELL_MM
+"""A cut that is not on a seam may lie a cell off; the flood finds the darkest way within this."""
+_SPLINTER: Final = 1.5  # a part that shares more with a bone, for its size, than a joint: it may be a piece of that bone
 
 
 @dataclass(frozen=True)
 class BoneLabels:
     """Label numbers (nz, ny, nx) uint8 on the scan's grid, the name of each number, and what a person must know.
 
-    `touching`: pairs of names of bones that were parted by their seeds.
+    `touching`: pairs of names of bones that touch. `loose`: parts without a name that touch a bone, as a point in each (patient mm).
     """
 
     values: npt.NDArray[Any]
@@ -48,208 +45,181 @@ class BoneLabels:
     cautions: tuple[Caution, ...] = ()
 
 
-def bone_labels(volume: Volume, seeds: Mapping[str, Array], *, levels: TissueLevels, progress: Callable[[str], None] | None = None) -> BoneLabels:
-    """The bones at `seeds`, or the largest ones (bone-1, bone-2, … by size) where no seed is given.
-
-    Cortex is what exceeds the threshold after the scan's blur is partly undone: that opens joint spaces and raises thin
-    cortex. Where bones still touch, each voxel goes to the seed it reaches over the densest path, so the parting follows the
-    darkest seam. The marrow of each bone is then filled.
+def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Callable[[str], None] | None = None) -> BoneLabels:
+    """The bones at `seeds`, or the largest parts (bone-1, bone-2, … by size) where no seed is given.
 
     Parameters
     ----------
-    seeds : mapping of name to (3,)
-        A point of each bone in patient mm; in its marrow or cortex.
+    seeds : mapping of name to (n, 3)
+        Points of each bone in patient mm, in marrow or cortex or up to a millimetre outside. All parts with a seed of one name are one bone.
 
     Raises
     ------
     SegmentationError
-        If no bone is near a seed.
+        If two names lead to one bone that cannot be parted, or a seed leads to a speck.
     CaseError
-        If a seed lies outside the scan, or two lie on one spot.
+        If a seed lies outside the scan, or outside all bone.
     """
     tell = progress or (lambda _: None)
-    tell("find cortex")
-    box = _bone_box(volume.values, levels.threshold)
-    part = volume.values[box].astype(np.float32)
-    sharp = _sharpened(part, volume.spacing, levels.noise)
-    del part
-    cortex = sharp > levels.threshold
-    pieces, _ = ndimage.label(cortex, output=np.int32)
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    voxel = float(np.prod(volume.spacing))
-    corner = np.array([s.start for s in box])
-    tell("part bones")
-    if seeds:
-        names = list(seeds)
-        search = _Search(volume, pieces, sharp, sizes * voxel > _SPECK_MM3, corner, levels)
-        starts = [search.start(name, np.asarray(seeds[name], dtype=np.float64)) for name in names]
-        parted, shared = _parted(pieces, sharp, starts, names)
-        cautions = [
-            Caution(
-                "touching-bones",
-                f"{a} and {b} touch; psi-cad parted them along the darkest seam between their seeds: look at the joint in the pictures.",
-            )
-            for a, b in shared
-        ]
-        if len(seeds) == 1:
-            text = f"Only {names[0]} has a seed, so a bone that touches it is part of it: give each such bone a seed, and look at the pictures."
-            cautions.append(Caution("segmentation-look", text))
-    else:
-        order = np.argsort(-sizes, kind="stable")[:MOST_BONES]
-        order = order[sizes[order] * voxel >= LEAST_BONE_MM3 * 0.5]
-        names = [f"bone-{n + 1}" for n in range(len(order))]
-        table = np.zeros(len(sizes), dtype=np.uint8)
-        table[order] = np.arange(1, len(order) + 1)
-        parted = table[pieces]
-        shared = []
-        cautions = [
-            Caution(
-                "segmentation-look", "No seed was given, so pieces are named by size, and bones that touch stay one piece: give a seed for each bone."
-            )
-        ]
-    del pieces, sharp, cortex
+    tell("name bones")
+    found = [named(division, layer, seeds) for layer in division.layers]
+    chosen = found[-1]
+    cautions = _disagreements(division, found) if seeds else []
+    tell("share out the cortex")
+    parts = np.zeros(division.solid.size, dtype=np.uint16)
+    parts[division.at] = chosen.label
+    parted = _flooded(parts.reshape(division.solid.shape), division)
+    del parts
+    names = list(seeds)
+    if not seeds:
+        names = _by_size(parted, division)
+        cautions.append(Caution("segmentation-look", "No seed was given, so bones are named by size: look at which is which."))
+    pairs, told = _contacts(parted, names, division)
+    cautions += told
     tell("fill marrow")
-    values = np.zeros(volume.values.shape, dtype=np.uint8)
-    values[box] = _solids(parted, len(names), volume, box)
+    values = np.zeros(division.volume.values.shape, dtype=np.uint8)
+    values[division.box] = _solids(parted, len(names), division)
     if seeds:
-        _judge(values, volume, names, [np.asarray(seeds[name], dtype=np.float64) for name in names])
-    return BoneLabels(values, {n + 1: name for n, name in enumerate(names)}, tuple(shared), tuple(cautions))
+        sizes = np.bincount(values.ravel(), minlength=len(names) + 1) * float(np.prod(division.volume.spacing))
+        for number, name in enumerate(names, start=1):
+            if sizes[number] < LEAST_SEEDED_MM3:
+                raise SegmentationError(
+                    f"Only {sizes[number]:.0f} mm³ of bone were found from the seed of {name}; put the seed on dense cortex of that bone."
+                )
+    return BoneLabels(values, {n + 1: name for n, name in enumerate(names)}, tuple(pairs), tuple(cautions))
 
 
-def _judge(values: npt.NDArray[Any], volume: Volume, names: list[str], seeds: list[Array]) -> None:
-    """Refuse a parting in which a bone is a mere speck, or holds the seed of another: then the flood began at a wrong place."""
-    voxel = float(np.prod(volume.spacing))
-    sizes = np.bincount(values.ravel(), minlength=len(names) + 1) * voxel
-    for number, (name, seed) in enumerate(zip(names, seeds, strict=True), start=1):
-        k, j, i = np.clip(np.rint(volume.index(seed[None])[0][::-1]).astype(int), 0, np.array(values.shape) - 1)
-        holder = int(values[k, j, i])
-        advice = "put the seed on dense cortex of that bone, away from its neighbours"
-        if holder not in (0, number):
-            raise SegmentationError(f"The seed of {name} lies in {names[holder - 1]}, because the two bones could not be parted; {advice}.")
-        if sizes[number] < LEAST_SEEDED_MM3:
-            raise SegmentationError(f"Only {sizes[number]:.0f} mm³ of bone were found from the seed of {name}; {advice}.")
+def _disagreements(division: Division, found: list[Named]) -> list[Caution]:
+    """Doubts of bones that the layers part differently: one for each such bone, with the place."""
+    told = []
+    first, last = found[0].label, found[-1].label
+    for number, name in enumerate(found[0].names, start=1):
+        differ = (first == number) != (last == number)
+        differ &= (first > 0) & (last > 0)
+        share = float(differ.sum()) / max(float((last == number).sum()), 1.0)
+        if share > DISAGREE:
+            index = np.stack(np.unravel_index(division.at[differ], division.solid.shape), axis=1)
+            place = division.patient(index[len(index) // 2][None])[0]
+            text = f"Two ways to part {name} from its neighbours differ by {100.0 * share:.0f} % of it; add a seed for each bone that touches it."
+            told.append(Caution("segmentation-doubt", text, place_of(place)))
+    for number, name in enumerate(found[-1].names, start=1):
+        if found[-1].forced.get(number):
+            text = f"{name} was cut off at {found[-1].forced[number]} because seeds ask for it, though the scan shows no joint there."
+            told.append(Caution("segmentation-doubt", text))
+    return told
 
 
-def _bone_box(values: npt.NDArray[Any], threshold: float) -> tuple[slice, slice, slice]:
-    """The box of all voxels above the threshold, with a margin."""
-    dense = values[::2, ::2, ::2] > threshold
-    box = []
-    for axis in range(3):
-        there = np.nonzero(dense.any(axis=tuple(a for a in range(3) if a != axis)))[0]
-        if len(there) == 0:
-            raise SegmentationError(f"Nothing in the scan is denser than {threshold:.0f} HU.")
-        box.append(slice(max(2 * int(there[0]) - 8, 0), min(2 * int(there[-1]) + 10, values.shape[axis])))
-    return box[0], box[1], box[2]
-
-
-def _sharpened(values: npt.NDArray[Any], spacing: Array, noise: float) -> npt.NDArray[Any]:
-    """`values` less part of their blurred surroundings: thin cortex rises, narrow joint spaces sink. Metal is capped before."""
-    size = np.asarray(spacing)[::-1]
-    np.minimum(values, 2000.0, out=values)
-    if noise > _SMOOTH_FROM:
-        values = ndimage.gaussian_filter(values, 0.45 * min(noise / _SMOOTH_FROM - 0.5, 1.5) / size * size.min(), truncate=3.0)
-    around = ndimage.gaussian_filter(values, _UNSHARP_MM / size, truncate=2.5)
-    around -= values
-    around *= -_UNSHARP
-    around += values
-    return np.asarray(around)
-
-
-@dataclass(frozen=True)
-class _Search:
-    """Where on the cortex the flood of a seed begins."""
-
-    volume: Volume
-    pieces: npt.NDArray[Any]
-    sharp: npt.NDArray[Any]
-    enough: Bools
-    corner: npt.NDArray[Any]
-    levels: TissueLevels
-
-    def start(self, name: str, seed: Array) -> tuple[int, int, int]:
-        """A dense cortex voxel (k, j, i) of the box near a seed: the flood goes by density, so it must begin on the crest.
-
-        The nearest cortex to a point inside a bone is its own; denser voxels are preferred where they lie hardly farther.
-        """
-        at = self.volume.index(seed[None])[0][::-1]
-        spot = "(" + ", ".join(f"{v:g}" for v in seed) + ")"
-        if (at < -0.5).any() or (at > np.array(self.volume.values.shape) - 0.5).any():
-            raise CaseError(f"The seed of {name} at {spot} mm lies outside the scan; seeds are x, y, z in patient mm (LPS).")
-        size = self.volume.spacing[::-1]
-        reach = np.ceil(SEED_REACH_MM / size).astype(int)
-        middle = np.rint(at).astype(int) - self.corner
-        low = np.clip(middle - reach, 0, np.array(self.pieces.shape))
-        high = np.clip(middle + reach + 1, 0, np.array(self.pieces.shape))
-        window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        near = np.argwhere(self.enough[self.pieces[window]])
-        away = np.linalg.norm((near + low - (at - self.corner)) * size, axis=1)
-        if len(near) == 0 or away.min() > SEED_REACH_MM:
-            raise SegmentationError(f"No bone lies within {SEED_REACH_MM:g} mm of the seed of {name} at {spot} mm; put it inside the bone.")
-        dense = self.sharp[window][tuple(near.T)]
-        best = int(np.argmin(away))
-        for share in _CRESTS:
-            high_enough = dense > self.levels.soft + share * (self.levels.bone - self.levels.soft)
-            if high_enough.any():
-                nearest = np.nonzero(high_enough)[0][int(np.argmin(away[high_enough]))]
-                if away[nearest] <= away[best] + _CREST_WITHIN_MM:
-                    best = int(nearest)
-                    break
-        return self._climbed(near[best] + low)
-
-    def _climbed(self, at: npt.NDArray[Any]) -> tuple[int, int, int]:
-        for _ in range(_CLIMB):
-            low = np.maximum(at - 1, 0)
-            window = tuple(slice(a, b) for a, b in zip(low, at + 2, strict=True))
-            highest = np.array(np.unravel_index(int(np.argmax(self.sharp[window])), self.sharp[window].shape)) + low
-            if (highest == at).all():
-                break
-            at = highest
-        k, j, i = at
-        return int(k), int(j), int(i)
-
-
-def _parted(
-    pieces: npt.NDArray[Any], sharp: npt.NDArray[Any], starts: list[tuple[int, int, int]], names: list[str]
-) -> tuple[npt.NDArray[Any], list[tuple[str, str]]]:
-    """Cortex voxels by number of their seed, and the pairs of names that touch."""
+def _flooded(parts: npt.NDArray[Any], division: Division) -> npt.NDArray[Any]:
+    """Cortex voxels by number: seams and splinters go to the neighbour they reach over the densest path."""
     from skimage.segmentation import watershed
 
-    if len(set(starts)) < len(starts):
-        raise CaseError("Two seeds lie on the same spot of bone; give each bone its own.")
-    out = np.zeros(pieces.shape, dtype=np.uint8)
-    shared = []
-    boxes = ndimage.find_objects(pieces)
-    for piece in sorted({int(pieces[s]) for s in starts}):
-        mine = [n for n, s in enumerate(starts) if pieces[s] == piece]
-        box = boxes[piece - 1]
-        here = pieces[box] == piece
-        if len(mine) == 1:
-            out[box][here] = mine[0] + 1
-            continue
-        markers = np.zeros(here.shape, dtype=np.int32)
-        for n in mine:
-            markers[tuple(c - b.start for c, b in zip(starts[n], box, strict=True))] = n + 1
-        depth = np.clip(-sharp[box], -2000, 0).astype(np.int16) // 8
-        found = watershed(depth, markers, mask=here)
-        out[box][here] = found[here].astype(np.uint8)
-        shared += [(names[a], names[b]) for a in mine for b in mine if a < b and _touch(found, a + 1, b + 1)]
-    return out, shared
+    _retract(parts, division)
+    parts[~division.cortex] = 0
+    _drop_islands(parts, division)
+    open_ = division.cortex & (parts == 0)
+    near = ndimage.binary_dilation(open_) & division.cortex
+    markers = np.where(near, parts, 0).astype(np.int32)
+    out = watershed(division.depth, markers, mask=near)
+    return np.where(open_, out, parts).astype(np.uint16)
 
 
-def _touch(labels: npt.NDArray[Any], a: int, b: int) -> bool:
+def _retract(parts: npt.NDArray[Any], division: Division) -> None:
+    """Take the parts back, in place, where two meet without a seam between them: the cut followed the sides of cells there, not the bone."""
+    touch = np.zeros(parts.shape, dtype=bool)
     for axis in range(3):
-        left, right = np.moveaxis(labels, axis, 0)[:-1], np.moveaxis(labels, axis, 0)[1:]
-        if (((left == a) & (right == b)) | ((left == b) & (right == a))).any():
-            return True
-    return False
+        low, high = np.moveaxis(parts, axis, 0)[:-1], np.moveaxis(parts, axis, 0)[1:]
+        np.moveaxis(touch, axis, 0)[:-1] |= (low != high) & (low > 0) & (high > 0)
+    spots = ndimage.find_objects(touch.view(np.uint8))
+    if not spots:
+        return
+    size = division.volume.spacing[::-1]
+    margin = np.ceil(RETRACT_MM / size).astype(int) + 1
+    box = tuple(slice(max(s.start - m, 0), s.stop + m) for s, m in zip(spots[0], margin, strict=True))
+    near = ndimage.distance_transform_edt(~touch[box], sampling=size) <= RETRACT_MM
+    parts[box][near] = 0
 
 
-def _solids(parted: npt.NDArray[Any], count: int, volume: Volume, box: tuple[slice, slice, slice]) -> npt.NDArray[Any]:
-    """Each bone of the cortex labels filled; what two bones both enclose stays with the first."""
-    out = np.zeros_like(parted)
-    edges = [(s.start == 0, s.stop == n) for s, n in zip(box, volume.values.shape, strict=True)]
-    margin = np.ceil((LEAK_MM + 1.0) / volume.spacing[::-1]).astype(int)
+def _drop_islands(parts: npt.NDArray[Any], division: Division) -> None:
+    """Unname, in place, small pieces of cortex apart from their part's main piece: a part may reach them through the gap of a joint."""
+    from skimage.measure import label
+
+    piece = label(parts, background=0, connectivity=1).astype(np.int32, copy=False)
+    owner = np.zeros(int(piece.max()) + 1, dtype=np.int64)
+    owner[piece.ravel()] = parts.ravel()
+    size = np.bincount(piece.ravel(), minlength=len(owner)).astype(np.float64)
+    size[0] = 0.0
+    largest = np.zeros(int(owner.max()) + 1)
+    np.maximum.at(largest, owner, size)
+    small = (size < largest[owner]) & (size * float(np.prod(division.volume.spacing)) < ISLAND_MM3)
+    small[0] = False
+    parts[small[piece]] = 0
+
+
+def _by_size(parted: npt.NDArray[Any], division: Division) -> list[str]:
+    """Renumber `parted` in place: 1, 2, … by size; pieces of cortex that no part has reached count too."""
+    rest, count = ndimage.label(division.cortex & (parted == 0), output=np.int32)
+    voxel = float(np.prod(division.volume.spacing))
+    keep = np.flatnonzero(np.bincount(rest.ravel(), minlength=count + 1) * voxel >= LEAST_BONE_MM3)
+    last = int(parted.max())
+    for n in keep[keep > 0]:
+        last += 1
+        parted[rest == n] = last
+    sizes = np.bincount(parted.ravel(), minlength=last + 1)
+    sizes[0] = 0
+    order = np.argsort(-sizes, kind="stable")
+    order = order[sizes[order] * voxel >= LEAST_BONE_MM3]
+    table = np.zeros(last + 1, dtype=np.uint16)
+    table[order] = np.arange(1, len(order) + 1)
+    parted[:] = table[parted]
+    return [f"bone-{n + 1}" for n in range(min(len(order), MOST_BONES))]
+
+
+def _contacts(parted: npt.NDArray[Any], names: list[str], division: Division) -> tuple[list[tuple[str, str]], list[Caution]]:
+    """Which bones touch, and which parts without a name touch a bone, each with its place."""
+    size = division.volume.spacing[::-1]
+    last = int(parted.max())
+    faces: dict[tuple[int, int], list[Array]] = {}
+    areas: dict[tuple[int, int], float] = {}
+    for axis in range(3):
+        low, high = np.moveaxis(parted, axis, 0)[:-1], np.moveaxis(parted, axis, 0)[1:]
+        index = np.argwhere((low != high) & (low > 0) & (high > 0))
+        if len(index) == 0:
+            continue
+        where = np.insert(index[:, 1:], axis, index[:, 0], axis=1)
+        below, above = low[tuple(index.T)].astype(np.int64), high[tuple(index.T)].astype(np.int64)
+        key = np.minimum(below, above) * (last + 1) + np.maximum(below, above)
+        for one in map(int, np.unique(key)):
+            pair = (one // (last + 1), one % (last + 1))
+            faces.setdefault(pair, []).append(where[key == one])
+            areas[pair] = areas.get(pair, 0.0) + float((key == one).sum() * np.prod(size) / size[axis])
+    volumes = np.bincount(parted.ravel(), minlength=last + 1) * float(np.prod(size))
+    pairs, told = [], []
+    for (a, b), spots in sorted(faces.items(), key=lambda item: -areas[item[0]]):
+        spot = np.concatenate(spots).astype(np.float64)
+        place = division.patient(spot[int(np.argmin(np.linalg.norm((spot - spot.mean(axis=0)) * size, axis=1)))][None])[0]
+        if b <= len(names):
+            pairs.append((names[a - 1], names[b - 1]))
+            text = f"{names[a - 1]} and {names[b - 1]} touch; psi-cad parted them along the darkest seam: look at the joint in the pictures."
+            told.append(Caution("touching-bones", text, place_of(place)))
+        elif a <= len(names):
+            inner = np.argwhere(parted == b)
+            middle = division.patient(inner[int(np.argmin(np.linalg.norm(inner - inner.mean(axis=0), axis=1)))][None])[0]
+            seed = ",".join(f"{v:.0f}" for v in middle)
+            splinter = areas[a, b] > _SPLINTER * volumes[b] ** (2.0 / 3.0)
+            text = (
+                f"A part of {volumes[b] / 1000.0:.0f} cm³ touches {names[a - 1]} and has no seed, so it was left out as another bone; "
+                f"if it belongs to {names[a - 1]}, add --bone {names[a - 1]}={seed}, and if not, give it a name of its own."
+            )
+            told.append(Caution("segmentation-doubt" if splinter else "touching-bones", text, place_of(place)))
+    return pairs, told
+
+
+def _solids(parted: npt.NDArray[Any], count: int, division: Division) -> npt.NDArray[Any]:
+    """Each named bone of the cortex labels filled; what two bones both enclose stays with the first."""
+    out = np.zeros(parted.shape, dtype=np.uint8)
+    spacing = division.volume.spacing
+    edges = [(s.start == 0, s.stop == n) for s, n in zip(division.box, division.volume.values.shape, strict=True)]
+    margin = np.ceil((LEAK_MM + 1.0) / spacing[::-1]).astype(int)
     for n, inner in enumerate(ndimage.find_objects(parted, max_label=count), start=1):
         if inner is None:
             continue
@@ -257,7 +227,7 @@ def _solids(parted: npt.NDArray[Any], count: int, volume: Volume, box: tuple[sli
         at_edge = tuple((first and s.start == 0, last and s.stop == size) for (first, last), s, size in zip(edges, wide, parted.shape, strict=True))
         labels = parted[wide]
         others = (labels != n) & (labels != 0)
-        solid = filled(labels == n, spacing=volume.spacing, others=others, at_edge=at_edge)
+        solid = filled(labels == n, spacing=spacing, others=others, at_edge=at_edge)
         target = out[wide]
         target[solid & (target == 0)] = n
     return out

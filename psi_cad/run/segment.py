@@ -19,23 +19,30 @@ from psi_cad.findings import Caution, by_weight, place_of
 from psi_cad.imaging.image_files import write_image
 from psi_cad.imaging.judge import bone_at_edges
 from psi_cad.imaging.labels import INSIDE, LabelMap
-from psi_cad.imaging.levels import TissueLevels, tissue_levels
+from psi_cad.imaging.levels import TissueLevels
 from psi_cad.imaging.metal import Metal, find_metal
+from psi_cad.imaging.parting import Division, divided
 from psi_cad.imaging.segment import bone_labels
 from psi_cad.imaging.volume import Volume
 from psi_cad.surface.bone import bone_surface
 from psi_cad.surface.isosurface import MESH_MM, surface_of_part
+from psi_cad.surface.plausible import hollow, mere_shell, through_bone
 from psi_cad.surface.refine import SurfaceFit
 from psi_cad.units import Array, Mm
 
-__all__ = ["Segmentation", "SegmentedBone", "segment_bone", "segmentation_of_labels", "write_segmentation"]
+__all__ = ["DOUBT", "REJECTED", "Segmentation", "SegmentedBone", "segment_bone", "segmentation_of_labels", "write_segmentation"]
 
 SCHEMA: Final = 1
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
+DOUBT: Final = "segmentation-doubt"
+REJECTED: Final = "_REJECTED"
 _RESERVED: Final = ("labels", "report")
 _METAL_NEAR_MM: Final[Mm] = 10.0
 _MOST_BEYOND: Final = 0.02  # of a ready mask's surface outside of its scan
 _UNSURE: Final = 0.05  # more points than this without a clear edge are told
+_MOST_UNSURE: Final = 0.3  # with more than this the surface is a guess; right ones have up to 0.1
+_SEED_OUTSIDE_MM: Final[Mm] = 1.0
+"""A click on a bone's outline may miss it by this."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +77,19 @@ class Segmentation:
     cautions: tuple[Caution, ...] = ()
     touching: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def doubts(self) -> tuple[Caution, ...]:
+        """Why the whole, or a bone of it, must not be used; empty if nothing speaks against it."""
+        told = (*self.cautions, *(caution for bone in self.bones for caution in bone.cautions))
+        return tuple(caution for caution in told if caution.id == DOUBT)
+
 
 def segment_bone(
     volume: Volume,
     seeds: Mapping[str, Sequence[float] | Array] | None = None,
     *,
     mesh_mm: Mm = MESH_MM,
+    known: Division | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Segmentation:
     """The bones of a CT, one per seed, each with a closed surface on its cortex.
@@ -84,11 +98,13 @@ def segment_bone(
     ----------
     volume : Volume
         CT in HU.
-    seeds : mapping of name to (x, y, z)
-        A point in each bone, patient mm. Give one also in each bone that touches a wanted one. Without seeds: the largest
-        pieces, named bone-1, bone-2, … by size.
+    seeds : mapping of name to (x, y, z) or to several of them
+        A point in each bone, patient mm, wherever in it. Parts that hold points of one name are one bone. Without seeds: the largest
+        parts, named bone-1, bone-2, … by size.
     mesh_mm : float
         Grid of the surface.
+    known : Division, optional
+        Of this volume, where it is divided already: other seeds then cost little.
 
     Raises
     ------
@@ -97,11 +113,13 @@ def segment_bone(
     CaseError
         If a seed lies outside the scan or on another's spot, or a name cannot be a file's.
     """
-    points = {name: np.asarray(point, dtype=np.float64) for name, point in (seeds or {}).items()}
+    points = {name: np.atleast_2d(np.asarray(point, dtype=np.float64)) for name, point in (seeds or {}).items()}
     for name in points:
         check_name(name)
-    levels = tissue_levels(volume)
-    labels = bone_labels(volume, points, levels=levels, progress=progress)
+    division = divided(volume, progress=progress) if known is None else known
+    levels = division.levels
+    labels = bone_labels(division, points, progress=progress)
+    refuse_far_seeds(labels.values, volume, points)
     metal = find_metal(volume)
     bones = []
     for number, name in labels.names.items():
@@ -111,7 +129,9 @@ def segment_bone(
         tell = (lambda step, name=name: progress(f"{name}: {step}")) if progress else None
         others = (labels.values != number) & (labels.values != 0)
         mesh, fit = bone_surface(volume, solid, levels=levels, others=others, mesh_mm=mesh_mm, progress=tell)
-        bones.append(SegmentedBone(name, number, mesh, fit, (*_edge_cautions(volume, solid, name), *_fit_cautions(name, mesh, fit, metal))))
+        doubts = _doubts(name, mesh, fit, solid, volume, levels)
+        told = (*doubts, *_edge_cautions(volume, solid, name), *_fit_cautions(name, mesh, fit, metal))
+        bones.append(SegmentedBone(name, number, mesh, fit, told))
     notes = [*volume.notes, *(caution.text for caution in labels.cautions)]
     if metal:
         notes.append(f"Metal in the scan: {sum(m.volume for m in metal):.0f} mm³ in {len(metal)} pieces; its streaks move surfaces near it.")
@@ -145,6 +165,40 @@ def segmentation_of_labels(labels: LabelMap, wanted: Mapping[str, int | str], *,
         bones.append(SegmentedBone(name, number, mesh, None, (told, *_metal_cautions(name, mesh, metal))))
     plain = Volume(values, labels.patient_from_index)
     return Segmentation(scan, plain, tuple(bones), None, metal, (*scan.notes, *labels.notes), scan.cautions)
+
+
+def refuse_far_seeds(labels: npt.NDArray[Any], volume: Volume, seeds: Mapping[str, Array]) -> None:
+    """Refuse seeds that lie further than about a millimetre outside of the bone they name; label 1 is the first seed's.
+
+    Raises
+    ------
+    CaseError
+    """
+    reach = _SEED_OUTSIDE_MM + 0.5 * float(np.linalg.norm(volume.spacing))
+    for number, (name, seed) in enumerate(seeds.items(), start=1):
+        voxels = np.argwhere(labels == number)[:, ::-1].astype(np.float64)
+        places = volume.patient(voxels)
+        for point in np.atleast_2d(seed):
+            away = np.linalg.norm(places - point, axis=1)
+            nearest = int(np.argmin(away))
+            if away[nearest] > reach:
+                near = ", ".join(f"{v:.1f}" for v in places[nearest])
+                at = ", ".join(f"{v:g}" for v in point)
+                raise CaseError(
+                    f"The seed of {name} at ({at}) mm lies {away[nearest]:.1f} mm outside the bone that was found from it; put it inside the bone: "
+                    f"the nearest of it is at ({near}).",
+                    where=tuple(places[nearest]),
+                )
+
+
+def _doubts(name: str, mesh: trimesh.Trimesh, fit: SurfaceFit, solid: npt.NDArray[np.bool_], volume: Volume, levels: TissueLevels) -> list[Caution]:
+    """What speaks against a bone: its surface, voxels and volume cannot be those of a bone in this scan."""
+    found = [through_bone(mesh, volume, levels), hollow(solid, volume), mere_shell(mesh)]
+    told = [Caution(DOUBT, f"The surface of {name} {one.text}.", one.where) for one in found if one is not None]
+    if fit.unsure > _MOST_UNSURE:
+        text = f"{100.0 * fit.unsure:.0f} % of the surface of {name} shows no clear edge in the scan: it is a guess."
+        told.append(Caution(DOUBT, text))
+    return told
 
 
 def _lies_in(scan: Volume, mesh: trimesh.Trimesh, name: str) -> None:
@@ -212,6 +266,7 @@ def report_of(found: Segmentation) -> dict[str, Any]:
         "metal": [{"volume_mm3": round(m.volume, 1), "centre_mm": _round(m.centre), "low_mm": _round(m.low), "high_mm": _round(m.high)}
                   for m in found.metal],
         "cautions": [caution.to_json() for caution in by_weight(found.cautions)],
+        "rejected": bool(found.doubts),
         "notes": list(found.notes),
     }  # fmt: skip
 
@@ -235,6 +290,7 @@ def _bone_facts(bone: SegmentedBone) -> dict[str, Any]:
             "noise_mm": round(fit.random, 3), "scatter_mm": round(fit.residual, 3), "without_edge": round(fit.unsure, 4),
             "unfolded_points": fit.unfolded,
         },
+        "rejected": any(caution.id == DOUBT for caution in bone.cautions),
         "cautions": [caution.to_json() for caution in by_weight(bone.cautions)],
         "notes": list(bone.notes),
     }  # fmt: skip
@@ -245,7 +301,11 @@ def _round(point: Array) -> list[float]:
 
 
 def write_segmentation(folder: Path, found: Segmentation, *, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
-    """Write labels.nii.gz, NAME.stl and NAME.png per bone, and last report.json, which names the files with their hashes."""
+    """Write labels.nii.gz, NAME.stl and NAME.png per bone, and last report.json, which names the files with their hashes.
+
+    A bone with doubts is NAME_REJECTED.stl and NAME_REJECTED.png, whose planes go through the place of the first doubt. A clean file of
+    that name, from an earlier run, is removed.
+    """
     from psi_cad.export.meshes import write_stl
     from psi_cad.report.overlay import overlay_planes, write_overlay
 
@@ -256,9 +316,16 @@ def write_segmentation(folder: Path, found: Segmentation, *, progress: Callable[
     for bone in found.bones:
         if progress:
             progress(f"{bone.name}: write")
-        stl, png = folder / f"{bone.name}.stl", folder / f"{bone.name}.png"
-        write_stl(stl, bone.mesh, header=f"psi-cad {bone.name}, mm, SPACE=LPS")
-        write_overlay(png, found.scan, bone.mesh, at=overlay_planes(bone.mesh), title=f"{bone.name}: its surface on the scan")
+        doubts = [caution for caution in bone.cautions if caution.id == DOUBT]
+        for old in (f"{bone.name}{end}{suffix}" for end in ("", REJECTED) for suffix in (".stl", ".png")):
+            (folder / old).unlink(missing_ok=True)
+        stem = f"{bone.name}{REJECTED if doubts else ''}"
+        stl, png = folder / f"{stem}.stl", folder / f"{stem}.png"
+        write_stl(stl, bone.mesh, header=f"psi-cad {stem}, mm, SPACE=LPS")
+        spots = [caution.where for caution in doubts if caution.where is not None]
+        at = np.array(spots[0]) if spots else overlay_planes(bone.mesh)
+        title = f"{bone.name}, REJECTED: {doubts[0].text}" if doubts else f"{bone.name}: its surface on the scan"
+        write_overlay(png, found.scan, bone.mesh, at=at, title=title)
         files |= {stl.name: sha256_of(stl), png.name: sha256_of(png)}
     labels = folder / "labels.nii.gz"
     write_image(labels, found.labels)

@@ -13,7 +13,7 @@ import trimesh
 
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Avoid, BoneSource, Tumour
-from psi_cad.errors import CaseError, ImageError, PsiCadError
+from psi_cad.errors import CaseError, ImageError, PsiCadError, SegmentationError
 from psi_cad.export.safely import sha256_of
 from psi_cad.findings import Caution, by_weight
 from psi_cad.run.work import Stage, Work, digest_of
@@ -204,6 +204,11 @@ def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work) -> Stage:
     def make(folder: Path) -> dict[str, Any]:
         volume = _volume(scan, kind="ct")
         found = segment_bone(volume, seeds, progress=lambda step: work.progress(f"segment {step}"))
+        if found.doubts:
+            first = found.doubts[0]
+            raise SegmentationError(
+                f"{first.text} Run psi-cad segment with these seeds, look at its pictures, and correct the seeds.", where=first.where
+            )
         low, high = next(bone.mesh for bone in found.bones if bone.name == BONE).bounds[:, 2]
         middle = body_middle(volume, low=float(low), high=float(high))
         report = write_segmentation(folder, dataclasses.replace(found, bones=tuple(bone for bone in found.bones if bone.name == BONE)))

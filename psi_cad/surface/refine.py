@@ -55,7 +55,7 @@ class SurfaceFit:
     random, residual, uncertainty : float
         mm: from noise; of single points against their neighbours; all together, one standard deviation.
     unsure : float
-        Share of the points without a clear edge, placed by their neighbours.
+        Share of the points without a clear edge, placed by their neighbours; those on the scan's edge do not count.
     unfolded : int
         Points moved to undo folds.
     """
@@ -148,7 +148,8 @@ def refined(
         step[stay] = scan.within_edge(step[stay], fixed[stay])
         points = points + step
     points, count = unfolded(points, faces, neighbours, held=stay)
-    fit = _fit(edges, sure, shift, residual, sigmas, cortex, noise, count, scan.spacing)
+    unsure = float(1.0 - sure[~stay].mean()) if (~stay).any() else 1.0  # what the scan's edge cuts flat has no edge to show
+    fit = _fit(edges, sure, shift, residual, sigmas, cortex, noise, count, scan.spacing, unsure)
     return trimesh.Trimesh(points, faces, process=False), fit
 
 
@@ -322,7 +323,16 @@ def _consistent(target: Array, sure: Bools, neighbours: Neighbours) -> tuple[Arr
 
 
 def _fit(
-    edges: _Edges, sure: Bools, shift: Array, residual: Array, sigmas: tuple[Mm, Mm], cortex: float, noise: float, count: int, spacing: Array
+    edges: _Edges,
+    sure: Bools,
+    shift: Array,
+    residual: Array,
+    sigmas: tuple[Mm, Mm],
+    cortex: float,
+    noise: float,
+    count: int,
+    spacing: Array,
+    unsure: float,
 ) -> SurfaceFit:
     if not sure.any():
         sure = np.ones_like(sure)
@@ -335,5 +345,5 @@ def _fit(
     return SurfaceFit(
         sigma=sigmas, cortex=cortex, level=float(np.median((edges.peak + edges.outside)[sure] / 2.0)),
         shift=(float(np.median(shift[sure])), float(np.percentile(shift[sure], 95.0))), random=random, residual=scatter, uncertainty=total,
-        unsure=float(1.0 - sure.mean()), unfolded=count,
+        unsure=unsure, unfolded=count,
     )  # fmt: skip
