@@ -56,7 +56,7 @@ CAUTIONS: Final[Mapping[str, CautionKind]] = {
     "scan-values": CautionKind("the scan's values may not be HU, or some of them were made up", True),
     "segmentation-look": CautionKind("the segmentation could not be sure somewhere: look at its pictures", True),
     "metal": CautionKind("metal lies in or near the bone; its streaks move the surface", True),
-    "touching-bones": CautionKind("another bone touches this one, and the two were parted by seeds", True),
+    "touching-bones": CautionKind("another bone touches this one, and psi-cad parted the two", True),
     "tumour-proposed": CautionKind("the tumour's outline is a proposal of the software, and no person has drawn it", True),
     "anatomy-odd": CautionKind("the bone's size or mesh is unusual for its anatomy", True),
     "cropped-end-near": CautionKind("a cut comes near the flat end where the scan was cropped", True),

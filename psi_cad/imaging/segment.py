@@ -36,7 +36,7 @@ _SPLINTER: Final = 1.5  # a part that shares more with a bone, for its size, tha
 class BoneLabels:
     """Label numbers (nz, ny, nx) uint8 on the scan's grid, the name of each number, and what a person must know.
 
-    `touching`: pairs of names of bones that touch. `loose`: parts without a name that touch a bone, as a point in each (patient mm).
+    `touching`: pairs of names of bones that touch.
     """
 
     values: npt.NDArray[Any]

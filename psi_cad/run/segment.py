@@ -65,7 +65,7 @@ class SegmentedBone:
 class Segmentation:
     """Bones of one scan, the label map (numbers uint8, on its own grid), levels, metal, notes, and cautions of the whole scan.
 
-    `touching`: pairs of names of bones that touch and were parted by their seeds.
+    `touching`: pairs of names of bones that touch and were parted.
     """
 
     scan: Volume

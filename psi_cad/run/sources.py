@@ -214,7 +214,7 @@ def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work) -> Stage:
         report = write_segmentation(folder, dataclasses.replace(found, bones=tuple(bone for bone in found.bones if bone.name == BONE)))
         (bone,) = report["bones"]
         parted = [
-            Caution("touching-bones", f"the bone touches {_other(pair)}; the two were parted by their seeds: look at the pictures in work/")
+            Caution("touching-bones", f"the bone touches {_other(pair)}; psi-cad parted the two: look at the pictures in work/")
             for pair in found.touching
             if BONE in pair
         ]
