@@ -17,7 +17,7 @@ from synthetic_scan import (
 from psi_cad.errors import ImageError
 from psi_cad.imaging.image_files import write_image
 from psi_cad.imaging.judge import bone_at_edges, judge_spacing
-from psi_cad.imaging.labels import read_labels
+from psi_cad.imaging.label_files import read_labels
 from psi_cad.imaging.read import read_volume, sidecar_of, write_volume
 from psi_cad.imaging.volume import Volume
 

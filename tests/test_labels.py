@@ -23,7 +23,7 @@ from synthetic_scan import (
 
 from psi_cad.errors import ImageError
 from psi_cad.imaging.contours import covered
-from psi_cad.imaging.labels import read_labels
+from psi_cad.imaging.label_files import read_labels
 from psi_cad.imaging.read import read_volume
 from psi_cad.imaging.volume import Volume
 

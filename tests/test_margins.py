@@ -10,7 +10,8 @@ from psi_cad.case.load import load_case
 from psi_cad.planning.margins import cut_margin, face_map, margin_class
 from psi_cad.planning.nearest import Face, Surface, nearest
 from psi_cad.planning.throughbone import InBone, through_bone
-from psi_cad.run.planning import evaluate, read_patient
+from psi_cad.run.patient import read_patient
+from psi_cad.run.planning import evaluate
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.tumour import diameters
 

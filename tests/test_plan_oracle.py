@@ -9,8 +9,8 @@ from psi_cad.case.load import load_case
 from psi_cad.planning.grid import inner_grid
 from psi_cad.planning.margins import cut_margin
 from psi_cad.planning.nearest import Surface
+from psi_cad.run.patient import read_patient
 from psi_cad.run.plan import planes_of
-from psi_cad.run.planning import read_patient
 
 VOXEL = 1.5
 

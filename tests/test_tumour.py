@@ -62,7 +62,7 @@ def test_it_comes_into_the_frame_of_the_ct():
 
 def test_the_real_thick_sliced_tumour(data):
     """Slices 6.5 mm thick, y flipped, outlines that jump from slice to slice."""
-    from psi_cad.imaging.labels import read_labels
+    from psi_cad.imaging.label_files import read_labels
 
     mask = read_labels(data / "mr_brain_tumour" / "brain1_label.nrrd").mask(1)
     found = tumour_surface(shape_interpolated(mask))

@@ -17,7 +17,7 @@ from psi_cad.surface.envelope import gentle, gentle_line, thickened
 from psi_cad.surface.spline import HeightSpline, fit, uniform_knots
 from psi_cad.units import Array, Mm
 
-__all__ = ["bone_side", "cylinder", "fence", "footplate", "half_space", "leaning", "slab_solid", "sleeve"]
+__all__ = ["bone_side", "cylinder", "fence", "footplate", "leaning", "sleeve"]
 
 DEEP: Final[Mm] = 15.0  # how far bodies reach below the lowest seat before the seat cuts them
 FENCE_SPANS: Final = 40  # more make edges of so many pieces that the kernel integrates the faces beside them wrongly
@@ -28,29 +28,6 @@ RIM_MM: Final[Mm] = 2.5  # width of the rim over which a footplate is thinned
 OUTLINE_MM: Final[Mm] = 0.35  # how far a footplate's straight sides may leave its smooth outline
 _GRID: Final[Mm] = 0.5
 _LOCAL: Final = Frame(origin=np.zeros(3), axes=np.eye(3))
-
-
-def slab_solid(slab: Slab, *, bottom: Mm, top: Mm, step: str) -> cq.Solid:
-    """A slab between u = bottom and u = top, vertical corners broken by its `corner`."""
-    w, low, high, c = slab.half_width, slab.low, slab.high, slab.corner
-    if c > 0.0:
-        flat = [(w - c, low), (w, low + c), (w, high - c), (w - c, high), (c - w, high), (-w, high - c), (-w, low + c), (c - w, low)]
-    else:
-        flat = [(w, low), (w, high), (-w, high), (-w, low)]
-    corners = slab.frame.patient(np.array([(d, s, bottom) for d, s in flat]))
-    wire = cq.Wire.makePolygon([vector(corner) for corner in corners], close=True)
-    solid = cq.Solid.extrudeLinear(wire, [], vector(slab.frame.axes[2] * (top - bottom)))
-    for point, inward in slab.bounds:
-        solid = common(step, solid, half_space(point, inward, slab.frame.origin))
-    return solid
-
-
-def half_space(point: Array, inward: Array, near: Array) -> cq.Solid:
-    """A large box on the `inward` side of a plane, about the foot of `near` on it."""
-    size = 600.0
-    foot = near - float((near - point) @ inward) * inward
-    plane = cq.Plane(origin=vector(foot), normal=vector(inward))
-    return cq.Solid.makeBox(size, size, size / 2.0, cq.Vector(-size / 2.0, -size / 2.0, 0.0)).moved(cq.Location(plane))
 
 
 def fence(seat: HeightSpline, slab: Slab, *, height: Mm, inner: Mm, edge_break: Mm, free_ends: tuple[bool, bool], step: str) -> cq.Solid:

@@ -8,8 +8,8 @@ from typing import Any, Final
 import cadquery as cq
 import numpy as np
 
-from psi_cad.brep.bodies import half_space
 from psi_cad.brep.checked import common
+from psi_cad.brep.prism import half_space
 from psi_cad.units import Deg, Mm
 
 __all__ = ["SHARP", "corner_reliefs", "wedge_angle"]

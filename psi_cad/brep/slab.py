@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from psi_cad.brep import bodies
+from psi_cad.brep import prism
 from psi_cad.frames import Frame
 from psi_cad.surface.spline import HeightSpline
 from psi_cad.units import Array, Mm
@@ -43,7 +43,17 @@ class Slab:
 
     def solid(self, *, bottom: Mm, top: Mm, step: str) -> cq.Solid:
         """The prism between u = bottom and u = top, vertical corners broken by `corner`."""
-        return bodies.slab_solid(self, bottom=bottom, top=top, step=step)
+        return prism.prism(
+            self.frame,
+            half_width=self.half_width,
+            low=self.low,
+            high=self.high,
+            bottom=bottom,
+            top=top,
+            corner=self.corner,
+            bounds=self.bounds,
+            step=step,
+        )
 
     def grid(self, *, margin: Mm, step_d: Mm, step_s: Mm) -> Array:
         """Points (n, 2) in (d, s) that cover the slab and `margin` around it."""

@@ -41,7 +41,7 @@ def register_scans(
     """
     from psi_cad.cli.showing import progress, say_json
     from psi_cad.export.safely import write_json
-    from psi_cad.imaging.labels import read_labels
+    from psi_cad.imaging.label_files import read_labels
     from psi_cad.imaging.read import read_volume
     from psi_cad.imaging.register import register as registered
     from psi_cad.imaging.rigid import read_landmarks, read_transform, write_transform
@@ -156,7 +156,7 @@ def _write(path: Path, mesh: Any, header: str) -> None:
 
 def _mask_of(path: Path, label: str | None, image: Path | None) -> Volume:
     """The mask in `path`; contours are drawn on the grid of `image`."""
-    from psi_cad.imaging.labels import read_labels
+    from psi_cad.imaging.label_files import read_labels
     from psi_cad.imaging.read import read_volume
 
     found = read_labels(path, reference=None if image is None else read_volume(image))

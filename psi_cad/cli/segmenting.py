@@ -64,7 +64,7 @@ def segment(
             check_name(name)
         scan = read_volume(ct, kind="ct", series=series, progress=tell)
         if labels:
-            from psi_cad.imaging.labels import read_labels
+            from psi_cad.imaging.label_files import read_labels
 
             found = segmentation_of_labels(read_labels(labels, reference=scan), wanted, scan=scan)
         else:

@@ -102,20 +102,21 @@ def make_site(
     part = one_part(bone, cuts)
 
     def sit(seating: Seating) -> Sat[Site]:
-        site = _site_on(
-            seating,
-            bone,
-            caster,
-            cuts,
-            every_cut,
-            params=params,
-            blade=blade,
-            printer=printer,
-            label=label,
-            shifts=shifts,
-            part=part,
-            workshop=workshop,
+        reach, axis = seating.reach, seating.axis
+        frame = site_frame(cuts, axis.direction)
+        local = tuple(_site_cut(frame, cut, cuts) for cut in cuts)
+        beyond = max(max(params.run_out, (slot_room(blade) - cut.chord) / 2.0) for cut in local) + FENCE_MARGIN
+        beyond = float(np.ceil(beyond / 10.0) * 10.0)
+        rectangle = rectangle_of(local, [levels(frame, cut) for cut in cuts], reach=reach + RIM_MM, beyond=beyond)
+        field, seat, around, room = workshop.made(
+            ground, bone, caster, frame, cuts, local, rectangle=rounded(rectangle), beyond=beyond, seating=seating, gap=params.seat_gap, part=part
         )
+        cliff = cliff_of(seat.patch, field.points[field.footprint], name="seat")
+        if cliff is not None:
+            raise DesignError(cliff.said, where=frame.patient(cliff.place), reason="steep")
+        planes = tuple((frame.local(blade_origin(cut, shifts[cut.name])), frame.local_direction(cut.normal)) for cut in every_cut)
+        away = tuple(shifts[cut.name] for cut in every_cut)
+        site = Site(frame, seating, local, planes, field, seat, around, room, blade, printer, label, tuple(cuts), away)
         if laid_out is not None:
             laid_out(site)
         lock = None if params.allow_sliding else workshop.made(contact_sliding, site.field).lock
@@ -129,44 +130,6 @@ def make_site(
 
     seating, site = settled(params.footplate_reach, params.slope_limit, look, sit, ahead=ahead, may_slide=params.allow_sliding, but=but)
     return replace(site, seating=seating)
-
-
-def _site_on(
-    seating: Seating,
-    bone: Bone,
-    caster: RayCaster,
-    cuts: Sequence[PlannedCut],
-    every_cut: Sequence[PlannedCut],
-    *,
-    params: GuideParams,
-    blade: Blade,
-    printer: Printer,
-    label: tuple[str, ...],
-    shifts: Mapping[str, Mm],
-    part: int,
-    workshop: Workshop,
-) -> Site:
-    """The site of a guide that sits in a given way.
-
-    Raises
-    ------
-    DesignError, SeatError, SurfaceError
-    """
-    reach, axis = seating.reach, seating.axis
-    frame = site_frame(cuts, axis.direction)
-    local = tuple(_site_cut(frame, cut, cuts) for cut in cuts)
-    beyond = max(max(params.run_out, (slot_room(blade) - cut.chord) / 2.0) for cut in local) + FENCE_MARGIN
-    beyond = float(np.ceil(beyond / 10.0) * 10.0)
-    rectangle = rectangle_of(local, [levels(frame, cut) for cut in cuts], reach=reach + RIM_MM, beyond=beyond)
-    field, seat, around, room = workshop.made(
-        ground, bone, caster, frame, cuts, local, rectangle=rounded(rectangle), beyond=beyond, seating=seating, gap=params.seat_gap, part=part
-    )
-    cliff = cliff_of(seat.patch, field.points[field.footprint], name="seat")
-    if cliff is not None:
-        raise DesignError(cliff.said, where=frame.patient(cliff.place), reason="steep")
-    planes = tuple((frame.local(blade_origin(cut, shifts[cut.name])), frame.local_direction(cut.normal)) for cut in every_cut)
-    away = tuple(shifts[cut.name] for cut in every_cut)
-    return Site(frame, seating, local, planes, field, seat, around, room, blade, printer, label, tuple(cuts), away)
 
 
 def blade_origin(cut: PlannedCut, shift: Mm) -> Array:

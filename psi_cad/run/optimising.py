@@ -16,10 +16,12 @@ from psi_cad.planning.margins import CLEAR_MM
 from psi_cad.planning.nearest import Surface
 from psi_cad.planning.optimise import Bounds, PlaneSearch
 from psi_cad.planning.sides import sawn_distance
+from psi_cad.run.evaluated import Evaluated
+from psi_cad.run.patient import Patient
 from psi_cad.run.plan import Progress
 from psi_cad.run.plan_report import REACH_WANTED
 from psi_cad.run.plan_slots import run_out_of
-from psi_cad.run.planning import Evaluated, Patient, evaluate
+from psi_cad.run.planning import evaluate
 from psi_cad.run.stopped import moved, stopped_by
 from psi_cad.surface.solids import mesh_of
 from psi_cad.units import Array, Deg, Mm

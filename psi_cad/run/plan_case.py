@@ -21,9 +21,11 @@ from psi_cad.planning.types import REGIONS, regions_of, start_cuts
 from psi_cad.report.draw_plan import draw_plan
 from psi_cad.report.plan_pictures import Closest, DepthPicture, write_face_maps
 from psi_cad.run.approval import approvals_said
+from psi_cad.run.evaluated import Evaluated
+from psi_cad.run.patient import Patient, read_patient
 from psi_cad.run.plan import Progress, read_bone
 from psi_cad.run.plan_folder import keep_safe, move_all, start_safe
-from psi_cad.run.planning import Evaluated, Patient, evaluate, read_patient
+from psi_cad.run.planning import evaluate
 from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, read_json, subject_of
 from psi_cad.surface.solids import joined, mesh_of
 

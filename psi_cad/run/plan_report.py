@@ -20,13 +20,15 @@ from psi_cad.run.blades import length_said
 from psi_cad.run.kerfs import kerf_caution, widest
 from psi_cad.run.notice import NOT_A_DEVICE
 from psi_cad.run.plan_slots import Slot, run_out_of
+from psi_cad.run.software import plan_software
 from psi_cad.run.tumour_in import LEFT_MM3
 from psi_cad.surface.trust import at
 from psi_cad.surface.tumour import diameters
 from psi_cad.units import Array, Mm
 
 if TYPE_CHECKING:
-    from psi_cad.run.planning import Evaluated, Patient
+    from psi_cad.run.evaluated import Evaluated
+    from psi_cad.run.patient import Patient
 
 __all__ = ["report_of"]
 
@@ -36,8 +38,6 @@ ORDER: Final[dict[MarginClass, int]] = {"R0": 0, "R1": 1, "R2": 2}
 
 def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
     """The report (schema 1) of an evaluated plan, ready for JSON."""
-    from psi_cad.run.planning import software
-
     loaded, case = patient.loaded, patient.loaded.case
     wanted = case.tumour.margin if case.tumour is not None and patient.tumour is not None else None
     cuts = [_cut(patient, found, name, wanted) for name in found.cuts]
@@ -55,7 +55,7 @@ def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
     return {
         "schema": 1,
         "kind": "plan",
-        "software": software(),
+        "software": plan_software(),
         "notice": NOT_A_DEVICE,
         "case": {"id": case.id, "side": case.side, "file": loaded.path.name, "sha256": loaded.sha256, "settings": list(loaded.settings)},
         "inputs": patient.inputs,

@@ -23,7 +23,7 @@ from psi_cad.run.siting import GUIDED_MM
 from psi_cad.units import Array, Mm
 
 if TYPE_CHECKING:
-    from psi_cad.run.planning import Patient
+    from psi_cad.run.patient import Patient
 
 __all__ = ["Slot", "run_out_of", "slots_of"]
 

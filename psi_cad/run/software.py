@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from psi_cad import __version__
 
-__all__ = ["build_software", "software_said"]
+__all__ = ["build_software", "plan_software", "software_said"]
 
 KERNELS: Final = ("cadquery-ocp", "cadquery-ocp-novtk", "ocp")  # the packages that the kernel comes in
 DECISIVE: Final = ("psi-cad", "cadquery", "kernel")  # Python's own version changes no file
@@ -19,6 +19,11 @@ def build_software() -> dict[str, str]:
     """What `build` runs on, without loading it."""
     kernel = next((found for name in KERNELS if (found := _version(name)) is not None), "unknown")
     return {"psi-cad": __version__, "cadquery": _version("cadquery") or "unknown", "kernel": kernel, "python": platform.python_version()}
+
+
+def plan_software() -> dict[str, str]:
+    """What `plan` runs on."""
+    return {"psi-cad": __version__, "manifold3d": _version("manifold3d") or "", "trimesh": _version("trimesh") or ""}
 
 
 def _version(package: str) -> str | None:

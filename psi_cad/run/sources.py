@@ -253,7 +253,7 @@ def _labelled(loaded: LoadedCase, source: BoneSource | Avoid, work: Work, *, nam
     """The surface of one label of a ready mask."""
     from psi_cad.export.surfaces import write_stl
     from psi_cad.imaging.judge import judge_spacing
-    from psi_cad.imaging.labels import read_labels
+    from psi_cad.imaging.label_files import read_labels
     from psi_cad.surface.isosurface import surface_of_part
 
     assert source.labels is not None and source.label is not None
@@ -283,7 +283,7 @@ def _labelled(loaded: LoadedCase, source: BoneSource | Avoid, work: Work, *, nam
 def _tumour_of_labels(loaded: LoadedCase, source: Tumour, work: Work) -> Stage:
     """The tumour's surface from a mask on the MRI or the CT, brought into the bone's frame."""
     from psi_cad.export.surfaces import write_stl
-    from psi_cad.imaging.labels import read_labels
+    from psi_cad.imaging.label_files import read_labels
     from psi_cad.imaging.rigid import inverse
     from psi_cad.imaging.tumour import shape_interpolated
     from psi_cad.surface.tumour import diameters, tumour_surface

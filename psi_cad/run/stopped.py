@@ -12,7 +12,8 @@ from psi_cad.run.plan_slots import run_out_of
 from psi_cad.units import Deg, Mm
 
 if TYPE_CHECKING:
-    from psi_cad.run.planning import Evaluated, Patient
+    from psi_cad.run.evaluated import Evaluated
+    from psi_cad.run.patient import Patient
 
 __all__ = ["moved", "stopped_by"]
 
