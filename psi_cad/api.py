@@ -126,7 +126,7 @@ def build(
         tell_lengths(report["guides"], loaded.catalogue)
         suggested(asked, report)
         plan = read_json(final / PLAN_FILE)
-        if plan is not None and disagreement(plan, report) is None:
+        if plan is None or disagreement(plan, report) is None:  # one that disagrees is refused when it is to be approved
             add_plans(report, plan)
         try:
             accept_in(report, accept)

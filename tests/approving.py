@@ -15,12 +15,20 @@ GUIDE = f"guide {STEM}"
 PRINTED = [f"{STEM}.{kind}" for kind in ("step", "stl", "3mf")]
 
 
-ACCEPTED = ["nominal-blade", "uncalibrated-printer"]
+PLANNED = ["nominal-blade", "uncalibrated-printer"]  # what a release of this guide accepts where a plan lies beside it
+ACCEPTED = ["no-plan", *PLANNED]
 
 
-def accepted(folder, accept=ACCEPTED):
-    """The report as `build --accept …` would have written it."""
-    edit_report(folder, lambda report: accept_in(report, accept))
+def accepted(folder, accept=None):
+    """The report as `build --accept …` would have written it, with or without a plan as there is one now."""
+    planned = (folder / "plan.json").is_file()
+
+    def change(report):
+        if planned:
+            report["cautions"] = [caution for caution in report["cautions"] if caution["id"] != "no-plan"]
+        accept_in(report, accept if accept is not None else PLANNED if planned else ACCEPTED)
+
+    edit_report(folder, change)
 
 
 def accepted_of(folder, stem, accept):

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from approving import ACCEPTED, CASE, GUIDE, STEM, accepted, both, edit_report, released, said
+from approving import ACCEPTED, CASE, GUIDE, PLANNED, STEM, accepted, both, edit_report, released, said
 
 import psi_cad
 from psi_cad import api
@@ -14,7 +14,7 @@ from psi_cad.errors import ApprovalError, InputError
 from psi_cad.export.safely import sha256_of
 from psi_cad.findings import CAUTIONS, Caution
 from psi_cad.run import approval
-from psi_cad.run.acceptance import accept_in, add_plans
+from psi_cad.run.acceptance import accept_in, add_plans, unaccepted
 from psi_cad.run.approval import approve_folder
 from psi_cad.run.subject import read_json
 
@@ -22,15 +22,29 @@ from psi_cad.run.subject import read_json
 def test_what_blocks_a_release_is_named_with_what_to_paste(out):
     with pytest.raises(ApprovalError) as refused:
         released(out)
-    assert "nominal-blade, uncalibrated-printer are not accepted; build with --accept nominal-blade --accept uncalibrated-printer" in str(
-        refused.value
-    )
-    accepted(out, ["uncalibrated-printer"])
-    with pytest.raises(
-        ApprovalError,
-        match="nominal-blade is not accepted; build with --accept nominal-blade --accept uncalibrated-printer, let both roles approve it",
-    ):
+    told = "no-plan, nominal-blade, uncalibrated-printer are not accepted; run 'psi-cad plan CASE -o OUT' and build with "
+    assert f"{told}--accept nominal-blade --accept uncalibrated-printer, let both" in str(refused.value), "a plan is proposed, not to go without"
+    accepted(out, ["no-plan", "uncalibrated-printer"])
+    with pytest.raises(ApprovalError) as refused:
         released(out)
+    options = "--accept no-plan --accept nominal-blade --accept uncalibrated-printer"
+    assert f"nominal-blade is not accepted; build with {options}, let both roles approve it" in str(refused.value)
+
+
+def test_without_a_plan_nothing_is_released_unless_that_is_accepted(out):
+    assert [caution["id"] for caution in read_json(out / "report.json")["cautions"]] == ["no-plan"]
+    edit_report(out, lambda report: report.update(cautions=[]))  # taken out of the report, it blocks all the same
+    accepted(out, PLANNED)
+    with pytest.raises(ApprovalError, match="no-plan is not accepted; run 'psi-cad plan CASE -o OUT' and build with"):
+        released(out)
+
+
+def test_a_plan_that_came_later_takes_the_place_of_the_caution(phantom_report):
+    report = json.loads(json.dumps(phantom_report))
+    accept_in(report, PLANNED)
+    assert report["unaccepted"] == ["no-plan"]
+    assert unaccepted(report, report["guides"], planned=True) == ()
+    assert unaccepted(report, report["guides"], planned=False) == ("no-plan",)
 
 
 def measured(report):
@@ -41,26 +55,27 @@ def measured(report):
 
 def test_cautions_that_were_taken_out_of_a_report_block_all_the_same(out):
     edit_report(out, lambda report: report["guides"][0].update(cautions=[]))
-    with pytest.raises(ApprovalError, match="nominal-blade, uncalibrated-printer are not accepted"):
+    with pytest.raises(ApprovalError, match="no-plan, nominal-blade, uncalibrated-printer are not accepted"):
         released(out)
 
 
 @pytest.mark.parametrize("level", ["report", "guide"])
-@pytest.mark.parametrize("kind", [kind for kind, caution in CAUTIONS.items() if caution.blocks_release])
+@pytest.mark.parametrize("kind", [kind for kind, caution in CAUTIONS.items() if caution.blocks_release and kind != "no-plan"])
 def test_each_kind_that_blocks_must_be_accepted(out, kind, level):
     def change(report):
         measured(report)
         report["guides"][0]["cautions"] = []
-        (report if level == "report" else report["guides"][0])["cautions"] = [Caution(kind, "so it is").to_json()]
+        (report if level == "report" else report["guides"][0])["cautions"].append(Caution(kind, "so it is").to_json())
 
     edit_report(out, change)
+    accepted(out, ["no-plan"])
     with pytest.raises(ApprovalError, match=f"{kind} is not accepted"):
         released(out)
-    accepted(out, [kind])
+    accepted(out, ["no-plan", kind])
     approve_folder(out, role="surgeon", name_code="S-17")
     approve_folder(out, role="engineer", name_code="E-2")
-    assert released(out)["accepted"] == {GUIDE: [kind]}
-    assert read_json(out / "report.json")["accepted"] == ([kind] if level == "report" else [])
+    assert sorted(released(out)["accepted"][GUIDE]) == sorted(["no-plan", kind])
+    assert sorted(read_json(out / "report.json")["accepted"]) == sorted(["no-plan", *([kind] if level == "report" else [])])
 
 
 def test_a_caution_that_does_not_block_needs_no_word(out):
@@ -69,7 +84,7 @@ def test_a_caution_that_does_not_block_needs_no_word(out):
         report["guides"][0]["cautions"] = [Caution("small-letters", "tiny").to_json()]
 
     edit_report(out, change)
-    accepted(out, [])
+    accepted(out, ["no-plan"])
     approve_folder(out, role="surgeon", name_code="S-17")
     approve_folder(out, role="engineer", name_code="E-2")
     assert released(out)["released"]
@@ -81,8 +96,8 @@ def test_a_caution_that_does_not_block_needs_no_word(out):
         (["nominal-blad"], "--accept nominal-blad: there is no caution of that name; did you mean 'nominal-blade'"),
         (["nominal-blade,zzzzzz"], "--accept zzzzzz: there is no caution of that name; those that block a release are side-against-shape, "),
         (["zzzzzz", "mtal"], "--accept zzzzzz, mtal: there is no caution of that name; did you mean 'metal' for 'mtal'? those that block"),
-        (["metal", "slides"], "--accept slides, metal: this build has no such caution; it has nominal-blade, "),
-        (["metal"], "--accept metal: this build has no such caution; it has nominal-blade, kerf-not-measured, uncalibrated-printer"),
+        (["metal", "slides"], "--accept slides, metal: this build has no such caution; it has no-plan, nominal-blade, "),
+        (["metal"], "--accept metal: this build has no such caution; it has no-plan, nominal-blade, kerf-not-measured, uncalibrated-printer"),
     ],
 )
 def test_what_nobody_was_told_cannot_be_accepted(phantom_report, accept, told):
@@ -92,14 +107,14 @@ def test_what_nobody_was_told_cannot_be_accepted(phantom_report, accept, told):
 
 
 def test_all_that_is_in_the_way_of_a_release_is_told_at_once(out, monkeypatch):
-    edit_report(out, lambda report: report["guides"][0].update(accepted=["nominal-blade"]))
+    edit_report(out, lambda report: report["guides"][0].update(accepted=["no-plan", "nominal-blade"]))
     with pytest.raises(ApprovalError) as refused:  # nobody approved, and what the folder's guides lack is known before anything is built
-        psi_cad.build(CASE, out.parent, accept=["nominal-blade"], release=True)
+        psi_cad.build(CASE, out.parent, accept=["no-plan", "nominal-blade"], release=True)
     told = str(refused.value)
     assert told.startswith("'phantom-type1' is not released, for 2 reasons:\n- the surgeon and the engineer approved nothing in this folder; ")
-    assert "- uncalibrated-printer is not accepted; build with --accept nominal-blade --accept uncalibrated-printer, " in told
+    assert "- uncalibrated-printer is not accepted; build with --accept no-plan --accept nominal-blade --accept uncalibrated-printer, " in told
     assert [one["message"] for one in refused.value.errors] == [line.removeprefix("- ") for line in told.splitlines()[1:]]
-    accepted(out, ["nominal-blade"])
+    accepted(out, ["no-plan", "nominal-blade"])
     monkeypatch.setattr(approval, "same_code", lambda *_: False)  # as before codes were compared
     approve_folder(out, role="surgeon", name_code="S-17")
     approve_folder(out, role="engineer", name_code="S-17")
@@ -107,7 +122,7 @@ def test_all_that_is_in_the_way_of_a_release_is_told_at_once(out, monkeypatch):
     with pytest.raises(ApprovalError) as refused:
         released(out)
     for reason in (
-        "nominal-blade, uncalibrated-printer are not accepted",
+        "no-plan, nominal-blade, uncalibrated-printer are not accepted",
         "one person (S-17) approved the",
         "the surgeon approved another",
         "the engineer approved another",
@@ -126,7 +141,7 @@ def test_an_option_that_does_not_apply_is_told_with_all_else_that_is_in_the_way(
     before = {path.name: sha256_of(path) for path in out.iterdir()}
     monkeypatch.setattr(api, "perform", perform)
     with pytest.raises(InputError) as refused:
-        psi_cad.build(CASE, out.parent, accept=["nominal-blade", "metal"], release=True)
+        psi_cad.build(CASE, out.parent, accept=["no-plan", "nominal-blade", "metal"], release=True)
     told = str(refused.value)
     assert "\n- --accept metal: this build has no such caution" in told and "\n- uncalibrated-printer is not accepted" in told
     assert {path.name: sha256_of(path) for path in out.iterdir()} == before
@@ -140,7 +155,9 @@ def test_all_that_is_in_the_way_of_an_approval_is_told_at_once(out):
         approve_folder(out, role="engineer", name_code="S-17")
     told = str(refused.value).splitlines()
     assert len(told) == 5 and told[1].startswith(f"- '{STEM}.stl' is missing") and told[2].startswith("- 'bone.stl' is not the one that")
-    assert "--same-person" in told[3] and told[4] == "A release also needs a build with --accept nominal-blade --accept uncalibrated-printer."
+    assert "--same-person" in told[3] and told[4] == (
+        "For a release also run 'psi-cad plan CASE -o OUT' and build with --accept nominal-blade --accept uncalibrated-printer."
+    )
 
 
 def test_what_only_a_plan_knows_blocks_too(phantom_report):
@@ -156,7 +173,7 @@ def test_what_only_a_plan_knows_blocks_too(phantom_report):
 
 def test_commas_part_and_the_most_serious_comes_first(phantom_report):
     report = json.loads(json.dumps(phantom_report))
-    accept_in(report, ["uncalibrated-printer,nominal-blade"])
+    accept_in(report, ["uncalibrated-printer,nominal-blade,no-plan"])
     assert report["guides"][0]["accepted"] == ACCEPTED and report["unaccepted"] == []
 
 
@@ -171,7 +188,8 @@ def test_accepting_otherwise_than_approved_is_told_in_words(out):
     edit_report(out, lambda report: report["guides"][0]["cautions"].append(Caution("look", "there").to_json()))
     accepted(out, [*ACCEPTED, "look"])
     with pytest.raises(
-        ApprovalError, match="accepted cautions: was nominal-blade, uncalibrated-printer, is nominal-blade, uncalibrated-printer, look"
+        ApprovalError,
+        match="accepted cautions: was no-plan, nominal-blade, uncalibrated-printer, is no-plan, nominal-blade, uncalibrated-printer, look",
     ):
         released(out)
     assert said(out)["entries"][0]["changed"] == ["accepted cautions", "cautions"]
@@ -180,7 +198,8 @@ def test_accepting_otherwise_than_approved_is_told_in_words(out):
 def test_approve_tells_every_caution_first_and_what_a_release_still_asks_for(out, run):
     result = run("approve", out, "--role", "surgeon", "--name-code", "S-17")
     lines = result.stdout.splitlines()
-    assert lines[0].startswith("approved with these cautions") and "nominal" in lines[1] and "uncalibrated" in lines[3]
+    assert lines[0].startswith("approved with these cautions")
+    assert "no plan.json" in lines[1] and "nominal" in lines[2] and "uncalibrated" in lines[4]
     place = next(number for number, line in enumerate(lines) if "--accept nominal-blade --accept uncalibrated-printer" in line)
     assert lines[place + 1].startswith("approval 1 of phantom-type1") and "accepted cautions: none" in lines[place + 2]
     accepted(out)
@@ -192,11 +211,15 @@ def test_approve_tells_every_caution_first_and_what_a_release_still_asks_for(out
 
 def test_build_ends_with_the_options_that_a_release_needs(out):
     report = read_json(out / "report.json")
-    accept_in(report, ["uncalibrated-printer"])
+    accept_in(report, ["no-plan", "uncalibrated-printer"])
     report["guides"].append({**report["guides"][0], "variant": "x", "accepted": ["metal"]})  # of an earlier build, whose words are its own
-    assert acceptance_lines(report, ["uncalibrated-printer"]) == [
-        "accepted: uncalibrated-printer",
-        "for a release, look at these cautions and build with: --accept uncalibrated-printer --accept nominal-blade",
+    assert acceptance_lines(report, ["no-plan", "uncalibrated-printer"]) == [
+        "accepted: no-plan, uncalibrated-printer",
+        "for a release, look at these cautions; then build with --accept no-plan --accept nominal-blade --accept uncalibrated-printer",
     ]
     accept_in(report, ["uncalibrated-printer,nominal-blade"])
-    assert acceptance_lines(report, ["uncalibrated-printer,nominal-blade"]) == ["accepted: nominal-blade, uncalibrated-printer"]
+    assert acceptance_lines(report, ["uncalibrated-printer,nominal-blade"])[1] == (
+        "for a release, look at these cautions; then run 'psi-cad plan CASE -o OUT' and build with --accept nominal-blade --accept uncalibrated-printer"
+    )
+    accept_in(report, ACCEPTED)
+    assert acceptance_lines(report, ACCEPTED) == ["accepted: no-plan, nominal-blade, uncalibrated-printer"]

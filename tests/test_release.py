@@ -12,6 +12,7 @@ from psi_cad import api
 from psi_cad.cli.showing import approval_lines
 from psi_cad.errors import ApprovalError, InputError
 from psi_cad.export.safely import sha256_of
+from psi_cad.findings import Caution
 from psi_cad.run import approval, plan_case
 from psi_cad.run.approval import approve_folder
 from psi_cad.run.release import check_approvals, release_said
@@ -99,7 +100,10 @@ def test_another_clearance_is_a_variant_and_leaves_the_approved_guide_alone(out)
     assert [entry["status"] for entry in report["approval"]["entries"]] == ["approved"] * 2
     assert "the surgeon has not approved the guide " + variant["name"] in report["approval"]["missing"][0]
     # what --set overrode is said of the guide it reached, and not of the one built without it
-    assert [["case-overridden" in [c["id"] for c in guide["cautions"]] for guide in (variant, plain)], report["cautions"]] == [[True, False], []]
+    assert [["case-overridden" in [c["id"] for c in guide["cautions"]] for guide in (variant, plain)], [c["id"] for c in report["cautions"]]] == [
+        [True, False],
+        ["no-plan"],
+    ]
     assert report["unaccepted"] == ["case-overridden", *ACCEPTED]
     rows = api.compare(out)
     assert [(row["guide"], row["clearance_mm"], row["approved"]) for row in rows] == [(f"{STEM}_clearance-0.12", 0.12, False), (STEM, 0.15, True)]
@@ -211,6 +215,15 @@ def test_a_guide_beside_another_plan_is_neither_approved_nor_released(planned, o
         approve_folder(out, role="surgeon", name_code="S-17")
 
 
+def test_a_release_repeats_what_the_plan_alone_knows(planned, out):
+    shutil.copytree(planned, out, dirs_exist_ok=True)
+    both(out)
+    edit_report(out, lambda plan: plan["cautions"].append(Caution("kerf-unknown", "no guide takes cut 'B'").to_json()), "plan.json")
+    assert "the plan says: no guide takes cut 'B'" in released(out)["notes"], "cautions are said of the run, so the plan is still the approved one"
+    nominal = next(caution["text"] for caution in read_json(out / "report.json")["guides"][0]["cautions"] if caution["id"] == "nominal-blade")
+    assert not any(nominal in note for note in released(out)["notes"]), "said of the guide already"
+
+
 def test_a_release_beside_another_plan_is_refused(planned, out):
     shutil.copytree(planned, out, dirs_exist_ok=True)
     both(out)
@@ -274,7 +287,7 @@ def test_check_tells_what_a_release_rests_on(out, run):
     assert result.returncode == 0 and f"{GUIDE}: released, accepted cautions: {', '.join(ACCEPTED)}" in result.stdout
     edit_report(out, lambda report: report["guides"][0].update(accepted=[]))  # taken back by hand
     (case,) = check_approvals(out)
-    assert not case["sound"] and any("nominal-blade, uncalibrated-printer not accepted for the" in missing for missing in case["missing"])
+    assert not case["sound"] and any("no-plan, nominal-blade, uncalibrated-printer not accepted for the" in missing for missing in case["missing"])
 
 
 def test_a_guide_that_is_stale_blocks_itself_alone(out):

@@ -44,7 +44,7 @@ def approve(
     if entry["cautions"]:
         typer.echo("\n".join(["approved with these cautions, the most serious first:", *caution_lines(entry["cautions"])[1:]]))
     if entry["unaccepted"]:
-        typer.echo(f"not ready for a release, which needs a build with {_options(entry['unaccepted'])}, and approval of that")
+        typer.echo(f"not ready for a release: {_way_on(entry['unaccepted'])}, and approve that")
     both = " (the same person in both roles)" if entry["same_person"] else ""
     typer.echo(f"approval {entry['sequence']} of {entry['case']}: {entry['role']} {entry['name_code']}{both}, {entry['time']}")
     for name, section in entry["what"].items():
@@ -53,10 +53,10 @@ def approve(
     typer.echo(f"  {Path(entry['folder']) / 'approvals.json'}, entry {entry['hash'][:16]}…; keep this number with your own records")
 
 
-def _options(ids: list[str]) -> str:
-    from psi_cad.run.acceptance import accept_options
+def _way_on(ids: Sequence[str], accepted: Sequence[str] = ()) -> str:
+    from psi_cad.run.acceptance import way_on
 
-    return accept_options(ids)
+    return way_on(ids, accepted)
 
 
 def acceptance_lines(report: Mapping[str, Any], accept: Sequence[str]) -> list[str]:
@@ -66,7 +66,7 @@ def acceptance_lines(report: Mapping[str, Any], accept: Sequence[str]) -> list[s
     accepted = accepted_ids(accept)
     lines = [f"accepted: {', '.join(accepted)}"] if accepted else []
     if report["unaccepted"]:
-        lines.append(f"for a release, look at these cautions and build with: {_options([*accepted, *report['unaccepted']])}")
+        lines.append(f"for a release, look at these cautions; then {_way_on(report['unaccepted'], accepted)}")
     return lines
 
 

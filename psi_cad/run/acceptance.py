@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from psi_cad.errors import InputError
-from psi_cad.findings import CAUTIONS
+from psi_cad.findings import CAUTIONS, Caution
+from psi_cad.run.subject import NO_PLAN
 
-__all__ = ["accept_in", "accept_options", "accepted_ids", "add_plans", "cautions_told", "ordered", "unaccepted"]
+__all__ = ["NO_PLAN_SAID", "accept_in", "accepted_ids", "add_plans", "cautions_told", "ordered", "unaccepted", "way_on"]
 
 ORDER: Final = list(CAUTIONS)
+NO_PLAN_SAID: Final = "no plan.json lies beside the guides: nothing tells that the cuts free the specimen, or with what margin"
 
 
 def accepted_ids(accept: Sequence[str]) -> tuple[str, ...]:
@@ -45,14 +47,16 @@ def cautions_told(report: Mapping[str, Any], guides: Sequence[Mapping[str, Any]]
     return sorted(once.values(), key=lambda caution: ORDER.index(caution["id"]) if caution["id"] in CAUTIONS else -1)
 
 
-def unaccepted(report: Mapping[str, Any], guides: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+def unaccepted(report: Mapping[str, Any], guides: Sequence[Mapping[str, Any]], *, planned: bool) -> tuple[str, ...]:
     """The kinds of caution that keep some guides of a report from being released: those that block, and are not accepted for the guide.
 
-    What a guide's own entry tells of its blade, printer and overrides counts, whatever cautions the report holds.
+    What a guide's own entry tells of its blade, printer and overrides counts, and whether a plan lies beside it now (`planned`),
+    whatever cautions the report holds.
     """
     found: list[str] = []
     for guide in guides:
         told = [*(str(caution["id"]) for caution in cautions_told(report, [guide])), *_told_by_entry(guide)]
+        told = [name for name in told if name != NO_PLAN] + ([] if planned else [NO_PLAN])
         found += [name for name in told if name in CAUTIONS and CAUTIONS[name].blocks_release and name not in guide.get("accepted", ())]
     return ordered(found)
 
@@ -65,13 +69,21 @@ def _told_by_entry(guide: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def accept_options(ids: Iterable[str]) -> str:
-    """The options of `build` that accept these kinds of caution."""
-    return " ".join(f"--accept {name}" for name in ids)
+def way_on(open_: Iterable[str], accepted: Iterable[str] = ()) -> str:
+    """What to do about kinds of caution that are not accepted, given those that are: the whole of the options to paste.
+
+    A plan that is missing is to be made; that it may be accepted instead is not proposed.
+    """
+    ids = ordered({name for name in open_ if name != NO_PLAN} | set(accepted))
+    build = [f"build with {' '.join(f'--accept {name}' for name in ids)}"] if ids else []
+    return " and ".join([*(["run 'psi-cad plan CASE -o OUT'"] if NO_PLAN in set(open_) else []), *build])
 
 
-def add_plans(report: dict[str, Any], plan: Mapping[str, Any]) -> None:
-    """Write into a report that was just made what keeps the plan beside it from a release and no build can know, such as tumour that stays."""
+def add_plans(report: dict[str, Any], plan: Mapping[str, Any] | None) -> None:
+    """Write into a report that was just made what keeps it from a release and no build can know: that there is no plan, or tumour that stays."""
+    if plan is None:
+        report["cautions"].append(Caution(NO_PLAN, f"{NO_PLAN_SAID}; run 'psi-cad plan CASE -o OUT'").to_json())
+        return
     told = {str(caution["id"]) for caution in cautions_told(report, list(report["guides"]))}
     more = [caution for caution in plan.get("cautions", ()) if str(caution["id"]) not in told]
     report["cautions"] += [dict(caution) for caution in more if (kind := CAUTIONS.get(str(caution["id"]))) is not None and kind.blocks_release]
@@ -91,7 +103,7 @@ def accept_in(report: dict[str, Any], accept: Sequence[str]) -> None:
         own = {str(caution["id"]) for caution in cautions_told(report, [guide])}
         guide["accepted"] = [name for name in wanted if name in own]
     report["accepted"] = [name for name in wanted if any(caution["id"] == name for caution in report.get("cautions", ()))]
-    report["unaccepted"] = list(unaccepted(report, guides))
+    report["unaccepted"] = list(unaccepted(report, guides, planned=NO_PLAN not in there))
     absent = [name for name in wanted if name not in there]
     if absent:
         what = "that option" if len(absent) == 1 else "those options"

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from psi_cad.errors import ApprovalError, InputError
 from psi_cad.export.safely import alone, write_json
-from psi_cad.run.acceptance import accept_options, cautions_told, unaccepted
+from psi_cad.run.acceptance import cautions_told, unaccepted, way_on
 from psi_cad.run.reasons import refusal
 from psi_cad.run.record import APPROVALS_FILE, ROLES, START, Record, last_word, read_record, same_code
 from psi_cad.run.subject import PLAIN, PLAN_FILE, REPORT_FILE, Subject, case_folder, hash_of, read_json, stem_of, subject_of, unfit
@@ -72,7 +72,7 @@ def _add(folder: Path, *, role: str, name_code: str, note: str, same_person: boo
     subject = subject_of(folder, plan=plan, report=report)
     record, made, found = read_record(folder), report or {}, list((report or {}).get("guides", ()))
     both = [] if record.broken else _in_both_roles(record, subject, role=role, name_code=name_code)  # a broken record tells nothing of persons
-    open_ = unaccepted(made, found)
+    open_ = unaccepted(made, found, planned=plan is not None)
     wrong = unfit(folder, plan=plan, report=report)
     if record.broken:
         wrong.append(f"the record of approvals is broken: {record.broken}; put the true file back, or plan, build and approve in another folder")
@@ -83,7 +83,7 @@ def _add(folder: Path, *, role: str, name_code: str, note: str, same_person: boo
             "if one person stands for both roles, add --same-person, which is recorded and shown"
         )
     if wrong:
-        raise refusal(ApprovalError, "", wrong, besides=f"A release also needs a build with {accept_options(open_)}." if open_ else "")
+        raise refusal(ApprovalError, "", wrong, besides=f"For a release also {way_on(open_)}." if open_ else "")
     entry: dict[str, Any] = {
         "sequence": len(record.entries) + 1,
         "case": str((report or plan or {})["case"]["id"]),

@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from psi_cad.errors import ApprovalError
-from psi_cad.run.acceptance import accept_options, accepted_ids, ordered, unaccepted
+from psi_cad.run.acceptance import NO_PLAN_SAID, accepted_ids, cautions_told, unaccepted, way_on
 from psi_cad.run.approval import approvals_said, lacking
 from psi_cad.run.reasons import refusal
 from psi_cad.run.record import ROLES, Record, last_word, one_person, read_record, standing_releases
 from psi_cad.run.subject import PLAN, PLAN_FILE, REPORT_FILE, Subject, case_folders, disagreement, read_json, section_of, subject_of
 
-__all__ = ["NO_PLAN", "check_approvals", "earlier_releases", "in_the_way", "refuse_early", "release_said"]
+__all__ = ["check_approvals", "earlier_releases", "in_the_way", "refuse_early", "release_said"]
 
-NO_PLAN: Final = (
-    "no plan.json lies beside the guides: nothing tells that the cuts free the specimen, or with what margin; "
-    "the approvals are of the guides and their inputs alone"
-)
+NOT_PLANNED: Final = f"{NO_PLAN_SAID}; the approvals are of the guides and their inputs alone"
 
 
 def check_approvals(path: Path) -> list[dict[str, Any]]:
@@ -60,7 +57,7 @@ def _wanting(record: Record, subject: Subject, report: Mapping[str, Any], case: 
     """All that stands between these sections and a release, one clause each."""
     found = [*lacking(record, subject, case), *_one_person_unsaid(record, subject)]
     for guide in report.get("guides", ()):
-        if section_of(guide) in subject and (open_ := unaccepted(report, [guide])):
+        if section_of(guide) in subject and (open_ := unaccepted(report, [guide], planned=PLAN in subject)):
             found.append(f"{', '.join(open_)} not accepted for the {section_of(guide)}")
     return found
 
@@ -86,10 +83,8 @@ def _nothing_approved(silent: Sequence[str]) -> str:
 
 def _not_accepted(open_: Sequence[str], accepted: Iterable[str]) -> str:
     """What is not accepted, with the whole of what to paste."""
-    return (
-        f"{', '.join(open_)} {'is' if len(open_) == 1 else 'are'} not accepted; build with {accept_options(ordered({*open_, *accepted}))}, "
-        "let both roles approve it, and release it with the same options"
-    )
+    what = f"{', '.join(open_)} {'is' if len(open_) == 1 else 'are'} not accepted"
+    return f"{what}; {way_on(open_, accepted)}, let both roles approve it, and release it with the same options"
 
 
 def refuse_early(folder: Path, case: str, *, accept: Sequence[str] = ()) -> None:
@@ -110,7 +105,8 @@ def refuse_early(folder: Path, case: str, *, accept: Sequence[str] = ()) -> None
     report = read_json(folder / REPORT_FILE)
     if report is not None:
         wanted = accepted_ids(accept)
-        open_ = unaccepted(report, [{**guide, "accepted": wanted} for guide in report["guides"] if guide["status"] == "passed"])
+        passed = [{**guide, "accepted": wanted} for guide in report["guides"] if guide["status"] == "passed"]
+        open_ = unaccepted(report, passed, planned=(folder / PLAN_FILE).is_file())
         found += [_not_accepted(open_, wanted)] if open_ else []
     raise refusal(ApprovalError, _refused(case), found)
 
@@ -123,10 +119,10 @@ def in_the_way(folder: Path, staging: Path, report: Mapping[str, Any]) -> list[s
     """All that stands between guides that were just built in `staging` and their release, one clause each."""
     case, record = str(report["case"]["id"]), read_record(folder)
     found = [f"{section_of(guide)} is {guide['status']}" for guide in report["guides"] if guide["status"] != "passed"]
-    open_ = unaccepted(report, report["guides"])
+    plan = read_json(folder / PLAN_FILE)
+    open_ = unaccepted(report, report["guides"], planned=plan is not None)
     if open_:
         found.append(_not_accepted(open_, (str(name) for guide in report["guides"] for name in guide.get("accepted", ()))))
-    plan = read_json(folder / PLAN_FILE)
     if plan is not None and (other := disagreement(plan, report)):
         found.append(f"the guides are not built from the plan beside them: {other}, and have it approved")
     if record.broken:
@@ -156,11 +152,19 @@ def release_said(folder: Path, staging: Path, report: Mapping[str, Any]) -> dict
     relied = {entry["sequence"]: entry for name in subject for role in ROLES if (entry := last_word(record, role, name)) is not None}
     keys = ("sequence", "role", "name_code", "time", "hash")
     valid = [{**{key: relied[number][key] for key in keys}, "same_person": relied[number].get("same_person") is True} for number in sorted(relied)]
-    notes = [] if PLAN in subject else [NO_PLAN]
+    notes = _of_the_plan(read_json(folder / PLAN_FILE), report)
     for code in dict.fromkeys(both[0] for name in subject if (both := one_person(record, name)) is not None):
         notes.append(f"one person ({code}) approved in both roles")
     accepted = {section_of(guide): list(guide.get("accepted", ())) for guide in report["guides"]}
     return {"released": True, "sections": list(subject), "approvals": valid, "accepted": accepted, "notes": notes}
+
+
+def _of_the_plan(plan: Mapping[str, Any] | None, report: Mapping[str, Any]) -> list[str]:
+    """What the plan tells beside what the build does, so that it is said once more at the release."""
+    if plan is None:
+        return [NOT_PLANNED]
+    told = {str(caution["text"]) for caution in cautions_told(report, report["guides"])}
+    return [f"the plan says: {caution['text']}" for caution in plan.get("cautions", ()) if str(caution["text"]) not in told]
 
 
 def earlier_releases(before: Mapping[str, Any] | None, kept: list[dict[str, Any]]) -> list[dict[str, Any]]:

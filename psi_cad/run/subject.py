@@ -16,6 +16,7 @@ from psi_cad.run.software import software_said
 
 __all__ = [
     "ACCEPTED",
+    "NO_PLAN",
     "PLAIN",
     "PLAN",
     "PLAN_FILE",
@@ -50,6 +51,7 @@ OF_THE_BUILD: Final = frozenset({"files", "sha256", "notes", "cautions", "accept
 ACCEPTED: Final = "accepted cautions"
 SOFTWARE: Final = "software"
 OVERRIDDEN: Final = "what --set overrides"
+NO_PLAN: Final = "no-plan"  # the kind of caution that tells it; that there is a plan is a section of its own, so it is not signed twice
 PLAIN: Final = frozenset({ACCEPTED, SOFTWARE, OVERRIDDEN})  # these labels hold words, the others hashes
 SAME_KERF: Final = 1e-4  # mm: plan.json rounds to this
 SAME_PLANE: Final = 1e-5  # mm of origin, and of the unit normal: plan.json rounds more finely, and nobody moves a plane by less
@@ -152,7 +154,7 @@ def _guide_section(report: Mapping[str, Any], guide: Mapping[str, Any], folder: 
         "template file": str(guide.get("template_sha256", MISSING)),
         SOFTWARE: software_said(report),
         f"{REPORT_FILE}: parameters and checks": hash_of(content),
-        "cautions": hash_of([*report.get("cautions", ()), *guide.get("cautions", ())]),
+        "cautions": hash_of([one for one in (*report.get("cautions", ()), *guide.get("cautions", ())) if one["id"] != NO_PLAN]),
         ACCEPTED: ", ".join(guide.get("accepted", ())) or "none",
         **{name: _file(folder / name) for name in names},
     }
