@@ -26,6 +26,7 @@ FAINT: Final[Ink] = (170, 170, 170)
 WHITE: Final[Ink] = (255, 255, 255)
 ALARM: Final[Ink] = (205, 0, 60)
 ARROW: Final[Ink] = (190, 70, 0)
+EITHER_WAY: Final[Ink] = (125, 40, 150)
 TITLE_PX: Final = 30
 TEXT_PX: Final = 22
 SMALL_PX: Final = 18
@@ -60,11 +61,20 @@ class Mark:
 
 @dataclass(frozen=True)
 class Arrow:
-    """A direction to show: it starts at `start` (patient mm) and points along `direction` (any length)."""
+    """A direction to show: it starts at `start` (patient mm) and points along `direction` (any length).
+
+    One that holds `either_way` has two heads about its start, is thinner and of another colour, so that nobody takes it for a way to push.
+    """
 
     start: Place
     direction: Place
     text: str
+    either_way: bool = False
+
+    @property
+    def ink(self) -> Ink:
+        """Its colour."""
+        return EITHER_WAY if self.either_way else ARROW
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,8 @@ class Panel:
         Patient directions to the right, up and towards the eye, where the view's own coordinates are not the patient's.
     marks : tuple of int, optional
         Which marks (from 1) belong in it; all of them by default.
+    arrows : bool
+        Whether arrows are drawn in it.
     thin : bool
         On a scan: lines as fine as they go, for they hide what they are judged by, and letters at the edges alone.
     """
@@ -106,6 +118,7 @@ class Panel:
     legend: tuple[Swatch, ...] = ()
     axes: Array | None = None
     marks: tuple[int, ...] | None = None
+    arrows: bool = True
     thin: bool = False
 
 
@@ -153,7 +166,7 @@ def save_sheet(
     lines = [line for text in (*told, *notes) for line in _wrapped(words, text, font(TEXT_PX), width - 2 * GAP)]
     top = GAP + (TITLE_PX + 8) * len(head)
     body = sum(max(tile.height for tile in row) + GAP for row in rows)
-    swatches = [*legend, *(Swatch(_share(ARROW), arrow.text) for arrow in arrows)]
+    swatches = [*legend, *(Swatch(_share(arrow.ink), arrow.text) for arrow in arrows)]
     below = _legend_height(words, swatches, width) + (TEXT_PX + 8) * len(lines) + GAP
     sheet = Image.new("RGB", (width, top + body + below), WHITE)
     draw = ImageDraw.Draw(sheet)
@@ -220,7 +233,7 @@ def _finished(panel: Panel, marks: Sequence[Mark], arrows: Sequence[Arrow]) -> I
         if panel.view.shows(label.place):
             at = np.clip(panel.view.project(label.place[None, :])[0], (80.0, 60.0), np.array(panel.view.size) - (90.0, 60.0))
             _haloed(draw, at, label.text, TEXT_PX, _ink(label.colour))
-    for arrow in arrows:
+    for arrow in arrows if panel.arrows else ():
         _arrow(draw, panel.view, arrow)
     for number, mark in enumerate(marks, 1):
         if (panel.marks is None or number in panel.marks) and panel.view.shows(np.array(mark.place)):
@@ -271,27 +284,30 @@ def _arrow(draw: ImageDraw.ImageDraw, view: View, arrow: Arrow) -> None:
     start, way = np.array(arrow.start), np.array(arrow.direction)
     if not view.shows(start):
         return
-    length = 0.45 * view.half
-    tail = view.project(start[None, :])[0]
-    tip = view.project((start + length * way / np.linalg.norm(way))[None, :])[0]
+    way = 0.45 * view.half * way / np.linalg.norm(way)
+    tail, tip = view.project(np.array([start - 0.5 * way, start + 0.5 * way] if arrow.either_way else [start, start + way]))
     run = tip - tail
     long = float(np.linalg.norm(run))
     if long < 14.0:  # along the line of sight: a dot comes towards the eye, a cross goes away
         x, y = float(tail[0]), float(tail[1])
-        draw.ellipse((x - 14, y - 14, x + 14, y + 14), outline=ARROW, width=4, fill=WHITE)
-        if float(way @ view.axes[2]) > 0.0:
-            draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=ARROW)
+        draw.ellipse((x - 14, y - 14, x + 14, y + 14), outline=arrow.ink, width=4, fill=WHITE)
+        if float(way @ view.axes[2]) > 0.0 or arrow.either_way:
+            draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=arrow.ink)
         else:
-            draw.line((x - 8, y - 8, x + 8, y + 8), fill=ARROW, width=3)
-            draw.line((x - 8, y + 8, x + 8, y - 8), fill=ARROW, width=3)
+            draw.line((x - 8, y - 8, x + 8, y + 8), fill=arrow.ink, width=3)
+            draw.line((x - 8, y + 8, x + 8, y - 8), fill=arrow.ink, width=3)
         return
     run = run / long
     across = np.array([-run[1], run[0]])
-    neck = tip - 20.0 * run
-    for width, ink in ((13, WHITE), (7, ARROW)):
-        draw.line((float(tail[0]), float(tail[1]), float(neck[0]), float(neck[1])), fill=ink, width=width)
-    head = [tip, neck + 13.0 * across, neck - 13.0 * across]
-    draw.polygon([(float(x), float(y)) for x, y in head], fill=ARROW, outline=WHITE)
+    head = 20.0 if long > 44.0 else 0.4 * long
+    heads = [(tip, run), (tail, -run)] if arrow.either_way else [(tip, run)]
+    (x0, y0), (x1, y1) = tail + (head * run if arrow.either_way else 0.0), tip - head * run
+    for width, ink in ((9, WHITE), (4, arrow.ink)) if arrow.either_way else ((13, WHITE), (7, arrow.ink)):
+        draw.line((float(x0), float(y0), float(x1), float(y1)), fill=ink, width=width)
+    for point, along in heads:
+        neck = point - head * along
+        corners = [point, neck + 0.65 * head * across, neck - 0.65 * head * across]
+        draw.polygon([(float(x), float(y)) for x, y in corners], fill=arrow.ink, outline=WHITE)
 
 
 def _letters(draw: ImageDraw.ImageDraw, size: tuple[int, int], axes: Array, *, tripod: bool) -> None:

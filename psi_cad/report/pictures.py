@@ -23,6 +23,7 @@ COLUMNS: Final = 3
 LABEL_PX: Final = 300
 NEARBY_MM: Final[Mm] = 90.0
 CLOSE_MM: Final[Mm] = 30.0  # around a marked place
+BEFORE_LABEL_MM: Final[Mm] = 0.3
 SHOWN_PAST_MM: Final[Mm] = 6.0  # a cut's outline is drawn this far outside the bone, so that one sees it
 
 
@@ -71,10 +72,13 @@ def picture_of_guide(
     above = close(z, _most_upright(z, (x, y)))
     panels = []
     overview = view_onto(np.vstack([np.asarray(bone.vertices), points]), level, size=SIZE)
-    panels.append(Panel(overview, studio.drawn(overview, [whole, shown, *tumours, *planes]), "the whole bone, upright", outlines, names))
+    pixels = studio.drawn(overview, [whole, shown, *tumours, *planes])
+    panels.append(Panel(overview, pixels, "the whole bone, upright", outlines, names, arrows=False))
     panels.append(Panel(above, studio.drawn(above, [near, shown, *tumours]), "along the seating axis, as the surgeon looks", (), names))
     along = close(x if float(x @ level) >= 0.0 else -x, z)
-    panels.append(Panel(along, studio.ghosted(along, [shown, *tumours], [near]), "along the slot; the bone of glass", outlines, names))
+    pixels = studio.ghosted(along, [shown, *tumours], [near])
+    caption = "along the slot; the bone of glass" + ("; the specimen lies where it says so" if cuts else "")
+    panels.append(Panel(along, pixels, caption, outlines, (*names, *_specimen(cuts, along)), arrows=False))
     under = close(-z, _most_upright(z, (x, y)))
     panels.append(Panel(under, studio.drawn(under, [shown]), "the guide alone, from the bone: its seat"))
     if marks:
@@ -84,15 +88,18 @@ def picture_of_guide(
         panels.append(Panel(view, studio.ghosted(view, [near, *tumours], [shown], share=0.5), "place 1, close; the guide of glass", outlines))
     else:
         oblique = close(z + 1.3 * y - 0.7 * x, _most_upright(z, (y,)))
-        panels.append(Panel(oblique, studio.drawn(oblique, [near, shown, *tumours]), "from the side"))
+        panels.append(Panel(oblique, studio.drawn(oblique, [near, shown, *tumours]), "from the side", arrows=False))
     other = close(-z - 1.3 * y, _most_upright(z, (y,)))
-    panels.append(Panel(other, studio.ghosted(other, [shown, *tumours], [near]), "from the bone's side; the bone of glass", outlines))
+    panels.append(Panel(other, studio.ghosted(other, [shown, *tumours], [near]), "from the bone's side; the bone of glass", outlines, arrows=False))
     for number, (face, width, height) in enumerate(labels, 1):
         which = f", part {number}" if len(labels) > 1 else ""
         size = ((COLUMNS * SIZE[0] + (COLUMNS - 1) * GAP - (len(labels) - 1) * GAP) // len(labels), LABEL_PX)
         out, above_it = frame.patient_direction(face.axes[[2, 1]])
-        view = View(frame.patient(face.origin), out, above_it, 0.54 * max(width * size[1] / size[0], height), size)
-        panels.append(Panel(view, studio.drawn(view, [shown]), f"the label{which}, square onto its face"))
+        middle = frame.patient(face.origin)
+        view = View(middle, out, above_it, 0.54 * max(width * size[1] / size[0], height), size)
+        behind = guide.slice_plane(middle + BEFORE_LABEL_MM * out, -out)  # a sleeve before it would hide letters
+        pixels = studio.drawn(view, [Body(behind, GUIDE, edges=True)])
+        panels.append(Panel(view, pixels, f"the label{which}, square onto its face; what stands before it is cut away", arrows=False))
     studio.close()
     legend = _legend(tumour=tumour is not None, cuts=bool(cuts), guide=True)
     save_sheet(path, panels, title=title, columns=COLUMNS, legend=legend, marks=marks, arrows=arrows)
@@ -160,9 +167,10 @@ def picture_of_case(
         view = view_onto(ring, towards, size=SIZE, room=1.5)
         panels.append(Panel(view, studio.drawn(view, [whole, *tumours, *faces]), f"cut {cut.name}, as the guide is approached", outlines, names))
         end_on = view_onto(ring, np.cross(cut.normal, towards), size=SIZE, room=1.5)
-        tip = Label(ring.mean(axis=0) + 0.5 * end_on.half * cut.normal, "specimen", PLANE)
         pixels = studio.ghosted(end_on, [*tumours, *faces], [whole], share=0.75)
-        panels.append(Panel(end_on, pixels, f"cut {cut.name}, along its plane; the specimen lies where it says so", outlines, (tip,)))
+        panels.append(
+            Panel(end_on, pixels, f"cut {cut.name}, along its plane; the specimen lies where it says so", outlines, _specimen([cut], end_on))
+        )
     studio.close()
     save_sheet(path, panels, title=title, columns=2, legend=_legend(tumour=tumour is not None, cuts=bool(cuts), guide=False), arrows=arrows)
 
@@ -210,6 +218,11 @@ def _names(cuts: Sequence[PlannedCut]) -> tuple[Label, ...]:
         ring = max(_rings(cut), key=len)
         labels.append(Label(ring[int(np.argmax(ring[:, 2]))], f"cut {cut.name}", PLANE))
     return tuple(labels)
+
+
+def _specimen(cuts: Sequence[PlannedCut], view: View) -> tuple[Label, ...]:
+    """The word "specimen" on that side of the first cut, as far from the middle as the view has room."""
+    return tuple(Label(np.vstack(_rings(cut)).mean(axis=0) + 0.5 * view.half * cut.normal, "specimen", PLANE) for cut in cuts[:1])
 
 
 def _glass(cuts: Sequence[PlannedCut]) -> trimesh.Trimesh:

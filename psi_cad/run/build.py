@@ -272,12 +272,13 @@ def _again(bench: _Bench, task: _Task, failed: Sequence[Mapping[str, Any]]) -> _
 
 
 def _weakest(measured: Mapping[str, Any]) -> Arrow:
-    """The weakest direction of a guide's contact, from the middle of it."""
+    """The direction in which a guide's contact holds it least, about the middle of that contact."""
     seat = measured["seat"]
     return Arrow(
         tuple(seat["contact_middle_mm"]),
         tuple(seat["weakest_direction"]),
-        f"weakest direction (lock {seat['sliding_lock']:.2f}): {seat['weakest_in_words']}",
+        f"held least this way and back (lock {seat['sliding_lock']:.2f}): {seat['weakest_in_words']}",
+        either_way=True,
     )
 
 
