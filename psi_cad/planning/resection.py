@@ -234,7 +234,8 @@ def _freed(contacts: list[_Contact], cuts: Mapping[str, PlannedCut], body: Array
             bridge = _bridge(contacts, contact, graph)
             raise CaseError(
                 f"cut '{contact.plane}' does not free the specimen: bone stays attached near {at(bridge.place)}"
-                f" ({bridge.area:.0f} mm² in the plane of cut '{bridge.plane}' that no cut takes); add a cut there, or raise extent.",
+                f" ({bridge.area:.0f} mm² in the plane of cut '{bridge.plane}' that no cut takes); raise extent, or add a cut there"
+                f" to group '{group}', whose piece has to lie on the normal's side of each of its cuts (one that does not is another group).",
                 where=bridge.place,
             )
         number = int(body[contact.above])
