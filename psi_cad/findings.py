@@ -75,6 +75,7 @@ CAUTIONS: Final[Mapping[str, CautionKind]] = {
     "uncalibrated-printer": CautionKind("the printer's compensation is not measured", True),
     "seat-widened": CautionKind("the footplates reach further than asked, so that the guide cannot slide", False),
     "seat-nearer": CautionKind("the footplates reach less far than asked, because the guide cannot sit there", False),
+    "seat-spans-hollow": CautionKind("a footplate spans bone that falls away, and does not rest there", False),
     "seat-gap-raised": CautionKind("the guide stands off further than asked, because bone would reach into it", False),
     "thick-slices": CautionKind("the scan's slices are further apart than guides are planned on", False),
     "ready-mask": CautionKind("the surface is a ready mask's, not moved to the cortex", False),

@@ -15,14 +15,14 @@ from psi_cad.errors import DesignError, SurfaceError
 from psi_cad.frames import Frame
 from psi_cad.planning.axis import strip
 from psi_cad.planning.cuts import PlannedCut
-from psi_cad.surface.rays import RayCaster, first_hits_down
+from psi_cad.surface.rays import Hits, RayCaster, first_hits_down
 from psi_cad.surface.repair import Bone
 from psi_cad.surface.seat import HeightField
 from psi_cad.surface.spline import fit, uniform_knots
 from psi_cad.surface.trust import at
 from psi_cad.units import LIMITS, Array, Bools, Deg, Mm
 
-__all__ = ["accessible_field", "outlines", "without_spots"]
+__all__ = ["accessible_field", "outlines", "voids", "without_spots"]
 
 STEP_MM: Final[Mm] = 0.5
 USABLE_SLOPE: Final[Deg] = 72.0  # steeper bone is a cliff edge: its height is no longer measured well from above
@@ -30,6 +30,8 @@ JUMP_MM: Final[Mm] = 1.5  # bone further than this from the smooth sheet of the 
 OPEN_MM: Final[Mm] = 1.5  # contact narrower than twice this is no contact
 FENCE_REACH_MM: Final[Mm] = 7.0  # from a cut plane to the outside of its fence, and a little
 SPOT_MM: Final[Mm] = 2.0  # around a spot that no seat can follow
+VOID_MM: Final[Mm] = 1.0  # contact that lacks over less than twice this is the rim of an outline
+KEEP_OFF_MM: Final[Mm] = 1.0  # from bone that is not measured
 SPOT_SHARE: Final = 0.85  # of the contact that must stay when spots are left out
 FIRST_MM: Final[Mm] = 0.02  # a point that near to the first bone met is on it
 SMOOTH_SLOPE_KNOTS_MM: Final[Mm] = 3.0
@@ -50,7 +52,7 @@ def accessible_field(
 ) -> HeightField:
     """The height field on `rectangle` (x low, y low, x high, y high; guide frame) with its contact marked.
 
-    Contact is bone of the right part, first met along the axis, within `reach` of a cut and `beyond` the end of its
+    Contact is measured bone of the right part, first met along the axis, within `reach` of a cut and `beyond` the end of its
     section, smoother than `slope_limit` at the scale of 3 mm, in one sheet with the bone at the cut.
 
     `fences` gives, for each cut, the stretch along the slot over which a fence may stand and must clear all bone.
@@ -60,7 +62,7 @@ def accessible_field(
     DesignError
         If there is not enough contact for any guide.
     SurfaceError
-        If a repaired or untrusted place lies where the guide would sit.
+        If a place of the surface that is no measured bone lies where a fence would stand.
     """
     xs = np.arange(rectangle[0], rectangle[2] + STEP_MM / 2.0, STEP_MM)
     ys = np.arange(rectangle[1], rectangle[3] + STEP_MM / 2.0, STEP_MM)
@@ -90,7 +92,8 @@ def accessible_field(
     )
     gentle = smooth.steepness(points) <= 1.0 / np.cos(np.radians(slope_limit))
     inner = (points > [xs[0] + 3.0, ys[0] + 3.0]).all(axis=1) & (points < [xs[-1] - 3.0, ys[-1] - 3.0]).all(axis=1)
-    contact = sheet & near & inner & gentle & (np.abs(smooth(points) - np.nan_to_num(hits.height)) <= JUMP_MM)
+    made_up = _made_up(bone, hits, patient, shape)
+    contact = sheet & near & inner & gentle & ~made_up & (np.abs(smooth(points) - np.nan_to_num(hits.height)) <= JUMP_MM)
     contact = _opened(contact, shape, round(OPEN_MM / STEP_MM))
     contact = _touching(contact, shape, strip(cuts, patient, frame.axes[2], reach=4.0))
     if int(contact.sum()) * STEP_MM**2 < LIMITS.contact_area:
@@ -100,13 +103,13 @@ def accessible_field(
             where=_amid(patient, contact if contact.any() else sheet & near, cuts),
             reason="contact",
         )
-    _trusted(bone, frame, points[contact], hits.height[contact])
     grown = ndimage.binary_dilation(contact.reshape(shape), iterations=round(2.0 / STEP_MM)).ravel()
     # a column under the fence is one at the level of the seat, however high bone stands in it
     nearest = ndimage.distance_transform_edt(~contact.reshape(shape), return_distances=False, return_indices=True)
     level = hits.height.reshape(shape)[tuple(nearest)].ravel()
     at_seat = frame.patient(np.column_stack([points, level]))
     under_fence = strip(cuts, at_seat, frame.axes[2], reach=FENCE_REACH_MM, ends=fences)
+    _trusted(bone, patient, hits.met & bone.made_up[hits.face] & sheet & strip(cuts, at_seat, frame.axes[2], reach=FENCE_REACH_MM))
     wide = ndimage.binary_dilation(contact.reshape(shape), iterations=round(1.5 / STEP_MM)).ravel()
     return HeightField(
         step=STEP_MM,
@@ -118,6 +121,7 @@ def accessible_field(
         nothing=~grown & ~(sheet & under_fence & gentle),
         usable=sheet & (grown | (under_fence & gentle)),
         contact=contact,
+        made_up=made_up,
         thickness=_thickness(caster, frame, points, hits.height, contact),
         crests=_crests(bone, caster, frame, points, shape, under_fence | wide),
     )
@@ -191,7 +195,7 @@ def _touching(mask: Bools, shape: tuple[int, int], seeds: Bools) -> Bools:
 
 
 def without_spots(field: HeightField, spots: Array) -> HeightField | None:
-    """`field` with no contact near `spots` (n, 2), or None where that would take too much or leave a hole."""
+    """`field` with no contact near `spots` (n, 2), or None where that would take too much."""
     if len(spots) == 0:
         return None
     near, _ = cKDTree(spots).query(field.points, distance_upper_bound=SPOT_MM)
@@ -202,36 +206,78 @@ def without_spots(field: HeightField, spots: Array) -> HeightField | None:
         return None
     sizes = np.bincount(labels.ravel())[1:]
     contact = (labels == int(np.argmax(sizes)) + 1).ravel()
-    filled = ndimage.binary_fill_holes(contact.reshape(field.shape)).ravel()
-    if contact.sum() < SPOT_SHARE * field.contact.sum() or (filled & ~contact & field.contact).any():
+    if contact.sum() < SPOT_SHARE * field.contact.sum():
         return None
     return replace(field, contact=contact)
 
 
-def _trusted(bone: Bone, frame: Frame, points: Array, heights: Array) -> None:
-    places = frame.patient(np.column_stack([points, heights]))
-    for defect in bone.defects:
-        away = float(np.linalg.norm(places - np.asarray(defect.centre), axis=1).min())
-        if away < defect.radius + 1.0:
-            raise SurfaceError(
-                f"bone.surface: '{bone.name}' has a {defect.kind} {2 * defect.radius:.0f} mm across where the guide would sit, "
-                f"near {at(np.asarray(defect.centre))}; mend it in the segmentation, or move the cut or the approach.",
-                where=defect.centre,
-                reason="trust",
-            )
+def _made_up(bone: Bone, hits: Hits, places: Array, shape: tuple[int, int]) -> Bools:
+    """Cells (n,) whose bone at `places` (n, 3, patient mm) is not measured, or closer than `KEEP_OFF_MM` to such bone."""
+    if not bone.defects:
+        return np.zeros(len(places), dtype=bool)
+    on = (hits.met & bone.made_up[hits.face]).reshape(shape)
+    beside = ndimage.binary_dilation(on, iterations=round(KEEP_OFF_MM / STEP_MM)).ravel()
+    rim = cKDTree(np.vstack([defect.rim for defect in bone.defects]))
+    away, _ = rim.query(places, distance_upper_bound=KEEP_OFF_MM)
+    return np.asarray(beside | (hits.met & np.isfinite(away)))
+
+
+def _trusted(bone: Bone, places: Array, under: Bools) -> None:
+    """Refuse a seat where cells `under` a fence are no measured bone."""
+    if not under.any():
+        return
+    place = places[under][int(under.sum()) // 2]
+    defect = min(bone.defects, key=lambda one: float(np.linalg.norm(one.rim - place, axis=1).min()))
+    raise SurfaceError(
+        f"bone.surface: '{bone.name}' has a {defect.kind} {2 * defect.radius:.0f} mm across where the guide would stand, "
+        f"near {at(place)}; mend it in the segmentation, or move the cut or the approach.",
+        where=place,
+        reason="trust",
+    )
 
 
 def outlines(field: HeightField, mask: Bools, *, rounding: Mm) -> list[shapely.Polygon]:
     """Smooth outlines (guide frame, mm) of the cells in `mask`, corners rounded by `rounding`; largest first."""
+    area = _rings_of(field, mask)
+    rounded = area.buffer(-rounding).buffer(2.0 * rounding).buffer(-rounding)
+    if (field.made_up & field.footprint).any():
+        rounded = _notched(rounded, _rings_of(field, field.made_up)).buffer(-rounding).buffer(rounding)
+    solid = [shapely.Polygon(part.exterior) for part in shapely.get_parts(rounded) if part.area > 4.0 * rounding**2]
+    return sorted(solid, key=lambda polygon: -polygon.area)
+
+
+def voids(field: HeightField, plates: Sequence[Array]) -> list[shapely.Polygon]:
+    """Where footplates (outlines (n, 2) each) span bone that falls away beneath them, such as a foramen: the guide frame, largest first."""
+    plate = shapely.union_all([shapely.Polygon(ring) for ring in plates])
+    inside = shapely.contains_xy(plate, field.points[:, 0], field.points[:, 1])
+    cells = round(VOID_MM / field.step)
+    disc = np.hypot(*np.mgrid[-cells : cells + 1, -cells : cells + 1]) <= cells + 0.25
+    bare = ndimage.binary_opening((inside & ~field.contact).reshape(field.shape), structure=disc)
+    found = _rings_of(field, (ndimage.binary_dilation(bare, structure=disc) & inside.reshape(field.shape)).ravel())
+    parts = [shapely.Polygon(part.exterior) for part in shapely.get_parts(found)]
+    return sorted((part for part in parts if part.area > VOID_MM**2), key=lambda part: -part.area)
+
+
+def _rings_of(field: HeightField, mask: Bools) -> shapely.Geometry:
+    """The area (guide frame, mm) of the cells in `mask`, smoothed."""
     from skimage.measure import find_contours
 
     padded = np.pad(mask.reshape(field.shape).astype(float), 3)
     soft = ndimage.gaussian_filter(padded, sigma=1.5)
     origin = field.points[0] - 3.0 * field.step
     rings = [origin + ring * field.step for ring in find_contours(soft, 0.5) if len(ring) > 8]
-    area = shapely.Polygon()
+    area: shapely.Geometry = shapely.Polygon()
     for ring in sorted((shapely.Polygon(r) for r in rings), key=lambda polygon: -polygon.area):
         area = area.symmetric_difference(ring.buffer(0))  # rings within rings are holes
-    rounded = area.buffer(-rounding).buffer(2.0 * rounding).buffer(-rounding)
-    solid = [shapely.Polygon(part.exterior) for part in shapely.get_parts(rounded) if part.area > 4.0 * rounding**2]
-    return sorted(solid, key=lambda polygon: -polygon.area)
+    return area
+
+
+def _notched(plate: shapely.Geometry, holes: shapely.Geometry) -> shapely.Geometry:
+    """`plate` without `holes`; a hole within it is opened to the nearest edge, for a plate has no windows."""
+    for hole in shapely.get_parts(holes):
+        for part in shapely.get_parts(plate):
+            if part.contains(hole):
+                way = shapely.shortest_line(hole.centroid, part.exterior)
+                hole = hole.union(way.buffer(float(np.sqrt(hole.area / np.pi))))
+        plate = plate.difference(hole)
+    return plate

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import shapely
 
-from psi_cad.errors import CaseError, SurfaceError
+from psi_cad.errors import CaseError
 from psi_cad.frames import unit
 from psi_cad.surface.rays import SignedDistance
 from psi_cad.surface.repair import Bone
@@ -121,7 +121,6 @@ def plan_cuts(bone: Bone, cuts: list[tuple[str, Array, Array, Mm | None]], *, gr
             raise CaseError(f"cut '{name}': no bone lies within extent = {extent:g} mm of its origin; move it or raise extent.")
         group = groups[name] if groups is not None else "1"
         planned[name] = PlannedCut(name, origin, axes[2], axes, section, whole, tuple(parts[1:]), group=group, extent=extent)
-        _sound_at(bone, planned[name])
     return {name: _bounded(cut, [other for other in planned.values() if other is not cut]) for name, cut in planned.items()}
 
 
@@ -150,22 +149,6 @@ def _beside(bone: Bone, name: str, origin: Array, in_plane: Mm | None) -> str:
         hint = "(0, 0, 0) is the example's origin: give a point on the bone, in patient millimetres (LPS)"
     plane = "meets no bone" if in_plane is None else f"meets bone only {in_plane:.0f} mm from its origin"
     return f"cut '{name}': its plane {plane}, the nearest bone is {away:.0f} mm from the origin {at(origin)}; {hint}."
-
-
-def _sound_at(bone: Bone, cut: PlannedCut) -> None:
-    """Refuse a cut through a place that is not measured bone."""
-    for defect in bone.defects:
-        offset = np.asarray(defect.centre) - cut.origin
-        across = abs(float(offset @ cut.normal))
-        if across > defect.radius + 1.0:
-            continue
-        place = shapely.Point(*(cut.axes[:2] @ offset))
-        if cut.section.distance(place) <= defect.radius + 1.0:
-            raise SurfaceError(
-                f"bone.surface: '{bone.name}' has a {defect.kind} at the cut '{cut.name}' near {at(np.asarray(defect.centre))}; "
-                "mend it in the segmentation and export again.",
-                where=defect.centre,
-            )
 
 
 def _bounded(cut: PlannedCut, others: Sequence[PlannedCut]) -> PlannedCut:

@@ -24,7 +24,7 @@ __all__ = ["checked_anatomy", "cut_cautions"]
 FINE_MM: Final[Mm] = 1.0  # a guide's seat is fitted to 0.25 mm; longer edges hold no detail of that size
 SEAT_REACH_MM: Final[Mm] = 20.0  # from a cut: where a guide sits
 END_NEAR_MM: Final[Mm] = 20.0  # the same: a guide must not sit on the scan's edge
-END_MET_MM: Final[Mm] = 1.0
+MET_MM: Final[Mm] = 1.0  # from the outline of a cut: it runs into the place
 
 
 def checked_anatomy(loaded: LoadedCase, bone: Bone, shape: ShapeVerdict) -> tuple[dict[str, Any] | None, tuple[Caution, ...]]:
@@ -65,51 +65,47 @@ def _end_said(end: FlatEnd) -> dict[str, Any]:
     return {"middle": list(place_of(end.middle) or ()), "area_mm2": round(end.area, 1)}
 
 
-def cut_cautions(loaded: LoadedCase, bone: Bone, cuts: Iterable[PlannedCut], *, refuse: bool = True) -> tuple[Caution, ...]:
-    """What a person must know of the bone where it is cut: a coarse mesh, a cropped end; nothing where the case names no anatomy.
-
-    Parameters
-    ----------
-    refuse : bool
-        Refuse a cut that runs into the flat end of a cropped scan; otherwise that is told too.
-
-    Raises
-    ------
-    CaseError
-    """
-    if loaded.case.bone.anatomy is None:
-        return ()
-    ends = flat_ends(bone.mesh)
-    vertices = np.asarray(bone.mesh.vertices)
-    pairs = np.asarray(bone.mesh.edges_unique)
-    lengths, middles = np.asarray(bone.mesh.edges_unique_length), vertices[pairs].mean(axis=1)
+def cut_cautions(loaded: LoadedCase, bone: Bone, cuts: Iterable[PlannedCut]) -> tuple[Caution, ...]:
+    """What a person must know of the bone where it is cut: places that are not measured; with an anatomy a coarse mesh and cropped ends too."""
+    anatomy = loaded.case.bone.anatomy
+    ends = [end.points for end in flat_ends(bone.mesh)] if anatomy is not None else []
     found = []
     for cut in cuts:
         outline = _outline(cut)
         tree = cKDTree(outline)
-        near = lengths[tree.query(middles, distance_upper_bound=SEAT_REACH_MM)[0] < SEAT_REACH_MM]
-        if len(near) and float(np.median(near)) > FINE_MM:
-            text = (
-                f"the bone's mesh is coarse at cut {cut.name}: half of its edges are longer than {float(np.median(near)):.1f} mm, "
-                f"and a guide wants {FINE_MM:g} mm or less"
-            )
-            found.append(Caution("coarse-mesh", text, place_of(cut.origin)))
-        for end in ends:
-            away, nearest = tree.query(end.points)
+        made_up = [defect for defect in bone.defects if float(tree.query(defect.rim)[0].min()) <= MET_MM]
+        for defect in made_up:
+            if not defect.is_end:
+                text = f"cut {cut.name} goes through a {defect.kind} of the surface near {at(np.array(defect.centre))}; no guide sits there"
+                found.append(Caution("surface-mended", text, place_of(defect.centre)))
+        if anatomy is not None:
+            found += _coarse(bone, cut, tree)
+        for points in [*(defect.rim for defect in made_up if defect.is_end), *ends]:
+            away, nearest = tree.query(points)
             worst = int(np.argmin(away))
-            if refuse and away[worst] <= END_MET_MM:
-                raise CaseError(
-                    f"{loaded.path.name}: cut '{cut.name}' runs into the flat end where the scan was cropped, near {at(end.points[worst])}; "
-                    "move the plane, or take a scan that holds more of the bone.",
-                    where=place_of(end.points[worst]),
-                )
-            if away[worst] < END_NEAR_MM:
-                text = (
-                    f"cut {cut.name} comes within {away[worst]:.0f} mm of the flat end where the scan was cropped, near {at(end.points[worst])}: "
-                    "that end is not a surface of the bone, so no guide may sit there"
-                )
-                found.append(Caution("cropped-end-near", text, place_of(outline[int(nearest[worst])])))
+            if away[worst] <= MET_MM:
+                how = "runs into the flat end where the scan was cropped"
+            elif away[worst] < END_NEAR_MM:
+                how = f"comes within {away[worst]:.0f} mm of the flat end where the scan was cropped"
+            else:
+                continue
+            text = f"cut {cut.name} {how}, near {at(points[worst])}: that end is no surface of the bone, and what lies beyond it is not known"
+            found.append(Caution("cropped-end-near", text, place_of(outline[int(nearest[worst])])))
+            break
     return tuple(found)
+
+
+def _coarse(bone: Bone, cut: PlannedCut, tree: cKDTree) -> list[Caution]:
+    """That the mesh is coarser beside a cut than a guide wants."""
+    middles = np.asarray(bone.mesh.vertices)[np.asarray(bone.mesh.edges_unique)].mean(axis=1)
+    near = np.asarray(bone.mesh.edges_unique_length)[tree.query(middles, distance_upper_bound=SEAT_REACH_MM)[0] < SEAT_REACH_MM]
+    if not len(near) or float(np.median(near)) <= FINE_MM:
+        return []
+    text = (
+        f"the bone's mesh is coarse at cut {cut.name}: half of its edges are longer than {float(np.median(near)):.1f} mm, "
+        f"and a guide wants {FINE_MM:g} mm or less"
+    )
+    return [Caution("coarse-mesh", text, place_of(cut.origin))]
 
 
 def _outline(cut: PlannedCut) -> Array:

@@ -8,20 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from psi_cad.case.model import GuideRequest
 from psi_cad.export.safely import sha256_of
-from psi_cad.findings import Caution, by_weight
+from psi_cad.findings import Caution, by_weight, place_of
 from psi_cad.guides.contract import Design
 from psi_cad.guides.params import GuideParams
 from psi_cad.guides.registry import template_sha256
 from psi_cad.guides.site import Site, blade_origin, slot_room
+from psi_cad.planning.access import voids
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.planning.depth import slot_depth
 from psi_cad.planning.kerf import blade_kerf
 from psi_cad.run.cautions import guide_cautions
 from psi_cad.run.naming import Naming
 from psi_cad.run.subject import stem
-from psi_cad.units import LIMITS, Mm
+from psi_cad.units import LIMITS, Array, Mm
 from psi_cad.verify.expected import Expected, ExpectedSlot
 
 __all__ = ["Made", "cautions_of", "expected_of", "report_entry"]
@@ -85,7 +88,7 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
         axes=tuple(_triple(axis) for axis in site.frame.axes),
         slots=tuple(slots),
         planes=tuple((_triple(blade_origin(cut, shifts[cut.name])), _triple(cut.normal)) for cut in cuts),
-        outlines=tuple(tuple((round(float(x), 4), round(float(y), 4)) for x, y in ring) for ring in design.outlines),
+        outlines=tuple(_ring(ring) for ring in design.outlines),
         gap=site.seat.gap,
         wire=design.pins[0].wire,
         bore=design.pins[0].diameter,
@@ -100,7 +103,12 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
         slope_limit=site.seating.slope_limit,
         clearance_overridden="clearance" in design.overrides,
         allow_sliding=made.params.allow_sliding,
+        voids=tuple(_ring(np.asarray(part.exterior.coords)) for part in voids(site.field, design.outlines)),
     )
+
+
+def _ring(points: Array) -> tuple[tuple[float, float], ...]:
+    return tuple((round(float(x), 4), round(float(y), 4)) for x, y in points)
 
 
 def _triple(values: Any) -> tuple[float, float, float]:
@@ -116,6 +124,12 @@ def cautions_of(made: Made, expected: Expected, measured: Mapping[str, Any]) -> 
         found.append(
             Caution("slides", f"{text} (lock {seat['sliding_lock']:.2f}, {LIMITS.sliding_lock:g} is wanted)", tuple(seat["contact_middle_mm"]))
         )
+    for ring in expected.voids:
+        middle = np.mean(ring, axis=0)
+        place = place_of(expected.frame.patient(np.array([*middle, float(made.site.seat.patch(middle[None, :])[0])])))
+        across = float(np.ptp(np.array(ring), axis=0).max())
+        text = f"a footplate spans bone that falls away, over {across:.0f} mm, and does not rest there"
+        found.append(Caution("seat-spans-hollow", text, place))
     if design.label.letter_height < PRINTED_LETTERS_MM:
         text = f"the label's letters are {design.label.letter_height:.2f} mm high; few processes print letters below {PRINTED_LETTERS_MM:g} mm"
         found.append(Caution("small-letters", text))

@@ -82,7 +82,7 @@ def read_bone(loaded: LoadedCase, *, progress: Progress) -> tuple[Bone, dict[str
         "triangles": len(bone.mesh.faces),
         "extent_mm": [round(float(v), 3) for v in bone.mesh.extents],
         "repairs": [dataclasses.asdict(repair) for repair in bone.repairs],
-        "kept_clear_of": [dataclasses.asdict(defect) for defect in bone.defects],
+        "kept_clear_of": [defect.to_json() for defect in bone.defects],
     }
     return bone, said
 

@@ -36,11 +36,10 @@ def evaluate(patient: Patient, *, planes: dict[str, tuple[Array, Array]] | None 
         Where a cut meets no bone, or the cuts do not free the specimen.
     """
     case = patient.loaded.case
-    given = planes is None  # planes that are tried are judged, not refused
     planes = planes if planes is not None else planes_of(patient.loaded)
     progress("plan the cuts")
     cuts = plan_cuts(patient.bone, [(c.name, *planes[c.name], c.extent) for c in case.cut], groups={c.name: c.group for c in case.cut})
-    cautions = (*case_cautions(patient.loaded, patient.bone_said), *cut_cautions(patient.loaded, patient.bone, cuts.values(), refuse=given))
+    cautions = (*case_cautions(patient.loaded, patient.bone_said), *cut_cautions(patient.loaded, patient.bone, cuts.values()))
     faces = specimen_faces(patient.bone, cuts, patient.kerfs)
     progress("measure depth and reach")
     slots = slots_of(patient, cuts)

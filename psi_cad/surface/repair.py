@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import shapely
 import trimesh
 
 from psi_cad.errors import SurfaceError
+from psi_cad.surface.defects import Defect, DefectKind, between, flat_cap
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.trust import at, refuse_false_faces, refuse_implausible_size
-from psi_cad.units import Array, Ints, Mm
+from psi_cad.units import Array, Bools, Ints, Mm
 
 __all__ = ["Bone", "Defect", "Repair", "checked_bone", "edge_keys", "outside_of", "parts_of", "signed_volume", "turned_outward", "weld"]
 
@@ -21,8 +22,6 @@ CAP_FLATNESS_MM: Final[Mm] = 1.5  # an open end this flat is the edge of the sca
 DEBRIS_AREA: Final = 0.02  # of the largest part
 _WELD_DIGITS: Final = 6
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)  # spreads whole numbers over 64 bits (Knuth's multiplicative hashing)
-
-DefectKind = Literal["filled hole", "closed flat end", "non-manifold edge", "flat cap"]
 
 
 @dataclass(frozen=True)
@@ -36,20 +35,15 @@ class Repair:
 
 
 @dataclass(frozen=True)
-class Defect:
-    """A place where the surface is not measured bone: no guide may sit within `radius` mm of `centre`."""
-
-    kind: DefectKind
-    centre: tuple[float, float, float]
-    radius: Mm
-
-
-@dataclass(frozen=True)
 class Bone:
-    """A bone surface that may be trusted outside its `defects`; vertices in patient mm (LPS)."""
+    """A bone surface that may be trusted outside its `defects`; vertices in patient mm (LPS).
+
+    `made_up` (n faces,): the faces that are no measured bone.
+    """
 
     mesh: trimesh.Trimesh
     part_of_face: Ints
+    made_up: Bools
     repairs: tuple[Repair, ...] = ()
     defects: tuple[Defect, ...] = ()
     name: str = field(default="bone")
@@ -85,15 +79,18 @@ def checked_bone(mesh: trimesh.Trimesh, *, name: str, units: str | None = "mm") 
         labels = _labels(mesh, edges)
     if _wind_alike(mesh, edges, repairs):
         edges = Edges.of(mesh)
-    for middle, radius in refuse_false_faces(mesh, name=name):
-        defects.append(Defect("flat cap", _place(middle), radius))
+    caps = refuse_false_faces(mesh, name=name)
+    for cap in caps:
+        defects.append(flat_cap(mesh, cap))
     defects += _non_manifold(mesh, edges)
     closed = _closed(mesh, edges, repairs, defects, name)
+    made_up = np.arange(len(closed.faces)) >= len(mesh.faces)
+    made_up[np.concatenate([np.zeros(0, dtype=np.int64), *caps])] = True
     if closed is not mesh:
         mesh, labels = closed, _labels(closed, Edges.of(closed))
     mesh, turned = turned_outward(mesh, labels, name=name, key="bone.surface")
     repairs += [Repair("inside-out part turned outward", 1, volume ** (1 / 3)) for volume in turned]
-    return Bone(mesh=mesh, part_of_face=labels, repairs=tuple(repairs), defects=tuple(defects), name=name)
+    return Bone(mesh=mesh, part_of_face=labels, made_up=made_up, repairs=tuple(repairs), defects=tuple(defects), name=name)
 
 
 def _place(point: Array) -> tuple[float, float, float]:
@@ -236,9 +233,8 @@ def edge_keys(mesh: trimesh.Trimesh) -> Ints:
 
 def _non_manifold(mesh: trimesh.Trimesh, edges: Edges) -> list[Defect]:
     crowded = np.sort(np.asarray(mesh.edges)[edges.firsts(edges.count > 2)], axis=1)
-    return [
-        Defect("non-manifold edge", _place(mesh.vertices[pair].mean(axis=0)), float(np.ptp(mesh.vertices[pair], axis=0).max())) for pair in crowded
-    ]
+    ends = [np.asarray(mesh.vertices[pair]) for pair in crowded]
+    return [Defect("non-manifold edge", _place(pair.mean(axis=0)), float(np.ptp(pair, axis=0).max()), between(pair[:1], pair[1:])) for pair in ends]
 
 
 def _boundary_loops(mesh: trimesh.Trimesh, edges: Edges) -> list[Ints]:
@@ -288,7 +284,7 @@ def _closed(mesh: trimesh.Trimesh, edges: Edges, repairs: list[Repair], defects:
                 where=middle,
             )
         repairs.append(Repair(kind, 1, across, _place(middle)))
-        defects.append(Defect(kind, _place(middle), across / 2.0))
+        defects.append(Defect(kind, _place(middle), across / 2.0, between(points, np.roll(points, -1, axis=0))))
     if not added:
         return mesh
     return trimesh.Trimesh(vertices, np.vstack([mesh.faces, *added]), process=False)

@@ -33,6 +33,7 @@ class HeightField:
 
     `contact`: bone a seat may rest on; `usable`: bone a fit may follow; `bone`: any bone under a guide, to stay above
     of; `nothing`: where the patch levels out; `footprint`: all that a guide may cover; `thickness` (n,): of bone below, along the axis (0: none), mm.
+    `made_up`: on or close to a place of the surface that is no measured bone, so that no footplate may cover it.
     `crests` (k, 3): points on the bone's own edges under a guide, first met: a ridge may stand up between the grid's points.
     """
 
@@ -45,6 +46,7 @@ class HeightField:
     footprint: Bools
     usable: Bools
     contact: Bools
+    made_up: Bools
     thickness: Array
     crests: Array
 

@@ -22,6 +22,8 @@ FALSE_EDGE_RATIO: Final = 8.0
 FALSE_FOLD_DEG: Final = 50.0
 CAP_ONE_WAY: Final = 0.85
 CAP_RIM_MM: Final = 5.0
+CAP_FLAT_MM: Final = 0.3
+CAP_TURN_DEG: Final = 15.0
 
 
 def at(point: Array) -> str:
@@ -46,12 +48,12 @@ def refuse_implausible_size(mesh: trimesh.Trimesh, *, units: str | None, name: s
     raise SurfaceError(f"bone.units: '{name}' is {size} long, which no bone is; {hint}.")
 
 
-def refuse_false_faces(mesh: trimesh.Trimesh, *, name: str) -> list[tuple[Array, float]]:
+def refuse_false_faces(mesh: trimesh.Trimesh, *, name: str) -> list[Ints]:
     """Refuse faces that span a gap no bone fills; return the flat caps met on the way.
 
     Long slender faces in a finely meshed bone are either a cap (the cropped end of a scan, closed flat: its faces
     look one way) or a web across a gap (a double sheet: its faces look against each other, and fold where they meet
-    the bone). Webs are refused. Caps are no bone surface either, so their centres and radii (mm) are returned: no
+    the bone). Webs are refused. Caps are no bone surface either, so the faces of each are returned: no
     guide may sit there. A decimated shaft has long faces without folds and passes.
 
     Raises
@@ -72,6 +74,7 @@ def refuse_false_faces(mesh: trimesh.Trimesh, *, name: str) -> list[tuple[Array,
         return []
     half = longest > limit / 2.0
     caps: list[tuple[Array, float]] = []
+    capped: list[Ints] = []
     webs: list[Ints] = []
     for group in trimesh.graph.connected_components(mesh.face_adjacency[half[mesh.face_adjacency].all(axis=1)], min_len=1):
         areas = mesh.area_faces[group]
@@ -80,6 +83,7 @@ def refuse_false_faces(mesh: trimesh.Trimesh, *, name: str) -> list[tuple[Array,
         middle = corners.mean(axis=0)
         if one_way >= CAP_ONE_WAY:
             caps.append((middle, float(np.linalg.norm(corners - middle, axis=1).max())))
+            capped.append(np.asarray(group, dtype=np.int64))
         elif np.isin(mesh.face_adjacency[folded], group).any():
             webs.append(group)
     for group in webs:
@@ -93,4 +97,17 @@ def refuse_false_faces(mesh: trimesh.Trimesh, *, name: str) -> list[tuple[Array,
             "remove them in the segmentation and export again.",
             where=place,
         )
-    return [cap for cap in caps if cap[1] > FALSE_EDGE_MM / 2.0]
+    return [_whole_cap(mesh, group) for group, (_, radius) in zip(capped, caps, strict=True) if radius > FALSE_EDGE_MM / 2.0]
+
+
+def _whole_cap(mesh: trimesh.Trimesh, group: Ints) -> Ints:
+    """A cap's long faces, and the shorter ones of the same plane that are joined to them."""
+    areas = np.asarray(mesh.area_faces)[group]
+    normal = (areas[:, None] * np.asarray(mesh.face_normals)[group]).sum(axis=0)
+    normal /= np.linalg.norm(normal)
+    corners = np.asarray(mesh.triangles) @ normal
+    level = float(np.median(corners[group]))
+    flat = (np.abs(corners - level).max(axis=1) < CAP_FLAT_MM) & (np.asarray(mesh.face_normals) @ normal > np.cos(np.radians(CAP_TURN_DEG)))
+    flat[group] = True
+    joined = trimesh.graph.connected_component_labels(mesh.face_adjacency[flat[mesh.face_adjacency].all(axis=1)], node_count=len(flat))
+    return np.asarray(np.flatnonzero(flat & np.isin(joined, joined[group])), dtype=np.int64)

@@ -64,6 +64,7 @@ class Expected:
     """One guide as planned; lengths mm, angles degrees, `origin` and `axes` of the guide frame in the patient frame.
 
     `planes`: every cut of the case where its blade runs (origin, normal; patient). `wires`: (x, y, depth) in the guide frame.
+    `voids`: where the footplates within `outlines` span bone that falls away, and do not rest.
     """
 
     origin: tuple[float, float, float]
@@ -85,6 +86,7 @@ class Expected:
     slope_limit: Deg
     clearance_overridden: bool
     allow_sliding: bool
+    voids: tuple[tuple[tuple[float, float], ...], ...] = ()
 
     @property
     def frame(self) -> Frame:

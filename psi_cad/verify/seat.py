@@ -36,7 +36,7 @@ class BoneProbe:
 
 @dataclass(frozen=True)
 class MeasuredSeat:
-    """`rms`, `max`: of distance to bone less the gap, inside the footprint; `gap`: mean distance there; mm, mm².
+    """`rms`, `max`: of distance to bone less the gap, inside the footprint but where it spans a hollow; `gap`: mean distance there; mm, mm².
 
     `overlap`: greatest depth of any point of the guide in bone. `catch`: greatest depth bone stands above the guide's
     underside in any column along the seating axis (what pulling it off would meet). `holding`: the weakest slide of what
@@ -85,6 +85,8 @@ def measure_seat(part: Printed, expected: Expected, probe: BoneProbe) -> Measure
 
     outline = shapely.union_all([shapely.Polygon(ring) for ring in expected.outlines]).buffer(-RIM_MM)
     inside = shapely.contains_xy(outline, bottom[:, 0], bottom[:, 1]) & (looks[:, 2] < -np.cos(np.radians(expected.slope_limit + 8.0)))
+    spanned = shapely.union_all([shapely.Polygon(ring) for ring in expected.voids])
+    inside &= ~shapely.contains_xy(spanned, bottom[:, 0], bottom[:, 1])
     seat = bottom[inside]
     touching = np.zeros(len(grid), dtype=bool)
     underside, faced = np.zeros((len(grid), 3)), np.zeros((len(grid), 3))
