@@ -24,6 +24,7 @@ FENCE_SPANS: Final = 40  # more make edges of so many pieces that the kernel int
 PLATE_KNOTS: Final[Mm] = 2.0  # finer ones make every later Boolean slower
 BESIDE_MM: Final[Mm] = 0.8  # beyond its outline a footplate's top levels out
 STEEP_SEAT: Final = 1.8  # √(1 + slope²) of the steepest bone that is contact by default
+BREAK_MM: Final[Mm] = 1.6  # a fence's edges fall over this; less than the least wall and end wall, for the slot guides over its whole height
 RIM_MM: Final[Mm] = 2.5  # width of the rim over which a footplate is thinned
 OUTLINE_MM: Final[Mm] = 0.35  # how far a footplate's straight sides may leave its smooth outline
 _GRID: Final[Mm] = 0.5
@@ -48,7 +49,7 @@ def fence(seat: HeightSpline, slab: Slab, *, height: Mm, inner: Mm, edge_break: 
     if free_ends[1]:
         outward.append(slab.high - flat[:, 1])
     rim = np.min(outward, axis=0)
-    band = max(slab.half_width - inner - 0.4, 1.2 * edge_break)
+    band = max(min(slab.half_width - inner - 0.4, BREAK_MM), 1.2 * edge_break)
     target = np.interp(flat[:, 1], stations, level) - edge_break * np.clip(1.0 - rim / band, 0.0, 1.2) ** 2
     top = fit(
         flat,

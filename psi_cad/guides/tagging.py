@@ -256,6 +256,11 @@ def _sum(cells: Bools, kernel: Bools, *, outside: float) -> Array:
     return np.asarray(moved[2 * half : padded.shape[0], 2 * half : padded.shape[1]])
 
 
+def _areas(shape: shapely.Geometry) -> shapely.Geometry:
+    """The areas of a shape without the lines and points that an overlay may leave: no overlay takes both."""
+    return shapely.union_all([part for part in shapely.get_parts(shape) if isinstance(part, shapely.Polygon)])
+
+
 def _refined(ground: _Ground, place: _Place, plates: shapely.Geometry, words: Words) -> list[tuple[float, Tag]]:
     """The tag of a place with its foot, and what it costs; none where no foot holds it."""
     plate = place.rectangle(0.0)
@@ -264,7 +269,7 @@ def _refined(ground: _Ground, place: _Place, plates: shapely.Geometry, words: Wo
     whole = ground.standing[place.side]
     parts: list[shapely.Polygon] = []
     for reach in (-INSIDE, 1.0, 2.5, 4.0, REACH):  # no further than it takes
-        usable = shapely.intersection(whole, plate.buffer(reach, join_style="mitre"), grid_size=_GRID)
+        usable = _areas(shapely.intersection(whole, plate.buffer(reach, join_style="mitre"), grid_size=_GRID))
         firm = shapely.intersection(usable.buffer(-FOOT_WIDTH / 2.0).buffer(FOOT_WIDTH / 2.0), usable, grid_size=_GRID)
         parts = [part for part in shapely.get_parts(firm) if part.area >= FOOT]
         if parts:

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 __all__ = ["CHECKS", "REFUSALS", "Change", "Mending", "base_id", "sentence"]
 
-Choice = Literal["outward", "in-plane", "turned", "turned-back", "reversed", "longer", "narrower", "larger", "thicker"]
+Choice = Literal["outward", "in-plane", "turned", "turned-back", "reversed", "longer", "narrower", "larger", "finer", "thicker"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ TURNED_BACK = Change("approach", "turned-back", "the approach is turned by 15° 
 REVERSED = Change("approach", "reversed", "the approach comes from the other side of the bone")
 LONGER = Change("blade", "longer", "a longer blade of the catalogue reaches the deepest bone")
 NARROWER = Change("blade", "narrower", "a narrower blade of the catalogue needs less room to swing")
+FINER = Change("printer", "finer", "a printer of the catalogue that prints walls so thin")
 LARGER = Change("printer", "larger", "a printer of the catalogue with a larger build volume")
 THICKER = Change("params.wall", "thicker", "walls as thick as the printer needs")
 FEWER_PINS = Change("params.pins", -1, "fewer wires find room; three are always placed")
@@ -105,7 +106,7 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "sliding_lock": Mending(
         "the guide can slide on the bone (lock {value:.3f}, wanted {limit:g})",
         "more footplate_reach, so that the guide meets a prominence; an approach that sees one",
-        (MORE_REACH, MUCH_MORE_REACH, MOST_SLOPE, TURNED, TURNED_BACK, SLIDES),
+        (MORE_REACH, TURNED, TURNED_BACK, SLIDES, MUCH_MORE_REACH, MOST_SLOPE),
     ),
     "pins": Mending("a wire hole is missing", "more footplate_reach, or fewer pins", (LESS_REACH, MORE_REACH, FEWER_PINS)),
     "pin_lever": Mending(
@@ -146,7 +147,7 @@ CHECKS: Final[Mapping[str, Mending]] = {
         "a larger printer, or a smaller footplate_reach",
         (LARGER, MUCH_LESS_REACH, LESS_RUN_OUT, LEAST_REACH),
     ),
-    "printer_wall": Mending("the wall of {value:.2f} mm is thinner than the printer prints", "a thicker wall, or another printer", (THICKER,)),
+    "printer_wall": Mending("the wall of {value:.2f} mm is thinner than the printer prints", "a thicker wall, or another printer", (THICKER, FINER)),
     "files_unchanged": Mending("{value:g} files are not those that were built", "restore the files, or build again"),
     "bone_unchanged": Mending("the bone is not the one that the guide was built on", "restore bone.stl, or build again"),
 }

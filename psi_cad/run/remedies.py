@@ -28,7 +28,7 @@ from psi_cad.run.plan import Progress, plan_job, planes_of, read_bone
 from psi_cad.run.sources import bone_source
 from psi_cad.run.suggest import PICTURE_FILE, TRIED_FILE, Attempt
 from psi_cad.surface.repair import Bone
-from psi_cad.units import Array
+from psi_cad.units import Array, Mm
 
 __all__ = ["attempt", "candidates"]
 
@@ -137,13 +137,21 @@ def candidates(wanted: Attempt, bone: Bone) -> list[tuple[str, Change]]:
     for change in ordered:
         if change.key == "blade" and wanted.given:
             continue  # the command line's blade would win over the setting
-        for value in chosen(change, loaded, guide, params, blade, bone, template.Params):
+        for value in chosen(change, loaded, guide, params, blade, bone, template.Params, needed=wanted.needed):
             found.setdefault(f"guide.{guide.name}.{change.key}={value}", change)
     return list(found.items())
 
 
 def chosen(
-    change: Change, loaded: LoadedCase, guide: GuideRequest, params: GuideParams, blade: Blade, bone: Bone, kinds: type[GuideParams]
+    change: Change,
+    loaded: LoadedCase,
+    guide: GuideRequest,
+    params: GuideParams,
+    blade: Blade,
+    bone: Bone,
+    kinds: type[GuideParams],
+    *,
+    needed: Mm = 0.0,
 ) -> list[str]:
     """The values (as TOML) that a change gives a guide; none where it changes nothing."""
     head, _, name = change.key.partition(".")
@@ -151,8 +159,10 @@ def chosen(
         return _number(change, name, loaded, guide, params, kinds)
     if head == "blade":
         longer = change.way == "longer"
-        fits: Callable[[Blade], bool] = (lambda b: b.usable_length > blade.usable_length) if longer else (lambda b: b.room < blade.room)
-        reach = blade.usable_length
+        reach = max(blade.usable_length, needed)
+        fits: Callable[[Blade], bool] = (
+            (lambda b: b.usable_length > blade.usable_length and b.usable_length >= needed) if longer else (lambda b: b.room < blade.room)
+        )
         near = sorted(
             (b for b in loaded.catalogue.blades.values() if fits(b)),
             key=lambda b: (
@@ -164,7 +174,11 @@ def chosen(
         return [f'"{b.id}"' for b in near[:2]]
     if head == "printer":
         now = loaded.printer(guide.printer, where="guide.printer")
-        larger = [p for p in loaded.catalogue.printers.values() if np.prod(p.build_volume) > np.prod(now.build_volume)]
+        known = loaded.catalogue.printers.values()
+        if change.way == "finer":
+            finer = [p for p in known if p.minimum_wall <= float(getattr(params, "wall", 0.0)) < now.minimum_wall]
+            return [f'"{p.id}"' for p in sorted(finer, key=lambda p: (p.process != now.process, -p.minimum_wall, p.id))[:2]]
+        larger = [p for p in known if np.prod(p.build_volume) > np.prod(now.build_volume)]
         return [f'"{p.id}"' for p in sorted(larger, key=lambda p: (p.process != now.process, float(np.prod(p.build_volume)), p.id))[:2]]
     return [_triple(direction) for direction in [_approach(change, loaded, guide, bone)] if direction is not None]
 

@@ -12,7 +12,9 @@ from typing import Any, Final
 
 from psi_cad.case.load import LoadedCase
 from psi_cad.errors import BuildError, InputError, PsiCadError
+from psi_cad.run.mending import base_id
 from psi_cad.run.process import perform
+from psi_cad.units import Mm
 
 __all__ = ["PICTURE_FILE", "REFUSED_FILE", "TRIED_FILE", "Asked", "Attempt", "explained", "set_argument", "suggested"]
 
@@ -39,6 +41,7 @@ class Attempt:
     """What is to be tried for one guide and blade, and the place of which a picture is wanted.
 
     `asked`: ids of failed checks, or the reason of a refusal. `given`: whether the blade was named on the command line.
+    `needed`: the usable length (mm) that a blade needs, where that is known.
     """
 
     loaded: LoadedCase
@@ -49,6 +52,7 @@ class Attempt:
     asked: tuple[str, ...]
     place: tuple[float, ...] | None
     text: str
+    needed: Mm = 0.0
 
 
 def set_argument(setting: str) -> str:
@@ -67,7 +71,10 @@ def suggested(asked: Asked, report: dict[str, Any]) -> None:
         guide["tried"], guide["remedies"] = [], []
     for guide in rejected[:MOST_GUIDES] if asked.suggest else ():
         failed = tuple(check["id"] for check in guide["checks"] if not check["passed"])
-        guide["tried"] = _attempted(asked, guide["name"], guide["blade"], failed, None, "", None)
+        needed = max(
+            (float(check["limit"]) for check in guide["checks"] if base_id(check["id"]) == "blade_reach" and not check["passed"]), default=0.0
+        )
+        guide["tried"] = _attempted(asked, guide["name"], guide["blade"], failed, None, "", None, needed=needed)
         guide["remedies"] = [{key: one[key] for key in ("set", "passed", "why")} for one in guide["tried"] if one["passed"]]
 
 
@@ -95,10 +102,18 @@ def explained(asked: Asked, error: PsiCadError, picture: Path) -> PsiCadError:
 
 
 def _attempted(
-    asked: Asked, guide: str | None, blade: str, failed: Sequence[str], place: tuple[float, ...] | None, text: str, picture: Path | None
+    asked: Asked,
+    guide: str | None,
+    blade: str,
+    failed: Sequence[str],
+    place: tuple[float, ...] | None,
+    text: str,
+    picture: Path | None,
+    *,
+    needed: Mm = 0.0,
 ) -> list[dict[str, Any]]:
     """What was tried for one guide; a process that dies takes only what it had not tried yet. The picture is moved to its name."""
-    wanted = Attempt(asked.loaded, asked.catalogue, guide, blade or None, bool(asked.blades), tuple(failed), place, text)
+    wanted = Attempt(asked.loaded, asked.catalogue, guide, blade or None, bool(asked.blades), tuple(failed), place, text, needed)
     with tempfile.TemporaryDirectory(prefix="psi-cad-try-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         with suppress(BuildError, InputError):  # the refusal itself is told in any case
