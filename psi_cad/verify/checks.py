@@ -22,6 +22,7 @@ from psi_cad.verify.slots import MeasuredSlot, measure_slot
 
 __all__ = ["Measured", "measure_files", "measure_part"]
 
+BESIDE_BORE_MM: Final[Mm] = 0.35  # a wire's level is read beside its bore, and on a steep seat lies that much higher or lower than in the middle
 UNMEASURED: Final = 1e9  # stands in JSON for a number that could not be measured; it fails every limit
 BORE_MM: Final[Mm] = 0.02
 SAME_HOLE_MM: Final[Mm] = 0.5  # from where a wire is planned to the axis of its bore
@@ -244,7 +245,7 @@ def _pin_checks(part: Part, printed: Printed, expected: Expected) -> list[Check]
                 share = ends[0] / (ends[0] - ends[1]) if crosses else float(abs(ends[1]) < abs(ends[0]))
                 least, nearest = away, at(x, y, -depth + share * (depth + expected.wire_top))
     rule = "wire to the nearest cut plane, over its depth"
-    clear = _check("pin_clearance", least if centres else None, "mm", ">=", expected.pin_clearance - 0.35, rule, where=nearest)
+    clear = _check("pin_clearance", least if centres else None, "mm", ">=", expected.pin_clearance - BESIDE_BORE_MM, rule, where=nearest)
     return [*checks, clear]
 
 
