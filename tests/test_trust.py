@@ -11,6 +11,11 @@ from psi_cad.planning.axis import site_frame
 from psi_cad.planning.cuts import plan_cuts
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import checked_bone
+from psi_cad.surface.seat import fit_seat
+from psi_cad.units import LIMITS
+from psi_cad.verify.expected import Expected
+from psi_cad.verify.printed import Printed
+from psi_cad.verify.seat import BoneProbe, measure_seat
 
 
 def slab(*, hole=None, pit=None):
@@ -45,7 +50,8 @@ def seated(bone):
         part=0,
     )
     plates = outlines(field, field.contact, rounding=2.0)
-    return frame, shapely.union_all(plates), voids(field, [np.asarray(plate.exterior.coords) for plate in plates])
+    seat = fit_seat(field, gap=0.2, frame=frame).bone_patch
+    return frame, shapely.union_all(plates), voids(field, seat, [np.asarray(plate.exterior.coords) for plate in plates])
 
 
 def ring_about(frame, x, y, radius):
@@ -89,3 +95,28 @@ def test_a_hollow_that_a_footplate_spans_is_declared():
     assert np.hypot(*(np.array(void.centroid.coords)[0] - centre)) < 0.7
     assert np.pi * 2.6**2 < void.area < np.pi * 5.5**2
     assert seated(slab())[2] == []
+
+
+def test_a_declared_hollow_is_not_measured_and_hides_nothing_else(phantom_out, phantom_report):
+    plan = phantom_report["guides"][0]["plan"]
+    bone = trimesh.load_mesh(phantom_out / "bone.stl")
+    outline = shapely.union_all([shapely.Polygon(ring) for ring in plan["outlines"]])
+    assert plan["voids"] == []
+    whole = Expected.from_json(plan)
+    printed = Printed(next(path for path in phantom_out.glob("*.stl") if path.name != "bone.stl"), whole.frame)
+    before = measure_seat(printed, whole, BoneProbe(bone))
+    spot = np.array(whole.frame.local(np.array([before.worst]))[0, :2])
+    pit = shapely.Point(spot).buffer(4.0)
+    declared = Expected.from_json({**plan, "voids": [[list(point) for point in pit.exterior.coords]]})
+    # bone carved away beneath one spot: the seat misses it, unless the hollow is declared
+    local = whole.frame.local(np.asarray(bone.vertices))
+    near = np.hypot(*(local[:, :2] - spot).T) < 2.5
+    carved = bone.copy()
+    carved.vertices = (
+        np.asarray(bone.vertices) - np.where(near & (np.abs(local[:, 2] - local[near, 2].max()) < 6.0), 3.0, 0.0)[:, None] * whole.frame.axes[2]
+    )
+    missed, spanned = (measure_seat(printed, one, BoneProbe(carved)) for one in (whole, declared))
+    assert missed.max > 1.0 and spanned.max <= LIMITS.seat_max
+    assert spanned.contact_area < before.contact_area and spanned.footprint_area == before.footprint_area == pytest.approx(outline.buffer(-0.6).area)
+    everything = Expected.from_json({**plan, "voids": plan["outlines"]})
+    assert measure_seat(printed, everything, BoneProbe(bone)).contact_area == 0.0, "a guide of hollows alone has no seat"

@@ -18,7 +18,7 @@ from psi_cad.planning.cuts import PlannedCut
 from psi_cad.surface.rays import Hits, RayCaster, first_hits_down
 from psi_cad.surface.repair import Bone
 from psi_cad.surface.seat import HeightField
-from psi_cad.surface.spline import fit, uniform_knots
+from psi_cad.surface.spline import HeightSpline, fit, uniform_knots
 from psi_cad.surface.trust import at
 from psi_cad.units import LIMITS, Array, Bools, Deg, Mm
 
@@ -31,6 +31,7 @@ OPEN_MM: Final[Mm] = 1.5  # contact narrower than twice this is no contact
 FENCE_REACH_MM: Final[Mm] = 7.0  # from a cut plane to the outside of its fence, and a little
 SPOT_MM: Final[Mm] = 2.0  # around a spot that no seat can follow
 VOID_MM: Final[Mm] = 1.0  # contact that lacks over less than twice this is the rim of an outline
+VOID_AWAY: Final = 0.6  # of the limit for a seat that misses the bone
 KEEP_OFF_MM: Final[Mm] = 1.0  # from bone that is not measured
 SPOT_SHARE: Final = 0.85  # of the contact that must stay when spots are left out
 FIRST_MM: Final[Mm] = 0.02  # a point that near to the first bone met is on it
@@ -246,13 +247,15 @@ def outlines(field: HeightField, mask: Bools, *, rounding: Mm) -> list[shapely.P
     return sorted(solid, key=lambda polygon: -polygon.area)
 
 
-def voids(field: HeightField, plates: Sequence[Array]) -> list[shapely.Polygon]:
-    """Where footplates (outlines (n, 2) each) span bone that falls away beneath them, such as a foramen: the guide frame, largest first."""
+def voids(field: HeightField, seat: HeightSpline, plates: Sequence[Array]) -> list[shapely.Polygon]:
+    """Where footplates (outlines (n, 2) each) span bone that falls away from the fitted `seat`, such as a foramen: guide frame, largest first."""
     plate = shapely.union_all([shapely.Polygon(ring) for ring in plates])
     inside = shapely.contains_xy(plate, field.points[:, 0], field.points[:, 1])
     cells = round(VOID_MM / field.step)
     disc = np.hypot(*np.mgrid[-cells : cells + 1, -cells : cells + 1]) <= cells + 0.25
-    bare = ndimage.binary_opening((inside & ~field.contact).reshape(field.shape), structure=disc)
+    away = (seat(field.points) - field.heights) / seat.steepness(field.points)
+    falls = inside & ~field.contact & ~(away <= VOID_AWAY * LIMITS.seat_max)  # where no bone is met, too
+    bare = ndimage.binary_opening(falls.reshape(field.shape), structure=disc)
     found = _rings_of(field, (ndimage.binary_dilation(bare, structure=disc) & inside.reshape(field.shape)).ravel())
     parts = [shapely.Polygon(part.exterior) for part in shapely.get_parts(found)]
     return sorted((part for part in parts if part.area > VOID_MM**2), key=lambda part: -part.area)

@@ -103,7 +103,7 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
         slope_limit=site.seating.slope_limit,
         clearance_overridden="clearance" in design.overrides,
         allow_sliding=made.params.allow_sliding,
-        voids=tuple(_ring(np.asarray(part.exterior.coords)) for part in voids(site.field, design.outlines)),
+        voids=tuple(_ring(np.asarray(part.exterior.coords)) for part in voids(site.field, site.seat.bone_patch, design.outlines)),
     )
 
 
