@@ -6,9 +6,10 @@ import shapely
 import trimesh
 
 from psi_cad.errors import SurfaceError
-from psi_cad.planning.access import accessible_field, outlines, voids
+from psi_cad.planning.access import EASED_SLOPE, accessible_field, eased, outlines, voids
 from psi_cad.planning.axis import site_frame
 from psi_cad.planning.cuts import plan_cuts
+from psi_cad.surface.cliffs import cliff_of
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import checked_bone
 from psi_cad.surface.seat import fit_seat
@@ -18,14 +19,14 @@ from psi_cad.verify.printed import Printed
 from psi_cad.verify.seat import BoneProbe, measure_seat
 
 
-def slab(*, hole=None, pit=None):
-    """A slab, 90 x 60 x 14 mm, its upper face at z = 0; `hole` (x, y, radius) has no faces there, `pit` (x, y, radius) lies 6 mm lower."""
+def slab(*, hole=None, pit=None, deep=6.0):
+    """A slab, 90 x 60 x 14 mm, its upper face at z = 0; `hole` (x, y, radius) has no faces there, `pit` (x, y, radius) lies `deep` mm lower."""
     mesh = trimesh.creation.box((90.0, 60.0, 14.0))
     mesh.apply_translation((0.0, 0.0, -7.0))
     mesh = mesh.subdivide_to_size(1.5)
     vertices = np.asarray(mesh.vertices).copy()
     if pit is not None:
-        vertices[(np.hypot(vertices[:, 0] - pit[0], vertices[:, 1] - pit[1]) < pit[2]) & (vertices[:, 2] > -1e-6), 2] -= 6.0
+        vertices[(np.hypot(vertices[:, 0] - pit[0], vertices[:, 1] - pit[1]) < pit[2]) & (vertices[:, 2] > -1e-6), 2] -= deep
     mesh = trimesh.Trimesh(vertices, mesh.faces, process=False)
     if hole is not None:
         centres = mesh.triangles_center
@@ -33,8 +34,8 @@ def slab(*, hole=None, pit=None):
     return checked_bone(mesh, name="slab")
 
 
-def seated(bone):
-    """The field about a cut at x = 0, its footplates' outlines, and the places they span; the guide frame has the slab's x, y and z."""
+def field_of(bone):
+    """The field about a cut at x = 0, and the guide frame."""
     cuts = list(plan_cuts(bone, [("A", np.zeros(3), np.array([1.0, 0.0, 0.0]), None)]).values())
     frame = site_frame(cuts, np.array([0.0, 0.0, 1.0]))
     field = accessible_field(
@@ -49,6 +50,12 @@ def seated(bone):
         slope_limit=55.0,
         part=0,
     )
+    return field, frame
+
+
+def seated(bone):
+    """The guide frame about a cut at x = 0, the footplates' outlines, and the places that they span."""
+    field, frame = field_of(bone)
     plates = outlines(field, field.contact, rounding=2.0)
     seat = fit_seat(field, gap=0.2, frame=frame).bone_patch
     return frame, shapely.union_all(plates), voids(field, seat, [np.asarray(plate.exterior.coords) for plate in plates])
@@ -120,3 +127,18 @@ def test_a_declared_hollow_is_not_measured_and_hides_nothing_else(phantom_out, p
     assert spanned.contact_area < before.contact_area and spanned.footprint_area == before.footprint_area == pytest.approx(outline.buffer(-0.6).area)
     everything = Expected.from_json({**plan, "voids": plan["outlines"]})
     assert measure_seat(printed, everything, BoneProbe(bone)).contact_area == 0.0, "a guide of hollows alone has no seat"
+
+
+def test_a_seat_rises_gently_over_bone_that_stands_like_a_cliff():
+    field, frame = field_of(slab(pit=(3.0, 12.0, 4.0), deep=-9.0))
+    standing = field.bone & ~field.usable & (field.heights > field.heights[field.contact].max() + 4.0)
+    assert standing.any(), "the tower stands under the fence, and no seat follows it"
+    gentler = eased(field)
+    assert (gentler.heights >= field.heights - 1e-9)[np.isfinite(field.heights)].all() and not (gentler.contact & ~field.contact).any()
+    assert gentler.heights[standing].max() == field.heights[standing].max()
+    tower, foot = field.points[standing], field.contact & ~gentler.contact
+    assert foot.any() and np.linalg.norm(field.points[foot][:, None] - tower[None], axis=2).min(axis=1).max() < 9.0 / EASED_SLOPE + 2.5
+    steep = [cliff_of(fit_seat(one, gap=0.2, frame=frame).patch, one.points[one.footprint], name="seat") for one in (field, gentler)]
+    assert steep[0] is not None and steep[1] is None
+    level, _ = field_of(slab())
+    assert (eased(level).contact == level.contact).all()

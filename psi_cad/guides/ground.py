@@ -12,7 +12,7 @@ import shapely
 from psi_cad.errors import DesignError, SeatError
 from psi_cad.frames import Frame
 from psi_cad.guides.seating import Seating
-from psi_cad.planning.access import accessible_field, without_spots
+from psi_cad.planning.access import accessible_field, eased, without_spots
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.surface.rays import RayCaster, first_hits_down
 from psi_cad.surface.repair import Bone
@@ -72,8 +72,11 @@ def ground(
     seating: Seating,
     gap: Mm,
     part: int,
+    easing: bool = False,
 ) -> tuple[HeightField, Seat, Surroundings, tuple[tuple[Mm, Mm], ...]]:
     """The height field on `rectangle`, the seat on it, what stands around, and for each cut the stretch where its fence stands clear of bone.
+
+    With `easing` the seat rises gently over bone that stands up like a cliff beside the contact, and gives up the contact at its foot.
 
     Raises
     ------
@@ -93,7 +96,7 @@ def ground(
             slope_limit=seating.slope_limit,
             part=part,
         )
-        seat, field = followed(field, gap, frame)
+        seat, field = followed(eased(field) if easing else field, gap, frame)
         smaller = _clear_room(field, seat, local, room, frame)
         if smaller == room:
             break

@@ -108,10 +108,24 @@ def make_site(
         beyond = max(max(params.run_out, (slot_room(blade) - cut.chord) / 2.0) for cut in local) + FENCE_MARGIN
         beyond = float(np.ceil(beyond / 10.0) * 10.0)
         rectangle = rectangle_of(local, [levels(frame, cut) for cut in cuts], reach=reach + RIM_MM, beyond=beyond)
-        field, seat, around, room = workshop.made(
-            ground, bone, caster, frame, cuts, local, rectangle=rounded(rectangle), beyond=beyond, seating=seating, gap=params.seat_gap, part=part
-        )
-        cliff = cliff_of(seat.patch, field.points[field.footprint], name="seat")
+        for easing in (False, True):
+            field, seat, around, room = workshop.made(
+                ground,
+                bone,
+                caster,
+                frame,
+                cuts,
+                local,
+                rectangle=rounded(rectangle),
+                beyond=beyond,
+                seating=seating,
+                gap=params.seat_gap,
+                part=part,
+                easing=easing,
+            )
+            cliff = cliff_of(seat.patch, field.points[field.footprint], name="seat")
+            if cliff is None:
+                break
         if cliff is not None:
             raise DesignError(cliff.said, where=frame.patient(cliff.place), reason="steep")
         planes = tuple((frame.local(blade_origin(cut, shifts[cut.name])), frame.local_direction(cut.normal)) for cut in every_cut)

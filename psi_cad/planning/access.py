@@ -15,6 +15,7 @@ from psi_cad.errors import DesignError, SurfaceError
 from psi_cad.frames import Frame
 from psi_cad.planning.axis import strip
 from psi_cad.planning.cuts import PlannedCut
+from psi_cad.surface.envelope import gentle
 from psi_cad.surface.rays import Hits, RayCaster, first_hits_down
 from psi_cad.surface.repair import Bone
 from psi_cad.surface.seat import HeightField
@@ -22,7 +23,7 @@ from psi_cad.surface.spline import HeightSpline, fit, uniform_knots
 from psi_cad.surface.trust import at
 from psi_cad.units import LIMITS, Array, Bools, Deg, Mm
 
-__all__ = ["accessible_field", "outlines", "voids", "without_spots"]
+__all__ = ["accessible_field", "eased", "outlines", "voids", "without_spots"]
 
 STEP_MM: Final[Mm] = 0.5
 USABLE_SLOPE: Final[Deg] = 72.0  # steeper bone is a cliff edge: its height is no longer measured well from above
@@ -31,6 +32,8 @@ OPEN_MM: Final[Mm] = 1.5  # contact narrower than twice this is no contact
 FENCE_REACH_MM: Final[Mm] = 7.0  # from a cut plane to the outside of its fence, and a little
 SPOT_MM: Final[Mm] = 2.0  # around a spot that no seat can follow
 VOID_MM: Final[Mm] = 1.0  # contact that lacks over less than twice this is the rim of an outline
+EASED_SLOPE: Final = 2.0  # a spline overshoots a kink: what is to stay below the limit of 8 has to be planned gentler
+EASED_MM: Final[Mm] = 0.1  # bone that far below a slope is its foot
 VOID_AWAY: Final = 0.6  # of the limit for a seat that misses the bone
 KEEP_OFF_MM: Final[Mm] = 1.0  # from bone that is not measured
 SPOT_SHARE: Final = 0.85  # of the contact that must stay when spots are left out
@@ -210,6 +213,25 @@ def without_spots(field: HeightField, spots: Array) -> HeightField | None:
     if contact.sum() < SPOT_SHARE * field.contact.sum():
         return None
     return replace(field, contact=contact)
+
+
+def eased(field: HeightField) -> HeightField:
+    """`field` with a slope in place of the cliffs of bone that a seat stays above and does not follow, and no contact beneath that slope.
+
+    As it is where that leaves too little contact.
+    """
+    standing = field.bone & ~field.usable & np.isfinite(field.heights)
+    if not standing.any():
+        return field
+    low = float(np.nanmin(field.heights)) - 100.0
+    slope = gentle(np.where(standing, field.heights, low).reshape(field.shape), step=field.step, slope=EASED_SLOPE).ravel()
+    foot = slope > np.nan_to_num(field.heights, nan=low) + EASED_MM
+    over = foot & (slope > low + 50.0) & field.footprint
+    contact = _opened(field.contact & ~foot, field.shape, round(OPEN_MM / field.step))
+    if int(contact.sum()) * STEP_MM**2 < LIMITS.contact_area:
+        return field
+    heights = np.where(over, slope, field.heights)
+    return replace(field, heights=heights, bone=field.bone | over, usable=field.usable & ~foot, contact=contact)
 
 
 def _made_up(bone: Bone, hits: Hits, places: Array, shape: tuple[int, int]) -> Bools:
