@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import numpy as np
@@ -28,7 +29,7 @@ _PLATEAU: Final = (1.0, 2.0)  # mm outside of the edge: far enough to be clear o
 _LEAST_CONTRAST: Final = 120.0  # HU between cortex and what lies outside; less is no edge
 _NARROW_GAP: Final = 0.8  # two cortices blurred into each other: their gap's width is told from how deep it still is
 _LEAST_GAP: Final = 0.04
-_AT_ONCE: Final = 20_000  # points sampled together, to bound memory
+_AT_ONCE: Final = 5_000  # points looked at together, to bound memory
 _FAR_FROM_NEIGHBOURS: Final[Mm] = 0.5
 _USUAL_SIGMA: Final[Mm] = 0.55
 _GROUPS: Final = 16
@@ -173,17 +174,12 @@ class _Scan:
         """Values (n, m) at `offsets` (m,) mm along the normals; and where (n,) a profile that meets another bone has its trough; nan elsewhere."""
         start = (points - self.origin) @ self.inverse.T
         way = normals @ self.inverse.T
-        out = np.empty((len(points), len(offsets)))
-        trough = np.full(len(points), np.nan)
-        for first in range(0, len(points), _AT_ONCE):
-            part = slice(first, first + _AT_ONCE)
-            at = (start[part, None, :] + offsets[None, :, None] * way[part, None, :]).reshape(-1, 3).T[::-1]
-            hu = ndimage.map_coordinates(self.coefficients, at, order=3, prefilter=False, mode="nearest", output=np.float64)
-            out[part] = hu.reshape(-1, len(offsets))
-            if self.others is not None:
-                other = ndimage.map_coordinates(self.others, at, order=0, mode="nearest").reshape(-1, len(offsets)) > 0
-                trough[part] = _levelled(out[part], other, offsets)
-        return out, trough
+        at = (start[:, None, :] + offsets[None, :, None] * way[:, None, :]).reshape(-1, 3).T[::-1]
+        out = ndimage.map_coordinates(self.coefficients, at, order=3, prefilter=False, mode="nearest", output=np.float64).reshape(-1, len(offsets))
+        if self.others is None:
+            return out, np.full(len(points), np.nan)
+        other = ndimage.map_coordinates(self.others, at, order=0, mode="nearest").reshape(-1, len(offsets)) > 0
+        return out, _levelled(out, other, offsets)
 
 
 def _levelled(hu: Array, other: Bools, offsets: Array) -> Array:
@@ -203,7 +199,18 @@ def _levelled(hu: Array, other: Bools, offsets: Array) -> Array:
     return found
 
 
+def _in_blocks(work: Callable[[slice], Any], count: int) -> list[Any]:
+    """What `work` gives for each block of `count` points, in order, on two threads."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(work, [slice(first, first + _AT_ONCE) for first in range(0, max(count, 1), _AT_ONCE)]))
+
+
 def _edges(scan: _Scan, points: Array, normals: Array, *, soft: float, noise: float, sigma: Mm) -> _Edges:
+    blocks = _in_blocks(lambda part: _edges_at(scan, points[part], normals[part], soft=soft, noise=noise, sigma=sigma), len(points))
+    return _Edges(*(np.concatenate([getattr(block, one.name) for block in blocks]) for one in fields(_Edges)))
+
+
+def _edges_at(scan: _Scan, points: Array, normals: Array, *, soft: float, noise: float, sigma: Mm) -> _Edges:
     offsets: Array = np.asarray(np.arange(-round(INWARD_MM / STEP_MM), round(OUTWARD_MM / STEP_MM) + 1) * STEP_MM, dtype=np.float64)
     hu, trough_at = scan.along(points, normals, offsets)
     met = ~np.isnan(trough_at)
@@ -299,7 +306,8 @@ def _shift(edges: _Edges, along: Array, sigmas: tuple[Mm, Mm], cortex: float) ->
     """How far (n,) in mm the half-way crossing lies outside of the true surface, by the model of a thin cortex."""
     sigma = np.sqrt(sigmas[0] ** 2 * (1.0 - along) + sigmas[1] ** 2 * along)
     rise = np.maximum(cortex - edges.outside, _LEAST_CONTRAST)
-    return sigma * edge_shift((edges.peak - edges.outside) / rise, (cortex - edges.marrow) / rise, edges.width / sigma)
+    peak, marrow, width = (edges.peak - edges.outside) / rise, (cortex - edges.marrow) / rise, edges.width / sigma
+    return np.asarray(sigma * np.concatenate(_in_blocks(lambda part: edge_shift(peak[part], marrow[part], width[part]), len(sigma))))
 
 
 def _consistent(target: Array, sure: Bools, neighbours: Neighbours) -> tuple[Array, Bools, Array]:
