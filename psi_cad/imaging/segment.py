@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from psi_cad.imaging.fill import LEAK_MM, filled
 from psi_cad.imaging.naming import DISAGREE, Named, named
 from psi_cad.imaging.parting import Division
 from psi_cad.imaging.regions import CELL_MM
-from psi_cad.units import Array, Mm
+from psi_cad.units import Array, Ints, Mm
 
 __all__ = ["BoneLabels", "bone_labels"]
 
@@ -110,17 +110,57 @@ def _disagreements(division: Division, found: list[Named]) -> list[Caution]:
 
 
 def _flooded(parts: npt.NDArray[Any], division: Division) -> npt.NDArray[Any]:
-    """Cortex voxels by number: seams and splinters go to the neighbour they reach over the densest path."""
-    from skimage.segmentation import watershed
+    """Cortex voxels by number, in place: seams and splinters go to the neighbour they reach over the densest path.
 
+    Pieces of open cortex that border on one part only are its; a flood is needed only in those that several parts border on.
+    """
     _retract(parts, division)
     parts[~division.cortex] = 0
     _drop_islands(parts, division)
-    open_ = division.cortex & (parts == 0)
-    near = ndimage.binary_dilation(open_) & division.cortex
-    markers = np.where(near, parts, 0).astype(np.int32)
-    out = watershed(division.depth, markers, mask=near)
-    return np.where(open_, out, parts).astype(np.uint16)
+    open_ = parts == 0
+    open_ &= division.cortex
+    piece, count = ndimage.label(open_, output=np.int32)
+    del open_
+    at = np.flatnonzero(piece)
+    mine = piece.ravel()[at]
+    least, most = np.full(count + 1, np.iinfo(np.uint16).max, np.uint16), np.zeros(count + 1, np.uint16)
+    for there, part in _bordering(parts, at):
+        np.minimum.at(least, mine[there], part)
+        np.maximum.at(most, mine[there], part)
+    contested = np.flatnonzero(least < most)
+    boxes = ndimage.find_objects(piece)
+    _flood(parts, piece, [(int(n), boxes[n - 1]) for n in contested], division)
+    most[contested] = 0
+    alone = most[mine]
+    parts.ravel()[at[alone > 0]] = alone[alone > 0]
+    return parts
+
+
+def _bordering(parts: npt.NDArray[Any], at: Ints) -> Iterator[tuple[Ints, npt.NDArray[Any]]]:
+    """For each of the six neighbours of the voxels `at` (n,): which of them (m,) have a part there, and which part (m,)."""
+    flat = parts.ravel()
+    for axis, step in enumerate((parts.shape[1] * parts.shape[2], parts.shape[2], 1)):
+        place = at // step % parts.shape[axis]
+        for way, inside in ((-step, place > 0), (step, place < parts.shape[axis] - 1)):
+            there = np.flatnonzero(inside)
+            part = flat[at[there] + way]
+            yield there[part > 0], part[part > 0]
+
+
+def _flood(parts: npt.NDArray[Any], piece: npt.NDArray[Any], contested: list[tuple[int, Any]], division: Division) -> None:
+    """Share out each contested piece (its number and box) among the parts around it, in place, along the densest paths."""
+    from skimage.segmentation import watershed
+
+    found = []
+    for n, box in contested:
+        wide = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
+        open_ = piece[wide] == n
+        near = ndimage.binary_dilation(open_) & division.cortex[wide]
+        near &= open_ | (parts[wide] > 0)
+        out = watershed(division.depth[wide], np.where(near, parts[wide], 0).astype(np.int32), mask=near)
+        found.append((wide, open_, out[open_]))
+    for wide, open_, given in found:  # afterwards, so that none is a neighbour of another's outcome
+        parts[wide][open_] = given
 
 
 def _retract(parts: npt.NDArray[Any], division: Division) -> None:
@@ -129,30 +169,30 @@ def _retract(parts: npt.NDArray[Any], division: Division) -> None:
     for axis in range(3):
         low, high = np.moveaxis(parts, axis, 0)[:-1], np.moveaxis(parts, axis, 0)[1:]
         np.moveaxis(touch, axis, 0)[:-1] |= (low != high) & (low > 0) & (high > 0)
-    spots = ndimage.find_objects(touch.view(np.uint8))
-    if not spots:
-        return
+    spots = np.argwhere(touch)
     size = division.volume.spacing[::-1]
-    margin = np.ceil(RETRACT_MM / size).astype(int) + 1
-    box = tuple(slice(max(s.start - m, 0), s.stop + m) for s, m in zip(spots[0], margin, strict=True))
-    near = ndimage.distance_transform_edt(~touch[box], sampling=size) <= RETRACT_MM
-    parts[box][near] = 0
+    reach = np.floor(RETRACT_MM / size).astype(int)
+    steps = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1).reshape(-1, 3)
+    steps = steps[np.linalg.norm(steps * size, axis=1) <= RETRACT_MM]
+    for some in np.array_split(spots, len(spots) // 500 + 1):  # few voxels touch, and the ball around each is small
+        near = (some[:, None, :] + steps).reshape(-1, 3)
+        near = near[((near >= 0) & (near < parts.shape)).all(axis=1)]
+        parts[tuple(near.T)] = 0
 
 
 def _drop_islands(parts: npt.NDArray[Any], division: Division) -> None:
     """Unname, in place, small pieces of cortex apart from their part's main piece: a part may reach them through the gap of a joint."""
-    from skimage.measure import label
-
-    piece = label(parts, background=0, connectivity=1).astype(np.int32, copy=False)
-    owner = np.zeros(int(piece.max()) + 1, dtype=np.int64)
-    owner[piece.ravel()] = parts.ravel()
-    size = np.bincount(piece.ravel(), minlength=len(owner)).astype(np.float64)
-    size[0] = 0.0
+    piece, count = ndimage.label(parts, output=np.int32)  # no two parts touch any more: a piece is of one part
+    at = np.flatnonzero(parts)
+    mine = piece.ravel()[at]
+    del piece
+    owner = np.zeros(count + 1, dtype=np.int64)
+    owner[mine] = parts.ravel()[at]
+    size = np.bincount(mine, minlength=count + 1).astype(np.float64)
     largest = np.zeros(int(owner.max()) + 1)
     np.maximum.at(largest, owner, size)
     small = (size < largest[owner]) & (size * float(np.prod(division.volume.spacing)) < ISLAND_MM3)
-    small[0] = False
-    parts[small[piece]] = 0
+    parts.ravel()[at[small[mine]]] = 0
 
 
 def _by_size(parted: npt.NDArray[Any], division: Division) -> list[str]:
