@@ -13,6 +13,7 @@ from scipy import ndimage
 from psi_cad.errors import SegmentationError
 from psi_cad.findings import Caution, place_of
 from psi_cad.imaging.fill import LEAK_MM, filled
+from psi_cad.imaging.morphology import voxels_of
 from psi_cad.imaging.naming import DISAGREE, Named, named
 from psi_cad.imaging.parting import Division
 from psi_cad.imaging.regions import CELL_MM
@@ -80,7 +81,7 @@ def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Cal
     values = np.zeros(division.volume.values.shape, dtype=np.uint8)
     values[division.box] = _solids(parted, len(names), division)
     if seeds:
-        sizes = np.bincount(values.ravel(), minlength=len(names) + 1) * float(np.prod(division.volume.spacing))
+        sizes = voxels_of(values[division.box], len(names)) * float(np.prod(division.volume.spacing))
         for number, name in enumerate(names, start=1):
             if sizes[number] < LEAST_SEEDED_MM3:
                 raise SegmentationError(
@@ -199,12 +200,12 @@ def _by_size(parted: npt.NDArray[Any], division: Division) -> list[str]:
     """Renumber `parted` in place: 1, 2, … by size; pieces of cortex that no part has reached count too."""
     rest, count = ndimage.label(division.cortex & (parted == 0), output=np.int32)
     voxel = float(np.prod(division.volume.spacing))
-    keep = np.flatnonzero(np.bincount(rest.ravel(), minlength=count + 1) * voxel >= LEAST_BONE_MM3)
+    keep = np.flatnonzero(voxels_of(rest, count) * voxel >= LEAST_BONE_MM3)
     last = int(parted.max())
     for n in keep[keep > 0]:
         last += 1
         parted[rest == n] = last
-    sizes = np.bincount(parted.ravel(), minlength=last + 1)
+    sizes = voxels_of(parted, last)
     sizes[0] = 0
     order = np.argsort(-sizes, kind="stable")
     order = order[sizes[order] * voxel >= LEAST_BONE_MM3]
@@ -232,7 +233,7 @@ def _contacts(parted: npt.NDArray[Any], names: list[str], division: Division) ->
             pair = (one // (last + 1), one % (last + 1))
             faces.setdefault(pair, []).append(where[key == one])
             areas[pair] = areas.get(pair, 0.0) + float((key == one).sum() * np.prod(size) / size[axis])
-    volumes = np.bincount(parted.ravel(), minlength=last + 1) * float(np.prod(size))
+    volumes = voxels_of(parted, last) * float(np.prod(size))
     pairs, told = [], []
     for (a, b), spots in sorted(faces.items(), key=lambda item: -areas[item[0]]):
         spot = np.concatenate(spots).astype(np.float64)
