@@ -121,6 +121,7 @@ def segment_bone(
     division = divided(volume, progress=progress) if known is None else known
     levels = division.levels
     labels = bone_labels(division, points, progress=progress)
+    del division  # surfaces need its memory
     refuse_far_seeds(labels.values, volume, points)
     metal = find_metal(volume)
     bones = []
@@ -320,7 +321,7 @@ def write_segmentation(folder: Path, found: Segmentation, *, progress: Callable[
     A bone with doubts is NAME_REJECTED.stl and NAME_REJECTED.png, whose planes go through the place of the first doubt. A clean file of
     that name, from an earlier run, is removed.
     """
-    from psi_cad.export.meshes import write_stl
+    from psi_cad.export.surfaces import write_stl
     from psi_cad.report.overlay import overlay_planes, write_overlay
 
     if not found.bones:
