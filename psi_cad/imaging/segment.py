@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,11 +13,12 @@ from scipy import ndimage
 from psi_cad.errors import SegmentationError
 from psi_cad.findings import Caution, place_of
 from psi_cad.imaging.fill import LEAK_MM, filled
+from psi_cad.imaging.flood import flood_open
 from psi_cad.imaging.morphology import voxels_of
 from psi_cad.imaging.naming import DISAGREE, Named, named
 from psi_cad.imaging.parting import Division
 from psi_cad.imaging.regions import CELL_MM
-from psi_cad.units import Array, Ints, Mm
+from psi_cad.units import Array, Mm
 
 __all__ = ["BoneLabels", "bone_labels"]
 
@@ -111,57 +112,12 @@ def _disagreements(division: Division, found: list[Named]) -> list[Caution]:
 
 
 def _flooded(parts: npt.NDArray[Any], division: Division) -> npt.NDArray[Any]:
-    """Cortex voxels by number, in place: seams and splinters go to the neighbour they reach over the densest path.
-
-    Pieces of open cortex that border on one part only are its; a flood is needed only in those that several parts border on.
-    """
+    """Cortex voxels by number, in place: seams and splinters go to the neighbour they reach over the densest path."""
     _retract(parts, division)
     parts[~division.cortex] = 0
     _drop_islands(parts, division)
-    open_ = parts == 0
-    open_ &= division.cortex
-    piece, count = ndimage.label(open_, output=np.int32)
-    del open_
-    at = np.flatnonzero(piece)
-    mine = piece.ravel()[at]
-    least, most = np.full(count + 1, np.iinfo(np.uint16).max, np.uint16), np.zeros(count + 1, np.uint16)
-    for there, part in _bordering(parts, at):
-        np.minimum.at(least, mine[there], part)
-        np.maximum.at(most, mine[there], part)
-    contested = np.flatnonzero(least < most)
-    boxes = ndimage.find_objects(piece)
-    _flood(parts, piece, [(int(n), boxes[n - 1]) for n in contested], division)
-    most[contested] = 0
-    alone = most[mine]
-    parts.ravel()[at[alone > 0]] = alone[alone > 0]
+    flood_open(parts, division.cortex, division.depth)
     return parts
-
-
-def _bordering(parts: npt.NDArray[Any], at: Ints) -> Iterator[tuple[Ints, npt.NDArray[Any]]]:
-    """For each of the six neighbours of the voxels `at` (n,): which of them (m,) have a part there, and which part (m,)."""
-    flat = parts.ravel()
-    for axis, step in enumerate((parts.shape[1] * parts.shape[2], parts.shape[2], 1)):
-        place = at // step % parts.shape[axis]
-        for way, inside in ((-step, place > 0), (step, place < parts.shape[axis] - 1)):
-            there = np.flatnonzero(inside)
-            part = flat[at[there] + way]
-            yield there[part > 0], part[part > 0]
-
-
-def _flood(parts: npt.NDArray[Any], piece: npt.NDArray[Any], contested: list[tuple[int, Any]], division: Division) -> None:
-    """Share out each contested piece (its number and box) among the parts around it, in place, along the densest paths."""
-    from skimage.segmentation import watershed
-
-    found = []
-    for n, box in contested:
-        wide = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
-        open_ = piece[wide] == n
-        near = ndimage.binary_dilation(open_) & division.cortex[wide]
-        near &= open_ | (parts[wide] > 0)
-        out = watershed(division.depth[wide], np.where(near, parts[wide], 0).astype(np.int32), mask=near)
-        found.append((wide, open_, out[open_]))
-    for wide, open_, given in found:  # afterwards, so that none is a neighbour of another's outcome
-        parts[wide][open_] = given
 
 
 def _retract(parts: npt.NDArray[Any], division: Division) -> None:
