@@ -78,7 +78,7 @@ def remember_surfaces() -> None:
     made, kept = room.bone_surface, {}
 
     def bone_surface(volume: Any, solid: Any, *, others: Any = None, **rest: Any) -> Any:
-        key = hashlib.sha1(solid.tobytes() + (b"" if others is None else others.tobytes())).digest()
+        key = hashlib.sha1(volume.patient_from_index.tobytes() + solid.tobytes() + (b"" if others is None else others.tobytes())).digest()
         if key not in kept:
             if len(kept) > 24:
                 kept.clear()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
+from psi_cad.imaging.morphology import ball, closed, grown_within
 from psi_cad.units import Array, Bools, Mm
 
 __all__ = ["filled"]
@@ -31,7 +31,8 @@ def filled(shell: Bools, *, spacing: Array, others: Bools | None = None, at_edge
     size = np.asarray(spacing)[::-1]
     pad = [(0 if a else int(np.ceil(LEAK_MM / s)) + 2, 0 if b else int(np.ceil(LEAK_MM / s)) + 2) for (a, b), s in zip(at_edge, size, strict=True)]
     wide = np.pad(shell, pad)
-    barrier = _closed(wide, size)
+    # half a voxel: distances go to the middles of voxels; the cube: from a voxel to what borders on it
+    barrier = closed(wide, ball(LEAK_MM - 0.5 * float(size.min()), size, cube=1))
     if others is not None:
         barrier &= ~np.pad(others, pad)
     for axis in range(3):
@@ -42,34 +43,21 @@ def filled(shell: Bools, *, spacing: Array, others: Bools | None = None, at_edge
                 flat = np.squeeze(barrier[tuple(layer)], axis)
                 barrier[tuple(layer)] |= np.expand_dims(ndimage.binary_fill_holes(flat), axis)
     outside = _outside(barrier)
-    back = int(np.ceil(LEAK_MM / size.min())) + 1
-    outside = ndimage.binary_dilation(outside, mask=~wide, iterations=back)
-    inner = tuple(slice(p[0], n - p[1]) for p, n in zip(pad, wide.shape, strict=True))
+    del barrier
+    np.logical_not(wide, out=wide)
+    outside = grown_within(outside, wide, int(np.ceil(LEAK_MM / size.min())) + 1)
+    del wide
+    inner = tuple(slice(p[0], n - p[1]) for p, n in zip(pad, outside.shape, strict=True))
     solid = ~outside[inner]
     if others is not None:
         solid &= ~others
-    return np.asarray(solid | shell)
-
-
-def _closed(mask: Bools, size: Array) -> Bools:
-    """Closing with a ball of `LEAK_MM`."""
-    grown = _distance(~mask, size) <= LEAK_MM
-    return np.asarray(_distance(grown, size) > LEAK_MM) | mask
-
-
-def _distance(mask: Bools, size: Array) -> npt.NDArray[Any]:
-    """Distance in mm of each voxel of `mask` to the nearest voxel outside of it, positive; 0 outside."""
-    import SimpleITK as sitk  # noqa: N813
-
-    image = sitk.GetImageFromArray(mask.view(np.uint8))
-    image.SetSpacing([float(v) for v in size[::-1]])
-    away = sitk.SignedMaurerDistanceMap(image, insideIsPositive=True, squaredDistance=False, useImageSpacing=True)
-    values = sitk.GetArrayViewFromImage(away)
-    return np.where(mask, values + np.float32(0.5 * size.min()), np.float32(0.0))
+    solid |= shell
+    return np.asarray(solid)
 
 
 def _outside(barrier: Bools) -> Bools:
     """What is connected to the border of the box without crossing `barrier`."""
-    free = np.pad(~barrier, 1, constant_values=True)
+    free = np.ones(tuple(n + 2 for n in barrier.shape), dtype=bool)
+    np.logical_not(barrier, out=free[1:-1, 1:-1, 1:-1])
     labels, _ = ndimage.label(free, output=np.int32)
-    return np.asarray((labels == labels[0, 0, 0])[1:-1, 1:-1, 1:-1])
+    return np.asarray(labels[1:-1, 1:-1, 1:-1] == labels[0, 0, 0])

@@ -129,6 +129,7 @@ def divided(volume: Volume, levels: TissueLevels | None = None, *, progress: Cal
         regions = regions_of(solid & ~seam, spacing=volume.spacing, seam=seam)
         part, ratio = _parts(regions.shared, regions.across, regions.volume)
         layers.append(Layer(regions.number.ravel()[at], regions.shared, regions.across, regions.volume, part, ratio))
+        del seam, regions
     return Division(volume, levels, box, solid, cortex, depth, at, tuple(layers))
 
 

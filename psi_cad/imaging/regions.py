@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from psi_cad.units import Array, Bools, Mm
+from psi_cad.imaging.morphology import in_slabs, slabs
+from psi_cad.units import Array, Bools, Ints, Mm
 
 __all__ = ["Regions", "regions_of"]
 
@@ -50,23 +51,32 @@ def regions_of(bone: Bools, *, spacing: Array, seam: Bools | None = None) -> Reg
     cells = np.maximum(np.rint(CELL_MM / size).astype(int), 2)
     # cells that share a face differ in this number, so that one labelling of equal values makes all regions
     parity = [((np.arange(n) // c) % 2).astype(np.uint8) << a for a, (n, c) in enumerate(zip(bone.shape, cells, strict=True))]
-    painted = parity[0][:, None, None] + parity[1][None, :, None] + parity[2][None, None, :] + np.uint8(1)
-    painted[~bone] = 0
-    number, count = label(painted, background=0, connectivity=1, return_num=True)
-    number = number.astype(np.int32, copy=False)
-    del painted
-    first, second, area = [], [], []
+    number = np.zeros(bone.shape, dtype=np.int32)
+
+    def slab(read: slice, _made: slice, _inner: slice) -> Ints:
+        """Number the regions of whole layers of cells from 1; how many voxels each has."""
+        mine = bone[read]
+        painted = parity[0][read][:, None, None] + parity[1][None, :, None] + parity[2][None, None, :] + np.uint8(1)
+        painted *= mine
+        number[read] = label(painted, background=0, connectivity=1)
+        return np.bincount(number[read][mine], minlength=1)
+
+    voxels = in_slabs(slab, bone.shape, 0, multiple=int(cells[0]))
+    before = np.cumsum([0, *(len(part) - 1 for part in voxels)])
+    count = int(before[-1])
+    for (read, _, _), first in zip(slabs(bone.shape, 0, multiple=int(cells[0])), before, strict=False):
+        np.add(number[read], np.int32(first), out=number[read], where=bone[read])
+    one, other, area = [], [], []
     for axis, cell in enumerate(cells):
         ends = np.arange(cell, bone.shape[axis], cell)  # regions only meet at the sides of cells
         upper, lower = np.take(number, ends, axis=axis), np.take(number, ends - 1, axis=axis)
         both = (upper > 0) & (lower > 0)
-        first.append(lower[both])
-        second.append(upper[both])
+        one.append(lower[both])
+        other.append(upper[both])
         area.append(np.full(int(both.sum()), float(np.prod(size) / size[axis])))
-    a, b, w = np.concatenate(first), np.concatenate(second), np.concatenate(area)
+    a, b, w = np.concatenate(one), np.concatenate(other), np.concatenate(area)
     shared = sp.coo_matrix((np.r_[w, w], (np.r_[a, b], np.r_[b, a])), shape=(count + 1, count + 1)).tocsr()
-    volume = np.bincount(number.ravel(), minlength=count + 1).astype(np.float64) * float(np.prod(size))
-    volume[0] = 0.0
+    volume = np.concatenate([[0], *(part[1:] for part in voxels)]) * float(np.prod(size))
     return Regions(number, shared, _across(number, seam, size, count), volume)
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from psi_cad.imaging.levels import TissueLevels
+from psi_cad.imaging.morphology import Element, closed, grown
 from psi_cad.units import Array, Bools, Ints, Mm
 
 __all__ = ["Seams", "find_seams"]
@@ -23,7 +24,7 @@ _FLANK_SHARE: Final = 0.3  # of the way from soft tissue to cortex: the flanks o
 _OPEN_FLANK_SHARE: Final = 0.4  # both sides of a gap that is dark as soft tissue
 _SPECK_MM3: Final = 20.0  # seams smaller than this are noise
 _WEAK: Final = 0.25  # of the strength asked: enough beside a strong seam
-_CLOSE: Final = 2  # voxels; pinholes of a seam that are closed
+_AROUND: Final[Element] = (2, {})  # voxels to each side; pinholes of a seam that are closed
 _CUBE: Final = np.ones((3, 3, 3), dtype=bool)
 _AT_ONCE: Final = 400_000  # voxels looked at together, to bound memory
 _SLAB_VOXELS: Final = 6_000_000
@@ -48,28 +49,24 @@ class Seams:
 
     def stronger(self, least: float, solid: Bools) -> Bools:
         """The seams (nz, ny, nx) of at least this strength in HU, specks left out and pinholes closed, within `solid`."""
-        seam = self._put(self.crest & (self.strength >= least))
-        pieces, count = ndimage.label(seam, structure=_CUBE, output=np.int32)
-        sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-        large = sizes * float(np.prod(self.spacing)) > _SPECK_MM3
-        large[0] = False
-        seam = large[pieces]
-        del pieces
-        near = ndimage.binary_dilation(seam, structure=_CUBE, iterations=_CLOSE)
-        seam |= self._put(self.strength >= _WEAK * least) & near
-        seam |= _closed(seam, near) & solid
-        return np.asarray(seam)
+        strong = self.at[self.crest & (self.strength >= least)]
+        seam = self._put(strong)
+        pieces = ndimage.label(seam, structure=_CUBE, output=np.int32)[0].ravel()[strong]
+        large = np.bincount(pieces) * float(np.prod(self.spacing)) > _SPECK_MM3
+        seam = self._put(strong[large[pieces]])
+        near = grown(seam, _AROUND)
+        weak = self.at[self.strength >= _WEAK * least]
+        seam.ravel()[weak[near.ravel()[weak]]] = True
+        pinholes = closed(seam, _AROUND)
+        pinholes &= near
+        pinholes &= solid
+        seam |= pinholes
+        return seam
 
-    def _put(self, chosen: Bools) -> Bools:
+    def _put(self, places: Ints) -> Bools:
         out = np.zeros(int(np.prod(self.shape)), dtype=bool)
-        out[self.at[chosen]] = True
+        out[places] = True
         return np.asarray(out.reshape(self.shape))
-
-
-def _closed(seam: Bools, near: Bools) -> Bools:
-    """Closing of `seam` by two voxels."""
-    grown = ndimage.binary_dilation(seam, structure=_CUBE, iterations=_CLOSE)
-    return np.asarray(ndimage.binary_erosion(grown, structure=_CUBE, iterations=_CLOSE, border_value=1) & near)
 
 
 def find_seams(values: npt.NDArray[Any], solid: Bools, *, spacing: Array, levels: TissueLevels) -> Seams:

@@ -13,6 +13,8 @@ from scipy import ndimage
 from psi_cad.errors import SegmentationError
 from psi_cad.findings import Caution, place_of
 from psi_cad.imaging.fill import LEAK_MM, filled
+from psi_cad.imaging.flood import flood_open
+from psi_cad.imaging.morphology import voxels_of
 from psi_cad.imaging.naming import DISAGREE, Named, named
 from psi_cad.imaging.parting import Division
 from psi_cad.imaging.regions import CELL_MM
@@ -80,7 +82,7 @@ def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Cal
     values = np.zeros(division.volume.values.shape, dtype=np.uint8)
     values[division.box] = _solids(parted, len(names), division)
     if seeds:
-        sizes = np.bincount(values.ravel(), minlength=len(names) + 1) * float(np.prod(division.volume.spacing))
+        sizes = voxels_of(values[division.box], len(names)) * float(np.prod(division.volume.spacing))
         for number, name in enumerate(names, start=1):
             if sizes[number] < LEAST_SEEDED_MM3:
                 raise SegmentationError(
@@ -110,17 +112,12 @@ def _disagreements(division: Division, found: list[Named]) -> list[Caution]:
 
 
 def _flooded(parts: npt.NDArray[Any], division: Division) -> npt.NDArray[Any]:
-    """Cortex voxels by number: seams and splinters go to the neighbour they reach over the densest path."""
-    from skimage.segmentation import watershed
-
+    """Cortex voxels by number, in place: seams and splinters go to the neighbour they reach over the densest path."""
     _retract(parts, division)
     parts[~division.cortex] = 0
     _drop_islands(parts, division)
-    open_ = division.cortex & (parts == 0)
-    near = ndimage.binary_dilation(open_) & division.cortex
-    markers = np.where(near, parts, 0).astype(np.int32)
-    out = watershed(division.depth, markers, mask=near)
-    return np.where(open_, out, parts).astype(np.uint16)
+    flood_open(parts, division.cortex, division.depth)
+    return parts
 
 
 def _retract(parts: npt.NDArray[Any], division: Division) -> None:
@@ -129,42 +126,42 @@ def _retract(parts: npt.NDArray[Any], division: Division) -> None:
     for axis in range(3):
         low, high = np.moveaxis(parts, axis, 0)[:-1], np.moveaxis(parts, axis, 0)[1:]
         np.moveaxis(touch, axis, 0)[:-1] |= (low != high) & (low > 0) & (high > 0)
-    spots = ndimage.find_objects(touch.view(np.uint8))
-    if not spots:
-        return
+    spots = np.argwhere(touch)
     size = division.volume.spacing[::-1]
-    margin = np.ceil(RETRACT_MM / size).astype(int) + 1
-    box = tuple(slice(max(s.start - m, 0), s.stop + m) for s, m in zip(spots[0], margin, strict=True))
-    near = ndimage.distance_transform_edt(~touch[box], sampling=size) <= RETRACT_MM
-    parts[box][near] = 0
+    reach = np.floor(RETRACT_MM / size).astype(int)
+    steps = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1).reshape(-1, 3)
+    steps = steps[np.linalg.norm(steps * size, axis=1) <= RETRACT_MM]
+    for some in np.array_split(spots, len(spots) // 500 + 1):  # few voxels touch, and the ball around each is small
+        near = (some[:, None, :] + steps).reshape(-1, 3)
+        near = near[((near >= 0) & (near < parts.shape)).all(axis=1)]
+        parts[tuple(near.T)] = 0
 
 
 def _drop_islands(parts: npt.NDArray[Any], division: Division) -> None:
     """Unname, in place, small pieces of cortex apart from their part's main piece: a part may reach them through the gap of a joint."""
-    from skimage.measure import label
-
-    piece = label(parts, background=0, connectivity=1).astype(np.int32, copy=False)
-    owner = np.zeros(int(piece.max()) + 1, dtype=np.int64)
-    owner[piece.ravel()] = parts.ravel()
-    size = np.bincount(piece.ravel(), minlength=len(owner)).astype(np.float64)
-    size[0] = 0.0
+    piece, count = ndimage.label(parts, output=np.int32)  # no two parts touch any more: a piece is of one part
+    at = np.flatnonzero(parts)
+    mine = piece.ravel()[at]
+    del piece
+    owner = np.zeros(count + 1, dtype=np.int64)
+    owner[mine] = parts.ravel()[at]
+    size = np.bincount(mine, minlength=count + 1).astype(np.float64)
     largest = np.zeros(int(owner.max()) + 1)
     np.maximum.at(largest, owner, size)
     small = (size < largest[owner]) & (size * float(np.prod(division.volume.spacing)) < ISLAND_MM3)
-    small[0] = False
-    parts[small[piece]] = 0
+    parts.ravel()[at[small[mine]]] = 0
 
 
 def _by_size(parted: npt.NDArray[Any], division: Division) -> list[str]:
     """Renumber `parted` in place: 1, 2, … by size; pieces of cortex that no part has reached count too."""
     rest, count = ndimage.label(division.cortex & (parted == 0), output=np.int32)
     voxel = float(np.prod(division.volume.spacing))
-    keep = np.flatnonzero(np.bincount(rest.ravel(), minlength=count + 1) * voxel >= LEAST_BONE_MM3)
+    keep = np.flatnonzero(voxels_of(rest, count) * voxel >= LEAST_BONE_MM3)
     last = int(parted.max())
     for n in keep[keep > 0]:
         last += 1
         parted[rest == n] = last
-    sizes = np.bincount(parted.ravel(), minlength=last + 1)
+    sizes = voxels_of(parted, last)
     sizes[0] = 0
     order = np.argsort(-sizes, kind="stable")
     order = order[sizes[order] * voxel >= LEAST_BONE_MM3]
@@ -192,7 +189,7 @@ def _contacts(parted: npt.NDArray[Any], names: list[str], division: Division) ->
             pair = (one // (last + 1), one % (last + 1))
             faces.setdefault(pair, []).append(where[key == one])
             areas[pair] = areas.get(pair, 0.0) + float((key == one).sum() * np.prod(size) / size[axis])
-    volumes = np.bincount(parted.ravel(), minlength=last + 1) * float(np.prod(size))
+    volumes = voxels_of(parted, last) * float(np.prod(size))
     pairs, told = [], []
     for (a, b), spots in sorted(faces.items(), key=lambda item: -areas[item[0]]):
         spot = np.concatenate(spots).astype(np.float64)

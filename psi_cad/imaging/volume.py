@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from psi_cad.findings import Caution
-from psi_cad.units import Array
+from psi_cad.units import Array, Mm
 
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813 - its own documentation's name
@@ -65,6 +65,14 @@ class Volume:
         """Index points (n, 3) in (i, j, k) of patient points (n, 3)."""
         inverse = np.linalg.inv(self.patient_from_index[:3, :3])
         return np.asarray((np.asarray(patient, dtype=np.float64) - self.origin) @ inverse.T)
+
+    def around(self, box: tuple[slice, ...], margin: Mm) -> tuple[Volume, tuple[slice, ...]]:
+        """The part of the volume within `margin` mm of a box of (k, j, i) slices, its values shared; and the slices of that part."""
+        steps = np.ceil(margin / self.spacing[::-1]).astype(int)
+        wide = tuple(slice(max(s.start - m, 0), min(s.stop + m, n)) for s, m, n in zip(box, steps, self.values.shape, strict=True))
+        matrix = np.array(self.patient_from_index)
+        matrix[:3, 3] = self.patient(np.array([[s.start for s in wide[::-1]]]))[0]
+        return Volume(self.values[wide], matrix, self.notes, self.facts, self.cautions), wide
 
     def sampled(self, patient: Array, *, order: int = 1, outside: float = np.nan) -> Array:
         """Values (n,) at patient points (n, 3): linear (`order` 1) or nearest (0); `outside` beyond the outermost centres."""

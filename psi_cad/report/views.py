@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -61,7 +62,7 @@ class View:
     half: Mm
     size: tuple[int, int]
 
-    @property
+    @cached_property
     def axes(self) -> Array:
         """Rows (3, 3): to the right in the picture, up in it, and towards the eye."""
         eye = self.direction / np.linalg.norm(self.direction)

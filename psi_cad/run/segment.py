@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import trimesh
+from scipy.ndimage import find_objects
 
 from psi_cad import __version__
 from psi_cad.errors import CaseError, ImageError, SegmentationError
@@ -41,6 +42,7 @@ _METAL_NEAR_MM: Final[Mm] = 10.0
 _MOST_BEYOND: Final = 0.02  # of a ready mask's surface outside of its scan
 _UNSURE: Final = 0.05  # more points than this without a clear edge are told
 _MOST_UNSURE: Final = 0.3  # with more than this the surface is a guess; right ones have up to 0.1
+_AROUND_MM: Final[Mm] = 10.0  # of the scan that is looked at with a bone: more than any profile reaches
 _SEED_OUTSIDE_MM: Final[Mm] = 1.0
 """A click on a bone's outline may miss it by this."""
 
@@ -119,18 +121,21 @@ def segment_bone(
     division = divided(volume, progress=progress) if known is None else known
     levels = division.levels
     labels = bone_labels(division, points, progress=progress)
+    del division  # surfaces need its memory
     refuse_far_seeds(labels.values, volume, points)
     metal = find_metal(volume)
     bones = []
+    boxes = find_objects(labels.values)
     for number, name in labels.names.items():
-        solid = labels.values == number
-        if not solid.any():
+        if number > len(boxes) or boxes[number - 1] is None:
             continue
+        near, box = volume.around(boxes[number - 1], _AROUND_MM)
+        numbers = labels.values[box]
+        solid, others = numbers == number, (numbers != number) & (numbers != 0)
         tell = (lambda step, name=name: progress(f"{name}: {step}")) if progress else None
-        others = (labels.values != number) & (labels.values != 0)
-        mesh, fit = bone_surface(volume, solid, levels=levels, others=others, mesh_mm=mesh_mm, progress=tell)
-        doubts = _doubts(name, mesh, fit, solid, volume, levels)
-        told = (*doubts, *_edge_cautions(volume, solid, name), *_fit_cautions(name, mesh, fit, metal))
+        mesh, fit = bone_surface(near, solid, levels=levels, others=others, mesh_mm=mesh_mm, progress=tell)
+        doubts = _doubts(name, mesh, fit, solid, near, levels)
+        told = (*doubts, *_edge_cautions(volume, labels.values == number, name), *_fit_cautions(name, mesh, fit, metal))
         bones.append(SegmentedBone(name, number, mesh, fit, told))
     notes = [*volume.notes, *(caution.text for caution in labels.cautions)]
     if metal:
@@ -176,19 +181,29 @@ def refuse_far_seeds(labels: npt.NDArray[Any], volume: Volume, seeds: Mapping[st
     """
     reach = _SEED_OUTSIDE_MM + 0.5 * float(np.linalg.norm(volume.spacing))
     for number, (name, seed) in enumerate(seeds.items(), start=1):
-        voxels = np.argwhere(labels == number)[:, ::-1].astype(np.float64)
-        places = volume.patient(voxels)
         for point in np.atleast_2d(seed):
+            if _has_near(labels, number, volume, point, reach):
+                continue
+            places = volume.patient(np.argwhere(labels == number)[:, ::-1].astype(np.float64))
             away = np.linalg.norm(places - point, axis=1)
             nearest = int(np.argmin(away))
-            if away[nearest] > reach:
-                near = ", ".join(f"{v:.1f}" for v in places[nearest])
-                at = ", ".join(f"{v:g}" for v in point)
-                raise CaseError(
-                    f"The seed of {name} at ({at}) mm lies {away[nearest]:.1f} mm outside the bone that was found from it; put it inside the bone: "
-                    f"the nearest of it is at ({near}).",
-                    where=tuple(places[nearest]),
-                )
+            near = ", ".join(f"{v:.1f}" for v in places[nearest])
+            at = ", ".join(f"{v:g}" for v in point)
+            raise CaseError(
+                f"The seed of {name} at ({at}) mm lies {away[nearest]:.1f} mm outside the bone that was found from it; put it inside the bone: "
+                f"the nearest of it is at ({near}).",
+                where=tuple(places[nearest]),
+            )
+
+
+def _has_near(labels: npt.NDArray[Any], number: int, volume: Volume, point: Array, reach: Mm) -> bool:
+    """Whether a voxel with this number lies within `reach` mm of a patient point (3,)."""
+    at = volume.index(point[None])[0][::-1]
+    steps = reach / volume.spacing[::-1]
+    low = np.clip(np.floor(at - steps), 0, labels.shape).astype(int)
+    high = np.clip(np.ceil(at + steps) + 1, 0, labels.shape).astype(int)
+    found = np.argwhere(labels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] == number) + low
+    return bool((np.linalg.norm((found - at) * volume.spacing[::-1], axis=1) <= reach).any())
 
 
 def _doubts(name: str, mesh: trimesh.Trimesh, fit: SurfaceFit, solid: npt.NDArray[np.bool_], volume: Volume, levels: TissueLevels) -> list[Caution]:
@@ -306,7 +321,7 @@ def write_segmentation(folder: Path, found: Segmentation, *, progress: Callable[
     A bone with doubts is NAME_REJECTED.stl and NAME_REJECTED.png, whose planes go through the place of the first doubt. A clean file of
     that name, from an earlier run, is removed.
     """
-    from psi_cad.export.meshes import write_stl
+    from psi_cad.export.surfaces import write_stl
     from psi_cad.report.overlay import overlay_planes, write_overlay
 
     if not found.bones:

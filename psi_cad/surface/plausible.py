@@ -90,8 +90,7 @@ def hollow(solid: npt.NDArray[Any], volume: Volume) -> Objection | None:
     part = solid[box]
     shut = np.zeros(part.shape, dtype=np.uint8)
     for axis in range(3):
-        for mask, count in zip(np.moveaxis(part, axis, 0), np.moveaxis(shut, axis, 0), strict=True):
-            count += ndimage.binary_fill_holes(mask)
+        shut += _shut_in(part, axis)
     void = (shut >= 2) & ~part
     share = float(void.sum()) / float(part.sum())
     if share < VOID_SHARE:
@@ -100,6 +99,19 @@ def hollow(solid: npt.NDArray[Any], volume: Volume) -> Objection | None:
     middle = index[int(np.argmin(np.linalg.norm(index - index.mean(axis=0), axis=1)))] + [s.start for s in box]
     where = place_of(volume.patient(middle[None, ::-1])[0])
     return Objection(f"encloses a void of {100.0 * share:.0f} % of its volume: its marrow is missing", where)
+
+
+def _shut_in(part: Bools, axis: int) -> Bools:
+    """Voxels outside of `part` (nz, ny, nx) that it shuts in within their plane across `axis`."""
+    size = tuple(n if a == axis else n + 2 for a, n in enumerate(part.shape))
+    inner = tuple(slice(None) if a == axis else slice(1, -1) for a in range(3))
+    free = np.ones(size, dtype=bool)  # a rim of one voxel joins all that reaches the plane's border
+    np.logical_not(part, out=free[inner])
+    flat = ndimage.generate_binary_structure(3, 1)
+    np.moveaxis(flat, axis, 0)[[0, -1]] = False
+    labels, _ = ndimage.label(free, structure=flat, output=np.int32)
+    rim = np.moveaxis(labels, axis, 0)[:, :1, :1]
+    return np.asarray((labels != np.moveaxis(rim, 0, axis))[inner] & ~part)
 
 
 def mere_shell(mesh: trimesh.Trimesh) -> Objection | None:

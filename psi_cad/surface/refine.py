@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +21,9 @@ __all__ = ["SurfaceFit", "refined"]
 
 ROUNDS: Final = 5
 STEP_MM: Final[Mm] = 0.2
+FAST_ROUNDS: Final = 2
+FAST_STEP_MM: Final[Mm] = 0.4
+"""Along a profile in the first rounds, which only bring the points near: half of what the last rounds read."""
 INWARD_MM: Final[Mm] = 5.0
 OUTWARD_MM: Final[Mm] = 3.0
 _EDGE_MM: Final[Mm] = 1.2  # the cortex's peak is looked for from here inwards
@@ -28,7 +32,7 @@ _PLATEAU: Final = (1.0, 2.0)  # mm outside of the edge: far enough to be clear o
 _LEAST_CONTRAST: Final = 120.0  # HU between cortex and what lies outside; less is no edge
 _NARROW_GAP: Final = 0.8  # two cortices blurred into each other: their gap's width is told from how deep it still is
 _LEAST_GAP: Final = 0.04
-_AT_ONCE: Final = 20_000  # points sampled together, to bound memory
+_AT_ONCE: Final = 5_000  # points looked at together, to bound memory
 _FAR_FROM_NEIGHBOURS: Final[Mm] = 0.5
 _USUAL_SIGMA: Final[Mm] = 0.55
 _GROUPS: Final = 16
@@ -133,7 +137,7 @@ def refined(
         if turn < ROUNDS - 1:
             points = slid(points, faces, neighbours, rounds=4 if turn == 0 else 2, held=stay)
         normals = point_normals(points, faces)
-        edges = _edges(scan, points, normals, soft=soft, noise=noise, sigma=sigmas[0])
+        edges = _edges(scan, points, normals, soft=soft, noise=noise, sigma=sigmas[0], step=FAST_STEP_MM if turn < FAST_ROUNDS else STEP_MM)
         along = np.square(normals @ scan.axis_k)
         if turn > 0:
             sigmas, cortex = _blur_and_cortex(edges, along)
@@ -173,17 +177,12 @@ class _Scan:
         """Values (n, m) at `offsets` (m,) mm along the normals; and where (n,) a profile that meets another bone has its trough; nan elsewhere."""
         start = (points - self.origin) @ self.inverse.T
         way = normals @ self.inverse.T
-        out = np.empty((len(points), len(offsets)))
-        trough = np.full(len(points), np.nan)
-        for first in range(0, len(points), _AT_ONCE):
-            part = slice(first, first + _AT_ONCE)
-            at = (start[part, None, :] + offsets[None, :, None] * way[part, None, :]).reshape(-1, 3).T[::-1]
-            hu = ndimage.map_coordinates(self.coefficients, at, order=3, prefilter=False, mode="nearest", output=np.float64)
-            out[part] = hu.reshape(-1, len(offsets))
-            if self.others is not None:
-                other = ndimage.map_coordinates(self.others, at, order=0, mode="nearest").reshape(-1, len(offsets)) > 0
-                trough[part] = _levelled(out[part], other, offsets)
-        return out, trough
+        at = (start[:, None, :] + offsets[None, :, None] * way[:, None, :]).reshape(-1, 3).T[::-1]
+        out = ndimage.map_coordinates(self.coefficients, at, order=3, prefilter=False, mode="nearest", output=np.float64).reshape(-1, len(offsets))
+        if self.others is None:
+            return out, np.full(len(points), np.nan)
+        other = ndimage.map_coordinates(self.others, at, order=0, mode="nearest").reshape(-1, len(offsets)) > 0
+        return out, _levelled(out, other, offsets)
 
 
 def _levelled(hu: Array, other: Bools, offsets: Array) -> Array:
@@ -203,8 +202,19 @@ def _levelled(hu: Array, other: Bools, offsets: Array) -> Array:
     return found
 
 
-def _edges(scan: _Scan, points: Array, normals: Array, *, soft: float, noise: float, sigma: Mm) -> _Edges:
-    offsets: Array = np.asarray(np.arange(-round(INWARD_MM / STEP_MM), round(OUTWARD_MM / STEP_MM) + 1) * STEP_MM, dtype=np.float64)
+def _in_blocks(work: Callable[[slice], Any], count: int) -> list[Any]:
+    """What `work` gives for each block of `count` points, in order, on two threads."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(work, [slice(first, first + _AT_ONCE) for first in range(0, max(count, 1), _AT_ONCE)]))
+
+
+def _edges(scan: _Scan, points: Array, normals: Array, *, soft: float, noise: float, sigma: Mm, step: Mm = STEP_MM) -> _Edges:
+    blocks = _in_blocks(lambda part: _edges_at(scan, points[part], normals[part], soft=soft, noise=noise, sigma=sigma, step=step), len(points))
+    return _Edges(*(np.concatenate([getattr(block, one.name) for block in blocks]) for one in fields(_Edges)))
+
+
+def _edges_at(scan: _Scan, points: Array, normals: Array, *, soft: float, noise: float, sigma: Mm, step: Mm = STEP_MM) -> _Edges:
+    offsets: Array = np.asarray(np.arange(-round(INWARD_MM / step), round(OUTWARD_MM / step) + 1) * step, dtype=np.float64)
     hu, trough_at = scan.along(points, normals, offsets)
     met = ~np.isnan(trough_at)
     rows = np.arange(len(hu))
@@ -228,14 +238,14 @@ def _edges(scan: _Scan, points: Array, normals: Array, *, soft: float, noise: fl
         after = np.where(has, np.argmax(beyond, axis=1), hu.shape[1] - 1)
         after = np.maximum(after, 1)
         a, b = hu[rows, after - 1], hu[rows, after]
-        at = offsets[after] - STEP_MM * np.clip((b - half) / np.where(np.abs(b - a) > 1e-6, b - a, -1.0), 0.0, 1.0)
+        at = offsets[after] - step * np.clip((b - half) / np.where(np.abs(b - a) > 1e-6, b - a, -1.0), 0.0, 1.0)
         outside = np.where(met, np.minimum(-low, soft), _plateau(hu, offsets, at, low_at, -low, soft))
     inner = (np.arange(hu.shape[1])[None, :] < top[:, None]) & (hu < ((crest + marrow) / 2.0)[:, None])
     inner_at = hu.shape[1] - 1 - np.argmax(inner[:, ::-1], axis=1)
     c, d = hu[rows, inner_at], hu[rows, np.minimum(inner_at + 1, hu.shape[1] - 1)]
     share = np.clip(((crest + marrow) / 2.0 - c) / np.where(np.abs(d - c) > 1e-6, d - c, 1.0), 0.0, 1.0)
-    width = np.where(inner.any(axis=1), at - (offsets[inner_at] + share * STEP_MM), np.inf)
-    slope = (a - b) / STEP_MM
+    width = np.where(inner.any(axis=1), at - (offsets[inner_at] + share * step), np.inf)
+    slope = (a - b) / step
     depth = (crest + low) / np.maximum(crest - soft, _LEAST_CONTRAST)  # of the trough, as a share; 1 where the gap is wide
     gap = met & (depth < _NARROW_GAP) & (depth > _LEAST_GAP)
     half_gap = sigma * ndtri(0.5 + 0.5 * np.clip(depth, 0.0, 0.99))
@@ -262,7 +272,7 @@ def _plateau(hu: Array, offsets: Array, at: Array, low_at: Any, low: Array, soft
     count = window.sum(axis=1)
     mean = (hu * window).sum(axis=1) / np.maximum(count, 1)
     narrow = np.asarray(low_at) < hu.shape[1] - 1
-    full = count >= round((_PLATEAU[1] - _PLATEAU[0]) / STEP_MM) - 1
+    full = count >= round((_PLATEAU[1] - _PLATEAU[0]) / (offsets[1] - offsets[0])) - 1
     return np.asarray(np.where(full, mean, np.where(narrow, np.minimum(low, soft), low)))
 
 
@@ -299,7 +309,8 @@ def _shift(edges: _Edges, along: Array, sigmas: tuple[Mm, Mm], cortex: float) ->
     """How far (n,) in mm the half-way crossing lies outside of the true surface, by the model of a thin cortex."""
     sigma = np.sqrt(sigmas[0] ** 2 * (1.0 - along) + sigmas[1] ** 2 * along)
     rise = np.maximum(cortex - edges.outside, _LEAST_CONTRAST)
-    return sigma * edge_shift((edges.peak - edges.outside) / rise, (cortex - edges.marrow) / rise, edges.width / sigma)
+    peak, marrow, width = (edges.peak - edges.outside) / rise, (cortex - edges.marrow) / rise, edges.width / sigma
+    return np.asarray(sigma * np.concatenate(_in_blocks(lambda part: edge_shift(peak[part], marrow[part], width[part]), len(sigma))))
 
 
 def _consistent(target: Array, sure: Bools, neighbours: Neighbours) -> tuple[Array, Bools, Array]:
