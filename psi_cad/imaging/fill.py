@@ -14,6 +14,8 @@ __all__ = ["filled"]
 
 LEAK_MM: Final[Mm] = 2.0
 """Holes in the cortex narrower than twice this (vessels, cortex thinner than the scan shows) do not empty the marrow."""
+MOST_FOREIGN: Final = 0.01
+"""Of a void's faces to other bones: a spot of cortex given to the wrong bone has far less, the pocket of a socket far more."""
 
 
 def filled(shell: Bools, *, spacing: Array, others: Bools | None = None, at_edge: tuple[tuple[bool, bool], ...] = ((False, False),) * 3) -> Bools:
@@ -32,8 +34,7 @@ def filled(shell: Bools, *, spacing: Array, others: Bools | None = None, at_edge
     pad = [(0 if a else int(np.ceil(LEAK_MM / s)) + 2, 0 if b else int(np.ceil(LEAK_MM / s)) + 2) for (a, b), s in zip(at_edge, size, strict=True)]
     wide = np.pad(shell, pad)
     barrier = _closed(wide, size)
-    if others is not None:
-        barrier &= ~np.pad(others, pad)
+    walls = np.zeros_like(barrier) if others is None else np.pad(others, pad)
     for axis in range(3):
         for end, cut in zip((0, -1), at_edge[axis], strict=True):
             if cut:
@@ -41,14 +42,35 @@ def filled(shell: Bools, *, spacing: Array, others: Bools | None = None, at_edge
                 layer[axis] = slice(0, 1) if end == 0 else slice(-1, None)
                 flat = np.squeeze(barrier[tuple(layer)], axis)
                 barrier[tuple(layer)] |= np.expand_dims(ndimage.binary_fill_holes(flat), axis)
-    outside = _outside(barrier)
+    outside = _outside(barrier | walls)
+    if others is not None:
+        outside |= _not_mine(~(barrier | walls | outside), walls) | walls
     back = int(np.ceil(LEAK_MM / size.min())) + 1
-    outside = ndimage.binary_dilation(outside, mask=~wide, iterations=back)
+    outside = ndimage.binary_dilation(outside, mask=barrier & ~wide, iterations=back) | outside
     inner = tuple(slice(p[0], n - p[1]) for p, n in zip(pad, wide.shape, strict=True))
     solid = ~outside[inner]
     if others is not None:
         solid &= ~others
     return np.asarray(solid | shell)
+
+
+def _not_mine(shut: Bools, walls: Bools) -> Bools:
+    """The voids `shut` (nz, ny, nx) that other bones wall in by more than `MOST_FOREIGN` of their faces: their own marrow, or a joint's gap.
+
+    A void with less is this bone's marrow, though a spot of its cortex may have been given to a neighbour.
+    """
+    pieces, count = ndimage.label(shut, output=np.int32)
+    if count == 0:
+        return shut
+    foreign, all_faces = np.zeros(count + 1), np.zeros(count + 1)
+    for axis in range(3):
+        for here, there in ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1))):
+            mine, beside = np.moveaxis(pieces, axis, 0)[here], np.moveaxis(pieces, axis, 0)[there] == 0
+            all_faces += np.bincount(mine[beside], minlength=count + 1)
+            foreign += np.bincount(mine[beside & np.moveaxis(walls, axis, 0)[there]], minlength=count + 1)
+    theirs = foreign > MOST_FOREIGN * all_faces
+    theirs[0] = False
+    return np.asarray(theirs[pieces])
 
 
 def _closed(mask: Bools, size: Array) -> Bools:

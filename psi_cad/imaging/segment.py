@@ -13,6 +13,7 @@ from scipy import ndimage
 from psi_cad.errors import SegmentationError
 from psi_cad.findings import Caution, place_of
 from psi_cad.imaging.fill import LEAK_MM, filled
+from psi_cad.imaging.interface import met_again
 from psi_cad.imaging.naming import DISAGREE, Named, named
 from psi_cad.imaging.parting import Division
 from psi_cad.imaging.regions import CELL_MM
@@ -29,6 +30,8 @@ ISLAND_MM3: Final = 5000.0
 MOST_BONES: Final = 12
 RETRACT_MM: Final[Mm] = 1.25 * CELL_MM
 """A cut that is not on a seam may lie a cell off; the flood finds the darkest way within this."""
+_MARROW_SHARE: Final = 0.05  # of the way from soft tissue to cortex: marrow that much brighter than soft tissue is none of it
+_MARROW_NOISES: Final = 1.5  # but no less than so many times the noise, over 27 voxels
 _SPLINTER: Final = 1.5  # a part that shares more with a bone, for its size, than a joint: it may be a piece of that bone
 
 
@@ -68,7 +71,8 @@ def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Cal
     tell("share out the cortex")
     parts = np.zeros(division.solid.size, dtype=np.uint16)
     parts[division.at] = chosen.label
-    parted = _flooded(parts.reshape(division.solid.shape), division)
+    parts = parts.reshape(division.solid.shape)
+    parted = _settled(_flooded(parts.copy(), division), parts, division)
     del parts
     names = list(seeds)
     if not seeds:
@@ -78,7 +82,9 @@ def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Cal
     cautions += told
     tell("fill marrow")
     values = np.zeros(division.volume.values.shape, dtype=np.uint8)
-    values[division.box] = _solids(parted, len(names), division)
+    solids = _solids(parted, len(names), division)
+    _meet(solids, division)
+    values[division.box] = solids
     if seeds:
         sizes = np.bincount(values.ravel(), minlength=len(names) + 1) * float(np.prod(division.volume.spacing))
         for number, name in enumerate(names, start=1):
@@ -121,6 +127,26 @@ def _flooded(parts: npt.NDArray[Any], division: Division) -> npt.NDArray[Any]:
     markers = np.where(near, parts, 0).astype(np.int32)
     out = watershed(division.depth, markers, mask=near)
     return np.where(open_, out, parts).astype(np.uint16)
+
+
+def _settled(parted: npt.NDArray[Any], parts: npt.NDArray[Any], division: Division) -> npt.NDArray[Any]:
+    """`parted`, the cortex by number, with the borders drawn anew that a flood alone may have drawn through one bone's cortex.
+
+    Marrow, as the parts have it, holds its cortex. What is as dark as soft tissue may be the gap of a joint, and holds nothing.
+    """
+    levels = division.levels
+    brighter = levels.soft + max(_MARROW_SHARE * (levels.bone - levels.soft), _MARROW_NOISES * levels.noise)
+    dark = ndimage.uniform_filter(division.depth, 3, output=np.int16) * -8 < brighter
+    dark = ndimage.binary_dilation(dark & ~division.cortex, iterations=2)
+    labels = np.where(division.cortex, parted, np.where(dark, 0, parts))
+    _meet(labels, division)
+    return np.where(division.cortex, labels, 0).astype(np.uint16)
+
+
+def _meet(labels: npt.NDArray[Any], division: Division) -> None:
+    levels = division.levels
+    span = levels.bone - levels.soft
+    met_again(labels, division.depth * -8, size=division.volume.spacing[::-1], reach=RETRACT_MM, span=span, noise=levels.noise)
 
 
 def _retract(parts: npt.NDArray[Any], division: Division) -> None:
