@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from psi_cad.errors import SegmentationError
-from psi_cad.findings import Caution, place_of
+from psi_cad.findings import Caution, Place, place_of
 from psi_cad.imaging.fill import LEAK_MM, filled
 from psi_cad.imaging.interface import met_again
 from psi_cad.imaging.naming import DISAGREE, Named, named
@@ -39,13 +39,16 @@ _SPLINTER: Final = 1.5  # a part that shares more with a bone, for its size, tha
 class BoneLabels:
     """Label numbers (nz, ny, nx) uint8 on the scan's grid, the name of each number, and what a person must know.
 
-    `touching`: pairs of names of bones that touch.
+    `touching`: pairs of names of bones that touch. `parts`: the same numbers in the division's box, with the cortex of parts that no seed
+    names above them, uint8. `loose`: a point in each of those, patient mm, and its volume in mm³.
     """
 
     values: npt.NDArray[Any]
     names: dict[int, str]
     touching: tuple[tuple[str, str], ...] = ()
     cautions: tuple[Caution, ...] = ()
+    parts: npt.NDArray[Any] | None = None
+    loose: tuple[tuple[int, Place, float], ...] = ()
 
 
 def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Callable[[str], None] | None = None) -> BoneLabels:
@@ -69,9 +72,8 @@ def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Cal
     chosen = found[-1]
     cautions = _disagreements(division, found) if seeds else []
     tell("share out the cortex")
-    parts = np.zeros(division.solid.size, dtype=np.uint16)
-    parts[division.at] = chosen.label
-    parts = parts.reshape(division.solid.shape)
+    parts = np.zeros(division.solid.shape, dtype=np.uint16)
+    parts.reshape(-1)[division.at] = chosen.label
     parted = _settled(_flooded(parts.copy(), division), parts, division)
     del parts
     names = list(seeds)
@@ -92,7 +94,29 @@ def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Cal
                 raise SegmentationError(
                     f"Only {sizes[number]:.0f} mm³ of bone were found from the seed of {name}; put the seed on dense cortex of that bone."
                 )
-    return BoneLabels(values, {n + 1: name for n, name in enumerate(names)}, tuple(pairs), tuple(cautions))
+    shown, loose = _shown(solids, parted, len(names), division)
+    return BoneLabels(values, {n + 1: name for n, name in enumerate(names)}, tuple(pairs), tuple(cautions), shown, loose)
+
+
+def _shown(
+    solids: npt.NDArray[Any], parted: npt.NDArray[Any], count: int, division: Division
+) -> tuple[npt.NDArray[Any], tuple[tuple[int, Place, float], ...]]:
+    """What a picture of all parts shows: bones with their marrow, and the cortex of the parts without a name, largest first."""
+    voxel = float(np.prod(division.volume.spacing))
+    sizes = np.bincount(parted.ravel(), minlength=count + 1) * voxel
+    others = [int(n) for n in np.argsort(-sizes, kind="stable") if n > count and sizes[n] >= LEAST_BONE_MM3][: 255 - count]
+    table = np.zeros(len(sizes), dtype=np.uint8)
+    table[others] = np.arange(count + 1, count + 1 + len(others))
+    shown = np.where(solids > 0, solids, table[parted])
+    boxes = ndimage.find_objects(parted)
+    loose = []
+    for number in others:
+        box = boxes[number - 1]
+        inner = np.argwhere(parted[box] == number) + [s.start for s in box]
+        place = place_of(division.patient(inner[int(np.argmin(np.linalg.norm(inner - inner.mean(axis=0), axis=1)))][None])[0])
+        if place is not None:
+            loose.append((int(table[number]), place, float(sizes[number])))
+    return shown.astype(np.uint8), tuple(loose)
 
 
 def _disagreements(division: Division, found: list[Named]) -> list[Caution]:
