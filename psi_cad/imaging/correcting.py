@@ -25,7 +25,7 @@ NEAR_MM: Final[Mm] = 5.0
 """A place read off a picture: bone, or both sides of a seam, lie within this."""
 _SIDE_MM: Final[Mm] = 9.0  # how far to both sides of a wanted cut it must have passed: two cells
 _LEAST_MM3: Final = 500.0  # less is a splinter of a seam, and no side of one
-_MOST_RATIO: Final = 0.6  # more is no cut between two bones, but one through the middle of one
+_MOST_RATIO: Final = 0.35  # more is no cut between two bones, but one through the middle of one
 _DIRECTIONS: Final = 40
 _SLACK_MM: Final[Mm] = 4.0  # bone that reaches no further out of a painted mask belongs to it
 _IN: Final = 0.5  # of a voxel in the mask

@@ -14,8 +14,9 @@ __all__ = ["filled"]
 
 LEAK_MM: Final[Mm] = 2.0
 """Holes in the cortex narrower than twice this (vessels, cortex thinner than the scan shows) do not empty the marrow."""
-MOST_FOREIGN: Final = 0.01
-"""Of a void's faces to other bones: a spot of cortex given to the wrong bone has far less, the pocket of a socket far more."""
+MOST_FOREIGN: Final = 0.15
+"""Of a void's faces to other bones: marrow that was cut through, or whose cortex was given to a neighbour in a spot, has less; the pocket of a
+socket has about half."""
 
 
 def filled(shell: Bools, *, spacing: Array, others: Bools | None = None, at_edge: tuple[tuple[bool, bool], ...] = ((False, False),) * 3) -> Bools:

@@ -32,6 +32,7 @@ RETRACT_MM: Final[Mm] = 1.25 * CELL_MM
 """A cut that is not on a seam may lie a cell off; the flood finds the darkest way within this."""
 _MARROW_SHARE: Final = 0.05  # of the way from soft tissue to cortex: marrow that much brighter than soft tissue is none of it
 _MARROW_NOISES: Final = 1.5  # but no less than so many times the noise, over 27 voxels
+_PORES: Final = 3  # voxels; pores of the marrow between regions that are closed
 _SPLINTER: Final = 1.5  # a part that shares more with a bone, for its size, than a joint: it may be a piece of that bone
 
 
@@ -74,17 +75,18 @@ def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Cal
     tell("share out the cortex")
     parts = np.zeros(division.solid.shape, dtype=np.uint16)
     parts.reshape(-1)[division.at] = chosen.label
-    parted = _settled(_flooded(parts.copy(), division), parts, division)
+    parted, marrow = _settled(_flooded(parts.copy(), division), parts, division)
     del parts
     names = list(seeds)
     if not seeds:
-        names = _by_size(parted, division)
+        names = _by_size(parted, marrow, division)
         cautions.append(Caution("segmentation-look", "No seed was given, so bones are named by size: look at which is which."))
     pairs, told = _contacts(parted, names, division)
     cautions += told
     tell("fill marrow")
     values = np.zeros(division.volume.values.shape, dtype=np.uint8)
-    solids = _solids(parted, len(names), division)
+    solids = _solids(parted, marrow, len(names), division)
+    del marrow
     _meet(solids, division)
     values[division.box] = solids
     if seeds:
@@ -153,18 +155,25 @@ def _flooded(parts: npt.NDArray[Any], division: Division) -> npt.NDArray[Any]:
     return np.where(open_, out, parts).astype(np.uint16)
 
 
-def _settled(parted: npt.NDArray[Any], parts: npt.NDArray[Any], division: Division) -> npt.NDArray[Any]:
-    """`parted`, the cortex by number, with the borders drawn anew that a flood alone may have drawn through one bone's cortex.
+def _settled(parted: npt.NDArray[Any], parts: npt.NDArray[Any], division: Division) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """`parted`, the cortex by number, with the borders drawn anew that a flood alone may have drawn through one bone's cortex; and the marrow.
 
     Marrow, as the parts have it, holds its cortex. What is as dark as soft tissue may be the gap of a joint, and holds nothing.
     """
     levels = division.levels
     brighter = levels.soft + max(_MARROW_SHARE * (levels.bone - levels.soft), _MARROW_NOISES * levels.noise)
     dark = ndimage.uniform_filter(division.depth, 3, output=np.int16) * -8 < brighter
-    dark = ndimage.binary_dilation(dark & ~division.cortex, iterations=2)
-    labels = np.where(division.cortex, parted, np.where(dark, 0, parts))
+    dark = ndimage.binary_dilation(dark & ~division.cortex, iterations=2) & ~division.cortex
+    parts = np.where(parted > 0, parted, parts)
+    for _ in range(_PORES):  # marrow is full of what looks like small seams, and of specks as dense as bone
+        pores = division.solid & (parts == 0)
+        parts[pores] = ndimage.maximum_filter(parts, 3)[pores]
+    labels = np.where(dark, 0, parts)
     _meet(labels, division)
-    return np.where(division.cortex, labels, 0).astype(np.uint16)
+    bone = division.cortex & (parted > 0)
+    marrow = np.where(dark, parts, labels)
+    marrow[bone] = 0
+    return np.where(bone, labels, 0), marrow
 
 
 def _meet(labels: npt.NDArray[Any], division: Division) -> None:
@@ -205,8 +214,8 @@ def _drop_islands(parts: npt.NDArray[Any], division: Division) -> None:
     parts[small[piece]] = 0
 
 
-def _by_size(parted: npt.NDArray[Any], division: Division) -> list[str]:
-    """Renumber `parted` in place: 1, 2, … by size; pieces of cortex that no part has reached count too."""
+def _by_size(parted: npt.NDArray[Any], marrow: npt.NDArray[Any], division: Division) -> list[str]:
+    """Renumber `parted` and `marrow` in place: 1, 2, … by size; pieces of cortex that no part has reached count too."""
     rest, count = ndimage.label(division.cortex & (parted == 0), output=np.int32)
     voxel = float(np.prod(division.volume.spacing))
     keep = np.flatnonzero(np.bincount(rest.ravel(), minlength=count + 1) * voxel >= LEAST_BONE_MM3)
@@ -221,6 +230,7 @@ def _by_size(parted: npt.NDArray[Any], division: Division) -> list[str]:
     table = np.zeros(last + 1, dtype=np.uint16)
     table[order] = np.arange(1, len(order) + 1)
     parted[:] = table[parted]
+    marrow[:] = table[marrow]
     return [f"bone-{n + 1}" for n in range(min(len(order), MOST_BONES))]
 
 
@@ -264,8 +274,11 @@ def _contacts(parted: npt.NDArray[Any], names: list[str], division: Division) ->
     return pairs, told
 
 
-def _solids(parted: npt.NDArray[Any], count: int, division: Division) -> npt.NDArray[Any]:
-    """Each named bone of the cortex labels filled; what two bones both enclose stays with the first."""
+def _solids(parted: npt.NDArray[Any], marrow: npt.NDArray[Any], count: int, division: Division) -> npt.NDArray[Any]:
+    """Each named bone of the cortex labels filled; what two bones both enclose stays with the first.
+
+    `marrow` are the parts' numbers between the cortex: a bone that was cut through its marrow is walled in by the marrow beyond.
+    """
     out = np.zeros(parted.shape, dtype=np.uint8)
     spacing = division.volume.spacing
     edges = [(s.start == 0, s.stop == n) for s, n in zip(division.box, division.volume.values.shape, strict=True)]
@@ -276,7 +289,7 @@ def _solids(parted: npt.NDArray[Any], count: int, division: Division) -> npt.NDA
         wide = tuple(slice(max(s.start - m, 0), min(s.stop + m, size)) for s, m, size in zip(inner, margin, parted.shape, strict=True))
         at_edge = tuple((first and s.start == 0, last and s.stop == size) for (first, last), s, size in zip(edges, wide, parted.shape, strict=True))
         labels = parted[wide]
-        others = (labels != n) & (labels != 0)
+        others = ((labels != n) & (labels != 0)) | ((marrow[wide] != n) & (marrow[wide] != 0))
         solid = filled(labels == n, spacing=spacing, others=others, at_edge=at_edge)
         target = out[wide]
         target[solid & (target == 0)] = n

@@ -28,6 +28,7 @@ _TINT: Final = 0.45
 _TICK: Final[Colour] = (1.0, 1.0, 1.0)
 _TICK_MM: Final[Mm] = 10.0
 _LETTERED_MM: Final[Mm] = 50.0
+_INSET_PX: Final = (80.0, 90.0, 60.0)  # left, right, above and below: words nearer to an edge would be moved, and then name the wrong tick
 _ON_PLANE_MM: Final[Mm] = 3.0
 """A mark further from a plane does not belong in it."""
 
@@ -94,8 +95,11 @@ def _ticks(view: View) -> tuple[tuple[tuple[Array, Colour], ...], tuple[Label, .
             lettered = abs(value / _LETTERED_MM - round(value / _LETTERED_MM)) < 1e-6
             base = view.focus + sign * (value - middle) * along - edge * across
             lines.append((np.stack([base, base + (4.0 if lettered else 2.0) * across]), _TICK))
-            if lettered:
-                labels.append(Label(base + 6.0 * across, f"{'xyz'[axis]} {value:.0f}", (0.1, 0.1, 0.1)))
+            px, py = view.project(base[None])[0]
+            left, right_, high = _INSET_PX
+            free = left + 60.0 <= px <= view.size[0] - right_ if along is right else high <= py <= view.size[1] - high - 30.0
+            if lettered and free:
+                labels.append(Label(base + 6.0 * across, f"{'xyz'[axis]} {value + 0.0:.0f}", (0.1, 0.1, 0.1)))
     return tuple(lines), tuple(labels)
 
 

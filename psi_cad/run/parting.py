@@ -30,7 +30,8 @@ _NAMED_WITHIN_MM: Final[Mm] = 9.0  # of a correction's place, as far as it acts
 _CONFIRMS_MM: Final[Mm] = 20.0  # how far from the place of a doubt a person may say "two bones touch here"
 _BESIDE_MM: Final[Mm] = 3.0  # a surface this close to another bone lies on a contact
 _MARGIN_MM: Final[Mm] = 12.0
-_CLOSE_MM: Final[Mm] = 35.0  # around the place of a doubt
+_CLOSE_MM: Final[Mm] = 35.0  # around the place of a doubt or of a contact
+_CONTACT_ROWS: Final = 4  # the largest contacts
 
 
 @dataclass(frozen=True)
@@ -158,10 +159,13 @@ def write_parts(path: Path, found: Segmentation) -> None:
                 marks.append(Mark(place, f"seed of {bone.name} at {place_text(place)}"))
     for caution in found.cautions:
         if caution.id == "touching-bones" and caution.where is not None:
+            here = np.array(caution.where)
+            if len(rows) < len(found.bones) + _CONTACT_ROWS:
+                rows.append(Cut(here, here - _CLOSE_MM, here + _CLOSE_MM, "where two touch"))
             marks.append(Mark(caution.where, f"at {place_text(caution.where)}: {caution.text}"))
     names = dict(parting.names)
     for number, place, size in parting.loose:
         names[number] = f"part {number}, no seed"
         marks.append(Mark(place, f"part {number} ({size / 1000.0:.0f} cm³ of cortex) has no seed; to name it add --bone NAME={place_text(place)}"))
-    title = "All bone of the scan, parted; one row for each bone, through its seed"
+    title = "All bone of the scan, parted: through each seed, and where parts touch"
     write_parts_picture(path, found.scan, parting.shown, rows, title=title, names=names, marks=marks)
