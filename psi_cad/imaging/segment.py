@@ -40,7 +40,7 @@ _SPLINTER: Final = 1.5  # a part that shares more with a bone, for its size, tha
 class BoneLabels:
     """Label numbers (nz, ny, nx) uint8 on the scan's grid, the name of each number, and what a person must know.
 
-    `touching`: pairs of names of bones that touch. `parts`: the same numbers in the division's box, with the cortex of parts that no seed
+    `touching`: pairs of names of bones that touch. `parts`: the same numbers in the division's box, with the parts that no seed
     names above them, uint8. `loose`: a point in each of those, patient mm, and its volume in mm³.
     """
 
@@ -86,7 +86,6 @@ def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Cal
     tell("fill marrow")
     values = np.zeros(division.volume.values.shape, dtype=np.uint8)
     solids = _solids(parted, marrow, len(names), division)
-    del marrow
     _meet(solids, division)
     values[division.box] = solids
     if seeds:
@@ -96,20 +95,20 @@ def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Cal
                 raise SegmentationError(
                     f"Only {sizes[number]:.0f} mm³ of bone were found from the seed of {name}; put the seed on dense cortex of that bone."
                 )
-    shown, loose = _shown(solids, parted, len(names), division)
+    shown, loose = _shown(solids, parted, marrow, len(names), division)
     return BoneLabels(values, {n + 1: name for n, name in enumerate(names)}, tuple(pairs), tuple(cautions), shown, loose)
 
 
 def _shown(
-    solids: npt.NDArray[Any], parted: npt.NDArray[Any], count: int, division: Division
+    solids: npt.NDArray[Any], parted: npt.NDArray[Any], marrow: npt.NDArray[Any], count: int, division: Division
 ) -> tuple[npt.NDArray[Any], tuple[tuple[int, Place, float], ...]]:
-    """What a picture of all parts shows: bones with their marrow, and the cortex of the parts without a name, largest first."""
+    """What a picture of all parts shows: bones, and the parts without a name, largest first; and where the cortex of those lies."""
     voxel = float(np.prod(division.volume.spacing))
     sizes = np.bincount(parted.ravel(), minlength=count + 1) * voxel
     others = [int(n) for n in np.argsort(-sizes, kind="stable") if n > count and sizes[n] >= LEAST_BONE_MM3][: 255 - count]
     table = np.zeros(len(sizes), dtype=np.uint8)
     table[others] = np.arange(count + 1, count + 1 + len(others))
-    shown = np.where(solids > 0, solids, table[parted])
+    shown = np.where(solids > 0, solids, table[np.where(parted > 0, parted, marrow)])
     boxes = ndimage.find_objects(parted)
     loose = []
     for number in others:

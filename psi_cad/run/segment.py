@@ -140,6 +140,8 @@ def segment_bone(
             continue
         tell = (lambda step, name=name: progress(f"{name}: {step}")) if progress else None
         others = (labels.values != number) & (labels.values != 0)
+        if labels.parts is not None:  # a neighbour without a seed is none of this bone either
+            others[division.box] |= (labels.parts > len(labels.names)) & division.cortex
         mesh, fit = bone_surface(volume, solid, levels=levels, others=others, mesh_mm=mesh_mm, progress=tell)
         doubts = _doubts(name, mesh, fit, solid, volume, levels)
         doubts, used = confirmed(doubts, others, volume, done)
