@@ -216,3 +216,24 @@ def test_the_command_takes_corrections(run, tmp_path):
         done = run("segment", tmp_path / "ct.nii.gz", "-o", tmp_path / "bad", *bad)
         assert done.returncode == 2
         assert says in done.stderr
+
+
+def test_a_case_file_corrects_its_bone_alike(tmp_path):
+    from psi_cad.case.model import Segment
+
+    read = Segment.model_validate({"seed": [-14.0, 0.0, 0.0], "cut_here": [[0.0, 1.0, 0.0]], "join": [], "keep_in": "mask.nrrd", "keep": 1})
+    assert np.asarray(read.cut_here).tolist() == [[0.0, 1.0, 0.0]] and read.keep_in == "mask.nrrd"
+    from psi_cad.case.load import load_case
+    from psi_cad.run.sources import bone_source
+
+    sitk.WriteImage(two_blocks(1.6, neck=12.0).to_sitk(), str(tmp_path / "ct.nii.gz"))
+    text = (
+        'schema = 1\nid = "blocks"\nside = "left"\n[bone]\nct = "ct.nii.gz"\nsegment = { seed = [-14.0, 0.0, 0.0], cut_here = [[0.0, 1.0, 0.0]] }\n'
+    )
+    text += '[[cut]]\nname = "A"\norigin = [-14.0, 0.0, 0.0]\nnormal = [1.0, 0.0, 0.0]\n'
+    text += '[[guide]]\nname = "g"\ntemplate = "osteotomy"\ncuts = ["A"]\napproach = [0.0, -1.0, 0.0]\nblade = "generic-25x0.89"\nprinter = "fdm-ultem1010"\n'
+    (tmp_path / "case.toml").write_text(text, "utf-8")
+    found = bone_source(load_case(tmp_path / "case.toml"), progress=lambda _: None)
+    (told,) = found.said["segmentation"]["corrections"]
+    assert told["kind"] == "cut-here"
+    assert found.mesh.bounds[1][0] < 3.0  # the other block is gone

@@ -143,8 +143,8 @@ class Segment(_Strict):
 
     seed: Triple
     others: dict[Name, Triple] = {}
-    cut_here: tuple[Triple, ...] = ()
-    join: tuple[Triple, ...] = ()
+    cut_here: list[Triple] = []
+    join: list[Triple] = []
     keep_in: File = None
     keep: int | str | None = None
 

@@ -207,7 +207,7 @@ def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work) -> Stage:
 
     def make(folder: Path) -> dict[str, Any]:
         volume = _volume(scan, kind="ct")
-        corrections = Corrections(source.segment.cut_here, source.segment.join, masks(volume)) if source.segment and asked else None
+        corrections = Corrections(tuple(source.segment.cut_here), tuple(source.segment.join), masks(volume)) if source.segment and asked else None
         found = segment_bone(volume, seeds, corrections=corrections, progress=lambda step: work.progress(f"segment {step}"))
         if found.doubts:
             first = found.doubts[0]
