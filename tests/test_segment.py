@@ -318,7 +318,7 @@ def test_the_folder_is_complete_and_the_same_twice(tmp_path):
     for name in ("one", "two"):
         write_segmentation(tmp_path / name, segment_bone(ct, {"head": (0.0, 0.0, 0.0)}))
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert names == ["head.png", "head.stl", "labels.nii.gz", "report.json"]
+    assert names == ["head.png", "head.stl", "labels.nii.gz", "parts.png", "report.json"]
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     report = json.loads((tmp_path / "one" / "report.json").read_text("utf-8"))

@@ -168,6 +168,8 @@ def test_a_tumour_comes_into_the_frame_of_the_bone(tmp_path):
         ('[bone]\nlabels = "x.nrrd"\n', "bone needs label"),
         ('[bone]\nlabels = "x.nrrd"\nlabel = 1\nsegment = { seed = [0.0, 0.0, 0.0] }\n', "names segment, which belongs to ct"),
         ('[bone]\nct = "ct"\nsegment = { seed = [0.0, 0.0] }\n', "seed must be three numbers"),
+        ('[bone]\nct = "ct"\nsegment = { seed = [0.0, 0.0, 0.0], keep_in = "mask.nrrd" }\n', "keep_in, a label file, and keep"),
+        ('[bone]\nct = "ct"\nsegment = { seed = [0.0, 0.0, 0.0], cut_here = [[0.0, 0.0]] }\n', "cut_here"),
         ('[bone]\nct = "ct"\nsegment = { sed = [0.0, 0.0, 0.0] }\n', "did you mean 'seed'"),
         (
             '[bone]\nlabels = "x.nrrd"\nlabel = 1\n[tumour]\nlabels = "m.nrrd"\nlabel = 1\nmri = "mri"\n',

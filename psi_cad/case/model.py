@@ -136,15 +136,24 @@ class _Source(_Strict):
 
 
 class Segment(_Strict):
-    """A point in the wanted bone, and one in each bone that touches it (by name); patient mm."""
+    """A point in the wanted bone, and one in each bone that touches it (by name); patient mm.
+
+    What corrects the parting: places to cut at, places to join at, and a painted mask (a label file) with the wanted bone's label in it.
+    """
 
     seed: Triple
     others: dict[Name, Triple] = {}
+    cut_here: list[Triple] = []
+    join: list[Triple] = []
+    keep_in: File = None
+    keep: int | str | None = None
 
     @model_validator(mode="after")
     def _named_apart(self) -> Segment:
         if "bone" in self.others:
             raise ValueError("'bone' is the wanted bone itself; give the others other names")
+        if (self.keep_in is None) != (self.keep is None):
+            raise ValueError("needs keep_in, a label file, and keep, the wanted bone's label in it, together")
         return self
 
 

@@ -30,6 +30,16 @@ def segment(
     ] = None,
     labels: Annotated[Path | None, typer.Option("--labels", help="A ready mask: NIfTI, NRRD, .seg.nrrd, DICOM SEG or RTSTRUCT.")] = None,
     label: Annotated[list[str] | None, typer.Option("--label", help="NAME=N: number or segment name in --labels; once per bone.")] = None,
+    cut_here: Annotated[
+        list[str] | None, typer.Option("--cut-here", help="x,y,z where two bones touch that psi-cad left as one: it is cut there. Repeatable.")
+    ] = None,
+    join: Annotated[
+        list[str] | None, typer.Option("--join", help="x,y,z on a seam that psi-cad drew through one bone: both sides become one. Repeatable.")
+    ] = None,
+    keep_in: Annotated[
+        Path | None, typer.Option("--keep-in", help="A rough mask, painted in another program: a bone is what of all bone lies in it; with --keep.")
+    ] = None,
+    keep: Annotated[list[str] | None, typer.Option("--keep", help="NAME=N: number or segment name in --keep-in; once per bone.")] = None,
     with_totalsegmentator: Annotated[
         bool, typer.Option("--with-totalsegmentator", help="Take the seeds from TotalSegmentator, if it is installed.")
     ] = False,
@@ -40,7 +50,13 @@ def segment(
 
     A seed says which bone is meant, wherever in the bone it lies. Bones are parted at their joints; without seeds all large ones are taken.
 
+    If the parting is wrong, look at parts.png, and say where: --cut-here, --join, or a painted mask (--keep-in, --keep).
+
     Example: psi-cad segment ct.nii.gz -o bones --bone hip=-82,24,-10 --bone femur=-101,-7,-6 --bone sacrum=-40,74,60
+
+    Example: psi-cad segment ct.nii.gz -o bones --bone hip=-82,24,-10 --bone femur=-101,-7,-6 --cut-here=-98,2,-14
+
+    Example: psi-cad segment ct.nii.gz -o bones --keep-in painted.nrrd --keep hip=1
     """
     from psi_cad.cli.showing import progress, say_json
     from psi_cad.cli.telling import caution_lines
@@ -54,9 +70,21 @@ def segment(
         raise CaseError("Two bones have the same name; give each its own.")
     if bool(labels) != bool(wanted):
         raise CaseError("--labels FILE and --label NAME=N go together: name the file, and the labels that you want of it.")
+    painted = dict(_named(text, "--keep", "NAME=N") for text in keep or [])
+    if len(painted) < len(keep or []):
+        raise CaseError("Two of --keep have the same name; give each bone one mask.")
+    if bool(keep_in) != bool(painted):
+        raise CaseError("--keep-in FILE and --keep NAME=N go together: name the file, and the label of each bone in it.")
+    cuts = tuple(_point(text, f"--cut-here '{text}'") for text in cut_here or [])
+    joins = tuple(_point(text, f"--join '{text}'") for text in join or [])
+    if labels and (cuts or joins or painted):
+        raise CaseError(
+            "--labels takes masks as they are; --cut-here, --join and --keep-in correct what psi-cad finds itself: leave one of them out."
+        )
     if labels and (seeds or with_totalsegmentator):
         raise CaseError("--labels, and --bone or --with-totalsegmentator, exclude each other; give one of them.")
     with progress(quiet=json) as tell:
+        from psi_cad.imaging.correcting import Corrections
         from psi_cad.imaging.read import read_volume
         from psi_cad.run.segment import REJECTED, check_name, segment_bone, segmentation_of_labels, write_segmentation
 
@@ -70,7 +98,8 @@ def segment(
         else:
             if with_totalsegmentator:
                 seeds = {**_proposed(scan, tell), **seeds}
-            found = segment_bone(scan, seeds, progress=tell)
+            masks = {} if keep_in is None else _masks(keep_in, painted, scan)
+            found = segment_bone(scan, seeds, corrections=Corrections(cuts, joins, masks), progress=tell)
         report = write_segmentation(out, found, progress=tell)
     if json:
         say_json(report)
@@ -87,7 +116,7 @@ def segment(
     if told:
         typer.echo("\n".join(caution_lines(told)))
     if report["rejected"]:
-        typer.echo("Rejected: do not use these bones. Look at the pictures, and correct the segmentation with seeds.")
+        typer.echo("Rejected: do not use these bones. Look at the pictures, and correct the segmentation: seeds, --cut-here, --join or --keep-in.")
         raise typer.Exit(1)
 
 
@@ -108,16 +137,27 @@ def _named(text: str, option: str, form: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
+def _masks(path: Path, painted: dict[str, str], scan: Volume) -> dict[str, Volume]:
+    from psi_cad.imaging.label_files import read_labels
+
+    labels = read_labels(path, reference=scan)
+    return {name: labels.occupancy(label) for name, label in painted.items()}
+
+
 def _seed(text: str) -> tuple[str, Any]:
+    name, value = _named(text, "--bone", "NAME=x,y,z")
+    return name, _point(value, f"--bone '{text}'", form="NAME=x,y,z", example="hip=-82,24,-10")
+
+
+def _point(text: str, given: str, *, form: str = "x,y,z", example: str = "-82,24,-10") -> tuple[float, float, float]:
     import math
 
     from psi_cad.errors import CaseError
 
-    name, value = _named(text, "--bone", "NAME=x,y,z")
     try:
-        point = tuple(float(part) for part in value.split(","))
+        point = tuple(float(part) for part in text.split(","))
     except ValueError:
         point = ()
     if len(point) != 3 or not all(map(math.isfinite, point)):
-        raise CaseError(f"--bone '{text}' must be NAME=x,y,z with three numbers in patient mm (LPS), such as hip=-82,24,-10.")
-    return name, point
+        raise CaseError(f"{given} must be {form} with three numbers in patient mm (LPS), such as {example}.")
+    return point[0], point[1], point[2]

@@ -14,6 +14,9 @@ __all__ = ["filled"]
 
 LEAK_MM: Final[Mm] = 2.0
 """Holes in the cortex narrower than twice this (vessels, cortex thinner than the scan shows) do not empty the marrow."""
+MOST_FOREIGN: Final = 0.15
+"""Of a void's faces to other bones: marrow that was cut through, or whose cortex was given to a neighbour in a spot, has less; the pocket of a
+socket has about half."""
 
 
 def filled(shell: Bools, *, spacing: Array, others: Bools | None = None, at_edge: tuple[tuple[bool, bool], ...] = ((False, False),) * 3) -> Bools:
@@ -33,8 +36,7 @@ def filled(shell: Bools, *, spacing: Array, others: Bools | None = None, at_edge
     wide = np.pad(shell, pad)
     # half a voxel: distances go to the middles of voxels; the cube: from a voxel to what borders on it
     barrier = closed(wide, ball(LEAK_MM - 0.5 * float(size.min()), size, cube=1))
-    if others is not None:
-        barrier &= ~np.pad(others, pad)
+    walls = np.zeros_like(barrier) if others is None else np.pad(others, pad)
     for axis in range(3):
         for end, cut in zip((0, -1), at_edge[axis], strict=True):
             if cut:
@@ -42,9 +44,13 @@ def filled(shell: Bools, *, spacing: Array, others: Bools | None = None, at_edge
                 layer[axis] = slice(0, 1) if end == 0 else slice(-1, None)
                 flat = np.squeeze(barrier[tuple(layer)], axis)
                 barrier[tuple(layer)] |= np.expand_dims(ndimage.binary_fill_holes(flat), axis)
-    outside = _outside(barrier)
-    del barrier
+    outside = _outside(barrier | walls)
+    if others is not None:
+        outside |= _not_mine(~(barrier | walls | outside), walls) | walls
+    del walls
     np.logical_not(wide, out=wide)
+    wide &= barrier
+    del barrier
     outside = grown_within(outside, wide, int(np.ceil(LEAK_MM / size.min())) + 1)
     del wide
     inner = tuple(slice(p[0], n - p[1]) for p, n in zip(pad, outside.shape, strict=True))
@@ -53,6 +59,25 @@ def filled(shell: Bools, *, spacing: Array, others: Bools | None = None, at_edge
         solid &= ~others
     solid |= shell
     return np.asarray(solid)
+
+
+def _not_mine(shut: Bools, walls: Bools) -> Bools:
+    """The voids `shut` (nz, ny, nx) that other bones wall in by more than `MOST_FOREIGN` of their faces: their own marrow, or a joint's gap.
+
+    A void with less is this bone's marrow, though a spot of its cortex may have been given to a neighbour.
+    """
+    pieces, count = ndimage.label(shut, output=np.int32)
+    if count == 0:
+        return shut
+    foreign, all_faces = np.zeros(count + 1), np.zeros(count + 1)
+    for axis in range(3):
+        for here, there in ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1))):
+            mine, beside = np.moveaxis(pieces, axis, 0)[here], np.moveaxis(pieces, axis, 0)[there] == 0
+            all_faces += np.bincount(mine[beside], minlength=count + 1)
+            foreign += np.bincount(mine[beside & np.moveaxis(walls, axis, 0)[there]], minlength=count + 1)
+    theirs = foreign > MOST_FOREIGN * all_faces
+    theirs[0] = False
+    return np.asarray(theirs[pieces])
 
 
 def _outside(barrier: Bools) -> Bools:

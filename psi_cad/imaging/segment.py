@@ -11,9 +11,10 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from psi_cad.errors import SegmentationError
-from psi_cad.findings import Caution, place_of
+from psi_cad.findings import Caution, Place, place_of
 from psi_cad.imaging.fill import LEAK_MM, filled
 from psi_cad.imaging.flood import flood_open
+from psi_cad.imaging.interface import met_again
 from psi_cad.imaging.morphology import voxels_of
 from psi_cad.imaging.naming import DISAGREE, Named, named
 from psi_cad.imaging.parting import Division
@@ -31,6 +32,9 @@ ISLAND_MM3: Final = 5000.0
 MOST_BONES: Final = 12
 RETRACT_MM: Final[Mm] = 1.25 * CELL_MM
 """A cut that is not on a seam may lie a cell off; the flood finds the darkest way within this."""
+_MARROW_SHARE: Final = 0.05  # of the way from soft tissue to cortex: marrow that much brighter than soft tissue is none of it
+_MARROW_NOISES: Final = 1.5  # but no less than so many times the noise, over 27 voxels
+_PORES: Final = 3  # voxels; pores of the marrow between regions that are closed
 _SPLINTER: Final = 1.5  # a part that shares more with a bone, for its size, than a joint: it may be a piece of that bone
 
 
@@ -38,13 +42,16 @@ _SPLINTER: Final = 1.5  # a part that shares more with a bone, for its size, tha
 class BoneLabels:
     """Label numbers (nz, ny, nx) uint8 on the scan's grid, the name of each number, and what a person must know.
 
-    `touching`: pairs of names of bones that touch.
+    `touching`: pairs of names of bones that touch. `parts`: the same numbers in the division's box, with the parts that no seed
+    names above them, uint8. `loose`: a point in each of those, patient mm, and its volume in mm³.
     """
 
     values: npt.NDArray[Any]
     names: dict[int, str]
     touching: tuple[tuple[str, str], ...] = ()
     cautions: tuple[Caution, ...] = ()
+    parts: npt.NDArray[Any] | None = None
+    loose: tuple[tuple[int, Place, float], ...] = ()
 
 
 def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Callable[[str], None] | None = None) -> BoneLabels:
@@ -68,19 +75,21 @@ def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Cal
     chosen = found[-1]
     cautions = _disagreements(division, found) if seeds else []
     tell("share out the cortex")
-    parts = np.zeros(division.solid.size, dtype=np.uint16)
-    parts[division.at] = chosen.label
-    parted = _flooded(parts.reshape(division.solid.shape), division)
+    parts = np.zeros(division.solid.shape, dtype=np.uint16)
+    parts.reshape(-1)[division.at] = chosen.label
+    parted, marrow = _settled(_flooded(parts.copy(), division), parts, division)
     del parts
     names = list(seeds)
     if not seeds:
-        names = _by_size(parted, division)
+        names = _by_size(parted, marrow, division)
         cautions.append(Caution("segmentation-look", "No seed was given, so bones are named by size: look at which is which."))
     pairs, told = _contacts(parted, names, division)
     cautions += told
     tell("fill marrow")
     values = np.zeros(division.volume.values.shape, dtype=np.uint8)
-    values[division.box] = _solids(parted, len(names), division)
+    solids = _solids(parted, marrow, len(names), division)
+    _meet(solids, division)
+    values[division.box] = solids
     if seeds:
         sizes = voxels_of(values[division.box], len(names)) * float(np.prod(division.volume.spacing))
         for number, name in enumerate(names, start=1):
@@ -88,7 +97,29 @@ def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Cal
                 raise SegmentationError(
                     f"Only {sizes[number]:.0f} mm³ of bone were found from the seed of {name}; put the seed on dense cortex of that bone."
                 )
-    return BoneLabels(values, {n + 1: name for n, name in enumerate(names)}, tuple(pairs), tuple(cautions))
+    shown, loose = _shown(solids, parted, marrow, len(names), division)
+    return BoneLabels(values, {n + 1: name for n, name in enumerate(names)}, tuple(pairs), tuple(cautions), shown, loose)
+
+
+def _shown(
+    solids: npt.NDArray[Any], parted: npt.NDArray[Any], marrow: npt.NDArray[Any], count: int, division: Division
+) -> tuple[npt.NDArray[Any], tuple[tuple[int, Place, float], ...]]:
+    """What a picture of all parts shows: bones, and the parts without a name, largest first; and where the cortex of those lies."""
+    voxel = float(np.prod(division.volume.spacing))
+    sizes = voxels_of(parted, max(int(parted.max()), count)) * voxel
+    others = [int(n) for n in np.argsort(-sizes, kind="stable") if n > count and sizes[n] >= LEAST_BONE_MM3][: 255 - count]
+    table = np.zeros(len(sizes), dtype=np.uint8)
+    table[others] = np.arange(count + 1, count + 1 + len(others))
+    shown = np.where(solids > 0, solids, table[np.where(parted > 0, parted, marrow)])
+    boxes = ndimage.find_objects(parted)
+    loose = []
+    for number in others:
+        box = boxes[number - 1]
+        inner = np.argwhere(parted[box] == number) + [s.start for s in box]
+        place = place_of(division.patient(inner[int(np.argmin(np.linalg.norm(inner - inner.mean(axis=0), axis=1)))][None])[0])
+        if place is not None:
+            loose.append((int(table[number]), place, float(sizes[number])))
+    return shown.astype(np.uint8), tuple(loose)
 
 
 def _disagreements(division: Division, found: list[Named]) -> list[Caution]:
@@ -118,6 +149,33 @@ def _flooded(parts: npt.NDArray[Any], division: Division) -> npt.NDArray[Any]:
     _drop_islands(parts, division)
     flood_open(parts, division.cortex, division.depth)
     return parts
+
+
+def _settled(parted: npt.NDArray[Any], parts: npt.NDArray[Any], division: Division) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """`parted`, the cortex by number, with the borders drawn anew that a flood alone may have drawn through one bone's cortex; and the marrow.
+
+    Marrow, as the parts have it, holds its cortex. What is as dark as soft tissue may be the gap of a joint, and holds nothing.
+    """
+    levels = division.levels
+    brighter = levels.soft + max(_MARROW_SHARE * (levels.bone - levels.soft), _MARROW_NOISES * levels.noise)
+    dark = ndimage.uniform_filter(division.depth, 3, output=np.int16) * -8 < brighter
+    dark = ndimage.binary_dilation(dark & ~division.cortex, iterations=2) & ~division.cortex
+    parts = np.where(parted > 0, parted, parts)
+    for _ in range(_PORES):  # marrow is full of what looks like small seams, and of specks as dense as bone
+        pores = division.solid & (parts == 0)
+        parts[pores] = ndimage.maximum_filter(parts, 3)[pores]
+    labels = np.where(dark, 0, parts)
+    _meet(labels, division)
+    bone = division.cortex & (parted > 0)
+    marrow = np.where(dark, parts, labels)
+    marrow[bone] = 0
+    return np.where(bone, labels, 0), marrow
+
+
+def _meet(labels: npt.NDArray[Any], division: Division) -> None:
+    levels = division.levels
+    span = levels.bone - levels.soft
+    met_again(labels, division.depth * -8, size=division.volume.spacing[::-1], reach=RETRACT_MM, span=span, noise=levels.noise)
 
 
 def _retract(parts: npt.NDArray[Any], division: Division) -> None:
@@ -152,8 +210,8 @@ def _drop_islands(parts: npt.NDArray[Any], division: Division) -> None:
     parts.ravel()[at[small[mine]]] = 0
 
 
-def _by_size(parted: npt.NDArray[Any], division: Division) -> list[str]:
-    """Renumber `parted` in place: 1, 2, … by size; pieces of cortex that no part has reached count too."""
+def _by_size(parted: npt.NDArray[Any], marrow: npt.NDArray[Any], division: Division) -> list[str]:
+    """Renumber `parted` and `marrow` in place: 1, 2, … by size; pieces of cortex that no part has reached count too."""
     rest, count = ndimage.label(division.cortex & (parted == 0), output=np.int32)
     voxel = float(np.prod(division.volume.spacing))
     keep = np.flatnonzero(voxels_of(rest, count) * voxel >= LEAST_BONE_MM3)
@@ -168,6 +226,7 @@ def _by_size(parted: npt.NDArray[Any], division: Division) -> list[str]:
     table = np.zeros(last + 1, dtype=np.uint16)
     table[order] = np.arange(1, len(order) + 1)
     parted[:] = table[parted]
+    marrow[:] = table[marrow]
     return [f"bone-{n + 1}" for n in range(min(len(order), MOST_BONES))]
 
 
@@ -211,8 +270,11 @@ def _contacts(parted: npt.NDArray[Any], names: list[str], division: Division) ->
     return pairs, told
 
 
-def _solids(parted: npt.NDArray[Any], count: int, division: Division) -> npt.NDArray[Any]:
-    """Each named bone of the cortex labels filled; what two bones both enclose stays with the first."""
+def _solids(parted: npt.NDArray[Any], marrow: npt.NDArray[Any], count: int, division: Division) -> npt.NDArray[Any]:
+    """Each named bone of the cortex labels filled; what two bones both enclose stays with the first.
+
+    `marrow` are the parts' numbers between the cortex: a bone that was cut through its marrow is walled in by the marrow beyond.
+    """
     out = np.zeros(parted.shape, dtype=np.uint8)
     spacing = division.volume.spacing
     edges = [(s.start == 0, s.stop == n) for s, n in zip(division.box, division.volume.values.shape, strict=True)]
@@ -223,7 +285,7 @@ def _solids(parted: npt.NDArray[Any], count: int, division: Division) -> npt.NDA
         wide = tuple(slice(max(s.start - m, 0), min(s.stop + m, size)) for s, m, size in zip(inner, margin, parted.shape, strict=True))
         at_edge = tuple((first and s.start == 0, last and s.stop == size) for (first, last), s, size in zip(edges, wide, parted.shape, strict=True))
         labels = parted[wide]
-        others = (labels != n) & (labels != 0)
+        others = ((labels != n) & (labels != 0)) | ((marrow[wide] != n) & (marrow[wide] != 0))
         solid = filled(labels == n, spacing=spacing, others=others, at_edge=at_edge)
         target = out[wide]
         target[solid & (target == 0)] = n

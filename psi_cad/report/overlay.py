@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -31,8 +32,8 @@ def overlay_planes(mesh: trimesh.Trimesh) -> Array:
     return np.asarray(points[nearest])
 
 
-def write_overlay(path: Path, volume: Volume, mesh: trimesh.Trimesh, *, at: Array, title: str = "") -> None:
-    """A PNG with the scan and the outline of `mesh` (patient mm) in the axial, coronal and sagittal plane through `at` (3,)."""
+def write_overlay(path: Path, volume: Volume, mesh: trimesh.Trimesh, *, at: Array, title: str = "", below: Sequence[Panel] = ()) -> None:
+    """A PNG with the scan and the outline of `mesh` (patient mm) in the axial, coronal and sagittal plane through `at` (3,), more panels below."""
     low, high = mesh.bounds[0] - _MARGIN_MM, mesh.bounds[1] + _MARGIN_MM
     panels = []
     for plane in ANATOMICAL:
@@ -43,4 +44,4 @@ def write_overlay(path: Path, volume: Volume, mesh: trimesh.Trimesh, *, at: Arra
         segments = trimesh.intersections.mesh_plane(mesh, direction, np.asarray(at) + 1e-4 * direction)
         lines = tuple((np.asarray(segment), _LINE) for segment in segments)
         panels.append(Panel(view, slice_pixels(view, volume), f"{plane.name}; {'xyz'[plane.normal]} = {at[plane.normal]:.1f} mm", lines, thin=True))
-    save_sheet(path, panels, title=title, columns=3, legend=[Swatch(_LINE, "the surface's outline")])
+    save_sheet(path, [*panels, *below], title=title, columns=3, legend=[Swatch(_LINE, "the surface's outline")])

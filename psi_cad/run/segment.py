@@ -17,6 +17,7 @@ from psi_cad import __version__
 from psi_cad.errors import CaseError, ImageError, SegmentationError
 from psi_cad.export.safely import sha256_of, write_json
 from psi_cad.findings import Caution, by_weight, place_of
+from psi_cad.imaging.correcting import Corrections, Done, corrected
 from psi_cad.imaging.image_files import write_image
 from psi_cad.imaging.judge import bone_at_edges
 from psi_cad.imaging.labels import INSIDE, LabelMap
@@ -25,6 +26,7 @@ from psi_cad.imaging.metal import Metal, find_metal
 from psi_cad.imaging.parting import Division, divided
 from psi_cad.imaging.segment import bone_labels
 from psi_cad.imaging.volume import Volume
+from psi_cad.run.parting import PARTS, Parting, confirmed, parting_of, refuse_needless, rejected_panels, write_parts
 from psi_cad.surface.bone import bone_surface
 from psi_cad.surface.isosurface import MESH_MM, surface_of_part
 from psi_cad.surface.plausible import hollow, mere_shell, through_bone
@@ -37,7 +39,7 @@ SCHEMA: Final = 1
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 DOUBT: Final = "segmentation-doubt"
 REJECTED: Final = "_REJECTED"
-_RESERVED: Final = ("labels", "report")
+_RESERVED: Final = ("labels", "parts", "report")
 _METAL_NEAR_MM: Final[Mm] = 10.0
 _MOST_BEYOND: Final = 0.02  # of a ready mask's surface outside of its scan
 _UNSURE: Final = 0.05  # more points than this without a clear edge are told
@@ -78,6 +80,7 @@ class Segmentation:
     notes: tuple[str, ...]
     cautions: tuple[Caution, ...] = ()
     touching: tuple[tuple[str, str], ...] = ()
+    parting: Parting | None = None
 
     @property
     def doubts(self) -> tuple[Caution, ...]:
@@ -92,6 +95,7 @@ def segment_bone(
     *,
     mesh_mm: Mm = MESH_MM,
     known: Division | None = None,
+    corrections: Corrections | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Segmentation:
     """The bones of a CT, one per seed, each with a closed surface on its cortex.
@@ -107,41 +111,56 @@ def segment_bone(
         Grid of the surface.
     known : Division, optional
         Of this volume, where it is divided already: other seeds then cost little.
+    corrections : Corrections, optional
+        What a person says of the parting: cut here, join here, this bone is what I painted.
 
     Raises
     ------
     SegmentationError
-        If there is no bone, or none at a seed.
+        If there is no bone, or none at a seed, or bone cannot be cut where asked.
     CaseError
-        If a seed lies outside the scan or on another's spot, or a name cannot be a file's.
+        If a seed lies outside the scan or on another's spot, a name cannot be a file's, or a correction makes no sense.
     """
     points = {name: np.atleast_2d(np.asarray(point, dtype=np.float64)) for name, point in (seeds or {}).items()}
     for name in points:
         check_name(name)
     division = divided(volume, progress=progress) if known is None else known
     levels = division.levels
+    done: tuple[Done, ...] = ()
+    if corrections:
+        for name in corrections.keep:
+            check_name(name)
+        division, points, done = corrected(division, corrections, points)
     labels = bone_labels(division, points, progress=progress)
-    del division  # surfaces need its memory
     refuse_far_seeds(labels.values, volume, points)
+    parting = parting_of(labels, division, points, done)
+    unnamed = np.zeros(labels.values.shape, dtype=bool)  # a neighbour without a seed is none of a bone's either
+    if labels.parts is not None:
+        unnamed[division.box] = (labels.parts > len(labels.names)) & division.cortex
+    del division  # surfaces need its memory
     metal = find_metal(volume)
     bones = []
     boxes = find_objects(labels.values)
+    said_apart: set[int] = set()
     for number, name in labels.names.items():
         if number > len(boxes) or boxes[number - 1] is None:
             continue
         near, box = volume.around(boxes[number - 1], _AROUND_MM)
         numbers = labels.values[box]
-        solid, others = numbers == number, (numbers != number) & (numbers != 0)
+        solid, others = numbers == number, ((numbers != number) & (numbers != 0)) | unnamed[box]
         tell = (lambda step, name=name: progress(f"{name}: {step}")) if progress else None
         mesh, fit = bone_surface(near, solid, levels=levels, others=others, mesh_mm=mesh_mm, progress=tell)
         doubts = _doubts(name, mesh, fit, solid, near, levels)
+        doubts, used = confirmed(doubts, others, near, done)
+        said_apart |= used
         told = (*doubts, *_edge_cautions(volume, labels.values == number, name), *_fit_cautions(name, mesh, fit, metal))
         bones.append(SegmentedBone(name, number, mesh, fit, told))
-    notes = [*volume.notes, *(caution.text for caution in labels.cautions)]
+    refuse_needless(done, said_apart)
+    notes = [*volume.notes, *(caution.text for caution in labels.cautions), *(one["text"] for one in parting.corrections)]
     if metal:
         notes.append(f"Metal in the scan: {sum(m.volume for m in metal):.0f} mm³ in {len(metal)} pieces; its streaks move surfaces near it.")
     plain, said = Volume(labels.values, volume.patient_from_index), (*volume.cautions, *labels.cautions)
-    return Segmentation(volume, plain, tuple(bones), levels, metal, tuple(notes), said, labels.touching)
+    return Segmentation(volume, plain, tuple(bones), levels, metal, tuple(notes), said, labels.touching, parting)
 
 
 def segmentation_of_labels(labels: LabelMap, wanted: Mapping[str, int | str], *, scan: Volume) -> Segmentation:
@@ -282,6 +301,10 @@ def report_of(found: Segmentation) -> dict[str, Any]:
                   for m in found.metal],
         "cautions": [caution.to_json() for caution in by_weight(found.cautions)],
         "rejected": bool(found.doubts),
+        "corrections": [] if found.parting is None else list(found.parting.corrections),
+        "unnamed_parts": [] if found.parting is None else [
+            {"number": number, "point_mm": list(place), "cortex_mm3": round(size, 0)} for number, place, size in found.parting.loose
+        ],
         "notes": list(found.notes),
     }  # fmt: skip
 
@@ -340,8 +363,12 @@ def write_segmentation(folder: Path, found: Segmentation, *, progress: Callable[
         spots = [caution.where for caution in doubts if caution.where is not None]
         at = np.array(spots[0]) if spots else overlay_planes(bone.mesh)
         title = f"{bone.name}, REJECTED: {doubts[0].text}" if doubts else f"{bone.name}: its surface on the scan"
-        write_overlay(png, found.scan, bone.mesh, at=at, title=title)
+        write_overlay(png, found.scan, bone.mesh, at=at, title=title, below=rejected_panels(found, bone.mesh, at) if doubts else ())
         files |= {stl.name: sha256_of(stl), png.name: sha256_of(png)}
+    (folder / PARTS).unlink(missing_ok=True)
+    if found.parting is not None:
+        write_parts(folder / PARTS, found)
+        files[PARTS] = sha256_of(folder / PARTS)
     labels = folder / "labels.nii.gz"
     write_image(labels, found.labels)
     files[labels.name] = sha256_of(labels)

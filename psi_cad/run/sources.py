@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trimesh
 
 from psi_cad.case.load import LoadedCase
-from psi_cad.case.model import Avoid, BoneSource, Tumour
+from psi_cad.case.model import Avoid, BoneSource, Segment, Tumour
 from psi_cad.errors import CaseError, ImageError, PsiCadError, SegmentationError
 from psi_cad.export.safely import sha256_of
 from psi_cad.findings import Caution, by_weight
@@ -137,6 +137,8 @@ def named_in(loaded: LoadedCase) -> dict[str, str]:
     for place, source in sources.items():
         for key in ("surface", "labels", "ct", "mri", "transform"):
             named[f"{place}.{key}"] = getattr(source, key, None)
+    if case.bone is not None and case.bone.segment is not None:
+        named["bone.segment.keep_in"] = case.bone.segment.keep_in
     named |= {f"cut[{number}].markups": cut.markups for number, cut in enumerate(case.cut)}
     named["catalogue"] = case.catalogue
     return {key: name for key, name in named.items() if name is not None}
@@ -191,6 +193,7 @@ def _volume(scan: Stage, *, kind: str) -> Volume:
 
 def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work) -> Stage:
     """The bone segmented from a CT; refused where the scan is too coarse and nobody insisted."""
+    from psi_cad.imaging.correcting import Corrections
     from psi_cad.imaging.midline import body_middle
     from psi_cad.run.segment import segment_bone, write_segmentation
 
@@ -200,14 +203,17 @@ def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work) -> Stage:
     if scan.said["refuse_guide"] and not forced:
         raise CaseError(f"{loaded.path.name}: bone.ct: {scan.said['refuse_guide']} To insist set bone.force_spacing = true; the report will show it.")
     seeds = {BONE: source.segment.seed, **source.segment.others}
+    asked, masks = _corrections(loaded, source.segment)
 
     def make(folder: Path) -> dict[str, Any]:
         volume = _volume(scan, kind="ct")
-        found = segment_bone(volume, seeds, progress=lambda step: work.progress(f"segment {step}"))
+        corrections = Corrections(tuple(source.segment.cut_here), tuple(source.segment.join), masks(volume)) if source.segment and asked else None
+        found = segment_bone(volume, seeds, corrections=corrections, progress=lambda step: work.progress(f"segment {step}"))
         if found.doubts:
             first = found.doubts[0]
             raise SegmentationError(
-                f"{first.text} Run psi-cad segment with these seeds, look at its pictures, and correct the seeds.", where=first.where
+                f"{first.text} Run psi-cad segment with these seeds, look at its pictures, and correct the seeds, or add cut_here, join or keep_in.",
+                where=first.where,
             )
         low, high = next(bone.mesh for bone in found.bones if bone.name == BONE).bounds[:, 2]
         middle = body_middle(volume, low=float(low), high=float(high))
@@ -221,13 +227,14 @@ def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work) -> Stage:
         return {
             "uncertainty_mm": bone["uncertainty_mm"],
             "levels_hu": report["levels_hu"],
+            "corrections": report["corrections"],
             "body": {"middle_x_mm": _rounded(middle.x), "width_mm": _rounded(middle.width), "why": middle.why},
             "notes": [*report["notes"], *bone["notes"]],
             "cautions": [*bone["cautions"], *(caution.to_json() for caution in parted)],
         }  # fmt: skip
 
     try:
-        bone = work.stage("bone", {"scan": scan.key, "seeds": {name: list(seed) for name, seed in seeds.items()}}, make)
+        bone = work.stage("bone", {"scan": scan.key, "seeds": {name: list(seed) for name, seed in seeds.items()}, **asked}, make)
     except PsiCadError as error:
         raise _with_key(error, loaded, "bone.segment") from error
     said = {
@@ -238,6 +245,26 @@ def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work) -> Stage:
         "segmentation": bone.said,
     }
     return Stage(bone.folder, said, bone.key)
+
+
+def _corrections(loaded: LoadedCase, segment: Segment) -> tuple[dict[str, Any], Callable[[Volume], dict[str, Volume]]]:
+    """What the case file corrects, as the key of a stage (empty: nothing), and what reads the painted masks for a scan."""
+    asked: dict[str, Any] = {}
+    if segment.cut_here:
+        asked["cut_here"] = [list(at) for at in segment.cut_here]
+    if segment.join:
+        asked["join"] = [list(at) for at in segment.join]
+    if segment.keep_in is None or segment.keep is None:
+        return asked, lambda _: {}
+    path, label = _there(loaded, segment.keep_in, key="bone.segment.keep_in"), segment.keep
+    asked["keep_in"] = {"sha256": digest_of(path), "label": label}
+
+    def masks(scan: Volume) -> dict[str, Volume]:
+        from psi_cad.imaging.label_files import read_labels
+
+        return {BONE: read_labels(path, reference=scan).occupancy(label)}
+
+    return asked, masks
 
 
 def _rounded(value: float | None) -> float | None:

@@ -54,11 +54,12 @@ def through_bone(mesh: trimesh.Trimesh, volume: Volume, levels: TissueLevels) ->
         profile = (profile + neighbours.degree[:, None] * neighbours.mean(profile)) / (neighbours.degree[:, None] + 1.0)
     span = levels.bone - levels.soft
     outside = (_OFFSETS > -0.01) & (_OFFSETS < _OUTWARD_MM + 0.01)
-    lowest = np.argmin(np.where(outside, profile, np.inf), axis=1)
-    low = profile[np.arange(len(points)), lowest]
-    beyond = np.where(np.arange(len(_OFFSETS)) >= lowest[:, None], profile, -np.inf).max(axis=1)
+    low = profile[:, outside].min(axis=1)
+    beyond = np.maximum.accumulate(profile[:, ::-1], axis=1)[
+        :, ::-1
+    ]  # the brightest from here on; the other bone's marrow may lie lower than the gap
     within = profile[:, _OFFSETS < 0.01].max(axis=1)
-    dips = np.minimum(within, beyond) - low > max(_DIP * span, _NOISE_LEFT * levels.noise)
+    dips = (np.minimum(within[:, None], beyond) - profile)[:, outside].max(axis=1) > max(_DIP * span, _NOISE_LEFT * levels.noise)
     area, centre = _largest_patch((low > levels.soft + _SOFTER * span) & ~dips, mesh)
     if area < THROUGH_MM2:
         return None
