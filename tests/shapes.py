@@ -49,3 +49,14 @@ def moved(matrix, mesh):
     mesh = mesh.copy()
     mesh.apply_transform(matrix)
     return mesh
+
+
+def rounded_box(low, high):
+    """Signed distances to a box, rounded a little, so that its corners are no seams."""
+    middle, half = (np.array(low) + high) / 2.0, (np.array(high) - low) / 2.0 - 2.0
+
+    def away(points):
+        q = np.abs(np.asarray(points) - middle) - half
+        return np.linalg.norm(np.maximum(q, 0.0), axis=1) + np.minimum(q.max(axis=1), 0.0) - 2.0
+
+    return away

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from shapes import rounded_box
 
 from psi_cad.errors import CaseError, SegmentationError
 from psi_cad.findings import Caution
@@ -20,24 +21,14 @@ from psi_cad.run.parting import confirmed, refuse_needless
 from psi_cad.run.segment import report_of, segment_bone, write_segmentation
 
 
-def box(low, high):
-    middle, half = (np.array(low) + high) / 2.0, (np.array(high) - low) / 2.0 - 2.0
-
-    def away(points):
-        q = np.abs(np.asarray(points) - middle) - half
-        return np.linalg.norm(np.maximum(q, 0.0), axis=1) + np.minimum(q.max(axis=1), 0.0) - 2.0
-
-    return away
-
-
 def two_blocks(gap, neck=0.0):
     """Blocks of 26 x 26 x 26 mm, `gap` mm apart about x = 0, grown together over a bridge of `neck` mm in the middle."""
     half = gap / 2.0
-    left, right = box((-26.0 - half, -13.0, -13.0), (-half, 13.0, 13.0)), box((half, -13.0, -13.0), (26.0 + half, 13.0, 13.0))
+    left, right = rounded_box((-26.0 - half, -13.0, -13.0), (-half, 13.0, 13.0)), rounded_box((half, -13.0, -13.0), (26.0 + half, 13.0, 13.0))
     if neck == 0.0:
         bones = [ScannedBone(shape, 1.6, marrow=300.0) for shape in (left, right)]
     else:
-        bridge = box((-6.0, -neck / 2.0, -neck / 2.0), (6.0, neck / 2.0, neck / 2.0))
+        bridge = rounded_box((-6.0, -neck / 2.0, -neck / 2.0), (6.0, neck / 2.0, neck / 2.0))
         bones = [ScannedBone(lambda points: np.minimum(np.minimum(left(points), right(points)), bridge(points)), 1.6, marrow=300.0)]
     return simulated_ct(bones, low=-np.array([32.0, 19.0, 19.0]), high=np.array([32.0, 19.0, 19.0]), body=Body(muscle_mm=500.0), noise_sd=15.0)
 
@@ -129,7 +120,9 @@ def mask_of(volume, inside):
 @pytest.mark.parametrize("grow", [-1.5, 0.0, 3.0])
 def test_a_painted_mask_is_the_bone_however_roughly_it_is_painted(grown_together, grow):
     """Painted too small or too large: in soft tissue and cortex it does not matter, and in the bridge the cut is straight."""
-    mask = mask_of(grown_together.volume, lambda points: (box((-26.8, -13.0, -13.0), (0.0, 13.0, 13.0))(points) < grow) & (points[:, 0] < 0.5))
+    mask = mask_of(
+        grown_together.volume, lambda points: (rounded_box((-26.8, -13.0, -13.0), (0.0, 13.0, 13.0))(points) < grow) & (points[:, 0] < 0.5)
+    )
     kept, named, (done,) = corrected(grown_together, Corrections(keep={"a": mask}), {})
     assert done.kind == "keep-in" and done.name == "a"
     found = bone_labels(kept, named)

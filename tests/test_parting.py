@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from shapes import rounded_box
 
 from psi_cad.errors import CaseError, SegmentationError
 from psi_cad.imaging.levels import TissueLevels
@@ -19,17 +20,6 @@ LEVELS = TissueLevels(soft=50.0, bone=1250.0, noise=10.0, threshold=290.0)
 
 def ball(centre, radius):
     return lambda points: np.linalg.norm(np.asarray(points) - centre, axis=1) - radius
-
-
-def box(low, high):
-    """Rounded a little, so that its corners are no seams."""
-    middle, half = (np.array(low) + high) / 2.0, (np.array(high) - low) / 2.0 - 2.0
-
-    def away(points):
-        q = np.abs(np.asarray(points) - middle) - half
-        return np.linalg.norm(np.maximum(q, 0.0), axis=1) + np.minimum(q.max(axis=1), 0.0) - 2.0
-
-    return away
 
 
 def dumbbell():
@@ -97,8 +87,8 @@ def test_a_planted_gap_is_a_seam_with_its_depth_and_an_edge_is_none(axis):
 @pytest.fixture(scope="module")
 def joint():
     """Two blocks with dense marrow, 0.8 mm apart over 600 mm²."""
-    bones = [ScannedBone(box((-29.4, -13.0, -13.0), (-0.4, 13.0, 13.0)), 1.6, marrow=300.0),
-             ScannedBone(box((0.4, -13.0, -13.0), (29.4, 13.0, 13.0)), 1.6, marrow=300.0)]  # fmt: skip
+    bones = [ScannedBone(rounded_box((-29.4, -13.0, -13.0), (-0.4, 13.0, 13.0)), 1.6, marrow=300.0),
+             ScannedBone(rounded_box((0.4, -13.0, -13.0), (29.4, 13.0, 13.0)), 1.6, marrow=300.0)]  # fmt: skip
     ct = simulated_ct(bones, low=-np.array([35.0, 19.0, 19.0]), high=np.array([35.0, 19.0, 19.0]), body=Body(muscle_mm=500.0), noise_sd=20.0)
     return divided(ct)
 

@@ -19,7 +19,7 @@ from psi_cad.imaging.ratio_cut import best_cut, smooth_fields
 from psi_cad.imaging.volume import Volume
 from psi_cad.units import Array, Ints, Mm
 
-__all__ = ["NEAR_MM", "Corrections", "Done", "corrected"]
+__all__ = ["NEAR_MM", "Corrections", "Done", "corrected", "spot_of"]
 
 NEAR_MM: Final[Mm] = 5.0
 """A place read off a picture: bone, or both sides of a seam, lie within this."""
@@ -102,7 +102,8 @@ def corrected(division: Division, corrections: Corrections, seeds: Mapping[str, 
     return replace(division, layers=layers), named, tuple(done)
 
 
-def _spot(at: Sequence[float]) -> str:
+def spot_of(at: Sequence[float]) -> str:
+    """A place as the person gave it."""
     return "(" + ", ".join(f"{v:g}" for v in at) + ")"
 
 
@@ -125,7 +126,7 @@ def _around(division: Division, at: Place, what: str) -> tuple[Ints, Array]:
     if not len(away) or away[0] > NEAR_MM:
         where, far = nearest_bone(division, here, size)
         near = ", ".join(f"{v:.1f}" for v in where)
-        raise CaseError(f"{what} {_spot(at)} lies {far:.0f} mm outside of bone; the nearest is at ({near}).", where=place_of(where))
+        raise CaseError(f"{what} {spot_of(at)} lies {far:.0f} mm outside of bone; the nearest is at ({near}).", where=place_of(where))
     flat = np.ravel_multi_index(tuple(inner.T), division.solid.shape)
     return np.searchsorted(division.at, flat), away
 
@@ -156,7 +157,7 @@ def _joined(division: Division, parts: list[Ints], at: Place) -> Done:
         part[theirs] = one
     if done is None:
         raise CaseError(
-            f"--join {_spot(at)}: within {NEAR_MM:g} mm of it bone is one part already; give a place on the seam between two parts.", where=at
+            f"--join {spot_of(at)}: within {NEAR_MM:g} mm of it bone is one part already; give a place on the seam between two parts.", where=at
         )
     return done
 
@@ -168,7 +169,7 @@ def _cut(division: Division, parts: list[Ints], at: Place) -> Done:
     meeting = _meeting(layer, part, near)
     if not meeting:
         raise CaseError(
-            f"--cut-here {_spot(at)}: only splinters of bone lie within {NEAR_MM:g} mm of it; give a place where two bones touch.", where=at
+            f"--cut-here {spot_of(at)}: only splinters of bone lie within {NEAR_MM:g} mm of it; give a place where two bones touch.", where=at
         )
     if len(meeting) > 1:
         sides = [np.flatnonzero(part == number) for number in meeting[:2]]
@@ -227,7 +228,7 @@ def _least_cut(division: Division, layer: Layer, mine: Ints, at: Place) -> tuple
             best = cut
     if best is None or best.ratio > _MOST_RATIO:
         why = "there is bone on one side of it only" if best is None else f"the least cut there goes through {best.area:.0f} mm² of bone"
-        raise SegmentationError(f"--cut-here {_spot(at)}: bone cannot be cut there: {why}; give the place where two bones touch.", where=at)
+        raise SegmentationError(f"--cut-here {spot_of(at)}: bone cannot be cut there: {why}; give the place where two bones touch.", where=at)
     side = np.zeros(len(mine), dtype=bool)
     side[local] = best.side
     if not best.side[int(np.argmax(amount))]:
@@ -266,7 +267,7 @@ def _kept(division: Division, parts: list[Ints], name: str, mask: Volume, seed: 
         inside = mask.sampled(seed, outside=0.0) >= _IN
         if not inside.all():
             raise CaseError(
-                f"--keep {name}: the seed of {name} at {_spot(seed[int(np.argmin(inside))])} mm lies outside of the mask; leave it out, or move it."
+                f"--keep {name}: the seed of {name} at {spot_of(seed[int(np.argmin(inside))])} mm lies outside of the mask; leave it out, or move it."
             )
     reach = _beyond(division, within)
     done, new = None, seed

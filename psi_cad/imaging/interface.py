@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 from psi_cad.imaging.morphology import ball, grown
 from psi_cad.units import Array, Bools, Ints, Mm
 
-__all__ = ["met_again", "touching"]
+__all__ = ["met_again"]
 
 _DIP_REACH_MM: Final[Mm] = 2.0  # a dark sheet narrower than twice this between two brighter sides is a dip; marrow is wider
 _DIP_SHARE: Final = 0.08  # of the way from soft tissue to cortex: a dip of this much makes a cut through it cheap
@@ -23,7 +23,7 @@ _AS_BEFORE: Final = 0.1  # per mm: what it costs to give a voxel to another bone
 _UNIT: Final = 1000.0  # capacities are whole numbers
 
 
-def touching(parts: npt.NDArray[Any]) -> Bools:
+def _touching(parts: npt.NDArray[Any]) -> Bools:
     """Voxels (nz, ny, nx) of a numbered part that share a face with another; 0 is no part."""
     touch = np.zeros(parts.shape, dtype=bool)
     for axis in range(3):
@@ -52,7 +52,7 @@ def met_again(labels: npt.NDArray[Any], density: npt.NDArray[Any], *, size: Arra
     span, noise : float
         From soft tissue to cortex, and the standard deviation; HU.
     """
-    touch = touching(labels)
+    touch = _touching(labels)
     spots = ndimage.find_objects(touch.view(np.uint8))
     if not spots:
         return

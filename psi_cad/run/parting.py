@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +13,7 @@ import trimesh
 
 from psi_cad.errors import CaseError
 from psi_cad.findings import Caution, Place, place_of
-from psi_cad.imaging.correcting import Done
+from psi_cad.imaging.correcting import Done, spot_of
 from psi_cad.imaging.parting import Division
 from psi_cad.imaging.segment import BoneLabels
 from psi_cad.imaging.volume import Volume
@@ -21,7 +21,6 @@ from psi_cad.units import Array, Bools, Mm
 
 if TYPE_CHECKING:
     from psi_cad.report.lettering import Panel
-    from psi_cad.run.segment import Segmentation
 
 __all__ = ["PARTS", "Parting", "confirmed", "parting_of", "refuse_needless", "rejected_panels", "write_parts"]
 
@@ -56,7 +55,7 @@ def parting_of(labels: BoneLabels, division: Division, seeds: Mapping[str, Array
 
 def _told(one: Done, shown: Volume, names: dict[int, str]) -> dict[str, Any]:
     """A correction for the report: what was done, between which parts, and over what area."""
-    spot = "(" + ", ".join(f"{v:g}" for v in one.at) + ")"
+    spot = spot_of(one.at)
     sides = _sides(one.at, shown, names)
     sizes = " and ".join(f"{volume / 1000.0:.1f} cm³" for volume in one.volumes)
     between = " and ".join(sides) or "bone"
@@ -118,7 +117,7 @@ def refuse_needless(done: tuple[Done, ...], used: set[int]) -> None:
     """
     for n, one in enumerate(done):
         if one.kind == "confirmed" and n not in used:
-            spot = "(" + ", ".join(f"{v:g}" for v in one.at) + ")"
+            spot = spot_of(one.at)
             raise CaseError(
                 f"--cut-here {spot}: bone is parted there already; give a place where two bones are still one, or leave it out.", where=one.at
             )
@@ -128,39 +127,37 @@ def _rows_box(mesh: trimesh.Trimesh) -> tuple[Array, Array]:
     return mesh.bounds[0] - _MARGIN_MM, mesh.bounds[1] + _MARGIN_MM
 
 
-def rejected_panels(found: Segmentation, mesh: trimesh.Trimesh, at: Array) -> list[Panel]:
+def rejected_panels(scan: Volume, parting: Parting | None, mesh: trimesh.Trimesh, at: Array) -> list[Panel]:
     """All parts in colours around the place of a doubt."""
     from psi_cad.report.parts_picture import Cut, parts_panels
 
-    if found.parting is None:
+    if parting is None:
         return []
     low, high = _rows_box(mesh)
     row = Cut(np.asarray(at), np.maximum(low, np.asarray(at) - _CLOSE_MM), np.minimum(high, np.asarray(at) + _CLOSE_MM), "all parts here")
-    return parts_panels(found.scan, found.parting.shown, row)
+    return parts_panels(scan, parting.shown, row)
 
 
-def write_parts(path: Path, found: Segmentation) -> None:
+def write_parts(path: Path, scan: Volume, parting: Parting, bones: Mapping[str, trimesh.Trimesh], cautions: Iterable[Caution]) -> None:
     """The picture of all parts: a row of slices through each bone's first seed, or through its middle; marks for seeds, contacts, unnamed parts."""
     from psi_cad.report.lettering import Mark
     from psi_cad.report.overlay import overlay_planes
     from psi_cad.report.parts_picture import Cut, place_text, write_parts_picture
 
-    parting = found.parting
-    assert parting is not None
     rows, marks = [], []
-    for bone in found.bones:
-        points = parting.seeds.get(bone.name)
-        at = overlay_planes(bone.mesh) if points is None else np.asarray(points[0])
-        low, high = _rows_box(bone.mesh)
-        rows.append(Cut(at, low, high, bone.name))
+    for name, mesh in bones.items():
+        points = parting.seeds.get(name)
+        at = overlay_planes(mesh) if points is None else np.asarray(points[0])
+        low, high = _rows_box(mesh)
+        rows.append(Cut(at, low, high, name))
         for point in () if points is None else points:
             place = place_of(point)
             if place is not None:
-                marks.append(Mark(place, f"seed of {bone.name} at {place_text(place)}"))
-    for caution in found.cautions:
+                marks.append(Mark(place, f"seed of {name} at {place_text(place)}"))
+    for caution in cautions:
         if caution.id == "touching-bones" and caution.where is not None:
             here = np.array(caution.where)
-            if len(rows) < len(found.bones) + _CONTACT_ROWS:
+            if len(rows) < len(bones) + _CONTACT_ROWS:
                 rows.append(Cut(here, here - _CLOSE_MM, here + _CLOSE_MM, "where two touch"))
             marks.append(Mark(caution.where, f"at {place_text(caution.where)}: {caution.text}"))
     names = dict(parting.names)
@@ -168,4 +165,4 @@ def write_parts(path: Path, found: Segmentation) -> None:
         names[number] = f"part {number}, no seed"
         marks.append(Mark(place, f"part {number} ({size / 1000.0:.0f} cm³ of cortex) has no seed; to name it add --bone NAME={place_text(place)}"))
     title = "All bone of the scan, parted: through each seed, and where parts touch"
-    write_parts_picture(path, found.scan, parting.shown, rows, title=title, names=names, marks=marks)
+    write_parts_picture(path, scan, parting.shown, rows, title=title, names=names, marks=marks)

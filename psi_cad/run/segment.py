@@ -363,11 +363,13 @@ def write_segmentation(folder: Path, found: Segmentation, *, progress: Callable[
         spots = [caution.where for caution in doubts if caution.where is not None]
         at = np.array(spots[0]) if spots else overlay_planes(bone.mesh)
         title = f"{bone.name}, REJECTED: {doubts[0].text}" if doubts else f"{bone.name}: its surface on the scan"
-        write_overlay(png, found.scan, bone.mesh, at=at, title=title, below=rejected_panels(found, bone.mesh, at) if doubts else ())
+        write_overlay(
+            png, found.scan, bone.mesh, at=at, title=title, below=rejected_panels(found.scan, found.parting, bone.mesh, at) if doubts else ()
+        )
         files |= {stl.name: sha256_of(stl), png.name: sha256_of(png)}
     (folder / PARTS).unlink(missing_ok=True)
     if found.parting is not None:
-        write_parts(folder / PARTS, found)
+        write_parts(folder / PARTS, found.scan, found.parting, {bone.name: bone.mesh for bone in found.bones}, found.cautions)
         files[PARTS] = sha256_of(folder / PARTS)
     labels = folder / "labels.nii.gz"
     write_image(labels, found.labels)

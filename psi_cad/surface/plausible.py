@@ -55,9 +55,8 @@ def through_bone(mesh: trimesh.Trimesh, volume: Volume, levels: TissueLevels) ->
     span = levels.bone - levels.soft
     outside = (_OFFSETS > -0.01) & (_OFFSETS < _OUTWARD_MM + 0.01)
     low = profile[:, outside].min(axis=1)
-    beyond = np.maximum.accumulate(profile[:, ::-1], axis=1)[
-        :, ::-1
-    ]  # the brightest from here on; the other bone's marrow may lie lower than the gap
+    # the brightest from each point on; the other bone's marrow may lie lower than the gap
+    beyond = np.maximum.accumulate(profile[:, ::-1], axis=1)[:, ::-1]
     within = profile[:, _OFFSETS < 0.01].max(axis=1)
     dips = (np.minimum(within[:, None], beyond) - profile)[:, outside].max(axis=1) > max(_DIP * span, _NOISE_LEFT * levels.noise)
     area, centre = _largest_patch((low > levels.soft + _SOFTER * span) & ~dips, mesh)
