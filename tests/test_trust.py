@@ -6,9 +6,10 @@ import shapely
 import trimesh
 
 from psi_cad.errors import SurfaceError
-from psi_cad.planning.access import EASED_SLOPE, accessible_field, eased, outlines, voids
+from psi_cad.planning.access import accessible_field, outlines, voids
 from psi_cad.planning.axis import site_frame
 from psi_cad.planning.cuts import plan_cuts
+from psi_cad.planning.standing import EASED_SLOPE, eased
 from psi_cad.surface.cliffs import cliff_of
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import checked_bone

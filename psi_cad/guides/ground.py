@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import shapely
@@ -12,15 +12,16 @@ import shapely
 from psi_cad.errors import DesignError, SeatError
 from psi_cad.frames import Frame
 from psi_cad.guides.seating import Seating
-from psi_cad.planning.access import accessible_field, eased, without_spots
+from psi_cad.planning.access import accessible_field, without_spots
 from psi_cad.planning.cuts import PlannedCut
+from psi_cad.planning.standing import CLIMB, SURE, at_contact, eased, kept_off, towering
 from psi_cad.surface.rays import RayCaster, first_hits_down
 from psi_cad.surface.repair import Bone
 from psi_cad.surface.seat import HeightField, Seat, fit_seat
 from psi_cad.surface.trust import at
-from psi_cad.units import LIMITS, Array, Mm
+from psi_cad.units import LIMITS, Array, Bools, Mm
 
-__all__ = ["SiteCut", "Surroundings", "followed", "ground", "levels", "rectangle_of", "rounded"]
+__all__ = ["Ground", "SiteCut", "Surroundings", "followed", "ground", "levels", "rectangle_of", "rounded"]
 
 AROUND: Final[Mm] = 30.0  # a tag may reach so far past the field
 ROUNDS: Final = 4
@@ -60,6 +61,9 @@ class Surroundings:
     heights: Array
 
 
+Ground: TypeAlias = tuple[HeightField, Seat, Surroundings, tuple[tuple[Mm, Mm], ...]]
+
+
 def ground(
     bone: Bone,
     caster: RayCaster,
@@ -73,16 +77,18 @@ def ground(
     gap: Mm,
     part: int,
     easing: bool = False,
-) -> tuple[HeightField, Seat, Surroundings, tuple[tuple[Mm, Mm], ...]]:
+) -> Ground:
     """The height field on `rectangle`, the seat on it, what stands around, and for each cut the stretch where its fence stands clear of bone.
 
-    With `easing` the seat rises gently over bone that stands up like a cliff beside the contact, and gives up the contact at its foot.
+    With `easing` the seat rises gently over bone that stands up like a cliff beside the contact, and gives up the contact at its foot;
+    of bone too high for that the fence keeps clear, and so do the footplates.
 
     Raises
     ------
     DesignError, SeatError, SurfaceError
     """
     room = tuple((cut.low - beyond + 1.0, cut.high + beyond - 1.0) for cut in local)
+    seat: Seat | None = None
     for _ in range(ROUNDS):
         field = accessible_field(
             bone,
@@ -96,11 +102,23 @@ def ground(
             slope_limit=seating.slope_limit,
             part=part,
         )
-        seat, field = followed(eased(field) if easing else field, gap, frame)
-        smaller = _clear_room(field, seat, local, room, frame)
+        if easing:
+            field = eased(kept_off(field, towering(field, CLIMB)))
+            smaller = _clear_room(towering(field, CLIMB) & field.fence, at_contact(field), field.heights, local, room, frame)
+            if smaller != room:
+                room = smaller
+                continue
+        else:
+            _no_cliff(field, frame)
+        seat, field = followed(field, gap, frame)
+        level = seat.patch(field.points)
+        pierced = field.bone & (level + LIMITS.overlap / 2.0 * seat.patch.steepness(field.points) < np.nan_to_num(field.heights, nan=-np.inf))
+        smaller = _clear_room(pierced, np.column_stack([field.points, level]), field.heights, local, room, frame)
         if smaller == room:
             break
         room = smaller
+    if seat is None:  # bone stood up anew each time the fence was drawn back
+        raise _in_the_way(frame.patient(local[0].origin), local[0])
     return field, seat, _surroundings(caster, frame, rectangle), room
 
 
@@ -131,40 +149,59 @@ def followed(field: HeightField, gap: Mm, frame: Frame) -> tuple[Seat, HeightFie
     raise AssertionError("unreachable")
 
 
-def _clear_room(field: HeightField, seat: Seat, cuts: Sequence[SiteCut], room: tuple[tuple[Mm, Mm], ...], frame: Frame) -> tuple[tuple[Mm, Mm], ...]:
-    """`room` drawn back from bone that stands higher than the seat can rise beside the end of a cut.
+def _no_cliff(field: HeightField, frame: Frame) -> None:
+    """Refuse ground that no seat can be gentle on, which is seen without fitting any."""
+    tall = towering(field, SURE)
+    if not tall.any():
+        return
+    level = at_contact(field)[:, 2]
+    worst = int(np.argmax(np.where(tall, field.heights - level, -np.inf)))
+    place = frame.patient(np.append(field.points[worst], level[worst]))
+    raise DesignError(
+        f"The bone near {at(place)} is a cliff of {field.heights[worst] - level[worst]:.0f} mm, too steep for a seat; "
+        "give another approach, or lower slope_limit or run_out.",
+        where=place,
+        reason="steep",
+    )
+
+
+def _clear_room(
+    pierced: Bools, points: Array, heights: Array, cuts: Sequence[SiteCut], room: tuple[tuple[Mm, Mm], ...], frame: Frame
+) -> tuple[tuple[Mm, Mm], ...]:
+    """`room` drawn back from the bone in `pierced` that stands higher than the seat can rise beside the end of a cut.
+
+    `points` (n, 3) lie at the level of the seat, `heights` (n,) at that of the bone.
 
     Raises
     ------
     DesignError
         If such bone stands within the cut itself.
     """
-    steep = seat.patch.steepness(field.points)
-    pierced = field.bone & (seat.patch(field.points) + LIMITS.overlap / 2.0 * steep < np.nan_to_num(field.heights, nan=-np.inf))
     if not pierced.any():
         return room
-    points = np.column_stack([field.points, seat.patch(field.points)])[pierced]
-    standing = field.heights[pierced] - points[:, 2]
+    points = points[pierced]
+    standing = heights[pierced] - points[:, 2]
     found = []
     for cut, (low, high) in zip(cuts, room, strict=True):
         offset = points - cut.origin
         s = offset @ cut.along
-        s = s[(np.abs(offset @ cut.normal) < FENCE_HALF) & (s > low) & (s < high)]
-        within = (s > cut.low) & (s < cut.high)
+        under = (np.abs(offset @ cut.normal) < FENCE_HALF) & (s > low) & (s < high)
+        within = under & (s > cut.low) & (s < cut.high)
         if within.any():
-            inside = (offset @ cut.along > cut.low) & (offset @ cut.along < cut.high)
-            high_up = np.where(inside & (np.abs(offset @ cut.normal) < FENCE_HALF), standing, -np.inf)
-            place = frame.patient(points[int(np.argmax(high_up))])
-            raise DesignError(
-                f"guide.approach: bone near {at(place)} stands in the way of the fence of cut '{cut.name}'; give an approach that looks past it.",
-                where=place,
-                reason="bone-in-way",
-            )
-        below, above = s[s <= cut.low], s[s >= cut.high]
+            raise _in_the_way(frame.patient(points[int(np.argmax(np.where(within, standing, -np.inf)))]), cut)
+        below, above = s[under & (s <= cut.low)], s[under & (s >= cut.high)]
         low = max(low, float(below.max()) + KEEP_OFF) if len(below) else low
         high = min(high, float(above.min()) - KEEP_OFF) if len(above) else high
         found.append((low, high))
     return tuple(found)
+
+
+def _in_the_way(place: Array, cut: SiteCut) -> DesignError:
+    return DesignError(
+        f"guide.approach: bone near {at(place)} stands in the way of the fence of cut '{cut.name}'; give an approach that looks past it.",
+        where=place,
+        reason="bone-in-way",
+    )
 
 
 def rectangle_of(cuts: Sequence[SiteCut], levels: Sequence[tuple[Mm, Mm]], *, reach: Mm, beyond: Mm) -> tuple[Mm, Mm, Mm, Mm]:

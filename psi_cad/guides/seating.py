@@ -114,19 +114,23 @@ def settled(
     look: Callable[[Mm, Deg], list[SeatingAxis]],
     sit: Callable[[Seating], Sat[T]],
     *,
+    aside: Callable[[Mm, Deg], list[SeatingAxis]] | None = None,
     ahead: Callable[[SeatingAxis], str] | None = None,
     may_slide: bool = False,
     but: Sequence[Tried] = (),
 ) -> tuple[Seating, T]:
     """The seating as asked if nothing speaks against it, else the nearest to it of which that can be said.
 
-    Tried in turn: the best axis as asked; other axes; where a guide cannot sit, a shorter reach and gentler bone; where it
-    slides, a longer reach and steeper bone. If none is good, one that just holds, else the first that can sit at all.
+    Tried in turn: the best axis as asked; where a guide cannot sit, the best one aside; other axes; where it cannot sit, a
+    shorter reach and gentler bone; where it slides, a longer reach and steeper bone. If none is good, one that just holds,
+    else the first that can sit at all.
 
     Parameters
     ----------
     look : callable
         The axes for a reach and a slope limit, best first, by a coarse look at their contact.
+    aside : callable
+        The same further from what was asked, for a guide that cannot sit there.
     sit : callable
         What becomes of a seating; it raises where the guide cannot sit so.
     ahead : callable
@@ -140,7 +144,7 @@ def settled(
         Where no way is left: why the first was not.
     """
     limit = LIMITS.sliding_lock
-    search = _Search(reach, slope_limit, look, may_slide=may_slide, tried=list(but))
+    search = _Search(reach, slope_limit, look, aside, may_slide=may_slide, tried=list(but))
     first: tuple[Seating, Sat[T]] | None = None
     holds: tuple[Seating, Sat[T]] | None = None
     problem: PsiCadError | None = None
@@ -172,8 +176,17 @@ def settled(
 class _Search:
     """The ways to sit, in the order in which they are tried; which follow depends on why the earlier ones were left."""
 
-    def __init__(self, reach: Mm, slope_limit: Deg, look: Callable[[Mm, Deg], list[SeatingAxis]], *, may_slide: bool, tried: list[Tried]) -> None:
-        self.reach, self.slope_limit, self.look, self.tried = reach, slope_limit, look, tried
+    def __init__(
+        self,
+        reach: Mm,
+        slope_limit: Deg,
+        look: Callable[[Mm, Deg], list[SeatingAxis]],
+        aside: Callable[[Mm, Deg], list[SeatingAxis]] | None,
+        *,
+        may_slide: bool,
+        tried: list[Tried],
+    ) -> None:
+        self.reach, self.slope_limit, self.look, self.aside, self.tried = reach, slope_limit, look, aside, tried
         self.may_slide = may_slide
         self.problem: PsiCadError | None = None
         self._before, self._seats = bool(tried), 0
@@ -186,17 +199,25 @@ class _Search:
         """Every way to sit that is worth a closer look, as asked first."""
         found = self._looked(self.reach, self.slope_limit)
         yield from self._new(found[:1])
+        if self.aside is not None and self._stuck:
+            yield from self._new(self._promising(self._looked(self.reach, self.slope_limit, aside=True)[:1]))
         yield from self._new(self._others(found))
-        if self._before or any(trial.lock is None and trial.left for trial in self.tried):
+        if self._stuck:
             for far, steep in _nearer(self.reach, self.slope_limit):
                 yield from self._new(self._looked(far, steep)[:1])
         if any(trial.left == SLIDES for trial in self.tried):
             for far, steep in _further(self.reach, self.slope_limit):
                 yield from self._new(self._promising(self._looked(far, steep)[:1], told=True))
 
-    def _looked(self, far: Mm, steep: Deg) -> list[Seating]:
+    @property
+    def _stuck(self) -> bool:
+        """Whether a way to sit turned out to be none."""
+        return self._before or any(trial.lock is None and trial.left for trial in self.tried)
+
+    def _looked(self, far: Mm, steep: Deg, *, aside: bool = False) -> list[Seating]:
+        look = self.aside if aside and self.aside is not None else self.look
         try:
-            return [Seating(axis, far, steep) for axis in self.look(far, steep)]
+            return [Seating(axis, far, steep) for axis in look(far, steep)]
         except DesignError as error:
             self.problem = self.problem or error
             self.tried.append(Tried(far, steep, None, str(error)))

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from psi_cad.case.model import Blade, Printer
 from psi_cad.errors import DesignError
 from psi_cad.frames import Frame
-from psi_cad.guides.ground import SiteCut, Surroundings, followed, ground, levels, rectangle_of, rounded
+from psi_cad.guides.ground import Ground, SiteCut, Surroundings, followed, ground, levels, rectangle_of, rounded
 from psi_cad.guides.params import GuideParams
 from psi_cad.guides.parts import one_part
 from psi_cad.guides.seating import Sat, Seating, Tried, contact_sliding, settled
 from psi_cad.guides.sharing import Workshop
 from psi_cad.planning.access import accessible_field
-from psi_cad.planning.axis import SeatingAxis, blade_axes, seating_axes, site_frame
+from psi_cad.planning.axis import SeatingAxis, blade_axes, laid_axes, seating_axes, site_frame
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.surface.cliffs import cliff_of
 from psi_cad.surface.rays import RayCaster
@@ -108,26 +108,8 @@ def make_site(
         beyond = max(max(params.run_out, (slot_room(blade) - cut.chord) / 2.0) for cut in local) + FENCE_MARGIN
         beyond = float(np.ceil(beyond / 10.0) * 10.0)
         rectangle = rectangle_of(local, [levels(frame, cut) for cut in cuts], reach=reach + RIM_MM, beyond=beyond)
-        for easing in (False, True):
-            field, seat, around, room = workshop.made(
-                ground,
-                bone,
-                caster,
-                frame,
-                cuts,
-                local,
-                rectangle=rounded(rectangle),
-                beyond=beyond,
-                seating=seating,
-                gap=params.seat_gap,
-                part=part,
-                easing=easing,
-            )
-            cliff = cliff_of(seat.patch, field.points[field.footprint], name="seat")
-            if cliff is None:
-                break
-        if cliff is not None:
-            raise DesignError(cliff.said, where=frame.patient(cliff.place), reason="steep")
+        where = {"rectangle": rounded(rectangle), "beyond": beyond, "seating": seating, "gap": params.seat_gap, "part": part}
+        field, seat, around, room = _gentle_ground(workshop, bone, caster, frame, cuts, local, **where)
         planes = tuple((frame.local(blade_origin(cut, shifts[cut.name])), frame.local_direction(cut.normal)) for cut in every_cut)
         away = tuple(shifts[cut.name] for cut in every_cut)
         site = Site(frame, seating, local, planes, field, seat, around, room, blade, printer, label, tuple(cuts), away)
@@ -142,8 +124,40 @@ def make_site(
     def look(reach: Mm, slope_limit: Deg) -> list[SeatingAxis]:
         return workshop.made(_looked, bone, caster, cuts, approach=approach, cone=params.axis_search, reach=reach, slope_limit=slope_limit, part=part)
 
-    seating, site = settled(params.footplate_reach, params.slope_limit, look, sit, ahead=ahead, may_slide=params.allow_sliding, but=but)
+    def aside(reach: Mm, slope_limit: Deg) -> list[SeatingAxis]:
+        cone = params.axis_search
+        if cone == 0.0:
+            return []
+        return workshop.made(
+            laid_axes, caster, bone.part_of_face, cuts, approach=approach, cone=cone, reach=reach, slope_limit=slope_limit, part=part
+        )
+
+    seating, site = settled(params.footplate_reach, params.slope_limit, look, sit, aside=aside, ahead=ahead, may_slide=params.allow_sliding, but=but)
     return replace(site, seating=seating)
+
+
+def _gentle_ground(
+    workshop: Workshop, bone: Bone, caster: RayCaster, frame: Frame, cuts: Sequence[PlannedCut], local: tuple[SiteCut, ...], **where: Any
+) -> Ground:
+    """The ground as it is, or eased where its seat is too steep to build on or does not rise over bone under the fence.
+
+    Raises
+    ------
+    DesignError, SeatError, SurfaceError
+    """
+    for easing in (False, True):
+        try:
+            found = workshop.made(ground, bone, caster, frame, cuts, local, **where, easing=easing)
+        except DesignError as error:
+            if easing or error.reason not in ("steep", "bone-in-way"):
+                raise
+            continue
+        field, seat = found[:2]
+        cliff = cliff_of(seat.patch, field.points[field.footprint], name="seat")
+        if cliff is None:
+            return found
+    assert cliff is not None
+    raise DesignError(cliff.said, where=frame.patient(cliff.place), reason="steep")
 
 
 def blade_origin(cut: PlannedCut, shift: Mm) -> Array:

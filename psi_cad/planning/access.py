@@ -15,7 +15,6 @@ from psi_cad.errors import DesignError, SurfaceError
 from psi_cad.frames import Frame
 from psi_cad.planning.axis import strip
 from psi_cad.planning.cuts import PlannedCut
-from psi_cad.surface.envelope import gentle
 from psi_cad.surface.rays import Hits, RayCaster, first_hits_down
 from psi_cad.surface.repair import Bone
 from psi_cad.surface.seat import HeightField
@@ -23,17 +22,16 @@ from psi_cad.surface.spline import HeightSpline, fit, uniform_knots
 from psi_cad.surface.trust import at
 from psi_cad.units import LIMITS, Array, Bools, Deg, Mm
 
-__all__ = ["accessible_field", "eased", "outlines", "voids", "without_spots"]
+__all__ = ["WIDE_MM", "accessible_field", "opened", "outlines", "voids", "without_spots"]
 
 STEP_MM: Final[Mm] = 0.5
 USABLE_SLOPE: Final[Deg] = 72.0  # steeper bone is a cliff edge: its height is no longer measured well from above
 JUMP_MM: Final[Mm] = 1.5  # bone further than this from the smooth sheet of the contact is another shelf
+WIDE_MM: Final[Mm] = 1.5  # around the contact, that a footplate may cover
 OPEN_MM: Final[Mm] = 1.5  # contact narrower than twice this is no contact
 FENCE_REACH_MM: Final[Mm] = 7.0  # from a cut plane to the outside of its fence, and a little
 SPOT_MM: Final[Mm] = 2.0  # around a spot that no seat can follow
 VOID_MM: Final[Mm] = 1.0  # contact that lacks over less than twice this is the rim of an outline
-EASED_SLOPE: Final = 2.0  # a spline overshoots a kink: what is to stay below the limit of 8 has to be planned gentler
-EASED_MM: Final[Mm] = 0.1  # bone that far below a slope is its foot
 VOID_AWAY: Final = 0.6  # of the limit for a seat that misses the bone
 KEEP_OFF_MM: Final[Mm] = 1.0  # from bone that is not measured
 SPOT_SHARE: Final = 0.85  # of the contact that must stay when spots are left out
@@ -98,7 +96,7 @@ def accessible_field(
     inner = (points > [xs[0] + 3.0, ys[0] + 3.0]).all(axis=1) & (points < [xs[-1] - 3.0, ys[-1] - 3.0]).all(axis=1)
     made_up = _made_up(bone, hits, patient, shape)
     contact = sheet & near & inner & gentle & ~made_up & (np.abs(smooth(points) - np.nan_to_num(hits.height)) <= JUMP_MM)
-    contact = _opened(contact, shape, round(OPEN_MM / STEP_MM))
+    contact = opened(contact, shape)
     contact = _touching(contact, shape, strip(cuts, patient, frame.axes[2], reach=4.0))
     if int(contact.sum()) * STEP_MM**2 < LIMITS.contact_area:
         raise DesignError(
@@ -114,7 +112,7 @@ def accessible_field(
     at_seat = frame.patient(np.column_stack([points, level]))
     under_fence = strip(cuts, at_seat, frame.axes[2], reach=FENCE_REACH_MM, ends=fences)
     _trusted(bone, patient, hits.met & bone.made_up[hits.face] & sheet & strip(cuts, at_seat, frame.axes[2], reach=FENCE_REACH_MM))
-    wide = ndimage.binary_dilation(contact.reshape(shape), iterations=round(1.5 / STEP_MM)).ravel()
+    wide = ndimage.binary_dilation(contact.reshape(shape), iterations=round(WIDE_MM / STEP_MM)).ravel()
     return HeightField(
         step=STEP_MM,
         shape=shape,
@@ -122,6 +120,7 @@ def accessible_field(
         heights=hits.height,
         bone=hits.met & (under_fence | wide),
         footprint=under_fence | wide,
+        fence=under_fence,
         nothing=~grown & ~(sheet & under_fence & gentle),
         usable=sheet & (grown | (under_fence & gentle)),
         contact=contact,
@@ -186,7 +185,8 @@ def _one_sheet(mask: Bools, heights: Array, shape: tuple[int, int], *, seeds: Bo
     return np.isin(labels, wanted[wanted > 0]).ravel()
 
 
-def _opened(mask: Bools, shape: tuple[int, int], cells: int) -> Bools:
+def opened(mask: Bools, shape: tuple[int, int], cells: int = round(OPEN_MM / STEP_MM)) -> Bools:
+    """`mask` (n,) without what is narrower than twice `cells`, by default what is too narrow for contact."""
     disc = np.hypot(*np.mgrid[-cells : cells + 1, -cells : cells + 1]) <= cells + 0.25
     closed = ndimage.binary_closing(np.pad(mask.reshape(shape), cells), structure=disc)[cells:-cells, cells:-cells]
     return np.asarray(ndimage.binary_opening(closed, structure=disc) & mask.reshape(shape)).ravel()
@@ -204,7 +204,7 @@ def without_spots(field: HeightField, spots: Array) -> HeightField | None:
         return None
     near, _ = cKDTree(spots).query(field.points, distance_upper_bound=SPOT_MM)
     contact = field.contact & ~np.isfinite(near)
-    contact = _opened(contact, field.shape, round(OPEN_MM / field.step))
+    contact = opened(contact, field.shape)
     labels, count = ndimage.label(contact.reshape(field.shape))
     if count == 0:
         return None
@@ -213,25 +213,6 @@ def without_spots(field: HeightField, spots: Array) -> HeightField | None:
     if contact.sum() < SPOT_SHARE * field.contact.sum():
         return None
     return replace(field, contact=contact)
-
-
-def eased(field: HeightField) -> HeightField:
-    """`field` with a slope in place of the cliffs of bone that a seat stays above and does not follow, and no contact beneath that slope.
-
-    As it is where that leaves too little contact.
-    """
-    standing = field.bone & ~field.usable & np.isfinite(field.heights)
-    if not standing.any():
-        return field
-    low = float(np.nanmin(field.heights)) - 100.0
-    slope = gentle(np.where(standing, field.heights, low).reshape(field.shape), step=field.step, slope=EASED_SLOPE).ravel()
-    foot = slope > np.nan_to_num(field.heights, nan=low) + EASED_MM
-    over = foot & (slope > low + 50.0) & field.footprint
-    contact = _opened(field.contact & ~foot, field.shape, round(OPEN_MM / field.step))
-    if int(contact.sum()) * STEP_MM**2 < LIMITS.contact_area:
-        return field
-    heights = np.where(over, slope, field.heights)
-    return replace(field, heights=heights, bone=field.bone | over, usable=field.usable & ~foot, contact=contact)
 
 
 def _made_up(bone: Bone, hits: Hits, places: Array, shape: tuple[int, int]) -> Bools:

@@ -1,9 +1,12 @@
-"""The seating axis: searched near the approach for the largest well-conditioned contact that needs no undercut; and the next best."""
+"""The seating axis: searched near the approach for the largest well-conditioned contact that needs no undercut; and the next best.
+
+Where nothing near the approach will do, it is searched near the approach laid into the planes of the cuts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -16,10 +19,13 @@ from psi_cad.planning.sliding import sliding, smoothed_normals
 from psi_cad.surface.rays import RayCaster, first_hits_down
 from psi_cad.units import LIMITS, Array, Bools, Deg, Ints, Mm
 
-__all__ = ["SeatingAxis", "blade_axes", "seating_axes", "site_frame"]
+__all__ = ["SeatingAxis", "blade_axes", "laid_axes", "seating_axes", "site_frame"]
 
 GRID_MM: Final[Mm] = 2.0
 ALONG: Final = 1e-3  # an approach this near a cut's normal leans too far from its plane whichever way it is turned
+LAID_MOST: Final[Deg] = 30.0  # between an approach and where it is laid down: as far as a user can have it searched
+LAID_LEAST: Final[Deg] = 5.0  # an approach this near the planes need not be laid into them
+PULL: Final = 0.02  # of the approach, against the planes it is laid into: decides where one plane alone leaves the direction open
 LEAN_MAX: Final[Deg] = 50.0  # between the seating axis and a cut plane: a fence that leans more cannot be sawn through
 
 
@@ -114,6 +120,36 @@ def seating_axes(
             reason="contact",
         )
     return [axis for _, axis in sorted(found, key=lambda one: -float(f"{one[0]:.9g}"))]  # of equals the one nearer to the approach
+
+
+def laid_axes(
+    caster: RayCaster,
+    part_of_face: Ints,
+    cuts: Sequence[PlannedCut],
+    *,
+    approach: Array,
+    cone: Deg,
+    reach: Mm,
+    slope_limit: Deg,
+    part: int,
+) -> list[SeatingAxis]:
+    """As `seating_axes`, about the approach laid into the planes of the cuts, where the saw and the guide come from one side.
+
+    None where the approach lies there already, or would have to be turned far for it.
+
+    Raises
+    ------
+    DesignError
+        If no such direction meets the bone.
+    """
+    approach = unit(approach)
+    normals = np.array([cut.normal for cut in cuts])
+    laid = unit(np.linalg.solve(normals.T @ normals + PULL * np.eye(3), approach))
+    turned = float(np.degrees(np.arccos(np.clip(laid @ approach, -1.0, 1.0))))
+    if not LAID_LEAST <= turned <= LAID_MOST:
+        return []
+    found = seating_axes(caster, part_of_face, cuts, approach=laid, cone=cone, reach=reach, slope_limit=slope_limit, part=part)
+    return [replace(axis, tilt=float(np.degrees(np.arccos(np.clip(axis.direction @ approach, -1.0, 1.0))))) for axis in found]
 
 
 def strip(

@@ -32,7 +32,8 @@ class HeightField:
     """First bone met on a square grid: `points` (n, 2), `heights` (n,) (nan: none), in the guide frame, mm.
 
     `contact`: bone a seat may rest on; `usable`: bone a fit may follow; `bone`: any bone under a guide, to stay above
-    of; `nothing`: where the patch levels out; `footprint`: all that a guide may cover; `thickness` (n,): of bone below, along the axis (0: none), mm.
+    of; `nothing`: where the patch levels out; `footprint`: all that a guide may cover;
+    `fence`: what of it a fence may; `thickness` (n,): of bone below, along the axis (0: none), mm.
     `made_up`: on or close to a place of the surface that is no measured bone, so that no footplate may cover it.
     `crests` (k, 3): points on the bone's own edges under a guide, first met: a ridge may stand up between the grid's points.
     """
@@ -44,6 +45,7 @@ class HeightField:
     bone: Bools
     nothing: Bools
     footprint: Bools
+    fence: Bools
     usable: Bools
     contact: Bools
     made_up: Bools
@@ -168,7 +170,7 @@ def _where_needed(contact: Array, residual: Array, x_knots: Array, y_knots: Arra
 
 def _fit_above(field: HeightField, x_knots: Array, y_knots: Array, gap: Mm, stress: Array) -> HeightSpline:
     """Fit the usable bone, level beyond it, and raise the patch where other bone would reach through the seat."""
-    points, heights = np.vstack([field.points, field.crests[:, :2]]), np.append(field.heights, field.crests[:, 2])
+    heights = np.append(field.heights, field.crests[:, 2])
     beyond = np.zeros(len(field.crests), dtype=bool)
     use, bone = np.append(field.usable, beyond), np.append(field.bone, ~beyond)
     targets = np.where(use, heights, 0.0)
@@ -185,10 +187,10 @@ def _fit_above(field: HeightField, x_knots: Array, y_knots: Array, gap: Mm, stre
         flatten_at=thin,
         flattening=SMOOTHING / FLAT_WITHIN_MM**2 * max(1.0, len(nothing) / max(len(thin), 1)),
     )
-    everywhere = Stations(points, x_knots, y_knots)
+    everywhere = Stations(field.points, field.crests[:, :2], x_knots=x_knots, y_knots=y_knots)
     clear = np.append(np.full(len(field.points), max(gap - CLEAR_MM, TOUCH_MM)), np.full(len(beyond), max(gap, TOUCH_MM)))
     for _ in range(14 if narrow else 6):
-        patch = held.fit(points[use], targets[use], weights=weights[use])
+        patch = held.fit(everywhere.design[use], targets[use], weights=weights[use])
         allowed = clear * everywhere.steepness(patch)
         level = everywhere.values(patch)
         pierced = bone & (level + allowed < np.nan_to_num(heights, nan=-np.inf))

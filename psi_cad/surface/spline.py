@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from scipy.interpolate import BSpline
 from scipy.sparse.linalg import splu
 
-from psi_cad.units import Array, Bools, Mm
+from psi_cad.units import Array, Bools, Ints, Mm
 
 __all__ = ["DEGREE", "HeightSpline", "Stations", "Stiffness", "fit", "refined", "uniform_knots"]
 
@@ -61,10 +61,68 @@ class HeightSpline:
 
     def _value(self, points: Array, x_order: int, y_order: int) -> Array:
         x_low, y_low, x_high, y_high = self.bounds
-        x = np.clip(points[:, 0], x_low, x_high)
-        y = np.clip(points[:, 1], y_low, y_high)
-        rows_x, rows_y = _rows(self.x_knots, x, x_order), _rows(self.y_knots, y, y_order)
-        return np.asarray(rows_x.multiply(rows_y @ self.poles.T).sum(axis=1)).ravel()
+        inside = np.column_stack([np.clip(points[:, 0], x_low, x_high), np.clip(points[:, 1], y_low, y_high)])
+        return _Places(inside, self.x_knots, self.y_knots).values(self.poles, x_order, y_order)
+
+
+class _Places:
+    """Points (n, 2) within the knots' rectangle, and how splines with these knots are evaluated there: quickest on a whole grid."""
+
+    def __init__(self, points: Array, x_knots: Array, y_knots: Array) -> None:
+        grid = _grid_of(points)
+        self._gridded = grid is not None
+        self._at = (points[:, 0], points[:, 1]) if grid is None else grid
+        self._knots = (x_knots, y_knots)
+        self._bands: dict[tuple[int, int], Any] = {}
+
+    def values(self, poles: Array, x_order: int, y_order: int) -> Array:
+        """The derivative (n,) of these orders, in x and in y."""
+        if self._gridded:
+            dense_x, dense_y = self._dense(0, x_order), self._dense(1, y_order)
+            return np.asarray(dense_x @ poles @ dense_y.T).ravel()
+        (first_x, in_x), (first_y, in_y) = self._band(0, x_order), self._band(1, y_order)
+        four = np.arange(DEGREE + 1)
+        near = poles[(first_x[:, None] + four)[:, :, None], (first_y[:, None] + four)[:, None, :]]
+        return np.asarray(np.einsum("ni,nij,nj->n", in_x, near, in_y))
+
+    def _band(self, axis: int, order: int) -> tuple[Ints, Array]:
+        if (axis, order) not in self._bands:
+            self._bands[axis, order] = _band(self._knots[axis], self._at[axis], order)
+        found: tuple[Ints, Array] = self._bands[axis, order]
+        return found
+
+    def _dense(self, axis: int, order: int) -> Array:
+        if (axis, order) not in self._bands:
+            first, values = _band(self._knots[axis], self._at[axis], order)
+            dense = np.zeros((len(values), len(self._knots[axis]) - DEGREE - 1))
+            np.put_along_axis(dense, first[:, None] + np.arange(DEGREE + 1), values, axis=1)
+            self._bands[axis, order] = dense
+        return np.asarray(self._bands[axis, order])
+
+
+def _grid_of(points: Array) -> tuple[Array, Array] | None:
+    """The x and the y whose grid `points` (n, 2) are, x by x; None where they are none."""
+    column = int(np.argmax(points[:, 0] != points[0, 0])) if len(points) else 0
+    if column < 2 or len(points) % column:
+        return None
+    grid = points.reshape(-1, column, 2)
+    whole = (grid[:, :, 0] == grid[:, :1, 0]).all() and (grid[:, :, 1] == grid[:1, :, 1]).all()
+    return (grid[:, 0, 0], grid[0, :, 1]) if whole else None
+
+
+def _band(knots: Array, at: Array, order: int) -> tuple[Ints, Array]:
+    """At each place the first basis function (n,) that is not zero, and the values (n, DEGREE + 1) of it and the next ones, or their slopes."""
+    rows = BSpline.design_matrix(at, knots[order:-order] if order else knots, DEGREE - order)
+    width = DEGREE + 1 - order
+    first, values = rows.indices.reshape(-1, width)[:, 0].astype(np.intp), rows.data.reshape(-1, width)
+    if order == 0:
+        return first, values
+    if order > 1:
+        raise ValueError("only values and slopes are evaluated in bands")
+    # the slope's poles are differences of poles over knot spans
+    factor = DEGREE / (knots[DEGREE + 1 : -1] - knots[1 : -DEGREE - 1])
+    weighted = factor[first[:, None] + np.arange(width)] * values
+    return first, np.pad(weighted, ((0, 0), (1, 0))) - np.pad(weighted, ((0, 0), (0, 1)))
 
 
 def _greville(knots: Array) -> Array:
@@ -95,15 +153,18 @@ def _gram(knots: Array, order: int) -> sp.csr_array:
     return sp.csr_array(rows.T @ sp.diags_array((half[:, None] * weights[None, :]).ravel()) @ rows)
 
 
-def _row_products(rows_x: sp.csr_array, rows_y: sp.csr_array) -> sp.csr_array:
-    """Row-wise Kronecker product of two matrices with DEGREE + 1 stored values a row (zeros kept)."""
-    n, width = rows_x.shape[0], DEGREE + 1
-    jx, jy = rows_x.indices.reshape(n, width), rows_y.indices.reshape(n, width)
-    vx, vy = rows_x.data.reshape(n, width), rows_y.data.reshape(n, width)
-    columns = (jx[:, :, None] * rows_y.shape[1] + jy[:, None, :]).reshape(n, -1)
-    values = (vx[:, :, None] * vy[:, None, :]).reshape(n, -1)
-    starts = np.arange(0, n * width * width + 1, width * width)
-    return sp.csr_array((values.ravel(), columns.ravel(), starts), shape=(n, rows_x.shape[1] * rows_y.shape[1]))
+def _row_products(x: tuple[Ints, Array], y: tuple[Ints, Array], shape: tuple[int, int]) -> sp.csr_array:
+    """Values (n, poles) of the products of basis functions, from their bands; `shape`: how many poles there are in x and in y."""
+    (first_x, in_x), (first_y, in_y) = x, y
+    n, four = len(first_x), np.arange(DEGREE + 1)
+    columns = ((first_x[:, None] + four)[:, :, None] * shape[1] + (first_y[:, None] + four)[:, None, :]).reshape(n, -1)
+    values = (in_x[:, :, None] * in_y[:, None, :]).reshape(n, -1)
+    starts = np.arange(0, values.size + 1, values.shape[1])
+    return sp.csr_array((values.ravel(), columns.ravel(), starts), shape=(n, shape[0] * shape[1]))
+
+
+def _poles(x_knots: Array, y_knots: Array) -> tuple[int, int]:
+    return len(x_knots) - DEGREE - 1, len(y_knots) - DEGREE - 1
 
 
 # normal equations are symmetric and positive definite, which SuperLU solves in a quarter of the time when told so
@@ -131,21 +192,24 @@ class Stiffness:
         terms = [sp.csr_array(smoothing * bending)]
         if flatten_at is not None and len(flatten_at) and flattening > 0.0:
             for order_x, order_y in ((1, 0), (0, 1)):
-                slope = _full_products(_rows(x_knots, flatten_at[:, 0], order_x), _rows(y_knots, flatten_at[:, 1], order_y))
+                bands = _band(x_knots, flatten_at[:, 0], order_x), _band(y_knots, flatten_at[:, 1], order_y)
+                slope = _row_products(*bands, _poles(x_knots, y_knots))
                 terms.append(sp.csr_array(flattening * cell_area * (slope.T @ slope)))
         return cls(x_knots, y_knots, cell_area, tuple(terms))
 
-    def fit(self, points: Array, heights: Array, *, weights: Array) -> HeightSpline:
-        """The spline for these points; see `fit`."""
-        x_knots, y_knots = self.x_knots, self.y_knots
-        rows_x, rows_y = BSpline.design_matrix(points[:, 0], x_knots, DEGREE), BSpline.design_matrix(points[:, 1], y_knots, DEGREE)
-        design = _row_products(sp.csr_array(rows_x), sp.csr_array(rows_y))
+    def fit(self, design: sp.csr_array, heights: Array, *, weights: Array) -> HeightSpline:
+        """The spline for points with this `design`; see `fit`."""
         weighted = sp.diags_array(weights * self.cell_area) @ design
         matrix = design.T @ weighted
         for term in self.terms:
             matrix = matrix + term
         solved = splu(sp.csc_array(matrix), **_DEFINITE).solve(weighted.T @ heights)
-        return HeightSpline(x_knots=x_knots, y_knots=y_knots, poles=solved.reshape(rows_x.shape[1], rows_y.shape[1]))
+        return HeightSpline(x_knots=self.x_knots, y_knots=self.y_knots, poles=solved.reshape(_poles(self.x_knots, self.y_knots)))
+
+
+def designed(points: Array, x_knots: Array, y_knots: Array) -> sp.csr_array:
+    """What each pole adds at `points` (n, 2), which lie within the knots' rectangle: (n, poles)."""
+    return _row_products(_band(x_knots, points[:, 0], 0), _band(y_knots, points[:, 1], 0), _poles(x_knots, y_knots))
 
 
 def fit(
@@ -176,32 +240,26 @@ def fit(
         Where no bone is seen: the slope decays over a length of √(smoothing / flattening).
     """
     held = Stiffness.of(x_knots, y_knots, cell_area=cell_area, smoothing=smoothing, flatten_at=flatten_at, flattening=flattening)
-    return held.fit(points, heights, weights=weights)
+    return held.fit(designed(points, x_knots, y_knots), heights, weights=weights)
 
 
 class Stations:
-    """Points (n, 2) at which many splines with the same knots are looked at; they lie within the knots' rectangle."""
+    """Points in groups (n, 2) each, at which many splines with the same knots are looked at; they lie within the knots' rectangle."""
 
-    def __init__(self, points: Array, x_knots: Array, y_knots: Array) -> None:
-        self._rows = [(_rows(x_knots, points[:, 0], order), _rows(y_knots, points[:, 1], order)) for order in (0, 1)]
+    def __init__(self, *groups: Array, x_knots: Array, y_knots: Array) -> None:
+        self._groups = [_Places(points, x_knots, y_knots) for points in groups if len(points)]
+        self.design = designed(np.vstack(groups), x_knots, y_knots)
 
     def values(self, spline: HeightSpline) -> Array:
-        """Heights (n,) of the spline there."""
+        """Heights of the spline there, group after group."""
         return self._of(spline, 0, 0)
 
     def steepness(self, spline: HeightSpline) -> Array:
-        """`HeightSpline.steepness` (n,) there."""
-        return np.asarray(np.sqrt(1.0 + (np.column_stack([self._of(spline, 1, 0), self._of(spline, 0, 1)]) ** 2).sum(axis=1)))
+        """`HeightSpline.steepness` there."""
+        return np.asarray(np.sqrt(1.0 + self._of(spline, 1, 0) ** 2 + self._of(spline, 0, 1) ** 2))
 
     def _of(self, spline: HeightSpline, x_order: int, y_order: int) -> Array:
-        return np.asarray(self._rows[x_order][0].multiply(self._rows[y_order][1] @ spline.poles.T).sum(axis=1)).ravel()
-
-
-def _full_products(rows_x: sp.csr_array, rows_y: sp.csr_array) -> sp.csr_array:
-    """Row-wise Kronecker product for matrices whose rows may store different numbers of values."""
-    blocks_x = sp.kron(rows_x, np.ones((1, rows_y.shape[1])), format="csr")
-    blocks_y = sp.kron(np.ones((1, rows_x.shape[1])), rows_y, format="csr")
-    return sp.csr_array(blocks_x.multiply(blocks_y))
+        return np.concatenate([group.values(spline.poles, x_order, y_order) for group in self._groups])
 
 
 def refined(knots: Array, at: Array, *, least: Mm) -> Array:
