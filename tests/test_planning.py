@@ -5,7 +5,7 @@ import pytest
 import trimesh
 
 from psi_cad.errors import CaseError
-from psi_cad.planning.axis import blade_axes, seating_axes
+from psi_cad.planning.axis import blade_axes, laid_axes, seating_axes
 from psi_cad.planning.cuts import plan_cuts
 from psi_cad.planning.pins import triangle_lever
 from psi_cad.surface.rays import RayCaster
@@ -101,6 +101,24 @@ def test_the_seating_axis_looks_at_the_flat_of_a_plate():
     fixed, *others = seating_axes(RayCaster(bone.mesh), bone.part_of_face, [cut], approach=tilted, cone=0, reach=15, slope_limit=55, part=0)
     assert not others
     np.testing.assert_allclose(fixed.direction, tilted / np.linalg.norm(tilted))
+
+
+@pytest.mark.parametrize(("normals", "laid"), [([(0, 0, 1)], (0.15, 1, 0)), ([(0, 0, 1), (1, 0, 0.05)], (0, 1, 0))])
+def test_an_approach_is_laid_into_the_planes_of_its_cuts(normals, laid):
+    bone = checked_bone(block(60, 20, 120), name="b")
+    named = [(f"C{number}", np.zeros(3), np.array(normal, float), None) for number, normal in enumerate(normals)]
+    cuts = list(plan_cuts(bone, named).values())
+
+    def found(approach):
+        return laid_axes(RayCaster(bone.mesh), bone.part_of_face, cuts, approach=np.array(approach), cone=0.0, reach=15, slope_limit=55, part=0)
+
+    (axis,) = found((0.15, 1.0, 0.4))
+    expected = np.array(laid) / np.linalg.norm(laid)
+    assert np.degrees(np.arccos(axis.direction @ expected)) < 1.0
+    asked = np.array([0.15, 1.0, 0.4]) / np.linalg.norm([0.15, 1.0, 0.4])
+    assert axis.tilt == pytest.approx(np.degrees(np.arccos(axis.direction @ asked))), "from the approach as it was asked for"
+    assert found((0.0, 1.0, 0.02)) == [], "it lies there already"
+    assert found((0.0, 1.0, 1.0)) == [], "so far nobody asked for"
 
 
 def test_triangle_lever():

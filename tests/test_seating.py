@@ -102,6 +102,17 @@ def test_where_it_cannot_sit_it_reaches_less_far():
     assert [trial.left for trial in found.tried] == ["bone stands in the way."] * 2 + [""]
 
 
+@pytest.mark.parametrize(("blocked", "calls"), [(True, [0.0, 25.0]), (False, [0.0, 10.0])])
+def test_aside_is_looked_only_where_it_cannot_sit(blocked, calls):
+    def lock(far, steep, tilt):
+        if blocked and tilt < 20.0:
+            raise DesignError("bone stands in the way.")
+        return 0.2 if tilt > 5.0 else 0.05
+
+    found, sat = seating(lock, coarse=lambda *_: 0.2, tilts=(0, 10), aside=lambda far, steep: [axis(25.0, 0.2)])
+    assert [tilt for *_, tilt in sat] == calls and found.axis.tilt == calls[-1]
+
+
 def test_where_it_can_sit_nowhere_the_first_reason_is_told():
     def lock(far, steep, tilt):
         raise DesignError(f"bone stands in the way at {far:g} and {tilt:g}.")

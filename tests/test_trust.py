@@ -1,15 +1,17 @@
 """Where a surface is no measured bone, or falls away, no footplate rests; what is left can still carry a guide."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import shapely
 import trimesh
 
-from psi_cad.errors import SurfaceError
+from psi_cad.errors import SeatError, SurfaceError
 from psi_cad.planning.access import accessible_field, outlines, voids
 from psi_cad.planning.axis import site_frame
 from psi_cad.planning.cuts import plan_cuts
-from psi_cad.planning.standing import EASED_SLOPE, eased
+from psi_cad.planning.standing import CLIMB, EASED_SLOPE, SURE, eased, kept_off, towering
 from psi_cad.surface.cliffs import cliff_of
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import checked_bone
@@ -143,3 +145,48 @@ def test_a_seat_rises_gently_over_bone_that_stands_like_a_cliff():
     assert steep[0] is not None and steep[1] is None
     level, _ = field_of(slab())
     assert (eased(level).contact == level.contact).all()
+
+
+def with_tower(field, x, y, high):
+    """`field` with a tower of bone on it, 6 mm across, whose top no contact lies on."""
+    on = np.hypot(field.points[:, 0] - x, field.points[:, 1] - y) < 3.0
+    heights = np.where(on, field.heights + high, field.heights)
+    assert (on & field.contact).any()
+    return replace(field, heights=heights, contact=field.contact & ~on, usable=field.usable & ~on, crests=np.zeros((0, 3))), on
+
+
+def too_steep(field, frame):
+    """Whether no seat can be built on a field."""
+    try:
+        return cliff_of(fit_seat(field, gap=0.2, frame=frame).patch, field.points[field.footprint], name="seat") is not None
+    except SeatError:
+        return True
+
+
+def test_bone_that_towers_over_the_contact_is_seen_before_a_seat_is_fitted():
+    level, frame = field_of(slab())
+    assert not towering(level, CLIMB).any()
+    field, on = with_tower(level, 3.0, 8.0, 60.0)
+    sure = towering(field, SURE)
+    assert sure.any() and not (sure & ~on).any() and too_steep(field, frame), "what is refused at a glance is refused after the fit as well"
+
+
+def test_a_seat_rises_over_what_is_low_once_the_contact_at_its_foot_is_given_up():
+    level, frame = field_of(slab())
+    field, _ = with_tower(level, 3.0, 8.0, 6.0)
+    assert not towering(field, SURE).any() and too_steep(field, frame)
+    gentler = eased(field)
+    assert not too_steep(gentler, frame) and gentler.contact.sum() < field.contact.sum()
+
+
+def test_footplates_keep_off_bone_that_towers_beside_the_fence():
+    field, on = with_tower(field_of(slab())[0], 3.0, 13.0, 40.0)
+    assert not (on & field.fence).any(), "beside it, along x of the guide frame"
+    tall = towering(field, CLIMB)
+    assert tall.any() and not (tall & ~on).any()
+    smaller = kept_off(field, tall)
+    away = np.linalg.norm(field.points[smaller.contact][:, None] - field.points[tall][None], axis=2).min(axis=1)
+    assert away.min() > 2.0 and 0 < (field.contact & ~smaller.contact).sum() < 0.25 * field.contact.sum()
+    assert not towering(smaller, CLIMB).any() and smaller.footprint[field.fence].all()
+    nearer, _ = with_tower(field_of(slab())[0], 3.0, 0.0, 40.0)
+    assert kept_off(nearer, towering(nearer, CLIMB) & nearer.fence) is nearer, "a fence is drawn back instead"

@@ -21,8 +21,9 @@ from psi_cad.surface.seat import HeightField, Seat, fit_seat
 from psi_cad.surface.trust import at
 from psi_cad.units import LIMITS, Array, Bools, Mm
 
-__all__ = ["Ground", "SiteCut", "Surroundings", "followed", "ground", "levels", "rectangle_of", "rounded"]
+__all__ = ["NOT_EASED", "Ground", "SiteCut", "Surroundings", "followed", "ground", "levels", "rectangle_of", "rounded"]
 
+NOT_EASED: Final = "not-eased"
 AROUND: Final[Mm] = 30.0  # a tag may reach so far past the field
 ROUNDS: Final = 4
 TRIMS: Final = 3
@@ -103,7 +104,10 @@ def ground(
             part=part,
         )
         if easing:
-            field = eased(kept_off(field, towering(field, CLIMB)))
+            gentler = eased(kept_off(field, towering(field, CLIMB)))
+            if gentler is field:
+                raise DesignError("No bone stands up that the seat could rise over more gently.", reason=NOT_EASED)
+            field = gentler
             smaller = _clear_room(towering(field, CLIMB) & field.fence, at_contact(field), field.heights, local, room, frame)
             if smaller != room:
                 room = smaller

@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 
 from psi_cad.case.model import Blade, Printer
-from psi_cad.errors import DesignError
+from psi_cad.errors import DesignError, PsiCadError, SeatError
 from psi_cad.frames import Frame
-from psi_cad.guides.ground import Ground, SiteCut, Surroundings, followed, ground, levels, rectangle_of, rounded
+from psi_cad.guides.ground import NOT_EASED, Ground, SiteCut, Surroundings, followed, ground, levels, rectangle_of, rounded
 from psi_cad.guides.params import GuideParams
 from psi_cad.guides.parts import one_part
 from psi_cad.guides.seating import Sat, Seating, Tried, contact_sliding, settled
@@ -30,6 +30,7 @@ __all__ = ["Site", "SiteCut", "Surroundings", "blade_origin", "make_site", "seat
 
 FENCE_MARGIN: Final[Mm] = 9.0  # slot end wall, outer faces and a rim around the fence on the patch
 RIM_MM: Final[Mm] = 4.0  # of the patch past the footplates' reach
+EASED: Final = ("steep", "bone-in-way", "seat")  # reasons for which the ground is eased
 ROOM_STEP: Final[Mm] = 5.0
 
 
@@ -139,25 +140,30 @@ def make_site(
 def _gentle_ground(
     workshop: Workshop, bone: Bone, caster: RayCaster, frame: Frame, cuts: Sequence[PlannedCut], local: tuple[SiteCut, ...], **where: Any
 ) -> Ground:
-    """The ground as it is, or eased where its seat is too steep to build on or does not rise over bone under the fence.
+    """The ground as it is, or eased where its seat is too steep to build on, or does not follow it, or not rise over bone under the fence.
 
     Raises
     ------
     DesignError, SeatError, SurfaceError
     """
+    first: PsiCadError | None = None
     for easing in (False, True):
         try:
             found = workshop.made(ground, bone, caster, frame, cuts, local, **where, easing=easing)
-        except DesignError as error:
-            if easing or error.reason not in ("steep", "bone-in-way"):
+        except (DesignError, SeatError) as error:
+            if easing and error.reason == NOT_EASED and first is not None:
+                raise first from None
+            if easing or error.reason not in EASED:
                 raise
+            first = error
             continue
         field, seat = found[:2]
         cliff = cliff_of(seat.patch, field.points[field.footprint], name="seat")
         if cliff is None:
             return found
-    assert cliff is not None
-    raise DesignError(cliff.said, where=frame.patient(cliff.place), reason="steep")
+        first = DesignError(cliff.said, where=frame.patient(cliff.place), reason="steep")
+    assert first is not None
+    raise first
 
 
 def blade_origin(cut: PlannedCut, shift: Mm) -> Array:
