@@ -18,16 +18,18 @@ from psi_cad.planning.standing import CLIMB, SURE, at_contact, eased, kept_off, 
 from psi_cad.surface.rays import RayCaster, first_hits_down
 from psi_cad.surface.repair import Bone
 from psi_cad.surface.seat import HeightField, Seat, fit_seat
+from psi_cad.surface.spline import HeightSpline
 from psi_cad.surface.trust import at
 from psi_cad.units import LIMITS, Array, Bools, Mm
 
-__all__ = ["NOT_EASED", "Ground", "SiteCut", "Surroundings", "followed", "ground", "levels", "rectangle_of", "rounded"]
+__all__ = ["NOT_EASED", "Ground", "SiteCut", "Surroundings", "followed", "ground", "levels", "rectangle_of", "rounded", "undercuts_walls"]
 
 NOT_EASED: Final = "not-eased"
 AROUND: Final[Mm] = 30.0  # a tag may reach so far past the field
 ROUNDS: Final = 4
 TRIMS: Final = 3
 KEEP_OFF: Final[Mm] = 1.0  # from bone that stands up beside the end of a fence
+ACROSS: Final = 3.0  # slope of a seat across a slot: a little steeper, and it is measured as the outer side of the wall
 FENCE_HALF: Final[Mm] = 6.0  # half of a thick fence with its label, across the cut
 
 
@@ -151,6 +153,17 @@ def followed(field: HeightField, gap: Mm, frame: Frame) -> tuple[Seat, HeightFie
                 raise
             field = smaller
     raise AssertionError("unreachable")
+
+
+def undercuts_walls(patch: HeightSpline, field: HeightField, cuts: Sequence[SiteCut]) -> bool:
+    """Whether the seat is so steep across a slot that a fence's wall runs out to an edge on it."""
+    points = np.column_stack([field.points, patch(field.points)])
+    slopes = patch.gradient(field.points)
+    for cut in cuts:
+        under = field.fence & (np.abs((points - cut.origin) @ cut.normal) < FENCE_HALF)
+        if under.any() and float(np.abs(slopes[under] @ cut.normal[:2]).max()) > ACROSS:
+            return True
+    return False
 
 
 def _no_cliff(field: HeightField, frame: Frame) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from psi_cad.case.model import Blade, Printer
 from psi_cad.errors import DesignError, PsiCadError, SeatError
 from psi_cad.frames import Frame
-from psi_cad.guides.ground import NOT_EASED, Ground, SiteCut, Surroundings, followed, ground, levels, rectangle_of, rounded
+from psi_cad.guides.ground import NOT_EASED, Ground, SiteCut, Surroundings, followed, ground, levels, rectangle_of, rounded, undercuts_walls
 from psi_cad.guides.params import GuideParams
 from psi_cad.guides.parts import one_part
 from psi_cad.guides.seating import Sat, Seating, Tried, contact_sliding, settled
@@ -147,10 +147,13 @@ def _gentle_ground(
     DesignError, SeatError, SurfaceError
     """
     first: PsiCadError | None = None
+    kept: Ground | None = None
     for easing in (False, True):
         try:
             found = workshop.made(ground, bone, caster, frame, cuts, local, **where, easing=easing)
         except (DesignError, SeatError) as error:
+            if kept is not None:  # the walls may do all the same
+                return kept
             if easing and error.reason == NOT_EASED and first is not None:
                 raise first from None
             if easing or error.reason not in EASED:
@@ -159,9 +162,14 @@ def _gentle_ground(
             continue
         field, seat = found[:2]
         cliff = cliff_of(seat.patch, field.points[field.footprint], name="seat")
-        if cliff is None:
+        if cliff is None and (easing or not undercuts_walls(seat.patch, field, local)):
             return found
-        first = DesignError(cliff.said, where=frame.patient(cliff.place), reason="steep")
+        if cliff is None:
+            kept = found
+        else:
+            first = DesignError(cliff.said, where=frame.patient(cliff.place), reason="steep")
+    if kept is not None:
+        return kept
     assert first is not None
     raise first
 

@@ -22,16 +22,18 @@ from psi_cad.surface.spline import HeightSpline, fit, uniform_knots
 from psi_cad.surface.trust import at
 from psi_cad.units import LIMITS, Array, Bools, Deg, Mm
 
-__all__ = ["WIDE_MM", "accessible_field", "opened", "outlines", "voids", "without_spots"]
+__all__ = ["WIDE_MM", "accessible_field", "covered", "opened", "outlines", "voids", "without_spots"]
 
 STEP_MM: Final[Mm] = 0.5
 USABLE_SLOPE: Final[Deg] = 72.0  # steeper bone is a cliff edge: its height is no longer measured well from above
 JUMP_MM: Final[Mm] = 1.5  # bone further than this from the smooth sheet of the contact is another shelf
 WIDE_MM: Final[Mm] = 1.5  # around the contact, that a footplate may cover
+SPAN_MM: Final[Mm] = 3.0  # half the width of a notch that an outline may close: the largest rounding of its corners
 OPEN_MM: Final[Mm] = 1.5  # contact narrower than twice this is no contact
 FENCE_REACH_MM: Final[Mm] = 7.0  # from a cut plane to the outside of its fence, and a little
 SPOT_MM: Final[Mm] = 2.0  # around a spot that no seat can follow
-VOID_MM: Final[Mm] = 1.0  # contact that lacks over less than twice this is the rim of an outline
+VOID_MM: Final[Mm] = 1.0  # bone between two falls less than twice this apart belongs to them
+RIM_MM: Final[Mm] = 0.6  # of a footplate, whose outline runs a little beside its contact
 VOID_AWAY: Final = 0.6  # of the limit for a seat that misses the bone
 KEEP_OFF_MM: Final[Mm] = 1.0  # from bone that is not measured
 SPOT_SHARE: Final = 0.85  # of the contact that must stay when spots are left out
@@ -112,12 +114,13 @@ def accessible_field(
     at_seat = frame.patient(np.column_stack([points, level]))
     under_fence = strip(cuts, at_seat, frame.axes[2], reach=FENCE_REACH_MM, ends=fences)
     _trusted(bone, patient, hits.met & bone.made_up[hits.face] & sheet & strip(cuts, at_seat, frame.axes[2], reach=FENCE_REACH_MM))
-    wide = ndimage.binary_dilation(contact.reshape(shape), iterations=round(WIDE_MM / STEP_MM)).ravel()
+    wide = covered(contact, shape)
     return HeightField(
         step=STEP_MM,
         shape=shape,
         points=points,
         heights=hits.height,
+        met=hits.height,
         bone=hits.met & (under_fence | wide),
         footprint=under_fence | wide,
         fence=under_fence,
@@ -192,6 +195,14 @@ def opened(mask: Bools, shape: tuple[int, int], cells: int = round(OPEN_MM / STE
     return np.asarray(ndimage.binary_opening(closed, structure=disc) & mask.reshape(shape)).ravel()
 
 
+def covered(contact: Bools, shape: tuple[int, int]) -> Bools:
+    """Cells (n,) that a footplate over `contact` may cover: a little more, and the notches and holes that its outline spans."""
+    cells = round(SPAN_MM / STEP_MM)
+    disc = np.hypot(*np.mgrid[-cells : cells + 1, -cells : cells + 1]) <= cells + 0.25
+    spanned = ndimage.binary_closing(np.pad(contact.reshape(shape), cells), structure=disc)[cells:-cells, cells:-cells]
+    return np.asarray(ndimage.binary_dilation(ndimage.binary_fill_holes(spanned), iterations=round(WIDE_MM / STEP_MM))).ravel()
+
+
 def _touching(mask: Bools, shape: tuple[int, int], seeds: Bools) -> Bools:
     labels, _ = ndimage.label(mask.reshape(shape))
     wanted = np.unique(labels.ravel()[seeds & mask])
@@ -252,14 +263,17 @@ def outlines(field: HeightField, mask: Bools, *, rounding: Mm) -> list[shapely.P
 
 def voids(field: HeightField, seat: HeightSpline, plates: Sequence[Array]) -> list[shapely.Polygon]:
     """Where footplates (outlines (n, 2) each) span bone that falls away from the fitted `seat`, such as a foramen: guide frame, largest first."""
-    plate = shapely.union_all([shapely.Polygon(ring) for ring in plates])
+    plate = shapely.union_all([shapely.Polygon(ring) for ring in plates]).buffer(-RIM_MM)
     inside = shapely.contains_xy(plate, field.points[:, 0], field.points[:, 1])
+    away = (seat(field.points) - field.met) / seat.steepness(field.points)
+    bare = inside & ~field.contact
+    falls = bare & ~(away <= VOID_AWAY * LIMITS.seat_max)  # where no bone is met, too
     cells = round(VOID_MM / field.step)
     disc = np.hypot(*np.mgrid[-cells : cells + 1, -cells : cells + 1]) <= cells + 0.25
-    away = (seat(field.points) - field.heights) / seat.steepness(field.points)
-    falls = inside & ~field.contact & ~(away <= VOID_AWAY * LIMITS.seat_max)  # where no bone is met, too
-    bare = ndimage.binary_opening(falls.reshape(field.shape), structure=disc)
-    found = _rings_of(field, (ndimage.binary_dilation(bare, structure=disc) & inside.reshape(field.shape)).ravel())
+    whole = ndimage.binary_closing(falls.reshape(field.shape), structure=disc) & bare.reshape(field.shape)
+    places, _ = ndimage.label(whole)
+    broad = np.isin(places, np.setdiff1d(places[ndimage.binary_opening(whole)], 0))  # what is nowhere broad is the rim of an outline
+    found = _rings_of(field, (ndimage.binary_dilation(broad) & inside.reshape(field.shape)).ravel())
     parts = [shapely.Polygon(part.exterior) for part in shapely.get_parts(found)]
     return sorted((part for part in parts if part.area > VOID_MM**2), key=lambda part: -part.area)
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from psi_cad.planning.access import STEP_MM, WIDE_MM, opened
+from psi_cad.planning.access import STEP_MM, WIDE_MM, covered, opened
 from psi_cad.surface.cliffs import STEEPEST
 from psi_cad.surface.envelope import gentle
 from psi_cad.surface.seat import HeightField
@@ -57,8 +57,7 @@ def kept_off(field: HeightField, tall: Bools) -> HeightField:
     contact = opened(field.contact & off, field.shape)
     if int(contact.sum()) * STEP_MM**2 < LIMITS.contact_area:
         return field
-    wide = ndimage.binary_dilation(contact.reshape(field.shape), iterations=round(WIDE_MM / field.step)).ravel()
-    footprint = field.fence | (field.footprint & wide)
+    footprint = field.fence | (field.footprint & covered(contact, field.shape))
     return replace(field, contact=contact, footprint=footprint, bone=field.bone & footprint)
 
 

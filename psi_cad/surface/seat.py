@@ -24,6 +24,8 @@ SMOOTHING: Final = 0.01
 FLAT_WITHIN_MM: Final[Mm] = 3.0  # beyond the bone a slope fades over this length
 CLEAR_MM: Final[Mm] = 0.05  # of the gap: bone between the grid's points may stand this much higher
 ACCEPT: Final = 0.93  # of the limits, of a finished fit: the file's measurement differs by a few per cent
+RISE_MM: Final[Mm] = 0.02  # clear of bone that the seat does not rest on
+RISES: Final = 4
 TOUCH_MM: Final[Mm] = 0.02  # without a gap to spare, bone may reach this far into the seat
 
 
@@ -31,9 +33,9 @@ TOUCH_MM: Final[Mm] = 0.02  # without a gap to spare, bone may reach this far in
 class HeightField:
     """First bone met on a square grid: `points` (n, 2), `heights` (n,) (nan: none), in the guide frame, mm.
 
-    `contact`: bone a seat may rest on; `usable`: bone a fit may follow; `bone`: any bone under a guide, to stay above
-    of; `nothing`: where the patch levels out; `footprint`: all that a guide may cover;
-    `fence`: what of it a fence may; `thickness` (n,): of bone below, along the axis (0: none), mm.
+    `met` (n,): the same, where `heights` were raised to ease a cliff. `contact`: bone a seat may rest on; `usable`: bone a
+    fit may follow; `bone`: any bone under a guide, to stay above of; `nothing`: where the patch levels out; `footprint`:
+    all that a guide may cover; `fence`: what of it a fence may; `thickness` (n,): of bone below, along the axis (0: none), mm.
     `made_up`: on or close to a place of the surface that is no measured bone, so that no footplate may cover it.
     `crests` (k, 3): points on the bone's own edges under a guide, first met: a ridge may stand up between the grid's points.
     """
@@ -42,6 +44,7 @@ class HeightField:
     shape: tuple[int, int]
     points: Array
     heights: Array
+    met: Array
     bone: Bools
     nothing: Bools
     footprint: Bools
@@ -77,6 +80,26 @@ def offset(patch: HeightSpline, field: HeightField, distance: Mm) -> HeightSplin
         cell_area=field.step**2,
         smoothing=1e-4,
     )
+
+
+def _risen(seat: HeightSpline, field: HeightField) -> HeightSpline:
+    """`seat` raised where bone that is no contact stands through it, by the kinks that its fits have smoothed; else as it is."""
+    points = np.vstack([field.points, field.crests[:, :2]])
+    aside = field.bone & ~field.contact
+    bone = np.append(aside, np.ones(len(field.crests), dtype=bool))
+    heights = np.where(bone, np.append(field.heights, field.crests[:, 2]), -np.inf)
+    targets, weights = seat(points), np.ones(len(points))
+    weights[len(field.points) :] = 0.0
+    for _ in range(RISES):
+        short = heights + RISE_MM * seat.steepness(points) - seat(points)
+        if not (short > 0.5 * RISE_MM).any():
+            return seat
+        raised = short > 0.0
+        targets[raised] = np.maximum(targets[raised], heights[raised]) + short[raised]
+        weights[raised] = 2.0 * np.maximum(weights[raised], 1.0)
+        x_knots, y_knots = seat.x_knots, seat.y_knots
+        seat = fit(points, targets, weights=weights, x_knots=x_knots, y_knots=y_knots, cell_area=field.step**2, smoothing=1e-4)
+    return seat
 
 
 def fit_seat(field: HeightField, *, gap: Mm, frame: Frame) -> Seat:
@@ -123,7 +146,7 @@ def fit_seat(field: HeightField, *, gap: Mm, frame: Frame) -> Seat:
         error.spots = contact[np.abs(residual) > aim_max]
         raise error
     gap = max(gap, _least_gap(patch, field))
-    seat = offset(patch, field, gap) if gap > 0.0 else patch
+    seat = _risen(offset(patch, field, gap), field) if gap > 0.0 else patch
     return Seat(patch=seat, bone_patch=patch, gap=gap, rms=rms, max=largest, knots=patch.poles.shape)
 
 
