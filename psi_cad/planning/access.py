@@ -28,6 +28,7 @@ STEP_MM: Final[Mm] = 0.5
 USABLE_SLOPE: Final[Deg] = 72.0  # steeper bone is a cliff edge: its height is no longer measured well from above
 JUMP_MM: Final[Mm] = 1.5  # bone further than this from the smooth sheet of the contact is another shelf
 WIDE_MM: Final[Mm] = 1.5  # around the contact, that a footplate may cover
+RAISED_MM: Final[Mm] = 0.3  # of ground that was eased: a seat on it is off the bone
 SPAN_MM: Final[Mm] = 3.0  # half the width of a notch that an outline may close: the largest rounding of its corners
 OPEN_MM: Final[Mm] = 1.5  # contact narrower than twice this is no contact
 FENCE_REACH_MM: Final[Mm] = 7.0  # from a cut plane to the outside of its fence, and a little
@@ -255,6 +256,10 @@ def outlines(field: HeightField, mask: Bools, *, rounding: Mm) -> list[shapely.P
     """Smooth outlines (guide frame, mm) of the cells in `mask`, corners rounded by `rounding`; largest first."""
     area = _rings_of(field, mask)
     rounded = area.buffer(-rounding).buffer(2.0 * rounding).buffer(-rounding)
+    raised = field.footprint & ~(field.heights <= field.met + RAISED_MM) & np.isfinite(field.heights)
+    if raised.any():  # the seat leaves the bone there: within a plate that is a hollow, at its edge the plate ends
+        beside = [part.buffer(RAISED_MM) for part in shapely.get_parts(_rings_of(field, raised)) if not rounded.contains(part)]
+        rounded = rounded.difference(shapely.union_all(beside)).buffer(-rounding).buffer(rounding)
     if (field.made_up & field.footprint).any():
         rounded = _notched(rounded, _rings_of(field, field.made_up)).buffer(-rounding).buffer(rounding)
     solid = [shapely.Polygon(part.exterior) for part in shapely.get_parts(rounded) if part.area > 4.0 * rounding**2]
