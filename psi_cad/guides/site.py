@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -109,8 +109,24 @@ def make_site(
         beyond = max(max(params.run_out, (slot_room(blade) - cut.chord) / 2.0) for cut in local) + FENCE_MARGIN
         beyond = float(np.ceil(beyond / 10.0) * 10.0)
         rectangle = rectangle_of(local, [levels(frame, cut) for cut in cuts], reach=reach + RIM_MM, beyond=beyond)
-        where = {"rectangle": rounded(rectangle), "beyond": beyond, "seating": seating, "gap": params.seat_gap, "part": part}
-        field, seat, around, room = _gentle_ground(workshop, bone, caster, frame, cuts, local, **where)
+
+        def make(easing: bool) -> Ground:
+            return workshop.made(
+                ground,
+                bone,
+                caster,
+                frame,
+                cuts,
+                local,
+                rectangle=rounded(rectangle),
+                beyond=beyond,
+                seating=seating,
+                gap=params.seat_gap,
+                part=part,
+                easing=easing,
+            )
+
+        field, seat, around, room = _gentle_ground(make, frame, local)
         planes = tuple((frame.local(blade_origin(cut, shifts[cut.name])), frame.local_direction(cut.normal)) for cut in every_cut)
         away = tuple(shifts[cut.name] for cut in every_cut)
         site = Site(frame, seating, local, planes, field, seat, around, room, blade, printer, label, tuple(cuts), away)
@@ -137,41 +153,37 @@ def make_site(
     return replace(site, seating=seating)
 
 
-def _gentle_ground(
-    workshop: Workshop, bone: Bone, caster: RayCaster, frame: Frame, cuts: Sequence[PlannedCut], local: tuple[SiteCut, ...], **where: Any
-) -> Ground:
+def _gentle_ground(make: Callable[[bool], Ground], frame: Frame, cuts: tuple[SiteCut, ...]) -> Ground:
     """The ground as it is, or eased where its seat is too steep to build on, or does not follow it, or not rise over bone under the fence.
+
+    `make` gives the ground, eased or not.
 
     Raises
     ------
     DesignError, SeatError, SurfaceError
     """
-    first: PsiCadError | None = None
-    kept: Ground | None = None
-    for easing in (False, True):
-        try:
-            found = workshop.made(ground, bone, caster, frame, cuts, local, **where, easing=easing)
-        except (DesignError, SeatError) as error:
-            if kept is not None:  # the walls may do all the same
-                return kept
-            if easing and error.reason == NOT_EASED and first is not None:
-                raise first from None
-            if easing or error.reason not in EASED:
-                raise
-            first = error
-            continue
-        field, seat = found[:2]
-        cliff = cliff_of(seat.patch, field.points[field.footprint], name="seat")
-        if cliff is None and (easing or not undercuts_walls(seat.patch, field, local)):
-            return found
-        if cliff is None:
-            kept = found
-        else:
-            first = DesignError(cliff.said, where=frame.patient(cliff.place), reason="steep")
-    if kept is not None:
-        return kept
-    assert first is not None
-    raise first
+    plain, why = _without_cliff(make, frame, easing=False)
+    if plain is not None and not undercuts_walls(plain[1].patch, plain[0], cuts):
+        return plain
+    if why is not None and why.reason not in EASED:
+        raise why
+    gentle, why_not = _without_cliff(make, frame, easing=True)
+    if gentle is not None:
+        return gentle
+    if plain is not None:  # its walls may do all the same
+        return plain
+    assert why is not None and why_not is not None
+    raise why if why_not.reason == NOT_EASED else why_not
+
+
+def _without_cliff(make: Callable[[bool], Ground], frame: Frame, *, easing: bool) -> tuple[Ground, None] | tuple[None, PsiCadError]:
+    try:
+        found = make(easing)
+    except (DesignError, SeatError) as error:
+        return None, error
+    field, seat = found[:2]
+    cliff = cliff_of(seat.patch, field.points[field.footprint], name="seat")
+    return (found, None) if cliff is None else (None, DesignError(cliff.said, where=frame.patient(cliff.place), reason="steep"))
 
 
 def blade_origin(cut: PlannedCut, shift: Mm) -> Array:
