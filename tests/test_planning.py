@@ -5,7 +5,7 @@ import pytest
 import trimesh
 
 from psi_cad.errors import CaseError
-from psi_cad.planning.axis import blade_axes, laid_axes, seating_axes
+from psi_cad.planning.axis import aside_axes, blade_axes, seating_axes
 from psi_cad.planning.cuts import plan_cuts
 from psi_cad.planning.pins import triangle_lever
 from psi_cad.surface.rays import RayCaster
@@ -110,15 +110,24 @@ def test_an_approach_is_laid_into_the_planes_of_its_cuts(normals, laid):
     cuts = list(plan_cuts(bone, named).values())
 
     def found(approach):
-        return laid_axes(RayCaster(bone.mesh), bone.part_of_face, cuts, approach=np.array(approach), cone=0.0, reach=15, slope_limit=55, part=0)
+        where = {"cone": 0.0, "reach": 15, "slope_limit": 55, "part": 0}
+        return aside_axes(RayCaster(bone.mesh), bone.part_of_face, cuts, approach=np.array(approach), **where)
 
-    (axis,) = found((0.15, 1.0, 0.4))
-    expected = np.array(laid) / np.linalg.norm(laid)
-    assert np.degrees(np.arccos(axis.direction @ expected)) < 1.0
     asked = np.array([0.15, 1.0, 0.4]) / np.linalg.norm([0.15, 1.0, 0.4])
+    axis, *turned = found(asked)
+    assert np.degrees(np.arccos(axis.direction @ laid / np.linalg.norm(laid))) < 1.0
     assert axis.tilt == pytest.approx(np.degrees(np.arccos(axis.direction @ asked))), "from the approach as it was asked for"
-    assert found((0.0, 1.0, 0.02)) == [], "it lies there already"
-    assert found((0.0, 1.0, 1.0)) == [], "so far nobody asked for"
+    assert turned == [], "turned as well, they would be further away than anyone can ask for"
+    assert found((0.0, 1.0, 1.2)) == [], "so far nobody can ask for"
+
+
+def test_an_approach_in_its_plane_is_turned_to_either_side():
+    bone = checked_bone(block(60, 20, 120), name="b")
+    (cut,) = plan_cuts(bone, [("A", np.zeros(3), np.array([0, 0, 1.0]), None)]).values()
+    where = {"cone": 0.0, "reach": 15, "slope_limit": 65, "part": 0}
+    found = aside_axes(RayCaster(bone.mesh), bone.part_of_face, [cut], approach=np.array([0.0, 1.0, 0.02]), **where)
+    assert [round(one.tilt) for one in found] == [25, 25]
+    assert sorted(round(float(np.degrees(np.arctan2(one.direction[0], one.direction[1])))) for one in found) == [-25, 25]
 
 
 def test_triangle_lever():

@@ -121,7 +121,7 @@ def settled(
 ) -> tuple[Seating, T]:
     """The seating as asked if nothing speaks against it, else the nearest to it of which that can be said.
 
-    Tried in turn: the best axis as asked; where a guide cannot sit, the best one aside; other axes; where it cannot sit, a
+    Tried in turn: the best axis as asked; where a guide cannot sit, the axes aside; other axes; where it cannot sit, a
     shorter reach and gentler bone; where it slides, a longer reach and steeper bone. If none is good, one that just holds,
     else the first that can sit at all.
 
@@ -200,7 +200,7 @@ class _Search:
         found = self._looked(self.reach, self.slope_limit)
         yield from self._new(found[:1])
         if self.aside is not None and self._stuck:
-            yield from self._new(self._promising(self._looked(self.reach, self.slope_limit, aside=True)[:1]))
+            yield from self._new(self._promising(self._looked(self.reach, self.slope_limit, aside=True)))
         yield from self._new(self._others(found))
         if self._stuck:
             for far, steep in _nearer(self.reach, self.slope_limit):

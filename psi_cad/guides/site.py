@@ -17,7 +17,7 @@ from psi_cad.guides.parts import one_part
 from psi_cad.guides.seating import Sat, Seating, Tried, contact_sliding, settled
 from psi_cad.guides.sharing import Workshop
 from psi_cad.planning.access import accessible_field
-from psi_cad.planning.axis import SeatingAxis, blade_axes, laid_axes, seating_axes, site_frame
+from psi_cad.planning.axis import SeatingAxis, aside_axes, blade_axes, seating_axes, site_frame
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.surface.cliffs import cliff_of
 from psi_cad.surface.rays import RayCaster
@@ -146,7 +146,7 @@ def make_site(
         if cone == 0.0:
             return []
         return workshop.made(
-            laid_axes, caster, bone.part_of_face, cuts, approach=approach, cone=cone, reach=reach, slope_limit=slope_limit, part=part
+            aside_axes, caster, bone.part_of_face, cuts, approach=approach, cone=cone, reach=reach, slope_limit=slope_limit, part=part
         )
 
     seating, site = settled(params.footplate_reach, params.slope_limit, look, sit, aside=aside, ahead=ahead, may_slide=params.allow_sliding, but=but)

@@ -1,6 +1,6 @@
 """The seating axis: searched near the approach for the largest well-conditioned contact that needs no undercut; and the next best.
 
-Where nothing near the approach will do, it is searched near the approach laid into the planes of the cuts.
+Where nothing near the approach will do, it is searched a little further aside.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from psi_cad.planning.sliding import sliding, smoothed_normals
 from psi_cad.surface.rays import RayCaster, first_hits_down
 from psi_cad.units import LIMITS, Array, Bools, Deg, Ints, Mm
 
-__all__ = ["SeatingAxis", "blade_axes", "laid_axes", "seating_axes", "site_frame"]
+__all__ = ["SeatingAxis", "aside_axes", "blade_axes", "seating_axes", "site_frame"]
 
 GRID_MM: Final[Mm] = 2.0
 ALONG: Final = 1e-3  # an approach this near a cut's normal leans too far from its plane whichever way it is turned
-LAID_MOST: Final[Deg] = 30.0  # between an approach and where it is laid down: as far as a user can have it searched
+ASIDE: Final[Deg] = 25.0
+ASIDE_MOST: Final[Deg] = 30.0  # between an approach and what is looked about aside: as far as a user can have it searched
 LAID_LEAST: Final[Deg] = 5.0  # an approach this near the planes need not be laid into them
 PULL: Final = 0.02  # of the approach, against the planes it is laid into: decides where one plane alone leaves the direction open
 LEAN_MAX: Final[Deg] = 50.0  # between the seating axis and a cut plane: a fence that leans more cannot be sawn through
@@ -102,7 +103,7 @@ def seating_axes(
         if lean > LEAN_MAX:
             continue
         area, lock = _contact(caster, part_of_face, cuts, direction, reach, slope_limit, part)
-        tilt = float(np.degrees(np.arccos(np.clip(direction @ approach, -1.0, 1.0))))
+        tilt = _between(direction, approach)
         score = area * min(1.0, 0.25 + 0.75 * lock / LIMITS.sliding_lock) * np.cos(np.radians(lean)) ** 2 * (1.0 - 0.005 * tilt)
         if score > 0.0:
             found.append((score, SeatingAxis(direction, area, lock, tilt, len(directions))))
@@ -122,7 +123,7 @@ def seating_axes(
     return [axis for _, axis in sorted(found, key=lambda one: -float(f"{one[0]:.9g}"))]  # of equals the one nearer to the approach
 
 
-def laid_axes(
+def aside_axes(
     caster: RayCaster,
     part_of_face: Ints,
     cuts: Sequence[PlannedCut],
@@ -133,23 +134,32 @@ def laid_axes(
     slope_limit: Deg,
     part: int,
 ) -> list[SeatingAxis]:
-    """As `seating_axes`, about the approach laid into the planes of the cuts, where the saw and the guide come from one side.
+    """The best axes further from the approach, one for each direction that is looked about: see `seating_axes`.
 
-    None where the approach lies there already, or would have to be turned far for it.
-
-    Raises
-    ------
-    DesignError
-        If no such direction meets the bone.
+    First the approach laid into the planes of the cuts, where the saw and the guide come from one side; then that, turned to
+    either side in the plane of a single cut, past bone that stands before it. None of these is far from the approach.
     """
     approach = unit(approach)
     normals = np.array([cut.normal for cut in cuts])
     laid = unit(np.linalg.solve(normals.T @ normals + PULL * np.eye(3), approach))
-    turned = float(np.degrees(np.arccos(np.clip(laid @ approach, -1.0, 1.0))))
-    if not LAID_LEAST <= turned <= LAID_MOST:
-        return []
-    found = seating_axes(caster, part_of_face, cuts, approach=laid, cone=cone, reach=reach, slope_limit=slope_limit, part=part)
-    return [replace(axis, tilt=float(np.degrees(np.arccos(np.clip(axis.direction @ approach, -1.0, 1.0))))) for axis in found]
+    ways = [laid] if LAID_LEAST <= _between(laid, approach) <= ASIDE_MOST else []
+    if len(cuts) == 1:
+        across = np.cross(cuts[0].normal, laid)
+        ways += [unit(np.cos(turn) * laid + np.sin(turn) * across) for turn in np.radians([ASIDE, -ASIDE])]
+    found = []
+    for way in ways:
+        if _between(way, approach) > ASIDE_MOST:
+            continue
+        try:
+            best = seating_axes(caster, part_of_face, cuts, approach=way, cone=cone, reach=reach, slope_limit=slope_limit, part=part)[0]
+        except DesignError:  # no bone is met from there
+            continue
+        found.append(replace(best, tilt=_between(best.direction, approach)))
+    return found
+
+
+def _between(one: Array, other: Array) -> Deg:
+    return float(np.degrees(np.arccos(np.clip(one @ other, -1.0, 1.0))))
 
 
 def strip(

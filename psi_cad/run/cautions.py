@@ -19,6 +19,7 @@ from psi_cad.surface.trust import at
 
 __all__ = ["case_cautions", "guide_cautions", "source_cautions"]
 
+TURNED_DEG: Final = 0.5  # past the cone that was to be searched, for rounding
 PROPOSAL: Final = "_PROPOSAL"  # how 'psi-cad tumour' ends the name of an outline that no person has drawn yet
 _MENDED: Final = {"filled hole": "filled", "closed flat end": "closed flat"}
 
@@ -73,6 +74,9 @@ def guide_cautions(params: GuideParams, site: Site) -> list[Caution]:
     unmeasured = kerf_caution(site.blade, float(getattr(params, "clearance", CLEARANCE_MM)))
     told += [unmeasured] if unmeasured is not None else []
     seating = site.seating
+    if seating.axis.tilt > params.axis_search + TURNED_DEG:
+        text = f"the guide comes off {seating.axis.tilt:.0f}° away from the approach that was asked for: no nearer seat was found"
+        told.append(Caution("seat-turned", text))
     if (seating.reach, seating.slope_limit) != (params.footplate_reach, params.slope_limit):
         nearer = seating.reach < params.footplate_reach or seating.slope_limit < params.slope_limit
         more = [f"reach {seating.reach:g} mm instead of {params.footplate_reach:g}"] if seating.reach != params.footplate_reach else []
