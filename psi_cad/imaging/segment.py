@@ -77,7 +77,7 @@ def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Cal
     tell("share out the cortex")
     parts = np.zeros(division.solid.shape, dtype=np.uint16)
     parts.reshape(-1)[division.at] = chosen.label
-    parted, marrow = _settled(_flooded(parts.copy(), division), parts, division)
+    parted, marrow, held = _settled(_flooded(parts.copy(), division), parts, division)
     del parts
     names = list(seeds)
     if not seeds:
@@ -87,7 +87,8 @@ def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Cal
     cautions += told
     tell("fill marrow")
     values = np.zeros(division.volume.values.shape, dtype=np.uint8)
-    solids = _solids(parted, marrow, len(names), division)
+    solids = _solids(parted, marrow, held, len(names), division)
+    del held
     _meet(solids, division)
     values[division.box] = solids
     if seeds:
@@ -151,15 +152,22 @@ def _flooded(parts: npt.NDArray[Any], division: Division) -> npt.NDArray[Any]:
     return parts
 
 
-def _settled(parted: npt.NDArray[Any], parts: npt.NDArray[Any], division: Division) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def _settled(
+    parted: npt.NDArray[Any], parts: npt.NDArray[Any], division: Division
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.bool_]]:
     """`parted`, the cortex by number, with the borders drawn anew that a flood alone may have drawn through one bone's cortex; and the marrow.
 
-    Marrow, as the parts have it, holds its cortex. What is as dark as soft tissue may be the gap of a joint, and holds nothing.
+    Marrow, as the parts have it, holds its cortex. What is as dark as soft tissue may be the gap of a joint, and holds nothing. Last comes
+    which voxels are surely marrow: those of a part, on no seam and brighter than soft tissue.
     """
     levels = division.levels
     brighter = levels.soft + max(_MARROW_SHARE * (levels.bone - levels.soft), _MARROW_NOISES * levels.noise)
-    dark = ndimage.uniform_filter(division.depth, 3, output=np.int16) * -8 < brighter
+    dark = ndimage.uniform_filter(division.volume.values[division.box], 3, output=np.float32) < brighter
+    # a narrow gap is dark only once the scan is sharpened; so is marrow beside cortex, which lies on no seam
+    dark |= (ndimage.uniform_filter(division.depth, 3, output=np.int16) * -8 < brighter) & (parts == 0)
     dark = ndimage.binary_dilation(dark & ~division.cortex, iterations=2) & ~division.cortex
+    held = (parts > 0) & ~dark & ~division.cortex
+    first = parts
     parts = np.where(parted > 0, parted, parts)
     for _ in range(_PORES):  # marrow is full of what looks like small seams, and of specks as dense as bone
         pores = division.solid & (parts == 0)
@@ -169,13 +177,15 @@ def _settled(parted: npt.NDArray[Any], parts: npt.NDArray[Any], division: Divisi
     bone = division.cortex & (parted > 0)
     marrow = np.where(dark, parts, labels)
     marrow[bone] = 0
-    return np.where(bone, labels, 0), marrow
+    held &= first == labels
+    return np.where(bone, labels, 0), marrow, held
 
 
 def _meet(labels: npt.NDArray[Any], division: Division) -> None:
     levels = division.levels
     span = levels.bone - levels.soft
-    met_again(labels, division.depth * -8, size=division.volume.spacing[::-1], reach=RETRACT_MM, span=span, noise=levels.noise)
+    values = division.volume.values[division.box]  # as scanned: marrow beside cortex sinks when a scan is sharpened, and looks like a gap
+    met_again(labels, values, size=division.volume.spacing[::-1], reach=RETRACT_MM, span=span, noise=levels.noise)
 
 
 def _retract(parts: npt.NDArray[Any], division: Division) -> None:
@@ -270,10 +280,13 @@ def _contacts(parted: npt.NDArray[Any], names: list[str], division: Division) ->
     return pairs, told
 
 
-def _solids(parted: npt.NDArray[Any], marrow: npt.NDArray[Any], count: int, division: Division) -> npt.NDArray[Any]:
+def _solids(
+    parted: npt.NDArray[Any], marrow: npt.NDArray[Any], held: npt.NDArray[np.bool_], count: int, division: Division
+) -> npt.NDArray[Any]:
     """Each named bone of the cortex labels filled; what two bones both enclose stays with the first.
 
-    `marrow` are the parts' numbers between the cortex: a bone that was cut through its marrow is walled in by the marrow beyond.
+    `marrow` are the parts' numbers between the cortex: a bone that was cut through its marrow is walled in by the marrow beyond. `held` is
+    what of it is surely marrow: it is not lost beside a neighbour that took the cortex over it.
     """
     out = np.zeros(parted.shape, dtype=np.uint8)
     spacing = division.volume.spacing
@@ -286,7 +299,7 @@ def _solids(parted: npt.NDArray[Any], marrow: npt.NDArray[Any], count: int, divi
         at_edge = tuple((first and s.start == 0, last and s.stop == size) for (first, last), s, size in zip(edges, wide, parted.shape, strict=True))
         labels = parted[wide]
         others = ((labels != n) & (labels != 0)) | ((marrow[wide] != n) & (marrow[wide] != 0))
-        solid = filled(labels == n, spacing=spacing, others=others, at_edge=at_edge)
+        solid = filled(labels == n, spacing=spacing, others=others, held=held[wide] & (marrow[wide] == n), at_edge=at_edge)
         target = out[wide]
         target[solid & (target == 0)] = n
     return out

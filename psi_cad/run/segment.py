@@ -31,7 +31,7 @@ from psi_cad.surface.bone import bone_surface
 from psi_cad.surface.isosurface import MESH_MM, surface_of_part
 from psi_cad.surface.plausible import hollow, mere_shell, through_bone
 from psi_cad.surface.refine import SurfaceFit
-from psi_cad.units import Array, Mm
+from psi_cad.units import Array, Bools, Mm
 
 __all__ = ["DOUBT", "REJECTED", "Segmentation", "SegmentedBone", "segment_bone", "segmentation_of_labels", "write_segmentation"]
 
@@ -150,7 +150,7 @@ def segment_bone(
         solid, others = numbers == number, ((numbers != number) & (numbers != 0)) | unnamed[box]
         tell = (lambda step, name=name: progress(f"{name}: {step}")) if progress else None
         mesh, fit = bone_surface(near, solid, levels=levels, others=others, mesh_mm=mesh_mm, progress=tell)
-        doubts = _doubts(name, mesh, fit, solid, near, levels)
+        doubts = _doubts(name, mesh, fit, solid, near, levels, others)
         doubts, used = confirmed(doubts, others, near, done)
         said_apart |= used
         told = (*doubts, *_edge_cautions(volume, labels.values == number, name), *_fit_cautions(name, mesh, fit, metal))
@@ -225,10 +225,12 @@ def _has_near(labels: npt.NDArray[Any], number: int, volume: Volume, point: Arra
     return bool((np.linalg.norm((found - at) * volume.spacing[::-1], axis=1) <= reach).any())
 
 
-def _doubts(name: str, mesh: trimesh.Trimesh, fit: SurfaceFit, solid: npt.NDArray[np.bool_], volume: Volume, levels: TissueLevels) -> list[Caution]:
-    """What speaks against a bone: its surface, voxels and volume cannot be those of a bone in this scan."""
-    found = [through_bone(mesh, volume, levels), hollow(solid, volume), mere_shell(mesh)]
-    told = [Caution(DOUBT, f"The surface of {name} {one.text}.", one.where) for one in found if one is not None]
+def _doubts(
+    name: str, mesh: trimesh.Trimesh, fit: SurfaceFit, solid: npt.NDArray[np.bool_], volume: Volume, levels: TissueLevels, others: Bools
+) -> list[Caution]:
+    """What speaks against a bone: its surface, voxels and volume cannot be those of a bone in this scan; and contacts without a gap."""
+    found = [through_bone(mesh, volume, levels, others), hollow(solid, volume), mere_shell(mesh)]
+    told = [Caution("touching-bones" if one.settled else DOUBT, f"The surface of {name} {one.text}.", one.where) for one in found if one is not None]
     if fit.unsure > _MOST_UNSURE:
         text = f"{100.0 * fit.unsure:.0f} % of the surface of {name} shows no clear edge in the scan: it is a guess."
         told.append(Caution(DOUBT, text))

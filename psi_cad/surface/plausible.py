@@ -19,12 +19,17 @@ from psi_cad.units import Array, Bools, Mm
 
 __all__ = ["Objection", "hollow", "mere_shell", "through_bone"]
 
-_OFFSETS: Final[Array] = np.arange(-5.0, 8.0, dtype=np.float64) * 0.4  # mm along the normal; a joint's far cortex lies within
+_OFFSETS: Final[Array] = np.arange(-13.0, 14.0, dtype=np.float64) * 0.4  # mm along the normal; the cortices of both sides of a joint lie within
 _OUTWARD_MM: Final[Mm] = 2.4
 _SOFTER: Final = 0.15  # of the way from soft tissue to cortex: what lies outside of a bone sinks below it, blur and noise included
 _DIP: Final = 0.05  # of the way from soft tissue to cortex: a joint space this much darker than both its sides is one
 _ROUNDS: Final = 3  # of averaging over neighbours: noise in a profile shrinks about threefold
 _NOISE_LEFT: Final = 0.6  # twice what is left of the noise
+_SHIFTED_MM: Final[Mm] = 0.8  # a border between touching bones may lie this far from the sheet's crest
+_CORTEX_SHARE: Final = 0.2  # of the way from soft tissue to cortex: how much brighter two cortices are than the marrow on both sides
+_OFF_CENTRE: Final = 0.2  # of the sheet's width: the border lies no nearer to the sheet's edge
+_MOST_UNSEEN: Final = 0.5  # of the area that faces another bone: a joint shows its gap over more than this
+_MOST_BAD: Final = 0.34  # of a patch
 THROUGH_MM2: Final = 100.0
 """A patch this large is no scatter: right surfaces have some 30 mm² in all, in spots of a few mm²."""
 VOID_SHARE: Final = 0.05
@@ -35,16 +40,23 @@ SHELL_MM: Final[Mm] = 1.8
 
 @dataclass(frozen=True)
 class Objection:
-    """Why a surface cannot be a bone's: the sentence without the bone's name before it, and the place, patient mm."""
+    """Why a surface cannot be a bone's: the sentence without the bone's name before it, and the place, patient mm.
+
+    `settled`: there is a good reason for what was found, so that it is no doubt, but a person must know of it.
+    """
 
     text: str
     where: Place | None
+    settled: bool = False
 
 
-def through_bone(mesh: trimesh.Trimesh, volume: Volume, levels: TissueLevels) -> Objection | None:
+def through_bone(mesh: trimesh.Trimesh, volume: Volume, levels: TissueLevels, others: Bools | None = None) -> Objection | None:
     """An objection where the surface has no softer outside: it then runs within bone, through marrow or cortex.
 
-    Along each normal the scan must sink to soft tissue within 2.4 mm, or at least dip between two brighter sides, as in a joint.
+    Along each normal the scan must sink to soft tissue within 2.4 mm, or at least dip between two brighter sides, as in a joint. Beside
+    `others` (nz, ny, nx), the voxels of other bones, a gap may be too narrow for the scan. There the surface may run midway through a sheet
+    as dense as cortex with marrow on both sides: two cortices that touch. Such a place is told as `settled`, as long as less of
+    the contact is so than shows its gap. A cut through marrow, or one that gives a bone's cortex to its neighbour, is never settled.
     """
     points, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
     normals = point_normals(points, faces)
@@ -59,23 +71,62 @@ def through_bone(mesh: trimesh.Trimesh, volume: Volume, levels: TissueLevels) ->
     beyond = np.maximum.accumulate(profile[:, ::-1], axis=1)[:, ::-1]
     within = profile[:, _OFFSETS < 0.01].max(axis=1)
     dips = (np.minimum(within[:, None], beyond) - profile)[:, outside].max(axis=1) > max(_DIP * span, _NOISE_LEFT * levels.noise)
-    area, centre = _largest_patch((low > levels.soft + _SOFTER * span) & ~dips, mesh)
-    if area < THROUGH_MM2:
-        return None
-    return Objection(f"runs through bone over {area:.0f} mm²: there is no softer tissue outside of it", place_of(centre))
+    flagged: Bools = np.asarray((low > levels.soft + _SOFTER * span) & ~dips)
+    facing = np.zeros(len(points), dtype=bool) if others is None else _facing(points, normals, volume, others)
+    midway = facing & _between_cortices(profile, max(_CORTEX_SHARE * span, 2.0 * _NOISE_LEFT * levels.noise))
+    if (mesh.area_faces[midway[faces].all(axis=1) & flagged[faces].all(axis=1)]).sum() > _MOST_UNSEEN * mesh.area_faces[facing[faces].all(axis=1)].sum():
+        midway[:] = False
+    settled: Objection | None = None
+    for area, bad, centre in _patches(flagged, midway, mesh):
+        if area < THROUGH_MM2:
+            break
+        if bad >= THROUGH_MM2 or bad > _MOST_BAD * area:
+            return Objection(f"runs through bone over {area:.0f} mm²: there is no softer tissue outside of it", place_of(centre))
+        if settled is None:
+            text = f"touches another bone over {area:.0f} mm² where the scan shows no gap; psi-cad put it midway between the two cortices"
+            settled = Objection(text, place_of(centre), settled=True)
+    return settled
 
 
-def _largest_patch(flagged: Bools, mesh: trimesh.Trimesh) -> tuple[float, Array]:
-    """Area in mm² of the largest connected patch of `flagged` points (n,), and the point of it nearest to its middle."""
+def _facing(points: Array, normals: Array, volume: Volume, others: Bools) -> Bools:
+    """Which points (n,) have another bone's voxel close outside of them."""
+    near = np.zeros(len(points), dtype=bool)
+    theirs = Volume(others.view(np.uint8), volume.patient_from_index)
+    for o in _OFFSETS[(_OFFSETS > -_SHIFTED_MM - 0.01) & (_OFFSETS < _OUTWARD_MM + 0.01)]:
+        near |= theirs.sampled(points + o * normals, order=0, outside=0.0) > 0.5
+    return near
+
+
+def _between_cortices(profile: Array, least: float) -> Bools:
+    """Which profiles (n, m) cross a sheet brighter than what lies on both sides by `least` HU, with the surface well within the sheet."""
+    middle = int(np.argmin(np.abs(_OFFSETS)))
+    here = np.abs(_OFFSETS) < _SHIFTED_MM + 0.01
+    crest = profile[:, here].max(axis=1)
+    sides = (profile[:, middle::-1], profile[:, middle:])
+    away, falls = [], np.ones(len(profile), dtype=bool)
+    for side in sides:
+        lowest = side.min(axis=1)
+        falls &= crest - lowest > least
+        below = side < ((crest + lowest) / 2.0)[:, None]
+        away.append(np.abs(_OFFSETS[1] - _OFFSETS[0]) * np.argmax(below, axis=1))
+    return np.asarray(falls & (np.minimum(*away) >= _OFF_CENTRE * (away[0] + away[1])) & (np.minimum(*away) > 0.0))
+
+
+def _patches(flagged: Bools, midway: Bools, mesh: trimesh.Trimesh) -> list[tuple[float, float, Array]]:
+    """Connected patches of `flagged` points (n,), largest first: mm² in all, mm² not `midway` (n,), and the point nearest to its middle."""
     faces, points = np.asarray(mesh.faces), np.asarray(mesh.vertices)
-    mine = faces[flagged[faces].all(axis=1)]
+    chosen = flagged[faces].all(axis=1)
+    mine, size = faces[chosen], mesh.area_faces[chosen]
     if len(mine) == 0:
-        return 0.0, points[0]
-    links = Neighbours(mine, len(points)).links
-    _, part = connected_components(links, directed=False)
-    areas = np.bincount(part[mine[:, 0]], weights=mesh.area_faces[flagged[faces].all(axis=1)])
-    spot = points[(part == int(np.argmax(areas))) & flagged]
-    return float(areas.max()), np.asarray(spot[int(np.argmin(np.linalg.norm(spot - spot.mean(axis=0), axis=1)))])
+        return []
+    _, part = connected_components(Neighbours(mine, len(points)).links, directed=False)
+    areas = np.bincount(part[mine[:, 0]], weights=size)
+    bad = np.bincount(part[mine[:, 0]], weights=size * (1.0 - midway[mine].mean(axis=1)), minlength=len(areas))
+    out = []
+    for n in np.argsort(-areas, kind="stable")[: int((areas >= THROUGH_MM2).sum())]:
+        spot = points[(part == n) & flagged]
+        out.append((float(areas[n]), float(bad[n]), np.asarray(spot[int(np.argmin(np.linalg.norm(spot - spot.mean(axis=0), axis=1)))])))
+    return out
 
 
 def hollow(solid: npt.NDArray[Any], volume: Volume) -> Objection | None:
