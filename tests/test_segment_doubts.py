@@ -15,7 +15,7 @@ from psi_cad.imaging.levels import tissue_levels
 from psi_cad.imaging.volume import Volume
 from psi_cad.phantom.scanner import Body, ScannedBone, simulated_ct
 from psi_cad.run.segment import segment_bone, write_segmentation
-from psi_cad.surface.plausible import hollow, mere_shell, through_bone
+from psi_cad.surface.plausible import border_of, hollow, mere_shell, through_bone
 
 
 def ball(centre, radius):
@@ -33,14 +33,14 @@ def sphere(radius, centre=(0.0, 0.0, 0.0)):
 
 
 def test_the_true_surface_raises_no_objection(ct):
-    assert through_bone(sphere(11.0), ct, tissue_levels(ct)) is None
+    assert through_bone(border_of(sphere(11.0), ct, tissue_levels(ct))) is None
     assert mere_shell(sphere(11.0)) is None
 
 
 @pytest.mark.parametrize("radius", [6.0, 8.0])
 def test_a_surface_within_bone_is_seen(ct, radius):
     """Within the marrow, and close to its border."""
-    found = through_bone(sphere(radius), ct, tissue_levels(ct))
+    found = through_bone(border_of(sphere(radius), ct, tissue_levels(ct)))
     assert found is not None
     assert float(found.text.split(" over ")[1].split()[0]) == pytest.approx(4.0 * np.pi * radius**2, rel=0.02)
     assert np.linalg.norm(found.where) == pytest.approx(radius, abs=0.1)
@@ -48,7 +48,7 @@ def test_a_surface_within_bone_is_seen(ct, radius):
 
 def test_a_surface_cut_through_marrow_is_seen_at_the_cut(ct):
     half = sphere(11.0).slice_plane([2.0, 0.0, 0.0], [-1.0, 0.0, 0.0], cap=True, engine="manifold").subdivide_to_size(1.0)
-    found = through_bone(half, ct, tissue_levels(ct))
+    found = through_bone(border_of(half, ct, tissue_levels(ct)))
     assert found is not None
     assert found.where == pytest.approx((2.0, 0.0, 0.0), abs=1.0)
 

@@ -23,7 +23,7 @@ _SHEET_MM: Final[Mm] = 3.0  # a bright sheet narrower than twice this is two cor
 _SHEET_SHARE: Final = 0.7  # of the way from soft tissue to cortex: two cortices are that much brighter than the marrow on both sides
 _SHEET_BLUR_MM: Final[Mm] = 1.0  # wide enough that a sheet of two cortices is brightest midway, and a gap between them gone
 _LEAST_EASE: Final = 0.2  # midway between two cortices; a gap that shows costs far less
-_AS_BEFORE: Final = 0.1  # per mm: what it costs to give a voxel to another bone than before
+_AS_BEFORE: Final = 0.04  # per mm: what it costs to give a voxel to another bone than before
 _UNIT: Final = 1000.0  # capacities are whole numbers
 
 
@@ -43,7 +43,8 @@ def met_again(labels: npt.NDArray[Any], density: npt.NDArray[Any], *, size: Arra
 
     The new border is the cut of least cost between what lies further off: its area, where that runs through even bone, less midway in a
     bright sheet, and little where it runs through a dark sheet. Unlike a flood it does not leak: a joint whose cortices are one in the scan
-    is cut from where the dark sheets around it end, through the middle of that cortex and not through marrow: bone ends with cortex. What a voxel was before counts a little, so that a thin blade along a joint is not cut off instead.
+    is cut from where the dark sheets around it end, through the middle of that cortex and not through marrow: bone ends with cortex. What a
+    voxel was before counts a little, so that a thin blade along a joint is not cut off instead.
 
     Parameters
     ----------
@@ -91,7 +92,8 @@ def _midway(density: npt.NDArray[Any], *, size: Array, full: float) -> npt.NDArr
     values = ndimage.gaussian_filter(density.astype(np.float32), _SHEET_BLUR_MM / size, truncate=3.0)
     reach = np.maximum(np.rint(_SHEET_MM / size).astype(int), 1)
     sheet = values - ndimage.grey_opening(values, size=tuple(2 * reach + 1))
-    return np.asarray(1.0 - (1.0 - _LEAST_EASE) * np.clip(sheet / full, 0.0, 1.0))
+    # squared: a border on the grid goes in steps, and a curved one has more of them than a chord beside it
+    return np.asarray((1.0 - (1.0 - _LEAST_EASE) * np.clip(sheet / full, 0.0, 1.0)) ** 2)
 
 
 def _shared_out(labels: npt.NDArray[Any], zone: Bools, ease: npt.NDArray[Any], size: Array) -> npt.NDArray[Any]:

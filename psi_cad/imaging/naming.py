@@ -22,6 +22,10 @@ SEED_OUTSIDE_MM: Final[Mm] = 1.0
 """A click on a bone's outline may miss it by this."""
 _FORCED_RATIO: Final = 0.25
 """Where seeds ask for a cut: more than this goes through a bone, not between two."""
+_SEEN_RATIO: Final = 0.4
+"""The same where a seam shows over a good part of the cut: two bones that touch over much of a joint."""
+_SEEN_SHARE: Final = 0.5
+"""Area along the seam over area through bone."""
 LEAST_LOOSE_MM3: Final = 8000.0
 """Smaller parts without a name are splinters between seams, and go to the bone they are grown together with."""
 _LEAST_MM3: Final = 500.0
@@ -39,12 +43,12 @@ class Named:
     label : (m,)
         uint16, along `Division.at`: a name's number; above them parts without a name of at least 8 cm³; 0 for splinters and seams.
     forced : dict
-        Of numbers that were cut off with a larger ratio than a joint has: where, as text.
+        Of numbers that were cut off with a larger ratio than a joint has: the area in mm², and the other bone's number.
     """
 
     names: tuple[str, ...]
     label: npt.NDArray[Any]
-    forced: dict[int, str] = field(default_factory=dict)
+    forced: dict[int, tuple[float, int]] = field(default_factory=dict)
 
 
 def named(division: Division, layer: Layer, seeds: Mapping[str, Array]) -> Named:
@@ -59,7 +63,7 @@ def named(division: Division, layer: Layer, seeds: Mapping[str, Array]) -> Named
     """
     part = layer.part.copy()
     ends = {name: np.array([_region(division, layer, name, point) for point in np.atleast_2d(points)]) for name, points in seeds.items()}
-    forced: dict[int, str] = {}
+    forced: dict[int, tuple[float, int]] = {}
     names = list(ends)
     for _ in range(len(names)):  # each cut parts at least one pair
         _yield(layer, part, ends)
@@ -96,8 +100,10 @@ def _yield(layer: Layer, part: Ints, ends: dict[str, Ints]) -> None:
                 mine[n] = max(beyond)[1]
 
 
-def _part_two(layer: Layer, part: Ints, ends: dict[str, Ints], clash: tuple[str, str], forced: dict[int, str], names: list[str]) -> None:
-    """Cut the part that two names share, in place."""
+def _part_two(
+    layer: Layer, part: Ints, ends: dict[str, Ints], clash: tuple[str, str], forced: dict[int, tuple[float, int]], names: list[str]
+) -> None:
+    """Cut the part that two names share, in place: along a seam if there is one, else where least is shared."""
     one, other = clash
     number = int(np.intersect1d(part[ends[one]], part[ends[other]])[0])
     mine = np.flatnonzero(part == number)
@@ -111,15 +117,19 @@ def _part_two(layer: Layer, part: Ints, ends: dict[str, Ints], clash: tuple[str,
     facing = layer.across[mine][:, mine]
     cut = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=(a, b), across=facing)
     along_seam = cut is not None and cut.ratio <= MOST_RATIO
-    if cut is None or not along_seam:
-        cut = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=(a, b))
-    if cut is None or cut.ratio > _FORCED_RATIO:
+    if not along_seam:
+        cut = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=(a, b), across=facing / _SEEN_SHARE)
+        if cut is None or cut.ratio > _SEEN_RATIO:
+            cut = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=(a, b))
+            if cut is not None and cut.ratio > _FORCED_RATIO:
+                cut = None
+    if cut is None:
         raise SegmentationError(
             f"{one} and {other} could not be parted: the scan shows no seam between their seeds. If they are two bones, add seeds near the joint."
         )
     part[mine[cut.side]] = int(part.max()) + 1
     if not along_seam:
-        forced[names.index(one) + 1] = f"{cut.area:.0f} mm² towards {other}"
+        forced[names.index(one) + 1] = (cut.area, names.index(other) + 1)
 
 
 def _region(division: Division, layer: Layer, name: str, seed: Array) -> int:

@@ -15,7 +15,7 @@ from psi_cad.findings import Caution, Place, place_of
 from psi_cad.imaging.fill import LEAK_MM, filled
 from psi_cad.imaging.flood import flood_open
 from psi_cad.imaging.interface import met_again
-from psi_cad.imaging.morphology import voxels_of
+from psi_cad.imaging.morphology import ball, closed, voxels_of
 from psi_cad.imaging.naming import DISAGREE, Named, named
 from psi_cad.imaging.parting import Division
 from psi_cad.imaging.regions import CELL_MM
@@ -34,6 +34,7 @@ RETRACT_MM: Final[Mm] = 1.25 * CELL_MM
 """A cut that is not on a seam may lie a cell off; the flood finds the darkest way within this."""
 _MARROW_SHARE: Final = 0.05  # of the way from soft tissue to cortex: marrow that much brighter than soft tissue is none of it
 _MARROW_NOISES: Final = 1.5  # but no less than so many times the noise, over 27 voxels
+_WIDE_MM: Final[Mm] = LEAK_MM + 0.5  # half the width that no gap has: wider ones are no part of what bone encloses
 _PORES: Final = 3  # voxels; pores of the marrow between regions that are closed
 _SPLINTER: Final = 1.5  # a part that shares more with a bone, for its size, than a joint: it may be a piece of that bone
 
@@ -43,7 +44,8 @@ class BoneLabels:
     """Label numbers (nz, ny, nx) uint8 on the scan's grid, the name of each number, and what a person must know.
 
     `touching`: pairs of names of bones that touch. `parts`: the same numbers in the division's box, with the parts that no seed
-    names above them, uint8. `loose`: a point in each of those, patient mm, and its volume in mm³.
+    names above them, uint8. `loose`: a point in each of those, patient mm, and its volume in mm³. `forced`: pairs of names that were cut
+    apart because seeds ask for it, though the parting shows no joint, and the area in mm²: their surfaces must show it.
     """
 
     values: npt.NDArray[Any]
@@ -52,6 +54,7 @@ class BoneLabels:
     cautions: tuple[Caution, ...] = ()
     parts: npt.NDArray[Any] | None = None
     loose: tuple[tuple[int, Place, float], ...] = ()
+    forced: tuple[tuple[str, str, float], ...] = ()
 
 
 def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Callable[[str], None] | None = None) -> BoneLabels:
@@ -71,7 +74,7 @@ def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Cal
     """
     tell = progress or (lambda _: None)
     tell("name bones")
-    found = [named(division, layer, seeds) for layer in division.layers]
+    found = _named_in_all(division, seeds)
     chosen = found[-1]
     cautions = _disagreements(division, found) if seeds else []
     tell("share out the cortex")
@@ -99,7 +102,23 @@ def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Cal
                     f"Only {sizes[number]:.0f} mm³ of bone were found from the seed of {name}; put the seed on dense cortex of that bone."
                 )
     shown, loose = _shown(solids, parted, marrow, len(names), division)
-    return BoneLabels(values, {n + 1: name for n, name in enumerate(names)}, tuple(pairs), tuple(cautions), shown, loose)
+    forced = tuple((names[number - 1], names[other - 1], area) for number, (area, other) in chosen.forced.items())
+    return BoneLabels(values, {n + 1: name for n, name in enumerate(names)}, tuple(pairs), tuple(cautions), shown, loose, forced)
+
+
+def _named_in_all(division: Division, seeds: Mapping[str, Array]) -> list[Named]:
+    """The parts of each layer, named. A layer that can be cut only against its own evidence follows the last, if that one shows the joint."""
+    last = named(division, division.layers[-1], seeds)
+    found = []
+    for layer in division.layers[:-1]:
+        try:
+            one = named(division, layer, seeds)
+        except SegmentationError:
+            if last.forced or not last.names:
+                raise
+            one = last
+        found.append(last if one.forced and not last.forced else one)
+    return [*found, last]
 
 
 def _shown(
@@ -136,10 +155,6 @@ def _disagreements(division: Division, found: list[Named]) -> list[Caution]:
             place = division.patient(index[len(index) // 2][None])[0]
             text = f"Two ways to part {name} from its neighbours differ by {100.0 * share:.0f} % of it; add a seed for each bone that touches it."
             told.append(Caution("segmentation-doubt", text, place_of(place)))
-    for number, name in enumerate(found[-1].names, start=1):
-        if found[-1].forced.get(number):
-            text = f"{name} was cut off at {found[-1].forced[number]} because seeds ask for it, though the scan shows no joint there."
-            told.append(Caution("segmentation-doubt", text))
     return told
 
 
@@ -157,8 +172,8 @@ def _settled(
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.bool_]]:
     """`parted`, the cortex by number, with the borders drawn anew that a flood alone may have drawn through one bone's cortex; and the marrow.
 
-    Marrow, as the parts have it, holds its cortex. What is as dark as soft tissue may be the gap of a joint, and holds nothing. Last comes
-    which voxels are surely marrow: those of a part, on no seam and brighter than soft tissue.
+    Marrow, as the parts have it, holds its cortex. What is narrow and as dark as soft tissue may be the gap of a joint, and holds nothing.
+    Last comes which voxels are surely marrow: the rest of a part, on no seam.
     """
     levels = division.levels
     brighter = levels.soft + max(_MARROW_SHARE * (levels.bone - levels.soft), _MARROW_NOISES * levels.noise)
@@ -166,6 +181,10 @@ def _settled(
     # a narrow gap is dark only once the scan is sharpened; so is marrow beside cortex, which lies on no seam
     dark |= (ndimage.uniform_filter(division.depth, 3, output=np.int16) * -8 < brighter) & (parts == 0)
     dark = ndimage.binary_dilation(dark & ~division.cortex, iterations=2) & ~division.cortex
+    size = division.volume.spacing[::-1]
+    hollow = division.cortex | ~division.solid
+    dark &= closed(hollow, ball(_WIDE_MM, size))  # wider than any gap that bone encloses is marrow, however dark
+    del hollow
     held = (parts > 0) & ~dark & ~division.cortex
     first = parts
     parts = np.where(parted > 0, parted, parts)
@@ -280,9 +299,7 @@ def _contacts(parted: npt.NDArray[Any], names: list[str], division: Division) ->
     return pairs, told
 
 
-def _solids(
-    parted: npt.NDArray[Any], marrow: npt.NDArray[Any], held: npt.NDArray[np.bool_], count: int, division: Division
-) -> npt.NDArray[Any]:
+def _solids(parted: npt.NDArray[Any], marrow: npt.NDArray[Any], held: npt.NDArray[np.bool_], count: int, division: Division) -> npt.NDArray[Any]:
     """Each named bone of the cortex labels filled; what two bones both enclose stays with the first.
 
     `marrow` are the parts' numbers between the cortex: a bone that was cut through its marrow is walled in by the marrow beyond. `held` is

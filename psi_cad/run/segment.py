@@ -24,14 +24,14 @@ from psi_cad.imaging.labels import INSIDE, LabelMap
 from psi_cad.imaging.levels import TissueLevels
 from psi_cad.imaging.metal import Metal, find_metal
 from psi_cad.imaging.parting import Division, divided
-from psi_cad.imaging.segment import bone_labels
+from psi_cad.imaging.segment import BoneLabels, bone_labels
 from psi_cad.imaging.volume import Volume
 from psi_cad.run.parting import PARTS, Parting, confirmed, parting_of, refuse_needless, rejected_panels, write_parts
 from psi_cad.surface.bone import bone_surface
 from psi_cad.surface.isosurface import MESH_MM, surface_of_part
-from psi_cad.surface.plausible import hollow, mere_shell, through_bone
+from psi_cad.surface.plausible import Border, border_of, hollow, mere_shell, through_bone
 from psi_cad.surface.refine import SurfaceFit
-from psi_cad.units import Array, Bools, Mm
+from psi_cad.units import Array, Mm
 
 __all__ = ["DOUBT", "REJECTED", "Segmentation", "SegmentedBone", "segment_bone", "segmentation_of_labels", "write_segmentation"]
 
@@ -142,6 +142,7 @@ def segment_bone(
     bones = []
     boxes = find_objects(labels.values)
     said_apart: set[int] = set()
+    shown: set[str] = set()
     for number, name in labels.names.items():
         if number > len(boxes) or boxes[number - 1] is None:
             continue
@@ -150,16 +151,20 @@ def segment_bone(
         solid, others = numbers == number, ((numbers != number) & (numbers != 0)) | unnamed[box]
         tell = (lambda step, name=name: progress(f"{name}: {step}")) if progress else None
         mesh, fit = bone_surface(near, solid, levels=levels, others=others, mesh_mm=mesh_mm, progress=tell)
-        doubts = _doubts(name, mesh, fit, solid, near, levels, others)
+        border = border_of(mesh, near, levels, others)
+        doubts = _doubts(name, fit, solid, near, border)
+        if border.shown and not any(one.id == DOUBT for one in doubts):
+            shown.add(name)
         doubts, used = confirmed(doubts, others, near, done)
         said_apart |= used
         told = (*doubts, *_edge_cautions(volume, labels.values == number, name), *_fit_cautions(name, mesh, fit, metal))
         bones.append(SegmentedBone(name, number, mesh, fit, told))
     refuse_needless(done, said_apart)
-    notes = [*volume.notes, *(caution.text for caution in labels.cautions), *(one["text"] for one in parting.corrections)]
+    of_parting = (*labels.cautions, *_forced(labels, shown))
+    notes = [*volume.notes, *(caution.text for caution in of_parting), *(one["text"] for one in parting.corrections)]
     if metal:
         notes.append(f"Metal in the scan: {sum(m.volume for m in metal):.0f} mm³ in {len(metal)} pieces; its streaks move surfaces near it.")
-    plain, said = Volume(labels.values, volume.patient_from_index), (*volume.cautions, *labels.cautions)
+    plain, said = Volume(labels.values, volume.patient_from_index), (*volume.cautions, *of_parting)
     return Segmentation(volume, plain, tuple(bones), levels, metal, tuple(notes), said, labels.touching, parting)
 
 
@@ -225,15 +230,25 @@ def _has_near(labels: npt.NDArray[Any], number: int, volume: Volume, point: Arra
     return bool((np.linalg.norm((found - at) * volume.spacing[::-1], axis=1) <= reach).any())
 
 
-def _doubts(
-    name: str, mesh: trimesh.Trimesh, fit: SurfaceFit, solid: npt.NDArray[np.bool_], volume: Volume, levels: TissueLevels, others: Bools
-) -> list[Caution]:
+def _doubts(name: str, fit: SurfaceFit, solid: npt.NDArray[np.bool_], volume: Volume, border: Border) -> list[Caution]:
     """What speaks against a bone: its surface, voxels and volume cannot be those of a bone in this scan; and contacts without a gap."""
-    found = [through_bone(mesh, volume, levels, others), hollow(solid, volume), mere_shell(mesh)]
+    found = [through_bone(border), hollow(solid, volume), mere_shell(border.mesh)]
     told = [Caution("touching-bones" if one.settled else DOUBT, f"The surface of {name} {one.text}.", one.where) for one in found if one is not None]
     if fit.unsure > _MOST_UNSURE:
         text = f"{100.0 * fit.unsure:.0f} % of the surface of {name} shows no clear edge in the scan: it is a guess."
         told.append(Caution(DOUBT, text))
+    return told
+
+
+def _forced(labels: BoneLabels, shown: set[str]) -> list[Caution]:
+    """Cuts that only seeds ask for: a doubt, unless the surfaces of both bones show the joint."""
+    told = []
+    for one, other, area in labels.forced:
+        text = f"{one} was cut off at {area:.0f} mm² towards {other} because seeds ask for it, "
+        if {one, other} <= shown:
+            told.append(Caution("touching-bones", text + "and the joint shows along the surfaces: look at it in the pictures."))
+        else:
+            told.append(Caution(DOUBT, text + "though the scan shows no joint there."))
     return told
 
 

@@ -17,7 +17,7 @@ from psi_cad.imaging.volume import Volume
 from psi_cad.surface.relax import Neighbours, point_normals
 from psi_cad.units import Array, Bools, Mm
 
-__all__ = ["Objection", "hollow", "mere_shell", "through_bone"]
+__all__ = ["Border", "Objection", "border_of", "hollow", "mere_shell", "through_bone"]
 
 _OFFSETS: Final[Array] = np.arange(-13.0, 14.0, dtype=np.float64) * 0.4  # mm along the normal; the cortices of both sides of a joint lie within
 _OUTWARD_MM: Final[Mm] = 2.4
@@ -30,6 +30,9 @@ _CORTEX_SHARE: Final = 0.2  # of the way from soft tissue to cortex: how much br
 _OFF_CENTRE: Final = 0.2  # of the sheet's width: the border lies no nearer to the sheet's edge
 _MOST_UNSEEN: Final = 0.5  # of the area that faces another bone: a joint shows its gap over more than this
 _MOST_BAD: Final = 0.34  # of a patch
+MOST_HIDDEN: Final = 0.1
+"""Of what faces another bone: cuts through marrow have a quarter and more without a gap or two cortices, joints that touch up to a twentieth."""
+LEAST_SHOWN_MM2: Final = 50.0
 THROUGH_MM2: Final = 100.0
 """A patch this large is no scatter: right surfaces have some 30 mm² in all, in spots of a few mm²."""
 VOID_SHARE: Final = 0.05
@@ -50,13 +53,41 @@ class Objection:
     settled: bool = False
 
 
-def through_bone(mesh: trimesh.Trimesh, volume: Volume, levels: TissueLevels, others: Bools | None = None) -> Objection | None:
-    """An objection where the surface has no softer outside: it then runs within bone, through marrow or cortex.
+@dataclass(frozen=True)
+class Border:
+    """What the scan shows along a surface.
 
-    Along each normal the scan must sink to soft tissue within 2.4 mm, or at least dip between two brighter sides, as in a joint. Beside
-    `others` (nz, ny, nx), the voxels of other bones, a gap may be too narrow for the scan. There the surface may run midway through a sheet
-    as dense as cortex with marrow on both sides: two cortices that touch. Such a place is told as `settled`, as long as less of
-    the contact is so than shows its gap. A cut through marrow, or one that gives a bone's cortex to its neighbour, is never settled.
+    Attributes
+    ----------
+    mesh : Trimesh
+    within : (n,)
+        bool: points with bone outside of them, and no dip before it.
+    facing : (n,)
+        bool: points with another bone close outside.
+    midway : (n,)
+        bool: those of `facing` that lie midway in a sheet as dense as cortex, with marrow on both sides: two cortices that touch.
+    """
+
+    mesh: trimesh.Trimesh
+    within: Bools
+    facing: Bools
+    midway: Bools
+
+    def area(self, points: Bools) -> float:
+        """mm² of the faces whose corners are all among `points` (n,)."""
+        return float(self.mesh.area_faces[points[self.mesh.faces].all(axis=1)].sum())
+
+    @property
+    def shown(self) -> bool:
+        """Whether nearly all that faces another bone is a gap or two cortices, over an area that tells."""
+        faced = self.area(self.facing)
+        return faced >= LEAST_SHOWN_MM2 and self.area(self.facing & self.within & ~self.midway) <= MOST_HIDDEN * faced
+
+
+def border_of(mesh: trimesh.Trimesh, volume: Volume, levels: TissueLevels, others: Bools | None = None) -> Border:
+    """What the scan shows along each normal of a surface: soft tissue within 2.4 mm, or a dip between two brighter sides as in a joint, or neither.
+
+    Beside `others` (nz, ny, nx), the voxels of other bones, a gap may be too narrow for the scan: two cortices are then one dense sheet.
     """
     points, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
     normals = point_normals(points, faces)
@@ -69,17 +100,24 @@ def through_bone(mesh: trimesh.Trimesh, volume: Volume, levels: TissueLevels, ot
     low = profile[:, outside].min(axis=1)
     # the brightest from each point on; the other bone's marrow may lie lower than the gap
     beyond = np.maximum.accumulate(profile[:, ::-1], axis=1)[:, ::-1]
-    within = profile[:, _OFFSETS < 0.01].max(axis=1)
-    dips = (np.minimum(within[:, None], beyond) - profile)[:, outside].max(axis=1) > max(_DIP * span, _NOISE_LEFT * levels.noise)
-    flagged: Bools = np.asarray((low > levels.soft + _SOFTER * span) & ~dips)
+    inner = profile[:, _OFFSETS < 0.01].max(axis=1)
+    dips = (np.minimum(inner[:, None], beyond) - profile)[:, outside].max(axis=1) > max(_DIP * span, _NOISE_LEFT * levels.noise)
     facing = np.zeros(len(points), dtype=bool) if others is None else _facing(points, normals, volume, others)
     midway = facing & _between_cortices(profile, max(_CORTEX_SHARE * span, 2.0 * _NOISE_LEFT * levels.noise))
-    if (mesh.area_faces[midway[faces].all(axis=1) & flagged[faces].all(axis=1)]).sum() > _MOST_UNSEEN * mesh.area_faces[facing[faces].all(axis=1)].sum():
-        midway[:] = False
+    return Border(mesh, np.asarray((low > levels.soft + _SOFTER * span) & ~dips), facing, midway)
+
+
+def through_bone(border: Border) -> Objection | None:
+    """An objection where a surface has no softer outside: it then runs within bone, through marrow or cortex.
+
+    Where it runs midway through two cortices that touch, that is told as `settled`, as long as less of the contact is so than
+    shows its gap. A cut through marrow, or one that gives a bone's cortex to its neighbour, is never settled.
+    """
+    midway = border.midway
+    if border.area(midway & border.within) > _MOST_UNSEEN * border.area(border.facing):
+        midway = np.zeros_like(midway)
     settled: Objection | None = None
-    for area, bad, centre in _patches(flagged, midway, mesh):
-        if area < THROUGH_MM2:
-            break
+    for area, bad, centre in _patches(border.within, midway, border.mesh):
         if bad >= THROUGH_MM2 or bad > _MOST_BAD * area:
             return Objection(f"runs through bone over {area:.0f} mm²: there is no softer tissue outside of it", place_of(centre))
         if settled is None:
