@@ -26,6 +26,8 @@ _SEEN_RATIO: Final = 0.4
 """The same where a seam shows over a good part of the cut: two bones that touch over much of a joint."""
 _SEEN_SHARE: Final = 0.5
 """Area along the seam over area through bone."""
+_MUCH_LESS: Final = 0.75
+"""Of that cut's ratio: a cut with less is taken, seam or not."""
 LEAST_LOOSE_MM3: Final = 8000.0
 """Smaller parts without a name are splinters between seams, and go to the bone they are grown together with."""
 _LEAST_MM3: Final = 500.0
@@ -44,11 +46,17 @@ class Named:
         uint16, along `Division.at`: a name's number; above them parts without a name of at least 8 cm³; 0 for splinters and seams.
     forced : dict
         Of numbers that were cut off with a larger ratio than a joint has: the area in mm², and the other bone's number.
+    part : (n,)
+        Part of each region, cut where seeds ask for it.
+    ends : dict
+        By name: the regions of its seeds.
     """
 
     names: tuple[str, ...]
     label: npt.NDArray[Any]
     forced: dict[int, tuple[float, int]] = field(default_factory=dict)
+    part: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    ends: dict[str, Ints] = field(default_factory=dict)
 
 
 def named(division: Division, layer: Layer, seeds: Mapping[str, Array]) -> Named:
@@ -81,7 +89,7 @@ def named(division: Division, layer: Layer, seeds: Mapping[str, Array]) -> Named
     loose = np.flatnonzero((size >= LEAST_LOOSE_MM3) & (table == 0))
     loose = loose[loose > 0][: np.iinfo(np.uint16).max - len(names)]
     table[loose] = np.arange(len(names) + 1, len(names) + 1 + len(loose))
-    return Named(tuple(names), table[part][layer.number], forced)
+    return Named(tuple(names), table[part][layer.number], forced, part, ends)
 
 
 def _yield(layer: Layer, part: Ints, ends: dict[str, Ints]) -> None:
@@ -118,11 +126,12 @@ def _part_two(
     cut = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=(a, b), across=facing)
     along_seam = cut is not None and cut.ratio <= MOST_RATIO
     if not along_seam:
-        cut = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=(a, b), across=facing / _SEEN_SHARE)
-        if cut is None or cut.ratio > _SEEN_RATIO:
-            cut = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=(a, b))
-            if cut is not None and cut.ratio > _FORCED_RATIO:
-                cut = None
+        seen = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=(a, b), across=facing / _SEEN_SHARE)
+        cut = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=(a, b))
+        if seen is not None and seen.ratio <= _SEEN_RATIO and (cut is None or cut.ratio > _MUCH_LESS * seen.ratio):
+            cut = seen
+        elif cut is not None and cut.ratio > _FORCED_RATIO:
+            cut = None
     if cut is None:
         raise SegmentationError(
             f"{one} and {other} could not be parted: the scan shows no seam between their seeds. If they are two bones, add seeds near the joint."

@@ -24,9 +24,9 @@ __all__ = ["LEAST_PART_MM3", "MOST_RATIO", "Division", "Layer", "divided"]
 
 STRENGTHS: Final = ((0.10, 3.0), (0.05, 2.0))
 """How much darker a seam is than its sides: a share of the way from soft tissue to cortex, but at least so many times the noise."""
-MOST_SEAMS: Final = 0.045
-"""Of the bone: joints and grooves take up to 0.04. Where more of it seems to lie on weak seams, these are the texture of dense marrow, and the weak
-strength is raised towards the strong one."""
+MOST_FAINT: Final = 0.02
+"""Of the bone: seams between the two strengths take up to 0.01. Where more of it seems to lie on them, they are the texture of dense marrow, and the
+weak strength is raised towards the strong one."""
 MOST_RATIO: Final = 0.12
 """A cut of a larger ratio is no joint: see `ratio_cut.Cut.ratio`."""
 LEAST_PART_MM3: Final = 15_000.0
@@ -126,7 +126,7 @@ def divided(volume: Volume, levels: TissueLevels | None = None, *, progress: Cal
     at = np.flatnonzero(solid.ravel())
     layers = []
     asked = [max(share * (levels.bone - levels.soft), noises * levels.noise) for share, noises in STRENGTHS]
-    grain = min(seams.strength_above(MOST_SEAMS, solid), max(asked))
+    grain = min(seams.fainter(max(asked), MOST_FAINT * np.count_nonzero(solid)), max(asked))
     for least in (max(one, grain) for one in asked):
         tell("part bones")
         seam = seams.stronger(least, solid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from psi_cad.imaging.flood import flood_open
 from psi_cad.imaging.interface import met_again
 from psi_cad.imaging.morphology import ball, closed, voxels_of
 from psi_cad.imaging.naming import DISAGREE, Named, named
+from psi_cad.imaging.oneness import loosely_held
 from psi_cad.imaging.parting import Division
 from psi_cad.imaging.regions import CELL_MM
 from psi_cad.units import Array, Mm
@@ -57,13 +58,17 @@ class BoneLabels:
     forced: tuple[tuple[str, str, float], ...] = ()
 
 
-def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Callable[[str], None] | None = None) -> BoneLabels:
+def bone_labels(
+    division: Division, seeds: Mapping[str, Array], *, painted: Collection[str] = (), progress: Callable[[str], None] | None = None
+) -> BoneLabels:
     """The bones at `seeds`, or the largest parts (bone-1, bone-2, … by size) where no seed is given.
 
     Parameters
     ----------
     seeds : mapping of name to (n, 3)
         Points of each bone in patient mm, in marrow or cortex or up to a millimetre outside. All parts with a seed of one name are one bone.
+    painted : collection of str
+        Names of bones that a person has painted: each is one bone, whatever holds it together.
 
     Raises
     ------
@@ -76,7 +81,7 @@ def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Cal
     tell("name bones")
     found = _named_in_all(division, seeds)
     chosen = found[-1]
-    cautions = _disagreements(division, found) if seeds else []
+    cautions = [*_disagreements(division, found), *_not_one(division, chosen, painted)] if seeds else []
     tell("share out the cortex")
     parts = np.zeros(division.solid.shape, dtype=np.uint16)
     parts.reshape(-1)[division.at] = chosen.label
@@ -155,6 +160,22 @@ def _disagreements(division: Division, found: list[Named]) -> list[Caution]:
             place = division.patient(index[len(index) // 2][None])[0]
             text = f"Two ways to part {name} from its neighbours differ by {100.0 * share:.0f} % of it; add a seed for each bone that touches it."
             told.append(Caution("segmentation-doubt", text, place_of(place)))
+    return told
+
+
+def _not_one(division: Division, chosen: Named, painted: Collection[str]) -> list[Caution]:
+    """Doubts of names whose part may be two bones, with the seed that says which."""
+    told = []
+    for name, mine in chosen.ends.items():
+        loose = None if name in painted else loosely_held(division, division.layers[-1], chosen.part, mine)
+        if loose is None:
+            continue
+        point = ",".join(f"{v:.0f}" for v in loose.inside)
+        text = (
+            f"{name} may be two bones: only {loose.area:.0f} mm² hold a piece of {loose.volume / 1000.0:.0f} cm³ to it, along a seam. "
+            f"If that is another bone, add --bone NAME={point} with a name of its own; if it belongs to {name}, add --bone {name}={point}."
+        )
+        told.append(Caution("segmentation-doubt", text, place_of(loose.border)))
     return told
 
 

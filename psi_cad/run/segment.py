@@ -131,7 +131,7 @@ def segment_bone(
         for name in corrections.keep:
             check_name(name)
         division, points, done = corrected(division, corrections, points)
-    labels = bone_labels(division, points, progress=progress)
+    labels = bone_labels(division, points, painted=corrections.keep if corrections else (), progress=progress)
     refuse_far_seeds(labels.values, volume, points)
     parting = parting_of(labels, division, points, done)
     unnamed = np.zeros(labels.values.shape, dtype=bool)  # a neighbour without a seed is none of a bone's either
