@@ -70,7 +70,9 @@ def named(division: Division, layer: Layer, seeds: Mapping[str, Array]) -> Named
         If two bones cannot be parted.
     """
     part = layer.part.copy()
-    ends = {name: np.array([_region(division, layer, name, point) for point in np.atleast_2d(points)]) for name, points in seeds.items()}
+    near = {name: [_regions(division, layer, name, point) for point in np.atleast_2d(points)] for name, points in seeds.items()}
+    ends = {name: np.array([regions[0] for regions in of]) for name, of in near.items()}
+    _by_exclusion(part, ends, near)
     forced: dict[int, tuple[float, int]] = {}
     names = list(ends)
     for _ in range(len(names)):  # each cut parts at least one pair
@@ -90,6 +92,16 @@ def named(division: Division, layer: Layer, seeds: Mapping[str, Array]) -> Named
     loose = loose[loose > 0][: np.iinfo(np.uint16).max - len(names)]
     table[loose] = np.arange(len(names) + 1, len(names) + 1 + len(loose))
     return Named(tuple(names), table[part][layer.number], forced, part, ends)
+
+
+def _by_exclusion(part: Ints, ends: dict[str, Ints], near: Mapping[str, list[list[int]]]) -> None:
+    """Move seeds, in place, that lie in the gap between two bones, of which the nearer has another name for certain, to the other."""
+    for name, mine in ends.items():
+        claimed = {int(part[regions[0]]) for other, of in near.items() if other != name for regions in of if len(regions) == 1}
+        for n, regions in enumerate(near[name]):
+            free = [region for region in regions if int(part[region]) not in claimed]
+            if len(regions) > 1 and free:
+                mine[n] = free[0]
 
 
 def _yield(layer: Layer, part: Ints, ends: dict[str, Ints]) -> None:
@@ -141,8 +153,11 @@ def _part_two(
         forced[names.index(one) + 1] = (cut.area, names.index(other) + 1)
 
 
-def _region(division: Division, layer: Layer, name: str, seed: Array) -> int:
-    """The region that a seed means: of the nearest voxel in a part that is more than a speck."""
+def _regions(division: Division, layer: Layer, name: str, seed: Array) -> list[int]:
+    """The region that a seed means: of the nearest voxel in a part that is more than a speck.
+
+    A seed on a seam or outside of bone may mean any part around: then the nearest region of each, nearest first.
+    """
     spot = "(" + ", ".join(f"{v:g}" for v in seed) + ")"
     at = division.volume.index(seed[None])[0][::-1]
     if (at < -0.5).any() or (at > np.array(division.volume.values.shape) - 0.5).any():
@@ -163,7 +178,13 @@ def _region(division: Division, layer: Layer, name: str, seed: Array) -> int:
     good = (number > 0) & (sizes[layer.part[number]] >= _LEAST_MM3) & (away <= _ONTO_MM)
     if not good.any():
         raise SegmentationError(f"Only specks of bone lie within {_ONTO_MM:g} mm of the seed of {name} at {spot} mm; put it on dense cortex.")
-    return int(number[int(np.argmax(good))])
+    first = int(np.argmax(good))
+    if first == 0 and away[0] <= 0.5 * float(np.linalg.norm(size)):
+        return [int(number[0])]
+    found: dict[int, int] = {int(layer.part[number[first]]): int(number[first])}
+    for region in number[good]:  # a seam may be as wide as both cortices; how far the bone that is found lies from its seed is looked at later
+        found.setdefault(int(layer.part[region]), int(region))
+    return list(found.values())
 
 
 def _near(division: Division, at: Array, size: Array, reach: Mm) -> tuple[Array, Ints]:

@@ -17,11 +17,11 @@ __all__ = ["Loose", "loosely_held"]
 _SMALL_MM3: Final = 3000.0
 _LIMITS: Final = (
     (LEAST_PART_MM3, ((1.0, 0.40), (0.5, 0.27), (0.25, 0.20))),
-    (_SMALL_MM3, ((0.5, 0.15), (0.25, 0.13))),
+    (_SMALL_MM3, ((0.5, 0.10), (0.25, 0.10))),
 )
 """For pieces of at least so many mm³: (area along a seam over area through bone, ratio of the cut) of what may be two bones. Necks within hips,
-femora and sacra of 18 simulated scans have 0.3 and more (small pieces: 0.18 and more); bones that the division had left together on a real
-chest have 0.02 to 0.16."""
+femora and sacra of 18 simulated scans have 0.3 and more (small pieces: 0.14 and more); bones that the division had left together on a real
+chest have 0.02 to 0.16 (small pieces: 0.07 to 0.09)."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,13 @@ def loosely_held(division: Division, layer: Layer, part: Ints, seeds: Ints) -> L
 def _loose_cut(layer: Layer, main: Ints) -> Cut | None:
     inner, amount, facing = layer.shared[main][:, main], layer.volume[main], layer.across[main][:, main]
     fields = smooth_fields(inner, amount)
+    found = []
     for least, limits in _LIMITS:
         for share, ratio in limits:
             cut = best_cut(inner, amount, fields, least=least, across=facing / share)
             if cut is not None and cut.ratio < ratio:
-                return cut
-    return None
+                found.append(cut)
+    return min(found, key=lambda cut: cut.ratio, default=None)
 
 
 def _bordering(layer: Layer, side: Ints, rest: Ints) -> Ints:
