@@ -129,6 +129,7 @@ def one(volume: Any, truth: Truth, seeds: dict[str, Any], known: Any, cut: Any =
     except PsiCadError as error:
         return "refused", str(error), getattr(error, "where", None)
     right, words = truth.judge({bone.name: bone.mesh for bone in found.bones})
+    words += "; blur " + " ".join(f"{bone.fit.sigma[0]:.2f}" for bone in found.bones if bone.fit is not None)
     if found.doubts:
         place = next((c.where for c in found.doubts if c.where is not None), None)
         return ("told, though right" if right else "told"), f"{words}; {' '.join(c.text for c in found.doubts)}", place

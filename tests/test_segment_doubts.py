@@ -15,7 +15,7 @@ from psi_cad.imaging.levels import tissue_levels
 from psi_cad.imaging.volume import Volume
 from psi_cad.phantom.scanner import Body, ScannedBone, simulated_ct
 from psi_cad.run.segment import segment_bone, write_segmentation
-from psi_cad.surface.plausible import border_of, hollow, mere_shell, through_bone
+from psi_cad.surface.plausible import border_of, hollow, mere_shell, other_blur, through_bone
 
 
 def ball(centre, radius):
@@ -71,6 +71,15 @@ def test_a_shell_is_seen_but_a_thin_blade_is_not():
     found = mere_shell(trimesh.util.concatenate([outer, inner]))
     assert found is not None and "1.6 mm" in found.text
     assert mere_shell(trimesh.creation.box((40.0, 40.0, 2.2))) is None
+
+
+def test_a_bone_with_more_blur_than_the_rest_of_its_scan_is_seen():
+    """As the sacrum of a simulated scan with slices of 2 mm: 3.5 % too small, and no other test saw it."""
+    found = other_blur({0: 0.56, 1: 0.52, 2: 0.71})
+    assert set(found) == {2} and "0.71 mm" in found[2].text and "0.54 mm" in found[2].text
+    assert not other_blur({0: 0.56, 1: 0.52})
+    assert not other_blur({0: 0.56})
+    assert not other_blur({0: 0.40, 1: 0.56, 2: 0.54})  # less blur moves nothing inwards
 
 
 @pytest.mark.parametrize(("away", "passes"), [(0.9, True), (5.0, False)])

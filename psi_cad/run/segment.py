@@ -29,7 +29,7 @@ from psi_cad.imaging.volume import Volume
 from psi_cad.run.parting import PARTS, Parting, confirmed, parting_of, refuse_needless, rejected_panels, write_parts
 from psi_cad.surface.bone import bone_surface
 from psi_cad.surface.isosurface import MESH_MM, surface_of_part
-from psi_cad.surface.plausible import Border, border_of, hollow, mere_shell, through_bone
+from psi_cad.surface.plausible import Border, border_of, hollow, mere_shell, other_blur, through_bone
 from psi_cad.surface.refine import SurfaceFit
 from psi_cad.units import Array, Mm
 
@@ -160,6 +160,8 @@ def segment_bone(
         told = (*doubts, *_edge_cautions(volume, labels.values == number, name), *_fit_cautions(name, mesh, fit, metal))
         bones.append(SegmentedBone(name, number, mesh, fit, told))
     refuse_needless(done, said_apart)
+    for n, one in other_blur({n: bone.fit.sigma[0] for n, bone in enumerate(bones) if bone.fit is not None}).items():
+        bones[n] = replace(bones[n], cautions=(*bones[n].cautions, Caution(DOUBT, f"The surface of {bones[n].name} {one.text}.")))
     of_parting = (*labels.cautions, *_forced(labels, shown))
     notes = [*volume.notes, *(caution.text for caution in of_parting), *(one["text"] for one in parting.corrections)]
     if metal:

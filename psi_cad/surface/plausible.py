@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from psi_cad.imaging.volume import Volume
 from psi_cad.surface.relax import Neighbours, point_normals
 from psi_cad.units import Array, Bools, Mm
 
-__all__ = ["Border", "Objection", "border_of", "hollow", "mere_shell", "through_bone"]
+__all__ = ["Border", "Objection", "border_of", "hollow", "mere_shell", "other_blur", "through_bone"]
 
 _OFFSETS: Final[Array] = np.arange(-13.0, 14.0, dtype=np.float64) * 0.4  # mm along the normal; the cortices of both sides of a joint lie within
 _OUTWARD_MM: Final[Mm] = 2.4
@@ -39,6 +40,11 @@ VOID_SHARE: Final = 0.05
 """Of a bone's volume; right labels enclose less than 0.2 %, for their marrow is filled."""
 SHELL_MM: Final[Mm] = 1.8
 """Twice volume over area. A cortex without its marrow has about its own thickness; the thinnest whole bones (scapula, rib) have 3 mm or more."""
+
+
+MOST_BLUR: Final = 1.25
+"""Of what the other bones of the scan show: right ones differ by up to a tenth. A thin, uneven cortex on thick slices can look like a denser one with
+more blur, and its surface then comes to lie too far inwards."""
 
 
 @dataclass(frozen=True)
@@ -209,3 +215,15 @@ def mere_shell(mesh: trimesh.Trimesh) -> Objection | None:
     if thick >= SHELL_MM:
         return None
     return Objection(f"is {thick:.1f} mm thick on average, a shell without its marrow: no bone has so little volume for its area", None)
+
+
+def other_blur(blurs: Mapping[int, Mm]) -> dict[int, Objection]:
+    """By number, objections to bones whose surface was found with far more blur (mm, by number) than the others': a scan has one."""
+    found = {}
+    for number, blur in blurs.items():
+        rest = [theirs for other, theirs in blurs.items() if other != number]
+        usual = float(np.median(rest)) if rest else blur
+        if blur > MOST_BLUR * usual:
+            text = f"was found with a blur of {blur:.2f} mm, and other bones of the scan show {usual:.2f} mm: it may lie too far inwards everywhere"
+            found[number] = Objection(text, None)
+    return found
