@@ -88,6 +88,23 @@ def test_a_cut_through_one_bone_is_no_contact(joint):
     assert not border.shown
 
 
+@pytest.fixture(scope="module")
+def apart():
+    """Two blocks 0.8 mm apart over 600 mm²."""
+    shapes = [rounded_box((-26.4, -13.0, -13.0), (-0.4, 13.0, 13.0)), rounded_box((0.4, -13.0, -13.0), (26.4, 13.0, 13.0))]
+    bones = [ScannedBone(shape, 1.6, marrow=300.0) for shape in shapes]
+    half = np.array([32.0, 19.0, 19.0])
+    return divided(simulated_ct(bones, low=-half, high=half, body=Body(muscle_mm=500.0), noise_sd=15.0))
+
+
+@pytest.mark.parametrize("place", [(0.0, 3.0, 4.0), (0.3, -6.0, 1.0), (-0.3, 5.0, -7.0)])
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_a_seed_in_the_gap_means_the_bone_that_has_no_other_name(apart, place, side):
+    """Whichever of the two lies nearer."""
+    right = bone_labels(apart, {"a": np.array([[14.0 * side, 0.0, 0.0]]), "b": np.array([[-14.0 * side, 0.0, 0.0]])}).values
+    assert (bone_labels(apart, {"a": np.array([[14.0 * side, 0.0, 0.0]]), "b": np.array([place])}).values == right).all()
+
+
 def dome(shape, radius, middle):
     k, j, i = np.indices(shape) - np.array(middle)[:, None, None, None]
     return np.sqrt(k**2 + j**2 + i**2) - radius
