@@ -18,7 +18,7 @@ from psi_cad.imaging.interface import met_again
 from psi_cad.imaging.morphology import ball, closed, voxels_of
 from psi_cad.imaging.naming import DISAGREE, Named, named
 from psi_cad.imaging.oneness import loosely_held
-from psi_cad.imaging.parting import Division
+from psi_cad.imaging.parting import LEAST_PART_MM3, Division
 from psi_cad.imaging.regions import CELL_MM
 from psi_cad.units import Array, Mm
 
@@ -164,7 +164,7 @@ def _disagreements(division: Division, found: list[Named]) -> list[Caution]:
 
 
 def _not_one(division: Division, chosen: Named, painted: Collection[str]) -> list[Caution]:
-    """Doubts of names whose part may be two bones, with the seed that says which."""
+    """Cautions of names whose part may be two bones, with the seed that says which."""
     told = []
     for name, mine in chosen.ends.items():
         loose = None if name in painted else loosely_held(division, division.layers[-1], chosen.part, mine)
@@ -175,7 +175,8 @@ def _not_one(division: Division, chosen: Named, painted: Collection[str]) -> lis
             f"{name} may be two bones: only {loose.area:.0f} mm² hold a piece of {loose.volume / 1000.0:.0f} cm³ to it, along a seam. "
             f"If that is another bone, add --bone NAME={point} with a name of its own; if it belongs to {name}, add --bone {name}={point}."
         )
-        told.append(Caution("segmentation-doubt", text, place_of(loose.border)))
+        # where the scan's edge cuts a bone, a small piece of it may hang by as little: that is to be looked at, no more
+        told.append(Caution("segmentation-doubt" if loose.volume >= LEAST_PART_MM3 else "segmentation-look", text, place_of(loose.border)))
     return told
 
 
