@@ -267,7 +267,8 @@ def _again(bench: _Bench, task: _Task, failed: Sequence[Mapping[str, Any]]) -> _
     ids = {base_id(check["id"]) for check in failed}
     if ids and ids <= KERNEL_CHECKS and not task.final:  # only the kernel's own soundness
         return dataclasses.replace(task, attempt=task.attempt + 1)
-    told = [sentence(check) for check in failed if base_id(check["id"]) not in KERNEL_CHECKS | UNSITED]
+    passed_over = UNSITED if task.final else KERNEL_CHECKS | UNSITED
+    told = [sentence(check) for check in failed if base_id(check["id"]) not in passed_over]
     return bench.elsewhere(task, "; ".join(told)) if told else None
 
 
