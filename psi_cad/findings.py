@@ -80,6 +80,7 @@ CAUTIONS: Final[Mapping[str, CautionKind]] = {
     "seat-gap-raised": CautionKind("the guide stands off further than asked, because bone would reach into it", False),
     "thick-slices": CautionKind("the scan's slices are further apart than guides are planned on", False),
     "ready-mask": CautionKind("the surface is a ready mask's, not moved to the cortex", False),
+    "thin-bone-hole": CautionKind("the bone's surface has a hole where bone is thin: a foramen, or bone that the scan has lost", False),
     "surface-mended": CautionKind("the bone's surface had holes or open ends that were closed; no guide sits there", False),
     "scan-edge": CautionKind("the bone goes on beyond the scan, and its surface is closed flat there", False),
     "margin-through-bone": CautionKind("no way through bone leads from the tumour to a cut", False),

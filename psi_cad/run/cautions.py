@@ -21,7 +21,7 @@ __all__ = ["case_cautions", "guide_cautions", "source_cautions"]
 
 TURNED_DEG: Final = 0.5  # past the cone that was to be searched, for rounding
 PROPOSAL: Final = "_PROPOSAL"  # how 'psi-cad tumour' ends the name of an outline that no person has drawn yet
-_MENDED: Final = {"filled hole": "filled", "closed flat end": "closed flat"}
+_MENDED: Final = {"filled hole": "filled", "closed flat end": "closed flat", "closed hole": "closed on request, where no bone was measured"}
 
 
 def case_cautions(loaded: LoadedCase, bone_said: Mapping[str, Any]) -> tuple[Caution, ...]:
@@ -46,7 +46,7 @@ def source_cautions(bone_said: Mapping[str, Any]) -> tuple[Caution, ...]:
     told += [Caution.from_json(one) for part in ("scan", "segmentation", "mask") for one in (bone_said.get(part) or {}).get("cautions", ())]
     for kind, how in _MENDED.items():
         found = [repair for repair in bone_said.get("repairs", ()) if repair["kind"] == kind]
-        if not found:
+        if not found or (kind == "closed hole" and any(one.id == "surface-mended" for one in told)):  # the segmentation has told of them
             continue
         largest = max(found, key=lambda repair: float(repair["size_mm"]))
         where: Place | None = None if largest["where"] is None else place_of(largest["where"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +14,7 @@ from scipy import ndimage
 from scipy.special import ndtri
 
 from psi_cad.surface.cortex import calibrated, edge_shift
-from psi_cad.surface.relax import Neighbours, mean_curvature, point_normals, slid, unfolded
+from psi_cad.surface.relax import Neighbours, mean_curvature, point_normals, slid, spanned, unfolded
 from psi_cad.units import Array, Bools, Mm
 
 __all__ = ["SurfaceFit", "refined"]
@@ -102,6 +102,7 @@ def refined(
     noise: float,
     others: Bools | None = None,
     held: Bools | None = None,
+    guessed: Bools | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[trimesh.Trimesh, SurfaceFit]:
     """`mesh` with each point on the local edge of the cortex.
@@ -122,11 +123,14 @@ def refined(
         Voxels of other bones and dense things: a profile ends where it meets one.
     held : (n, 3), optional
         Index axes i, j, k along which a point stays: it lies on that edge of the scan, and follows its neighbours within it.
+    guessed : (n,), optional
+        Points where no bone was measured: whatever the scan shows there, they are spread between the others like a skin.
     """
     faces = np.asarray(mesh.faces, dtype=np.int64)
     points = np.asarray(mesh.vertices, dtype=np.float64)
     fixed = np.zeros((len(points), 3), dtype=bool) if held is None else held
     stay: Bools = np.asarray(fixed.any(axis=1))
+    told = np.ones(len(points), dtype=bool) if guessed is None else ~guessed
     neighbours = Neighbours(faces, len(points))
     scan = _Scan(values, patient_from_index, others)
     sigmas, cortex = (_USUAL_SIGMA, _USUAL_SIGMA), soft + 1200.0
@@ -138,6 +142,7 @@ def refined(
             points = slid(points, faces, neighbours, rounds=4 if turn == 0 else 2, held=stay)
         normals = point_normals(points, faces)
         edges = _edges(scan, points, normals, soft=soft, noise=noise, sigma=sigmas[0], step=FAST_STEP_MM if turn < FAST_ROUNDS else STEP_MM)
+        edges = replace(edges, sure=edges.sure & told)
         along = np.square(normals @ scan.axis_k)
         if turn > 0:
             sigmas, cortex = _blur_and_cortex(edges, along)
@@ -151,8 +156,10 @@ def refined(
         step = np.clip(move, -_MOST_MOVE, _MOST_MOVE)[:, None] * normals
         step[stay] = scan.within_edge(step[stay], fixed[stay])
         points = points + step
+    points = spanned(points, ~told & ~stay, neighbours)
     points, count = unfolded(points, faces, neighbours, held=stay)
-    unsure = float(1.0 - sure[~stay].mean()) if (~stay).any() else 1.0  # what the scan's edge cuts flat has no edge to show
+    shows = ~stay & told  # what the scan's edge cuts flat has no edge to show
+    unsure = float(1.0 - sure[shows].mean()) if shows.any() else 1.0
     fit = _fit(edges, sure, shift, residual, sigmas, cortex, noise, count, scan.spacing, unsure)
     return trimesh.Trimesh(points, faces, process=False), fit
 
