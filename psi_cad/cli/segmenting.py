@@ -113,8 +113,11 @@ def segment(
     if json:
         say_json(report)
         raise typer.Exit(1 if report["rejected"] else 0)
+    if report["scan"]["too_coarse"]:
+        typer.echo(f"{report['scan']['too_coarse']} No accuracy of these surfaces is known.")
     for one in report["bones"]:
-        sure = "" if one["uncertainty_mm"] is None or one["rejected"] else f", surface ± {one['uncertainty_mm']:.2f} mm"
+        sure = "" if one["within_mm"] is None or one["rejected"] else f", surface ± {one['within_mm']:.2f} mm (95 %)"
+        sure += f", accuracy not known: {one['no_accuracy']}" if one["no_accuracy"] not in (None, report["scan"]["too_coarse"]) else ""
         file = f"{one['name']}{REJECTED if one['rejected'] else ''}.stl"
         typer.echo(f"{out / file}: {one['volume_mm3'] / 1000.0:.1f} cm³{sure}")
         for line in hole_lines(one):

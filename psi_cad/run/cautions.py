@@ -15,9 +15,11 @@ from psi_cad.guides.params import GuideParams
 from psi_cad.guides.site import Site
 from psi_cad.planning.kerf import CLEARANCE_MM
 from psi_cad.run.kerfs import kerf_caution
+from psi_cad.surface.bodies import gaps_of
+from psi_cad.surface.repair import Bone
 from psi_cad.surface.trust import at
 
-__all__ = ["case_cautions", "guide_cautions", "source_cautions"]
+__all__ = ["body_cautions", "case_cautions", "guide_cautions", "source_cautions"]
 
 TURNED_DEG: Final = 0.5  # past the cone that was to be searched, for rounding
 PROPOSAL: Final = "_PROPOSAL"  # how 'psi-cad tumour' ends the name of an outline that no person has drawn yet
@@ -54,6 +56,19 @@ def source_cautions(bone_said: Mapping[str, Any]) -> tuple[Caution, ...]:
         size, near = f"{largest['size_mm']:.1f} mm across", "" if where is None else f" near {at(np.array(where))}"
         which = f", the largest {size}" if len(found) > 1 else f", {size}"
         told.append(Caution("surface-mended", f"{holes} {how}{which}{near}; no guide sits there", where))
+    return tuple(told)
+
+
+def body_cautions(bone: Bone) -> tuple[Caution, ...]:
+    """What a person must know of a surface that holds several bodies."""
+    told = []
+    for gap in gaps_of(bone):
+        near = "" if gap.where is None else f" near {at(np.array(gap.where))}"
+        text = (
+            f"the surface holds separate bodies: one of {gap.volumes[1] / 1000.0:.1f} cm³ lies {gap.width:.1f} mm from that of "
+            f"{gap.volumes[0] / 1000.0:.1f} cm³{near}; if they are two bones, export each by itself, for they may move against each other"
+        )
+        told.append(Caution("several-bodies", text, gap.where))
     return tuple(told)
 
 

@@ -18,17 +18,19 @@ from psi_cad.export.safely import sha256_of, write_json
 from psi_cad.findings import Caution, place_of
 from psi_cad.imaging.correcting import Corrections, Done, corrected
 from psi_cad.imaging.image_files import write_image
-from psi_cad.imaging.judge import bone_at_edges
+from psi_cad.imaging.judge import bone_at_edges, judge_spacing
 from psi_cad.imaging.labels import INSIDE, LabelMap
 from psi_cad.imaging.levels import TissueLevels
 from psi_cad.imaging.metal import Metal, find_metal
+from psi_cad.imaging.motion import JUMP_MM, find_jumps
 from psi_cad.imaging.parting import Division, divided
 from psi_cad.imaging.segment import bone_labels
 from psi_cad.imaging.volume import Volume
+from psi_cad.run.accuracy import accuracy_of
 from psi_cad.run.holes import HOLES, check_close, hole_cautions, write_holes
 from psi_cad.run.parting import PARTS, confirmed, parting_of, refuse_needless, rejected_panels, write_parts
 from psi_cad.run.segmented import DOUBT, REJECTED, Segmentation, SegmentedBone, report_of
-from psi_cad.surface.bone import bone_surface
+from psi_cad.surface.bone import BoneSurface, bone_surface
 from psi_cad.surface.isosurface import MESH_MM, surface_of_part
 from psi_cad.surface.plausible import hollow, mere_shell, through_bone
 from psi_cad.surface.refine import SurfaceFit
@@ -102,6 +104,7 @@ def segment_bone(
     del division  # surfaces need its memory
     metal = find_metal(volume)
     bones = []
+    coarsest = judge_spacing(volume).largest
     boxes = find_objects(labels.values)
     said_apart: set[int] = set()
     for number, name in labels.names.items():
@@ -111,9 +114,10 @@ def segment_bone(
         numbers = labels.values[box]
         solid, others = numbers == number, ((numbers != number) & (numbers != 0)) | unnamed[box]
         tell = (lambda step, name=name: progress(f"{name}: {step}")) if progress else None
-        made = bone_surface(near, solid, levels=levels, others=others, mesh_mm=mesh_mm, close_holes=close, progress=tell)
+        made = bone_surface(near, solid, levels=levels, others=others, mesh_mm=mesh_mm, close_holes=close, coarsest=coarsest, progress=tell)
         mesh, fit = made.mesh, made.fit
-        doubts = _doubts(name, mesh, fit, solid, near, levels)
+        accuracy = accuracy_of(fit, volume)
+        doubts = [*_doubts(name, mesh, fit, solid, near, levels), *_left_out(name, made), *_jumps(name, solid, near, levels)]
         doubts, used = confirmed(doubts, others, near, done)
         said_apart |= used
         told = (
@@ -122,7 +126,7 @@ def segment_bone(
             *_fit_cautions(name, mesh, fit, metal),
             *hole_cautions(name, made.holes),
         )
-        bones.append(SegmentedBone(name, number, mesh, fit, told, made.holes, made.patch))
+        bones.append(SegmentedBone(name, number, mesh, fit, told, made.holes, made.patch, accuracy))
     refuse_needless(done, said_apart)
     notes = [*volume.notes, *(caution.text for caution in labels.cautions), *(one["text"] for one in parting.corrections)]
     if metal:
@@ -200,6 +204,32 @@ def _doubts(name: str, mesh: trimesh.Trimesh, fit: SurfaceFit, solid: npt.NDArra
     if fit.unsure > _MOST_UNSURE:
         text = f"{100.0 * fit.unsure:.0f} % of the surface of {name} shows no clear edge in the scan: it is a guess."
         told.append(Caution(DOUBT, text))
+    return told
+
+
+def _left_out(name: str, made: BoneSurface) -> list[Caution]:
+    """Doubts of pieces that seeds ask for and that no closed surface of one body can hold: a growth plate or a joint lies between."""
+    return [
+        Caution(
+            DOUBT,
+            f"A piece of {name} of {volume / 1000.0:.1f} cm³ does not hang together with the rest, so it is not in the surface: an open growth "
+            f"plate, a joint or a break lies between. Give it a name of its own: --bone {name}-2={','.join(f'{v:.1f}' for v in place)}.",
+            place,
+        )
+        for place, volume in made.left_out
+    ]
+
+
+def _jumps(name: str, solid: npt.NDArray[np.bool_], volume: Volume, levels: TissueLevels) -> list[Caution]:
+    """Where the patient moved between two slices: a doubt where the bone jumps, a place to look at where it only changes abruptly."""
+    told = []
+    for jump in find_jumps(volume, solid, levels):
+        moved = jump.size > JUMP_MM
+        how = f"jumps sideways by {jump.size:.1f} mm" if moved else "changes abruptly"
+        text = f"{name} {how} between two slices: the patient moved, or slices are out of place or doubled."
+        if moved:
+            text += " Its surface has a step there that the bone has not; take the scan again."
+        told.append(Caution(DOUBT if moved else "segmentation-look", text, place_of(jump.centre)))
     return told
 
 

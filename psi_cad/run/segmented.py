@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import trimesh
@@ -12,6 +12,7 @@ from psi_cad.findings import Caution, by_weight
 from psi_cad.imaging.levels import TissueLevels
 from psi_cad.imaging.metal import Metal
 from psi_cad.imaging.volume import Volume
+from psi_cad.run.accuracy import Accuracy, coarse_scan, said_of
 from psi_cad.run.parting import Parting
 from psi_cad.surface.holes import Hole
 from psi_cad.surface.refine import SurfaceFit
@@ -28,7 +29,8 @@ REJECTED: Final = "_REJECTED"
 class SegmentedBone:
     """One bone: its name and label number, closed surface in patient mm, how it was fitted (None: a ready mask), and cautions.
 
-    `holes` through it (none are looked for in a ready mask); `patch` (n faces,): the number of the closed hole that a face covers, 0 elsewhere.
+    `holes` through it (none are looked for in a ready mask); `patch` (n faces,): the number of the closed hole that a face covers, 0 elsewhere;
+    `accuracy`: what may be said of it.
     """
 
     name: str
@@ -38,6 +40,7 @@ class SegmentedBone:
     cautions: tuple[Caution, ...] = ()
     holes: tuple[Hole, ...] = ()
     patch: Ints | None = None
+    accuracy: Accuracy = field(default=Accuracy(None))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -79,6 +82,7 @@ def report_of(found: Segmentation) -> dict[str, Any]:
             "size": [int(n) for n in volume.values.shape[::-1]],
             "spacing_mm": [round(float(v), 6) for v in volume.spacing],
             "refuse_guide": volume.facts.get("refuse_guide"),
+            "too_coarse": coarse_scan(volume),
         },
         "levels_hu": None if found.levels is None else {k: round(v, 1) for k, v in asdict(found.levels).items()},
         "bones": [_bone_facts(bone) for bone in found.bones],
@@ -105,7 +109,7 @@ def _bone_facts(bone: SegmentedBone) -> dict[str, Any]:
         "triangles": len(bone.mesh.faces),
         "low_mm": _round(bone.mesh.bounds[0]),
         "high_mm": _round(bone.mesh.bounds[1]),
-        "uncertainty_mm": None if fit is None else round(fit.uncertainty, 3),
+        **said_of(bone.accuracy),
         "surface": None if fit is None else {
             "blur_in_plane_mm": round(fit.sigma[0], 3), "blur_along_k_mm": round(fit.sigma[1], 3), "cortex_hu": round(fit.cortex, 0),
             "half_way_hu": round(fit.level, 0), "thin_cortex_shift_median_mm": round(fit.shift[0], 3),

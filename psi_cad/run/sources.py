@@ -69,7 +69,11 @@ def _segmented(path: Path, digest: str, *, key: str) -> dict[str, Any]:
         (bone,) = [one for one in report["bones"] if f"{one['name']}.stl" == path.name]
         same, patched = report["files"][path.name] == digest, int(bone.get("patched_faces", 0))
         told = [*report.get("cautions", ()), *bone.get("cautions", ())]
-        said = {"uncertainty_mm": bone["uncertainty_mm"], "cautions": [Caution.from_json(one).to_json() for one in told]}
+        said = {
+            "uncertainty_mm": bone["uncertainty_mm"],
+            "within_mm": bone.get("within_mm"),
+            "cautions": [Caution.from_json(one).to_json() for one in told],
+        }
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     if not same and patched:
@@ -241,6 +245,7 @@ def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work) -> Stage:
         ]
         return {
             "uncertainty_mm": bone["uncertainty_mm"],
+            "within_mm": bone["within_mm"],
             "levels_hu": report["levels_hu"],
             "corrections": report["corrections"],
             "holes": bone["holes"],

@@ -120,10 +120,7 @@ class Holes:
 
 
 def found_holes(body: Bools, *, patient_from_index: Array, step: Mm, close: Mm) -> Holes:
-    """The holes through the largest piece of `body` (nz, ny, nx), on cubes of `step` mm; those of less than `close` mm across are to be closed."""
-    pieces, count = ndimage.label(body, structure=np.ones((3, 3, 3)), output=np.int32)
-    if count > 1:
-        body = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
+    """The holes through the one connected `body` (nz, ny, nx), on cubes of `step` mm; those of less than `close` mm across are to be closed."""
     matrix = np.asarray(patient_from_index, dtype=np.float64)
     shut = np.zeros(body.shape, dtype=bool)
     sheets = []
