@@ -156,6 +156,40 @@ def test_an_oblique_bone_that_nobody_moved_does_not_jump():
         assert not [caution for caution in bone.cautions if "moved" in caution.text]
 
 
+def beside_metal(gap, streak):
+    """A prosthesis (a ball of 16 mm at the scale's end) `gap` mm beside the bone, and its streaks of so many HU, which fade with the distance."""
+    ct, _ = ellipsoid_ct(1.0, half=(56.0, 26.0, 30.0))
+    k, j, i = np.indices(ct.values.shape)
+    off = ct.patient(np.stack([i, j, k], axis=-1).reshape(-1, 3)) - [18.0 + gap + 8.0, 0.0, 0.0]
+    away, turn = np.hypot(off[:, 0], off[:, 1]), np.arctan2(off[:, 1], off[:, 0])
+    values = ct.values.ravel() + (np.abs(off[:, 2]) < 8.0) * streak * np.cos(14.0 * turn) * np.exp(-np.maximum(away - 8.0, 0.0) / 25.0)
+    values[np.linalg.norm(off, axis=1) < 8.0] = 3071.0
+    return Volume(np.rint(np.clip(values, -1024, 3071)).astype(np.int16).reshape(ct.values.shape), ct.patient_from_index)
+
+
+@pytest.mark.parametrize(("gap", "streak"), [(-12.0, 300.0), (12.0, 900.0), (20.0, 900.0)])
+def test_metal_that_was_taken_for_bone_is_refused_by_name(gap, streak):
+    """Within the bone, and beside it where streaks join the two."""
+    found = segment_bone(beside_metal(gap, streak), {"b": (0.0, 0.0, -15.0)})
+    (doubt,) = [doubt for doubt in found.doubts if "are metal" in doubt.text]
+    assert np.linalg.norm(np.array(doubt.where) - [26.0 + gap, 0.0, 0.0]) < 8.0
+    assert report_of(found)["rejected"] and report_of(found)["bones"][0]["within_mm"] is None
+    assert "metal" in {caution.id for caution in found.bones[0].cautions}
+
+
+def test_beside_metal_no_accuracy_is_said():
+    """Streaks add to the bone there, though the metal itself is none of it."""
+    (bone,) = segment_bone(beside_metal(4.0, 300.0), {"b": (0.0, 0.0, -15.0)}).bones
+    (told,) = [caution for caution in bone.cautions if caution.id == "metal"]
+    assert told.blocks_release and told.where == pytest.approx((30.0, 0.0, 0.0), abs=1.0)
+    assert bone.accuracy.deviation is None and "streaks" in bone.accuracy.why
+
+
+def test_metal_far_from_a_bone_does_not_touch_it():
+    found = segment_bone(beside_metal(20.0, 300.0), {"b": (0.0, 0.0, -15.0)})
+    assert not found.doubts and found.metal and found.bones[0].accuracy.deviation is not None
+
+
 def test_the_step_as_scanned_counts_not_that_of_the_grid():
     ct, _ = ellipsoid_ct(1.0)
     (bone,) = segment_bone(ct, {"b": (0.0, 0.0, 0.0)}).bones

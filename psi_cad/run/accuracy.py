@@ -28,14 +28,16 @@ def coarse_scan(scan: Volume) -> str | None:
     return judge_spacing(scan).refusal
 
 
-def accuracy_of(fit: SurfaceFit, scan: Volume) -> Accuracy:
-    """What is known of the accuracy of a surface that was fitted to `scan`."""
+def accuracy_of(fit: SurfaceFit, scan: Volume, *, metal_near: bool = False) -> Accuracy:
+    """What is known of the accuracy of a surface that was fitted to `scan`; nothing where metal lies near, for its streaks look like edges."""
     coarse = coarse_scan(scan)
     if coarse is not None:
         return Accuracy(None, coarse)
     step = judge_spacing(scan).largest
     if step > WARN_ABOVE + 1e-3:  # of thin bone more than 5 % may lie outside of any number that such a scan itself gives
         return Accuracy(None, f"Slices or voxels are {step:.2f} mm apart; above {WARN_ABOVE:g} mm the accuracy of a surface is not known.")
+    if metal_near:
+        return Accuracy(None, "Metal lies in or near it, and its streaks look like edges of bone.")
     return Accuracy(fit.uncertainty)
 
 

@@ -21,7 +21,7 @@ from psi_cad.imaging.image_files import write_image
 from psi_cad.imaging.judge import bone_at_edges, judge_spacing
 from psi_cad.imaging.labels import INSIDE, LabelMap
 from psi_cad.imaging.levels import TissueLevels
-from psi_cad.imaging.metal import Metal, find_metal
+from psi_cad.imaging.metal import METAL_HU, METAL_LEAST_MM3, Metal, find_metal
 from psi_cad.imaging.motion import JUMP_MM, find_jumps
 from psi_cad.imaging.parting import Division, divided
 from psi_cad.imaging.segment import bone_labels
@@ -116,8 +116,13 @@ def segment_bone(
         tell = (lambda step, name=name: progress(f"{name}: {step}")) if progress else None
         made = bone_surface(near, solid, levels=levels, others=others, mesh_mm=mesh_mm, close_holes=close, coarsest=coarsest, progress=tell)
         mesh, fit = made.mesh, made.fit
-        accuracy = accuracy_of(fit, volume)
-        doubts = [*_doubts(name, mesh, fit, solid, near, levels), *_left_out(name, made), *_jumps(name, solid, near, levels)]
+        accuracy = accuracy_of(fit, volume, metal_near=bool(_metal_cautions(name, mesh, metal)))
+        doubts = [
+            *_doubts(name, mesh, fit, solid, near, levels),
+            *_left_out(name, made),
+            *_jumps(name, solid, near, levels),
+            *_grown_metal(name, solid, near),
+        ]
         doubts, used = confirmed(doubts, others, near, done)
         said_apart |= used
         told = (
@@ -231,6 +236,18 @@ def _jumps(name: str, solid: npt.NDArray[np.bool_], volume: Volume, levels: Tiss
             text += " Its surface has a step there that the bone has not; take the scan again."
         told.append(Caution(DOUBT if moved else "segmentation-look", text, place_of(jump.centre)))
     return told
+
+
+def _grown_metal(name: str, solid: npt.NDArray[np.bool_], volume: Volume) -> list[Caution]:
+    """A doubt where metal was taken for bone: the surface then runs on the implant, and on the streaks around it."""
+    dense = solid & (volume.values >= METAL_HU)
+    amount = float(dense.sum() * np.prod(volume.spacing))
+    if amount < METAL_LEAST_MM3:
+        return []
+    index = np.argwhere(dense)[:, ::-1]
+    inner = index[int(np.argmin(np.linalg.norm(index - index.mean(axis=0), axis=1)))]
+    text = f"{amount:.0f} mm³ of {name} are metal: its surface follows the implant and the streaks, not the bone; paint the bone, or scan again."
+    return [Caution(DOUBT, text, place_of(volume.patient(inner[None].astype(np.float64))[0]))]
 
 
 def _lies_in(scan: Volume, mesh: trimesh.Trimesh, name: str) -> None:
