@@ -80,6 +80,14 @@ def test_a_piece_beyond_an_open_growth_plate_is_not_lost_in_silence():
     assert not named.doubts and [bone.name for bone in named.bones] == ["hip", "hip-2"], "what the message says makes it right"
 
 
+def test_a_growth_plate_that_the_surface_crosses_is_told_with_its_place():
+    (bone,) = segment_bone(plate_ct(2.5), {"hip": [(0.0, 0.0, -15.0), (0.0, 0.0, 10.0)]}).bones
+    (told,) = [caution for caution in bone.cautions if "two shells" in caution.text]
+    assert told.blocks_release and abs(told.where[2]) < 1.0
+    for seeds in ({"hip": (0.0, 0.0, -15.0)}, {"hip": (0.0, 0.0, -15.0), "hip-2": (0.0, 0.0, 10.0)}):  # of one part, and of both by name
+        assert not [caution for one in segment_bone(plate_ct(2.5), seeds).bones for caution in one.cautions if "two shells" in caution.text]
+
+
 def ellipsoid_ct(step, *, half=(24.0, 18.0, 30.0)):
     """A bone with known surface: to second order the distance to an ellipsoid, cut into slices `step` mm apart."""
     radii = np.array([18.0, 12.0, 24.0])

@@ -25,6 +25,7 @@ from psi_cad.imaging.metal import METAL_HU, METAL_LEAST_MM3, Metal, find_metal
 from psi_cad.imaging.motion import JUMP_MM, find_jumps
 from psi_cad.imaging.parting import Division, divided
 from psi_cad.imaging.segment import bone_labels
+from psi_cad.imaging.shells import apart_at
 from psi_cad.imaging.volume import Volume
 from psi_cad.run.accuracy import accuracy_of
 from psi_cad.run.holes import HOLES, check_close, hole_cautions, write_holes
@@ -129,6 +130,7 @@ def segment_bone(
             *doubts,
             *_edge_cautions(volume, labels.values == number, name),
             *_fit_cautions(name, mesh, fit, metal),
+            *_two_shells(name, solid, near, levels),
             *hole_cautions(name, made.holes),
         )
         bones.append(SegmentedBone(name, number, mesh, fit, told, made.holes, made.patch, accuracy))
@@ -248,6 +250,19 @@ def _grown_metal(name: str, solid: npt.NDArray[np.bool_], volume: Volume) -> lis
     inner = index[int(np.argmin(np.linalg.norm(index - index.mean(axis=0), axis=1)))]
     text = f"{amount:.0f} mm³ of {name} are metal: its surface follows the implant and the streaks, not the bone; paint the bone, or scan again."
     return [Caution(DOUBT, text, place_of(volume.patient(inner[None].astype(np.float64))[0]))]
+
+
+def _two_shells(name: str, solid: npt.NDArray[np.bool_], volume: Volume, levels: TissueLevels) -> list[Caution]:
+    """What to look at where one bone has two shells of cortex."""
+    return [
+        Caution(
+            "segmentation-look",
+            f"{name} has two shells of cortex, one of {size / 1000.0:.1f} cm³, with something softer between: two bones, or an open growth plate, "
+            "and the surface crosses the gap. Look there; if they are two, give each a name and a seed, or cut between them (--cut-here).",
+            place,
+        )
+        for place, size in apart_at(solid, volume, levels)
+    ]
 
 
 def _lies_in(scan: Volume, mesh: trimesh.Trimesh, name: str) -> None:
