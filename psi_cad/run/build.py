@@ -225,7 +225,7 @@ def build_case(
     case = loaded.case
     inspection = inspection if inspection is not None else Inspector()
     folder.mkdir(parents=True, exist_ok=True)
-    write_stl(folder / BONE_FILE, bone.mesh, header=f"{case.id} bone as used, mm, SPACE=LPS")
+    write_stl(folder / BONE_FILE, bone.mesh, header=f"{case.id} bone as used, mm, SPACE=LPS", patch=bone.made_up.astype(int))
     inspection.bone(folder / BONE_FILE)
     bench = _Bench(job, folder, inspection, progress, seats=seats)
     tasks = [_Task(number, site) for number, guide in enumerate(job.guides) for site in range(len(guide.sites))]
