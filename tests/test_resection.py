@@ -95,6 +95,38 @@ def test_one_cut_does_not_open_a_ring():
     assert specimen == pytest.approx(ring().volume / 2)
 
 
+def plate(thick, *windows):
+    """A plate of 100 x `thick` x 80 mm with windows (x, width) through it, 9 mm high."""
+    whole = solid_of(block(100, thick, 80), name="m", key="k")
+    for x, width in windows:
+        whole = whole - solid_of(block(width, 40, 9, at=(x, 0, 0)), name="m", key="k")
+    return mesh_of(whole.refine_to_length(3.0))
+
+
+@pytest.mark.parametrize(("windows", "at_x"), [(((10, 6),), 10), (((10, 6), (30, 5)), 10)])
+def test_a_hole_in_thin_bone_is_named_and_no_other_cut_is_advised(windows, at_x):
+    with pytest.raises(
+        CaseError, match=r"meets a hole in the bone's surface near .* 6.0 mm across in bone only 1.[45] mm thick, .*--close-holes 8"
+    ) as told:
+        sawn(plate(1.5, *windows), [("A", [-20, 0, 1], Z)])
+    assert "or add a cut there" not in str(told.value) and "raise extent" not in str(told.value)
+    assert told.value.where == pytest.approx((at_x, 0, 1), abs=0.8)
+    sawn(plate(1.5), [("A", [-20, 0, 1], Z)])  # closed, the cut frees its piece
+
+
+@pytest.mark.parametrize(("thick", "width"), [(12.0, 6), (1.5, 40)])
+def test_a_foramen_is_no_tear(thick, width):
+    """Thick bone around it, or too wide."""
+    with pytest.raises(CaseError, match="bone stays attached near .* or add a cut there"):
+        sawn(plate(thick, (10, width)), [("A", [-40, 0, 1], Z)])
+
+
+def test_a_notch_is_no_tear():
+    """Two thin legs that hang together on one side only: a cut through one frees it."""
+    legs = united(block(20, 1.5, 60, at=(-13, 0, 0)), block(20, 1.5, 60, at=(13, 0, 0)), block(60, 1.5, 20, at=(0, 0, 40)))
+    assert sawn(legs, [("A", [-13, 0, 0], [0, 0, -1.0])]).pieces == 1
+
+
 def test_both_legs_of_a_ring_in_planes_that_cross_nothing():
     found = sawn(ring(), [("A", [-40, 0, 5], Z), ("B", [40, 0, -5], Z)])
     assert found.specimen.volume() == pytest.approx(ring().volume / 2)

@@ -116,7 +116,11 @@ def test_the_command_ends_with_1(ct, tmp_path, monkeypatch, capsys):
 
     sitk.WriteImage(ct.to_sitk(), str(tmp_path / "ct.nii.gz"))
     made = room.bone_surface
-    monkeypatch.setattr(room, "bone_surface", lambda *args, **rest: (sphere(8.0), made(*args, **rest)[1]))
+    monkeypatch.setattr(
+        room,
+        "bone_surface",
+        lambda *args, **rest: replace(made(*args, **rest), mesh=sphere(8.0), holes=(), patch=np.zeros(len(sphere(8.0).faces), int)),
+    )
     command = typer.main.get_command(app)
     asked = ["segment", str(tmp_path / "ct.nii.gz"), "-o", str(tmp_path / "out"), "--bone", "head=0,0,0"]
     assert command.main(asked, standalone_mode=False) == 1

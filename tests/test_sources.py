@@ -94,6 +94,24 @@ def test_a_failed_stage_leaves_nothing(folder):
     assert [path.name for path in (folder / "work" / "slab").iterdir()] == ["ct"]
 
 
+def test_holes_that_a_case_closes_are_marked_in_its_bone(tmp_path):
+    """The same blade twice: only `close_holes` differs, and the stage is made anew."""
+    from test_holes import HOLES, SEED, blade
+
+    from psi_cad.phantom.scanner import Body, ScannedBone, simulated_ct
+    from psi_cad.surface.repair import checked_bone
+
+    bone = ScannedBone(blade(HOLES[1:2]), 1.4, cortex=1400.0, marrow=150.0)
+    scan = simulated_ct([bone], low=-np.full(3, 28.0), high=np.full(3, 28.0), body=Body(muscle_mm=500.0), noise_sd=15.0)
+    write_image(tmp_path / "ct.nii.gz", scan)
+    text = CT.replace("-104.0, -34.0, 52.0", ", ".join(f"{v:.2f}" for v in SEED))
+    for closing, kinds in (("", []), (", close_holes = 7.0", ["closed hole"])):
+        found = bone_source(case(tmp_path, text.replace("] }", f"]{closing} }}")), progress=lambda _: None)
+        assert [defect.kind for defect in checked_bone(found.mesh, name="bone").defects] == kinds
+        assert [hole["closed"] for hole in found.said["segmentation"]["holes"]] == [bool(kinds)]
+        assert ("surface-mended" in {caution.id for caution in source_cautions(found.said)}) == bool(kinds)
+
+
 def test_a_coarse_scan_is_refused_unless_forced(folder, slab):
     matrix = slab.patient_from_index.copy()
     matrix[:3, 2] *= 3.0

@@ -8,12 +8,14 @@ import shapely
 import trimesh
 
 from psi_cad.errors import SeatError, SurfaceError
+from psi_cad.export.surfaces import write_stl
 from psi_cad.planning.access import accessible_field, outlines, voids
 from psi_cad.planning.axis import site_frame
 from psi_cad.planning.cuts import plan_cuts
 from psi_cad.planning.standing import CLIMB, EASED_SLOPE, SURE, eased, kept_off, towering
 from psi_cad.surface.cliffs import cliff_of
 from psi_cad.surface.rays import RayCaster
+from psi_cad.surface.read import read_surface
 from psi_cad.surface.repair import checked_bone
 from psi_cad.surface.seat import fit_seat
 from psi_cad.units import LIMITS
@@ -84,6 +86,25 @@ def test_a_footplate_keeps_off_a_hole_that_was_filled(y):
 def test_a_filled_hole_under_the_fence_is_refused_with_its_place():
     with pytest.raises(SurfaceError, match="filled hole . mm across where the guide would stand, near") as refused:
         seated(slab(hole=(2.0, 5.0, 3.0)))
+    assert refused.value.reason == "trust" and np.linalg.norm(np.array(refused.value.where) - [2.0, 5.0, 0.0]) < 3.0
+
+
+def marked(tmp_path, x, y, radius):
+    """The slab as a file of `psi-cad segment` gives it in which a hole (x, y, radius) was closed."""
+    mesh = slab().mesh
+    over = (np.hypot(*(mesh.triangles_center[:, :2] - (x, y)).T) < radius) & (mesh.triangles_center[:, 2] > -1e-6)
+    write_stl(tmp_path / "slab.stl", mesh, header="psi-cad slab, mm, SPACE=LPS", patch=over.astype(int))
+    return checked_bone(read_surface(tmp_path / "slab.stl", units="mm", coordinates="LPS"), name="slab")
+
+
+def test_no_footplate_and_no_fence_stands_on_a_hole_that_was_closed(tmp_path):
+    bone = marked(tmp_path, 12.0, 10.0, 3.0)
+    assert [defect.kind for defect in bone.defects] == ["closed hole"] and bone.made_up.sum() > 8
+    frame, plate, _ = seated(bone)
+    for radius in (0.1, 2.0, 3.0):
+        assert not shapely.contains_xy(plate, *ring_about(frame, 12.0, 10.0, radius).T).any(), radius
+    with pytest.raises(SurfaceError, match="closed hole . mm across where the guide would stand, near") as refused:
+        seated(marked(tmp_path, 2.0, 5.0, 3.0))
     assert refused.value.reason == "trust" and np.linalg.norm(np.array(refused.value.where) - [2.0, 5.0, 0.0]) < 3.0
 
 

@@ -139,6 +139,7 @@ class Segment(_Strict):
     """A point in the wanted bone, and one in each bone that touches it (by name); patient mm.
 
     What corrects the parting: places to cut at, places to join at, and a painted mask (a label file) with the wanted bone's label in it.
+    `close_holes`: holes through thin bone of less than so many mm across are closed, and no guide sits there.
     """
 
     seed: Triple
@@ -147,6 +148,7 @@ class Segment(_Strict):
     join: list[Triple] = []
     keep_in: File = None
     keep: int | str | None = None
+    close_holes: Annotated[Mm, Field(gt=0.0, le=20.0)] | None = None
 
     @model_validator(mode="after")
     def _named_apart(self) -> Segment:

@@ -40,6 +40,12 @@ def segment(
         Path | None, typer.Option("--keep-in", help="A rough mask, painted in another program: a bone is what of all bone lies in it; with --keep.")
     ] = None,
     keep: Annotated[list[str] | None, typer.Option("--keep", help="NAME=N: number or segment name in --keep-in; once per bone.")] = None,
+    close_holes: Annotated[
+        float | None,
+        typer.Option(
+            "--close-holes", help="Close holes through a bone of less than so many mm across, where thin bone was lost; no guide sits there."
+        ),
+    ] = None,
     with_totalsegmentator: Annotated[
         bool, typer.Option("--with-totalsegmentator", help="Take the seeds from TotalSegmentator, if it is installed.")
     ] = False,
@@ -57,6 +63,8 @@ def segment(
     Example: psi-cad segment ct.nii.gz -o bones --bone hip=-82,24,-10 --bone femur=-101,-7,-6 --cut-here=-98,2,-14
 
     Example: psi-cad segment ct.nii.gz -o bones --keep-in painted.nrrd --keep hip=1
+
+    Example: psi-cad segment ct.nii.gz -o bones --bone scapula=92,40,-310 --close-holes 8
     """
     from psi_cad.cli.showing import progress, say_json
     from psi_cad.cli.telling import caution_lines
@@ -77,15 +85,16 @@ def segment(
         raise CaseError("--keep-in FILE and --keep NAME=N go together: name the file, and the label of each bone in it.")
     cuts = tuple(_point(text, f"--cut-here '{text}'") for text in cut_here or [])
     joins = tuple(_point(text, f"--join '{text}'") for text in join or [])
-    if labels and (cuts or joins or painted):
+    if labels and (cuts or joins or painted or close_holes is not None):
         raise CaseError(
-            "--labels takes masks as they are; --cut-here, --join and --keep-in correct what psi-cad finds itself: leave one of them out."
+            "--labels takes masks as they are; --cut-here, --join, --keep-in and --close-holes change what psi-cad finds itself: leave one out."
         )
     if labels and (seeds or with_totalsegmentator):
         raise CaseError("--labels, and --bone or --with-totalsegmentator, exclude each other; give one of them.")
     with progress(quiet=json) as tell:
         from psi_cad.imaging.correcting import Corrections
         from psi_cad.imaging.read import read_volume
+        from psi_cad.run.holes import hole_lines
         from psi_cad.run.segment import REJECTED, check_name, segment_bone, segmentation_of_labels, write_segmentation
 
         for name in (*seeds, *wanted):
@@ -99,15 +108,20 @@ def segment(
             if with_totalsegmentator:
                 seeds = {**_proposed(scan, tell), **seeds}
             masks = {} if keep_in is None else _masks(keep_in, painted, scan)
-            found = segment_bone(scan, seeds, corrections=Corrections(cuts, joins, masks), progress=tell)
+            found = segment_bone(scan, seeds, corrections=Corrections(cuts, joins, masks), close_holes=close_holes, progress=tell)
         report = write_segmentation(out, found, progress=tell)
     if json:
         say_json(report)
         raise typer.Exit(1 if report["rejected"] else 0)
+    if report["scan"]["too_coarse"]:
+        typer.echo(f"{report['scan']['too_coarse']} No accuracy of these surfaces is known.")
     for one in report["bones"]:
-        sure = "" if one["uncertainty_mm"] is None or one["rejected"] else f", surface ± {one['uncertainty_mm']:.2f} mm"
+        sure = "" if one["within_mm"] is None or one["rejected"] else f", surface ± {one['within_mm']:.2f} mm (95 %)"
+        sure += f", accuracy not known: {one['no_accuracy']}" if one["no_accuracy"] not in (None, report["scan"]["too_coarse"]) else ""
         file = f"{one['name']}{REJECTED if one['rejected'] else ''}.stl"
         typer.echo(f"{out / file}: {one['volume_mm3'] / 1000.0:.1f} cm³{sure}")
+        for line in hole_lines(one):
+            typer.echo(f"  {line}")
     told = [*report["cautions"], *(caution for one in report["bones"] for caution in one["cautions"])]
     kinds = {caution["text"] for caution in told}
     for note in dict.fromkeys(note for note in report["notes"] if note not in kinds):

@@ -11,11 +11,11 @@ from scipy import ndimage
 from psi_cad.imaging.volume import Volume
 from psi_cad.units import Array
 
-__all__ = ["METAL_HU", "Metal", "find_metal"]
+__all__ = ["METAL_HU", "METAL_LEAST_MM3", "Metal", "find_metal"]
 
 METAL_HU: Final = 2500.0
 """Dense cortex stays below about 2000 HU at 120 kVp, tooth enamel included in most scans; titanium and steel lie at the scale's end."""
-_LEAST_MM3: Final = 20.0
+METAL_LEAST_MM3: Final = 20.0
 _MOST: Final = 20
 
 
@@ -41,7 +41,7 @@ def find_metal(volume: Volume) -> tuple[Metal, ...]:
     boxes = ndimage.find_objects(labels)
     found = []
     for n in np.argsort(-sizes, kind="stable")[:_MOST]:
-        if sizes[n] * voxel < _LEAST_MM3:
+        if sizes[n] * voxel < METAL_LEAST_MM3:
             break
         box = boxes[n - 1]
         inside = np.argwhere(labels[box] == n)[:, ::-1] + np.array([s.start for s in box][::-1])

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from psi_cad.errors import RegistrationError
-from psi_cad.imaging.pyramid import Prepared, prepared
+from psi_cad.imaging.edges import bone_residual
+from psi_cad.imaging.pyramid import CT_AIR, Prepared, prepared
 from psi_cad.imaging.rigid import apply, distance, distance_to, inverse, itk_rigid, midway, rigid_from_itk, rigid_from_points, turn_deg
 from psi_cad.imaging.similarity import Similarity, climbed, start_poses
 from psi_cad.imaging.volume import Volume
@@ -34,6 +35,8 @@ VALLEY_SHARE: Final = 0.995
 """Evidence on the way from an end to the best one falls below this share of the end's own, or both stand on one hill."""
 LEAST_EVIDENCE: Final = 0.03
 """Normalised mutual information, less 1, at the result."""
+BONE_EDGES_MM: Final[Mm] = 8.0
+"""Blocks of bone that the other scan does not show at all lie about 10 mm off by chance; those of one patient lie within 5 mm on 4 mm slices."""
 LANDMARK_MM: Final[Mm] = 10.0
 """Landmarks set by hand on a 4 mm MRI are good to a few mm; a result that misses them by more is not where they were set."""
 
@@ -74,6 +77,10 @@ class Registration:
         From the start to the result: shift of the centre, and turn.
     landmark_rms_mm : float or None
         Distance of the landmarks at the result.
+    bone_edges_mm : float or None
+        How far blocks of the CT's bone lie off their place on the other scan, median; None where it was not judged: no CT, a mask, little bone.
+    bone_blocks : int
+        How many blocks were looked for.
     notes : tuple of str
     """
 
@@ -90,6 +97,8 @@ class Registration:
     moved_mm: Mm
     turned_deg: Deg
     landmark_rms_mm: Mm | None = None
+    bone_edges_mm: Mm | None = None
+    bone_blocks: int = 0
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -122,6 +131,8 @@ class Registration:
                 "evidence_at_start": round(self.evidence_at_start, 4),
                 "evidence": round(self.evidence, 4),
                 "landmark_rms_mm": None if self.landmark_rms_mm is None else round(self.landmark_rms_mm, 2),
+                "bone_edges_mm": None if self.bone_edges_mm is None else round(self.bone_edges_mm, 2),
+                "bone_blocks": self.bone_blocks,
                 "uncertainty_mm": round(self.uncertainty_mm, 3),
             },
             "limits": {
@@ -131,6 +142,7 @@ class Registration:
                 "rival_share": RIVAL_SHARE,
                 "evidence": LEAST_EVIDENCE,
                 "landmark_rms_mm": LANDMARK_MM,
+                "bone_edges_mm": BONE_EDGES_MM,
             },
             "notes": list(self.notes),
         }
@@ -200,6 +212,10 @@ def register(
     rms = None
     if landmarks is not None:
         rms = float(np.sqrt((distance_to(result, *landmarks) ** 2).mean()))
+    edges = None
+    if mask is None and float(fixed.values.min()) < CT_AIR:
+        tell("compare the edges of bone")
+        edges = bone_residual(fixed, moving, result)
     found = Registration(
         moving_from_fixed=result,
         centre=still.centre,
@@ -214,6 +230,8 @@ def register(
         moved_mm=float(distance(result, bases[0], at=still.centre[None])[0]),
         turned_deg=turn_deg(result @ inverse(bases[0])),
         landmark_rms_mm=rms,
+        bone_edges_mm=None if edges is None else edges.median,
+        bone_blocks=0 if edges is None else edges.blocks,
     )
     _refuse_doubt(found)
     return found
@@ -358,6 +376,11 @@ def _refuse_doubt(found: Registration) -> None:
     if found.inverse_mm > INVERSE_MM:
         raise RegistrationError(
             f"Registered there and back, a corner of the body is off by {found.inverse_mm:.1f} mm (at most {INVERSE_MM:g} mm are allowed); {help_}."
+        )
+    if found.bone_edges_mm is not None and found.bone_edges_mm > BONE_EDGES_MM:
+        raise RegistrationError(
+            f"The bones of the two scans do not have the same edges: {found.bone_blocks} blocks of bone lie {found.bone_edges_mm:.1f} mm off in "
+            f"the median (at most {BONE_EDGES_MM:g} mm are allowed); are both scans of one patient? If bones moved in between, mask one (--mask)."
         )
     if found.landmark_rms_mm is not None and found.landmark_rms_mm > LANDMARK_MM:
         raise RegistrationError(

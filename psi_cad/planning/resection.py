@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from psi_cad.errors import CaseError
 from psi_cad.planning.cuts import PlannedCut, half_plane
+from psi_cad.planning.torn import Tear, tear_between
 from psi_cad.surface.section import section_parts
 from psi_cad.surface.solids import joined, mesh_of, pieces_of, winding
 from psi_cad.surface.trust import at
@@ -75,7 +76,10 @@ class Resection:
 
 @dataclass(frozen=True)
 class _Contact:
-    """Two cells that touch across a plane: where (patient mm), on how much section (mm²), and by which cut if it is sawn."""
+    """Two cells that touch across a plane: where (patient mm), on how much section (mm²), and by which cut if it is sawn.
+
+    `tear`: where it is not sawn, the hole in thin bone that parts it from what a cut of its plane takes.
+    """
 
     above: int
     below: int
@@ -83,6 +87,7 @@ class _Contact:
     area: float
     plane: str
     sawn: bool
+    tear: Tear | None = None
 
 
 def resect(bone: Any, mesh: trimesh.Trimesh, cuts: Mapping[str, PlannedCut]) -> Resection:
@@ -184,7 +189,8 @@ def _contacts(
                 ]
                 if ends[0] is not None and ends[1] is not None:
                     name = plane.name if cut is None else cut.name
-                    found.append(_Contact(ends[0], ends[1], place, float(piece.area), name, cut is not None))
+                    tear = tear_between(shapely.union_all(sections), piece, plane) if cut is None else None
+                    found.append(_Contact(ends[0], ends[1], place, float(piece.area), name, cut is not None, tear))
     return found
 
 
@@ -232,6 +238,9 @@ def _freed(contacts: list[_Contact], cuts: Mapping[str, PlannedCut], body: Array
         group = cuts[contact.plane].group
         if body[contact.above] == body[contact.below]:
             bridge = _bridge(contacts, contact, graph)
+            beyond = _beyond_tear(contacts, contact)
+            if beyond is not None and beyond.tear is not None:
+                raise CaseError(_torn(contact, beyond, beyond.tear, group), where=beyond.tear.middle)
             raise CaseError(
                 f"cut '{contact.plane}' does not free the specimen: bone stays attached near {at(bridge.place)}"
                 f" ({bridge.area:.0f} mm² in the plane of cut '{bridge.plane}' that no cut takes); raise extent, or add a cut there"
@@ -255,6 +264,27 @@ def _freed(contacts: list[_Contact], cuts: Mapping[str, PlannedCut], body: Array
                 where=contact.place,
             )
     return freed
+
+
+def _beyond_tear(contacts: list[_Contact], cut: _Contact) -> _Contact | None:
+    """The nearest bone in a cut's plane beyond a hole in thin bone; None where there is none.
+
+    The same two cells meet on both sides of the gap: bone goes all around it, so it is a hole and no notch.
+    """
+    cells = {cut.above, cut.below}
+    torn = [c for c in contacts if c.tear is not None and {c.above, c.below} == cells]
+    return min(torn, key=lambda c: 0.0 if c.tear is None else c.tear.across, default=None)
+
+
+def _torn(cut: _Contact, bridge: _Contact, tear: Tear, group: str) -> str:
+    """The sentence for a cut that ends at a hole in thin bone."""
+    size = int(np.ceil(tear.across)) + 2  # a hole is a little wider than a plane beside its middle shows
+    return (
+        f"cut '{cut.plane}' does not free the specimen: its plane meets a hole in the bone's surface near {at(tear.middle)}, "
+        f"{tear.across:.1f} mm across in bone only {tear.bone:.1f} mm thick, and bone stays attached beyond it near {at(bridge.place)} "
+        f"({bridge.area:.0f} mm²); if thin bone was lost there, close the hole (psi-cad segment --close-holes {size}, or close_holes = {size} under "
+        f"[bone.segment]) or move the cut, and only if it is a foramen add a cut beyond it to group '{group}'."
+    )
 
 
 def _bridge(contacts: list[_Contact], cut: _Contact, graph: Any) -> _Contact:

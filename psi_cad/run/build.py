@@ -225,7 +225,7 @@ def build_case(
     case = loaded.case
     inspection = inspection if inspection is not None else Inspector()
     folder.mkdir(parents=True, exist_ok=True)
-    write_stl(folder / BONE_FILE, bone.mesh, header=f"{case.id} bone as used, mm, SPACE=LPS")
+    write_stl(folder / BONE_FILE, bone.mesh, header=f"{case.id} bone as used, mm, SPACE=LPS", patch=bone.made_up.astype(int))
     inspection.bone(folder / BONE_FILE)
     bench = _Bench(job, folder, inspection, progress, seats=seats)
     tasks = [_Task(number, site) for number, guide in enumerate(job.guides) for site in range(len(guide.sites))]
@@ -267,7 +267,8 @@ def _again(bench: _Bench, task: _Task, failed: Sequence[Mapping[str, Any]]) -> _
     ids = {base_id(check["id"]) for check in failed}
     if ids and ids <= KERNEL_CHECKS and not task.final:  # only the kernel's own soundness
         return dataclasses.replace(task, attempt=task.attempt + 1)
-    told = [sentence(check) for check in failed if base_id(check["id"]) not in KERNEL_CHECKS | UNSITED]
+    passed_over = UNSITED if task.final else KERNEL_CHECKS | UNSITED
+    told = [sentence(check) for check in failed if base_id(check["id"]) not in passed_over]
     return bench.elsewhere(task, "; ".join(told)) if told else None
 
 

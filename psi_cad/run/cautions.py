@@ -15,13 +15,15 @@ from psi_cad.guides.params import GuideParams
 from psi_cad.guides.site import Site
 from psi_cad.planning.kerf import CLEARANCE_MM
 from psi_cad.run.kerfs import kerf_caution
+from psi_cad.surface.bodies import gaps_of
+from psi_cad.surface.repair import Bone
 from psi_cad.surface.trust import at
 
-__all__ = ["case_cautions", "guide_cautions", "source_cautions"]
+__all__ = ["body_cautions", "case_cautions", "guide_cautions", "source_cautions"]
 
 TURNED_DEG: Final = 0.5  # past the cone that was to be searched, for rounding
 PROPOSAL: Final = "_PROPOSAL"  # how 'psi-cad tumour' ends the name of an outline that no person has drawn yet
-_MENDED: Final = {"filled hole": "filled", "closed flat end": "closed flat"}
+_MENDED: Final = {"filled hole": "filled", "closed flat end": "closed flat", "closed hole": "closed on request, where no bone was measured"}
 
 
 def case_cautions(loaded: LoadedCase, bone_said: Mapping[str, Any]) -> tuple[Caution, ...]:
@@ -46,7 +48,7 @@ def source_cautions(bone_said: Mapping[str, Any]) -> tuple[Caution, ...]:
     told += [Caution.from_json(one) for part in ("scan", "segmentation", "mask") for one in (bone_said.get(part) or {}).get("cautions", ())]
     for kind, how in _MENDED.items():
         found = [repair for repair in bone_said.get("repairs", ()) if repair["kind"] == kind]
-        if not found:
+        if not found or (kind == "closed hole" and any(one.id == "surface-mended" for one in told)):  # the segmentation has told of them
             continue
         largest = max(found, key=lambda repair: float(repair["size_mm"]))
         where: Place | None = None if largest["where"] is None else place_of(largest["where"])
@@ -54,6 +56,19 @@ def source_cautions(bone_said: Mapping[str, Any]) -> tuple[Caution, ...]:
         size, near = f"{largest['size_mm']:.1f} mm across", "" if where is None else f" near {at(np.array(where))}"
         which = f", the largest {size}" if len(found) > 1 else f", {size}"
         told.append(Caution("surface-mended", f"{holes} {how}{which}{near}; no guide sits there", where))
+    return tuple(told)
+
+
+def body_cautions(bone: Bone) -> tuple[Caution, ...]:
+    """What a person must know of a surface that holds several bodies."""
+    told = []
+    for gap in gaps_of(bone):
+        near = "" if gap.where is None else f" near {at(np.array(gap.where))}"
+        text = (
+            f"the surface holds separate bodies: one of {gap.volumes[1] / 1000.0:.1f} cm³ lies {gap.width:.1f} mm from that of "
+            f"{gap.volumes[0] / 1000.0:.1f} cm³{near}; if they are two bones, export each by itself, for they may move against each other"
+        )
+        told.append(Caution("several-bodies", text, gap.where))
     return tuple(told)
 
 

@@ -19,13 +19,14 @@ from psi_cad.planning.cuts import PlannedCut, plan_cuts
 from psi_cad.planning.markups import read_planes
 from psi_cad.run.anatomy import checked_anatomy, cut_cautions
 from psi_cad.run.approaches import across_refused
-from psi_cad.run.cautions import case_cautions
+from psi_cad.run.cautions import body_cautions, case_cautions
 from psi_cad.run.kerfs import Sawing, sawings
 from psi_cad.run.loading import resolved_guides
 from psi_cad.run.naming import Naming
 from psi_cad.run.side import checked_side
 from psi_cad.run.siting import Siting
 from psi_cad.run.sources import bone_source, inputs_of, tumour_source
+from psi_cad.surface.bodies import refuse_overlap
 from psi_cad.surface.repair import Bone, checked_bone, outside_of
 from psi_cad.units import Array
 
@@ -71,6 +72,7 @@ def read_bone(loaded: LoadedCase, *, progress: Progress) -> tuple[Bone, dict[str
     """
     found = bone_source(loaded, progress=progress)
     bone = checked_bone(found.mesh, name=found.name, units=found.units)
+    refuse_overlap(bone)
     progress("tell the side from the shape")
     shape, side_said, cautions = checked_side(loaded, outside_of(bone), scan=found.said.get("segmentation", {}).get("body"))
     anatomy_said, odd = checked_anatomy(loaded, bone, shape)
@@ -78,7 +80,7 @@ def read_bone(loaded: LoadedCase, *, progress: Progress) -> tuple[Bone, dict[str
         **found.said,
         "side_check": side_said,
         "anatomy": anatomy_said,
-        "cautions": [caution.to_json() for caution in by_weight((*cautions, *odd))],
+        "cautions": [caution.to_json() for caution in by_weight((*cautions, *odd, *body_cautions(bone)))],
         "triangles": len(bone.mesh.faces),
         "extent_mm": [round(float(v), 3) for v in bone.mesh.extents],
         "repairs": [dataclasses.asdict(repair) for repair in bone.repairs],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,32 +13,33 @@ import numpy.typing as npt
 import trimesh
 from scipy.ndimage import find_objects
 
-from psi_cad import __version__
 from psi_cad.errors import CaseError, ImageError, SegmentationError
 from psi_cad.export.safely import sha256_of, write_json
-from psi_cad.findings import Caution, by_weight, place_of
+from psi_cad.findings import Caution, place_of
 from psi_cad.imaging.correcting import Corrections, Done, corrected
 from psi_cad.imaging.image_files import write_image
-from psi_cad.imaging.judge import bone_at_edges
+from psi_cad.imaging.judge import bone_at_edges, judge_spacing
 from psi_cad.imaging.labels import INSIDE, LabelMap
 from psi_cad.imaging.levels import TissueLevels
-from psi_cad.imaging.metal import Metal, find_metal
+from psi_cad.imaging.metal import METAL_HU, METAL_LEAST_MM3, Metal, find_metal
+from psi_cad.imaging.motion import JUMP_MM, find_jumps
 from psi_cad.imaging.parting import Division, divided
 from psi_cad.imaging.segment import BoneLabels, bone_labels
+from psi_cad.imaging.shells import apart_at
 from psi_cad.imaging.volume import Volume
-from psi_cad.run.parting import PARTS, Parting, confirmed, parting_of, refuse_needless, rejected_panels, write_parts
-from psi_cad.surface.bone import bone_surface
+from psi_cad.run.accuracy import accuracy_of
+from psi_cad.run.holes import HOLES, check_close, hole_cautions, write_holes
+from psi_cad.run.parting import PARTS, confirmed, parting_of, refuse_needless, rejected_panels, write_parts
+from psi_cad.run.segmented import DOUBT, REJECTED, Segmentation, SegmentedBone, report_of
+from psi_cad.surface.bone import BoneSurface, bone_surface
 from psi_cad.surface.isosurface import MESH_MM, surface_of_part
 from psi_cad.surface.plausible import Border, border_of, hollow, mere_shell, other_blur, through_bone
 from psi_cad.surface.refine import SurfaceFit
 from psi_cad.units import Array, Mm
 
-__all__ = ["DOUBT", "REJECTED", "Segmentation", "SegmentedBone", "segment_bone", "segmentation_of_labels", "write_segmentation"]
+__all__ = ["DOUBT", "REJECTED", "Segmentation", "SegmentedBone", "report_of", "segment_bone", "segmentation_of_labels", "write_segmentation"]
 
-SCHEMA: Final = 1
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
-DOUBT: Final = "segmentation-doubt"
-REJECTED: Final = "_REJECTED"
 _RESERVED: Final = ("labels", "parts", "report")
 _METAL_NEAR_MM: Final[Mm] = 10.0
 _MOST_BEYOND: Final = 0.02  # of a ready mask's surface outside of its scan
@@ -49,46 +50,6 @@ _SEED_OUTSIDE_MM: Final[Mm] = 1.0
 """A click on a bone's outline may miss it by this."""
 
 
-@dataclass(frozen=True)
-class SegmentedBone:
-    """One bone: its name and label number, closed surface in patient mm, how it was fitted (None: a ready mask), and cautions."""
-
-    name: str
-    number: int
-    mesh: trimesh.Trimesh
-    fit: SurfaceFit | None
-    cautions: tuple[Caution, ...] = ()
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """The cautions' sentences."""
-        return tuple(caution.text for caution in self.cautions)
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """Bones of one scan, the label map (numbers uint8, on its own grid), levels, metal, notes, and cautions of the whole scan.
-
-    `touching`: pairs of names of bones that touch and were parted.
-    """
-
-    scan: Volume
-    labels: Volume
-    bones: tuple[SegmentedBone, ...]
-    levels: TissueLevels | None
-    metal: tuple[Metal, ...]
-    notes: tuple[str, ...]
-    cautions: tuple[Caution, ...] = ()
-    touching: tuple[tuple[str, str], ...] = ()
-    parting: Parting | None = None
-
-    @property
-    def doubts(self) -> tuple[Caution, ...]:
-        """Why the whole, or a bone of it, must not be used; empty if nothing speaks against it."""
-        told = (*self.cautions, *(caution for bone in self.bones for caution in bone.cautions))
-        return tuple(caution for caution in told if caution.id == DOUBT)
-
-
 def segment_bone(
     volume: Volume,
     seeds: Mapping[str, Sequence[float] | Array] | None = None,
@@ -96,6 +57,7 @@ def segment_bone(
     mesh_mm: Mm = MESH_MM,
     known: Division | None = None,
     corrections: Corrections | None = None,
+    close_holes: Mm | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Segmentation:
     """The bones of a CT, one per seed, each with a closed surface on its cortex.
@@ -113,6 +75,8 @@ def segment_bone(
         Of this volume, where it is divided already: other seeds then cost little.
     corrections : Corrections, optional
         What a person says of the parting: cut here, join here, this bone is what I painted.
+    close_holes : float, optional
+        Holes through a bone of less than this across, mm, are closed; the surface there is no measured bone.
 
     Raises
     ------
@@ -124,6 +88,7 @@ def segment_bone(
     points = {name: np.atleast_2d(np.asarray(point, dtype=np.float64)) for name, point in (seeds or {}).items()}
     for name in points:
         check_name(name)
+    close = check_close(close_holes)
     division = divided(volume, progress=progress) if known is None else known
     levels = division.levels
     done: tuple[Done, ...] = ()
@@ -140,6 +105,7 @@ def segment_bone(
     del division  # surfaces need its memory
     metal = find_metal(volume)
     bones = []
+    coarsest = judge_spacing(volume).largest
     boxes = find_objects(labels.values)
     said_apart: set[int] = set()
     shown: set[str] = set()
@@ -150,15 +116,28 @@ def segment_bone(
         numbers = labels.values[box]
         solid, others = numbers == number, ((numbers != number) & (numbers != 0)) | unnamed[box]
         tell = (lambda step, name=name: progress(f"{name}: {step}")) if progress else None
-        mesh, fit = bone_surface(near, solid, levels=levels, others=others, mesh_mm=mesh_mm, progress=tell)
+        made = bone_surface(near, solid, levels=levels, others=others, mesh_mm=mesh_mm, close_holes=close, coarsest=coarsest, progress=tell)
+        mesh, fit = made.mesh, made.fit
+        accuracy = accuracy_of(fit, volume, metal_near=bool(_metal_cautions(name, mesh, metal)))
         border = border_of(mesh, near, levels, others)
-        doubts = _doubts(name, fit, solid, near, border)
+        doubts = [
+            *_doubts(name, fit, solid, near, border),
+            *_left_out(name, made),
+            *_jumps(name, solid, near, levels),
+            *_grown_metal(name, solid, near),
+        ]
         if border.shown and not any(one.id == DOUBT for one in doubts):
             shown.add(name)
         doubts, used = confirmed(doubts, others, near, done)
         said_apart |= used
-        told = (*doubts, *_edge_cautions(volume, labels.values == number, name), *_fit_cautions(name, mesh, fit, metal))
-        bones.append(SegmentedBone(name, number, mesh, fit, told))
+        told = (
+            *doubts,
+            *_edge_cautions(volume, labels.values == number, name),
+            *_fit_cautions(name, mesh, fit, metal),
+            *_two_shells(name, solid, near, levels),
+            *hole_cautions(name, made.holes),
+        )
+        bones.append(SegmentedBone(name, number, mesh, fit, told, made.holes, made.patch, accuracy))
     refuse_needless(done, said_apart)
     for n, one in other_blur({n: bone.fit.sigma[0] for n, bone in enumerate(bones) if bone.fit is not None}).items():
         bones[n] = replace(bones[n], cautions=(*bones[n].cautions, Caution(DOUBT, f"The surface of {bones[n].name} {one.text}.")))
@@ -254,6 +233,57 @@ def _forced(labels: BoneLabels, shown: set[str]) -> list[Caution]:
     return told
 
 
+def _left_out(name: str, made: BoneSurface) -> list[Caution]:
+    """Doubts of pieces that seeds ask for and that no closed surface of one body can hold: a growth plate or a joint lies between."""
+    return [
+        Caution(
+            DOUBT,
+            f"A piece of {name} of {volume / 1000.0:.1f} cm³ does not hang together with the rest, so it is not in the surface: an open growth "
+            f"plate, a joint or a break lies between. Give it a name of its own: --bone {name}-2={','.join(f'{v:.1f}' for v in place)}.",
+            place,
+        )
+        for place, volume in made.left_out
+    ]
+
+
+def _jumps(name: str, solid: npt.NDArray[np.bool_], volume: Volume, levels: TissueLevels) -> list[Caution]:
+    """Where the patient moved between two slices: a doubt where the bone jumps, a place to look at where it only changes abruptly."""
+    told = []
+    for jump in find_jumps(volume, solid, levels):
+        moved = jump.size > JUMP_MM
+        how = f"jumps sideways by {jump.size:.1f} mm" if moved else "changes abruptly"
+        text = f"{name} {how} between two slices: the patient moved, or slices are out of place or doubled."
+        if moved:
+            text += " Its surface has a step there that the bone has not; take the scan again."
+        told.append(Caution(DOUBT if moved else "segmentation-look", text, place_of(jump.centre)))
+    return told
+
+
+def _grown_metal(name: str, solid: npt.NDArray[np.bool_], volume: Volume) -> list[Caution]:
+    """A doubt where metal was taken for bone: the surface then runs on the implant, and on the streaks around it."""
+    dense = solid & (volume.values >= METAL_HU)
+    amount = float(dense.sum() * np.prod(volume.spacing))
+    if amount < METAL_LEAST_MM3:
+        return []
+    index = np.argwhere(dense)[:, ::-1]
+    inner = index[int(np.argmin(np.linalg.norm(index - index.mean(axis=0), axis=1)))]
+    text = f"{amount:.0f} mm³ of {name} are metal: its surface follows the implant and the streaks, not the bone; paint the bone, or scan again."
+    return [Caution(DOUBT, text, place_of(volume.patient(inner[None].astype(np.float64))[0]))]
+
+
+def _two_shells(name: str, solid: npt.NDArray[np.bool_], volume: Volume, levels: TissueLevels) -> list[Caution]:
+    """What to look at where one bone has two shells of cortex."""
+    return [
+        Caution(
+            "segmentation-look",
+            f"{name} has two shells of cortex, one of {size / 1000.0:.1f} cm³, with something softer between: two bones, or an open growth plate, "
+            "and the surface crosses the gap. Look there; if they are two, give each a name and a seed, or cut between them (--cut-here).",
+            place,
+        )
+        for place, size in apart_at(solid, volume, levels)
+    ]
+
+
 def _lies_in(scan: Volume, mesh: trimesh.Trimesh, name: str) -> None:
     index = scan.index(np.asarray(mesh.vertices))
     beyond = ((index < -1.0) | (index > np.array(scan.values.shape[::-1]))).any(axis=1)
@@ -303,62 +333,8 @@ def _metal_cautions(name: str, mesh: trimesh.Trimesh, metal: tuple[Metal, ...]) 
     return [Caution("metal", text, place_of(max(near, key=lambda m: m.volume).centre))]
 
 
-def report_of(found: Segmentation) -> dict[str, Any]:
-    """What `report.json` says, without the files."""
-    volume = found.scan
-    return {
-        "psi_cad_segmentation": SCHEMA,
-        "version": __version__,
-        "scan": {
-            "size": [int(n) for n in volume.values.shape[::-1]],
-            "spacing_mm": [round(float(v), 6) for v in volume.spacing],
-            "refuse_guide": volume.facts.get("refuse_guide"),
-        },
-        "levels_hu": None if found.levels is None else {k: round(v, 1) for k, v in asdict(found.levels).items()},
-        "bones": [_bone_facts(bone) for bone in found.bones],
-        "metal": [{"volume_mm3": round(m.volume, 1), "centre_mm": _round(m.centre), "low_mm": _round(m.low), "high_mm": _round(m.high)}
-                  for m in found.metal],
-        "cautions": [caution.to_json() for caution in by_weight(found.cautions)],
-        "rejected": bool(found.doubts),
-        "corrections": [] if found.parting is None else list(found.parting.corrections),
-        "unnamed_parts": [] if found.parting is None else [
-            {"number": number, "point_mm": list(place), "cortex_mm3": round(size, 0)} for number, place, size in found.parting.loose
-        ],
-        "notes": list(found.notes),
-    }  # fmt: skip
-
-
-def _bone_facts(bone: SegmentedBone) -> dict[str, Any]:
-    fit = bone.fit
-    return {
-        "name": bone.name,
-        "label": bone.number,
-        "volume_mm3": round(float(bone.mesh.volume), 1),
-        "area_mm2": round(float(bone.mesh.area), 1),
-        "closed": bool(bone.mesh.is_watertight),
-        "triangles": len(bone.mesh.faces),
-        "low_mm": _round(bone.mesh.bounds[0]),
-        "high_mm": _round(bone.mesh.bounds[1]),
-        "uncertainty_mm": None if fit is None else round(fit.uncertainty, 3),
-        "surface": None if fit is None else {
-            "blur_in_plane_mm": round(fit.sigma[0], 3), "blur_along_k_mm": round(fit.sigma[1], 3), "cortex_hu": round(fit.cortex, 0),
-            "half_way_hu": round(fit.level, 0), "thin_cortex_shift_median_mm": round(fit.shift[0], 3),
-            "thin_cortex_shift_95_mm": round(fit.shift[1], 3),
-            "noise_mm": round(fit.random, 3), "scatter_mm": round(fit.residual, 3), "without_edge": round(fit.unsure, 4),
-            "unfolded_points": fit.unfolded,
-        },
-        "rejected": any(caution.id == DOUBT for caution in bone.cautions),
-        "cautions": [caution.to_json() for caution in by_weight(bone.cautions)],
-        "notes": list(bone.notes),
-    }  # fmt: skip
-
-
-def _round(point: Array) -> list[float]:
-    return [round(float(v), 2) for v in point]
-
-
 def write_segmentation(folder: Path, found: Segmentation, *, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
-    """Write labels.nii.gz, NAME.stl and NAME.png per bone, and last report.json, which names the files with their hashes.
+    """Write labels.nii.gz, NAME.stl, NAME.png and NAME_holes.png per bone, and last report.json, which names the files with their hashes.
 
     A bone with doubts is NAME_REJECTED.stl and NAME_REJECTED.png, whose planes go through the place of the first doubt. A clean file of
     that name, from an earlier run, is removed.
@@ -374,11 +350,11 @@ def write_segmentation(folder: Path, found: Segmentation, *, progress: Callable[
         if progress:
             progress(f"{bone.name}: write")
         doubts = [caution for caution in bone.cautions if caution.id == DOUBT]
-        for old in (f"{bone.name}{end}{suffix}" for end in ("", REJECTED) for suffix in (".stl", ".png")):
+        for old in (f"{bone.name}{end}{suffix}" for end in ("", REJECTED) for suffix in (".stl", ".png", HOLES)):
             (folder / old).unlink(missing_ok=True)
         stem = f"{bone.name}{REJECTED if doubts else ''}"
         stl, png = folder / f"{stem}.stl", folder / f"{stem}.png"
-        write_stl(stl, bone.mesh, header=f"psi-cad {stem}, mm, SPACE=LPS")
+        write_stl(stl, bone.mesh, header=f"psi-cad {stem}, mm, SPACE=LPS", patch=bone.patch)
         spots = [caution.where for caution in doubts if caution.where is not None]
         at = np.array(spots[0]) if spots else overlay_planes(bone.mesh)
         title = f"{bone.name}, REJECTED: {doubts[0].text}" if doubts else f"{bone.name}: its surface on the scan"
@@ -386,6 +362,9 @@ def write_segmentation(folder: Path, found: Segmentation, *, progress: Callable[
             png, found.scan, bone.mesh, at=at, title=title, below=rejected_panels(found.scan, found.parting, bone.mesh, at) if doubts else ()
         )
         files |= {stl.name: sha256_of(stl), png.name: sha256_of(png)}
+        if bone.holes:
+            write_holes(folder / f"{stem}{HOLES}", found.scan, bone.name, bone.mesh, bone.holes)
+            files[f"{stem}{HOLES}"] = sha256_of(folder / f"{stem}{HOLES}")
     (folder / PARTS).unlink(missing_ok=True)
     if found.parting is not None:
         write_parts(folder / PARTS, found.scan, found.parting, {bone.name: bone.mesh for bone in found.bones}, found.cautions)

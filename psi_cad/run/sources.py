@@ -13,7 +13,7 @@ import trimesh
 
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Avoid, BoneSource, Segment, Tumour
-from psi_cad.errors import CaseError, ImageError, PsiCadError, SegmentationError
+from psi_cad.errors import CaseError, ImageError, PsiCadError, SegmentationError, SurfaceError
 from psi_cad.export.safely import sha256_of
 from psi_cad.findings import Caution, by_weight
 from psi_cad.run.work import Stage, Work, digest_of
@@ -51,20 +51,37 @@ def surface_source(loaded: LoadedCase, source: Any, *, key: str) -> Found:
     path = loaded.resolve(source.surface)
     mesh = read_surface(path, units=source.units, coordinates=source.coordinates, key=f"{key}.surface")
     digest = sha256_of(path)
-    return Found(mesh, path.name, source.units, {"file": path.name, "sha256": digest, **_segmented(path, digest)})
+    return Found(mesh, path.name, source.units, {"file": path.name, "sha256": digest, **_segmented(path, digest, key=key)})
 
 
-def _segmented(path: Path, digest: str) -> dict[str, Any]:
-    """What the report of `psi-cad segment` beside a surface says of it, where it is the very file that the report tells of."""
+def _segmented(path: Path, digest: str, *, key: str) -> dict[str, Any]:
+    """What the report of `psi-cad segment` beside a surface says of it, where it is the very file that the report tells of.
+
+    Raises
+    ------
+    SurfaceError
+        If it is another file, but psi-cad had closed holes in the one that it wrote there: they can no longer be told from measured bone.
+    """
     try:
         report = json.loads((path.parent / "report.json").read_text("utf-8"))
-        if report["psi_cad_segmentation"] != 1 or report["files"][path.name] != digest:
+        if report["psi_cad_segmentation"] != 1:
             return {}
         (bone,) = [one for one in report["bones"] if f"{one['name']}.stl" == path.name]
+        same, patched = report["files"][path.name] == digest, int(bone.get("patched_faces", 0))
         told = [*report.get("cautions", ()), *bone.get("cautions", ())]
-        return {"segmentation": {"uncertainty_mm": bone["uncertainty_mm"], "cautions": [Caution.from_json(one).to_json() for one in told]}}
+        said = {
+            "uncertainty_mm": bone["uncertainty_mm"],
+            "within_mm": bone.get("within_mm"),
+            "cautions": [Caution.from_json(one).to_json() for one in told],
+        }
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+    if not same and patched:
+        raise SurfaceError(
+            f"{key}.surface: psi-cad segment closed holes in '{path.name}', and the file was changed since, so nothing marks them any more; "
+            "segment again, or remove report.json beside it if this is another surface."
+        )
+    return {"segmentation": said} if same else {}
 
 
 def bone_source(loaded: LoadedCase, *, progress: Progress) -> Found:
@@ -204,11 +221,13 @@ def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work) -> Stage:
         raise CaseError(f"{loaded.path.name}: bone.ct: {scan.said['refuse_guide']} To insist set bone.force_spacing = true; the report will show it.")
     seeds = {BONE: source.segment.seed, **source.segment.others}
     asked, masks = _corrections(loaded, source.segment)
+    close = source.segment.close_holes
+    wanted = {**asked, "close_holes": close} if close is not None else asked
 
     def make(folder: Path) -> dict[str, Any]:
         volume = _volume(scan, kind="ct")
         corrections = Corrections(tuple(source.segment.cut_here), tuple(source.segment.join), masks(volume)) if source.segment and asked else None
-        found = segment_bone(volume, seeds, corrections=corrections, progress=lambda step: work.progress(f"segment {step}"))
+        found = segment_bone(volume, seeds, corrections=corrections, close_holes=close, progress=lambda step: work.progress(f"segment {step}"))
         if found.doubts:
             first = found.doubts[0]
             raise SegmentationError(
@@ -226,15 +245,17 @@ def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work) -> Stage:
         ]
         return {
             "uncertainty_mm": bone["uncertainty_mm"],
+            "within_mm": bone["within_mm"],
             "levels_hu": report["levels_hu"],
             "corrections": report["corrections"],
+            "holes": bone["holes"],
             "body": {"middle_x_mm": _rounded(middle.x), "width_mm": _rounded(middle.width), "why": middle.why},
             "notes": [*report["notes"], *bone["notes"]],
             "cautions": [*bone["cautions"], *(caution.to_json() for caution in parted)],
         }  # fmt: skip
 
     try:
-        bone = work.stage("bone", {"scan": scan.key, "seeds": {name: list(seed) for name, seed in seeds.items()}, **asked}, make)
+        bone = work.stage("bone", {"scan": scan.key, "seeds": {name: list(seed) for name, seed in seeds.items()}, **wanted}, make)
     except PsiCadError as error:
         raise _with_key(error, loaded, "bone.segment") from error
     said = {

@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import trimesh
 from scipy import ndimage
 
+from psi_cad.findings import Place, place_of
 from psi_cad.imaging.levels import TissueLevels
 from psi_cad.imaging.volume import Volume
+from psi_cad.surface.holes import Hole, Holes, found_holes
 from psi_cad.surface.isosurface import MESH_MM, even_grid, largest_part, level_surface
 from psi_cad.surface.refine import SurfaceFit, refined
-from psi_cad.units import Bools, Mm
+from psi_cad.units import Array, Bools, Ints, Mm
 
-__all__ = ["bone_surface"]
+__all__ = ["BoneSurface", "bone_surface"]
 
 _MARGIN_MM: Final[Mm] = 6.0  # profiles reach this far around the bone
 _THIN_SHARE: Final = 0.5  # of the way from there to cortex: what every voxel of the bone counts as, at least
+_CRUMB_MM3: Final = 1000.0  # what is left out and is smaller is none of a bone's ends
+_LEANS_MM: Final[Mm] = 2.0  # from a lid: the rim of a hole is rounded so far, and no face of the blade
+_LESS_THAN_LEVEL: Final = 1e-3  # of the way to cortex: rounding where a surface point meets the level
 _START_SHARE: Final = 0.35  # of the way from soft tissue to cortex, where the rough surface is taken
+
+
+@dataclass(frozen=True)
+class BoneSurface:
+    """A bone's closed surface, patient mm, how it was fitted, and the holes through it.
+
+    `patch` (n faces,): number of the closed hole that a face covers; 0 where the face is measured bone. `left_out`: pieces of the bone that
+    hang together with nothing else of it, so that one closed surface cannot hold them: a point in each, and its mm³.
+    """
+
+    mesh: trimesh.Trimesh
+    fit: SurfaceFit
+    holes: tuple[Hole, ...]
+    patch: Ints
+    left_out: tuple[tuple[Place, float], ...] = ()
 
 
 def bone_surface(
@@ -29,11 +51,14 @@ def bone_surface(
     levels: TissueLevels,
     others: Bools | None = None,
     mesh_mm: Mm = MESH_MM,
+    close_holes: Mm = 0.0,
+    coarsest: Mm | None = None,
     progress: Callable[[str], None] | None = None,
-) -> tuple[trimesh.Trimesh, SurfaceFit]:
-    """The closed surface, patient mm, of the bone whose voxels are `solid` (nz, ny, nx), marrow included.
+) -> BoneSurface:
+    """The closed surface of the bone whose voxels are `solid` (nz, ny, nx), marrow included.
 
-    `others` (nz, ny, nx) are the voxels of other bones. Where the bone meets the scan's edge it is closed flat there.
+    `others` (nz, ny, nx) are the voxels of other bones. Where the bone meets the scan's edge it is closed flat there. Holes through the
+    bone of less than `close_holes` mm across are closed; no bone was measured there. `coarsest`: largest step of the scan as scanned, mm.
     """
     margin = np.ceil(_MARGIN_MM / volume.spacing[::-1]).astype(int)
     spots = ndimage.find_objects(solid.view(np.uint8))[0]
@@ -56,8 +81,48 @@ def bone_surface(
     del core, around
     even, even_matrix = even_grid(field, patient_from_index=matrix, step=mesh_mm)
     del field
-    rough = largest_part(level_surface(even, level, patient_from_index=even_matrix))
+    if progress:
+        progress("look for holes")
+    body, left_out = _one_piece(even > level, even_matrix, mesh_mm)
+    holes = found_holes(body, patient_from_index=even_matrix, step=mesh_mm, close=close_holes)
+    rough, guessed = _rough(even, holes, level, top, even_matrix)
     index = volume.index(np.asarray(rough.vertices))
     last = np.array(volume.values.shape[::-1]) - 1.0
     held: Bools = np.asarray((index < 0.25) | (index > last - 0.25))
-    return refined(rough, values, patient_from_index=matrix, soft=levels.soft, noise=levels.noise, others=foreign, held=held, progress=progress)
+    mesh, fit = refined(
+        rough, values, patient_from_index=matrix, soft=levels.soft, noise=levels.noise, others=foreign, held=held, guessed=guessed,
+        coarsest=coarsest, progress=progress,
+    )  # fmt: skip
+    return BoneSurface(mesh, fit, holes.measured(mesh, guessed), holes.patch_of(mesh, guessed), left_out)
+
+
+def _one_piece(body: Bools, matrix: Array, step: Mm) -> tuple[Bools, tuple[tuple[Place, float], ...]]:
+    """The largest connected piece of `body` (nz, ny, nx), and the others that are no crumbs, largest first."""
+    pieces, count = ndimage.label(body, structure=np.ones((3, 3, 3)), output=np.int32)
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    left = []
+    for number in np.argsort(-sizes, kind="stable")[1:count]:
+        if sizes[number] * step**3 < _CRUMB_MM3:
+            break
+        index = np.argwhere(pieces == number)[:, ::-1]
+        inner = index[int(np.argmin(np.linalg.norm(index - index.mean(axis=0), axis=1)))]
+        place = place_of(matrix[:3, :3] @ inner + matrix[:3, 3])
+        if place is not None:
+            left.append((place, float(sizes[number]) * step**3))
+    return pieces == int(np.argmax(sizes)) if count > 1 else body, tuple(left)
+
+
+def _rough(even: npt.NDArray[Any], holes: Holes, level: float, top: np.float32, matrix: Array) -> tuple[trimesh.Trimesh, Bools]:
+    """The surface at `level` with the holes closed that are to be, and which of its points (n,) only the lids make."""
+    lidded = np.where(holes.lids, top, even) if holes.lids.any() else even
+    rough = largest_part(level_surface(lidded, level, patient_from_index=matrix))
+    points, inverse = np.asarray(rough.vertices), np.linalg.inv(matrix)
+    at = (points @ inverse[:3, :3].T + inverse[:3, 3]).T[::-1]
+    was = ndimage.map_coordinates(even, at, order=1, mode="nearest")
+    guessed: Bools = was < level - _LESS_THAN_LEVEL * (float(top) - level)
+    guessed &= ndimage.map_coordinates(holes.lids.view(np.uint8), at, order=1, mode="constant", output=np.float32) > 0.0
+    guessed |= holes.near(points, _LEANS_MM)
+    faces = np.asarray(rough.faces)
+    guessed[faces[guessed[faces].any(axis=1)]] = True
+    return rough, guessed

@@ -1,4 +1,4 @@
-"""Places of a bone's surface that are no measured bone: filled holes, closed ends, flat caps."""
+"""Places of a bone's surface that are no measured bone: filled or closed holes, closed ends, flat caps."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import trimesh
 
 from psi_cad.units import Array, Ints, Mm
 
-__all__ = ["Defect", "DefectKind", "between", "flat_cap"]
+__all__ = ["Defect", "DefectKind", "between", "patch"]
 
 RIM_STEP_MM: Final[Mm] = 0.5
-DefectKind: TypeAlias = Literal["filled hole", "closed flat end", "non-manifold edge", "flat cap"]
+DefectKind: TypeAlias = Literal["filled hole", "closed flat end", "non-manifold edge", "flat cap", "closed hole"]
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Defect:
         return {"kind": self.kind, "centre": list(self.centre), "radius": self.radius}
 
 
-def flat_cap(mesh: trimesh.Trimesh, faces: Ints) -> Defect:
-    """The flat cap that some faces of a mesh are."""
+def patch(mesh: trimesh.Trimesh, faces: Ints, kind: DefectKind) -> Defect:
+    """The defect that some faces of a mesh are."""
     corners = np.asarray(mesh.triangles)[faces].reshape(-1, 3)
     middle = corners.mean(axis=0)
     edges, count = np.unique(np.sort(np.asarray(mesh.faces)[faces][:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1), axis=0, return_counts=True)
     starts, ends = np.asarray(mesh.vertices)[edges[count == 1]].transpose(1, 0, 2)
     place = (float(middle[0]), float(middle[1]), float(middle[2]))
-    return Defect("flat cap", place, float(np.linalg.norm(corners - middle, axis=1).max()), between(starts, ends))
+    return Defect(kind, place, float(np.linalg.norm(corners - middle, axis=1).max()), between(starts, ends))
 
 
 def between(starts: Array, ends: Array) -> Array:

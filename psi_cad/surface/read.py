@@ -11,16 +11,25 @@ import trimesh
 
 from psi_cad.errors import EnvironmentProblem, SurfaceError
 from psi_cad.frames import patient_from_ras
-from psi_cad.units import MM_PER_UNIT
+from psi_cad.units import MM_PER_UNIT, Ints
 
-__all__ = ["SUFFIXES", "UNITS_IN_FILE", "read_surface"]
+__all__ = ["CLOSED", "CLOSED_HOLE", "MARK", "SUFFIXES", "UNITS_IN_FILE", "read_surface"]
 
 SUFFIXES: Final = (".stl", ".ply", ".obj", ".vtp", ".vtk", ".3mf")
 UNITS_IN_FILE: Final = (".3mf",)
 """Formats that carry their unit; for all others the case file has to say it."""
 
+CLOSED: Final = "CLOSED"
+"""In the header of an STL: how many of its faces close holes, and are no measured bone."""
+MARK: Final = 0xFC00
+"""In such a face's attribute, above the hole's number: a colour, red, as several programs read it."""
+CLOSED_HOLE: Final = "closed_hole"
+"""Face attribute of a mesh that was read: the number of the closed hole that a face covers; 0 for measured bone."""
+
 _THREEMF_MM: Final = {"micron": 0.001, "millimeter": 1.0, "centimeter": 10.0, "meter": 1000.0, "inch": 25.4, "foot": 304.8}
 _HEAD_BYTES: Final = 2048
+_STL_HEAD: Final = 84
+_STL_FACE: Final = np.dtype([("floats", "<f4", 12), ("attribute", "<u2")])
 _SPACE: Final = re.compile(rb"SPACE\s*[=:]\s*(LPS|RAS)", re.IGNORECASE)
 
 
@@ -41,7 +50,11 @@ def read_surface(path: Path, *, units: str | None, coordinates: str, key: str = 
     Raises
     ------
     SurfaceError
-        If the file is missing, is not a surface, or contradicts `units` or `coordinates`.
+        If the file is missing, is not a surface, contradicts `units` or `coordinates`, or has lost the marks of closed holes.
+
+    Notes
+    -----
+    Where psi-cad has closed holes, the mesh has the face attribute `CLOSED_HOLE`.
     """
     suffix = path.suffix.lower()
     if path.is_dir():
@@ -62,7 +75,28 @@ def read_surface(path: Path, *, units: str | None, coordinates: str, key: str = 
     faces = np.asarray(mesh.faces, dtype=np.int64)
     if coordinates == "RAS":
         vertices = patient_from_ras(vertices)  # a half turn about z: orientation of the faces is kept
-    return trimesh.Trimesh(vertices, faces, process=False)
+    found = trimesh.Trimesh(vertices, faces, process=False)
+    marks = _closed_holes(path, len(faces), key) if suffix == ".stl" else None
+    if marks is not None:
+        found.face_attributes[CLOSED_HOLE] = marks
+    return found
+
+
+def _closed_holes(path: Path, count: int, key: str) -> Ints | None:
+    """The numbers (n faces,) of closed holes in an STL of psi-cad's; None where it has none."""
+    data = path.read_bytes()
+    said = re.search(rb"\b" + CLOSED.encode() + rb"=(\d+)", data[:_STL_HEAD])
+    if said is None:
+        return None
+    marks = np.zeros(0, dtype=np.int64)
+    if len(data) == _STL_HEAD + count * _STL_FACE.itemsize:
+        attribute = np.frombuffer(data, dtype=_STL_FACE, offset=_STL_HEAD)["attribute"].astype(np.int64)
+        marks = np.where((attribute & MARK) == MARK, np.maximum(attribute & ~MARK, 1), 0)
+    if int((marks > 0).sum()) != int(said.group(1)):
+        raise SurfaceError(
+            f"{key}: '{path.name}' says that {int(said.group(1))} of its faces close holes, but their marks are lost; give it as psi-cad wrote it."
+        )
+    return marks
 
 
 def _list(names: tuple[str, ...]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +14,7 @@ from scipy import ndimage
 from scipy.special import ndtri
 
 from psi_cad.surface.cortex import calibrated, edge_shift
-from psi_cad.surface.relax import Neighbours, mean_curvature, point_normals, slid, unfolded
+from psi_cad.surface.relax import Neighbours, mean_curvature, point_normals, slid, spanned, unfolded
 from psi_cad.units import Array, Bools, Mm
 
 __all__ = ["SurfaceFit", "refined"]
@@ -40,6 +40,9 @@ _GROUPS: Final = 16
 _LOWEST_SHARE: Final = 0.05
 _WIDEST: Final[Mm] = 4.5  # the search inwards ends about here
 _MOST_CURVED: Final = 0.5  # 1/mm; a tighter bend is narrower than the blur, and the rule no longer holds
+_SHIFT_SHARE: Final = 0.8
+_LEAST_OFF: Final[Mm] = 0.05  # what is left on the finest scans
+_BETWEEN_SLICES: Final = 0.08  # 1/mm: how far a curved bone departs between slices from what they show, times the square of their step
 _SIGMA_RANGE: Final = (0.3, 2.5)
 
 
@@ -103,6 +106,8 @@ def refined(
     noise: float,
     others: Bools | None = None,
     held: Bools | None = None,
+    guessed: Bools | None = None,
+    coarsest: Mm | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[trimesh.Trimesh, SurfaceFit]:
     """`mesh` with each point on the local edge of the cortex.
@@ -123,11 +128,16 @@ def refined(
         Voxels of other bones and dense things: a profile ends where it meets one.
     held : (n, 3), optional
         Index axes i, j, k along which a point stays: it lies on that edge of the scan, and follows its neighbours within it.
+    guessed : (n,), optional
+        Points where no bone was measured: whatever the scan shows there, they are spread between the others like a skin.
+    coarsest : float, optional
+        Largest step between voxels or slices as scanned, mm; by default that of the grid.
     """
     faces = np.asarray(mesh.faces, dtype=np.int64)
     points = np.asarray(mesh.vertices, dtype=np.float64)
     fixed = np.zeros((len(points), 3), dtype=bool) if held is None else held
     stay: Bools = np.asarray(fixed.any(axis=1))
+    told = np.ones(len(points), dtype=bool) if guessed is None else ~guessed
     neighbours = Neighbours(faces, len(points))
     scan = _Scan(values, patient_from_index, others)
     sigmas, cortex = (_USUAL_SIGMA, _USUAL_SIGMA), soft + 1200.0
@@ -139,6 +149,7 @@ def refined(
             points = slid(points, faces, neighbours, rounds=4 if turn == 0 else 2, held=stay)
         normals = point_normals(points, faces)
         edges = _edges(scan, points, normals, soft=soft, noise=noise, sigma=sigmas[0], step=FAST_STEP_MM if turn < FAST_ROUNDS else STEP_MM)
+        edges = replace(edges, sure=edges.sure & told)
         along = np.square(normals @ scan.axis_k)
         if turn > 0:
             sigmas, cortex = _blur_and_cortex(edges, along)
@@ -155,9 +166,11 @@ def refined(
         step = move[:, None] * normals
         step[stay] = scan.within_edge(step[stay], fixed[stay])
         points = points + step
+    points = spanned(points, ~told & ~stay, neighbours)
     points, count = unfolded(points, faces, neighbours, held=stay)
-    unsure = float(1.0 - sure[~stay].mean()) if (~stay).any() else 1.0  # what the scan's edge cuts flat has no edge to show
-    fit = _fit(edges, sure, shift, residual, sigmas, cortex, noise, count, scan.spacing, unsure)
+    shows = ~stay & told  # what the scan's edge cuts flat has no edge to show
+    unsure = float(1.0 - sure[shows].mean()) if shows.any() else 1.0
+    fit = _fit(edges, sure, shift, residual, sigmas, cortex, noise, count, max(float(scan.spacing.max()), coarsest or 0.0), unsure)
     return trimesh.Trimesh(points, faces, process=False), fit
 
 
@@ -346,16 +359,16 @@ def _fit(
     cortex: float,
     noise: float,
     count: int,
-    spacing: Array,
+    coarsest: Mm,
     unsure: float,
 ) -> SurfaceFit:
     if not sure.any():
         sure = np.ones_like(sure)
     random = noise / float(np.median(np.maximum(edges.slope[sure], 50.0)))
     scatter = float(1.4826 * np.median(np.abs(residual[sure])))
-    # a third of the correction may be wrong where the cortex's density differs from the thick one's; a thirtieth of a voxel for the grid
-    model = float(np.sqrt(np.mean(np.square(shift[sure])))) / 3.0
-    grid = float(spacing.max()) / 30.0
+    # so much of the correction may be wrong where all of the cortex is thin, and nowhere shows how dense it is
+    model = _SHIFT_SHARE * float(np.sqrt(np.mean(np.square(shift[sure]))))
+    grid = float(np.hypot(_LEAST_OFF, _BETWEEN_SLICES * coarsest**2))
     total = float(np.sqrt(random**2 + scatter**2 + model**2 + grid**2))
     return SurfaceFit(
         sigma=sigmas, cortex=cortex, level=float(np.median((edges.peak + edges.outside)[sure] / 2.0)),

@@ -10,7 +10,7 @@ import trimesh
 
 from psi_cad.units import Array, Bools, Ints
 
-__all__ = ["Neighbours", "folded", "mean_curvature", "point_normals", "relaxed", "slid", "unfolded"]
+__all__ = ["Neighbours", "folded", "mean_curvature", "point_normals", "relaxed", "slid", "spanned", "unfolded"]
 
 _SLIDE: Final = 0.5
 _TAUBIN: Final = (0.5, -0.53)  # smooths without shrinking (Taubin 1995)
@@ -117,3 +117,17 @@ def unfolded(points: Array, faces: Ints, neighbours: Neighbours, *, held: Bools 
         points = np.where(bad[:, None], 0.3 * points + 0.7 * neighbours.mean(points), points)
         moved |= bad
     return points, int(moved.sum())
+
+
+def spanned(points: Array, free: Bools, neighbours: Neighbours) -> Array:
+    """`points` (n, 3) with those that are `free` (n,) spread evenly between the others, like a taut skin."""
+    from scipy.sparse.linalg import spsolve
+
+    if not free.any() or free.all():
+        return points
+    inner = np.flatnonzero(free)
+    rows = neighbours.links[inner]
+    matrix = sp.diags_array(neighbours.degree[inner]) - rows[:, inner]
+    out = points.copy()
+    out[inner] = spsolve(sp.csc_array(matrix), rows[:, np.flatnonzero(~free)] @ points[~free])
+    return out

@@ -10,8 +10,9 @@ import shapely
 import trimesh
 
 from psi_cad.errors import SurfaceError
-from psi_cad.surface.defects import Defect, DefectKind, between, flat_cap
+from psi_cad.surface.defects import Defect, DefectKind, between, patch
 from psi_cad.surface.rays import RayCaster
+from psi_cad.surface.read import CLOSED_HOLE
 from psi_cad.surface.trust import at, refuse_false_faces, refuse_implausible_size
 from psi_cad.units import Array, Bools, Ints, Mm
 
@@ -81,16 +82,27 @@ def checked_bone(mesh: trimesh.Trimesh, *, name: str, units: str | None = "mm") 
         edges = Edges.of(mesh)
     caps = refuse_false_faces(mesh, name=name)
     for cap in caps:
-        defects.append(flat_cap(mesh, cap))
+        defects.append(patch(mesh, cap, "flat cap"))
+    shut = _closed_holes(mesh, repairs, defects)
     defects += _non_manifold(mesh, edges)
     closed = _closed(mesh, edges, repairs, defects, name)
     made_up = np.arange(len(closed.faces)) >= len(mesh.faces)
-    made_up[np.concatenate([np.zeros(0, dtype=np.int64), *caps])] = True
+    made_up[np.concatenate([shut, *caps])] = True
     if closed is not mesh:
         mesh, labels = closed, _labels(closed, Edges.of(closed))
     mesh, turned = turned_outward(mesh, labels, name=name, key="bone.surface")
     repairs += [Repair("inside-out part turned outward", 1, volume ** (1 / 3)) for volume in turned]
     return Bone(mesh=mesh, part_of_face=labels, made_up=made_up, repairs=tuple(repairs), defects=tuple(defects), name=name)
+
+
+def _closed_holes(mesh: trimesh.Trimesh, repairs: list[Repair], defects: list[Defect]) -> Ints:
+    """The faces that close holes, as their file marks them; told once a hole."""
+    number = np.asarray(mesh.face_attributes.get(CLOSED_HOLE, np.zeros(len(mesh.faces))), dtype=np.int64)
+    for one in np.unique(number[number > 0]):
+        defect = patch(mesh, np.flatnonzero(number == one), "closed hole")
+        repairs.append(Repair(defect.kind, 1, 2.0 * defect.radius, defect.centre))
+        defects.append(defect)
+    return np.flatnonzero(number)
 
 
 def _place(point: Array) -> tuple[float, float, float]:
