@@ -7,11 +7,13 @@ the truth, and its surface lies within 0.3 mm of it on average. Scenes and scans
 from __future__ import annotations
 
 import argparse
+import copy
 import hashlib
 import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,7 @@ class Truth:
         self.voxel = float(np.prod(self.labels.spacing))
         self.volume = {n: float((self.labels.values == k).sum()) * self.voxel for k, n in enumerate(names, 1)}
         self.tree = {}
+        self.known: dict[int, tuple[trimesh.Trimesh, float]] = {}
         for k, n in enumerate(names, 1):
             mesh = surface_of_mask(self.labels.values, k, patient_from_index=self.labels.patient_from_index, step=0.6)
             self.tree[n] = cKDTree(mesh.sample(400_000, seed=0))
@@ -55,6 +58,12 @@ class Truth:
             out[name] = tuple(round(float(v), 1) for v in at)
         return out
 
+    def away(self, name: str, mesh: trimesh.Trimesh) -> float:
+        """Mean distance in mm of a bone's surface from the truth."""
+        if id(mesh) not in self.known:
+            self.known[id(mesh)] = (mesh, float(self.tree[name].query(mesh.sample(3000, seed=1))[0].mean()))
+        return self.known[id(mesh)][1]
+
     def judge(self, meshes: dict[str, trimesh.Trimesh]) -> tuple[bool, str]:
         """Whether all bones are right, and their numbers in words."""
         right, words = True, []
@@ -65,43 +74,80 @@ class Truth:
                 words.append(f"{name} missing")
                 continue
             share = float(mesh.volume) / self.volume[name]
-            away = float(self.tree[name].query(mesh.sample(3000, seed=1))[0].mean())
+            away = self.away(name, mesh)
             right &= abs(share - 1.0) <= VOLUME and away <= DISTANCE_MM
             words.append(f"{name} {share:.3f} {away:.2f}")
         return right, "; ".join(words)
 
 
-def remember_surfaces() -> None:
-    """Keep surfaces by the voxels they were made of: most seeds lead to the same ones."""
-    import psi_cad.run.segment as room
+def remembered(made: Callable[..., Any], copies: bool = True) -> Callable[..., Any]:
+    """`made` with its outcomes kept by what went in: most seeds lead to the same bones, and each step is a function of its input alone."""
+    kept: dict[bytes, Any] = {}
 
-    made, kept = room.bone_surface, {}
+    def told(value: Any) -> bytes:
+        if isinstance(value, np.ndarray):
+            return hashlib.sha1(np.ascontiguousarray(value).tobytes()).digest()
+        return hashlib.sha1(value.patient_from_index.tobytes() + value.values.tobytes()).digest() if hasattr(value, "patient_from_index") else b""
 
-    def bone_surface(volume: Any, solid: Any, *, others: Any = None, **rest: Any) -> Any:
-        key = hashlib.sha1(volume.patient_from_index.tobytes() + solid.tobytes() + (b"" if others is None else others.tobytes())).digest()
+    def call(*arguments: Any, **rest: Any) -> Any:
+        key = b"".join(told(value) for value in (*arguments, *rest.values())) + str([v for v in arguments if isinstance(v, int)]).encode()
         if key not in kept:
             if len(kept) > 24:
                 kept.clear()
-            kept[key] = made(volume, solid, others=others, **rest)
-        return kept[key]
+            kept[key] = made(*arguments, **rest)
+        return copy.copy(kept[key]) if copies else kept[key]
 
-    room.bone_surface = bone_surface
+    return call
 
 
-def one(volume: Any, truth: Truth, seeds: dict[str, Any], known: Any) -> tuple[str, str]:
-    """What became of one run: its kind, and why."""
+def remember_steps() -> None:
+    """Keep surfaces and labels by what they were made of."""
+    import psi_cad.imaging.segment as labels
+    import psi_cad.run.segment as room
+
+    room.bone_surface = remembered(room.bone_surface, copies=False)
+    for step in ("_flooded", "_settled", "_solids"):
+        setattr(labels, step, remembered(getattr(labels, step)))
+    looked, kept = room.border_of, {}
+
+    def border_of(mesh: Any, *rest: Any) -> Any:
+        if id(mesh) not in kept:
+            kept[id(mesh)] = (mesh, looked(mesh, *rest))  # the mesh too, so that no other gets its number
+        return kept[id(mesh)][1]
+
+    room.border_of = border_of
+
+
+def one(volume: Any, truth: Truth, seeds: dict[str, Any], known: Any, cut: Any = None) -> tuple[str, str, Any]:
+    """What became of one run: its kind, why, and the place that psi-cad names."""
     from psi_cad.errors import PsiCadError
+    from psi_cad.imaging.correcting import Corrections
     from psi_cad.run.segment import segment_bone
 
     try:
-        found = segment_bone(volume, seeds, **({} if known is None else {"known": known}))
+        found = segment_bone(volume, seeds, known=known, corrections=None if cut is None else Corrections(cut_here=(cut,)))
     except PsiCadError as error:
-        return "refused", str(error)
+        return "refused", str(error), getattr(error, "where", None)
     right, words = truth.judge({bone.name: bone.mesh for bone in found.bones})
-    doubts = [c.text for c in getattr(found, "doubts", ())]
-    if doubts:
-        return ("told, though right" if right else "told"), f"{words}; {doubts[0]}"
-    return ("right" if right else "WRONG"), words
+    words += "; blur " + " ".join(f"{bone.fit.sigma[0]:.2f}" for bone in found.bones if bone.fit is not None)
+    if found.doubts:
+        place = next((c.where for c in found.doubts if c.where is not None), None)
+        return ("told, though right" if right else "told"), f"{words}; {' '.join(c.text for c in found.doubts)}", place
+    return ("right" if right else "WRONG"), words, None
+
+
+def once_corrected(volume: Any, truth: Truth, seeds: dict[str, Any], known: Any, kind: str, words: str, place: Any) -> tuple[str, str]:
+    """The run again with one correction, made from what psi-cad says alone: `--cut-here` at the place of a doubt, or the seed put where it says."""
+    if place is None:
+        return kind, "no place is told"
+    if kind == "refused":
+        name = next((n for n in seeds if f"seed of {n} " in words), None)
+        if name is None:
+            return kind, "no seed is named"
+        again = one(volume, truth, {**seeds, name: tuple(place)}, known)
+    else:
+        again = one(volume, truth, seeds, known, tuple(place))
+    return again[0], again[1]
 
 
 def main() -> None:
@@ -113,9 +159,10 @@ def main() -> None:
     asked = parser.parse_args()
     from simulated import SCENES, simulate
 
+    from psi_cad.imaging.parting import divided
     from psi_cad.imaging.read import read_volume
 
-    remember_surfaces()
+    remember_steps()
     asked.folder.mkdir(parents=True, exist_ok=True)
     tallies = {}
     for scene in SCENES:
@@ -126,20 +173,19 @@ def main() -> None:
             simulate(scene, path)
         volume = read_volume(path, kind="ct")
         truth = Truth(path.with_name(f"{scene.name}_truth.nii.gz"), ["hip", "femur", "sacrum"][: {"hip": 1, "hf": 2}.get(scene.bones, 3)])
-        try:
-            from psi_cad.imaging.parting import divided
-
-            start = time.perf_counter()
-            known = divided(volume)
-            print(f"{scene.name}: divided in {time.perf_counter() - start:.1f} s", flush=True)
-        except ImportError:
-            known = None
+        start = time.perf_counter()
+        known = divided(volume)
+        print(f"{scene.name}: divided in {time.perf_counter() - start:.1f} s", flush=True)
         tally: Counter[str] = Counter()
         for run in range(asked.first, asked.first + asked.runs):
             seeds = truth.seeds(np.random.default_rng(1000 + run))
             start = time.perf_counter()
-            kind, words = one(volume, truth, seeds, known)
+            kind, words, place = one(volume, truth, seeds, known)
             tally[kind] += 1
+            if kind not in ("right", "WRONG"):
+                after, said = once_corrected(volume, truth, seeds, known, kind, words, place)
+                tally[f"corrected once: {after}"] += 1
+                words += f" -> {after}: {said}"
             shown = " ".join(f"{n}={p[0]:g},{p[1]:g},{p[2]:g}" for n, p in seeds.items())
             print(f"{scene.name} {run} {kind} [{shown}] {words} ({time.perf_counter() - start:.0f} s)", flush=True)
         tallies[scene.name] = dict(tally)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 import trimesh
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, zoom
 from scipy.spatial import cKDTree
 
 FINE = 0.4  # mm, the grid on which bones are drawn
@@ -34,6 +34,8 @@ class Scene:
     gap: float = 0.4  # mm, the least between two bones
     shift: float = 0.0  # mm, the femur moved into its socket
     plate: bool = False  # an open growth plate under the femoral head
+    texture: float = 0.0  # HU; standard deviation of the marrow, over some 2 mm
+    uneven: float = 0.0  # share by which the cortex's thickness varies along the bone (standard deviation, over some 15 mm)
     seed: int = 1
 
 
@@ -48,6 +50,14 @@ SCENES = (
     Scene("hfs14-400", "hfs14", 400, 1.6, 38, (0.8, 0.8, 0.8), gap=0.8),
     Scene("hfs14-160", "hfs14", 160, 1.0, 19, (0.7, 0.7, 0.7), gap=0.7),
     Scene("hfs27-220", "hfs27", 220, 0.8, 10, (0.8, 0.8, 1.25), gap=1.0),
+    Scene("hf-tight-350", "hf", 350, 1.0, 30, (0.7, 0.7, 1.25), gap=0.5, shift=2.0, texture=40),
+    Scene("hf-tight-150", "hf", 150, 1.6, 35, (0.9, 0.9, 1.0), gap=0.4, shift=2.5),
+    Scene("hfs3-250", "hfs3", 250, 1.2, 25, (0.75, 0.75, 1.0), gap=0.7, texture=60),
+    Scene("hfs47-350", "hfs47", 350, 1.4, 30, (0.7, 0.7, 1.25), gap=0.8, texture=90, uneven=0.25),
+    Scene("rhfs3-120", "rhfs3", 120, 0.9, 35, (0.8, 0.8, 1.0), gap=0.6, uneven=0.2),
+    Scene("rhfs47-200", "rhfs47", 200, 1.3, 20, (0.65, 0.65, 0.8), gap=0.5, shift=1.0, texture=60, uneven=0.3),
+    Scene("hfs27-450", "hfs27", 450, 1.2, 22, (0.7, 0.7, 1.0), gap=0.8, texture=80, seed=5),
+    Scene("rhfs14-300", "rhfs14", 300, 1.5, 15, (0.7, 0.7, 2.0), gap=1.0, texture=50, uneven=0.2),
 )
 
 
@@ -57,13 +67,19 @@ def data_folder() -> Path:
 
 
 def meshes(bones: str) -> dict[str, trimesh.Trimesh]:
-    """The closed meshes of a set, patient mm: the hip that came with its femur, or hip and sacrum of the atlas with that femur brought in."""
+    """The closed meshes of a set, patient mm: the hip that came with its femur, or hip and sacrum of the atlas with that femur brought in.
+
+    `hfs14` is the left hip of person 14, `rhfs14` the right one, with the femur mirrored.
+    """
     folder = data_folder()
     hip, femur = (trimesh.load(folder / "hip_femur_meshes" / f"{name}_left.stl", force="mesh") for name in ("hip", "femur"))
     if bones in ("hip", "hf"):
         return {"hip": hip, "femur": femur} if bones == "hf" else {"hip": hip}
-    number = bones[3:] or "14"
-    theirs, sacrum = (_atlas(folder / "pelvis_atlas_meshes" / f"{kind}{number}_cpd.vtk") for kind in ("LeftHip", "Sacrum"))
+    right, number = bones.startswith("r"), bones.lstrip("r")[3:] or "14"
+    if right:
+        for mesh in (hip, femur):
+            mesh.apply_transform(np.diag([-1.0, 1.0, 1.0, 1.0]))  # trimesh turns the faces round
+    theirs, sacrum = (_atlas(folder / "pelvis_atlas_meshes" / f"{kind}{number}_cpd.vtk") for kind in ("RightHip" if right else "LeftHip", "Sacrum"))
     there = _registered(hip, theirs)
     if bones == "hfs":  # the atlas's sacrum brought to our hip
         sacrum.apply_transform(np.linalg.inv(there))
@@ -149,6 +165,7 @@ def simulate(scene: Scene, path: Path) -> None:
     low[2] = max(low[2], core.bounds[0][2] - 55.0)  # a shaft goes on beyond the scan
     shape = tuple(int(n) for n in np.ceil((high - low) / FINE)[::-1])
     truth, hu = np.zeros(shape, np.uint8), np.full(shape, SOFT, np.float32)
+    rng = np.random.default_rng([scene.seed, 7])
     for number, (name, mesh) in enumerate(bones.items(), start=1):
         first = np.clip(((mesh.bounds[0] - low) / FINE).astype(int) - 12, 0, None)
         last = ((mesh.bounds[1] - low) / FINE).astype(int) + 12
@@ -157,7 +174,9 @@ def simulate(scene: Scene, path: Path) -> None:
         if (truth[box] > 0).any():
             mask &= _depth(truth[box] > 0) < -scene.gap
         deep = _depth(mask)
-        values = np.where(deep < scene.cortex, CORTEX, scene.marrow).astype(np.float32)
+        thick = scene.cortex * np.clip(1.0 + scene.uneven * _cloud(rng, mask.shape, 15.0), 0.4, 2.0) if scene.uneven else scene.cortex
+        marrow = scene.marrow + scene.texture * _cloud(rng, mask.shape, 2.0) if scene.texture else scene.marrow
+        values = np.where(deep < thick, CORTEX, marrow).astype(np.float32)
         if scene.plate and name == "femur":
             values = np.where(_plate(mesh, low + FINE * first, values.shape), 110.0, values)
         hu[box][mask] = values[mask]
@@ -177,6 +196,14 @@ def simulate(scene: Scene, path: Path) -> None:
     labels = sitk.GetImageFromArray(truth)
     labels.CopyInformation(image)
     sitk.WriteImage(labels, str(path).replace(".nii.gz", "_truth.nii.gz"))
+
+
+def _cloud(rng: np.random.Generator, shape: tuple[int, ...], mm: float) -> Any:
+    """Smooth noise (nz, ny, nx) of mean 0 and standard deviation 1 that varies over some `mm`."""
+    step = max(int(mm / 2.0 / FINE), 1)
+    coarse = gaussian_filter(rng.normal(size=tuple(n // step + 2 for n in shape)).astype(np.float32), 1.0)
+    coarse = (coarse - coarse.mean()) / coarse.std()
+    return zoom(coarse, step, order=1)[tuple(slice(n) for n in shape)]
 
 
 def _plate(femur: trimesh.Trimesh, low: Any, shape: tuple[int, ...]) -> Any:

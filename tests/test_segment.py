@@ -366,5 +366,6 @@ def test_bones_that_touch_are_told_in_the_report():
     bones = [ScannedBone(ball((-8.1, 0.0, 0.0), 8.0), 2.0), ScannedBone(ball((8.1, 0.0, 0.0), 8.0), 2.0)]
     found = segment_bone(ct_of(bones, (20.0, 14.0, 14.0)), {"hip": (-10.0, 0.0, 0.0), "femur": (10.0, 0.0, 0.0)})
     assert found.touching == (("hip", "femur"),)
-    (told,) = report_of(found)["cautions"]
+    (told,) = [one for one in report_of(found)["cautions"] if one["text"].startswith("hip and femur touch")]
     assert told["id"] == "touching-bones" and told["blocks_release"] and told["text"] in report_of(found)["notes"]
+    assert not report_of(found)["rejected"]

@@ -19,7 +19,14 @@ MOST_FOREIGN: Final = 0.15
 socket has about half."""
 
 
-def filled(shell: Bools, *, spacing: Array, others: Bools | None = None, at_edge: tuple[tuple[bool, bool], ...] = ((False, False),) * 3) -> Bools:
+def filled(
+    shell: Bools,
+    *,
+    spacing: Array,
+    others: Bools | None = None,
+    held: Bools | None = None,
+    at_edge: tuple[tuple[bool, bool], ...] = ((False, False),) * 3,
+) -> Bools:
     """`shell` (nz, ny, nx) with all that it encloses.
 
     Parameters
@@ -28,6 +35,8 @@ def filled(shell: Bools, *, spacing: Array, others: Bools | None = None, at_edge
         Voxel size along i, j, k in mm.
     others : (nz, ny, nx), optional
         Voxels of other bones, never filled.
+    held : (nz, ny, nx), optional
+        Marrow of this bone: where it is shut in, it stays, though the neighbour beside it is no cortex of this bone.
     at_edge : three pairs
         Along k, j, i: whether the first and last layer is the scan's own edge. A bone cut open there is closed in that layer.
     """
@@ -51,6 +60,8 @@ def filled(shell: Bools, *, spacing: Array, others: Bools | None = None, at_edge
     np.logical_not(wide, out=wide)
     wide &= barrier
     del barrier
+    if held is not None:
+        wide &= ~np.pad(held, pad)
     outside = grown_within(outside, wide, int(np.ceil(LEAK_MM / size.min())) + 1)
     del wide
     inner = tuple(slice(p[0], n - p[1]) for p, n in zip(pad, outside.shape, strict=True))

@@ -22,6 +22,12 @@ SEED_OUTSIDE_MM: Final[Mm] = 1.0
 """A click on a bone's outline may miss it by this."""
 _FORCED_RATIO: Final = 0.25
 """Where seeds ask for a cut: more than this goes through a bone, not between two."""
+_SEEN_RATIO: Final = 0.4
+"""The same where a seam shows over a good part of the cut: two bones that touch over much of a joint."""
+_SEEN_SHARE: Final = 0.5
+"""Area along the seam over area through bone."""
+_MUCH_LESS: Final = 0.75
+"""Of that cut's ratio: a cut with less is taken, seam or not."""
 LEAST_LOOSE_MM3: Final = 8000.0
 """Smaller parts without a name are splinters between seams, and go to the bone they are grown together with."""
 _LEAST_MM3: Final = 500.0
@@ -39,12 +45,18 @@ class Named:
     label : (m,)
         uint16, along `Division.at`: a name's number; above them parts without a name of at least 8 cm³; 0 for splinters and seams.
     forced : dict
-        Of numbers that were cut off with a larger ratio than a joint has: where, as text.
+        Of numbers that were cut off with a larger ratio than a joint has: the area in mm², and the other bone's number.
+    part : (n,)
+        Part of each region, cut where seeds ask for it.
+    ends : dict
+        By name: the regions of its seeds.
     """
 
     names: tuple[str, ...]
     label: npt.NDArray[Any]
-    forced: dict[int, str] = field(default_factory=dict)
+    forced: dict[int, tuple[float, int]] = field(default_factory=dict)
+    part: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    ends: dict[str, Ints] = field(default_factory=dict)
 
 
 def named(division: Division, layer: Layer, seeds: Mapping[str, Array]) -> Named:
@@ -58,8 +70,10 @@ def named(division: Division, layer: Layer, seeds: Mapping[str, Array]) -> Named
         If two bones cannot be parted.
     """
     part = layer.part.copy()
-    ends = {name: np.array([_region(division, layer, name, point) for point in np.atleast_2d(points)]) for name, points in seeds.items()}
-    forced: dict[int, str] = {}
+    near = {name: [_regions(division, layer, name, point) for point in np.atleast_2d(points)] for name, points in seeds.items()}
+    ends = {name: np.array([regions[0] for regions in of]) for name, of in near.items()}
+    _by_exclusion(part, ends, near)
+    forced: dict[int, tuple[float, int]] = {}
     names = list(ends)
     for _ in range(len(names)):  # each cut parts at least one pair
         _yield(layer, part, ends)
@@ -77,7 +91,17 @@ def named(division: Division, layer: Layer, seeds: Mapping[str, Array]) -> Named
     loose = np.flatnonzero((size >= LEAST_LOOSE_MM3) & (table == 0))
     loose = loose[loose > 0][: np.iinfo(np.uint16).max - len(names)]
     table[loose] = np.arange(len(names) + 1, len(names) + 1 + len(loose))
-    return Named(tuple(names), table[part][layer.number], forced)
+    return Named(tuple(names), table[part][layer.number], forced, part, ends)
+
+
+def _by_exclusion(part: Ints, ends: dict[str, Ints], near: Mapping[str, list[list[int]]]) -> None:
+    """Move seeds, in place, that lie in the gap between two bones, of which the nearer has another name for certain, to the other."""
+    for name, mine in ends.items():
+        claimed = {int(part[regions[0]]) for other, of in near.items() if other != name for regions in of if len(regions) == 1}
+        for n, regions in enumerate(near[name]):
+            free = [region for region in regions if int(part[region]) not in claimed]
+            if len(regions) > 1 and free:
+                mine[n] = free[0]
 
 
 def _yield(layer: Layer, part: Ints, ends: dict[str, Ints]) -> None:
@@ -96,8 +120,10 @@ def _yield(layer: Layer, part: Ints, ends: dict[str, Ints]) -> None:
                 mine[n] = max(beyond)[1]
 
 
-def _part_two(layer: Layer, part: Ints, ends: dict[str, Ints], clash: tuple[str, str], forced: dict[int, str], names: list[str]) -> None:
-    """Cut the part that two names share, in place."""
+def _part_two(
+    layer: Layer, part: Ints, ends: dict[str, Ints], clash: tuple[str, str], forced: dict[int, tuple[float, int]], names: list[str]
+) -> None:
+    """Cut the part that two names share, in place: along a seam if there is one, else where least is shared."""
     one, other = clash
     number = int(np.intersect1d(part[ends[one]], part[ends[other]])[0])
     mine = np.flatnonzero(part == number)
@@ -111,19 +137,27 @@ def _part_two(layer: Layer, part: Ints, ends: dict[str, Ints], clash: tuple[str,
     facing = layer.across[mine][:, mine]
     cut = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=(a, b), across=facing)
     along_seam = cut is not None and cut.ratio <= MOST_RATIO
-    if cut is None or not along_seam:
+    if not along_seam:
+        seen = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=(a, b), across=facing / _SEEN_SHARE)
         cut = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=(a, b))
-    if cut is None or cut.ratio > _FORCED_RATIO:
+        if seen is not None and seen.ratio <= _SEEN_RATIO and (cut is None or cut.ratio > _MUCH_LESS * seen.ratio):
+            cut = seen
+        elif cut is not None and cut.ratio > _FORCED_RATIO:
+            cut = None
+    if cut is None:
         raise SegmentationError(
             f"{one} and {other} could not be parted: the scan shows no seam between their seeds. If they are two bones, add seeds near the joint."
         )
     part[mine[cut.side]] = int(part.max()) + 1
     if not along_seam:
-        forced[names.index(one) + 1] = f"{cut.area:.0f} mm² towards {other}"
+        forced[names.index(one) + 1] = (cut.area, names.index(other) + 1)
 
 
-def _region(division: Division, layer: Layer, name: str, seed: Array) -> int:
-    """The region that a seed means: of the nearest voxel in a part that is more than a speck."""
+def _regions(division: Division, layer: Layer, name: str, seed: Array) -> list[int]:
+    """The region that a seed means: of the nearest voxel in a part that is more than a speck.
+
+    A seed on a seam or outside of bone may mean any part around: then the nearest region of each, nearest first.
+    """
     spot = "(" + ", ".join(f"{v:g}" for v in seed) + ")"
     at = division.volume.index(seed[None])[0][::-1]
     if (at < -0.5).any() or (at > np.array(division.volume.values.shape) - 0.5).any():
@@ -144,7 +178,13 @@ def _region(division: Division, layer: Layer, name: str, seed: Array) -> int:
     good = (number > 0) & (sizes[layer.part[number]] >= _LEAST_MM3) & (away <= _ONTO_MM)
     if not good.any():
         raise SegmentationError(f"Only specks of bone lie within {_ONTO_MM:g} mm of the seed of {name} at {spot} mm; put it on dense cortex.")
-    return int(number[int(np.argmax(good))])
+    first = int(np.argmax(good))
+    if first == 0 and away[0] <= 0.5 * float(np.linalg.norm(size)):
+        return [int(number[0])]
+    found: dict[int, int] = {int(layer.part[number[first]]): int(number[first])}
+    for region in number[good]:  # a seam may be as wide as both cortices; how far the bone that is found lies from its seed is looked at later
+        found.setdefault(int(layer.part[region]), int(region))
+    return list(found.values())
 
 
 def _near(division: Division, at: Array, size: Array, reach: Mm) -> tuple[Array, Ints]:

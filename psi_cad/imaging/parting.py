@@ -24,6 +24,9 @@ __all__ = ["LEAST_PART_MM3", "MOST_RATIO", "Division", "Layer", "divided"]
 
 STRENGTHS: Final = ((0.10, 3.0), (0.05, 2.0))
 """How much darker a seam is than its sides: a share of the way from soft tissue to cortex, but at least so many times the noise."""
+MOST_FAINT: Final = 0.02
+"""Of the bone: seams between the two strengths take up to 0.01. Where more of it seems to lie on them, they are the texture of dense marrow, and the
+weak strength is raised towards the strong one."""
 MOST_RATIO: Final = 0.12
 """A cut of a larger ratio is no joint: see `ratio_cut.Cut.ratio`."""
 LEAST_PART_MM3: Final = 15_000.0
@@ -122,9 +125,10 @@ def divided(volume: Volume, levels: TissueLevels | None = None, *, progress: Cal
     seams = find_seams(volume.values[box], solid, spacing=volume.spacing, levels=levels)
     at = np.flatnonzero(solid.ravel())
     layers = []
-    for share, noises in STRENGTHS:
+    asked = [max(share * (levels.bone - levels.soft), noises * levels.noise) for share, noises in STRENGTHS]
+    grain = min(seams.fainter(max(asked), MOST_FAINT * np.count_nonzero(solid)), max(asked))
+    for least in (max(one, grain) for one in asked):
         tell("part bones")
-        least = max(share * (levels.bone - levels.soft), noises * levels.noise)
         seam = seams.stronger(least, solid)
         regions = regions_of(solid & ~seam, spacing=volume.spacing, seam=seam)
         part, ratio = _parts(regions.shared, regions.across, regions.volume)

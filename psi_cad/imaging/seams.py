@@ -63,6 +63,12 @@ class Seams:
         seam |= pinholes
         return seam
 
+    def fainter(self, strong: float, voxels: float) -> float:
+        """The strength in HU down to which there are so many voxels of crests that are weaker than `strong`."""
+        found = self.strength[self.crest & (self.strength < strong)]
+        most = int(voxels)
+        return float(np.partition(found, -most - 1)[-most - 1]) if most < len(found) else 0.0
+
     def _put(self, places: Ints) -> Bools:
         out = np.zeros(int(np.prod(self.shape)), dtype=bool)
         out[places] = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,9 +15,10 @@ from psi_cad.findings import Caution, Place, place_of
 from psi_cad.imaging.fill import LEAK_MM, filled
 from psi_cad.imaging.flood import flood_open
 from psi_cad.imaging.interface import met_again
-from psi_cad.imaging.morphology import voxels_of
+from psi_cad.imaging.morphology import ball, closed, voxels_of
 from psi_cad.imaging.naming import DISAGREE, Named, named
-from psi_cad.imaging.parting import Division
+from psi_cad.imaging.oneness import loosely_held
+from psi_cad.imaging.parting import LEAST_PART_MM3, Division
 from psi_cad.imaging.regions import CELL_MM
 from psi_cad.units import Array, Mm
 
@@ -34,6 +35,7 @@ RETRACT_MM: Final[Mm] = 1.25 * CELL_MM
 """A cut that is not on a seam may lie a cell off; the flood finds the darkest way within this."""
 _MARROW_SHARE: Final = 0.05  # of the way from soft tissue to cortex: marrow that much brighter than soft tissue is none of it
 _MARROW_NOISES: Final = 1.5  # but no less than so many times the noise, over 27 voxels
+_WIDE_MM: Final[Mm] = LEAK_MM + 0.5  # half the width that no gap has: wider ones are no part of what bone encloses
 _PORES: Final = 3  # voxels; pores of the marrow between regions that are closed
 _SPLINTER: Final = 1.5  # a part that shares more with a bone, for its size, than a joint: it may be a piece of that bone
 
@@ -43,7 +45,8 @@ class BoneLabels:
     """Label numbers (nz, ny, nx) uint8 on the scan's grid, the name of each number, and what a person must know.
 
     `touching`: pairs of names of bones that touch. `parts`: the same numbers in the division's box, with the parts that no seed
-    names above them, uint8. `loose`: a point in each of those, patient mm, and its volume in mm³.
+    names above them, uint8. `loose`: a point in each of those, patient mm, and its volume in mm³. `forced`: pairs of names that were cut
+    apart because seeds ask for it, though the parting shows no joint, and the area in mm²: their surfaces must show it.
     """
 
     values: npt.NDArray[Any]
@@ -52,15 +55,20 @@ class BoneLabels:
     cautions: tuple[Caution, ...] = ()
     parts: npt.NDArray[Any] | None = None
     loose: tuple[tuple[int, Place, float], ...] = ()
+    forced: tuple[tuple[str, str, float], ...] = ()
 
 
-def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Callable[[str], None] | None = None) -> BoneLabels:
+def bone_labels(
+    division: Division, seeds: Mapping[str, Array], *, painted: Collection[str] = (), progress: Callable[[str], None] | None = None
+) -> BoneLabels:
     """The bones at `seeds`, or the largest parts (bone-1, bone-2, … by size) where no seed is given.
 
     Parameters
     ----------
     seeds : mapping of name to (n, 3)
         Points of each bone in patient mm, in marrow or cortex or up to a millimetre outside. All parts with a seed of one name are one bone.
+    painted : collection of str
+        Names of bones that a person has painted: each is one bone, whatever holds it together.
 
     Raises
     ------
@@ -71,13 +79,13 @@ def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Cal
     """
     tell = progress or (lambda _: None)
     tell("name bones")
-    found = [named(division, layer, seeds) for layer in division.layers]
+    found = _named_in_all(division, seeds)
     chosen = found[-1]
-    cautions = _disagreements(division, found) if seeds else []
+    cautions = [*_disagreements(division, found), *_not_one(division, chosen, painted)] if seeds else []
     tell("share out the cortex")
     parts = np.zeros(division.solid.shape, dtype=np.uint16)
     parts.reshape(-1)[division.at] = chosen.label
-    parted, marrow = _settled(_flooded(parts.copy(), division), parts, division)
+    parted, marrow, held = _settled(_flooded(parts.copy(), division), parts, division)
     del parts
     names = list(seeds)
     if not seeds:
@@ -87,7 +95,8 @@ def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Cal
     cautions += told
     tell("fill marrow")
     values = np.zeros(division.volume.values.shape, dtype=np.uint8)
-    solids = _solids(parted, marrow, len(names), division)
+    solids = _solids(parted, marrow, held, len(names), division)
+    del held
     _meet(solids, division)
     values[division.box] = solids
     if seeds:
@@ -98,7 +107,23 @@ def bone_labels(division: Division, seeds: Mapping[str, Array], *, progress: Cal
                     f"Only {sizes[number]:.0f} mm³ of bone were found from the seed of {name}; put the seed on dense cortex of that bone."
                 )
     shown, loose = _shown(solids, parted, marrow, len(names), division)
-    return BoneLabels(values, {n + 1: name for n, name in enumerate(names)}, tuple(pairs), tuple(cautions), shown, loose)
+    forced = tuple((names[number - 1], names[other - 1], area) for number, (area, other) in chosen.forced.items())
+    return BoneLabels(values, {n + 1: name for n, name in enumerate(names)}, tuple(pairs), tuple(cautions), shown, loose, forced)
+
+
+def _named_in_all(division: Division, seeds: Mapping[str, Array]) -> list[Named]:
+    """The parts of each layer, named. A layer that can be cut only against its own evidence follows the last, if that one shows the joint."""
+    last = named(division, division.layers[-1], seeds)
+    found = []
+    for layer in division.layers[:-1]:
+        try:
+            one = named(division, layer, seeds)
+        except SegmentationError:
+            if last.forced or not last.names:
+                raise
+            one = last
+        found.append(last if one.forced and not last.forced else one)
+    return [*found, last]
 
 
 def _shown(
@@ -135,10 +160,23 @@ def _disagreements(division: Division, found: list[Named]) -> list[Caution]:
             place = division.patient(index[len(index) // 2][None])[0]
             text = f"Two ways to part {name} from its neighbours differ by {100.0 * share:.0f} % of it; add a seed for each bone that touches it."
             told.append(Caution("segmentation-doubt", text, place_of(place)))
-    for number, name in enumerate(found[-1].names, start=1):
-        if found[-1].forced.get(number):
-            text = f"{name} was cut off at {found[-1].forced[number]} because seeds ask for it, though the scan shows no joint there."
-            told.append(Caution("segmentation-doubt", text))
+    return told
+
+
+def _not_one(division: Division, chosen: Named, painted: Collection[str]) -> list[Caution]:
+    """Cautions of names whose part may be two bones, with the seed that says which."""
+    told = []
+    for name, mine in chosen.ends.items():
+        loose = None if name in painted else loosely_held(division, division.layers[-1], chosen.part, mine)
+        if loose is None:
+            continue
+        point = ",".join(f"{v:.0f}" for v in loose.inside)
+        text = (
+            f"{name} may be two bones: only {loose.area:.0f} mm² hold a piece of {loose.volume / 1000.0:.0f} cm³ to it, along a seam. "
+            f"If that is another bone, add --bone NAME={point} with a name of its own; if it belongs to {name}, add --bone {name}={point}."
+        )
+        # where the scan's edge cuts a bone, a small piece of it may hang by as little: that is to be looked at, no more
+        told.append(Caution("segmentation-doubt" if loose.volume >= LEAST_PART_MM3 else "segmentation-look", text, place_of(loose.border)))
     return told
 
 
@@ -151,15 +189,26 @@ def _flooded(parts: npt.NDArray[Any], division: Division) -> npt.NDArray[Any]:
     return parts
 
 
-def _settled(parted: npt.NDArray[Any], parts: npt.NDArray[Any], division: Division) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def _settled(
+    parted: npt.NDArray[Any], parts: npt.NDArray[Any], division: Division
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.bool_]]:
     """`parted`, the cortex by number, with the borders drawn anew that a flood alone may have drawn through one bone's cortex; and the marrow.
 
-    Marrow, as the parts have it, holds its cortex. What is as dark as soft tissue may be the gap of a joint, and holds nothing.
+    Marrow, as the parts have it, holds its cortex. What is narrow and as dark as soft tissue may be the gap of a joint, and holds nothing.
+    Last comes which voxels are surely marrow: the rest of a part, on no seam.
     """
     levels = division.levels
     brighter = levels.soft + max(_MARROW_SHARE * (levels.bone - levels.soft), _MARROW_NOISES * levels.noise)
-    dark = ndimage.uniform_filter(division.depth, 3, output=np.int16) * -8 < brighter
+    dark = ndimage.uniform_filter(division.volume.values[division.box], 3, output=np.float32) < brighter
+    # a narrow gap is dark only once the scan is sharpened; so is marrow beside cortex, which lies on no seam
+    dark |= (ndimage.uniform_filter(division.depth, 3, output=np.int16) * -8 < brighter) & (parts == 0)
     dark = ndimage.binary_dilation(dark & ~division.cortex, iterations=2) & ~division.cortex
+    size = division.volume.spacing[::-1]
+    hollow = division.cortex | ~division.solid
+    dark &= closed(hollow, ball(_WIDE_MM, size))  # wider than any gap that bone encloses is marrow, however dark
+    del hollow
+    held = (parts > 0) & ~dark & ~division.cortex
+    first = parts
     parts = np.where(parted > 0, parted, parts)
     for _ in range(_PORES):  # marrow is full of what looks like small seams, and of specks as dense as bone
         pores = division.solid & (parts == 0)
@@ -169,13 +218,15 @@ def _settled(parted: npt.NDArray[Any], parts: npt.NDArray[Any], division: Divisi
     bone = division.cortex & (parted > 0)
     marrow = np.where(dark, parts, labels)
     marrow[bone] = 0
-    return np.where(bone, labels, 0), marrow
+    held &= first == labels
+    return np.where(bone, labels, 0), marrow, held
 
 
 def _meet(labels: npt.NDArray[Any], division: Division) -> None:
     levels = division.levels
     span = levels.bone - levels.soft
-    met_again(labels, division.depth * -8, size=division.volume.spacing[::-1], reach=RETRACT_MM, span=span, noise=levels.noise)
+    values = division.volume.values[division.box]  # as scanned: marrow beside cortex sinks when a scan is sharpened, and looks like a gap
+    met_again(labels, values, size=division.volume.spacing[::-1], reach=RETRACT_MM, span=span, noise=levels.noise)
 
 
 def _retract(parts: npt.NDArray[Any], division: Division) -> None:
@@ -270,10 +321,11 @@ def _contacts(parted: npt.NDArray[Any], names: list[str], division: Division) ->
     return pairs, told
 
 
-def _solids(parted: npt.NDArray[Any], marrow: npt.NDArray[Any], count: int, division: Division) -> npt.NDArray[Any]:
+def _solids(parted: npt.NDArray[Any], marrow: npt.NDArray[Any], held: npt.NDArray[np.bool_], count: int, division: Division) -> npt.NDArray[Any]:
     """Each named bone of the cortex labels filled; what two bones both enclose stays with the first.
 
-    `marrow` are the parts' numbers between the cortex: a bone that was cut through its marrow is walled in by the marrow beyond.
+    `marrow` are the parts' numbers between the cortex: a bone that was cut through its marrow is walled in by the marrow beyond. `held` is
+    what of it is surely marrow: it is not lost beside a neighbour that took the cortex over it.
     """
     out = np.zeros(parted.shape, dtype=np.uint8)
     spacing = division.volume.spacing
@@ -286,7 +338,7 @@ def _solids(parted: npt.NDArray[Any], marrow: npt.NDArray[Any], count: int, divi
         at_edge = tuple((first and s.start == 0, last and s.stop == size) for (first, last), s, size in zip(edges, wide, parted.shape, strict=True))
         labels = parted[wide]
         others = ((labels != n) & (labels != 0)) | ((marrow[wide] != n) & (marrow[wide] != 0))
-        solid = filled(labels == n, spacing=spacing, others=others, at_edge=at_edge)
+        solid = filled(labels == n, spacing=spacing, others=others, held=held[wide] & (marrow[wide] == n), at_edge=at_edge)
         target = out[wide]
         target[solid & (target == 0)] = n
     return out

@@ -24,7 +24,7 @@ from psi_cad.imaging.levels import TissueLevels
 from psi_cad.imaging.metal import METAL_HU, METAL_LEAST_MM3, Metal, find_metal
 from psi_cad.imaging.motion import JUMP_MM, find_jumps
 from psi_cad.imaging.parting import Division, divided
-from psi_cad.imaging.segment import bone_labels
+from psi_cad.imaging.segment import BoneLabels, bone_labels
 from psi_cad.imaging.shells import apart_at
 from psi_cad.imaging.volume import Volume
 from psi_cad.run.accuracy import accuracy_of
@@ -33,7 +33,7 @@ from psi_cad.run.parting import PARTS, confirmed, parting_of, refuse_needless, r
 from psi_cad.run.segmented import DOUBT, REJECTED, Segmentation, SegmentedBone, report_of
 from psi_cad.surface.bone import BoneSurface, bone_surface
 from psi_cad.surface.isosurface import MESH_MM, surface_of_part
-from psi_cad.surface.plausible import hollow, mere_shell, through_bone
+from psi_cad.surface.plausible import Border, border_of, hollow, mere_shell, other_blur, through_bone
 from psi_cad.surface.refine import SurfaceFit
 from psi_cad.units import Array, Mm
 
@@ -96,7 +96,7 @@ def segment_bone(
         for name in corrections.keep:
             check_name(name)
         division, points, done = corrected(division, corrections, points)
-    labels = bone_labels(division, points, progress=progress)
+    labels = bone_labels(division, points, painted=corrections.keep if corrections else (), progress=progress)
     refuse_far_seeds(labels.values, volume, points)
     parting = parting_of(labels, division, points, done)
     unnamed = np.zeros(labels.values.shape, dtype=bool)  # a neighbour without a seed is none of a bone's either
@@ -108,6 +108,7 @@ def segment_bone(
     coarsest = judge_spacing(volume).largest
     boxes = find_objects(labels.values)
     said_apart: set[int] = set()
+    shown: set[str] = set()
     for number, name in labels.names.items():
         if number > len(boxes) or boxes[number - 1] is None:
             continue
@@ -118,12 +119,15 @@ def segment_bone(
         made = bone_surface(near, solid, levels=levels, others=others, mesh_mm=mesh_mm, close_holes=close, coarsest=coarsest, progress=tell)
         mesh, fit = made.mesh, made.fit
         accuracy = accuracy_of(fit, volume, metal_near=bool(_metal_cautions(name, mesh, metal)))
+        border = border_of(mesh, near, levels, others)
         doubts = [
-            *_doubts(name, mesh, fit, solid, near, levels),
+            *_doubts(name, fit, solid, near, border),
             *_left_out(name, made),
             *_jumps(name, solid, near, levels),
             *_grown_metal(name, solid, near),
         ]
+        if border.shown and not any(one.id == DOUBT for one in doubts):
+            shown.add(name)
         doubts, used = confirmed(doubts, others, near, done)
         said_apart |= used
         told = (
@@ -135,10 +139,13 @@ def segment_bone(
         )
         bones.append(SegmentedBone(name, number, mesh, fit, told, made.holes, made.patch, accuracy))
     refuse_needless(done, said_apart)
-    notes = [*volume.notes, *(caution.text for caution in labels.cautions), *(one["text"] for one in parting.corrections)]
+    for n, one in other_blur({n: bone.fit.sigma[0] for n, bone in enumerate(bones) if bone.fit is not None}).items():
+        bones[n] = replace(bones[n], cautions=(*bones[n].cautions, Caution(DOUBT, f"The surface of {bones[n].name} {one.text}.")))
+    of_parting = (*labels.cautions, *_forced(labels, shown))
+    notes = [*volume.notes, *(caution.text for caution in of_parting), *(one["text"] for one in parting.corrections)]
     if metal:
         notes.append(f"Metal in the scan: {sum(m.volume for m in metal):.0f} mm³ in {len(metal)} pieces; its streaks move surfaces near it.")
-    plain, said = Volume(labels.values, volume.patient_from_index), (*volume.cautions, *labels.cautions)
+    plain, said = Volume(labels.values, volume.patient_from_index), (*volume.cautions, *of_parting)
     return Segmentation(volume, plain, tuple(bones), levels, metal, tuple(notes), said, labels.touching, parting)
 
 
@@ -204,13 +211,25 @@ def _has_near(labels: npt.NDArray[Any], number: int, volume: Volume, point: Arra
     return bool((np.linalg.norm((found - at) * volume.spacing[::-1], axis=1) <= reach).any())
 
 
-def _doubts(name: str, mesh: trimesh.Trimesh, fit: SurfaceFit, solid: npt.NDArray[np.bool_], volume: Volume, levels: TissueLevels) -> list[Caution]:
-    """What speaks against a bone: its surface, voxels and volume cannot be those of a bone in this scan."""
-    found = [through_bone(mesh, volume, levels), hollow(solid, volume), mere_shell(mesh)]
-    told = [Caution(DOUBT, f"The surface of {name} {one.text}.", one.where) for one in found if one is not None]
+def _doubts(name: str, fit: SurfaceFit, solid: npt.NDArray[np.bool_], volume: Volume, border: Border) -> list[Caution]:
+    """What speaks against a bone: its surface, voxels and volume cannot be those of a bone in this scan; and contacts without a gap."""
+    found = [through_bone(border), hollow(solid, volume), mere_shell(border.mesh)]
+    told = [Caution("touching-bones" if one.settled else DOUBT, f"The surface of {name} {one.text}.", one.where) for one in found if one is not None]
     if fit.unsure > _MOST_UNSURE:
         text = f"{100.0 * fit.unsure:.0f} % of the surface of {name} shows no clear edge in the scan: it is a guess."
         told.append(Caution(DOUBT, text))
+    return told
+
+
+def _forced(labels: BoneLabels, shown: set[str]) -> list[Caution]:
+    """Cuts that only seeds ask for: a doubt, unless the surfaces of both bones show the joint."""
+    told = []
+    for one, other, area in labels.forced:
+        text = f"{one} was cut off at {area:.0f} mm² towards {other} because seeds ask for it, "
+        if {one, other} <= shown:
+            told.append(Caution("touching-bones", text + "and the joint shows along the surfaces: look at it in the pictures."))
+        else:
+            told.append(Caution(DOUBT, text + "though the scan shows no joint there."))
     return told
 
 

@@ -28,6 +28,7 @@ INWARD_MM: Final[Mm] = 5.0
 OUTWARD_MM: Final[Mm] = 3.0
 _EDGE_MM: Final[Mm] = 1.2  # the cortex's peak is looked for from here inwards
 _MOST_MOVE: Final[Mm] = 0.8  # in one round
+_MOST_CARRIED: Final[Mm] = 1.5  # in all rounds, of a point without an edge of its own: a speck beside moving points would grow to a bulb
 _PLATEAU: Final = (1.0, 2.0)  # mm outside of the edge: far enough to be clear of the blur, near enough to be what touches bone
 _LEAST_CONTRAST: Final = 120.0  # HU between cortex and what lies outside; less is no edge
 _NARROW_GAP: Final = 0.8  # two cortices blurred into each other: their gap's width is told from how deep it still is
@@ -140,7 +141,7 @@ def refined(
     neighbours = Neighbours(faces, len(points))
     scan = _Scan(values, patient_from_index, others)
     sigmas, cortex = (_USUAL_SIGMA, _USUAL_SIGMA), soft + 1200.0
-    shift = np.zeros(len(points))
+    shift, carried = np.zeros(len(points)), np.zeros(len(points))
     for turn in range(ROUNDS):
         if progress:
             progress(f"surface, round {turn + 1} of {ROUNDS}")
@@ -159,7 +160,10 @@ def refined(
             bulge = np.clip(mean_curvature(points, faces, neighbours), -_MOST_CURVED, _MOST_CURVED)
             shift = shift - (sigmas[0] ** 2 * (1.0 - along) + sigmas[1] ** 2 * along) * bulge
         move, sure, residual = _consistent(edges.at - np.where(edges.gap, 0.0, shift), edges.sure & ~stay, neighbours)
-        step = np.clip(move, -_MOST_MOVE, _MOST_MOVE)[:, None] * normals
+        move = np.clip(move, -_MOST_MOVE, _MOST_MOVE)
+        move = np.where(sure, move, np.clip(carried + move, -_MOST_CARRIED, _MOST_CARRIED) - carried)
+        carried = np.where(sure, 0.0, carried + move)
+        step = move[:, None] * normals
         step[stay] = scan.within_edge(step[stay], fixed[stay])
         points = points + step
     points = spanned(points, ~told & ~stay, neighbours)
