@@ -112,7 +112,7 @@ def ground(
             field = gentler
             smaller = _clear_room(towering(field, CLIMB) & field.fence, at_contact(field), field.heights, local, room, frame)
             if smaller != room:
-                room = smaller
+                room, seat = smaller, None
                 continue
         else:
             _no_cliff(field, frame)

@@ -10,14 +10,14 @@ import numpy as np
 
 from psi_cad.case.model import Blade, Printer
 from psi_cad.errors import DesignError, PsiCadError, SeatError
-from psi_cad.frames import Frame
+from psi_cad.frames import Frame, unit
 from psi_cad.guides.ground import NOT_EASED, Ground, SiteCut, Surroundings, followed, ground, levels, rectangle_of, rounded, undercuts_walls
 from psi_cad.guides.params import GuideParams
 from psi_cad.guides.parts import one_part
 from psi_cad.guides.seating import Sat, Seating, Tried, contact_sliding, settled
 from psi_cad.guides.sharing import Workshop
 from psi_cad.planning.access import accessible_field
-from psi_cad.planning.axis import SeatingAxis, aside_axes, blade_axes, seating_axes, site_frame
+from psi_cad.planning.axis import SeatingAxis, blade_axes, seating_axes, site_frame, tilt_of, ways_aside
 from psi_cad.planning.cuts import PlannedCut
 from psi_cad.surface.cliffs import cliff_of
 from psi_cad.surface.rays import RayCaster
@@ -138,16 +138,21 @@ def make_site(
     def ahead(axis: SeatingAxis, gap: Mm = params.seat_gap) -> str:
         return short(axis, gap) if short is not None else ""
 
+    def look_about(way: Array, reach: Mm, slope_limit: Deg) -> list[SeatingAxis]:
+        return workshop.made(_looked, bone, caster, cuts, approach=way, cone=params.axis_search, reach=reach, slope_limit=slope_limit, part=part)
+
     def look(reach: Mm, slope_limit: Deg) -> list[SeatingAxis]:
-        return workshop.made(_looked, bone, caster, cuts, approach=approach, cone=params.axis_search, reach=reach, slope_limit=slope_limit, part=part)
+        return look_about(approach, reach, slope_limit)
 
     def aside(reach: Mm, slope_limit: Deg) -> list[SeatingAxis]:
-        cone = params.axis_search
-        if cone == 0.0:
-            return []
-        return workshop.made(
-            aside_axes, caster, bone.part_of_face, cuts, approach=approach, cone=cone, reach=reach, slope_limit=slope_limit, part=part
-        )
+        found = []
+        for way in ways_aside(cuts, approach) if params.axis_search > 0.0 else ():
+            try:
+                best = look_about(way, reach, slope_limit)[0]
+            except DesignError:  # no bone is met from there; that is no reason to refuse the approach as asked
+                continue
+            found.append(replace(best, tilt=tilt_of(best.direction, unit(approach))))
+        return found
 
     seating, site = settled(params.footplate_reach, params.slope_limit, look, sit, aside=aside, ahead=ahead, may_slide=params.allow_sliding, but=but)
     return replace(site, seating=seating)

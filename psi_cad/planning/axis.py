@@ -6,7 +6,7 @@ Where nothing near the approach will do, it is searched a little further aside.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -19,7 +19,7 @@ from psi_cad.planning.sliding import sliding, smoothed_normals
 from psi_cad.surface.rays import RayCaster, first_hits_down
 from psi_cad.units import LIMITS, Array, Bools, Deg, Ints, Mm
 
-__all__ = ["SeatingAxis", "aside_axes", "blade_axes", "seating_axes", "site_frame"]
+__all__ = ["SeatingAxis", "blade_axes", "seating_axes", "site_frame", "tilt_of", "ways_aside"]
 
 GRID_MM: Final[Mm] = 2.0
 ALONG: Final = 1e-3  # an approach this near a cut's normal leans too far from its plane whichever way it is turned
@@ -103,7 +103,7 @@ def seating_axes(
         if lean > LEAN_MAX:
             continue
         area, lock = _contact(caster, part_of_face, cuts, direction, reach, slope_limit, part)
-        tilt = _between(direction, approach)
+        tilt = tilt_of(direction, approach)
         score = area * min(1.0, 0.25 + 0.75 * lock / LIMITS.sliding_lock) * np.cos(np.radians(lean)) ** 2 * (1.0 - 0.005 * tilt)
         if score > 0.0:
             found.append((score, SeatingAxis(direction, area, lock, tilt, len(directions))))
@@ -123,18 +123,8 @@ def seating_axes(
     return [axis for _, axis in sorted(found, key=lambda one: -float(f"{one[0]:.9g}"))]  # of equals the one nearer to the approach
 
 
-def aside_axes(
-    caster: RayCaster,
-    part_of_face: Ints,
-    cuts: Sequence[PlannedCut],
-    *,
-    approach: Array,
-    cone: Deg,
-    reach: Mm,
-    slope_limit: Deg,
-    part: int,
-) -> list[SeatingAxis]:
-    """The best axes further from the approach, one for each direction that is looked about: see `seating_axes`.
+def ways_aside(cuts: Sequence[PlannedCut], approach: Array) -> list[Array]:
+    """Directions (3,) further from the approach that are worth a look where nothing near it will do.
 
     First the approach laid into the planes of the cuts, where the saw and the guide come from one side; then that, turned to
     either side in the plane of a single cut, past bone that stands before it. None of these is far from the approach.
@@ -142,23 +132,15 @@ def aside_axes(
     approach = unit(approach)
     normals = np.array([cut.normal for cut in cuts])
     laid = unit(np.linalg.solve(normals.T @ normals + PULL * np.eye(3), approach))
-    ways = [laid] if LAID_LEAST <= _between(laid, approach) <= ASIDE_MOST else []
+    ways = [laid] if tilt_of(laid, approach) >= LAID_LEAST else []
     if len(cuts) == 1:
         across = np.cross(cuts[0].normal, laid)
         ways += [unit(np.cos(turn) * laid + np.sin(turn) * across) for turn in np.radians([ASIDE, -ASIDE])]
-    found = []
-    for way in ways:
-        if _between(way, approach) > ASIDE_MOST:
-            continue
-        try:
-            best = seating_axes(caster, part_of_face, cuts, approach=way, cone=cone, reach=reach, slope_limit=slope_limit, part=part)[0]
-        except DesignError:  # no bone is met from there
-            continue
-        found.append(replace(best, tilt=_between(best.direction, approach)))
-    return found
+    return [way for way in ways if tilt_of(way, approach) <= ASIDE_MOST]
 
 
-def _between(one: Array, other: Array) -> Deg:
+def tilt_of(one: Array, other: Array) -> Deg:
+    """The angle between two unit vectors (3,)."""
     return float(np.degrees(np.arccos(np.clip(one @ other, -1.0, 1.0))))
 
 

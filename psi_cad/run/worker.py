@@ -101,7 +101,8 @@ def main() -> None:
         place = traceback.extract_tb(error.__traceback__)[-1]
         said = str(error).splitlines()[0] if str(error) else "no message"
         where = f"{Path(place.filename).name}, line {place.lineno}"
-        tell(error="BuildError", message=f"An unexpected {type(error).__name__} in {where} ended the build: {said}.")
+        work = "measuring of the files" if sys.argv[1] == "inspect" else "build"
+        tell(error="BuildError", message=f"An unexpected {type(error).__name__} in {where} ended the {work}: {said}.")
     out.flush()
     os._exit(0)  # the kernel's own tear-down has crashed on exit; everything is written by now
 
