@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-__all__ = ["CAUTIONS", "Caution", "CautionKind", "Check", "Place", "by_weight", "place_of"]
+__all__ = ["CAUTIONS", "Caution", "CautionKind", "Check", "Place", "by_weight", "inmost", "place_of"]
 
 Place: TypeAlias = tuple[float, float, float]
 """A point in the patient frame (LPS, mm)."""
@@ -129,6 +129,12 @@ def by_weight(cautions: Iterable[Caution]) -> list[Caution]:
     """Each caution once, the most serious first."""
     order = list(CAUTIONS)
     return sorted(dict.fromkeys(cautions), key=lambda caution: order.index(caution.id))
+
+
+def inmost(points: Any, size: Any = 1.0) -> Any:
+    """The one of `points` (n, 3), or (n, 2), nearest to their mean, which itself may lie beside them; `size`: mm of a step along each axis."""
+    away = np.linalg.norm((points - points.mean(axis=0)) * size, axis=1)
+    return points[int(np.argmin(away))]
 
 
 def place_of(point: Any) -> Place | None:

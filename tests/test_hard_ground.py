@@ -5,7 +5,10 @@ import pytest
 import shapely
 
 from psi_cad.case.load import load_case
+from psi_cad.guides.params import GuideParams
 from psi_cad.planning.access import outlines, voids
+from psi_cad.planning.axis import tilt_of
+from psi_cad.run.cautions import guide_cautions
 from psi_cad.run.plan import plan_job
 from psi_cad.surface.rays import SignedDistance
 from psi_cad.units import LIMITS
@@ -62,6 +65,10 @@ def test_a_seat_is_found_that_keeps_off_bone_and_rests_on_it(name, data, tmp_pat
     path.write_text(CASE.format(surface=(data / "pelvis_atlas_meshes" / surface).as_posix(), blade=blade, **where))
     job = plan_job(load_case(path), blades=[], progress=lambda _: None, suggest=False)
     site = job.guides[0].sites[0]
+    axis, asked = site.seating.axis, np.array(approach) / np.linalg.norm(approach)
+    assert axis.tilt == pytest.approx(tilt_of(axis.direction, asked)), "from the approach as it was asked for, wherever it was found"
+    turned = [caution for caution in guide_cautions(GuideParams(), site) if caution.id == "seat-turned"]
+    assert bool(turned) is (name == "overhang") is (axis.tilt > GuideParams().axis_search + 0.5) and all(one.blocks_release for one in turned)
     assert site.seating.lock is not None and site.seating.lock >= LIMITS.sliding_lock
     field, seat = site.field, site.seat
     plates = outlines(field, field.contact, rounding=2.0)

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
 from psi_cad.errors import CaseError, SegmentationError
-from psi_cad.findings import Place, place_of
+from psi_cad.findings import Place, inmost, place_of
 from psi_cad.imaging.naming import nearest_bone
 from psi_cad.imaging.parting import Division, Layer
 from psi_cad.imaging.ratio_cut import best_cut, smooth_fields
@@ -290,7 +290,7 @@ def _kept(division: Division, parts: list[Ints], name: str, mask: Volume, seed: 
         if new is None:
             largest = int(np.argmax(np.where(chosen, share * layer.volume, 0.0)))
             mine = index[(layer.number == largest) & within].astype(np.float64)
-            new = division.patient(mine[int(np.argmin(np.linalg.norm(mine - mine.mean(axis=0), axis=1)))][None])
+            new = division.patient(inmost(mine)[None])
         done = Done("keep-in", (float(new[0, 0]), float(new[0, 1]), float(new[0, 2])), area, (float(layer.volume[chosen].sum()),), name)
     assert done is not None and new is not None
     return done, new

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
+from psi_cad.findings import inmost
 from psi_cad.imaging.parting import LEAST_PART_MM3, Division, Layer
 from psi_cad.imaging.ratio_cut import Cut, best_cut, smooth_fields
 from psi_cad.units import Array, Ints
@@ -80,5 +81,4 @@ def _point(division: Division, layer: Layer, regions: Ints) -> Array:
     chosen = np.zeros(len(layer.part), dtype=bool)
     chosen[regions] = True
     index: Any = np.stack(np.unravel_index(division.at[chosen[layer.number]], division.solid.shape), axis=1)
-    away = np.linalg.norm((index - index.mean(axis=0)) * division.volume.spacing[::-1], axis=1)
-    return np.asarray(division.patient(index[int(np.argmin(away))][None])[0])
+    return np.asarray(division.patient(inmost(index, division.volume.spacing[::-1])[None])[0])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from psi_cad.errors import SegmentationError
-from psi_cad.findings import Caution, Place, place_of
+from psi_cad.findings import Caution, Place, inmost, place_of
 from psi_cad.imaging.fill import LEAK_MM, filled
 from psi_cad.imaging.flood import flood_open
 from psi_cad.imaging.interface import met_again
@@ -141,7 +141,7 @@ def _shown(
     for number in others:
         box = boxes[number - 1]
         inner = np.argwhere(parted[box] == number) + [s.start for s in box]
-        place = place_of(division.patient(inner[int(np.argmin(np.linalg.norm(inner - inner.mean(axis=0), axis=1)))][None])[0])
+        place = place_of(division.patient(inmost(inner)[None])[0])
         if place is not None:
             loose.append((int(table[number]), place, float(sizes[number])))
     return shown.astype(np.uint8), tuple(loose)
@@ -303,14 +303,14 @@ def _contacts(parted: npt.NDArray[Any], names: list[str], division: Division) ->
     pairs, told = [], []
     for (a, b), spots in sorted(faces.items(), key=lambda item: -areas[item[0]]):
         spot = np.concatenate(spots).astype(np.float64)
-        place = division.patient(spot[int(np.argmin(np.linalg.norm((spot - spot.mean(axis=0)) * size, axis=1)))][None])[0]
+        place = division.patient(inmost(spot, size)[None])[0]
         if b <= len(names):
             pairs.append((names[a - 1], names[b - 1]))
             text = f"{names[a - 1]} and {names[b - 1]} touch; psi-cad parted them along the darkest seam: look at the joint in the pictures."
             told.append(Caution("touching-bones", text, place_of(place)))
         elif a <= len(names):
             inner = np.argwhere(parted == b)
-            middle = division.patient(inner[int(np.argmin(np.linalg.norm(inner - inner.mean(axis=0), axis=1)))][None])[0]
+            middle = division.patient(inmost(inner)[None])[0]
             seed = ",".join(f"{v:.0f}" for v in middle)
             splinter = areas[a, b] > _SPLINTER * volumes[b] ** (2.0 / 3.0)
             text = (

@@ -12,6 +12,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from psi_cad.errors import DesignError, SurfaceError
+from psi_cad.findings import inmost
 from psi_cad.frames import Frame
 from psi_cad.planning.axis import strip
 from psi_cad.planning.cuts import PlannedCut
@@ -161,7 +162,7 @@ def _amid(places: Array, mask: Bools, cuts: Sequence[PlannedCut]) -> Array:
     if not mask.any():
         return cuts[0].origin
     found = places[mask]
-    return np.asarray(found[int(np.argmin(np.linalg.norm(found - found.mean(axis=0), axis=1)))])
+    return np.asarray(inmost(found))
 
 
 def _thickness(caster: RayCaster, frame: Frame, points: Array, heights: Array, where: Bools) -> Array:

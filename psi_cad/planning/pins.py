@@ -12,6 +12,7 @@ import shapely
 from scipy import ndimage
 
 from psi_cad.errors import DesignError
+from psi_cad.findings import inmost
 from psi_cad.surface.seat import HeightField
 from psi_cad.units import LIMITS, Array, Bools, Deg, Ints, Mm
 
@@ -109,7 +110,7 @@ def place_pins(
 def _amid(seat: Array, contact: Bools) -> Array | None:
     """The point (3,) of the contact nearest to its middle, guide frame."""
     resting = seat[contact]
-    return resting[int(np.argmin(np.linalg.norm(resting - resting.mean(axis=0), axis=1)))] if len(resting) else None
+    return inmost(resting) if len(resting) else None
 
 
 def _axis_clearance(points: Array, heights: Array, planes: Sequence[tuple[Array, Array]], *, depth: Array, top: Mm) -> Array:

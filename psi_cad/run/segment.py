@@ -15,7 +15,7 @@ from scipy.ndimage import find_objects
 
 from psi_cad.errors import CaseError, ImageError, SegmentationError
 from psi_cad.export.safely import sha256_of, write_json
-from psi_cad.findings import Caution, place_of
+from psi_cad.findings import Caution, inmost, place_of
 from psi_cad.imaging.correcting import Corrections, Done, corrected
 from psi_cad.imaging.image_files import write_image
 from psi_cad.imaging.judge import bone_at_edges, judge_spacing
@@ -266,7 +266,7 @@ def _grown_metal(name: str, solid: npt.NDArray[np.bool_], volume: Volume) -> lis
     if amount < METAL_LEAST_MM3:
         return []
     index = np.argwhere(dense)[:, ::-1]
-    inner = index[int(np.argmin(np.linalg.norm(index - index.mean(axis=0), axis=1)))]
+    inner = inmost(index, volume.spacing)
     text = f"{amount:.0f} mm³ of {name} are metal: its surface follows the implant and the streaks, not the bone; paint the bone, or scan again."
     return [Caution(DOUBT, text, place_of(volume.patient(inner[None].astype(np.float64))[0]))]
 

@@ -11,7 +11,7 @@ import trimesh
 from scipy.spatial import cKDTree
 
 from psi_cad.errors import SurfaceError
-from psi_cad.findings import Place, place_of
+from psi_cad.findings import Place, inmost, place_of
 from psi_cad.surface.repair import Bone, signed_volume
 from psi_cad.surface.solids import solid_of
 from psi_cad.surface.trust import at
@@ -85,4 +85,4 @@ def _overlap(one: trimesh.Trimesh, two: trimesh.Trimesh) -> tuple[float, Array]:
     if shared.is_empty():
         return 0.0, np.zeros(3)
     points = np.asarray(shared.to_mesh64().vert_properties)[:, :3]
-    return float(shared.volume()), np.asarray(points[int(np.argmin(np.linalg.norm(points - points.mean(axis=0), axis=1)))])
+    return float(shared.volume()), np.asarray(inmost(points))

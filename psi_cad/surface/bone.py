@@ -11,7 +11,7 @@ import numpy.typing as npt
 import trimesh
 from scipy import ndimage
 
-from psi_cad.findings import Place, place_of
+from psi_cad.findings import Place, inmost, place_of
 from psi_cad.imaging.levels import TissueLevels
 from psi_cad.imaging.volume import Volume
 from psi_cad.surface.holes import Hole, Holes, found_holes
@@ -106,7 +106,7 @@ def _one_piece(body: Bools, matrix: Array, step: Mm) -> tuple[Bools, tuple[tuple
         if sizes[number] * step**3 < _CRUMB_MM3:
             break
         index = np.argwhere(pieces == number)[:, ::-1]
-        inner = index[int(np.argmin(np.linalg.norm(index - index.mean(axis=0), axis=1)))]
+        inner = inmost(index)
         place = place_of(matrix[:3, :3] @ inner + matrix[:3, 3])
         if place is not None:
             left.append((place, float(sizes[number]) * step**3))

@@ -10,7 +10,7 @@ import trimesh
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from psi_cad.findings import Place, place_of
+from psi_cad.findings import Place, inmost, place_of
 from psi_cad.imaging.lids import Lid, lids
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.relax import point_normals
@@ -107,7 +107,7 @@ class Holes:
         for number, (sheet, lid, closed) in enumerate(self.sheets):
             near = beside[starts[number] : starts[number + 1]]
             middle = sheet - sheet.mean(axis=0)
-            place = place_of(sheet[int(np.argmin(np.linalg.norm(middle, axis=1)))])
+            place = place_of(inmost(sheet))
             assert place is not None
             flat = middle if len(sheet) >= _FLAT_FROM or not len(near) else points[near] - points[near].mean(axis=0)
             across = np.linalg.eigh(flat.T @ flat)[1][:, 0]

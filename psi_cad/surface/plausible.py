@@ -12,7 +12,7 @@ import trimesh
 from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
 
-from psi_cad.findings import Place, place_of
+from psi_cad.findings import Place, inmost, place_of
 from psi_cad.imaging.levels import TissueLevels
 from psi_cad.imaging.volume import Volume
 from psi_cad.surface.relax import Neighbours, point_normals
@@ -169,7 +169,7 @@ def _patches(flagged: Bools, midway: Bools, mesh: trimesh.Trimesh) -> list[tuple
     out = []
     for n in np.argsort(-areas, kind="stable")[: int((areas >= THROUGH_MM2).sum())]:
         spot = points[(part == n) & flagged]
-        out.append((float(areas[n]), float(bad[n]), np.asarray(spot[int(np.argmin(np.linalg.norm(spot - spot.mean(axis=0), axis=1)))])))
+        out.append((float(areas[n]), float(bad[n]), np.asarray(inmost(spot))))
     return out
 
 
@@ -191,7 +191,7 @@ def hollow(solid: npt.NDArray[Any], volume: Volume) -> Objection | None:
     if share < VOID_SHARE:
         return None
     index = np.argwhere(void)
-    middle = index[int(np.argmin(np.linalg.norm(index - index.mean(axis=0), axis=1)))] + [s.start for s in box]
+    middle = inmost(index) + [s.start for s in box]
     where = place_of(volume.patient(middle[None, ::-1])[0])
     return Objection(f"encloses a void of {100.0 * share:.0f} % of its volume: its marrow is missing", where)
 
