@@ -162,3 +162,38 @@ def test_an_axis_known_to_be_bad_is_followed_only_if_it_is_the_first():
     found, made = settled(18.0, 55.0, lambda far, steep: [axis(tilt, 0.2) for tilt in (0, 5, 10)], sit, ahead=ahead)
     assert made == found.axis.tilt == 10.0
     assert [trial.left for trial in found.tried] == ["the blade is too short"] * 2 + [""]
+
+
+def test_only_what_holds_by_its_contact_is_made_to_sit():
+    def lock(far, steep, tilt):
+        return 0.2 if far > 20.0 else 0.1
+
+    found, calls = seating(lock, tilts=(0, 5, 10), coarse=lambda *_: 0.2, hold=lambda one: lock(one.reach, one.slope_limit, one.axis.tilt))
+    assert calls == [(24.0, 55.0, 0.0)]
+    assert (found.reach, found.lock) == (24.0, 0.2)
+    assert [trial.left for trial in found.tried[:-1]] == [SLIDES] * (len(found.tried) - 1) and found.tried[0].lock == 0.1
+
+
+def test_where_every_contact_slides_the_first_that_can_sit_does():
+    calls = []
+
+    def sit(one):
+        calls.append(one.axis.tilt)
+        if one.axis.tilt < 3.0:
+            raise DesignError("bone in the way")
+        return Sat("made", 0.05)
+
+    found, made = settled(18.0, 55.0, lambda far, steep: [axis(tilt, 0.2) for tilt in (0, 5, 10)], sit, hold=lambda one: 0.05)
+    assert (made, found.axis.tilt, found.lock, calls) == ("made", 5.0, 0.05, [0.0, 5.0])
+    with pytest.raises(DesignError, match="bone in the way"):
+        settled(18.0, 55.0, lambda far, steep: [axis(0, 0.2)], sit, hold=lambda one: 0.05)
+
+
+def test_a_contact_that_is_none_is_passed_over():
+    def hold(one):
+        if one.axis.tilt < 3.0:
+            raise DesignError("too little bone")
+        return 0.2
+
+    found, _ = seating(lambda far, steep, tilt: 0.2, tilts=(0, 5), hold=hold)
+    assert found.axis.tilt == 5.0 and found.tried[0].left == "too little bone"

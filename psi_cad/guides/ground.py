@@ -74,14 +74,17 @@ def ground(
     cuts: Sequence[PlannedCut],
     local: tuple[SiteCut, ...],
     *,
+    first: HeightField,
     rectangle: tuple[Mm, Mm, Mm, Mm],
-    beyond: Mm,
+    room: tuple[tuple[Mm, Mm], ...],
     seating: Seating,
     gap: Mm,
     part: int,
     easing: bool = False,
 ) -> Ground:
     """The height field on `rectangle`, the seat on it, what stands around, and for each cut the stretch where its fence stands clear of bone.
+
+    `room` is that stretch as wished, and `first` the field for it.
 
     With `easing` the seat rises gently over bone that stands up like a cliff beside the contact, and gives up the contact at its foot;
     of bone too high for that the fence keeps clear, and so do the footplates.
@@ -90,21 +93,22 @@ def ground(
     ------
     DesignError, SeatError, SurfaceError
     """
-    room = tuple((cut.low - beyond + 1.0, cut.high + beyond - 1.0) for cut in local)
     seat: Seat | None = None
-    for _ in range(ROUNDS):
-        field = accessible_field(
-            bone,
-            caster,
-            frame,
-            cuts,
-            rectangle=rectangle,
-            reach=seating.reach,
-            beyond=1.0,
-            fences=room,
-            slope_limit=seating.slope_limit,
-            part=part,
-        )
+    for number in range(ROUNDS):
+        field = first
+        if number:
+            field = accessible_field(
+                bone,
+                caster,
+                frame,
+                cuts,
+                rectangle=rectangle,
+                reach=seating.reach,
+                beyond=1.0,
+                fences=room,
+                slope_limit=seating.slope_limit,
+                part=part,
+            )
         if easing:
             gentler = eased(kept_off(field, towering(field, CLIMB)))
             if gentler is field:

@@ -29,9 +29,10 @@ LESS_WRAP: Final[Deg] = 12.0
 LEAST_WRAP: Final[Deg] = 20.0
 OTHER_AXES: Final = 4  # tried beside the best one, as far apart as the search's rings
 APART_COS: Final = float(np.cos(np.radians(4.5)))
-MOST_SEATS: Final = 10  # looked at closely, about a second each
+MOST_SEATS: Final = 10  # looked at closely, some seconds each
 KNOTS_MM: Final[Mm] = 3.0
 PROMISING: Final = 0.95  # of the limit, seen from the coarse look at all directions
+FORESEEN: Final = 0.98  # ... and from the contact, of which the fit leaves out a spot at most
 SLIDES: Final = "slides"
 
 T = TypeVar("T")
@@ -116,6 +117,7 @@ def settled(
     *,
     aside: Callable[[Mm, Deg], list[SeatingAxis]] | None = None,
     ahead: Callable[[SeatingAxis], str] | None = None,
+    hold: Callable[[Seating], float] | None = None,
     may_slide: bool = False,
     but: Sequence[Tried] = (),
 ) -> tuple[Seating, T]:
@@ -133,6 +135,9 @@ def settled(
         The same further from what was asked, for a guide that cannot sit there.
     sit : callable
         What becomes of a seating; it raises where the guide cannot sit so.
+    hold : callable
+        The lock that the contact of a seating will have, which is known long before the guide sits; it raises where there is no contact.
+        What would slide is made to sit only where nothing else does.
     ahead : callable
         What is known to be wrong with an axis before the guide sits ("": nothing); none but the first is followed then.
     but : sequence of Tried
@@ -148,12 +153,19 @@ def settled(
     first: tuple[Seating, Sat[T]] | None = None
     holds: tuple[Seating, Sat[T]] | None = None
     problem: PsiCadError | None = None
+    sliding_ones: list[Seating] = []
     for seating in search.ways():
         known = ahead(seating.axis) if ahead is not None and search.tried else ""
         if known:
             search.leave(replace(seating, lock=seating.axis.sliding_lock), known)
             continue
         try:
+            lock = None if hold is None or may_slide else hold(seating)
+            if lock is not None and lock < FORESEEN * limit:
+                sliding_ones.append(replace(seating, lock=lock))
+                search.leave(sliding_ones[-1], SLIDES)
+                continue
+            search.seats += 1
             sat = sit(seating)
         except (DesignError, SeatError, SurfaceError) as error:
             problem = problem or error
@@ -167,7 +179,14 @@ def settled(
         first = first or (seating, sat)
         if sat.better_than(limit) and (holds is None or (holds[1].lock or 0.0) < (sat.lock or 0.0)):
             holds = seating, sat
-    chosen = holds or (first if not but else None)  # one that slides is no better than what was built before
+    for seating in sliding_ones if not but else ():  # one that slides is no better than what was built before
+        if holds is not None or first is not None:
+            break
+        try:
+            first = seating, sit(seating)
+        except (DesignError, SeatError, SurfaceError) as error:
+            problem = problem or error
+    chosen = holds or (first if not but else None)
     if chosen is None:
         raise problem or search.problem or DesignError("There is no other way for this guide to sit.", reason="contact")
     return replace(chosen[0], tried=tuple(search.tried)), chosen[1].made
@@ -189,7 +208,8 @@ class _Search:
         self.reach, self.slope_limit, self.look, self.aside, self.tried = reach, slope_limit, look, aside, tried
         self.may_slide = may_slide
         self.problem: PsiCadError | None = None
-        self._before, self._seats = bool(tried), 0
+        self.seats = 0  # looked at closely so far
+        self._before, self._aside_seen = bool(tried), aside is None
 
     def leave(self, seating: Seating, why: str) -> None:
         """Say that a way to sit was left, and why."""
@@ -199,8 +219,7 @@ class _Search:
         """Every way to sit that is worth a closer look, as asked first."""
         found = self._looked(self.reach, self.slope_limit)
         yield from self._new(found[:1])
-        if self.aside is not None and self._stuck:
-            yield from self._new(self._promising(self._looked(self.reach, self.slope_limit, aside=True)))
+        yield from self._those_aside()
         yield from self._new(self._others(found))
         if self._stuck:
             for far, steep in _nearer(self.reach, self.slope_limit):
@@ -208,6 +227,13 @@ class _Search:
         if any(trial.left == SLIDES for trial in self.tried):
             for far, steep in _further(self.reach, self.slope_limit):
                 yield from self._new(self._promising(self._looked(far, steep)[:1], told=True))
+        yield from self._those_aside()
+
+    def _those_aside(self) -> Iterator[Seating]:
+        """The axes aside, once, as soon as a way turned out to be none."""
+        if not self._aside_seen and self._stuck:
+            self._aside_seen = True
+            yield from self._new(self._promising(self._looked(self.reach, self.slope_limit, aside=True)))
 
     @property
     def _stuck(self) -> bool:
@@ -244,8 +270,7 @@ class _Search:
 
     def _new(self, found: Sequence[Seating]) -> Iterator[Seating]:
         for seating in found:
-            if self._seats < MOST_SEATS and not any(seating.like(trial) for trial in self.tried):
-                self._seats += 1
+            if self.seats < MOST_SEATS and not any(seating.like(trial) for trial in self.tried):
                 yield seating
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -67,6 +67,15 @@ class Site:
         return self.blade.thickness + clearance + self.printer.slot_compensation
 
 
+class _Laid(NamedTuple):
+    """What a way to sit asks for: its frame, the cuts in it, the rectangle (guide frame, mm) a guide can cover, the stretch of each fence."""
+
+    frame: Frame
+    cuts: tuple[SiteCut, ...]
+    rectangle: tuple[Mm, Mm, Mm, Mm]
+    room: tuple[tuple[Mm, Mm], ...]
+
+
 def slot_room(blade: Blade) -> Mm:
     """Least slot length for a blade and its sweep, in steps of 5 mm so that similar blades share a body."""
     return float(np.ceil(blade.room / ROOM_STEP - 1e-9) * ROOM_STEP)
@@ -102,13 +111,36 @@ def make_site(
     """
     part = one_part(bone, cuts)
 
-    def sit(seating: Seating) -> Sat[Site]:
-        reach, axis = seating.reach, seating.axis
-        frame = site_frame(cuts, axis.direction)
+    def laid(seating: Seating) -> _Laid:
+        frame = site_frame(cuts, seating.axis.direction)
         local = tuple(_site_cut(frame, cut, cuts) for cut in cuts)
         beyond = max(max(params.run_out, (slot_room(blade) - cut.chord) / 2.0) for cut in local) + FENCE_MARGIN
         beyond = float(np.ceil(beyond / 10.0) * 10.0)
-        rectangle = rectangle_of(local, [levels(frame, cut) for cut in cuts], reach=reach + RIM_MM, beyond=beyond)
+        rectangle = rounded(rectangle_of(local, [levels(frame, cut) for cut in cuts], reach=seating.reach + RIM_MM, beyond=beyond))
+        room = tuple((cut.low - beyond + 1.0, cut.high + beyond - 1.0) for cut in local)
+        return _Laid(frame, local, rectangle, room)
+
+    def field_of(seating: Seating) -> HeightField:
+        at = laid(seating)
+        return workshop.made(
+            accessible_field,
+            bone,
+            caster,
+            at.frame,
+            cuts,
+            rectangle=at.rectangle,
+            reach=seating.reach,
+            beyond=1.0,
+            fences=at.room,
+            slope_limit=seating.slope_limit,
+            part=part,
+        )
+
+    def hold(seating: Seating) -> float:
+        return workshop.made(contact_sliding, field_of(seating)).lock
+
+    def sit(seating: Seating) -> Sat[Site]:
+        frame, local = laid(seating).frame, laid(seating).cuts
 
         def make(easing: bool) -> Ground:
             return workshop.made(
@@ -118,8 +150,9 @@ def make_site(
                 frame,
                 cuts,
                 local,
-                rectangle=rounded(rectangle),
-                beyond=beyond,
+                first=field_of(seating),
+                rectangle=laid(seating).rectangle,
+                room=laid(seating).room,
                 seating=seating,
                 gap=params.seat_gap,
                 part=part,
@@ -154,7 +187,8 @@ def make_site(
             found.append(replace(best, tilt=tilt_of(best.direction, unit(approach))))
         return found
 
-    seating, site = settled(params.footplate_reach, params.slope_limit, look, sit, aside=aside, ahead=ahead, may_slide=params.allow_sliding, but=but)
+    asked = params.footplate_reach, params.slope_limit
+    seating, site = settled(*asked, look, sit, aside=aside, ahead=ahead, hold=hold, may_slide=params.allow_sliding, but=but)
     return replace(site, seating=seating)
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.interpolate import BSpline
-from scipy.sparse.linalg import splu
+from scipy.linalg import solveh_banded
 
+from psi_cad.errors import SeatError
 from psi_cad.units import Array, Bools, Ints, Mm
 
-__all__ = ["DEGREE", "HeightSpline", "Stations", "Stiffness", "fit", "refined", "uniform_knots"]
+__all__ = ["DEGREE", "Fitting", "HeightSpline", "Stations", "Stiffness", "fit", "refined", "uniform_knots"]
 
 DEGREE = 3
 
@@ -49,20 +50,21 @@ class HeightSpline:
 
     def __call__(self, points: Array) -> Array:
         """Heights (n,) at `points` (n, 2); outside the rectangle the value at the nearest border."""
-        return self._value(points, 0, 0)
+        return self._places(points).values(self.poles, 0, 0)
 
     def gradient(self, points: Array) -> Array:
         """(dS/dx, dS/dy) (n, 2) at `points` (n, 2)."""
-        return np.column_stack([self._value(points, 1, 0), self._value(points, 0, 1)])
+        places = self._places(points)
+        return np.column_stack([places.values(self.poles, 1, 0), places.values(self.poles, 0, 1)])
 
     def steepness(self, points: Array) -> Array:
         """Length (n,) of the upward normal (-Sx, -Sy, 1): what a normal offset of 1 adds in height, to first order."""
         return np.asarray(np.sqrt(1.0 + (self.gradient(points) ** 2).sum(axis=1)))
 
-    def _value(self, points: Array, x_order: int, y_order: int) -> Array:
+    def _places(self, points: Array) -> _Places:
         x_low, y_low, x_high, y_high = self.bounds
         inside = np.column_stack([np.clip(points[:, 0], x_low, x_high), np.clip(points[:, 1], y_low, y_high)])
-        return _Places(inside, self.x_knots, self.y_knots).values(self.poles, x_order, y_order)
+        return _Places(inside, self.x_knots, self.y_knots)
 
 
 class _Places:
@@ -167,8 +169,24 @@ def _poles(x_knots: Array, y_knots: Array) -> tuple[int, int]:
     return len(x_knots) - DEGREE - 1, len(y_knots) - DEGREE - 1
 
 
-# normal equations are symmetric and positive definite, which SuperLU solves in a quarter of the time when told so
-_DEFINITE: Final[dict[str, Any]] = {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}
+class _Bands:
+    """Symmetric matrices over poles as LAPACK's upper bands: a pole meets only those near it, so the longer way is counted outside."""
+
+    def __init__(self, poles: tuple[int, int]) -> None:
+        nx, ny = poles
+        order = np.arange(nx * ny).reshape(poles)
+        self.order: Ints = (order if nx >= ny else order.T).ravel()  # of the poles in the bands
+        self._place = np.argsort(self.order)
+        self.width = DEGREE * (min(nx, ny) + 1)
+
+    def of(self, matrix: sp.csr_array) -> Array:
+        """The bands (width + 1, poles) of a matrix."""
+        entries = sp.coo_array(matrix)
+        row, column = self._place[entries.row], self._place[entries.col]
+        upper = row <= column
+        bands = np.zeros((self.width + 1, len(self._place)), order="F")
+        bands[self.width + row[upper] - column[upper], column[upper]] = entries.data[upper]
+        return bands
 
 
 @dataclass(frozen=True)
@@ -197,14 +215,40 @@ class Stiffness:
                 terms.append(sp.csr_array(flattening * cell_area * (slope.T @ slope)))
         return cls(x_knots, y_knots, cell_area, tuple(terms))
 
-    def fit(self, design: sp.csr_array, heights: Array, *, weights: Array) -> HeightSpline:
-        """The spline for points with this `design`; see `fit`."""
-        weighted = sp.diags_array(weights * self.cell_area) @ design
-        matrix = design.T @ weighted
-        for term in self.terms:
-            matrix = matrix + term
-        solved = splu(sp.csc_array(matrix), **_DEFINITE).solve(weighted.T @ heights)
-        return HeightSpline(x_knots=self.x_knots, y_knots=self.y_knots, poles=solved.reshape(_poles(self.x_knots, self.y_knots)))
+    def over(self, design: sp.csr_array) -> Fitting:
+        """Fits to points with this `design`, one after the other."""
+        return Fitting(self, design)
+
+
+class Fitting:
+    """Fits to the same points, of other heights and weights each time; what the weights left alone is not summed again."""
+
+    def __init__(self, held: Stiffness, design: sp.csr_array) -> None:
+        self._held, self._design = held, design
+        self._poles = _poles(held.x_knots, held.y_knots)
+        self._bands = _Bands(self._poles)
+        self._weights = np.zeros(design.shape[0])
+        self._matrix = self._bands.of(sp.csr_array(sum(held.terms[1:], held.terms[0])))
+
+    def fit(self, heights: Array, *, weights: Array) -> HeightSpline:
+        """The spline for heights (n,) and weights (n,); a point of no weight counts for nothing, whatever its height. See `fit`.
+
+        Raises
+        ------
+        SeatError
+            Where the points leave the spline undetermined.
+        """
+        changed = np.flatnonzero(weights != self._weights)
+        rows, more = self._design[changed], (weights - self._weights)[changed] * self._held.cell_area
+        self._matrix = self._matrix + self._bands.of(sp.csr_array(rows.T @ (sp.diags_array(more) @ rows)))
+        self._weights = weights.copy()
+        wanted = self._design.T @ np.where(weights > 0.0, weights * self._held.cell_area * heights, 0.0)
+        poles = np.empty(len(wanted))
+        try:
+            poles[self._bands.order] = solveh_banded(self._matrix, wanted[self._bands.order], check_finite=False)
+        except np.linalg.LinAlgError:
+            raise SeatError("The bone that was met is too narrow to fit a surface to; give another approach or a wider region.") from None
+        return HeightSpline(x_knots=self._held.x_knots, y_knots=self._held.y_knots, poles=poles.reshape(self._poles))
 
 
 def designed(points: Array, x_knots: Array, y_knots: Array) -> sp.csr_array:
@@ -240,7 +284,7 @@ def fit(
         Where no bone is seen: the slope decays over a length of √(smoothing / flattening).
     """
     held = Stiffness.of(x_knots, y_knots, cell_area=cell_area, smoothing=smoothing, flatten_at=flatten_at, flattening=flattening)
-    return held.fit(designed(points, x_knots, y_knots), heights, weights=weights)
+    return held.over(designed(points, x_knots, y_knots)).fit(heights, weights=weights)
 
 
 class Stations:
