@@ -131,30 +131,36 @@ def accessible_field(
         contact=contact,
         made_up=made_up,
         thickness=_thickness(caster, frame, points, hits.height, contact),
-        crests=_crests(bone, caster, frame, points, shape, under_fence | wide),
+        crests=_crests(bone, caster, frame, points, shape, under_fence | wide, contact),
     )
 
 
-def _crests(bone: Bone, caster: RayCaster, frame: Frame, points: Array, shape: tuple[int, int], where: Bools) -> Array:
+def _crests(bone: Bone, caster: RayCaster, frame: Frame, points: Array, shape: tuple[int, int], where: Bools, contact: Bools) -> Array:
     """Points (k, 3) of the guide frame on edges of the bone's mesh over the cells in `where` that are the first bone met.
 
     Edges of a cliff are left out: there bone stands at every height, and a seat that keeps above all of it is a cliff itself.
+    Within `contact` the lip of a step is none: a guide rests on it.
     """
     corners = frame.local(np.asarray(bone.mesh.vertices))
     low, high = points[0] - STEP_MM, points[-1] + STEP_MM
-    beside = (np.asarray(bone.mesh.face_normals) @ frame.axes[2])[np.asarray(bone.mesh.face_adjacency)].min(axis=1)
-    edges = corners[np.asarray(bone.mesh.face_adjacency_edges)[beside >= np.cos(np.radians(USABLE_SLOPE))]]
-    edges = edges[(edges[:, :, :2].max(axis=1) >= low).all(axis=1) & (edges[:, :, :2].min(axis=1) <= high).all(axis=1)]
+    beside = (np.asarray(bone.mesh.face_normals) @ frame.axes[2])[np.asarray(bone.mesh.face_adjacency)]
+    gentle = np.cos(np.radians(USABLE_SLOPE))
+    upper = beside.max(axis=1) >= gentle
+    lip = beside[upper].min(axis=1) < gentle
+    edges = corners[np.asarray(bone.mesh.face_adjacency_edges)[upper]]
+    over = (edges[:, :, :2].max(axis=1) >= low).all(axis=1) & (edges[:, :, :2].min(axis=1) <= high).all(axis=1)
+    edges, lip = edges[over], lip[over]
     count = np.maximum(np.ceil(np.linalg.norm(edges[:, 1] - edges[:, 0], axis=1) / STEP_MM).astype(int), 1)
     number = np.repeat(np.arange(len(edges)), count + 1)
     share = (np.arange(len(number)) - np.repeat(np.cumsum(count + 1) - (count + 1), count + 1)) / count[number]
     found = edges[number, 0] + share[:, None] * (edges[number, 1] - edges[number, 0])
     cell = np.round((found[:, :2] - points[0]) / STEP_MM).astype(int)
     inside = ((cell >= 0) & (cell < shape)).all(axis=1)
-    found, cell = found[inside], cell[inside]
-    found = np.unique(np.round(found[where.reshape(shape)[tuple(cell.T)]], 6), axis=0)
-    met = first_hits_down(caster, found[:, :2], frame=frame).height
-    return np.asarray(found[np.abs(met - found[:, 2]) < FIRST_MM])
+    found, cell, lip = found[inside], cell[inside], lip[number][inside]
+    wanted = np.where(lip, contact.reshape(shape)[tuple(cell.T)], where.reshape(shape)[tuple(cell.T)])
+    found = np.unique(np.round(found[wanted], 6), axis=0)
+    met = first_hits_down(caster, found[:, :2], frame=frame).height  # a ray along a lip may pass it by
+    return np.asarray(found[np.nan_to_num(met, nan=-np.inf) - found[:, 2] < FIRST_MM])
 
 
 def _amid(places: Array, mask: Bools, cuts: Sequence[PlannedCut]) -> Array:
