@@ -202,14 +202,18 @@ def _labelled(site: Site, params: Params, plans: list[SlotPlan], plates: list[sh
     seat = site.seat.patch
     words = Words.of(site.label)
     reserve = Words.of(reserved(site.label, site.blade.id))
-    sides = workshop.made(_label_sides, seat, params, plans, plates)
+    feet = [np.array([*pin.centre, float(seat(np.array([pin.centre]))[0])]) for pin in pins]
+    up = np.array([0.0, 0.0, params.sleeve_height])
+    sleeves = [(np.stack([foot, foot + up]), _sleeve_radius(params)) for foot in feet]
+    sides = workshop.made(_label_sides, seat, params, plans, plates, sleeves)
     patches = place_label(sides, words, reserve=reserve, pad=PAD)
     if patches and patches[0].letter_height >= LEAST:
         return _Labels(_pads(patches, raised=False), None, tuple(patches))
-    axes = [np.array([*pin.centre, float(seat(np.array([pin.centre]))[0]) + params.sleeve_height / 2.0]) for pin in pins]
     if site.attempt < RAISED_ATTEMPTS:
         most = min(raising.RISE, *(_spare(site, plan, sides) for plan in plans))
-        high = raising.place_raised(sides, words, reserve=reserve, pad=PAD, most=most, sleeves=[(axis, _sleeve_radius(params)) for axis in axes])
+        high = raising.place_raised(
+            sides, words, reserve=reserve, pad=PAD, most=most, sleeves=[(foot + up / 2.0, _sleeve_radius(params)) for foot in feet]
+        )
         if high:
             return _Labels(_pads(high, raised=True), None, tuple(high))
     if site.attempt < TAG_ATTEMPTS:
@@ -242,7 +246,9 @@ def _spare(site: Site, plan: SlotPlan, sides: list[Side]) -> Mm:
     return site.blade.usable_length - (highest - float(slot_depth(sawn, site.axis.direction).far.min())) - SPARE
 
 
-def _label_sides(seat: HeightSpline, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon]) -> list[Side]:
+def _label_sides(
+    seat: HeightSpline, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], sleeves: list[tuple[Array, Mm]]
+) -> list[Side]:
     whole = shapely.union_all(plates)
     return [
         side
@@ -256,6 +262,8 @@ def _label_sides(seat: HeightSpline, params: Params, plans: list[SlotPlan], plat
             edge_break=params.edge_break,
             pad=PAD,
             span=plan.label_span(),
+            bridges=plan.bridges(),
+            sleeves=sleeves,
         )
     ]
 

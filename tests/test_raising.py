@@ -2,16 +2,18 @@
 
 import numpy as np
 import pytest
+import shapely
 
 from psi_cad.brep.bodies import Slab
-from psi_cad.guides.labelling import LEAST, Side, Words
+from psi_cad.guides.labelling import LEAST, Side, Words, sides_of
 from psi_cad.guides.raising import RISE, place_raised
+from psi_cad.surface.spline import HeightSpline, uniform_knots
 
 WORDS = Words.of(("hip-a R", "supra", "generic-25x0.89", "v0.2.0"))
 PAD, HALF = 0.5, 3.0
 
 
-def side(*, top=8.0, long=90.0, lower=0.0, sign=1, slab=None) -> Side:
+def side(*, top=8.0, long=90.0, lower=0.0, sign=1, slab=None, bridged=False, pierced=False) -> Side:
     """One side of a fence of this height (or heights at its stations) over a footplate at `lower`."""
     slab = slab or Slab(
         origin=np.array([1.0, 2.0, 3.0]),
@@ -22,7 +24,8 @@ def side(*, top=8.0, long=90.0, lower=0.0, sign=1, slab=None) -> Side:
         high=long / 2,
     )
     s = np.arange(-long / 2, long / 2 + 0.5)
-    return Side(slab, sign, np.zeros((0, 5)), s, np.broadcast_to(lower, s.shape) * 1.0, np.broadcast_to(top, s.shape) * 1.0)
+    whole = [np.broadcast_to(value, s.shape) for value in (lower * 1.0, top * 1.0, bridged, pierced)]
+    return Side(slab, sign, np.zeros((0, 5)), s, *whole)
 
 
 def corners(found, one: Side):
@@ -71,3 +74,46 @@ def test_it_goes_to_the_side_that_no_sleeve_hides():
     (plain,), (moved,) = (place_raised(sides, WORDS, reserve=WORDS, pad=PAD, sleeves=sleeves) for sleeves in ((), before))
     assert float(corners(plain, sides[0])[0, 0]) == pytest.approx(HALF + PAD)
     assert float(corners(moved, sides[1])[0, 0]) == pytest.approx(-HALF - PAD)
+
+
+@pytest.mark.parametrize("kind", ["bridged", "pierced"])
+def test_it_does_not_stand_over_a_bridge_nor_where_a_sleeve_comes_through(kind):
+    free = side()
+    middle = place_raised([free], WORDS, reserve=WORDS, pad=PAD)[0]
+    at = corners(middle, free)[:, 1]
+    barred = (free.s > at.min()) & (free.s < at.min() + 4.0)
+    one = side(**{kind: barred})
+    found = place_raised([one], WORDS, reserve=WORDS, pad=PAD)
+    assert found
+    for patch in found:
+        low, high = corners(patch, one)[:, 1].min(), corners(patch, one)[:, 1].max()
+        assert not (barred & (one.s > low) & (one.s < high)).any()
+    assert place_raised([side(**{kind: np.ones(len(free.s), dtype=bool)})], WORDS, reserve=WORDS, pad=PAD) == []
+
+
+def test_a_sleeve_that_a_leaning_fence_meets_is_seen():
+    lean = np.radians(20.0)
+    slab = Slab(
+        origin=np.zeros(3),
+        normal=np.array([0.0, np.cos(lean), -np.sin(lean)]),
+        blade=np.array([0.0, np.sin(lean), np.cos(lean)]),
+        half_width=HALF,
+        low=-30.0,
+        high=30.0,
+    )
+    flat = HeightSpline(uniform_knots(-60.0, 60.0, 10.0), uniform_knots(-60.0, 60.0, 10.0), np.zeros((15, 15)))
+    foot = np.array([5.0, HALF + 4.0, 0.0])  # clear of the fence at its foot, and not at its top
+
+    def sides(*sleeves):
+        nothing = shapely.Polygon()
+        return sides_of(flat, slab, plate=nothing, plate_thickness=3.0, height=10.0, edge_break=0.6, pad=PAD, span=(-30.0, 30.0), sleeves=sleeves)
+
+    leaning_over, away = sides((np.stack([foot, foot + np.array([0.0, 0.0, 10.0])]), 3.0))
+    if leaning_over.sign * slab.frame.axes[0][1] < 0.0:
+        leaning_over, away = away, leaning_over
+    along = leaning_over.s * slab.frame.axes[1][0]
+    assert leaning_over.pierced[np.abs(along - 5.0) < 2.9].all() and not leaning_over.pierced[np.abs(along - 5.0) > 4.0].any()
+    assert not away.pierced.any() and not any(one.pierced.any() for one in sides())
+    start, end = leaning_over.windows[:, 2] - leaning_over.windows[:, 0] / 2.0, leaning_over.windows[:, 2] + leaning_over.windows[:, 0] / 2.0
+    middle = 5.0 * slab.frame.axes[1][0]
+    assert len(start) and ((end < middle) | (start > middle)).all(), "no text lies before it"

@@ -15,7 +15,7 @@ from psi_cad.brep import label
 from psi_cad.brep.slab import Slab, rise_along
 from psi_cad.frames import Frame
 from psi_cad.surface.spline import HeightSpline
-from psi_cad.units import Array, Mm
+from psi_cad.units import Array, Bools, Mm
 
 __all__ = ["LEAST", "STEP", "LabelPatch", "Side", "Words", "place_label", "reserved", "sides_of"]
 
@@ -24,6 +24,8 @@ MARGIN: Final[Mm] = 0.6
 LEAST: Final[Mm] = 2.5  # an FDM bead is about 0.4 mm wide; letters below this run together
 PIECE: Final = 14  # characters; a longer piece of an id is broken where it has no hyphen
 STEP: Final[Mm] = 1.0  # between stations along a fence
+OFF_SLEEVE: Final[Mm] = 0.4  # between a sleeve and the face beside it
+AXIS_POINTS: Final = 11  # of a sleeve, looked at one by one
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ def reserved(tokens: tuple[str, ...], blade: str) -> tuple[str, ...]:
 class Side:
     """One outer side of a fence: windows (length, height, s, u, slope) in which a straight text block fits.
 
-    At stations `s`, a text starts above `lower` (footplate, seat), and the fence's own top is at `top`, along the blade.
+    At stations `s`, a text starts above `lower` (footplate, seat), and the fence's own top is at `top`, along the blade; some of them are
+    `bridged`: there the slot behind the side is none; others `pierced`: a sleeve would come through a face there.
     """
 
     slab: Slab
@@ -106,6 +109,8 @@ class Side:
     s: Array
     lower: Array
     top: Array
+    bridged: Bools
+    pierced: Bools
 
     def face(self, s: Mm, u: Mm, slope: float, pad: Mm) -> Frame:
         """The frame of a flat face on this side, `pad` proud of it, whose lines slope by `slope`: z out of it, y up."""
@@ -137,12 +142,20 @@ def sides_of(
     edge_break: Mm,
     pad: Mm,
     span: tuple[Mm, Mm],
+    bridges: Sequence[tuple[Mm, Mm]] = (),
+    sleeves: Sequence[tuple[Array, Mm]] = (),
 ) -> list[Side]:
-    """Both outer sides of a fence, between the footplate below and the broken top edge above, for s in `span`."""
+    """Both outer sides of a fence, between the footplate below and the broken top edge above, for s in `span`.
+
+    `bridges` cross its slot; `sleeves`, the two ends of an axis (2, 3) and a radius each, may stand before it.
+    """
     found = []
     s = np.arange(span[0] + 1.0, span[1] - 1.0, STEP)
     if len(s) < 4:
         return []
+    bridged = np.zeros(len(s), dtype=bool)
+    for low, high in bridges:
+        bridged |= (s > low - STEP) & (s < high + STEP)
     for sign in (1, -1):
         wall = np.column_stack([np.full(len(s), sign * slab.half_width), s])
         proud = np.column_stack([np.full(len(s), sign * (slab.half_width + pad)), s])
@@ -152,7 +165,18 @@ def sides_of(
         lower = np.maximum(rise_wall, rise_proud) + plate_top + 0.4
         top = rise_along(seat, slab, np.column_stack([np.zeros(len(s)), s])) + height
         upper = np.minimum(top - edge_break - 0.3, rise_wall + height - 0.2)
-        found.append(Side(slab, sign, _windows(s, lower, upper), s, lower, top))
+        pierced = _pierced(slab, sign * (slab.half_width + pad), s, sleeves)
+        found.append(Side(slab, sign, _windows(s, lower, np.where(pierced, -np.inf, upper)), s, lower, top, bridged, pierced))
+    return found
+
+
+def _pierced(slab: Slab, face: Mm, s: Array, sleeves: Sequence[tuple[Array, Mm]]) -> Bools:
+    """At which stations (n,) a sleeve comes through a flat face at `face` beside the slot: a fence may lean towards it."""
+    found = np.zeros(len(s), dtype=bool)
+    for ends, radius in sleeves:
+        axis = slab.frame.local(np.linspace(ends[0], ends[1], AXIS_POINTS))
+        near = np.abs(axis[:, 0] - face) < radius + OFF_SLEEVE
+        found |= (np.abs(s[:, None] - axis[None, near, 1]) < radius + OFF_SLEEVE).any(axis=1)
     return found
 
 
@@ -161,6 +185,8 @@ def _windows(s: Array, lower: Array, upper: Array) -> Array:
     for start in range(0, len(s) - 3, 2):
         for end in range(start + 4, len(s) + 1, 2):
             part = slice(start, end)
+            if np.isneginf(upper[part]).any():
+                break
             middle = (lower[part] + upper[part]) / 2.0
             slope = float(np.polyfit(s[part], middle, 1)[0])
             tilt = slope * (s[part] - s[part].mean())

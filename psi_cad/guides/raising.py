@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from psi_cad.brep import label
 from psi_cad.guides.labelling import LEAST, STEP, LabelPatch, Side, Words
-from psi_cad.units import Array, Mm
+from psi_cad.units import Array, Bools, Mm
 
 __all__ = ["BEHIND", "BREAK", "CORNER", "RISE", "SKIRT", "place_raised"]
 
@@ -126,7 +126,9 @@ def _lowest(side: Side, width: Mm, height: Mm, most: Mm, pad: Mm, sleeves: Seque
         rise = np.maximum(upper - top.max(axis=1), 0.0)
         backed = (top > level[:, None] + _windows(tilt, count) + HOLD).mean(axis=1)
         cost = rise + _HIDDEN * _windows(hidden, count).mean(axis=1) + _LEANING * abs(slope)
-        cost = np.where((rise <= most) & (backed >= BACKED), np.round(cost, 3), np.inf)
+        # over a bridge no slot is cut, which would take off what reaches behind
+        barred = _windows(side.bridged | side.pierced, count).any(axis=1)
+        cost = np.where((rise <= most) & (backed >= BACKED) & ~barred, np.round(cost, 3), np.inf)
         at = int(np.argmin(cost))
         if np.isfinite(cost[at]) and (best is None or cost[at] < best.cost):
             middle = float(middles[at])
@@ -134,7 +136,7 @@ def _lowest(side: Side, width: Mm, height: Mm, most: Mm, pad: Mm, sleeves: Seque
     return best
 
 
-def _windows(values: Array, count: int) -> Array:
+def _windows(values: Array | Bools, count: int) -> Array:
     return sliding_window_view(values, count)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -98,6 +99,10 @@ class SlotPlan:
         low = self.fence_low if self.free_ends[0] else self.cut.low + 4.0
         high = self.fence_high if self.free_ends[1] else self.cut.high - 4.0
         return low, high
+
+    def bridges(self) -> tuple[tuple[Mm, Mm], ...]:
+        """Where along the fence bridges cross the slot."""
+        return tuple((one[1], two[0]) for one, two in itertools.pairwise(self.windows))
 
     def footprint(self, seat: HeightSpline) -> shapely.Polygon:
         """The fence's outline where it stands on the seat (guide xy)."""
