@@ -185,7 +185,7 @@ def settled(
         try:
             first = seating, sit(seating)
         except (DesignError, SeatError, SurfaceError) as error:
-            problem = problem or error
+            problem = error if seating.like(search.tried[len(but)]) or problem is None else problem
     chosen = holds or (first if not but else None)
     if chosen is None:
         raise problem or search.problem or DesignError("There is no other way for this guide to sit.", reason="contact")
@@ -226,7 +226,9 @@ class _Search:
                 yield from self._new(self._looked(far, steep)[:1])
         if any(trial.left == SLIDES for trial in self.tried):
             for far, steep in _further(self.reach, self.slope_limit):
-                yield from self._new(self._promising(self._looked(far, steep)[:1], told=True))
+                looked = self._looked(far, steep)
+                yield from self._new(self._promising(looked[:1], told=True))
+                yield from self._new(self._others(looked))
         yield from self._those_aside()
 
     def _those_aside(self) -> Iterator[Seating]:
