@@ -198,7 +198,7 @@ def _fit_above(field: HeightField, x_knots: Array, y_knots: Array, gap: Mm, stre
     heights = np.append(field.heights, field.crests[:, 2])
     beyond = np.zeros(len(field.crests), dtype=bool)
     use, bone = np.append(field.usable, beyond), np.append(field.bone, ~beyond)
-    targets = np.where(use, heights, 0.0)
+    targets = np.nan_to_num(heights)  # of what is not used yet too: once it pierces the patch, it is raised from there
     weights = np.where(use, np.append(stress, np.ones(len(beyond))), 0.0)
     nothing = field.points[field.nothing]
     thin = nothing[:: max(1, len(nothing) // 4000)]
