@@ -197,3 +197,15 @@ def test_a_contact_that_is_none_is_passed_over():
 
     found, _ = seating(lambda far, steep, tilt: 0.2, tilts=(0, 5), hold=hold)
     assert found.axis.tilt == 5.0 and found.tried[0].left == "too little bone"
+
+
+def test_of_those_that_just_hold_the_best_is_made_to_sit():
+    just = LIMITS.sliding_lock * np.array([1.01, 1.04, 1.02])
+    _, calls = seating(lambda far, steep, tilt: 0.1, hold=lambda one: 0.1, tilts=(0, 5, 10), coarse=lambda *_: 0.2)
+    assert calls == [(18.0, 55.0, 0.0)], "where all slide the nearest is"
+
+    def lock(far, steep, tilt):
+        return float(just[int(tilt) // 5]) if (far, steep) == (18.0, 55.0) else 0.05
+
+    found, calls = seating(lock, tilts=(0, 5, 10), coarse=lambda *_: 0.2, hold=lambda one: lock(one.reach, one.slope_limit, one.axis.tilt))
+    assert calls == [(18.0, 55.0, 5.0)] and found.axis.tilt == 5.0

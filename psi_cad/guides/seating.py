@@ -137,7 +137,7 @@ def settled(
         What becomes of a seating; it raises where the guide cannot sit so.
     hold : callable
         The lock that the contact of a seating will have, which is known long before the guide sits; it raises where there is no contact.
-        What would slide is made to sit only where nothing else does.
+        What would slide, or hardly hold, is made to sit only where nothing better does.
     ahead : callable
         What is known to be wrong with an axis before the guide sits ("": nothing); none but the first is followed then.
     but : sequence of Tried
@@ -153,7 +153,7 @@ def settled(
     first: tuple[Seating, Sat[T]] | None = None
     holds: tuple[Seating, Sat[T]] | None = None
     problem: PsiCadError | None = None
-    sliding_ones: list[Seating] = []
+    deferred: list[Seating] = []
     for seating in search.ways():
         known = ahead(seating.axis) if ahead is not None and search.tried else ""
         if known:
@@ -161,9 +161,9 @@ def settled(
             continue
         try:
             lock = None if hold is None or may_slide else hold(seating)
-            if lock is not None and lock < FORESEEN * limit:
-                sliding_ones.append(replace(seating, lock=lock))
-                search.leave(sliding_ones[-1], SLIDES)
+            if lock is not None and lock < AIM * limit:
+                deferred.append(replace(seating, lock=lock))
+                search.leave(deferred[-1], SLIDES)
                 continue
             search.seats += 1
             sat = sit(seating)
@@ -179,13 +179,18 @@ def settled(
         first = first or (seating, sat)
         if sat.better_than(limit) and (holds is None or (holds[1].lock or 0.0) < (sat.lock or 0.0)):
             holds = seating, sat
-    for seating in sliding_ones if not but else ():  # one that slides is no better than what was built before
-        if holds is not None or first is not None:
+    just = sorted((one for one in deferred if (one.lock or 0.0) >= FORESEEN * limit), key=lambda one: -(one.lock or 0.0))
+    for seating in (*just, *(() if but else deferred)):  # one that slides is no better than what was built before
+        if holds is not None or (first is not None and seating not in just):
             break
         try:
-            first = seating, sit(seating)
+            sat = sit(seating)
         except (DesignError, SeatError, SurfaceError) as error:
-            problem = error if seating.like(search.tried[len(but)]) or problem is None else problem
+            problem = error if problem is None or seating.like(search.tried[len(but)]) else problem
+            continue
+        seating = replace(seating, lock=sat.lock)
+        first = first or (seating, sat)
+        holds = (seating, sat) if sat.better_than(limit) else None
     chosen = holds or (first if not but else None)
     if chosen is None:
         raise problem or search.problem or DesignError("There is no other way for this guide to sit.", reason="contact")
