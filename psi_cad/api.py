@@ -18,7 +18,8 @@ from psi_cad.run.publish import Before, job_named, publish, remove_guide
 from psi_cad.run.reasons import refusal
 from psi_cad.run.release import check_approvals, in_the_way, refuse_early, release_said
 from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, case_folders, disagreement, read_json, subject_of
-from psi_cad.run.suggest import REFUSED_FILE, Asked, explained, suggested
+from psi_cad.run.suggest import REFUSED_FILE, Asked, explain_refused, explained, suggested
+from psi_cad.run.together import all_built
 
 if TYPE_CHECKING:
     from psi_cad.case.load import LoadedCase
@@ -61,8 +62,9 @@ def build(
     """Build every guide of a case into `out`/<case id>/ and return the report.
 
     The work is done in a process of its own, in a folder beside the final one; files get their names only when all
-    is whole. Other guides that an earlier run left in the folder stay in the report; one that still stands is not replaced
-    by one that is made otherwise, which gets a variant's name instead.
+    is whole. A guide that cannot be made does not end the others: `refused` in the report tells why. Other guides that an
+    earlier run left in the folder stay in the report; one that still stands is not replaced by one that is made otherwise,
+    which gets a variant's name instead.
 
     Parameters
     ----------
@@ -92,7 +94,8 @@ def build(
     Raises
     ------
     PsiCadError
-        With one sentence, and what was tried against it; nothing is written then but a picture of the place, `REFUSED.png`.
+        Where no guide can be made, with one sentence, and what was tried against it; nothing is written then but a picture of the
+        place, `REFUSED.png`.
     """
     out = Path(out)
     loaded = _loaded(case, settings=settings, catalogue=catalogue)  # mistakes are told before anything is started
@@ -110,7 +113,6 @@ def build(
     before = Before(final)
     asked = Asked(loaded, _own(catalogue), tuple(blades), suggest and not release, progress)
     with staged(out) as staging:
-        request = {"folder": str(staging.resolve()), "settings": list(settings), "blades": list(blades)}
 
         def job() -> Job:
             from psi_cad.run.plan import plan_job
@@ -119,12 +121,13 @@ def build(
             return job_named(planned, before, variant=variant)
 
         try:
-            report: dict[str, Any] = perform("build", request, payload=job, progress=progress, time_limit=time_limit)
+            report = all_built(job, staging, settings=settings, blades=blades, progress=progress, time_limit=time_limit)
         except PsiCadError as error:
             (final / REFUSED_FILE).unlink(missing_ok=True)
             raise explained(asked, error, final / REFUSED_FILE) from error
         tell_lengths(report["guides"], loaded.catalogue)
         suggested(asked, report)
+        explain_refused(asked, report, final)
         plan = read_json(final / PLAN_FILE)
         if plan is None or disagreement(plan, report) is None:  # one that disagrees is refused when it is to be approved
             add_plans(report, plan)

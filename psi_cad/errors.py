@@ -134,7 +134,9 @@ class ApprovalError(BuildError):
 
 
 class KernelError(BuildError):
-    """A geometry operation failed, ran out of time, or crashed."""
+    """A geometry operation failed, ran out of time, or crashed; `step` is what was being done when a process ended."""
+
+    step: str = ""
 
 
 class EnvironmentProblem(BuildError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -73,7 +73,14 @@ def build(
         for guide in report["guides"]:
             if not guide["kept"]:
                 typer.echo("\n".join(rejection_lines(guide)), err=True, nl=guide["status"] == "rejected")
+        _tell_refused(report["refused"])
         raise typer.Exit(1)
+
+
+def _tell_refused(refused: list[dict[str, Any]]) -> None:
+    """Guides that were not made beside others that were, a line each."""
+    for one in refused:
+        typer.echo(f"psi-cad: not made: {one['guide']} for {one['blade']}: {one['message']}", err=True)
 
 
 def check(
@@ -122,5 +129,6 @@ def check(
             if is_case
             else "do not use what failed; restore the files, or build again from the case and check that."
         )
+        _tell_refused(found.get("refused", []))
         typer.echo(f"psi-cad: {hint}", err=True)
         raise typer.Exit(1)

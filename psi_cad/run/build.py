@@ -13,7 +13,7 @@ import numpy as np
 import trimesh
 
 from psi_cad.brep import checked
-from psi_cad.errors import BuildError, KernelError, PsiCadError
+from psi_cad.errors import BuildError, EnvironmentProblem, KernelError, PsiCadError
 from psi_cad.export.meshes import write_stl
 from psi_cad.export.safely import sha256_of
 from psi_cad.findings import by_weight
@@ -29,7 +29,7 @@ from psi_cad.run.kerfs import Sawing, sawings
 from psi_cad.run.mending import base_id, sentence
 from psi_cad.run.notice import NOT_A_DEVICE
 from psi_cad.run.overrides import guide_overrides
-from psi_cad.run.plan import GuideJob, Job, Progress
+from psi_cad.run.plan import GuideJob, Job, Progress, step_of
 from psi_cad.run.process import PICTURE_STEP
 from psi_cad.run.siting import Siting
 from psi_cad.run.software import build_software
@@ -153,6 +153,7 @@ class _Bench:
         if variant is not None:  # before the version, which ends a label
             site = dataclasses.replace(site, label=(*site.label[:-1], variant, site.label[-1]))
         told = self.told(guide, site)
+        told("design")  # a template that hangs before it says anything is known by this
         checked.listen(told)
         try:
             made = Made(guide.request, params, site, template.build(site, params, self._workshop), guide.naming(task.site))
@@ -169,7 +170,7 @@ class _Bench:
 
     def told(self, guide: GuideJob, site: Site) -> Progress:
         """Progress that says which guide it is about."""
-        return lambda step: self.progress(f"{guide.request.name} {site.blade.id}: {step}")
+        return lambda step: self.progress(step_of(guide.request, site.blade, step))
 
     def draw(self, shown: _Shown, measured: Mapping[str, Any], failed: Sequence[Mapping[str, Any]] = ()) -> None:
         """Draw the picture of a guide, with the way it most easily slides; of a rejected one under a name that says so, its places marked.
@@ -220,6 +221,7 @@ def build_case(
     Raises
     ------
     PsiCadError
+        Where no guide could be made: why the first could not. Others are told in `refused`.
     """
     loaded, bone = job.loaded, job.bone
     case = loaded.case
@@ -230,11 +232,19 @@ def build_case(
     bench = _Bench(job, folder, inspection, progress, seats=seats)
     tasks = [_Task(number, site) for number, guide in enumerate(job.guides) for site in range(len(guide.sites))]
     entries: dict[tuple[int, int], dict[str, Any]] = {}
+    refused: list[PsiCadError] = []
     while tasks:
-        shown = [bench.show(task) for task in tasks]
+        shown = []
+        for task in tasks:
+            try:
+                shown.append(bench.show(task))
+            except EnvironmentProblem:
+                raise
+            except PsiCadError as error:  # of this guide; the others go on
+                refused.append(error)
         tasks = []
         for one in shown:
-            progress(f"{one.made.stem}: measure the files")
+            bench.told(job.guides[one.task.guide], one.made.site)("measure the files")
             measured = inspection.result()
             failed = [check for check in measured["checks"] if not check["passed"]]
             again = _again(bench, one.task, failed)
@@ -247,6 +257,8 @@ def build_case(
             entries[one.task.key] = report_entry(
                 one.made, measured, one.expected, files, folder, cautions=guide_overrides(loaded, one.made.request.name)
             )
+    if refused and not entries:
+        raise refused[0]
     guides = [entries[key] for key in sorted(entries)]
     told_there = {caution for guide in case.guide for caution in guide_overrides(loaded, guide.name)}
     return {
@@ -258,6 +270,7 @@ def build_case(
         "bone": {**job.bone_said, "used": BONE_FILE, "used_sha256": sha256_of(folder / BONE_FILE)},
         "cautions": [caution.to_json() for caution in by_weight(job.cautions) if caution not in told_there],
         "guides": guides,
+        "refused": [*job.refused, *(error.to_json() for error in refused)],
         "status": "passed" if all(guide["status"] == "passed" for guide in guides) else "rejected",
     }
 

@@ -30,7 +30,7 @@ from psi_cad.surface.bodies import refuse_overlap
 from psi_cad.surface.repair import Bone, checked_bone, outside_of
 from psi_cad.units import Array
 
-__all__ = ["GuideJob", "Job", "Progress", "inputs_of", "plan_job", "planes_of", "planned_cuts", "read_bone"]
+__all__ = ["GuideJob", "Job", "Progress", "inputs_of", "plan_job", "planes_of", "planned_cuts", "read_bone", "step_of"]
 
 Progress = Callable[[str], None]
 
@@ -61,6 +61,12 @@ class Job:
     cuts: tuple[PlannedCut, ...]
     guides: tuple[GuideJob, ...]
     cautions: tuple[Caution, ...] = ()  # of the case and its bone, whatever the guide
+    refused: tuple[dict[str, Any], ...] = ()  # guides and blades that are not made, as errors tell it
+
+
+def step_of(guide: GuideRequest, blade: Blade, step: str) -> str:
+    """A step of the work on one guide, as progress tells it."""
+    return f"{guide.name} {blade.id}: {step}"
 
 
 def read_bone(loaded: LoadedCase, *, progress: Progress) -> tuple[Bone, dict[str, Any]]:
@@ -129,6 +135,8 @@ def plan_job(
 ) -> Job:
     """Read and check the bone, plan the cuts, and find a site for every guide and blade.
 
+    A guide that cannot sit is `refused`, and the others go on.
+
     Parameters
     ----------
     blades : list of str
@@ -143,7 +151,7 @@ def plan_job(
     Raises
     ------
     PsiCadError
-        What is about one guide names it.
+        What is about one guide names it; where none can sit, why the first cannot.
     """
     resolved_guides(loaded)
     own = sawings(loaded)  # mistakes in parameters are told before the bone is read
@@ -156,12 +164,13 @@ def plan_job(
     cautions = (*case_cautions(loaded, bone_said), *cut_cautions(loaded, bone, cuts.values()))
     siting = Siting(loaded, bone, cuts, own)
     guides = []
+    refused: list[PsiCadError] = []
     for number, (request, params) in enumerate(zip(loaded.case.guide, templates, strict=True)):
         sites: list[Site] = []
         wanted_blades: list[str | Blade] = [*blades] or [request.blade]
         for wanted in wanted_blades:
             blade = loaded.blade(wanted, where="--blade" if blades else f"{loaded.path.name}: guide[{number}].blade")
-            progress(f"{request.name} {blade.id}: find the seat")
+            progress(step_of(request, blade, "find the seat"))
             sawing = Sawing(request, params, blade)
             try:
                 sites.append(siting.site(sawing))
@@ -169,10 +178,13 @@ def plan_job(
                 if error.reason == "across":
                     error = _across(sawing, [cuts[name] for name in request.cuts], bone, siting if suggest else None)
                 error.about(request.name, blade.id)
-                raise error from None
+                refused.append(error)
         guides.append(GuideJob(request, dataclasses.asdict(params), tuple(sites)))
+    if refused and not any(guide.sites for guide in guides):
+        raise refused[0]
     tumour_mesh = tumour.mesh if tumour is not None else None
-    return Job(loaded, bone, bone_said, inputs_of(loaded), tumour_mesh, tuple(cuts.values()), tuple(guides), cautions)
+    told = tuple(error.to_json() for error in refused)
+    return Job(loaded, bone, bone_said, inputs_of(loaded), tumour_mesh, tuple(cuts.values()), tuple(guides), cautions, told)
 
 
 def _across(sawing: Sawing, cuts: Sequence[PlannedCut], bone: Bone, siting: Siting | None) -> PsiCadError:

@@ -139,4 +139,6 @@ def _what_happened(step: str, late: bool, code: int, limit: float, request: dict
     given = [str(setting) for setting in request.get("settings", [])] + [str(blade) for blade in request.get("blades", [])]
     with_what = f" with {', '.join(given)}" if given else ""
     hint = "raise --time-limit, or change footplate_reach, slope_limit or run_out a little"
-    return KernelError(f"The geometry kernel {how} in the step '{step}'{with_what}; nothing was written; {hint}.")
+    error = KernelError(f"The geometry kernel {how} in the step '{step}'{with_what}; nothing was written; {hint}.")
+    error.step = step
+    return error

@@ -16,6 +16,7 @@ from psi_cad.run.record import standing_releases
 from psi_cad.run.release import earlier_releases
 from psi_cad.run.software import build_software
 from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, case_folder, inputs_said, made_from, read_json, section_of, stem_of, subject_of
+from psi_cad.run.suggest import REFUSED_FILE
 
 if TYPE_CHECKING:
     from psi_cad.run.plan import Job
@@ -128,7 +129,8 @@ def publish(staging: Path, final: Path, report: dict[str, Any], before: Before) 
         if released:
             report["release"]["earlier"] = released
         for guide in report["guides"]:
-            for name in [f"{stem_of(guide)}.{kind}" for kind in KINDS] + [f"{stem_of(guide)}_REJECTED.{kind}" for kind in KINDS]:
+            stem, marked = stem_of(guide), [f"{stem_of(guide)}_REJECTED.{kind}" for kind in KINDS]
+            for name in (*(f"{stem}.{kind}" for kind in KINDS), *marked, f"{stem}_{REFUSED_FILE}"):
                 (final / name).unlink(missing_ok=True)  # never a clean name beside a rejection, nor the other way round
         for path in sorted(staging.iterdir()):
             path.replace(final / path.name)

@@ -119,6 +119,7 @@ def in_the_way(folder: Path, staging: Path, report: Mapping[str, Any]) -> list[s
     """All that stands between guides that were just built in `staging` and their release, one clause each."""
     case, record = str(report["case"]["id"]), read_record(folder)
     found = [f"{section_of(guide)} is {guide['status']}" for guide in report["guides"] if guide["status"] != "passed"]
+    found += [f"guide '{one['guide']}' for {one['blade']} was not made" for one in report.get("refused", ())]
     plan = read_json(folder / PLAN_FILE)
     open_ = unaccepted(report, report["guides"], planned=plan is not None)
     if open_:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from psi_cad.case.load import LoadedCase
-from psi_cad.errors import BuildError, InputError, PsiCadError
+from psi_cad.errors import BuildError, InputError, PsiCadError, from_json
 from psi_cad.run.mending import base_id
 from psi_cad.run.process import perform
 from psi_cad.units import Mm
 
-__all__ = ["PICTURE_FILE", "REFUSED_FILE", "TRIED_FILE", "Asked", "Attempt", "explained", "set_argument", "suggested"]
+__all__ = ["PICTURE_FILE", "REFUSED_FILE", "TRIED_FILE", "Asked", "Attempt", "explain_refused", "explained", "set_argument", "suggested"]
 
 REFUSED_FILE: Final = "REFUSED.png"
 TRIED_FILE: Final = "tried.json"
@@ -99,6 +99,17 @@ def explained(asked: Asked, error: PsiCadError, picture: Path) -> PsiCadError:
     told = type(error)(message, where=error.where, remedies=good, errors=error.errors, reason=error.reason)
     told.about(error.guide, error.blade)
     return told
+
+
+def explain_refused(asked: Asked, report: dict[str, Any], folder: Path) -> None:
+    """The same for the guides that a report tells were refused beside others that were made; the places are drawn into `folder`."""
+    told = []
+    for number, said in enumerate(report["refused"]):
+        error = from_json(said)
+        picture = folder / f"{error.guide}_{error.blade}_{REFUSED_FILE}"
+        picture.unlink(missing_ok=True)
+        told.append((explained(asked, error, picture) if number < MOST_GUIDES else error).to_json())
+    report["refused"] = told
 
 
 def _attempted(

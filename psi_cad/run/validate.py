@@ -43,7 +43,7 @@ def validate_case(loaded: LoadedCase, *, blades: Sequence[str] = (), picture: Pa
     -------
     dict
         `bone`, `cuts`; `seats`: for every guide and blade its seating axis and contact; `checks` that fail where a blade is
-        too short; `cautions`; and `status`.
+        too short; `refused`: guides that cannot sit, beside others that can; `cautions`; and `status`.
 
     Raises
     ------
@@ -73,8 +73,9 @@ def validate_case(loaded: LoadedCase, *, blades: Sequence[str] = (), picture: Pa
         ],
         "guides": [guide.name for guide in loaded.case.guide],
         "seats": seats,
+        "refused": list(job.refused),
         "cautions": [caution.to_json() for caution in by_weight(job.cautions)],
-        "status": "passed" if all(check["passed"] for seat in seats for check in seat["checks"]) else "failed",
+        "status": "failed" if job.refused or not all(check["passed"] for seat in seats for check in seat["checks"]) else "passed",
     }
 
 
