@@ -19,7 +19,7 @@ import trimesh
 
 from psi_cad.case.load import load_case
 from psi_cad.case.write import case_with_planes, write_case
-from psi_cad.run.patient import read_patient
+from psi_cad.plans.patient import read_patient
 from psi_cad.surface.solids import mesh_of
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from psi_cad.errors import RegistrationError
-from psi_cad.imaging.read import read_volume
-from psi_cad.imaging.register import register
-from psi_cad.imaging.rigid import distance, rotation
+from psi_cad.imaging.scan_files import read_volume
+from psi_cad.registration.register import register
+from psi_cad.registration.rigid import distance, rotation
 
 
 def main() -> None:

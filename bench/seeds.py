@@ -33,8 +33,8 @@ class Truth:
     def __init__(self, path: Path, names: list[str]) -> None:
         import SimpleITK as sitk  # noqa: N813
 
-        from psi_cad.imaging.volume import Volume
-        from psi_cad.surface.isosurface import surface_of_mask
+        from psi_cad.extraction.isosurface import surface_of_mask
+        from psi_cad.voxels.volume import Volume
 
         self.labels = Volume.from_sitk(sitk.ReadImage(str(path)))
         self.names = names
@@ -102,8 +102,8 @@ def remembered(made: Callable[..., Any], copies: bool = True) -> Callable[..., A
 
 def remember_steps() -> None:
     """Keep surfaces and labels by what they were made of."""
-    import psi_cad.imaging.segment as labels
-    import psi_cad.run.segment as room
+    import psi_cad.bones.segment as room
+    import psi_cad.segmentation.segment as labels
 
     room.bone_surface = remembered(room.bone_surface, copies=False)
     for step in ("_flooded", "_settled", "_solids"):
@@ -120,9 +120,9 @@ def remember_steps() -> None:
 
 def one(volume: Any, truth: Truth, seeds: dict[str, Any], known: Any, cut: Any = None) -> tuple[str, str, Any]:
     """What became of one run: its kind, why, and the place that psi-cad names."""
+    from psi_cad.bones.segment import segment_bone
     from psi_cad.errors import PsiCadError
-    from psi_cad.imaging.correcting import Corrections
-    from psi_cad.run.segment import segment_bone
+    from psi_cad.segmentation.correcting import Corrections
 
     try:
         found = segment_bone(volume, seeds, known=known, corrections=None if cut is None else Corrections(cut_here=(cut,)))
@@ -159,8 +159,8 @@ def main() -> None:
     asked = parser.parse_args()
     from simulated import SCENES, simulate
 
-    from psi_cad.imaging.parting import divided
-    from psi_cad.imaging.read import read_volume
+    from psi_cad.imaging.scan_files import read_volume
+    from psi_cad.segmentation.parting import divided
 
     remember_steps()
     asked.folder.mkdir(parents=True, exist_ok=True)

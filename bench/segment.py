@@ -24,8 +24,8 @@ def make(path: Path) -> None:
     """Two phantom halves in a body, 512 x 512 x 400, noise 20 HU."""
     import SimpleITK as sitk  # noqa: N813
 
-    from psi_cad.imaging.volume import Volume
     from psi_cad.phantom.scene import PHANTOM_BOX, phantom_ct
+    from psi_cad.voxels.volume import Volume
 
     part = phantom_ct(low=PHANTOM_BOX[0], high=PHANTOM_BOX[1], spacing=SPACING, noise_sd=0.0)
     matrix = np.diag([*SPACING, 1.0])
@@ -46,8 +46,8 @@ def make(path: Path) -> None:
 
 
 def ours(path: Path, out: Path) -> dict[str, float]:
-    from psi_cad.imaging.read import read_volume
-    from psi_cad.run.segment import segment_bone, write_segmentation
+    from psi_cad.bones.segment import segment_bone, write_segmentation
+    from psi_cad.imaging.scan_files import read_volume
 
     start = time.perf_counter()
     volume = read_volume(path, kind="ct")

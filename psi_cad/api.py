@@ -6,24 +6,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from psi_cad.approval.acceptance import accept_in, accepted_ids, add_plans
+from psi_cad.approval.approve import approve_folder
+from psi_cad.approval.comparing import compare_folder
+from psi_cad.approval.publish import Before, job_named, publish, remove_guide
+from psi_cad.approval.reasons import refusal
+from psi_cad.approval.release import check_approvals, in_the_way, refuse_early, release_said
+from psi_cad.builder.process import DEFAULT_LIMIT, perform
+from psi_cad.builder.suggest import REFUSED_FILE, Asked, explain_refused, explained, suggested
+from psi_cad.builder.together import all_built
 from psi_cad.errors import InputError, PsiCadError
-from psi_cad.export.safely import staged
-from psi_cad.run.acceptance import accept_in, accepted_ids, add_plans
-from psi_cad.run.approval import approve_folder
-from psi_cad.run.blades import tell_lengths
-from psi_cad.run.comparing import compare_folder
-from psi_cad.run.naming import check_variant
-from psi_cad.run.process import DEFAULT_LIMIT, perform
-from psi_cad.run.publish import Before, job_named, publish, remove_guide
-from psi_cad.run.reasons import refusal
-from psi_cad.run.release import check_approvals, in_the_way, refuse_early, release_said
-from psi_cad.run.subject import PLAN_FILE, REPORT_FILE, case_folders, disagreement, read_json, subject_of
-from psi_cad.run.suggest import REFUSED_FILE, Asked, explain_refused, explained, suggested
-from psi_cad.run.together import all_built
+from psi_cad.files import staged
+from psi_cad.intake.blades import tell_lengths
+from psi_cad.outputs.naming import check_variant
+from psi_cad.outputs.subject import PLAN_FILE, REPORT_FILE, case_folders, disagreement, read_json, subject_of
 
 if TYPE_CHECKING:
     from psi_cad.case.load import LoadedCase
-    from psi_cad.run.plan import Job
+    from psi_cad.intake.prepare import Job
 
 __all__ = ["approve", "build", "compare", "measure", "plan", "remove", "starting_plan", "validate"]
 
@@ -32,7 +32,7 @@ Progress = Callable[[str], None]
 
 def _loaded(case: Path | str, *, settings: Sequence[str], catalogue: Path | str | None, needs: tuple[str, ...] = ("cut", "guide")) -> LoadedCase:
     """The case, or everything that is wrong with it."""
-    from psi_cad.run.loading import load
+    from psi_cad.intake.loading import load
 
     return load(case, settings=settings, catalogue=catalogue, needs=needs)
 
@@ -115,7 +115,7 @@ def build(
     with staged(out) as staging:
 
         def job() -> Job:
-            from psi_cad.run.plan import plan_job
+            from psi_cad.intake.prepare import plan_job
 
             planned = plan_job(loaded, blades=list(dict.fromkeys(blades)), progress=progress or _silent, suggest=False)  # `explained` tries more
             return job_named(planned, before, variant=variant)
@@ -238,7 +238,7 @@ def validate(
     PsiCadError
         A mistake of the file is told with all others; after that, the first thing that is wrong.
     """
-    from psi_cad.run.validate import validate_case
+    from psi_cad.checking.validate import validate_case
 
     drawn = Path(picture) if picture is not None else None
     if drawn is not None and (drawn.suffix.lower() != ".png" or not drawn.parent.is_dir()):
@@ -278,7 +278,7 @@ def plan(
     ------
     PsiCadError
     """
-    from psi_cad.run.plan_case import plan_case
+    from psi_cad.plans.case import plan_case
 
     loaded = _loaded(case, settings=settings, catalogue=catalogue, needs=("cut",))
     for blade in blades:
@@ -313,7 +313,7 @@ def starting_plan(
     ------
     PsiCadError
     """
-    from psi_cad.run.plan_case import start_plan
+    from psi_cad.plans.case import start_plan
 
     loaded = _loaded(case, settings=settings, catalogue=catalogue, needs=())
     return start_plan(loaded, kind, Path(out) if out is not None else None, progress=_silent)

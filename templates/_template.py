@@ -27,8 +27,8 @@ from psi_cad.guides.contract import Design, Label, PinFeature, SlotFeature, Work
 from psi_cad.guides.params import GuideParams, param
 from psi_cad.guides.site import Site
 from psi_cad.guides.slots import SlotPlan, plan_slots
-from psi_cad.planning.access import outlines
-from psi_cad.planning.pins import place_pins
+from psi_cad.siting.access import outlines
+from psi_cad.siting.pins import place_pins
 
 
 @dataclass(frozen=True, kw_only=True)

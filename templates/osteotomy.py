@@ -27,17 +27,17 @@ from psi_cad.brep import bodies, checked, label, relief
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
 from psi_cad.frames import Frame
-from psi_cad.guides import raising
 from psi_cad.guides.contract import Design, Label, PinFeature, SlotFeature, Workshop
-from psi_cad.guides.labelling import LEAST, LabelPatch, Side, Words, place_label, reserved, sides_of
 from psi_cad.guides.params import GuideParams, param
 from psi_cad.guides.site import Site
 from psi_cad.guides.slots import SlotPlan, plan_slots
-from psi_cad.guides.tagging import BELOW_FACE, BREAK, CORNER, THICK, place_tag
-from psi_cad.planning.access import outlines
-from psi_cad.planning.depth import slot_depth
-from psi_cad.planning.pins import Pin, place_pins
-from psi_cad.surface.spline import HeightSpline
+from psi_cad.labelling import raising
+from psi_cad.labelling.fence import LEAST, LabelPatch, Side, Words, place_label, reserved, sides_of
+from psi_cad.labelling.tagging import BELOW_FACE, BREAK, CORNER, THICK, place_tag
+from psi_cad.resection.depth import slot_depth
+from psi_cad.siting.access import outlines
+from psi_cad.siting.pins import Pin, place_pins
+from psi_cad.siting.spline import HeightSpline
 from psi_cad.units import Array, Mm
 
 if TYPE_CHECKING:

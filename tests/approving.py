@@ -4,10 +4,10 @@ import json
 
 from conftest import CASES
 
-from psi_cad.run.acceptance import accept_in
-from psi_cad.run.approval import approvals_said, approve_folder
-from psi_cad.run.release import release_said
-from psi_cad.run.subject import read_json, stem_of
+from psi_cad.approval.acceptance import accept_in
+from psi_cad.approval.approve import approvals_said, approve_folder
+from psi_cad.approval.release import release_said
+from psi_cad.outputs.subject import read_json, stem_of
 
 CASE = CASES / "phantom-type1"
 STEM = "supra-acetabular_generic-25x0.89"

@@ -3,7 +3,7 @@
 import numpy as np
 import trimesh
 
-from psi_cad.planning.cuts import plan_cuts
+from psi_cad.scene.cuts import plan_cuts
 from psi_cad.surface.repair import checked_bone
 
 

@@ -9,14 +9,14 @@ from approving import ACCEPTED, CASE, GUIDE, PLANNED, STEM, accepted, both, edit
 
 import psi_cad
 from psi_cad import api
+from psi_cad.approval import approve as approval
+from psi_cad.approval.acceptance import accept_in, add_plans, unaccepted
+from psi_cad.approval.approve import approve_folder
 from psi_cad.cli.approving import acceptance_lines
 from psi_cad.errors import ApprovalError, InputError
-from psi_cad.export.safely import sha256_of
+from psi_cad.files import sha256_of
 from psi_cad.findings import CAUTIONS, Caution
-from psi_cad.run import approval
-from psi_cad.run.acceptance import accept_in, add_plans, unaccepted
-from psi_cad.run.approval import approve_folder
-from psi_cad.run.subject import read_json
+from psi_cad.outputs.subject import read_json
 
 
 def test_what_blocks_a_release_is_named_with_what_to_paste(out):

@@ -6,16 +6,16 @@ import trimesh
 from conftest import CASES
 from shapes import ellipsoid
 
+from psi_cad.anatomy.kinds import ANATOMIES, flat_ends, length_of
+from psi_cad.anatomy.side import verdict_of
 from psi_cad.case.load import load_case
 from psi_cad.errors import CaseError
 from psi_cad.imaging.midline import body_middle
-from psi_cad.imaging.volume import Volume
+from psi_cad.intake.anatomy import checked_anatomy, cut_cautions
 from psi_cad.phantom.femur import references
-from psi_cad.planning.cuts import plan_cuts
-from psi_cad.run.anatomy import checked_anatomy, cut_cautions
-from psi_cad.surface.anatomy import ANATOMIES, flat_ends, length_of
+from psi_cad.scene.cuts import plan_cuts
 from psi_cad.surface.repair import checked_bone
-from psi_cad.surface.side import verdict_of
+from psi_cad.voxels.volume import Volume
 
 
 @pytest.fixture

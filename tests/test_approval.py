@@ -10,15 +10,15 @@ import pytest
 from approving import CASE, GUIDE, PRINTED, STEM, both, edit_report, released, rewrite, said, statuses
 from conftest import CASES
 
+from psi_cad.approval import approve as approval
+from psi_cad.approval.approve import approve_folder
+from psi_cad.approval.publish import Before, publish
+from psi_cad.approval.record import read_record
+from psi_cad.approval.release import check_approvals
 from psi_cad.cli.showing import approval_lines
 from psi_cad.errors import ApprovalError, BuildError, InputError
-from psi_cad.export.safely import sha256_of
-from psi_cad.run import approval
-from psi_cad.run.approval import approve_folder
-from psi_cad.run.publish import Before, publish
-from psi_cad.run.record import read_record
-from psi_cad.run.release import check_approvals
-from psi_cad.run.subject import hash_of, read_json, subject_of
+from psi_cad.files import sha256_of
+from psi_cad.outputs.subject import hash_of, read_json, subject_of
 
 
 def test_an_entry_holds_every_hash_and_the_one_before(out, monkeypatch):

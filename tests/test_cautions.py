@@ -11,7 +11,7 @@ from psi_cad.api import plan
 from psi_cad.case.load import load_case
 from psi_cad.cli.telling import WORDS, caution_lines, cautions_in, check_lines
 from psi_cad.findings import CAUTIONS, Caution, Check
-from psi_cad.run.cautions import case_cautions, source_cautions
+from psi_cad.intake.cautions import case_cautions, source_cautions
 
 PAGE = (ROOT / "docs" / "cautions.md").read_text("utf-8")
 ROWS = re.findall(r"^\| `([a-z-]+)` \|.*\| (yes|no) \|$", PAGE, flags=re.MULTILINE)

@@ -8,17 +8,17 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from shapes import rounded_box
 
+from psi_cad.bones.parting import confirmed, refuse_needless
+from psi_cad.bones.segment import report_of, segment_bone, write_segmentation
 from psi_cad.errors import CaseError, SegmentationError
 from psi_cad.findings import Caution
-from psi_cad.imaging.correcting import Corrections, Done, corrected
-from psi_cad.imaging.fill import filled
-from psi_cad.imaging.interface import met_again
-from psi_cad.imaging.parting import divided
-from psi_cad.imaging.segment import bone_labels
-from psi_cad.imaging.volume import Volume
 from psi_cad.phantom.scanner import Body, ScannedBone, simulated_ct
-from psi_cad.run.parting import confirmed, refuse_needless
-from psi_cad.run.segment import report_of, segment_bone, write_segmentation
+from psi_cad.segmentation.correcting import Corrections, Done, corrected
+from psi_cad.segmentation.fill import filled
+from psi_cad.segmentation.interface import met_again
+from psi_cad.segmentation.parting import divided
+from psi_cad.segmentation.segment import bone_labels
+from psi_cad.voxels.volume import Volume
 
 
 def two_blocks(gap, neck=0.0):
@@ -217,7 +217,7 @@ def test_a_case_file_corrects_its_bone_alike(tmp_path):
     read = Segment.model_validate({"seed": [-14.0, 0.0, 0.0], "cut_here": [[0.0, 1.0, 0.0]], "join": [], "keep_in": "mask.nrrd", "keep": 1})
     assert np.asarray(read.cut_here).tolist() == [[0.0, 1.0, 0.0]] and read.keep_in == "mask.nrrd"
     from psi_cad.case.load import load_case
-    from psi_cad.run.sources import bone_source
+    from psi_cad.intake.sources import bone_source
 
     sitk.WriteImage(two_blocks(1.6, neck=12.0).to_sitk(), str(tmp_path / "ct.nii.gz"))
     text = (

@@ -5,9 +5,9 @@ import pytest
 import trimesh
 from shapes import ball, block, planned
 
-from psi_cad.planning.avoid import Structure, face_distance, over_travel_distance
-from psi_cad.planning.depth import beyond, obstacles_in_plane, reachable, slot_depth
-from psi_cad.planning.nearest import Surface
+from psi_cad.resection.avoid import Structure, face_distance, over_travel_distance
+from psi_cad.resection.depth import beyond, obstacles_in_plane, reachable, slot_depth
+from psi_cad.scene.nearest import Surface
 
 Z, Y = [0, 0, 1.0], np.array([0, 1.0, 0])
 

@@ -27,9 +27,9 @@ from synthetic_scan import (
     write_series,
 )
 
+from psi_cad.dicom.decoder import Decoder
 from psi_cad.errors import ImageError
-from psi_cad.imaging.dicom_decoder import Decoder
-from psi_cad.imaging.read import read_volume
+from psi_cad.imaging.scan_files import read_volume
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from synthetic_scan import (
 )
 
 from psi_cad.errors import ImageError
-from psi_cad.imaging.read import read_volume
+from psi_cad.imaging.scan_files import read_volume
 
 
 @pytest.mark.parametrize("axes", TURNS.values(), ids=TURNS.keys())

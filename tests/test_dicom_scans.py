@@ -22,7 +22,7 @@ from synthetic_scan import (
 )
 
 from psi_cad.errors import ImageError
-from psi_cad.imaging.read import read_volume
+from psi_cad.imaging.scan_files import read_volume
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from psi_cad.errors import RegistrationError
-from psi_cad.imaging.edges import bone_residual
-from psi_cad.imaging.register import BONE_EDGES_MM, Registration, _refuse_doubt
-from psi_cad.imaging.rigid import inverse, rotation
-from psi_cad.imaging.volume import Volume
 from psi_cad.phantom.scanner import Body, ScannedBone, Tissues, scanned, simulated_ct
+from psi_cad.registration.edges import bone_residual
+from psi_cad.registration.register import BONE_EDGES_MM, Registration, _refuse_doubt
+from psi_cad.registration.rigid import inverse, rotation
+from psi_cad.voxels.volume import Volume
 
 POSE = rotation(np.radians([2.0, -3.0, 4.0]), about=np.zeros(3), shift=np.array([6.0, -9.0, 5.0]))
 LOW, HIGH = np.array([-90.0, -60.0, -60.0]), np.array([90.0, 60.0, 60.0])

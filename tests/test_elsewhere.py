@@ -3,11 +3,11 @@
 import pytest
 from conftest import CASES
 
+from psi_cad.builder import guides as build
+from psi_cad.builder.inspect import Inspector
 from psi_cad.case.load import load_case
 from psi_cad.errors import DesignError, KernelError
-from psi_cad.run import build
-from psi_cad.run.inspect import Inspector
-from psi_cad.run.plan import plan_job
+from psi_cad.intake.prepare import plan_job
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from psi_cad.case.catalogue import load_catalogue, shipped_catalogue
 from psi_cad.case.load import load_case
 from psi_cad.cli.main import main
 from psi_cad.errors import CaseError, CatalogueError, DesignError, PsiCadError, from_json
-from psi_cad.run.blades import length_said, long_enough, tell_lengths
-from psi_cad.run.loading import load
+from psi_cad.intake.blades import length_said, long_enough, tell_lengths
+from psi_cad.intake.loading import load
 
 GOOD = (CASES / "phantom-type1" / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
 # (what is replaced, by what, the key that is told), in the file's order
@@ -61,7 +61,7 @@ def test_one_mistake_is_one_sentence(old, new, key, case):
 
 def test_wrong_parameters_are_all_told(case):
     path = case(("clearance = 0.15", "clearance = 0.5\nwal = 3.0\npins = 2.5"))
-    from psi_cad.run.loading import resolved_guides
+    from psi_cad.intake.loading import resolved_guides
 
     with pytest.raises(CaseError) as told:
         resolved_guides(load(path))

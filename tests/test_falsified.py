@@ -11,10 +11,10 @@ import trimesh
 from faults import FAULTS, ball, frame_of, lost_face, opened
 
 import psi_cad
+from psi_cad.builder.inspect import bone_probe
+from psi_cad.builder.measure import measure_folder
+from psi_cad.builder.mending import CHECKS
 from psi_cad.export.meshes import triangulated, write_stl
-from psi_cad.run.inspect import bone_probe
-from psi_cad.run.measure import measure_folder
-from psi_cad.run.mending import CHECKS
 from psi_cad.verify.checks import measure_part
 from psi_cad.verify.expected import Expected
 from psi_cad.verify.part import Part
@@ -162,7 +162,7 @@ def needed_by_sections(folder, guide):
 
 def test_a_fence_with_a_tower_needs_more_blade(phantom_out, tmp_path, good):
     """Something that stands 15 mm above the fence over the line that decides stops the saw's hub: the check says so and where."""
-    from psi_cad.run.inspect import bone_probe
+    from psi_cad.builder.inspect import bone_probe
     from psi_cad.verify.checks import measure_files
     from psi_cad.verify.expected import Expected
 
@@ -187,7 +187,7 @@ def test_a_fence_with_a_tower_needs_more_blade(phantom_out, tmp_path, good):
 
 def test_a_guide_that_slides_fails_unless_it_may(good, tmp_path):
     """Files of a round rod and a shell on it: nothing stops a slide along it or round it; the case may allow that."""
-    from psi_cad.run.inspect import bone_probe
+    from psi_cad.builder.inspect import bone_probe
     from psi_cad.verify.expected import Expected
     from psi_cad.verify.holding import holding_json, lock_check
     from psi_cad.verify.printed import Printed

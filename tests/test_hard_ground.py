@@ -6,10 +6,10 @@ import shapely
 
 from psi_cad.case.load import load_case
 from psi_cad.guides.params import GuideParams
-from psi_cad.planning.access import outlines, voids
-from psi_cad.planning.axis import tilt_of
-from psi_cad.run.cautions import guide_cautions
-from psi_cad.run.plan import plan_job
+from psi_cad.intake.cautions import guide_cautions
+from psi_cad.intake.prepare import plan_job
+from psi_cad.siting.access import outlines, voids
+from psi_cad.siting.axis import tilt_of
 from psi_cad.surface.rays import SignedDistance
 from psi_cad.units import LIMITS
 

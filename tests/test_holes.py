@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import trimesh
 
+from psi_cad.bones.segment import segment_bone, write_segmentation
 from psi_cad.errors import CaseError, SurfaceError
-from psi_cad.imaging.lids import _can_go, euler_number, lids
+from psi_cad.extraction.lids import _can_go, euler_number, lids
 from psi_cad.phantom.scanner import Body, ScannedBone, simulated_ct
-from psi_cad.run.segment import segment_bone, write_segmentation
-from psi_cad.surface.read import CLOSED_HOLE, read_surface
+from psi_cad.surface.mesh_files import CLOSED_HOLE, read_surface
 from psi_cad.surface.repair import checked_bone
 
 TURN = np.linalg.qr(np.array([[1.0, 0.3, 0.2], [0.1, 1.0, 0.4], [0.0, -0.3, 1.0]]))[0]

@@ -18,8 +18,8 @@ from psi_cad.errors import ImageError
 from psi_cad.imaging.image_files import write_image
 from psi_cad.imaging.judge import bone_at_edges, judge_spacing
 from psi_cad.imaging.label_files import read_labels
-from psi_cad.imaging.read import read_volume, sidecar_of, write_volume
-from psi_cad.imaging.volume import Volume
+from psi_cad.imaging.scan_files import read_volume, sidecar_of, write_volume
+from psi_cad.voxels.volume import Volume
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS.keys())

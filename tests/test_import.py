@@ -15,7 +15,7 @@ from synthetic_scan import (
     write_series,
 )
 
-from psi_cad.imaging.read import read_volume
+from psi_cad.imaging.scan_files import read_volume
 
 
 def test_import_writes_no_identity(tmp_path, run):

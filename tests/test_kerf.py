@@ -9,12 +9,12 @@ from shapes import ball, block, moved, planned, turn
 
 from psi_cad.api import build, plan
 from psi_cad.errors import CaseError, PsiCadError
-from psi_cad.planning.dust import without_dust
-from psi_cad.planning.kerf import Kerf, moved_cuts, specimen_faces
-from psi_cad.planning.margins import cut_margin, face_map
-from psi_cad.planning.nearest import Surface
-from psi_cad.planning.resection import resect
-from psi_cad.run.subject import disagreement
+from psi_cad.outputs.subject import disagreement
+from psi_cad.resection.dust import without_dust
+from psi_cad.resection.margins import cut_margin, face_map
+from psi_cad.resection.pieces import resect
+from psi_cad.scene.kerf import Kerf, moved_cuts, specimen_faces
+from psi_cad.scene.nearest import Surface
 from psi_cad.surface.solids import solid_of
 
 Z, X = [0, 0, 1.0], [1.0, 0, 0]

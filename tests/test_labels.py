@@ -21,11 +21,11 @@ from synthetic_scan import (
     write_series,
 )
 
+from psi_cad.dicom.contours import covered
 from psi_cad.errors import ImageError
-from psi_cad.imaging.contours import covered
 from psi_cad.imaging.label_files import read_labels
-from psi_cad.imaging.read import read_volume
-from psi_cad.imaging.volume import Volume
+from psi_cad.imaging.scan_files import read_volume
+from psi_cad.voxels.volume import Volume
 
 BALL = np.array([4.0, -3.0, 15.0])
 

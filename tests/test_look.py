@@ -14,13 +14,13 @@ import pytest
 import trimesh
 from typer.testing import CliRunner
 
+from psi_cad.checking.look import look_at
 from psi_cad.cli.main import app
 from psi_cad.errors import PsiCadError
-from psi_cad.imaging.volume import Volume
 from psi_cad.report.look import page
 from psi_cad.report.look.page import LookBody, LookScene, write_page
-from psi_cad.run.look import look_at
 from psi_cad.surface.rays import SignedDistance
+from psi_cad.voxels.volume import Volume
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 CASES = Path(__file__).resolve().parent.parent / "cases"

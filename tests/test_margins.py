@@ -7,13 +7,13 @@ from scipy.optimize import minimize
 from shapes import ball, block, ellipsoid, moved, planned, shell, turn
 
 from psi_cad.case.load import load_case
-from psi_cad.planning.margins import cut_margin, face_map, margin_class
-from psi_cad.planning.nearest import Face, Surface, nearest
-from psi_cad.planning.throughbone import InBone, through_bone
-from psi_cad.run.patient import read_patient
-from psi_cad.run.planning import evaluate
+from psi_cad.extraction.tumour import diameters
+from psi_cad.plans.measured import evaluate
+from psi_cad.plans.patient import read_patient
+from psi_cad.resection.margins import cut_margin, face_map, margin_class
+from psi_cad.resection.throughbone import InBone, through_bone
+from psi_cad.scene.nearest import Face, Surface, nearest
 from psi_cad.surface.rays import RayCaster
-from psi_cad.surface.tumour import diameters
 
 Z = [0, 0, 1.0]
 

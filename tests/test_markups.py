@@ -10,8 +10,8 @@ from conftest import CASES
 
 from psi_cad.case.load import load_case
 from psi_cad.errors import CaseError
-from psi_cad.planning.markups import SCHEMA, markups_of, read_planes, write_planes
-from psi_cad.run.plan import planes_of
+from psi_cad.intake.prepare import planes_of
+from psi_cad.scene.markups import SCHEMA, markups_of, read_planes, write_planes
 
 
 def some_planes(rng, count=12):

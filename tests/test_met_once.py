@@ -9,14 +9,14 @@ import trimesh
 from scipy import ndimage
 from shapes import block, rounded_box
 
+from psi_cad.bones.accuracy import accuracy_of
+from psi_cad.bones.segment import report_of, segment_bone
 from psi_cad.errors import SurfaceError
-from psi_cad.imaging.volume import Volume
+from psi_cad.intake.cautions import body_cautions
 from psi_cad.phantom.scanner import Body, ScannedBone, simulated_ct
-from psi_cad.run.accuracy import accuracy_of
-from psi_cad.run.cautions import body_cautions
-from psi_cad.run.segment import report_of, segment_bone
 from psi_cad.surface.bodies import gaps_of, refuse_overlap
 from psi_cad.surface.repair import checked_bone
+from psi_cad.voxels.volume import Volume
 
 CASE = """schema = 1
 id = "two"

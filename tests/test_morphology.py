@@ -5,11 +5,11 @@ import pytest
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-from psi_cad.imaging import morphology
-from psi_cad.imaging.flood import flood_open
-from psi_cad.imaging.morphology import ball, closed, grown, grown_within, in_slabs, voxels_of
-from psi_cad.imaging.regions import regions_of
-from psi_cad.surface.plausible import _shut_in
+from psi_cad.extraction.plausible import _shut_in
+from psi_cad.segmentation.flood import flood_open
+from psi_cad.segmentation.regions import regions_of
+from psi_cad.voxels import morphology
+from psi_cad.voxels.morphology import ball, closed, grown, grown_within, in_slabs, voxels_of
 
 CUBE = np.ones((3, 3, 3), dtype=bool)
 SIZES = [(0.75, 0.75, 0.75), (1.0, 0.7, 0.7), (3.0, 0.9, 0.9)]

@@ -6,10 +6,10 @@ from conftest import CASES
 
 from psi_cad.case.load import load_case
 from psi_cad.errors import CaseError
-from psi_cad.run import optimising
-from psi_cad.run.optimising import plane_search, propose
-from psi_cad.run.patient import read_patient
-from psi_cad.run.planning import evaluate
+from psi_cad.plans import optimising
+from psi_cad.plans.measured import evaluate
+from psi_cad.plans.optimising import plane_search, propose
+from psi_cad.plans.patient import read_patient
 
 QUIET = {"progress": lambda _: None}
 GOOD = (CASES / "phantom-type1" / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())

@@ -6,14 +6,14 @@ import scipy.sparse as sp
 from shapes import rounded_box
 
 from psi_cad.errors import CaseError, SegmentationError
-from psi_cad.imaging.levels import TissueLevels
-from psi_cad.imaging.naming import named
-from psi_cad.imaging.parting import divided
-from psi_cad.imaging.ratio_cut import best_cut, smooth_fields, walk
-from psi_cad.imaging.regions import regions_of
-from psi_cad.imaging.seams import find_seams
-from psi_cad.imaging.segment import bone_labels
 from psi_cad.phantom.scanner import Body, ScannedBone, simulated_ct
+from psi_cad.segmentation.naming import named
+from psi_cad.segmentation.parting import divided
+from psi_cad.segmentation.ratio_cut import best_cut, smooth_fields, walk
+from psi_cad.segmentation.regions import regions_of
+from psi_cad.segmentation.seams import find_seams
+from psi_cad.segmentation.segment import bone_labels
+from psi_cad.voxels.levels import TissueLevels
 
 LEVELS = TissueLevels(soft=50.0, bone=1250.0, noise=10.0, threshold=290.0)
 

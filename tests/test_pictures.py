@@ -10,12 +10,12 @@ from PIL import Image
 
 import psi_cad
 from psi_cad.errors import InputError
-from psi_cad.imaging.volume import Volume
 from psi_cad.report.lettering import ALARM, ARROW, GAP, TITLE_PX, Mark, Panel, edge_letters, save_sheet, scale_length
 from psi_cad.report.pictures import picture_of_place
 from psi_cad.report.plan_pictures import contour
 from psi_cad.report.slices import ANATOMICAL, pixel_points, plane_view, slice_pixels
 from psi_cad.report.views import Body, Studio, View, upright, view_onto
+from psi_cad.voxels.volume import Volume
 
 CASES = Path(__file__).resolve().parent.parent / "cases"
 

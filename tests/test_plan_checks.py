@@ -8,12 +8,12 @@ from shapes import ball, block
 
 from psi_cad.api import plan
 from psi_cad.errors import CaseError
-from psi_cad.planning.cuts import plan_cuts
-from psi_cad.planning.margins import cut_margin, face_map
-from psi_cad.planning.markups import SCHEMA, read_planes
-from psi_cad.planning.nearest import Surface
-from psi_cad.planning.types import start_cuts
 from psi_cad.report.plan_pictures import write_face_maps
+from psi_cad.resection.margins import cut_margin, face_map
+from psi_cad.resection.types import start_cuts
+from psi_cad.scene.cuts import plan_cuts
+from psi_cad.scene.markups import SCHEMA, read_planes
+from psi_cad.scene.nearest import Surface
 from psi_cad.surface.repair import checked_bone
 
 SOURCE = 'units = "mm"\ncoordinates = "LPS"\n'

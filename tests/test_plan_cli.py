@@ -13,10 +13,10 @@ from shapes import block
 from psi_cad.api import plan
 from psi_cad.case.load import load_case
 from psi_cad.errors import CaseError
-from psi_cad.planning.cuts import plan_cuts
-from psi_cad.planning.markups import read_planes
-from psi_cad.planning.resection import resect
-from psi_cad.planning.types import regions_of, start_cuts
+from psi_cad.resection.pieces import resect
+from psi_cad.resection.types import regions_of, start_cuts
+from psi_cad.scene.cuts import plan_cuts
+from psi_cad.scene.markups import read_planes
 from psi_cad.surface.repair import checked_bone
 from psi_cad.surface.solids import mesh_of, solid_of
 

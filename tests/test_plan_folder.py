@@ -9,8 +9,8 @@ from shapes import ball, block
 from psi_cad.api import plan, starting_plan
 from psi_cad.case.load import load_case
 from psi_cad.errors import InputError
-from psi_cad.export.safely import sha256_of
-from psi_cad.run import plan_case
+from psi_cad.files import sha256_of
+from psi_cad.plans import case as plan_case
 
 TEXT = """schema = 1
 id = "x"

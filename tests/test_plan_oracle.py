@@ -6,11 +6,11 @@ from conftest import CASES
 from shapes import block, ellipsoid, planned
 
 from psi_cad.case.load import load_case
-from psi_cad.planning.grid import inner_grid
-from psi_cad.planning.margins import cut_margin
-from psi_cad.planning.nearest import Surface
-from psi_cad.run.patient import read_patient
-from psi_cad.run.plan import planes_of
+from psi_cad.intake.prepare import planes_of
+from psi_cad.plans.patient import read_patient
+from psi_cad.resection.grid import inner_grid
+from psi_cad.resection.margins import cut_margin
+from psi_cad.scene.nearest import Surface
 
 VOXEL = 1.5
 

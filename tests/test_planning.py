@@ -5,9 +5,9 @@ import pytest
 import trimesh
 
 from psi_cad.errors import CaseError
-from psi_cad.planning.axis import blade_axes, seating_axes, tilt_of, ways_aside
-from psi_cad.planning.cuts import plan_cuts
-from psi_cad.planning.pins import triangle_lever
+from psi_cad.scene.cuts import plan_cuts
+from psi_cad.siting.axis import blade_axes, seating_axes, tilt_of, ways_aside
+from psi_cad.siting.pins import triangle_lever
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import checked_bone
 

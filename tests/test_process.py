@@ -6,8 +6,8 @@ import pytest
 from conftest import CASES
 
 import psi_cad
+from psi_cad.builder.process import perform
 from psi_cad.errors import BuildError, CaseError, KernelError
-from psi_cad.run.process import perform
 
 
 def worker(code: str) -> tuple[str, ...]:

@@ -5,9 +5,9 @@ import pytest
 import shapely
 
 from psi_cad.brep.bodies import Slab
-from psi_cad.guides.labelling import LEAST, Side, Words, sides_of
-from psi_cad.guides.raising import RISE, place_raised
-from psi_cad.surface.spline import HeightSpline, uniform_knots
+from psi_cad.labelling.fence import LEAST, Side, Words, sides_of
+from psi_cad.labelling.raising import RISE, place_raised
+from psi_cad.siting.spline import HeightSpline, uniform_knots
 
 WORDS = Words.of(("hip-a R", "supra", "generic-25x0.89", "v0.2.0"))
 PAD, HALF = 0.5, 3.0

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from psi_cad import api
 from psi_cad.cli.main import app
-from psi_cad.run import plan_case
+from psi_cad.plans import case as plan_case
 
 
 def commands(containing: str) -> list[list[str]]:

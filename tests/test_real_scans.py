@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import trimesh
 
+from psi_cad.bones.segment import segment_bone
 from psi_cad.phantom.distance import mesh_distance
 from psi_cad.phantom.scanner import ScannedBone, simulated_ct, varying
-from psi_cad.run.segment import segment_bone
 from psi_cad.surface.rays import SignedDistance
 
 SCANS = {

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from psi_cad.errors import ImageError, RegistrationError
-from psi_cad.imaging.register import Registration, _refuse_doubt, register
-from psi_cad.imaging.rigid import (
+from psi_cad.registration.register import Registration, _refuse_doubt, register
+from psi_cad.registration.rigid import (
     apply,
     distance,
     inverse,
@@ -19,7 +19,7 @@ from psi_cad.imaging.rigid import (
     turn_deg,
     write_transform,
 )
-from psi_cad.imaging.volume import Volume
+from psi_cad.voxels.volume import Volume
 
 TRUE = rotation(np.radians([4.0, -6.0, 3.0]), about=np.array([5.0, 0, 0]), shift=np.array([7.0, -4, 9]))
 
@@ -127,7 +127,7 @@ def test_unusable_scans_are_told(pair):
 
 def test_rire_pair_against_its_standard(data):
     """The standard's own uncertainty is about 1.4 mm; bench/register.py runs 20 starts."""
-    from psi_cad.imaging.read import read_volume
+    from psi_cad.imaging.scan_files import read_volume
 
     folder = data / "ct_mr_head_rire"
     truth = json.loads((folder / "ground_truth.json").read_text("utf-8"))

@@ -9,14 +9,15 @@ from conftest import ROOT
 
 import psi_cad
 from psi_cad import api
+from psi_cad.approval import approve as approval
+from psi_cad.approval.approve import approve_folder
+from psi_cad.approval.release import check_approvals, release_said
 from psi_cad.cli.showing import approval_lines
 from psi_cad.errors import ApprovalError, InputError
-from psi_cad.export.safely import sha256_of
+from psi_cad.files import sha256_of
 from psi_cad.findings import Caution
-from psi_cad.run import approval, plan_case
-from psi_cad.run.approval import approve_folder
-from psi_cad.run.release import check_approvals, release_said
-from psi_cad.run.subject import read_json
+from psi_cad.outputs.subject import read_json
+from psi_cad.plans import case as plan_case
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import trimesh
 from shapes import ball, block, moved, planned, shell, turn
 
 from psi_cad.errors import CaseError, SurfaceError
-from psi_cad.planning.resection import resect
+from psi_cad.resection.pieces import resect
 from psi_cad.surface.solids import closed_surface, mesh_of, pieces_of, solid_of
 
 Z, X = [0, 0, 1.0], [1.0, 0, 0]
@@ -138,7 +138,7 @@ def test_both_sides_of_one_plane():
 
 
 def test_a_cut_kept_short_leaves_bone_attached():
-    from psi_cad.planning.cuts import plan_cuts
+    from psi_cad.scene.cuts import plan_cuts
     from psi_cad.surface.repair import checked_bone
 
     bone = checked_bone(block(100, 20, 60), name="b")

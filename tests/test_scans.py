@@ -7,10 +7,10 @@ import pydicom
 import pytest
 import trimesh
 
-from psi_cad.imaging.read import read_volume
-from psi_cad.imaging.rigid import apply, distance, inverse, read_transform
+from psi_cad.imaging.scan_files import read_volume
 from psi_cad.phantom import scans
 from psi_cad.phantom.hemipelvis import implicit, lesion_distance, lesion_mesh
+from psi_cad.registration.rigid import apply, distance, inverse, read_transform
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from psi_cad.frames import Frame
-from psi_cad.surface.seat import HeightField, fit_seat
+from psi_cad.siting.seat import HeightField, fit_seat
 
 GROUND = Frame(origin=np.zeros(3), axes=np.eye(3))
 

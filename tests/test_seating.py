@@ -5,7 +5,7 @@ import pytest
 
 from psi_cad.errors import DesignError
 from psi_cad.guides.seating import SLIDES, Sat, settled
-from psi_cad.planning.axis import SeatingAxis
+from psi_cad.siting.axis import SeatingAxis
 from psi_cad.units import LIMITS
 
 

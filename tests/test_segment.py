@@ -7,20 +7,20 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 import trimesh
 
+from psi_cad.bones.segment import refuse_far_seeds, report_of, segment_bone, write_segmentation
 from psi_cad.errors import CaseError, SegmentationError
-from psi_cad.imaging.fill import filled
-from psi_cad.imaging.levels import tissue_levels
+from psi_cad.extraction.cortex import calibrated, edge_shift, profile
+from psi_cad.extraction.isosurface import level_surface, surface_of_mask
 from psi_cad.imaging.metal import find_metal
 from psi_cad.imaging.totalsegmentator import BONES, proposed_seeds, seeds_of_labels
-from psi_cad.imaging.volume import Volume
 from psi_cad.phantom.hemipelvis import _gradient, implicit
 from psi_cad.phantom.scanner import Body, ScannedBone, ScannedSolid, simulated_ct
 from psi_cad.phantom.scene import PHANTOM_SEEDS, femur_distance, phantom_ct
-from psi_cad.run.segment import refuse_far_seeds, report_of, segment_bone, write_segmentation
-from psi_cad.surface.cortex import calibrated, edge_shift, profile
-from psi_cad.surface.isosurface import level_surface, surface_of_mask
+from psi_cad.segmentation.fill import filled
 from psi_cad.surface.rays import SignedDistance
 from psi_cad.surface.relax import Neighbours, folded, unfolded
+from psi_cad.voxels.levels import tissue_levels
+from psi_cad.voxels.volume import Volume
 
 # a slab of the phantom through the hip joint: socket, column, upper ramus and femoral head, cut below and above
 LOW, HIGH = np.array([-156.0, -78.0, -22.0]), np.array([-10.0, 66.0, 14.0])

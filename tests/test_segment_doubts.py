@@ -8,14 +8,14 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 import trimesh
 
-import psi_cad.run.segment as room
+import psi_cad.bones.segment as room
+from psi_cad.bones.segment import segment_bone, write_segmentation
 from psi_cad.errors import CaseError
+from psi_cad.extraction.plausible import border_of, hollow, mere_shell, other_blur, through_bone
 from psi_cad.findings import Caution
-from psi_cad.imaging.levels import tissue_levels
-from psi_cad.imaging.volume import Volume
 from psi_cad.phantom.scanner import Body, ScannedBone, simulated_ct
-from psi_cad.run.segment import segment_bone, write_segmentation
-from psi_cad.surface.plausible import border_of, hollow, mere_shell, other_blur, through_bone
+from psi_cad.voxels.levels import tissue_levels
+from psi_cad.voxels.volume import Volume
 
 
 def ball(centre, radius):

@@ -10,14 +10,14 @@ from scipy.spatial.transform import Rotation
 from shapes import ball, block, ellipsoid
 from skimage.measure import marching_cubes
 
+from psi_cad.anatomy.side import verdict_of
 from psi_cad.api import plan, validate
 from psi_cad.case.load import load_case
 from psi_cad.errors import CaseError
+from psi_cad.intake.side import checked_side
 from psi_cad.phantom.femur import femur, references
-from psi_cad.run.side import checked_side
-from psi_cad.surface.read import read_surface
+from psi_cad.surface.mesh_files import read_surface
 from psi_cad.surface.repair import checked_bone, outside_of
-from psi_cad.surface.side import verdict_of
 
 OTHER = {"left": "right", "right": "left", None: None}
 BONES = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from psi_cad.planning.sliding import SCALE, in_words, sliding, smoothed_normals
+from psi_cad.siting.sliding import SCALE, in_words, sliding, smoothed_normals
 
 GRID = np.stack(np.meshgrid(np.linspace(-15, 15, 81), np.linspace(-10, 10, 61), indexing="ij"), axis=-1).reshape(-1, 2)
 

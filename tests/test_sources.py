@@ -9,13 +9,13 @@ import trimesh
 from psi_cad.case.load import load_case
 from psi_cad.errors import BuildError, CaseError, ImageError
 from psi_cad.imaging.image_files import write_image
-from psi_cad.imaging.volume import Volume
+from psi_cad.intake import sources
+from psi_cad.intake.cautions import source_cautions
+from psi_cad.intake.sources import avoid_source, bone_source, tumour_source
 from psi_cad.phantom.hemipelvis import _gradient, implicit
 from psi_cad.phantom.scene import phantom_ct
-from psi_cad.run import sources
-from psi_cad.run.cautions import source_cautions
-from psi_cad.run.sources import avoid_source, bone_source, tumour_source
-from psi_cad.surface.read import read_surface
+from psi_cad.surface.mesh_files import read_surface
+from psi_cad.voxels.volume import Volume
 
 LOW, HIGH = (-150.0, -66.0, 46.0), (-40.0, 92.0, 62.0)  # a slab through the wing, which leaves it above and below only
 HEAD = 'schema = 1\nid = "slab"\nside = "right"\n'
@@ -166,7 +166,7 @@ def test_two_cases_of_one_folder_keep_their_bones_apart(tmp_path):
 
 def test_a_tumour_comes_into_the_frame_of_the_bone(tmp_path):
     """The transform takes CT points to the mask's, so the surface goes the other way."""
-    from psi_cad.imaging.rigid import write_transform
+    from psi_cad.registration.rigid import write_transform
 
     write_image(tmp_path / "mri.nrrd", ball_mask())
     turn = trimesh.transformations.rotation_matrix(0.4, [0.0, 0.0, 1.0])

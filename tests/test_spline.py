@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from psi_cad.errors import SeatError
-from psi_cad.surface.spline import Stiffness, designed, fit, uniform_knots
+from psi_cad.siting.spline import Stiffness, designed, fit, uniform_knots
 
 
 @pytest.fixture(scope="module", params=[(30.0, 12.0), (12.0, 30.0)])

@@ -6,12 +6,12 @@ import trimesh
 
 from psi_cad.errors import SurfaceError
 from psi_cad.frames import Frame, patient_from_ras
-from psi_cad.planning.grid import inner_grid
+from psi_cad.resection.grid import inner_grid
+from psi_cad.siting.spline import fit, refined, uniform_knots
+from psi_cad.surface.mesh_files import SUFFIXES, read_surface
 from psi_cad.surface.rays import RayCaster, SignedDistance, first_hits_down
-from psi_cad.surface.read import SUFFIXES, read_surface
 from psi_cad.surface.repair import checked_bone, signed_volume, weld
 from psi_cad.surface.section import section_parts
-from psi_cad.surface.spline import fit, refined, uniform_knots
 
 
 def ball(radius=40.0, subdivisions=4):

@@ -7,10 +7,10 @@ import pytest
 from conftest import CASES
 
 import psi_cad
+from psi_cad.builder import together
 from psi_cad.case.load import load_case
 from psi_cad.errors import DesignError, KernelError
-from psi_cad.run import together
-from psi_cad.run.plan import plan_job
+from psi_cad.intake.prepare import plan_job
 
 GUIDE = """
 [[guide]]

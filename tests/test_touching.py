@@ -5,15 +5,15 @@ import pytest
 import trimesh
 from shapes import rounded_box
 
-from psi_cad.imaging.fill import filled
-from psi_cad.imaging.interface import met_again
-from psi_cad.imaging.levels import tissue_levels
-from psi_cad.imaging.parting import divided
-from psi_cad.imaging.seams import Seams
-from psi_cad.imaging.segment import bone_labels
+from psi_cad.bones.segment import segment_bone
+from psi_cad.extraction.plausible import border_of, through_bone
 from psi_cad.phantom.scanner import Body, ScannedBone, simulated_ct
-from psi_cad.run.segment import segment_bone
-from psi_cad.surface.plausible import border_of, through_bone
+from psi_cad.segmentation.fill import filled
+from psi_cad.segmentation.interface import met_again
+from psi_cad.segmentation.parting import divided
+from psi_cad.segmentation.seams import Seams
+from psi_cad.segmentation.segment import bone_labels
+from psi_cad.voxels.levels import tissue_levels
 
 RADIUS, GAP, SIDE = 18.0, 0.3, 3.0
 SEEDS = {"socket": (15.0, 0.0, 18.0), "head": (0.0, 0.0, -10.0)}

@@ -9,15 +9,15 @@ import trimesh
 
 from psi_cad.errors import SeatError, SurfaceError
 from psi_cad.export.surfaces import write_stl
-from psi_cad.planning.access import accessible_field, outlines, voids
-from psi_cad.planning.axis import site_frame
-from psi_cad.planning.cuts import plan_cuts
-from psi_cad.planning.standing import CLIMB, EASED_SLOPE, SURE, eased, kept_off, towering
-from psi_cad.surface.cliffs import cliff_of
+from psi_cad.scene.cuts import plan_cuts
+from psi_cad.siting.access import accessible_field, outlines, voids
+from psi_cad.siting.axis import site_frame
+from psi_cad.siting.cliffs import cliff_of
+from psi_cad.siting.seat import fit_seat
+from psi_cad.siting.standing import CLIMB, EASED_SLOPE, SURE, eased, kept_off, towering
+from psi_cad.surface.mesh_files import read_surface
 from psi_cad.surface.rays import RayCaster
-from psi_cad.surface.read import read_surface
 from psi_cad.surface.repair import checked_bone
-from psi_cad.surface.seat import fit_seat
 from psi_cad.units import LIMITS
 from psi_cad.verify.expected import Expected
 from psi_cad.verify.printed import Printed

@@ -5,11 +5,11 @@ import pytest
 import trimesh
 
 from psi_cad.errors import ImageError, SegmentationError, SurfaceError
-from psi_cad.imaging.rigid import apply, inverse, rotation
+from psi_cad.extraction.tumour import diameters, grown, tumour_surface
 from psi_cad.imaging.tumour import PROPOSAL, marked, propose_tumour, shape_interpolated
-from psi_cad.imaging.volume import Volume
+from psi_cad.registration.rigid import apply, inverse, rotation
 from psi_cad.surface.rays import SignedDistance
-from psi_cad.surface.tumour import diameters, grown, tumour_surface
+from psi_cad.voxels.volume import Volume
 
 CENTRE = np.array([10.0, -20.0, 35.0])
 

@@ -10,8 +10,8 @@ from psi_cad.guides.registry import load_template
 from psi_cad.guides.sharing import Workshop
 from psi_cad.guides.site import make_site
 from psi_cad.guides.slots import plan_slots
-from psi_cad.planning.cuts import plan_cuts
-from psi_cad.planning.depth import slot_depth
+from psi_cad.resection.depth import slot_depth
+from psi_cad.scene.cuts import plan_cuts
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import checked_bone
 

@@ -9,15 +9,15 @@ import pytest
 from approving import ACCEPTED, GUIDE, PRINTED, STEM, accepted, both, edit_report
 
 from psi_cad import api
+from psi_cad.approval import publish as publishing
+from psi_cad.approval.publish import Before, publish, remove_guide
+from psi_cad.approval.release import check_approvals, release_said
 from psi_cad.cli.showing import guide_lines
 from psi_cad.errors import ApprovalError, BuildError, InputError
-from psi_cad.export.safely import sha256_of
-from psi_cad.run import publish as publishing
-from psi_cad.run.naming import Naming, check_variant, name_for, recorded_making
-from psi_cad.run.publish import Before, publish, remove_guide
-from psi_cad.run.release import check_approvals, release_said
-from psi_cad.run.subject import read_json, stem_of
-from psi_cad.run.work import digest_of
+from psi_cad.files import sha256_of
+from psi_cad.intake.work import digest_of
+from psi_cad.outputs.naming import Naming, check_variant, name_for, recorded_making
+from psi_cad.outputs.subject import read_json, stem_of
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from psi_cad.brep.checked import common
 from psi_cad.brep.patch import below, patch_face, vector
 from psi_cad.brep.slab import Slab, rise_along
 from psi_cad.frames import Frame
-from psi_cad.surface.envelope import gentle, gentle_line, thickened
-from psi_cad.surface.spline import HeightSpline, fit, uniform_knots
+from psi_cad.siting.envelope import gentle, gentle_line, thickened
+from psi_cad.siting.spline import HeightSpline, fit, uniform_knots
 from psi_cad.units import Array, Mm
 
 __all__ = ["bone_side", "cylinder", "fence", "footplate", "leaning", "sleeve"]

@@ -18,8 +18,8 @@ from OCP.TColStd import TColStd_Array1OfInteger, TColStd_Array1OfReal
 
 from psi_cad.errors import KernelError
 from psi_cad.frames import Frame
-from psi_cad.surface.cliffs import cliff_of
-from psi_cad.surface.spline import DEGREE, HeightSpline
+from psi_cad.siting.cliffs import cliff_of
+from psi_cad.siting.spline import DEGREE, HeightSpline
 from psi_cad.units import Array, Mm
 
 __all__ = ["below", "patch_face", "vector"]

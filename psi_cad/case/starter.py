@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from psi_cad.errors import CaseError
-from psi_cad.export.safely import whole_file
+from psi_cad.files import whole_file
 
 __all__ = ["write_starter"]
 

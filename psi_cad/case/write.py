@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from psi_cad.case.load import LoadedCase, catalogue_of
 from psi_cad.case.model import Filed
-from psi_cad.export.safely import whole_file
+from psi_cad.files import whole_file
 from psi_cad.units import Array
 
 __all__ = ["case_with_planes", "cuts_as_toml", "write_case"]

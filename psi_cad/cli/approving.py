@@ -54,14 +54,14 @@ def approve(
 
 
 def _way_on(ids: Sequence[str], accepted: Sequence[str] = ()) -> str:
-    from psi_cad.run.acceptance import way_on
+    from psi_cad.approval.acceptance import way_on
 
     return way_on(ids, accepted)
 
 
 def acceptance_lines(report: Mapping[str, Any], accept: Sequence[str]) -> list[str]:
     """What a build, with these options `--accept`, accepts of its cautions, and what a release would ask for besides."""
-    from psi_cad.run.acceptance import accepted_ids
+    from psi_cad.approval.acceptance import accepted_ids
 
     accepted = accepted_ids(accept)
     lines = [f"accepted: {', '.join(accepted)}"] if accepted else []

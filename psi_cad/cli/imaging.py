@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from psi_cad.imaging.volume import Volume
+    from psi_cad.voxels.volume import Volume
 
 __all__ = ["register"]
 
@@ -74,7 +74,7 @@ def _import(source: Path, out: Path | None, *, kind: str, series: str | None, fi
     if not out.name.lower().endswith(WRITTEN):
         raise ImageError(f"-o {out.name}: the suffix must be one of {', '.join(WRITTEN)}.")
     with progress(quiet=json) as tell:
-        from psi_cad.imaging.read import read_volume, write_volume
+        from psi_cad.imaging.scan_files import read_volume, write_volume
         from psi_cad.report.slices import write_scan_picture
 
         volume = read_volume(source, kind=kind, series=series, fill_gap=fill_gap, progress=tell)
@@ -93,15 +93,15 @@ def _import(source: Path, out: Path | None, *, kind: str, series: str | None, fi
 def _with_edges(volume: Volume) -> Volume:
     from psi_cad.findings import Caution
     from psi_cad.imaging.judge import bone_at_edges
-    from psi_cad.imaging.read import told_of
+    from psi_cad.imaging.scan_files import told_of
 
     return told_of(volume, [Caution("scan-edge", touch.sentence) for touch in bone_at_edges(volume, BONE_HU)])
 
 
 def _list(source: Path, json: bool) -> None:
     from psi_cad.cli.showing import progress, say_json, table
+    from psi_cad.dicom.volume import list_series
     from psi_cad.errors import ImageError
-    from psi_cad.imaging.dicom_volume import list_series
     from psi_cad.imaging.image_files import is_image_file
 
     if is_image_file(source):

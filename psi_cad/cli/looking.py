@@ -33,9 +33,9 @@ def look(
 
     Example: psi-cad look bone.stl --units mm -o look.html
     """
+    from psi_cad.checking.look import look_at
     from psi_cad.cli.showing import progress, say_json
     from psi_cad.errors import InputError
-    from psi_cad.run.look import look_at
     from psi_cad.units import MM_PER_UNIT
 
     if units is not None and units not in MM_PER_UNIT:

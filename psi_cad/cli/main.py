@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 
 from psi_cad import __version__
-from psi_cad.cli import approving, building, catalogues, imaging, looking, phantom, planning, registering, segmenting, starting, variants
+from psi_cad.cli import approving, build_and_check, catalogues, imaging, looking, new_and_demo, phantom, planning, registering, segmenting, variants
 from psi_cad.errors import PsiCadError
 
 __all__ = ["app", "entry", "main"]
@@ -49,13 +49,13 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
 
 
 # in the order of the work, as --help lists them
-starting.register(app)
+new_and_demo.register(app)
 imaging.register(app)
 segmenting.register(app)
 registering.register(app)
 looking.register(app)
 planning.register(app)
-building.register(app)
+build_and_check.register(app)
 variants.register(app)
 approving.register(app)
 catalogues.register(app)

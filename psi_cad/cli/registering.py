@@ -12,8 +12,8 @@ from psi_cad.errors import ImageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from psi_cad.imaging.volume import Volume
     from psi_cad.units import Array
+    from psi_cad.voxels.volume import Volume
 
 __all__ = ["register"]
 
@@ -40,11 +40,11 @@ def register_scans(
     Example: psi-cad register --fixed ct/ --moving mri/ -o ct_to_mri.tfm
     """
     from psi_cad.cli.showing import progress, say_json
-    from psi_cad.export.safely import write_json
+    from psi_cad.files import write_json
     from psi_cad.imaging.label_files import read_labels
-    from psi_cad.imaging.read import read_volume
-    from psi_cad.imaging.register import register as registered
-    from psi_cad.imaging.rigid import read_landmarks, read_transform, write_transform
+    from psi_cad.imaging.scan_files import read_volume
+    from psi_cad.registration.register import register as registered
+    from psi_cad.registration.rigid import read_landmarks, read_transform, write_transform
     from psi_cad.report.fused import FUSED_TITLE, write_fused
 
     if out.suffix.lower() != ".tfm":
@@ -95,11 +95,11 @@ def tumour(
 
     from psi_cad.cli.showing import progress, say_json
     from psi_cad.cli.telling import caution_lines
-    from psi_cad.export.safely import write_json
+    from psi_cad.extraction.tumour import diameters, grown, tumour_surface
+    from psi_cad.files import write_json
     from psi_cad.findings import Caution
-    from psi_cad.imaging.rigid import inverse, read_transform
     from psi_cad.imaging.tumour import PROPOSAL, shape_interpolated
-    from psi_cad.surface.tumour import diameters, grown, tumour_surface
+    from psi_cad.registration.rigid import inverse, read_transform
 
     if out.suffix.lower() != ".stl":
         raise ImageError(f"--out: '{out.name}' must end in .stl.")
@@ -157,7 +157,7 @@ def _write(path: Path, mesh: Any, header: str) -> None:
 def _mask_of(path: Path, label: str | None, image: Path | None) -> Volume:
     """The mask in `path`; contours are drawn on the grid of `image`."""
     from psi_cad.imaging.label_files import read_labels
-    from psi_cad.imaging.read import read_volume
+    from psi_cad.imaging.scan_files import read_volume
 
     found = read_labels(path, reference=None if image is None else read_volume(image))
     if label is None and len(found.segments) > 1:
@@ -170,8 +170,8 @@ def _proposed(image: Path | None, seeds: list[str] | None, box: str | None, out:
     """The proposed mask, written beside `out` so that a person can correct it."""
     import SimpleITK as sitk  # noqa: N813
 
-    from psi_cad.export.safely import whole_file
-    from psi_cad.imaging.read import read_volume
+    from psi_cad.files import whole_file
+    from psi_cad.imaging.scan_files import read_volume
     from psi_cad.imaging.tumour import propose_tumour
 
     assert image is not None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from psi_cad.imaging.volume import Volume
+    from psi_cad.voxels.volume import Volume
 
 __all__ = ["register"]
 
@@ -92,10 +92,10 @@ def segment(
     if labels and (seeds or with_totalsegmentator):
         raise CaseError("--labels, and --bone or --with-totalsegmentator, exclude each other; give one of them.")
     with progress(quiet=json) as tell:
-        from psi_cad.imaging.correcting import Corrections
-        from psi_cad.imaging.read import read_volume
-        from psi_cad.run.holes import hole_lines
-        from psi_cad.run.segment import REJECTED, check_name, segment_bone, segmentation_of_labels, write_segmentation
+        from psi_cad.bones.holes import hole_lines
+        from psi_cad.bones.segment import REJECTED, check_name, segment_bone, segmentation_of_labels, write_segmentation
+        from psi_cad.imaging.scan_files import read_volume
+        from psi_cad.segmentation.correcting import Corrections
 
         for name in (*seeds, *wanted):
             check_name(name)

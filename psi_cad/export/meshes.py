@@ -16,8 +16,8 @@ from OCP.TopAbs import TopAbs_REVERSED
 from OCP.TopLoc import TopLoc_Location
 
 from psi_cad.errors import KernelError
-from psi_cad.export.safely import whole_file
 from psi_cad.export.surfaces import write_stl
+from psi_cad.files import whole_file
 from psi_cad.units import LIMITS, Deg, Mm
 
 __all__ = ["triangulated", "write_3mf", "write_stl"]

@@ -22,7 +22,7 @@ from OCP.XCAFDoc import XCAFDoc_ColorType, XCAFDoc_DocumentTool
 from OCP.XSControl import XSControl_WorkSession
 
 from psi_cad.errors import KernelError
-from psi_cad.export.safely import whole_file
+from psi_cad.files import whole_file
 
 __all__ = ["time_stamp", "write_step"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from psi_cad.export.safely import whole_file
-from psi_cad.surface.read import CLOSED, MARK
+from psi_cad.files import whole_file
+from psi_cad.surface.mesh_files import CLOSED, MARK
 from psi_cad.units import Ints
 
 __all__ = ["write_stl"]

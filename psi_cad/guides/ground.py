@@ -12,13 +12,13 @@ import shapely
 from psi_cad.errors import DesignError, SeatError
 from psi_cad.frames import Frame
 from psi_cad.guides.seating import Seating
-from psi_cad.planning.access import accessible_field, without_spots
-from psi_cad.planning.cuts import PlannedCut
-from psi_cad.planning.standing import CLIMB, SURE, at_contact, eased, kept_off, towering
+from psi_cad.scene.cuts import PlannedCut
+from psi_cad.siting.access import accessible_field, without_spots
+from psi_cad.siting.seat import HeightField, Seat, fit_seat
+from psi_cad.siting.spline import HeightSpline
+from psi_cad.siting.standing import CLIMB, SURE, at_contact, eased, kept_off, towering
 from psi_cad.surface.rays import RayCaster, first_hits_down
 from psi_cad.surface.repair import Bone
-from psi_cad.surface.seat import HeightField, Seat, fit_seat
-from psi_cad.surface.spline import HeightSpline
 from psi_cad.surface.trust import at
 from psi_cad.units import LIMITS, Array, Bools, Mm
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from psi_cad.errors import CaseError
-from psi_cad.planning.margins import RUN_OUT_MM
+from psi_cad.resection.margins import RUN_OUT_MM
 
 __all__ = ["GuideParams", "described", "param", "resolve_params"]
 

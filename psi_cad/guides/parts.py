@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from psi_cad.errors import DesignError
-from psi_cad.planning.cuts import PlannedCut
+from psi_cad.scene.cuts import PlannedCut
 from psi_cad.surface.repair import Bone
 
 __all__ = ["one_part", "part_at"]

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Final, cast
 
 from psi_cad.errors import CaseError, EnvironmentProblem
-from psi_cad.export.safely import sha256_of
+from psi_cad.files import sha256_of
 from psi_cad.guides.contract import Template
 
 __all__ = ["load_template", "summary", "template_files", "template_sha256"]

@@ -10,10 +10,10 @@ import numpy as np
 from scipy import ndimage
 
 from psi_cad.errors import DesignError, PsiCadError, SeatError, SurfaceError
-from psi_cad.planning.axis import SeatingAxis
-from psi_cad.planning.sliding import Sliding, sliding, smoothed_normals
-from psi_cad.surface.seat import HeightField
-from psi_cad.surface.spline import fit, uniform_knots
+from psi_cad.siting.axis import SeatingAxis
+from psi_cad.siting.seat import HeightField
+from psi_cad.siting.sliding import Sliding, sliding, smoothed_normals
+from psi_cad.siting.spline import fit, uniform_knots
 from psi_cad.units import LIMITS, Deg, Mm
 
 __all__ = ["SLIDES", "Sat", "Seating", "Tried", "contact_sliding", "settled"]

@@ -16,13 +16,13 @@ from psi_cad.guides.params import GuideParams
 from psi_cad.guides.parts import one_part
 from psi_cad.guides.seating import Sat, Seating, Tried, contact_sliding, settled
 from psi_cad.guides.sharing import Workshop
-from psi_cad.planning.access import accessible_field
-from psi_cad.planning.axis import SeatingAxis, blade_axes, seating_axes, site_frame, tilt_of, ways_aside
-from psi_cad.planning.cuts import PlannedCut
-from psi_cad.surface.cliffs import cliff_of
+from psi_cad.scene.cuts import PlannedCut
+from psi_cad.siting.access import accessible_field
+from psi_cad.siting.axis import SeatingAxis, blade_axes, seating_axes, site_frame, tilt_of, ways_aside
+from psi_cad.siting.cliffs import cliff_of
+from psi_cad.siting.seat import HeightField, Seat
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone
-from psi_cad.surface.seat import HeightField, Seat
 from psi_cad.surface.trust import at
 from psi_cad.units import LIMITS, Array, Deg, Mm
 

@@ -15,7 +15,7 @@ from psi_cad.brep.slab import Slab, rise_along
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
 from psi_cad.guides.site import Site, SiteCut, slot_room
-from psi_cad.surface.spline import HeightSpline
+from psi_cad.siting.spline import HeightSpline
 from psi_cad.units import Array, Mm
 
 __all__ = ["SlotPlan", "plan_slots"]

@@ -1,1 +1,1 @@
-"""Scans: read into the patient frame, segmented, registered."""
+"""Scans and label maps of any format, read into the patient frame; whether a scan can be trusted; the tumour in an MRI."""

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from psi_cad.errors import ImageError
-from psi_cad.export.safely import whole_file
+from psi_cad.files import whole_file
 from psi_cad.findings import Caution
-from psi_cad.imaging.volume import Volume
+from psi_cad.voxels.volume import Volume
 
 __all__ = ["SUFFIXES", "WRITTEN", "is_image_file", "read_image", "read_sitk", "stem_of", "write_image"]
 

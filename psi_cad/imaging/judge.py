@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from psi_cad.imaging.volume import Volume
 from psi_cad.units import Mm
+from psi_cad.voxels.volume import Volume
 
 __all__ = ["EdgeContact", "SpacingVerdict", "bone_at_edges", "judge_spacing"]
 

@@ -9,11 +9,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from psi_cad.dicom.labels import read_dicom_labels
 from psi_cad.errors import ImageError
-from psi_cad.imaging.dicom_labels import read_dicom_labels
 from psi_cad.imaging.image_files import check_geometry, is_image_file, read_sitk, three_dimensional
-from psi_cad.imaging.labels import LabelMap, Segment, cropped
-from psi_cad.imaging.volume import Volume
+from psi_cad.voxels.labels import LabelMap, Segment, cropped
+from psi_cad.voxels.volume import Volume
 
 __all__ = ["read_labels"]
 

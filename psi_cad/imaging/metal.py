@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from psi_cad.imaging.volume import Volume
 from psi_cad.units import Array
+from psi_cad.voxels.volume import Volume
 
 __all__ = ["METAL_HU", "METAL_LEAST_MM3", "Metal", "find_metal"]
 

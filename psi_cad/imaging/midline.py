@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from psi_cad.imaging.volume import Volume
 from psi_cad.units import Array, Bools, Mm
+from psi_cad.voxels.volume import Volume
 
 __all__ = ["BodyMiddle", "body_middle"]
 

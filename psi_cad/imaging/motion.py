@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from psi_cad.imaging.levels import TissueLevels
-from psi_cad.imaging.volume import Volume
 from psi_cad.units import Array, Bools, Ints, Mm
+from psi_cad.voxels.levels import TissueLevels
+from psi_cad.voxels.volume import Volume
 
 __all__ = ["JUMP_MM", "Jump", "find_jumps"]
 

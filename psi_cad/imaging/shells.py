@@ -9,9 +9,9 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from psi_cad.findings import Place, place_of
-from psi_cad.imaging.levels import TissueLevels
-from psi_cad.imaging.volume import Volume
 from psi_cad.units import Bools
+from psi_cad.voxels.levels import TissueLevels
+from psi_cad.voxels.volume import Volume
 
 __all__ = ["apart_at"]
 

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 
 from psi_cad.errors import EnvironmentProblem, SegmentationError
-from psi_cad.imaging.volume import Volume
 from psi_cad.units import Array
+from psi_cad.voxels.volume import Volume
 
 __all__ = ["BONES", "proposed_seeds"]
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from psi_cad.errors import ImageError, SegmentationError
-from psi_cad.imaging.volume import Volume
 from psi_cad.units import Array, Mm
+from psi_cad.voxels.volume import Volume
 
 __all__ = ["PROPOSAL", "marked", "propose_tumour", "shape_interpolated"]
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from psi_cad.errors import EnvironmentProblem
 from psi_cad.export.meshes import write_stl
-from psi_cad.export.safely import whole_file
+from psi_cad.files import whole_file
 from psi_cad.phantom.hemipelvis import bone_mesh, lesion_mesh
 from psi_cad.phantom.scans import write_scans
 

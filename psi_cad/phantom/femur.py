@@ -13,11 +13,11 @@ from typing import Final
 
 import numpy as np
 
+from psi_cad.anatomy.balls import SurfaceSample, largest_ball
+from psi_cad.anatomy.likeness import Reference
+from psi_cad.anatomy.side import HEAD_MM, SOCKET_MM
 from psi_cad.phantom import hemipelvis
 from psi_cad.phantom.shapes import round_cone, smooth_union
-from psi_cad.surface.balls import SurfaceSample, largest_ball
-from psi_cad.surface.likeness import Reference
-from psi_cad.surface.side import HEAD_MM, SOCKET_MM
 from psi_cad.units import Array, Mm
 
 __all__ = ["femur", "references"]

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from scipy import ndimage
 
-from psi_cad.imaging.volume import Volume
 from psi_cad.phantom.distance import Distance
 from psi_cad.units import Array, Mm
+from psi_cad.voxels.volume import Volume
 
 __all__ = ["Body", "ScannedBone", "ScannedSolid", "Tissues", "scanned", "simulated_ct", "varying"]
 

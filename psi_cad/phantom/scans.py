@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from psi_cad.export.meshes import write_stl
-from psi_cad.export.safely import whole_file
-from psi_cad.imaging.rigid import apply, inverse, rotation, write_transform
-from psi_cad.imaging.volume import Volume
+from psi_cad.files import whole_file
 from psi_cad.phantom.hemipelvis import LESION, bone_mesh, lesion_distance, lesion_mesh
 from psi_cad.phantom.scanner import ScannedBone, ScannedSolid, Tissues, scanned, simulated_ct
 from psi_cad.phantom.scene import PHANTOM_BODY, PHANTOM_BOX, phantom_bones, phantom_tumour
+from psi_cad.registration.rigid import apply, inverse, rotation, write_transform
 from psi_cad.units import Array, Mm
+from psi_cad.voxels.volume import Volume
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset

@@ -8,12 +8,12 @@ from typing import Final
 
 import numpy as np
 
-from psi_cad.imaging.volume import Volume
 from psi_cad.phantom.distance import Distance, SampledDistance, sampled_distance
 from psi_cad.phantom.hemipelvis import implicit, lesion_distance
 from psi_cad.phantom.scanner import Body, ScannedBone, ScannedSolid, simulated_ct, varying
 from psi_cad.phantom.shapes import round_cone, sphere
 from psi_cad.units import Array, Mm
+from psi_cad.voxels.volume import Volume
 
 __all__ = ["PHANTOM_BODY", "PHANTOM_BOX", "PHANTOM_SEEDS", "femur_distance", "phantom_bones", "phantom_ct", "phantom_tumour", "sacrum_distance"]
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import shapely
 
-from psi_cad.planning.depth import SlotDepth
 from psi_cad.report.lettering import Panel, Swatch, save_sheet
 from psi_cad.report.views import Colour, Pixels, View
+from psi_cad.resection.depth import SlotDepth
 from psi_cad.units import Array, Mm
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from typing import Final
 
 import numpy as np
 
-from psi_cad.imaging.pyramid import CT_AIR
-from psi_cad.imaging.rigid import apply
-from psi_cad.imaging.volume import Volume
+from psi_cad.registration.rigid import apply
 from psi_cad.report.lettering import Panel, Swatch, save_sheet
 from psi_cad.report.slices import ANATOMICAL, Plane, grey, pixel_points, plane_view
 from psi_cad.report.views import Colour
 from psi_cad.units import Array, Mm
+from psi_cad.voxels.pyramid import CT_AIR
+from psi_cad.voxels.volume import Volume
 
 __all__ = ["FUSED_TITLE", "write_fused"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from psi_cad.export.safely import whole_file
+from psi_cad.files import whole_file
 from psi_cad.report.views import Colour, Pixels, View
 from psi_cad.units import Array, Mm
 

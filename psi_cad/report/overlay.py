@@ -10,11 +10,11 @@ from typing import Final
 import numpy as np
 import trimesh
 
-from psi_cad.imaging.volume import Volume
 from psi_cad.report.lettering import Mark, Panel, Swatch, save_sheet
 from psi_cad.report.slices import ANATOMICAL, plane_view, slice_pixels
 from psi_cad.report.views import Colour
 from psi_cad.units import Array, Mm
+from psi_cad.voxels.volume import Volume
 
 __all__ = ["overlay_planes", "write_overlay", "write_rows"]
 

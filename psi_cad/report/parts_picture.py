@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from psi_cad.findings import Place
-from psi_cad.imaging.volume import Volume
 from psi_cad.report.lettering import Label, Mark, Panel, Swatch, save_sheet
 from psi_cad.report.slices import ANATOMICAL, pixel_points, plane_view, slice_pixels
 from psi_cad.report.views import Colour, View
 from psi_cad.units import Array, Bools, Mm
+from psi_cad.voxels.volume import Volume
 
 __all__ = ["Cut", "part_colour", "parts_panels", "write_parts_picture"]
 

@@ -11,9 +11,9 @@ import shapely
 import trimesh
 
 from psi_cad.frames import Frame
-from psi_cad.planning.cuts import PlannedCut
 from psi_cad.report.lettering import GAP, Arrow, Label, Mark, Panel, Swatch, save_sheet
 from psi_cad.report.views import BONE, GUIDE, PLANE, TUMOUR, Body, Colour, Studio, View, view_onto
+from psi_cad.scene.cuts import PlannedCut
 from psi_cad.units import Array, Mm
 
 __all__ = ["Arrow", "Mark", "picture_of_case", "picture_of_guide", "picture_of_place"]

@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 import trimesh
 
-from psi_cad.export.safely import whole_file
-from psi_cad.planning.margins import CLEAR_MM, FaceMap
+from psi_cad.files import whole_file
 from psi_cad.report.depth_picture import DepthPicture, picture_of_depths
 from psi_cad.report.lettering import Label, Mark, Panel, Swatch, save_sheet
 from psi_cad.report.views import AVOID, BONE, TUMOUR, Body, Colour, Studio, upright, view_onto
+from psi_cad.resection.margins import CLEAR_MM, FaceMap
 from psi_cad.surface.polydata import poly_data
 from psi_cad.units import Array, Mm
 

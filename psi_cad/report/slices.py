@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from psi_cad.imaging.pyramid import CT_AIR
-from psi_cad.imaging.volume import Volume
 from psi_cad.report.lettering import Panel, save_sheet
 from psi_cad.report.views import Pixels, View
 from psi_cad.units import Array, Mm
+from psi_cad.voxels.pyramid import CT_AIR
+from psi_cad.voxels.volume import Volume
 
 __all__ = ["ANATOMICAL", "CT_GREYS", "Plane", "grey", "pixel_points", "plane_view", "write_scan_picture"]
 

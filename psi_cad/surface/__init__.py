@@ -1,1 +1,1 @@
-"""Surfaces: reading, trust and repair, sections, distances, and the seat patch fitted to bone."""
+"""Surfaces: reading, trust and repair, sections, distances."""

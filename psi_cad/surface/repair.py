@@ -11,8 +11,8 @@ import trimesh
 
 from psi_cad.errors import SurfaceError
 from psi_cad.surface.defects import Defect, DefectKind, between, patch
+from psi_cad.surface.mesh_files import CLOSED_HOLE
 from psi_cad.surface.rays import RayCaster
-from psi_cad.surface.read import CLOSED_HOLE
 from psi_cad.surface.trust import at, refuse_false_faces, refuse_implausible_size
 from psi_cad.units import Array, Bools, Ints, Mm
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from psi_cad.errors import KernelError
 from psi_cad.findings import Check, Place, place_of
-from psi_cad.planning.pins import triangle_lever
+from psi_cad.siting.pins import triangle_lever
 from psi_cad.units import LIMITS, Array, Mm
 from psi_cad.verify.expected import Expected, ExpectedSlot
 from psi_cad.verify.holding import holding_json, lock_check

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from psi_cad.findings import Check, place_of
-from psi_cad.planning.sliding import Sliding, in_words, sliding, smoothed_normals
+from psi_cad.siting.sliding import Sliding, in_words, sliding, smoothed_normals
 from psi_cad.units import LIMITS, Array, Bools, Mm
 from psi_cad.verify.expected import Expected
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from psi_cad.findings import Place, place_of
 from psi_cad.frames import Frame
-from psi_cad.planning.sliding import Sliding
+from psi_cad.siting.sliding import Sliding
 from psi_cad.surface.rays import RayCaster, SignedDistance, first_hits_down
 from psi_cad.units import LIMITS, Array, Bools, Mm
 from psi_cad.verify.expected import Expected

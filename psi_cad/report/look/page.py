@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import trimesh
 
-from psi_cad.export.safely import whole_file
-from psi_cad.imaging.volume import Volume
+from psi_cad.files import whole_file
 from psi_cad.report.views import Colour
 from psi_cad.units import Array, Mm
+from psi_cad.voxels.volume import Volume
 
 __all__ = ["MOST_TRIANGLES", "LookBody", "LookLine", "LookScene", "LookWord", "write_page"]
 

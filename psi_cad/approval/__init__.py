@@ -1,0 +1,1 @@
+"""Who approved exactly what, and what of it is released."""

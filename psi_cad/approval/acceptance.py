@@ -1,0 +1,110 @@
+"""Cautions that a person accepts by name, so that a guide may be released in spite of them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from psi_cad.errors import InputError
+from psi_cad.findings import CAUTIONS, Caution
+from psi_cad.outputs.subject import NO_PLAN
+
+__all__ = ["NO_PLAN_SAID", "accept_in", "accepted_ids", "add_plans", "cautions_told", "ordered", "unaccepted", "way_on"]
+
+ORDER: Final = list(CAUTIONS)
+NO_PLAN_SAID: Final = "no plan.json lies beside the guides: nothing tells that the cuts free the specimen, or with what margin"
+
+
+def accepted_ids(accept: Sequence[str]) -> tuple[str, ...]:
+    """The kinds of caution that `--accept` names, the most serious first; several may stand in one text, parted by commas.
+
+    Raises
+    ------
+    InputError
+        Where a name is no kind of caution; it tells all such names.
+    """
+    named = [name.strip() for text in accept for name in text.split(",") if name.strip()]
+    unknown = [name for name in dict.fromkeys(named) if name not in CAUTIONS]
+    if unknown:
+        near = {name: difflib.get_close_matches(name, ORDER, n=1, cutoff=0.4) for name in unknown}
+        meant = [f"did you mean '{found[0]}'" + (f" for '{name}'" if len(unknown) > 1 else "") + "? " for name, found in near.items() if found]
+        asked = ", ".join(name for name in ORDER if CAUTIONS[name].blocks_release)
+        raise InputError(f"--accept {', '.join(unknown)}: there is no caution of that name; {''.join(meant)}those that block a release are {asked}.")
+    return ordered(named)
+
+
+def ordered(ids: Iterable[str]) -> tuple[str, ...]:
+    """Kinds of caution, each once, the most serious first."""
+    known = set(ids)
+    return tuple(sorted((name for name in known if name in CAUTIONS), key=ORDER.index))
+
+
+def cautions_told(report: Mapping[str, Any], guides: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The cautions of a report and of some of its guides: each once, the most serious first."""
+    found = [*report.get("cautions", ()), *(caution for guide in guides for caution in guide.get("cautions", ()))]
+    once = {(str(caution["id"]), str(caution["text"])): dict(caution) for caution in found}
+    return sorted(once.values(), key=lambda caution: ORDER.index(caution["id"]) if caution["id"] in CAUTIONS else -1)
+
+
+def unaccepted(report: Mapping[str, Any], guides: Sequence[Mapping[str, Any]], *, planned: bool) -> tuple[str, ...]:
+    """The kinds of caution that keep some guides of a report from being released: those that block, and are not accepted for the guide.
+
+    What a guide's own entry tells of its blade, printer and overrides counts, and whether a plan lies beside it now (`planned`),
+    whatever cautions the report holds.
+    """
+    found: list[str] = []
+    for guide in guides:
+        told = [*(str(caution["id"]) for caution in cautions_told(report, [guide])), *_told_by_entry(guide)]
+        told = [name for name in told if name != NO_PLAN] + ([] if planned else [NO_PLAN])
+        found += [name for name in told if name in CAUTIONS and CAUTIONS[name].blocks_release and name not in guide.get("accepted", ())]
+    return ordered(found)
+
+
+def _told_by_entry(guide: Mapping[str, Any]) -> list[str]:
+    """The kinds of caution that follow from the values of a guide's entry."""
+    told = ["nominal-blade"] if guide.get("blade_entry", {}).get("nominal") else []
+    told += ["uncalibrated-printer"] if guide.get("printer_entry", {}).get("calibrated") is False else []
+    told += ["clearance-override"] if "clearance" in guide.get("overrides", ()) else []
+    return told
+
+
+def way_on(open_: Iterable[str], accepted: Iterable[str] = ()) -> str:
+    """What to do about kinds of caution that are not accepted, given those that are: the whole of the options to paste.
+
+    A plan that is missing is to be made; that it may be accepted instead is not proposed.
+    """
+    ids = ordered({name for name in open_ if name != NO_PLAN} | set(accepted))
+    build = [f"build with {' '.join(f'--accept {name}' for name in ids)}"] if ids else []
+    return " and ".join([*(["run 'psi-cad plan CASE -o OUT'"] if NO_PLAN in set(open_) else []), *build])
+
+
+def add_plans(report: dict[str, Any], plan: Mapping[str, Any] | None) -> None:
+    """Write into a report that was just made what keeps it from a release and no build can know: that there is no plan, or tumour that stays."""
+    if plan is None:
+        report["cautions"].append(Caution(NO_PLAN, f"{NO_PLAN_SAID}; run 'psi-cad plan CASE -o OUT'").to_json())
+        return
+    told = {str(caution["id"]) for caution in cautions_told(report, list(report["guides"]))}
+    more = [caution for caution in plan.get("cautions", ()) if str(caution["id"]) not in told]
+    report["cautions"] += [dict(caution) for caution in more if (kind := CAUTIONS.get(str(caution["id"]))) is not None and kind.blocks_release]
+
+
+def accept_in(report: dict[str, Any], accept: Sequence[str]) -> None:
+    """Write into a report that was just made what is accepted of its cautions: for each guide, for the case, and what still blocks.
+
+    Raises
+    ------
+    InputError
+        Where something is accepted that nobody was told; the report holds the rest by then.
+    """
+    wanted, guides = accepted_ids(accept), list(report["guides"])
+    there = ordered(str(caution["id"]) for caution in cautions_told(report, guides))
+    for guide in guides:
+        own = {str(caution["id"]) for caution in cautions_told(report, [guide])}
+        guide["accepted"] = [name for name in wanted if name in own]
+    report["accepted"] = [name for name in wanted if any(caution["id"] == name for caution in report.get("cautions", ()))]
+    report["unaccepted"] = list(unaccepted(report, guides, planned=NO_PLAN not in there))
+    absent = [name for name in wanted if name not in there]
+    if absent:
+        what = "that option" if len(absent) == 1 else "those options"
+        raise InputError(f"--accept {', '.join(absent)}: this build has no such caution; it has {', '.join(there) or 'none'}; leave {what} out.")

@@ -1,0 +1,200 @@
+"""Who approved exactly what: an entry in the chain of approvals, held against what lies in the folder now."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from psi_cad.approval.acceptance import cautions_told, unaccepted, way_on
+from psi_cad.approval.reasons import refusal
+from psi_cad.approval.record import APPROVALS_FILE, ROLES, START, Record, last_word, read_record, same_code
+from psi_cad.errors import ApprovalError, InputError
+from psi_cad.files import alone, write_json
+from psi_cad.outputs.subject import PLAIN, PLAN_FILE, REPORT_FILE, Subject, case_folder, hash_of, read_json, stem_of, subject_of, unfit
+
+__all__ = ["approvals_said", "approve_folder", "chosen_guide", "lacking"]
+
+LOCK_FILE: Final = "approvals.lock"
+APPROVED: Final = "approved"
+OTHER_VERSION: Final = "approved for another version"
+# more than four letters together, or letters alone with a hyphen, are a name more often than a code
+NAME_CODE: Final = re.compile(r"(?!.*[A-Za-z]{5})(?=.*[0-9]|[A-Za-z]{1,4}$)[A-Za-z0-9][A-Za-z0-9-]{0,23}", re.ASCII)
+NOTE_LENGTH: Final = 500
+MENTIONED: Final = 3  # changed things named in one clause
+
+
+def approve_folder(path: Path, *, role: str, name_code: str, note: str = "", same_person: bool = False, guides: Sequence[str] = ()) -> dict[str, Any]:
+    """Add an approval of everything that lies in a case's output folder, and return its entry.
+
+    Parameters
+    ----------
+    same_person : bool
+        Whether the one who approved in the other role may approve in this one too; the entry tells of it.
+    guides : sequence of str
+        Only these guides ("NAME_BLADE" or "NAME_BLADE_VARIANT"), and the plan, instead of everything.
+
+    Returns
+    -------
+    dict
+        The entry, and beside it `folder`, the `cautions` that are approved with it, the most serious first, and the kinds
+        of them that are `unaccepted` and keep a guide from being released.
+
+    Raises
+    ------
+    InputError
+        Where the role, the code, the note or a guide is none, or there is nothing to approve.
+    BuildError
+        Where another approval is being written and does not end.
+    ApprovalError
+        Where a plan or guide did not pass, a file is not the one that was reported, the record is broken, or one person
+        would approve in both roles and nobody said so; it tells all of that at once.
+    """
+    _valid(role, name_code, note)
+    folder = case_folder(path)
+    with alone(folder / LOCK_FILE, what="an approval is being written"):  # what two write at once, one would lose
+        return _add(folder, role=role, name_code=name_code, note=note, same_person=same_person, guides=guides)
+
+
+def _add(folder: Path, *, role: str, name_code: str, note: str, same_person: bool, guides: Sequence[str]) -> dict[str, Any]:
+    plan, report = read_json(folder / PLAN_FILE), read_json(folder / REPORT_FILE)
+    subject_of(folder, plan=plan, report=report)  # that a report is none is told before anything else
+    if guides:
+        report = {**(report or {}), "guides": [chosen_guide(report, wanted, option="--guide") for wanted in dict.fromkeys(guides)]}
+    elif report is not None and not report["guides"]:
+        report = None
+    if plan is None and report is None:
+        raise InputError(f"{folder.name}: there is no plan and no guide here to approve; plan or build first.")
+    subject = subject_of(folder, plan=plan, report=report)
+    record, made, found = read_record(folder), report or {}, list((report or {}).get("guides", ()))
+    both = [] if record.broken else _in_both_roles(record, subject, role=role, name_code=name_code)  # a broken record tells nothing of persons
+    open_ = unaccepted(made, found, planned=plan is not None)
+    wrong = unfit(folder, plan=plan, report=report)
+    if record.broken:
+        wrong.append(f"the record of approvals is broken: {record.broken}; put the true file back, or plan, build and approve in another folder")
+    if both and not same_person:
+        other = next(name for name in ROLES if name != role)
+        wrong.append(
+            f"{name_code} approved the {both[0]} as {other}, so the {role} must be somebody else; "
+            "if one person stands for both roles, add --same-person, which is recorded and shown"
+        )
+    if wrong:
+        raise refusal(ApprovalError, "", wrong, besides=f"For a release also {way_on(open_)}." if open_ else "")
+    entry: dict[str, Any] = {
+        "sequence": len(record.entries) + 1,
+        "case": str((report or plan or {})["case"]["id"]),
+        "role": role,
+        "name_code": name_code,
+        "same_person": bool(both),
+        "note": note,
+        "time": _now(),
+        "what": subject,
+        "previous": record.entries[-1]["hash"] if record.entries else START,
+    }
+    entry["hash"] = hash_of(entry)
+    entries = [*record.entries, entry]
+    write_json(folder / APPROVALS_FILE, {"schema": 1, "count": len(entries), "last": entry["hash"], "entries": entries})
+    told = cautions_told({"cautions": [*(plan or {}).get("cautions", ()), *made.get("cautions", ())]}, found)
+    return {**entry, "folder": str(folder), "cautions": told, "unaccepted": list(open_)}
+
+
+def chosen_guide(report: Mapping[str, Any] | None, wanted: str, *, option: str) -> dict[str, Any]:
+    """The guide of a report that is called `wanted` (NAME_BLADE or NAME_BLADE_VARIANT).
+
+    Raises
+    ------
+    InputError
+        Where there is none; the nearest name is given.
+    """
+    known = {stem_of(guide): dict(guide) for guide in (report or {}).get("guides", ())}
+    name = wanted.removeprefix("guide ")
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+        hint = f"did you mean '{near[0]}'?" if near else f"the guides are {', '.join(known)}." if known else "there is no guide in the folder."
+        raise InputError(f"{option} {wanted}: there is no guide of that name; {hint}")
+    return known[name]
+
+
+def _in_both_roles(record: Record, subject: Subject, *, role: str, name_code: str) -> list[str]:
+    """The sections whose last word in the other role is this person's."""
+    other = next(name for name in ROLES if name != role)
+    return [name for name in subject if (last := last_word(record, other, name)) is not None and same_code(last["name_code"], name_code)]
+
+
+def _valid(role: str, name_code: str, note: str) -> None:
+    if role not in ROLES:
+        raise InputError(f"--role {role}: must be {' or '.join(ROLES)}.")
+    if not NAME_CODE.fullmatch(name_code):
+        raise InputError(
+            "--name-code: must be a pseudonymous code of letters, digits and '-', at most 24, no more than 4 letters together, "
+            "that holds a digit or is at most 4 letters, such as S-17 or AB; never a name or an address."
+        )
+    if len(note) > NOTE_LENGTH or not note.isprintable():
+        raise InputError(f"--note: must be one line of at most {NOTE_LENGTH} characters.")
+
+
+def _now() -> str:
+    """The time in UTC; SOURCE_DATE_EPOCH where it is set."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    moment = datetime.fromtimestamp(int(epoch), tz=UTC) if epoch.isdigit() else datetime.now(tz=UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _changed(section: Mapping[str, str], now: Mapping[str, str] | None) -> list[str]:
+    """The labels of an approved section that are other now; all of them where the section is gone."""
+    current = now or {}
+    return sorted(label for label in section.keys() | current.keys() if section.get(label) != current.get(label))
+
+
+def _entry_said(entry: Mapping[str, Any], subject: Subject, case: str) -> dict[str, Any]:
+    here = {name: section for name, section in entry["what"].items() if name in subject}
+    changed = list(dict.fromkeys(label for name, section in here.items() for label in _changed(section, subject[name])))
+    gone = [name for name in entry["what"] if name not in subject]
+    if entry["case"] != case:
+        changed.insert(0, f"case: {entry['case']}")
+    known = {key: entry[key] for key in ("sequence", "role", "name_code", "note", "time", "hash")}
+    known["same_person"] = entry.get("same_person") is True
+    return {**known, "covers": list(entry["what"]), "gone": gone, "status": OTHER_VERSION if changed or not here else APPROVED, "changed": changed}
+
+
+def _change_said(label: str, old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    """One changed thing; where its label holds words, what it was and is."""
+    return f"{label}: was {old.get(label, 'not told')}, is {new.get(label, 'not told')}" if label in PLAIN else label
+
+
+def lacking(record: Record, subject: Subject, case: str, *, roles: Sequence[str] = ROLES) -> list[str]:
+    """What the roles have not approved of these sections as they are now, one clause each."""
+    found = []
+    for role in roles:
+        for name, section in subject.items():
+            last = last_word(record, role, name)
+            if last is None:
+                found.append(f"the {role} has not approved the {name}")
+                continue
+            old = last["what"][name]
+            changed = _changed(old, section) if last["case"] == case else ["case"]
+            if changed:
+                first = sorted(changed, key=lambda label: label not in PLAIN)[:MENTIONED]  # what can be told in words
+                more = f" and {len(changed) - MENTIONED} more" if len(changed) > MENTIONED else ""
+                said = ", ".join(_change_said(label, old, section) for label in first)
+                found.append(f"the {role} approved another version of the {name} (changed: {said}{more})")
+    return found
+
+
+def approvals_said(folder: Path, *, plan: Mapping[str, Any] | None, report: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a report tells of the approvals beside it: each entry's status now, and what is missing for a release.
+
+    Raises
+    ------
+    InputError
+    """
+    case = str((report or plan or {})["case"]["id"])
+    subject, record = subject_of(folder, plan=plan, report=report), read_record(folder)
+    if record.broken:
+        return {"broken": record.broken, "entries": [], "missing": ["the record of approvals is broken"]}
+    entries = [_entry_said(entry, subject, case) for entry in record.entries]
+    return {"broken": None, "entries": entries, "missing": lacking(record, subject, case)}

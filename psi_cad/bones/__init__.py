@@ -1,0 +1,1 @@
+"""From a scan to bone surfaces, with their doubts, pictures and report."""

@@ -1,0 +1,377 @@
+"""CT to bones: labels, a refined closed surface for each, what is known of their accuracy, and the files of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import trimesh
+from scipy.ndimage import find_objects
+
+from psi_cad.bones.accuracy import accuracy_of
+from psi_cad.bones.holes import HOLES, check_close, hole_cautions, write_holes
+from psi_cad.bones.parting import PARTS, confirmed, parting_of, refuse_needless, rejected_panels, write_parts
+from psi_cad.bones.segmented import DOUBT, REJECTED, Segmentation, SegmentedBone, report_of
+from psi_cad.errors import CaseError, ImageError, SegmentationError
+from psi_cad.extraction.bone import BoneSurface, bone_surface
+from psi_cad.extraction.isosurface import MESH_MM, surface_of_part
+from psi_cad.extraction.plausible import Border, border_of, hollow, mere_shell, other_blur, through_bone
+from psi_cad.extraction.refine import SurfaceFit
+from psi_cad.files import sha256_of, write_json
+from psi_cad.findings import Caution, inmost, place_of
+from psi_cad.imaging.image_files import write_image
+from psi_cad.imaging.judge import bone_at_edges, judge_spacing
+from psi_cad.imaging.metal import METAL_HU, METAL_LEAST_MM3, Metal, find_metal
+from psi_cad.imaging.motion import JUMP_MM, find_jumps
+from psi_cad.imaging.shells import apart_at
+from psi_cad.segmentation.correcting import Corrections, Done, corrected
+from psi_cad.segmentation.parting import Division, divided
+from psi_cad.segmentation.segment import BoneLabels, bone_labels
+from psi_cad.units import Array, Mm
+from psi_cad.voxels.labels import INSIDE, LabelMap
+from psi_cad.voxels.levels import TissueLevels
+from psi_cad.voxels.volume import Volume
+
+__all__ = ["DOUBT", "REJECTED", "Segmentation", "SegmentedBone", "report_of", "segment_bone", "segmentation_of_labels", "write_segmentation"]
+
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
+_RESERVED: Final = ("labels", "parts", "report")
+_METAL_NEAR_MM: Final[Mm] = 10.0
+_MOST_BEYOND: Final = 0.02  # of a ready mask's surface outside of its scan
+_UNSURE: Final = 0.05  # more points than this without a clear edge are told
+_MOST_UNSURE: Final = 0.3  # with more than this the surface is a guess; right ones have up to 0.1
+_AROUND_MM: Final[Mm] = 10.0  # of the scan that is looked at with a bone: more than any profile reaches
+_SEED_OUTSIDE_MM: Final[Mm] = 1.0
+"""A click on a bone's outline may miss it by this."""
+
+
+def segment_bone(
+    volume: Volume,
+    seeds: Mapping[str, Sequence[float] | Array] | None = None,
+    *,
+    mesh_mm: Mm = MESH_MM,
+    known: Division | None = None,
+    corrections: Corrections | None = None,
+    close_holes: Mm | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Segmentation:
+    """The bones of a CT, one per seed, each with a closed surface on its cortex.
+
+    Parameters
+    ----------
+    volume : Volume
+        CT in HU.
+    seeds : mapping of name to (x, y, z) or to several of them
+        A point in each bone, patient mm, wherever in it. Parts that hold points of one name are one bone. Without seeds: the largest
+        parts, named bone-1, bone-2, … by size.
+    mesh_mm : float
+        Grid of the surface.
+    known : Division, optional
+        Of this volume, where it is divided already: other seeds then cost little.
+    corrections : Corrections, optional
+        What a person says of the parting: cut here, join here, this bone is what I painted.
+    close_holes : float, optional
+        Holes through a bone of less than this across, mm, are closed; the surface there is no measured bone.
+
+    Raises
+    ------
+    SegmentationError
+        If there is no bone, or none at a seed, or bone cannot be cut where asked.
+    CaseError
+        If a seed lies outside the scan or on another's spot, a name cannot be a file's, or a correction makes no sense.
+    """
+    points = {name: np.atleast_2d(np.asarray(point, dtype=np.float64)) for name, point in (seeds or {}).items()}
+    for name in points:
+        check_name(name)
+    close = check_close(close_holes)
+    division = divided(volume, progress=progress) if known is None else known
+    levels = division.levels
+    done: tuple[Done, ...] = ()
+    if corrections:
+        for name in corrections.keep:
+            check_name(name)
+        division, points, done = corrected(division, corrections, points)
+    labels = bone_labels(division, points, painted=corrections.keep if corrections else (), progress=progress)
+    refuse_far_seeds(labels.values, volume, points)
+    parting = parting_of(labels, division, points, done)
+    unnamed = np.zeros(labels.values.shape, dtype=bool)  # a neighbour without a seed is none of a bone's either
+    if labels.parts is not None:
+        unnamed[division.box] = (labels.parts > len(labels.names)) & division.cortex
+    del division  # surfaces need its memory
+    metal = find_metal(volume)
+    bones = []
+    coarsest = judge_spacing(volume).largest
+    boxes = find_objects(labels.values)
+    said_apart: set[int] = set()
+    shown: set[str] = set()
+    for number, name in labels.names.items():
+        if number > len(boxes) or boxes[number - 1] is None:
+            continue
+        near, box = volume.around(boxes[number - 1], _AROUND_MM)
+        numbers = labels.values[box]
+        solid, others = numbers == number, ((numbers != number) & (numbers != 0)) | unnamed[box]
+        tell = (lambda step, name=name: progress(f"{name}: {step}")) if progress else None
+        made = bone_surface(near, solid, levels=levels, others=others, mesh_mm=mesh_mm, close_holes=close, coarsest=coarsest, progress=tell)
+        mesh, fit = made.mesh, made.fit
+        accuracy = accuracy_of(fit, volume, metal_near=bool(_metal_cautions(name, mesh, metal)))
+        border = border_of(mesh, near, levels, others)
+        doubts = [
+            *_doubts(name, fit, solid, near, border),
+            *_left_out(name, made),
+            *_jumps(name, solid, near, levels),
+            *_grown_metal(name, solid, near),
+        ]
+        if border.shown and not any(one.id == DOUBT for one in doubts):
+            shown.add(name)
+        doubts, used = confirmed(doubts, others, near, done)
+        said_apart |= used
+        told = (
+            *doubts,
+            *_edge_cautions(volume, labels.values == number, name),
+            *_fit_cautions(name, mesh, fit, metal),
+            *_two_shells(name, solid, near, levels),
+            *hole_cautions(name, made.holes),
+        )
+        bones.append(SegmentedBone(name, number, mesh, fit, told, made.holes, made.patch, accuracy))
+    refuse_needless(done, said_apart)
+    for n, one in other_blur({n: bone.fit.sigma[0] for n, bone in enumerate(bones) if bone.fit is not None}).items():
+        bones[n] = replace(bones[n], cautions=(*bones[n].cautions, Caution(DOUBT, f"The surface of {bones[n].name} {one.text}.")))
+    of_parting = (*labels.cautions, *_forced(labels, shown))
+    notes = [*volume.notes, *(caution.text for caution in of_parting), *(one["text"] for one in parting.corrections)]
+    if metal:
+        notes.append(f"Metal in the scan: {sum(m.volume for m in metal):.0f} mm³ in {len(metal)} pieces; its streaks move surfaces near it.")
+    plain, said = Volume(labels.values, volume.patient_from_index), (*volume.cautions, *of_parting)
+    return Segmentation(volume, plain, tuple(bones), levels, metal, tuple(notes), said, labels.touching, parting)
+
+
+def segmentation_of_labels(labels: LabelMap, wanted: Mapping[str, int | str], *, scan: Volume) -> Segmentation:
+    """Ready masks as bones: each segment's smooth closed surface, as the mask has it.
+
+    Parameters
+    ----------
+    wanted : mapping of bone name to label number or segment name
+    scan : Volume
+        The scan the masks belong to, for the pictures; the masks keep their own grid.
+
+    Raises
+    ------
+    CaseError, SegmentationError, ImageError
+        If a name cannot be a file's; if a label is not there, or the masks lie beside the scan.
+    """
+    values = np.zeros(labels.shape, dtype=np.uint8)
+    bones, metal = [], find_metal(scan)
+    for number, (name, label) in enumerate(wanted.items(), start=1):
+        check_name(name)
+        occupied = labels.occupancy(label).values
+        values[occupied >= INSIDE] = number
+        mesh = surface_of_part(occupied, patient_from_index=labels.patient_from_index)
+        _lies_in(scan, mesh, name)
+        told = Caution("ready-mask", f"{name} is the surface of a ready mask, not moved to the cortex.")
+        bones.append(SegmentedBone(name, number, mesh, None, (told, *_metal_cautions(name, mesh, metal))))
+    plain = Volume(values, labels.patient_from_index)
+    return Segmentation(scan, plain, tuple(bones), None, metal, (*scan.notes, *labels.notes), scan.cautions)
+
+
+def refuse_far_seeds(labels: npt.NDArray[Any], volume: Volume, seeds: Mapping[str, Array]) -> None:
+    """Refuse seeds that lie further than about a millimetre outside of the bone they name; label 1 is the first seed's.
+
+    Raises
+    ------
+    CaseError
+    """
+    reach = _SEED_OUTSIDE_MM + 0.5 * float(np.linalg.norm(volume.spacing))
+    for number, (name, seed) in enumerate(seeds.items(), start=1):
+        for point in np.atleast_2d(seed):
+            if _has_near(labels, number, volume, point, reach):
+                continue
+            places = volume.patient(np.argwhere(labels == number)[:, ::-1].astype(np.float64))
+            away = np.linalg.norm(places - point, axis=1)
+            nearest = int(np.argmin(away))
+            near = ", ".join(f"{v:.1f}" for v in places[nearest])
+            at = ", ".join(f"{v:g}" for v in point)
+            raise CaseError(
+                f"The seed of {name} at ({at}) mm lies {away[nearest]:.1f} mm outside the bone that was found from it; put it inside the bone: "
+                f"the nearest of it is at ({near}).",
+                where=tuple(places[nearest]),
+            )
+
+
+def _has_near(labels: npt.NDArray[Any], number: int, volume: Volume, point: Array, reach: Mm) -> bool:
+    """Whether a voxel with this number lies within `reach` mm of a patient point (3,)."""
+    at = volume.index(point[None])[0][::-1]
+    steps = reach / volume.spacing[::-1]
+    low = np.clip(np.floor(at - steps), 0, labels.shape).astype(int)
+    high = np.clip(np.ceil(at + steps) + 1, 0, labels.shape).astype(int)
+    found = np.argwhere(labels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] == number) + low
+    return bool((np.linalg.norm((found - at) * volume.spacing[::-1], axis=1) <= reach).any())
+
+
+def _doubts(name: str, fit: SurfaceFit, solid: npt.NDArray[np.bool_], volume: Volume, border: Border) -> list[Caution]:
+    """What speaks against a bone: its surface, voxels and volume cannot be those of a bone in this scan; and contacts without a gap."""
+    found = [through_bone(border), hollow(solid, volume), mere_shell(border.mesh)]
+    told = [Caution("touching-bones" if one.settled else DOUBT, f"The surface of {name} {one.text}.", one.where) for one in found if one is not None]
+    if fit.unsure > _MOST_UNSURE:
+        text = f"{100.0 * fit.unsure:.0f} % of the surface of {name} shows no clear edge in the scan: it is a guess."
+        told.append(Caution(DOUBT, text))
+    return told
+
+
+def _forced(labels: BoneLabels, shown: set[str]) -> list[Caution]:
+    """Cuts that only seeds ask for: a doubt, unless the surfaces of both bones show the joint."""
+    told = []
+    for one, other, area in labels.forced:
+        text = f"{one} was cut off at {area:.0f} mm² towards {other} because seeds ask for it, "
+        if {one, other} <= shown:
+            told.append(Caution("touching-bones", text + "and the joint shows along the surfaces: look at it in the pictures."))
+        else:
+            told.append(Caution(DOUBT, text + "though the scan shows no joint there."))
+    return told
+
+
+def _left_out(name: str, made: BoneSurface) -> list[Caution]:
+    """Doubts of pieces that seeds ask for and that no closed surface of one body can hold: a growth plate or a joint lies between."""
+    return [
+        Caution(
+            DOUBT,
+            f"A piece of {name} of {volume / 1000.0:.1f} cm³ does not hang together with the rest, so it is not in the surface: an open growth "
+            f"plate, a joint or a break lies between. Give it a name of its own: --bone {name}-2={','.join(f'{v:.1f}' for v in place)}.",
+            place,
+        )
+        for place, volume in made.left_out
+    ]
+
+
+def _jumps(name: str, solid: npt.NDArray[np.bool_], volume: Volume, levels: TissueLevels) -> list[Caution]:
+    """Where the patient moved between two slices: a doubt where the bone jumps, a place to look at where it only changes abruptly."""
+    told = []
+    for jump in find_jumps(volume, solid, levels):
+        moved = jump.size > JUMP_MM
+        how = f"jumps sideways by {jump.size:.1f} mm" if moved else "changes abruptly"
+        text = f"{name} {how} between two slices: the patient moved, or slices are out of place or doubled."
+        if moved:
+            text += " Its surface has a step there that the bone has not; take the scan again."
+        told.append(Caution(DOUBT if moved else "segmentation-look", text, place_of(jump.centre)))
+    return told
+
+
+def _grown_metal(name: str, solid: npt.NDArray[np.bool_], volume: Volume) -> list[Caution]:
+    """A doubt where metal was taken for bone: the surface then runs on the implant, and on the streaks around it."""
+    dense = solid & (volume.values >= METAL_HU)
+    amount = float(dense.sum() * np.prod(volume.spacing))
+    if amount < METAL_LEAST_MM3:
+        return []
+    index = np.argwhere(dense)[:, ::-1]
+    inner = inmost(index, volume.spacing)
+    text = f"{amount:.0f} mm³ of {name} are metal: its surface follows the implant and the streaks, not the bone; paint the bone, or scan again."
+    return [Caution(DOUBT, text, place_of(volume.patient(inner[None].astype(np.float64))[0]))]
+
+
+def _two_shells(name: str, solid: npt.NDArray[np.bool_], volume: Volume, levels: TissueLevels) -> list[Caution]:
+    """What to look at where one bone has two shells of cortex."""
+    return [
+        Caution(
+            "segmentation-look",
+            f"{name} has two shells of cortex, one of {size / 1000.0:.1f} cm³, with something softer between: two bones, or an open growth plate, "
+            "and the surface crosses the gap. Look there; if they are two, give each a name and a seed, or cut between them (--cut-here).",
+            place,
+        )
+        for place, size in apart_at(solid, volume, levels)
+    ]
+
+
+def _lies_in(scan: Volume, mesh: trimesh.Trimesh, name: str) -> None:
+    index = scan.index(np.asarray(mesh.vertices))
+    beyond = ((index < -1.0) | (index > np.array(scan.values.shape[::-1]))).any(axis=1)
+    if beyond.mean() > _MOST_BEYOND:
+        raise ImageError(f"{100.0 * beyond.mean():.0f} % of the mask of {name} lies outside the scan; are both of the same scan, in the same frame?")
+
+
+def check_name(name: str) -> None:
+    """Raise unless `name` can be a bone's and a file's.
+
+    Raises
+    ------
+    CaseError
+    """
+    if not NAME.fullmatch(name) or name in _RESERVED:
+        raise CaseError(f"Bone name '{name}' must be lower-case letters, digits and '-', at most 41, and not {' or '.join(_RESERVED)}.")
+
+
+def _edge_cautions(volume: Volume, solid: npt.NDArray[np.bool_], name: str) -> list[Caution]:
+    touches = bone_at_edges(replace(volume, values=solid.view(np.uint8)), 0.5)
+    told = [
+        Caution("scan-edge", f"{name} reaches the {t.face} edge of the scan over {t.area:.0f} mm²; its surface is closed flat there.")
+        for t in touches
+    ]
+    if len(touches) > 1:
+        text = f"{name} is cut by more than one edge of the scan; where two edges meet in it, its marrow may stay open."
+        told.append(Caution("segmentation-look", text))
+    return told
+
+
+def _fit_cautions(name: str, mesh: trimesh.Trimesh, fit: SurfaceFit, metal: tuple[Metal, ...]) -> list[Caution]:
+    told = []
+    if not mesh.is_watertight:
+        told.append(Caution("segmentation-look", f"The surface of {name} is not closed everywhere; check it before use."))
+    if fit.unsure > _UNSURE:
+        text = f"{100.0 * fit.unsure:.0f} % of the surface of {name} shows no clear edge, and its neighbours placed it: look at the pictures."
+        told.append(Caution("segmentation-look", text))
+    return [*told, *_metal_cautions(name, mesh, metal)]
+
+
+def _metal_cautions(name: str, mesh: trimesh.Trimesh, metal: tuple[Metal, ...]) -> list[Caution]:
+    low, high = mesh.bounds
+    near = [m for m in metal if (m.high > low - _METAL_NEAR_MM).all() and (m.low < high + _METAL_NEAR_MM).all()]
+    if not near:
+        return []
+    text = f"{sum(m.volume for m in near):.0f} mm³ of metal lie in or near {name}; do not trust its surface there."
+    return [Caution("metal", text, place_of(max(near, key=lambda m: m.volume).centre))]
+
+
+def write_segmentation(folder: Path, found: Segmentation, *, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """Write labels.nii.gz, NAME.stl, NAME.png and NAME_holes.png per bone, and last report.json, which names the files with their hashes.
+
+    A bone with doubts is NAME_REJECTED.stl and NAME_REJECTED.png, whose planes go through the place of the first doubt. A clean file of
+    that name, from an earlier run, is removed.
+    """
+    from psi_cad.export.surfaces import write_stl
+    from psi_cad.report.overlay import overlay_planes, write_overlay
+
+    if not found.bones:
+        raise SegmentationError("No bone was found; nothing is written.")
+    files: dict[str, str] = {}
+    (folder / "report.json").unlink(missing_ok=True)  # an old report never stands beside new files
+    for bone in found.bones:
+        if progress:
+            progress(f"{bone.name}: write")
+        doubts = [caution for caution in bone.cautions if caution.id == DOUBT]
+        for old in (f"{bone.name}{end}{suffix}" for end in ("", REJECTED) for suffix in (".stl", ".png", HOLES)):
+            (folder / old).unlink(missing_ok=True)
+        stem = f"{bone.name}{REJECTED if doubts else ''}"
+        stl, png = folder / f"{stem}.stl", folder / f"{stem}.png"
+        write_stl(stl, bone.mesh, header=f"psi-cad {stem}, mm, SPACE=LPS", patch=bone.patch)
+        spots = [caution.where for caution in doubts if caution.where is not None]
+        at = np.array(spots[0]) if spots else overlay_planes(bone.mesh)
+        title = f"{bone.name}, REJECTED: {doubts[0].text}" if doubts else f"{bone.name}: its surface on the scan"
+        write_overlay(
+            png, found.scan, bone.mesh, at=at, title=title, below=rejected_panels(found.scan, found.parting, bone.mesh, at) if doubts else ()
+        )
+        files |= {stl.name: sha256_of(stl), png.name: sha256_of(png)}
+        if bone.holes:
+            write_holes(folder / f"{stem}{HOLES}", found.scan, bone.name, bone.mesh, bone.holes)
+            files[f"{stem}{HOLES}"] = sha256_of(folder / f"{stem}{HOLES}")
+    (folder / PARTS).unlink(missing_ok=True)
+    if found.parting is not None:
+        write_parts(folder / PARTS, found.scan, found.parting, {bone.name: bone.mesh for bone in found.bones}, found.cautions)
+        files[PARTS] = sha256_of(folder / PARTS)
+    labels = folder / "labels.nii.gz"
+    write_image(labels, found.labels)
+    files[labels.name] = sha256_of(labels)
+    report = {**report_of(found), "files": files}
+    write_json(folder / "report.json", report)
+    return report

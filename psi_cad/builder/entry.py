@@ -1,0 +1,187 @@
+"""What is promised of a designed guide, and what a report says of it once it is measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from psi_cad.case.model import GuideRequest
+from psi_cad.files import sha256_of
+from psi_cad.findings import Caution, by_weight, place_of
+from psi_cad.guides.contract import Design
+from psi_cad.guides.params import GuideParams
+from psi_cad.guides.registry import template_sha256
+from psi_cad.guides.site import Site, blade_origin, slot_room
+from psi_cad.intake.cautions import guide_cautions
+from psi_cad.outputs.naming import Naming
+from psi_cad.outputs.subject import stem
+from psi_cad.resection.depth import slot_depth
+from psi_cad.scene.cuts import PlannedCut
+from psi_cad.scene.kerf import blade_kerf
+from psi_cad.siting.access import voids
+from psi_cad.units import LIMITS, Array, Mm
+from psi_cad.verify.expected import Expected, ExpectedSlot
+
+__all__ = ["Made", "cautions_of", "expected_of", "report_entry"]
+
+PRINTED_LETTERS_MM: Final[Mm] = 2.5  # an FDM bead is about 0.4 mm wide; smaller letters run together
+
+
+@dataclass(frozen=True)
+class Made:
+    """One guide as designed: what was asked, where it sits, what came of it."""
+
+    request: GuideRequest
+    params: GuideParams
+    site: Site
+    design: Design
+    naming: Naming = field(default_factory=Naming)
+
+    @property
+    def stem(self) -> str:
+        """The guide's file name without its ending."""
+        return stem(self.request.name, self.site.blade.id, self.naming.variant)
+
+
+def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
+    """The plan of one guide as numbers that files can be held against."""
+    site, design = made.site, made.design
+    values = dataclasses.asdict(made.params)
+    shifts = {cut.name: shift for cut, shift in zip(cuts, site.shifts, strict=True)}
+    slots = []
+    for feature, cut, sawn in zip(design.slots, site.cuts, site.sawn, strict=True):
+        planned = next(c for c in cuts if c.name == feature.cut)
+        profile = slot_depth(sawn, site.axis.direction)
+        slots.append(
+            ExpectedSlot(
+                name=feature.cut,
+                origin=_triple(planned.origin),
+                normal=_triple(planned.normal),
+                thickness=site.blade.thickness,
+                clearance=float(values["clearance"]),
+                compensation=site.printer.slot_compensation,
+                height=feature.height,
+                wall=feature.wall,
+                chord_low=cut.low,
+                chord_high=cut.high,
+                run_out=made.params.run_out,
+                joined=feature.joined,
+                free_low=all(end != -1 for _, end in cut.neighbours),
+                free_high=all(end != 1 for _, end in cut.neighbours),
+                room=slot_room(site.blade),
+                bridge=float(values["bridge_width"]),
+                blade_length=site.blade.usable_length,
+                depth=profile.deepest,
+                blade_width=site.blade.cutting_width,
+                far=profile.deepest_lines(),
+                kerf=blade_kerf(site.blade, float(values["clearance"])),
+                shift=shifts[feature.cut],
+            )
+        )
+    return Expected(
+        origin=_triple(site.frame.origin),
+        axes=tuple(_triple(axis) for axis in site.frame.axes),
+        slots=tuple(slots),
+        planes=tuple((_triple(blade_origin(cut, shifts[cut.name])), _triple(cut.normal)) for cut in cuts),
+        outlines=tuple(_ring(ring) for ring in design.outlines),
+        gap=site.seat.gap,
+        wire=design.pins[0].wire,
+        bore=design.pins[0].diameter,
+        wire_depth=float(values["wire_depth"]),
+        wires=tuple((*pin.centre, pin.depth) for pin in design.pins),
+        wire_top=float(values["sleeve_height"]),
+        pins=len(design.pins),
+        pin_clearance=float(values["pin_clearance"]),
+        edge_break=float(values["edge_break"]),
+        build_volume=site.printer.build_volume,
+        minimum_wall=site.printer.minimum_wall,
+        slope_limit=site.seating.slope_limit,
+        clearance_overridden="clearance" in design.overrides,
+        allow_sliding=made.params.allow_sliding,
+        voids=tuple(_ring(np.asarray(part.exterior.coords)) for part in voids(site.field, site.seat.bone_patch, design.outlines)),
+    )
+
+
+def _ring(points: Array) -> tuple[tuple[float, float], ...]:
+    return tuple((round(float(x), 4), round(float(y), 4)) for x, y in points)
+
+
+def _triple(values: Any) -> tuple[float, float, float]:
+    return (float(values[0]), float(values[1]), float(values[2]))
+
+
+def cautions_of(made: Made, expected: Expected, measured: Mapping[str, Any]) -> list[Caution]:
+    """What a person must know of one guide, the most serious first."""
+    design, seat = made.design, measured["seat"]
+    found = [*design.cautions, *guide_cautions(made.params, made.site)]
+    if expected.allow_sliding and seat["sliding_lock"] < LIMITS.sliding_lock:
+        text = f"the guide can slide: it {seat['weakest_in_words']}; place it by hand, and hold it until it is pinned"
+        found.append(
+            Caution("slides", f"{text} (lock {seat['sliding_lock']:.2f}, {LIMITS.sliding_lock:g} is wanted)", tuple(seat["contact_middle_mm"]))
+        )
+    for ring in expected.voids:
+        middle = np.mean(ring, axis=0)
+        place = place_of(expected.frame.patient(np.array([*middle, float(made.site.seat.patch(middle[None, :])[0])])))
+        across = float(np.ptp(np.array(ring), axis=0).max())
+        text = f"a footplate spans bone that falls away, over {across:.0f} mm, and does not rest there"
+        found.append(Caution("seat-spans-hollow", text, place))
+    if design.label.letter_height < PRINTED_LETTERS_MM:
+        text = f"the label's letters are {design.label.letter_height:.2f} mm high; few processes print letters below {PRINTED_LETTERS_MM:g} mm"
+        found.append(Caution("small-letters", text))
+    return by_weight(found)
+
+
+def report_entry(
+    made: Made, measured: Mapping[str, Any], expected: Expected, files: dict[str, str], folder: Path, *, cautions: Sequence[Caution] = ()
+) -> dict[str, Any]:
+    """One entry of the report's `guides`; `cautions` are those of how its entry in the case was run."""
+    printer, blade = made.site.printer, made.site.blade
+    cautions = by_weight([*cautions, *cautions_of(made, expected, measured)])
+    axis, seating, seat = made.site.axis, made.site.seating, measured["seat"]
+    return {
+        "name": made.request.name,
+        "template": made.request.template,
+        "template_sha256": template_sha256(made.request.template),
+        "blade": blade.id,
+        "printer": printer.id,
+        "variant": made.naming.variant,
+        "variant_given": made.naming.given,
+        "differs": list(made.naming.differs),
+        "cuts": list(made.request.cuts),
+        "approach": list(made.request.approach),
+        "seating_axis": [round(float(v), 9) for v in axis.direction],
+        "seating": {
+            "tilt_from_approach_deg": round(axis.tilt, 3),
+            "sliding_lock": seat["sliding_lock"],
+            "sliding_lock_planned": None if seating.lock is None else round(seating.lock, 4),
+            "weakest_kind": seat["weakest_kind"],
+            "weakest_direction": seat["weakest_direction"],
+            "weakest_in_words": seat["weakest_in_words"],
+            "footplate_reach_mm": seating.reach,
+            "slope_limit_deg": seating.slope_limit,
+            "tried": [trial.to_json() for trial in seating.tried],
+            "directions_searched": axis.searched,
+            "fit_rms_mm": round(made.site.seat.rms, 5),
+            "fit_max_mm": round(made.site.seat.max, 5),
+        },
+        "files": files,
+        "sha256": {name: sha256_of(folder / name) for name in files.values()},
+        **measured,
+        "label": {"lines": list(made.design.label.lines), "letter_height_mm": made.design.label.letter_height, "on": made.design.label.on},
+        "pins": [
+            {"name": pin.name, "centre_mm": [round(v, 4) for v in pin.centre], "diameter_mm": pin.diameter, "depth_mm": round(pin.depth, 2)}
+            for pin in made.design.pins
+        ],
+        "params": dataclasses.asdict(made.params),
+        "blade_entry": blade.model_dump(),
+        "printer_entry": printer.model_dump(mode="json"),
+        "cautions": [caution.to_json() for caution in cautions],
+        "notes": [*made.design.notes, *(caution.text for caution in cautions)],
+        "overrides": list(made.design.overrides),
+        "plan": expected.to_json(),
+    }

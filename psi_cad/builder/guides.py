@@ -1,0 +1,307 @@
+"""Make every guide of a job: design, export, have the files measured, report. Runs in the build process."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import trimesh
+
+from psi_cad.brep import checked
+from psi_cad.builder.entry import Made, expected_of, report_entry
+from psi_cad.builder.export import exported
+from psi_cad.builder.inspect import Inspection, Inspector
+from psi_cad.builder.mending import base_id, sentence
+from psi_cad.builder.process import PICTURE_STEP
+from psi_cad.errors import BuildError, EnvironmentProblem, KernelError, PsiCadError
+from psi_cad.export.meshes import write_stl
+from psi_cad.files import sha256_of
+from psi_cad.findings import by_weight
+from psi_cad.guides.contract import Workshop
+from psi_cad.guides.registry import load_template
+from psi_cad.guides.site import Site
+from psi_cad.intake.kerfs import Sawing, sawings
+from psi_cad.intake.overrides import guide_overrides
+from psi_cad.intake.prepare import GuideJob, Job, Progress, step_of
+from psi_cad.intake.siting import Siting
+from psi_cad.outputs.notice import NOT_A_DEVICE
+from psi_cad.outputs.software import build_software
+from psi_cad.report.lettering import Arrow
+from psi_cad.report.pictures import Mark, picture_of_guide
+from psi_cad.units import LIMITS
+from psi_cad.verify.expected import Expected
+
+__all__ = ["BONE_FILE", "build_case"]
+
+BONE_FILE: Final = "bone.stl"
+ATTEMPTS: Final = 3
+SEATS: Final = 3
+UNSITED: Final = {"sliding_lock", "printer_room", "printer_wall", "slot_clearance_least", "slot_clearance_most"}  # another seat mends none of them
+KERNEL_CHECKS: Final = {"step_solids", "step_valid", "stl_watertight", "stl_bodies", "stl_volume", "stl_place"}
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One guide for one blade: how often the kernel has stumbled on it; where it sits after its first seat turned out bad, and how often."""
+
+    guide: int
+    site: int
+    attempt: int = 0
+    elsewhere: Site | None = None
+    seats: int = 1  # it was made on, this one included
+    stands: bool = False  # whatever comes of it
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.guide, self.site
+
+    @property
+    def final(self) -> bool:
+        return self.attempt == ATTEMPTS - 1
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A guide whose files are written and are being measured."""
+
+    task: _Task
+    made: Made
+    expected: Expected
+    mesh: trimesh.Trimesh
+
+
+class _Bench:
+    """Designs and exports the guides of one job, in one folder."""
+
+    def __init__(self, job: Job, folder: Path, inspection: Inspection, progress: Progress, *, seats: int) -> None:
+        self.job, self.folder, self.inspection, self.progress, self.seats = job, folder, inspection, progress, seats
+        self._workshop = Workshop()
+
+    @cached_property
+    def _siting(self) -> Siting:
+        loaded = self.job.loaded
+        return Siting(loaded, self.job.bone, {cut.name: cut for cut in self.job.cuts}, sawings(loaded))
+
+    def site(self, task: _Task) -> Site:
+        """Where a task's guide sits."""
+        return task.elsewhere or self.job.guides[task.guide].sites[task.site]
+
+    def elsewhere(self, task: _Task, why: str) -> _Task | None:
+        """The same guide as it could sit otherwise, after it turned out bad; None where no way is left to try."""
+        guide, site = self.job.guides[task.guide], self.site(task)
+        slides = site.seating.lock is not None and site.seating.lock < LIMITS.sliding_lock  # then nothing better was found before
+        if slides or task.stands or task.seats >= self.seats:
+            return None
+        self.told(guide, site)("find another seat")
+        but = (*(trial for trial in site.seating.tried if not site.seating.like(trial)), site.seating.left(why))
+        sawing = Sawing(guide.request, load_template(guide.request.template, where="guide.template").Params(**guide.params), site.blade)
+        try:
+            return _Task(task.guide, task.site, elsewhere=self._siting.site(sawing, but=but), seats=task.seats + 1)
+        except PsiCadError:
+            return None
+
+    def show(self, task: _Task) -> _Shown:
+        """Design one guide and write its files; where that fails it is made to sit otherwise, or its outlines are drawn a little otherwise.
+
+        Raises
+        ------
+        PsiCadError
+            Why the guide could not be made as it was to sit first.
+        """
+        first: PsiCadError | None = None
+        trying: _Task | None = task
+        while trying is not None:
+            try:
+                return self._show_somehow(trying)
+            except PsiCadError as error:
+                error.about(*self._names(task))
+                first = first or error
+                trying = self.elsewhere(trying, str(error))
+        assert first is not None
+        if task.elsewhere is not None:  # what was built on the first seat stands
+            return self._show_somehow(_Task(task.guide, task.site, stands=True), steep_too=True)
+        if first.reason == "steep":
+            return self._show_somehow(dataclasses.replace(task, attempt=1), steep_too=True)
+        raise first
+
+    def _show_somehow(self, task: _Task, *, steep_too: bool = False) -> _Shown:
+        """Design one guide as it is to sit, its outlines drawn a little otherwise where the kernel stumbles."""
+        while True:
+            try:
+                return self._show(task)
+            except KernelError as error:
+                if task.final or (error.reason == "steep" and not steep_too):
+                    error.reason = error.reason or "kernel"
+                    error.about(*self._names(task))
+                    raise
+                task = dataclasses.replace(task, attempt=task.attempt + 1)
+
+    def _names(self, task: _Task) -> tuple[str, str]:
+        return self.job.guides[task.guide].request.name, self.site(task).blade.id
+
+    def _show(self, task: _Task) -> _Shown:
+        loaded, guide = self.job.loaded, self.job.guides[task.guide]
+        template = load_template(guide.request.template, where=f"{loaded.path.name}: guide[{task.guide}].template")
+        params = template.Params(**guide.params)
+        site: Site = dataclasses.replace(self.site(task), attempt=task.attempt)
+        variant = guide.naming(task.site).variant
+        if variant is not None:  # before the version, which ends a label
+            site = dataclasses.replace(site, label=(*site.label[:-1], variant, site.label[-1]))
+        told = self.told(guide, site)
+        told("design")  # a template that hangs before it says anything is known by this
+        checked.listen(told)
+        try:
+            made = Made(guide.request, params, site, template.build(site, params, self._workshop), guide.naming(task.site))
+        except PsiCadError as error:
+            if error.where is not None:  # a template knows the guide frame only
+                x, y, z = site.frame.patient(np.array(error.where))
+                error.where = (round(float(x), 2), round(float(y), 2), round(float(z), 2))
+            raise
+        expected = expected_of(made, self.job.cuts)
+        case = loaded.case
+        mesh = exported(made, expected, self.folder, case=case.id, side=case.side, inspection=self.inspection, told=told)
+        slim = dataclasses.replace(made, design=dataclasses.replace(made.design, solid=None))  # the solid is in its file now
+        return _Shown(task, slim, expected, mesh)
+
+    def told(self, guide: GuideJob, site: Site) -> Progress:
+        """Progress that says which guide it is about."""
+        return lambda step: self.progress(step_of(guide.request, site.blade, step))
+
+    def draw(self, shown: _Shown, measured: Mapping[str, Any], failed: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Draw the picture of a guide, with the way it most easily slides; of a rejected one under a name that says so, its places marked.
+
+        Raises
+        ------
+        BuildError
+            If it could not be drawn.
+        """
+        self.told(self.job.guides[shown.task.guide], shown.made.site)(PICTURE_STEP)
+        path = self.folder / f"{shown.made.stem}{'_REJECTED' if failed else ''}.png"
+        marks = [Mark((x, y, z), sentence(check).replace("`", "")) for check in failed if check["where"] for x, y, z in [check["where"]]]
+        case, made = self.job.loaded.case, shown.made
+        picture_of_guide(
+            path,
+            shown.mesh,
+            self.job.bone.mesh,
+            made.site.frame,
+            tumour=self.job.tumour,
+            cuts=self.job.cuts,
+            labels=made.design.label.faces,
+            arrows=[_weakest(measured)],
+            marks=marks,
+            title=", ".join([f"{case.id}, {case.side}: guide {made.request.name}", f"blade {made.site.blade.id}", *made.naming.differs]),
+        )
+        if not path.is_file():
+            raise BuildError(f"The picture '{path.name}' could not be drawn; off-screen OpenGL is missing or broken.")
+
+
+def build_case(
+    job: Job, folder: Path, *, inspection: Inspection | None = None, progress: Progress, pictures: bool = True, seats: int = SEATS
+) -> dict[str, Any]:
+    """Make every guide of a job in `folder`, and return the report.
+
+    Parameters
+    ----------
+    folder : Path
+        An empty folder; a guide that fails a check leaves only `…_REJECTED.step` and `.png` there.
+    inspection : Inspection, optional
+        Measures the files while the next guide is made; by default they are measured here, in between.
+    progress : callable
+        Told each step before it begins.
+    pictures : bool
+        Without them no guide has a picture: a try needs none.
+    seats : int
+        In how many ways a guide is made to sit, where what was built on the first fails.
+
+    Raises
+    ------
+    PsiCadError
+        Where no guide could be made: why the first could not. Others are told in `refused`.
+    """
+    loaded, bone = job.loaded, job.bone
+    case = loaded.case
+    inspection = inspection if inspection is not None else Inspector()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_stl(folder / BONE_FILE, bone.mesh, header=f"{case.id} bone as used, mm, SPACE=LPS", patch=bone.made_up.astype(int))
+    inspection.bone(folder / BONE_FILE)
+    bench = _Bench(job, folder, inspection, progress, seats=seats)
+    tasks = [_Task(number, site) for number, guide in enumerate(job.guides) for site in range(len(guide.sites))]
+    entries: dict[tuple[int, int], dict[str, Any]] = {}
+    refused: list[PsiCadError] = []
+    while tasks:
+        shown = []
+        for task in tasks:
+            try:
+                shown.append(bench.show(task))
+            except EnvironmentProblem:
+                raise
+            except PsiCadError as error:  # of this guide; the others go on
+                refused.append(error)
+        tasks = []
+        for one in shown:
+            bench.told(job.guides[one.task.guide], one.made.site)("measure the files")
+            measured = inspection.result()
+            failed = [check for check in measured["checks"] if not check["passed"]]
+            again = _again(bench, one.task, failed)
+            if again is not None:
+                tasks.append(again)
+                continue
+            if pictures:
+                bench.draw(one, measured, failed)
+            files = _kept(folder, one.made.stem, passed=not failed, pictures=pictures)
+            entries[one.task.key] = report_entry(
+                one.made, measured, one.expected, files, folder, cautions=guide_overrides(loaded, one.made.request.name)
+            )
+    if refused and not entries:
+        raise refused[0]
+    guides = [entries[key] for key in sorted(entries)]
+    told_there = {caution for guide in case.guide for caution in guide_overrides(loaded, guide.name)}
+    return {
+        "schema": 1,
+        "software": build_software(),
+        "notice": NOT_A_DEVICE,
+        "case": {"id": case.id, "side": case.side, "file": loaded.path.name, "sha256": loaded.sha256, "settings": list(loaded.settings)},
+        "inputs": job.inputs,
+        "bone": {**job.bone_said, "used": BONE_FILE, "used_sha256": sha256_of(folder / BONE_FILE)},
+        "cautions": [caution.to_json() for caution in by_weight(job.cautions) if caution not in told_there],
+        "guides": guides,
+        "refused": [*job.refused, *(error.to_json() for error in refused)],
+        "status": "passed" if all(guide["status"] == "passed" for guide in guides) else "rejected",
+    }
+
+
+def _again(bench: _Bench, task: _Task, failed: Sequence[Mapping[str, Any]]) -> _Task | None:
+    """How a guide is made once more after its files were measured; None where it stands as it is."""
+    ids = {base_id(check["id"]) for check in failed}
+    if ids and ids <= KERNEL_CHECKS and not task.final:  # only the kernel's own soundness
+        return dataclasses.replace(task, attempt=task.attempt + 1)
+    passed_over = UNSITED if task.final else KERNEL_CHECKS | UNSITED
+    told = [sentence(check) for check in failed if base_id(check["id"]) not in passed_over]
+    return bench.elsewhere(task, "; ".join(told)) if told else None
+
+
+def _weakest(measured: Mapping[str, Any]) -> Arrow:
+    """The direction in which a guide's contact holds it least, about the middle of that contact."""
+    seat = measured["seat"]
+    return Arrow(
+        tuple(seat["contact_middle_mm"]),
+        tuple(seat["weakest_direction"]),
+        f"held least this way and back (lock {seat['sliding_lock']:.2f}): {seat['weakest_in_words']}",
+        either_way=True,
+    )
+
+
+def _kept(folder: Path, stem: str, *, passed: bool, pictures: bool) -> dict[str, str]:
+    """The files of a guide under their names; of one that failed only STEP and picture, under names that say so."""
+    kinds = ("step", "stl", "3mf", *(("png",) if pictures else ()))
+    if passed:
+        return {kind: f"{stem}.{kind}" for kind in kinds}
+    (folder / f"{stem}.step").replace(folder / f"{stem}_REJECTED.step")
+    for kind in ("stl", "3mf"):
+        (folder / f"{stem}.{kind}").unlink()
+    return {kind: f"{stem}_REJECTED.{kind}" for kind in kinds if kind in ("step", "png")}

@@ -1,0 +1,91 @@
+"""All guides of a build: what stands in the way of one does not end the others."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psi_cad.builder.process import perform
+from psi_cad.errors import KernelError
+
+if TYPE_CHECKING:
+    from psi_cad.intake.prepare import Job
+
+__all__ = ["all_built"]
+
+Progress = Callable[[str], None]
+
+
+def all_built(
+    job: Callable[[], Job], folder: Path, *, settings: Sequence[str], blades: Sequence[str], progress: Progress | None, time_limit: float
+) -> dict[str, Any]:
+    """The report of a build in `folder`; a guide on which the kernel hangs or crashes is left out, and the others are built again without it.
+
+    Its `refused` tells of each guide and blade that was not made, as errors do.
+
+    Parameters
+    ----------
+    job : callable
+        Makes the job, while the build process starts.
+    settings, blades : sequence of str
+        As the user gave them, for what a hang or crash is told with.
+    time_limit : float
+        Seconds of one attempt: after a hang the others have as many again.
+
+    Raises
+    ------
+    PsiCadError
+        Where nothing can be made at all: why the first guide was not.
+    """
+    left: Job | None = None
+    request = {"folder": str(folder.resolve()), "settings": list(settings), "blades": list(blades)}
+
+    def payload() -> Job:
+        nonlocal left
+        left = left if left is not None else job()
+        return left
+
+    while True:
+        try:
+            report: dict[str, Any] = perform("build", request, payload=payload, progress=progress, time_limit=time_limit)
+        except KernelError as error:
+            left = None if left is None else _without(left, error)
+            if left is None:
+                raise
+            for path in folder.iterdir():  # what the dead process left is no whole result
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if progress is not None:
+                progress(f"{error.guide} {error.blade}: not made; the other guides are built without it")
+            continue
+        if report["refused"]:
+            report["status"] = "rejected"
+        return report
+
+
+def _without(job: Job, error: KernelError) -> Job | None:
+    """`job` without the guide in whose step the kernel hung or crashed; None where that is not known, or no other is left."""
+    from psi_cad.intake.prepare import step_of  # only a job that was planned can lose a guide
+
+    for number, guide in enumerate(job.guides):
+        for index, site in enumerate(guide.sites):
+            if not error.step.startswith(step_of(guide.request, site.blade, "")):
+                continue
+            error.about(guide.request.name, site.blade.id)
+            rest = replace(guide, sites=_but(guide.sites, index), namings=_but(guide.namings, index))
+            guides = (*job.guides[:number], rest, *job.guides[number + 1 :])
+            if not any(other.sites for other in guides):
+                return None
+            return replace(job, guides=guides, refused=(*job.refused, _told(error)))
+    return None
+
+
+def _told(error: KernelError) -> dict[str, Any]:
+    said = error.to_json()
+    return {**said, "message": said["message"].replace("nothing was written", "this guide was not made")}
+
+
+def _but(values: tuple[Any, ...], index: int) -> tuple[Any, ...]:
+    return (*values[:index], *values[index + 1 :])

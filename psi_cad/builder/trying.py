@@ -1,0 +1,217 @@
+"""Try changes of a guide that was refused or rejected: each is really designed, exported and measured. Runs in the build process."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from psi_cad.builder.guides import build_case
+from psi_cad.builder.mending import CHECKS, REFUSALS, Change, base_id, sentence
+from psi_cad.builder.suggest import PICTURE_FILE, TRIED_FILE, Attempt
+from psi_cad.case.load import LoadedCase, load_case
+from psi_cad.case.model import Blade, GuideRequest
+from psi_cad.errors import PsiCadError
+from psi_cad.files import write_json
+from psi_cad.frames import unit
+from psi_cad.guides.params import GuideParams, described, resolve_params
+from psi_cad.guides.registry import load_template
+from psi_cad.intake.approaches import in_planes, outward, turned, typed
+from psi_cad.intake.prepare import Progress, plan_job, planes_of, read_bone
+from psi_cad.intake.sources import bone_source
+from psi_cad.report.pictures import picture_of_place
+from psi_cad.scene.cuts import PlannedCut, plan_cuts
+from psi_cad.surface.repair import Bone
+from psi_cad.units import Array, Mm
+
+__all__ = ["attempt", "candidates"]
+
+MOST_CHANGES: Final = 14  # planned, which takes about a second each
+MOST_BUILDS: Final = 6  # built and measured, which takes some seconds each; what is refused on the way takes less
+ENOUGH: Final = 2  # changes that pass
+SECONDS: Final = 60.0  # after which no further change is begun
+TURN_DEG: Final = 15.0
+
+
+def attempt(folder: Path, wanted: Attempt, progress: Progress) -> dict[str, Any]:
+    """Draw the place and try the changes; what was tried stands in `folder`/tried.json from the first try on.
+
+    Raises
+    ------
+    PsiCadError
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    bone = _bone_or_none(wanted.loaded, progress)
+    if wanted.place is not None:
+        _draw(folder, wanted, bone)
+    if wanted.guide is None or bone is None:
+        return {"tried": []}
+    return {"tried": _tried(folder, wanted, bone, progress)}
+
+
+def _silent(step: str) -> None:
+    """Progress of a step that takes no time."""
+
+
+def _bone_or_none(loaded: LoadedCase, progress: Progress) -> tuple[Bone, dict[str, Any]] | None:
+    try:
+        return read_bone(loaded, progress=progress)
+    except PsiCadError:
+        return None
+
+
+def _draw(folder: Path, wanted: Attempt, bone: tuple[Bone, dict[str, Any]] | None) -> None:
+    """The picture of a refusal; of a bone that is itself refused, as it was read."""
+    assert wanted.place is not None
+    loaded = wanted.loaded
+    cuts: tuple[PlannedCut, ...] = ()
+    if bone is not None:
+        mesh = bone[0].mesh
+        try:
+            planes = planes_of(loaded)
+            cuts = tuple(plan_cuts(bone[0], [(cut.name, *planes[cut.name], cut.extent) for cut in loaded.case.cut]).values())
+        except PsiCadError:
+            cuts = ()  # one of them is what was refused
+    else:
+        mesh = bone_source(loaded, progress=_silent).mesh
+    x, y, z = wanted.place
+    title = f"{loaded.case.id}, {loaded.case.side}: refused"
+    picture_of_place(folder / PICTURE_FILE, mesh, place=(x, y, z), text=wanted.text, cuts=cuts, title=title)
+
+
+def _tried(folder: Path, wanted: Attempt, bone: tuple[Bone, dict[str, Any]], progress: Progress) -> list[dict[str, Any]]:
+    tried: list[dict[str, Any]] = []
+    until, builds = time.monotonic() + SECONDS, 0
+    for setting, change in candidates(wanted, bone[0])[:MOST_CHANGES]:
+        if builds >= MOST_BUILDS or time.monotonic() > until or sum(bool(one["passed"]) for one in tried) >= ENOUGH:
+            break
+        progress(f"{wanted.guide}: try --set {setting}")
+        entry: dict[str, Any] = {"set": [setting], "passed": False, "why": change.why, "failed": "the geometry kernel crashed or hung"}
+        tried.append(entry)
+        write_json(folder / TRIED_FILE, tried)  # a crash in this try loses no other
+        failed, built = _failed(folder / "try", wanted, setting, bone, progress)
+        builds += built
+        entry.update(passed=not failed, failed=failed)
+        write_json(folder / TRIED_FILE, tried)
+    return tried
+
+
+def _failed(folder: Path, wanted: Attempt, setting: str, bone: tuple[Bone, dict[str, Any]], progress: Progress) -> tuple[str, bool]:
+    """What still fails with a setting ("" where all passes), and whether it was measured; in the very way that the pasted setting goes."""
+    built = False
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        loaded = load_case(wanted.loaded.path, settings=[*wanted.loaded.settings, setting], catalogue=wanted.catalogue)
+        only = tuple(guide for guide in loaded.case.guide if guide.name == wanted.guide)
+        loaded = dataclasses.replace(loaded, case=loaded.case.model_copy(update={"guide": only}))
+        blades = [wanted.blade] if wanted.given and wanted.blade is not None else []
+        job = plan_job(loaded, blades=blades, progress=_silent, read=bone, suggest=False)
+        report = build_case(job, folder, progress=progress, pictures=False, seats=1)
+        built = True
+    except PsiCadError as error:
+        return str(error), built
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    failed = [sentence(check) for guide in report["guides"] for check in guide["checks"] if not check["passed"]]
+    return "; ".join(failed), built
+
+
+def candidates(wanted: Attempt, bone: Bone) -> list[tuple[str, Change]]:
+    """The settings to try (as `--set` takes them) for what failed, those that belong to the first failure first; each once."""
+    # "pins" is a check and a refusal; only a refusal brings its sentence along
+    known = {**CHECKS, **REFUSALS} if wanted.text else {**REFUSALS, **CHECKS}
+    lists = [known[base_id(asked)].changes for asked in wanted.asked if base_id(asked) in known]
+    ordered = [change for row in zip_longest(*lists) for change in row if change is not None]
+    loaded = wanted.loaded
+    guide = next(guide for guide in loaded.case.guide if guide.name == wanted.guide)
+    template = load_template(guide.template, where="guide.template")
+    params = resolve_params(template.Params, guide.params, where="guide.params")
+    blade = loaded.blade(wanted.blade if wanted.given and wanted.blade else guide.blade, where="guide.blade")
+    found: dict[str, Change] = {}
+    for change in ordered:
+        if change.key == "blade" and wanted.given:
+            continue  # the command line's blade would win over the setting
+        for value in chosen(change, loaded, guide, params, blade, bone, template.Params, needed=wanted.needed):
+            found.setdefault(f"guide.{guide.name}.{change.key}={value}", change)
+    return list(found.items())
+
+
+def chosen(
+    change: Change,
+    loaded: LoadedCase,
+    guide: GuideRequest,
+    params: GuideParams,
+    blade: Blade,
+    bone: Bone,
+    kinds: type[GuideParams],
+    *,
+    needed: Mm = 0.0,
+) -> list[str]:
+    """The values (as TOML) that a change gives a guide; none where it changes nothing."""
+    head, _, name = change.key.partition(".")
+    if head == "params":
+        return _number(change, name, loaded, guide, params, kinds)
+    if head == "blade":
+        longer = change.way == "longer"
+        reach = max(blade.usable_length, needed)
+        fits: Callable[[Blade], bool] = (
+            (lambda b: b.usable_length > blade.usable_length and b.usable_length >= needed) if longer else (lambda b: b.room < blade.room)
+        )
+        near = sorted(
+            (b for b in loaded.catalogue.blades.values() if fits(b)),
+            key=lambda b: (
+                abs(b.thickness - blade.thickness) > 0.15,
+                abs(b.usable_length - reach) + abs(b.cutting_width - blade.cutting_width),
+                b.id,
+            ),
+        )
+        return [f'"{b.id}"' for b in near[:2]]
+    if head == "printer":
+        now = loaded.printer(guide.printer, where="guide.printer")
+        known = loaded.catalogue.printers.values()
+        if change.way == "finer":
+            finer = [p for p in known if p.minimum_wall <= float(getattr(params, "wall", 0.0)) < now.minimum_wall]
+            return [f'"{p.id}"' for p in sorted(finer, key=lambda p: (p.process != now.process, -p.minimum_wall, p.id))[:2]]
+        larger = [p for p in known if np.prod(p.build_volume) > np.prod(now.build_volume)]
+        return [f'"{p.id}"' for p in sorted(larger, key=lambda p: (p.process != now.process, float(np.prod(p.build_volume)), p.id))[:2]]
+    return [_triple(direction) for direction in [_approach(change, loaded, guide, bone)] if direction is not None]
+
+
+def _number(change: Change, name: str, loaded: LoadedCase, guide: GuideRequest, params: GuideParams, kinds: type[GuideParams]) -> list[str]:
+    about = {entry["name"]: entry for entry in described(kinds)}.get(name)
+    if about is None:
+        return []  # this template has no such parameter
+    now = getattr(params, name)
+    if isinstance(change.way, bool):
+        return [] if now == change.way else [str(change.way).lower()]
+    least = loaded.printer(guide.printer, where="guide.printer").minimum_wall
+    value = np.ceil(least * 10.0) / 10.0 if change.way == "thicker" else now + float(change.way)
+    low, high = about["low"], about["high"]
+    value = min(max(value, low if low is not None else value), high if high is not None else value)
+    value = type(now)(round(float(value), 3))
+    return [] if abs(value - now) < 1e-9 or (change.way == "thicker" and value < now) else [f"{value:g}"]
+
+
+def _approach(change: Change, loaded: LoadedCase, guide: GuideRequest, bone: Bone) -> Array | None:
+    """Another approach (3,) for a guide; None where it would be the one that the case has."""
+    now = unit(np.array(guide.approach))
+    planes: Mapping[str, tuple[Array, Array]] = planes_of(loaded)
+    normals = [unit(planes[name][1]) for name in guide.cuts]
+    middle = np.mean([planes[name][0] for name in guide.cuts], axis=0)
+    if change.way == "reversed":
+        return -now
+    if change.way in ("turned", "turned-back"):
+        return turned(now, normals[0], TURN_DEG if change.way == "turned" else -TURN_DEG)
+    start = outward(bone.mesh, now, middle) if change.way == "outward" else now
+    found = None if start is None else in_planes(start, normals)
+    return None if found is None or float(found @ now) > np.cos(np.radians(1.0)) else found
+
+
+def _triple(values: Array) -> str:
+    return "[" + ",".join(f"{v:g}" for v in typed(values)) + "]"

@@ -1,0 +1,111 @@
+"""The build process: one request on standard input, progress and the result as lines of JSON on standard output.
+
+Started by `psi_cad.builder.process`; a hang or crash of the kernel ends this process and not its caller.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import pickle
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TextIO
+
+from psi_cad.errors import EnvironmentProblem, PsiCadError
+
+
+def _own_stdout() -> TextIO:
+    """A stream on the real standard output; what the kernel prints there goes to standard error from now on."""
+    private = os.dup(1)
+    os.dup2(2, 1)
+    return os.fdopen(private, "w", encoding="utf-8", newline="\n")
+
+
+def _later(name: str) -> None:
+    """Have `name` imported when it is first used: the kernel's packages ask for all of vtk and use little of it."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.loader is None or name in sys.modules:
+        return
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module: ModuleType = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+
+
+def _prepare(verb: str, tell: Any) -> Any:
+    """The function that serves `verb`, with the kernel loaded: that takes longest, so it comes before the request."""
+    _later("vtk")
+    try:
+        import OCP.gp  # noqa: F401
+    except ImportError as error:
+        if "libGL" in str(error):
+            raise EnvironmentProblem(
+                "The system library libGL.so.1 is missing, the geometry kernel needs it; install it (Debian, Ubuntu: apt-get install libgl1)."
+            ) from error
+        raise
+    if verb == "measure":
+        from psi_cad.builder.measure import measure_folder
+
+        return lambda folder, _payload, progress: measure_folder(folder, progress=progress)
+    if verb == "try":
+        from psi_cad.builder.trying import attempt
+
+        return attempt
+    from psi_cad.builder.guides import build_case
+    from psi_cad.builder.inspect import Line
+
+    line = Line(say=lambda message: tell(inspect=message), hear=lambda: json.loads(sys.stdin.buffer.readline()))
+    return lambda folder, payload, progress: build_case(payload, folder, inspection=line, progress=progress)
+
+
+def _request() -> tuple[dict[str, Any], Any]:
+    """The request line, and the object that follows it where there is one (pickled by our own caller)."""
+    request = json.loads(sys.stdin.buffer.readline() or b"{}")
+    size = int(request.get("payload", 0))
+    return request, pickle.loads(sys.stdin.buffer.read(size)) if size else None
+
+
+def _inspect(tell: Any) -> None:
+    """Serve as inspector until the caller hangs up."""
+    _later("vtk")
+    from psi_cad.builder import inspect
+
+    inspect.serve(io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8"), lambda message: tell(**message))
+    os._exit(0)
+
+
+def main() -> None:
+    """Serve one request."""
+    out = _own_stdout()
+
+    def tell(**message: Any) -> None:
+        out.write(json.dumps(message) + "\n")
+        out.flush()
+
+    try:
+        if sys.argv[1] == "inspect":
+            _inspect(tell)
+        serve = _prepare(sys.argv[1], tell)
+        request, payload = _request()
+        if not request:
+            os._exit(0)  # the caller gave up while we were starting
+        tell(done=serve(Path(request["folder"]), payload, lambda step: tell(step=step)))
+    except PsiCadError as error:
+        tell(**error.to_json())
+    except Exception as error:  # the last door: whatever else goes wrong is told in one sentence, with where it came from
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        said = str(error).splitlines()[0] if str(error) else "no message"
+        where = f"{Path(place.filename).name}, line {place.lineno}"
+        work = "measuring of the files" if sys.argv[1] == "inspect" else "build"
+        tell(error="BuildError", message=f"An unexpected {type(error).__name__} in {where} ended the {work}: {said}.")
+    out.flush()
+    os._exit(0)  # the kernel's own tear-down has crashed on exit; everything is written by now
+
+
+if __name__ == "__main__":
+    main()

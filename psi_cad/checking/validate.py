@@ -1,0 +1,136 @@
+"""Everything that can be known of a case without the kernel: its bone, its cuts, a seat for every guide, the blade's reach."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import trimesh
+
+from psi_cad.case.catalogue import Catalogue
+from psi_cad.case.load import LoadedCase
+from psi_cad.errors import BuildError
+from psi_cad.findings import Check, by_weight
+from psi_cad.guides.params import GuideParams
+from psi_cad.guides.registry import load_template
+from psi_cad.guides.site import Site
+from psi_cad.intake.blades import length_said
+from psi_cad.intake.cautions import guide_cautions
+from psi_cad.intake.prepare import GuideJob, Progress, plan_job, planned_cuts, read_bone
+from psi_cad.intake.siting import blade_reach
+from psi_cad.intake.sources import tumour_source
+from psi_cad.scene.cuts import PlannedCut
+from psi_cad.siting.sliding import side_in_words
+from psi_cad.surface.repair import Bone
+
+__all__ = ["validate_case"]
+
+
+def validate_case(loaded: LoadedCase, *, blades: Sequence[str] = (), picture: Path | None = None, progress: Progress) -> dict[str, Any]:
+    """What can be known of a case before it is built; whatever `build` refuses before its first solid is refused here too.
+
+    Parameters
+    ----------
+    blades : sequence of str
+        Blade ids instead of the case's own.
+    picture : Path, optional
+        Where a PNG of the bone with the cuts and approaches goes; drawn first, since it shows why a guide is refused.
+
+    Returns
+    -------
+    dict
+        `bone`, `cuts`; `seats`: for every guide and blade its seating axis and contact; `checks` that fail where a blade is
+        too short; `refused`: guides that cannot sit, beside others that can; `cautions`; and `status`.
+
+    Raises
+    ------
+    PsiCadError
+    """
+    if picture is not None:
+        bone, _ = read_bone(loaded, progress=progress)
+        tumour = tumour_source(loaded, progress=progress)
+        cuts = planned_cuts(loaded, bone)
+        progress("draw the picture")
+        _draw_case(picture, loaded, bone, cuts, None if tumour is None else tumour.mesh)
+    job = plan_job(loaded, blades=list(blades), progress=progress)
+    seats = [_seat(loaded, number, guide, site, progress) for number, guide in enumerate(job.guides) for site in guide.sites]
+    return {
+        "case": loaded.case.id,
+        "picture": None if picture is None else str(picture),
+        "bone": job.bone_said,
+        "cuts": [
+            {
+                "name": cut.name,
+                "specimen_side": side_in_words(cut.normal),
+                "section_area_mm2": round(float(cut.section.area), 3),
+                "cut_short_by": list(cut.neighbours),
+                "other_bone_in_plane": len(cut.others),
+            }
+            for cut in job.cuts
+        ],
+        "guides": [guide.name for guide in loaded.case.guide],
+        "seats": seats,
+        "refused": list(job.refused),
+        "cautions": [caution.to_json() for caution in by_weight(job.cautions)],
+        "status": "failed" if job.refused or not all(check["passed"] for seat in seats for check in seat["checks"]) else "passed",
+    }
+
+
+def _draw_case(picture: Path, loaded: LoadedCase, bone: Bone, cuts: dict[str, PlannedCut], tumour: trimesh.Trimesh | None) -> None:
+    from psi_cad.report.draw_plan import draw_plan
+    from psi_cad.report.pictures import Arrow
+
+    case = loaded.case
+    arrows = []
+    for guide in case.guide:
+        x, y, z = np.mean([cuts[name].origin for name in guide.cuts], axis=0)
+        arrows.append(Arrow((float(x), float(y), float(z)), guide.approach, f"approach of {guide.name}"))
+    approaches = {name: np.array(guide.approach) for guide in case.guide for name in guide.cuts}
+    title = f"{case.id}, {case.side}: the case"
+    arguments = {"bone": bone.mesh, "cuts": list(cuts.values()), "approaches": approaches, "tumour": tumour, "arrows": arrows, "title": title}
+    picture.unlink(missing_ok=True)
+    if draw_plan({"case": (picture, arguments)}):
+        raise BuildError(f"The picture '{picture.name}' could not be drawn; off-screen OpenGL is missing or broken.")
+
+
+def _seat(loaded: LoadedCase, number: int, guide: GuideJob, site: Site, progress: Progress) -> dict[str, Any]:
+    """One guide for one blade, as far as it is known without a solid.
+
+    Raises
+    ------
+    PsiCadError
+        Where its slots, footplates or wires have no room.
+    """
+    template = load_template(guide.request.template, where=f"{loaded.path.name}: guide[{number}].template")
+    params = template.Params(**guide.params)
+    told = guide_cautions(params, site)
+    lay_out = getattr(template, "lay_out", None)  # a template need not have one: then only its build tells
+    if lay_out is not None:
+        progress(f"{guide.request.name} {site.blade.id}: lay out slots, footplates and wires")
+        told += lay_out(site, params)
+    return {
+        "name": guide.request.name,
+        "blade": site.blade.id,
+        "printer": site.printer.id,
+        "seating_axis": [round(float(v), 9) for v in site.axis.direction],
+        "contact_area_mm2": round(site.axis.contact_area, 1),
+        "tilt_from_approach_deg": round(site.axis.tilt, 3),
+        "sliding_lock": round(site.axis.sliding_lock, 4),
+        "fit_rms_mm": round(site.seat.rms, 5),
+        "fit_max_mm": round(site.seat.max, 5),
+        "gap_mm": round(site.seat.gap, 3),
+        "checks": [_reach(params, site, planned, loaded.catalogue).to_json() for planned in site.sawn],
+        "cautions": [caution.to_json() for caution in by_weight(told)],
+    }
+
+
+def _reach(params: GuideParams, site: Site, cut: PlannedCut, catalogue: Catalogue) -> Check:
+    """Whether the blade gets through the bone below its slot, and if not, how long it would have to be."""
+    check = blade_reach(params, site.blade, cut, site.axis, site.seat.gap)
+    if check.passed:
+        return check
+    needed = length_said(catalogue, site.blade, site.blade.usable_length + check.limit - check.value)
+    return dataclasses.replace(check, note=f"{check.note}; {needed}")

@@ -1,0 +1,1 @@
+"""DICOM files, read by patient position and never by their names."""

@@ -1,0 +1,107 @@
+"""What a person must know of a case and its bone, whatever the guide: how it was run, and what it was made from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any, Final
+
+import numpy as np
+
+from psi_cad.case.load import LoadedCase
+from psi_cad.findings import Caution, Place, place_of
+from psi_cad.guides.params import GuideParams
+from psi_cad.guides.site import Site
+from psi_cad.intake.kerfs import kerf_caution
+from psi_cad.scene.kerf import CLEARANCE_MM
+from psi_cad.surface.bodies import gaps_of
+from psi_cad.surface.repair import Bone
+from psi_cad.surface.trust import at
+
+__all__ = ["body_cautions", "case_cautions", "guide_cautions", "source_cautions"]
+
+TURNED_DEG: Final = 0.5  # past the cone that was to be searched, for rounding
+PROPOSAL: Final = "_PROPOSAL"  # how 'psi-cad tumour' ends the name of an outline that no person has drawn yet
+_MENDED: Final = {"filled hole": "filled", "closed flat end": "closed flat", "closed hole": "closed on request, where no bone was measured"}
+
+
+def case_cautions(loaded: LoadedCase, bone_said: Mapping[str, Any]) -> tuple[Caution, ...]:
+    """What a person must know of how a case was run, and of the bone that `bone_said` tells of."""
+    told = [Caution("case-overridden", f"--set {setting} overrides the case file") for setting in loaded.settings]
+    tumour = loaded.case.tumour
+    if tumour is not None and tumour.labels is not None and PurePath(tumour.labels).name.split(".")[0].endswith(PROPOSAL):
+        text = f"the tumour's outline is a proposal of the software: correct '{PurePath(tumour.labels).name}', and give it another name"
+        told.append(Caution("tumour-proposed", text))
+    return (*told, *source_cautions(bone_said))
+
+
+def source_cautions(bone_said: Mapping[str, Any]) -> tuple[Caution, ...]:
+    """What a person must know of a bone's scan, segmentation or mask, and of what was mended in its surface.
+
+    Parameters
+    ----------
+    bone_said : mapping
+        As `read_bone` gives it, and as a report holds it under `bone`.
+    """
+    told = [Caution.from_json(one) for one in bone_said.get("cautions", ())]  # of its shape: side, anatomy
+    told += [Caution.from_json(one) for part in ("scan", "segmentation", "mask") for one in (bone_said.get(part) or {}).get("cautions", ())]
+    for kind, how in _MENDED.items():
+        found = [repair for repair in bone_said.get("repairs", ()) if repair["kind"] == kind]
+        if not found or (kind == "closed hole" and any(one.id == "surface-mended" for one in told)):  # the segmentation has told of them
+            continue
+        largest = max(found, key=lambda repair: float(repair["size_mm"]))
+        where: Place | None = None if largest["where"] is None else place_of(largest["where"])
+        holes = f"{len(found)} openings of the bone's surface were" if len(found) > 1 else "an opening of the bone's surface was"
+        size, near = f"{largest['size_mm']:.1f} mm across", "" if where is None else f" near {at(np.array(where))}"
+        which = f", the largest {size}" if len(found) > 1 else f", {size}"
+        told.append(Caution("surface-mended", f"{holes} {how}{which}{near}; no guide sits there", where))
+    return tuple(told)
+
+
+def body_cautions(bone: Bone) -> tuple[Caution, ...]:
+    """What a person must know of a surface that holds several bodies."""
+    told = []
+    for gap in gaps_of(bone):
+        near = "" if gap.where is None else f" near {at(np.array(gap.where))}"
+        text = (
+            f"the surface holds separate bodies: one of {gap.volumes[1] / 1000.0:.1f} cm³ lies {gap.width:.1f} mm from that of "
+            f"{gap.volumes[0] / 1000.0:.1f} cm³{near}; if they are two bones, export each by itself, for they may move against each other"
+        )
+        told.append(Caution("several-bodies", text, gap.where))
+    return tuple(told)
+
+
+def guide_cautions(params: GuideParams, site: Site) -> list[Caution]:
+    """What a person must know of one guide before its shape is known: overrides, blade, printer, seat."""
+    told = []
+    declared = {field.name: field.metadata for field in dataclasses.fields(params)}
+    for name, allowed_by in params.override_key().items():
+        value, low, high = float(getattr(params, name)), float(declared[name]["low"]), float(declared[name]["high"])
+        if not low <= value <= high:
+            text = f"the slot's {name} is {value:g} mm, outside {low:.2f}–{high:.2f}, because {allowed_by} is set"
+            told.append(Caution("clearance-override", text))
+    if site.blade.nominal:
+        told.append(Caution("nominal-blade", f"blade {site.blade.id} is a nominal catalogue entry: measure your blade"))
+    if not site.printer.calibrated:
+        text = f"printer {site.printer.id} is uncalibrated: print a gauge on it and measure its slots and holes"
+        told.append(Caution("uncalibrated-printer", text))
+    unmeasured = kerf_caution(site.blade, float(getattr(params, "clearance", CLEARANCE_MM)))
+    told += [unmeasured] if unmeasured is not None else []
+    seating = site.seating
+    if seating.axis.tilt > params.axis_search + TURNED_DEG:
+        text = f"the guide comes off {seating.axis.tilt:.0f}° away from the approach that was asked for: no nearer seat was found"
+        told.append(Caution("seat-turned", text))
+    if (seating.reach, seating.slope_limit) != (params.footplate_reach, params.slope_limit):
+        nearer = seating.reach < params.footplate_reach or seating.slope_limit < params.slope_limit
+        more = [f"reach {seating.reach:g} mm instead of {params.footplate_reach:g}"] if seating.reach != params.footplate_reach else []
+        if seating.slope_limit != params.slope_limit:
+            more.append(f"rest on bone up to {seating.slope_limit:g}° steep instead of {params.slope_limit:g}°")
+        if nearer:
+            told.append(Caution("seat-nearer", f"as asked the guide cannot sit there, so its footplates {' and '.join(more)}"))
+        else:
+            told.append(Caution("seat-widened", f"to stop the guide from sliding, its footplates {' and '.join(more)}"))
+    if site.seat.gap > params.seat_gap:
+        text = f"seat_gap is {site.seat.gap:g} mm instead of {params.seat_gap:g}: with less, bone would reach into the guide"
+        told.append(Caution("seat-gap-raised", text))
+    return told

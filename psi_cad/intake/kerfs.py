@@ -1,0 +1,104 @@
+"""Which blade saws each cut, how wide it cuts there, and how far from the planned plane it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from psi_cad.case.load import LoadedCase
+from psi_cad.case.model import Blade, Case, GuideRequest
+from psi_cad.findings import Caution
+from psi_cad.guides.params import GuideParams, resolve_params
+from psi_cad.guides.registry import load_template
+from psi_cad.scene.kerf import CLEARANCE_MM, Kerf, blade_kerf, blade_shift
+from psi_cad.units import Mm
+
+__all__ = ["Sawing", "kerf_caution", "kerfs_of", "resolved", "sawings", "shifts_of", "widest"]
+
+
+@dataclass(frozen=True)
+class Sawing:
+    """One guide with one blade; `clearance` of its slots in mm."""
+
+    request: GuideRequest
+    params: GuideParams
+    blade: Blade
+
+    @property
+    def clearance(self) -> Mm:
+        """Added to the blade's thickness to give a slot's width, mm."""
+        return float(getattr(self.params, "clearance", CLEARANCE_MM))
+
+    @property
+    def kerf(self) -> Mm:
+        """How wide it cuts, mm."""
+        return blade_kerf(self.blade, self.clearance)
+
+    @property
+    def measured(self) -> bool:
+        """Whether that was measured."""
+        return self.blade.kerf is not None
+
+
+def resolved(loaded: LoadedCase, number: int) -> GuideParams:
+    """The parameters of a guide of the case, each checked.
+
+    Raises
+    ------
+    PsiCadError
+    """
+    request, where = loaded.case.guide[number], f"{loaded.path.name}: guide[{number}]"
+    template = load_template(request.template, where=f"{where}.template")
+    return resolve_params(template.Params, request.params, where=f"{where}.params")
+
+
+def sawings(loaded: LoadedCase, blades: Sequence[str] = ()) -> list[Sawing]:
+    """Every guide of a case with each of `blades` (ids), or with its own.
+
+    Raises
+    ------
+    PsiCadError
+    """
+    found = []
+    for number, request in enumerate(loaded.case.guide):
+        params = resolved(loaded, number)
+        where = "--blade" if blades else f"{loaded.path.name}: guide '{request.name}'.blade"
+        wanted: Sequence[str | Blade] = list(dict.fromkeys(blades)) or [request.blade]
+        found += [Sawing(request, params, loaded.blade(blade, where=where)) for blade in wanted]
+    return found
+
+
+def widest(cut: str, sawings: Iterable[Sawing]) -> Sawing | None:
+    """What saws a cut widest; None where no guide takes it."""
+    return max((sawing for sawing in sawings if cut in sawing.request.cuts), key=lambda sawing: sawing.kerf, default=None)
+
+
+def kerfs_of(case: Case, sawings: Sequence[Sawing]) -> dict[str, Kerf]:
+    """The kerf of every cut, by name: as wide as the widest that any of its guides saws."""
+    found = {}
+    for cut in case.cut:
+        sawing = widest(cut.name, sawings)
+        found[cut.name] = Kerf(cut.kerf_side, None if sawing is None else sawing.kerf)
+    return found
+
+
+def shifts_of(case: Case, sawing: Sawing, own: Sequence[Sawing]) -> dict[str, Mm]:
+    """How far along each cut's normal the middle of its kerf lies from its plane, for one guide and blade, mm.
+
+    Cuts of other guides count with the case's `own` blades: a guide is the same whatever other blades are built along with it.
+    """
+    others = [other for other in own if other.request.name != sawing.request.name]
+    found = {}
+    for cut in case.cut:
+        taken = sawing if cut.name in sawing.request.cuts else widest(cut.name, others)
+        found[cut.name] = 0.0 if taken is None else blade_shift(cut.kerf_side, taken.kerf)
+    return found
+
+
+def kerf_caution(blade: Blade, clearance: Mm) -> Caution | None:
+    """What a person must know of a blade whose kerf nobody measured."""
+    if blade.kerf is not None:
+        return None
+    kerf = blade_kerf(blade, clearance)
+    text = f"the kerf of blade {blade.id} is not measured; psi-cad takes {kerf:.2f} mm, its thickness and the slot's clearance: measure a test cut"
+    return Caution("kerf-not-measured", text)

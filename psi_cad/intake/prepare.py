@@ -1,0 +1,198 @@
+"""Everything of a build that needs no kernel: the bone, the cuts, the sites. It runs while the build process starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import trimesh
+
+from psi_cad.case.load import LoadedCase
+from psi_cad.case.model import Blade, GuideRequest
+from psi_cad.errors import CaseError, PsiCadError
+from psi_cad.findings import Caution, by_weight
+from psi_cad.guides.site import Site
+from psi_cad.intake.anatomy import checked_anatomy, cut_cautions
+from psi_cad.intake.approaches import across_refused
+from psi_cad.intake.cautions import body_cautions, case_cautions
+from psi_cad.intake.kerfs import Sawing, sawings
+from psi_cad.intake.loading import resolved_guides
+from psi_cad.intake.side import checked_side
+from psi_cad.intake.siting import Siting
+from psi_cad.intake.sources import bone_source, inputs_of, tumour_source
+from psi_cad.outputs.naming import Naming
+from psi_cad.scene.cuts import PlannedCut, plan_cuts
+from psi_cad.scene.markups import read_planes
+from psi_cad.surface.bodies import refuse_overlap
+from psi_cad.surface.repair import Bone, checked_bone, outside_of
+from psi_cad.units import Array
+
+__all__ = ["GuideJob", "Job", "Progress", "inputs_of", "plan_job", "planes_of", "planned_cuts", "read_bone", "step_of"]
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class GuideJob:
+    """One guide to make: its resolved parameters (by name), a site for each blade, and the name each is to have (none yet: plain ones)."""
+
+    request: GuideRequest
+    params: dict[str, Any]
+    sites: tuple[Site, ...]
+    namings: tuple[Naming, ...] = ()
+
+    def naming(self, site: int) -> Naming:
+        """The name of the guide at one of the sites."""
+        return self.namings[site] if self.namings else Naming()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the build process is given."""
+
+    loaded: LoadedCase
+    bone: Bone
+    bone_said: dict[str, Any]
+    inputs: dict[str, str]
+    tumour: trimesh.Trimesh | None
+    cuts: tuple[PlannedCut, ...]
+    guides: tuple[GuideJob, ...]
+    cautions: tuple[Caution, ...] = ()  # of the case and its bone, whatever the guide
+    refused: tuple[dict[str, Any], ...] = ()  # guides and blades that are not made, as errors tell it
+
+
+def step_of(guide: GuideRequest, blade: Blade, step: str) -> str:
+    """A step of the work on one guide, as progress tells it."""
+    return f"{guide.name} {blade.id}: {step}"
+
+
+def read_bone(loaded: LoadedCase, *, progress: Progress) -> tuple[Bone, dict[str, Any]]:
+    """The checked bone of a case, and what the report says of it; `cautions` in it are those of the bone itself.
+
+    Raises
+    ------
+    PsiCadError
+    """
+    found = bone_source(loaded, progress=progress)
+    bone = checked_bone(found.mesh, name=found.name, units=found.units)
+    refuse_overlap(bone)
+    progress("tell the side from the shape")
+    shape, side_said, cautions = checked_side(loaded, outside_of(bone), scan=found.said.get("segmentation", {}).get("body"))
+    anatomy_said, odd = checked_anatomy(loaded, bone, shape)
+    said = {
+        **found.said,
+        "side_check": side_said,
+        "anatomy": anatomy_said,
+        "cautions": [caution.to_json() for caution in by_weight((*cautions, *odd, *body_cautions(bone)))],
+        "triangles": len(bone.mesh.faces),
+        "extent_mm": [round(float(v), 3) for v in bone.mesh.extents],
+        "repairs": [dataclasses.asdict(repair) for repair in bone.repairs],
+        "kept_clear_of": [defect.to_json() for defect in bone.defects],
+    }
+    return bone, said
+
+
+def planes_of(loaded: LoadedCase) -> dict[str, tuple[Array, Array]]:
+    """(origin, unit normal) of every cut by name, patient mm; from the case, or from the markups file it names.
+
+    Raises
+    ------
+    CaseError
+    """
+    files: dict[str, dict[str, tuple[Array, Array]]] = {}
+    found = {}
+    for number, cut in enumerate(loaded.case.cut):
+        if cut.markups is None:
+            found[cut.name] = cut.plane
+            continue
+        where = f"{loaded.path.name}: cut[{number}].markups"
+        if cut.markups not in files:
+            files[cut.markups] = read_planes(loaded.resolve(cut.markups), key=where)
+        planes = files[cut.markups]
+        if cut.name not in planes:
+            raise CaseError(f"{where}: '{cut.markups}' holds no plane called '{cut.name}'; its planes are {', '.join(sorted(planes)) or 'none'}.")
+        origin, normal = planes[cut.name]
+        found[cut.name] = (origin, -normal if cut.flip else normal)
+    return found
+
+
+def planned_cuts(loaded: LoadedCase, bone: Bone) -> dict[str, PlannedCut]:
+    """The cuts of a case on its bone, by name.
+
+    Raises
+    ------
+    CaseError, SurfaceError
+    """
+    cuts, planes = loaded.case.cut, planes_of(loaded)
+    return plan_cuts(bone, [(cut.name, *planes[cut.name], cut.extent) for cut in cuts], groups={cut.name: cut.group for cut in cuts})
+
+
+def plan_job(
+    loaded: LoadedCase, *, blades: list[str], progress: Progress, read: tuple[Bone, dict[str, Any]] | None = None, suggest: bool = True
+) -> Job:
+    """Read and check the bone, plan the cuts, and find a site for every guide and blade.
+
+    A guide that cannot sit is `refused`, and the others go on.
+
+    Parameters
+    ----------
+    blades : list of str
+        Blade ids instead of the case's own; several give several variants of each guide.
+    progress : callable
+        Told each step before it begins.
+    read : optional
+        What `read_bone` gave of this case before; read where it is not given.
+    suggest : bool
+        Of an approach that looks across its cut, try others, and tell one that has a seat.
+
+    Raises
+    ------
+    PsiCadError
+        What is about one guide names it; where none can sit, why the first cannot.
+    """
+    resolved_guides(loaded)
+    own = sawings(loaded)  # mistakes in parameters are told before the bone is read
+    templates = [sawing.params for sawing in own]
+    progress("read the bone")
+    bone, bone_said = read if read is not None else read_bone(loaded, progress=progress)
+    tumour = tumour_source(loaded, progress=progress)
+    progress("plan the cuts")
+    cuts = planned_cuts(loaded, bone)
+    cautions = (*case_cautions(loaded, bone_said), *cut_cautions(loaded, bone, cuts.values()))
+    siting = Siting(loaded, bone, cuts, own)
+    guides = []
+    refused: list[PsiCadError] = []
+    for number, (request, params) in enumerate(zip(loaded.case.guide, templates, strict=True)):
+        sites: list[Site] = []
+        wanted_blades: list[str | Blade] = [*blades] or [request.blade]
+        for wanted in wanted_blades:
+            blade = loaded.blade(wanted, where="--blade" if blades else f"{loaded.path.name}: guide[{number}].blade")
+            progress(step_of(request, blade, "find the seat"))
+            sawing = Sawing(request, params, blade)
+            try:
+                sites.append(siting.site(sawing))
+            except PsiCadError as error:
+                if error.reason == "across":
+                    error = _across(sawing, [cuts[name] for name in request.cuts], bone, siting if suggest else None)
+                error.about(request.name, blade.id)
+                refused.append(error)
+        guides.append(GuideJob(request, dataclasses.asdict(params), tuple(sites)))
+    if refused and not any(guide.sites for guide in guides):
+        raise refused[0]
+    tumour_mesh = tumour.mesh if tumour is not None else None
+    told = tuple(error.to_json() for error in refused)
+    return Job(loaded, bone, bone_said, inputs_of(loaded), tumour_mesh, tuple(cuts.values()), tuple(guides), cautions, told)
+
+
+def _across(sawing: Sawing, cuts: Sequence[PlannedCut], bone: Bone, siting: Siting | None) -> PsiCadError:
+    """The refusal of an approach that looks across its cut; where `siting` finds a site, with one that has a seat."""
+
+    def finds_seat(way: list[float]) -> Site | None:
+        turned = dataclasses.replace(sawing, request=sawing.request.model_copy(update={"approach": tuple(way)}))
+        return None if siting is None else siting.site(turned)
+
+    request = sawing.request
+    return across_refused(request.name, np.array(request.approach), cuts, bone.mesh, None if siting is None else finds_seat)

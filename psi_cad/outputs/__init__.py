@@ -1,0 +1,1 @@
+"""What lies in an output folder, by which names, and what made it."""

@@ -1,0 +1,293 @@
+"""What an approval is of: hashes of the inputs, the plan and each guide that lie in a case's output folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from psi_cad.errors import InputError
+from psi_cad.files import sha256_of
+from psi_cad.outputs.software import software_said
+
+__all__ = [
+    "ACCEPTED",
+    "NO_PLAN",
+    "PLAIN",
+    "PLAN",
+    "PLAN_FILE",
+    "REPORT_FILE",
+    "Subject",
+    "case_folder",
+    "case_folders",
+    "disagreement",
+    "hash_of",
+    "inputs_said",
+    "made_from",
+    "read_json",
+    "section_of",
+    "stem",
+    "stem_of",
+    "subject_of",
+    "unfit",
+]
+
+Subject = dict[str, dict[str, str]]
+"""Section ("plan", or "guide" and its stem) to what is in it: a label and its SHA-256, or words (`PLAIN`)."""
+
+PLAN: Final = "plan"
+PLAN_FILE: Final = "plan.json"
+REPORT_FILE: Final = "report.json"
+MISSING: Final = "missing"
+PRINTED: Final = ("step", "stl", "3mf")  # a picture is drawn anew by every graphics driver, so none is signed
+# said of the run, not of the plan: where it was written, by what, what else was proposed, and what was approved of it
+OF_THE_RUN: Final = frozenset({"software", "files", "sha256", "notes", "cautions", "optimised", "proposal", "approval", "release", "case", "inputs"})
+# said of the run, or signed under a label of their own; `differs` tells of another guide
+OF_THE_BUILD: Final = frozenset({"files", "sha256", "notes", "cautions", "accepted", "template_sha256", "differs", "variant_given", "kept"})
+ACCEPTED: Final = "accepted cautions"
+SOFTWARE: Final = "software"
+OVERRIDDEN: Final = "what --set overrides"
+NO_PLAN: Final = "no-plan"  # the kind of caution that tells it; that there is a plan is a section of its own, so it is not signed twice
+PLAIN: Final = frozenset({ACCEPTED, SOFTWARE, OVERRIDDEN})  # these labels hold words, the others hashes
+SAME_KERF: Final = 1e-4  # mm: plan.json rounds to this
+SAME_PLANE: Final = 1e-5  # mm of origin, and of the unit normal: plan.json rounds more finely, and nobody moves a plane by less
+
+
+def hash_of(data: Any) -> str:
+    """SHA-256 of JSON data in one canonical spelling: sorted keys, no spaces, UTF-8.
+
+    >>> hash_of({"b": 1, "a": 2}) == hash_of({"a": 2, "b": 1})
+    True
+    """
+    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()).hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A report of psi-cad (schema 1), or None where there is no such file.
+
+    Raises
+    ------
+    InputError
+    """
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        if found["schema"] != 1 or not isinstance(found["case"]["id"], str):
+            raise KeyError("schema")
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: this is no report of psi-cad (schema 1); plan or build again.") from error
+    return dict(found)
+
+
+def case_folders(path: Path) -> list[Path]:
+    """`path` itself where it is the folder of one case, or every such folder in it.
+
+    Raises
+    ------
+    InputError
+    """
+    names = (PLAN_FILE, REPORT_FILE)
+    if any((path / name).is_file() for name in names):
+        return [path]
+    below = sorted({found.parent for name in names for found in path.glob(f"*/{name}")})
+    if not below:
+        raise InputError(f"{path}: there is no plan.json or report.json here or one folder below; name the output folder of 'plan -o' or 'build'.")
+    return below
+
+
+def case_folder(path: Path) -> Path:
+    """The folder of one case: `path` itself, or the only such folder in it.
+
+    Raises
+    ------
+    InputError
+    """
+    below = case_folders(path)
+    if len(below) > 1:
+        raise InputError(f"{path}: there are several cases below ({', '.join(found.name for found in below)}); name the folder of one.")
+    return below[0]
+
+
+def _file(path: Path) -> str:
+    return sha256_of(path) if path.is_file() else MISSING
+
+
+def _inputs(report: Mapping[str, Any]) -> dict[str, str]:
+    """The case file, every file that it names, and what was overridden of it; a guide's own parameters stand in the guide."""
+    overridden = [str(setting) for setting in report["case"].get("settings", []) if not str(setting).startswith(("params.", "guide."))]
+    said = {OVERRIDDEN: ", ".join(sorted(overridden))} if overridden else {}
+    return {"case file": str(report["case"]["sha256"]), **{str(key): str(value) for key, value in report.get("inputs", {}).items()}, **said}
+
+
+def inputs_said(report: Mapping[str, Any]) -> dict[str, str]:
+    """What all guides of a report of `build` are made from, as far as it is known before anything is built."""
+    return {**_inputs(report), "side": str(report["case"]["side"]), SOFTWARE: software_said(report)}
+
+
+def made_from(report: Mapping[str, Any]) -> dict[str, str]:
+    """Everything that all guides of a report of `build` are made from: the inputs, the side, the software, and the bone as it was used.
+
+    The bone as used also tells of settings (such as other units) that no file's hash tells of.
+    """
+    return {**inputs_said(report), "bone as used": str(report["bone"]["used_sha256"])}
+
+
+def _plan_section(plan: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    content = {key: value for key, value in plan.items() if key not in OF_THE_RUN}
+    files = {kind: Path(name).name for kind, name in plan.get("files", {}).items()}
+    signed = [name for kind, name in files.items() if kind.startswith("plan ") and not name.endswith(".png")]
+    return {**_inputs(plan), PLAN_FILE: hash_of(content), **{name: _file(folder / name) for name in sorted(signed)}}
+
+
+def _guide_section(report: Mapping[str, Any], guide: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    content = {key: value for key, value in guide.items() if key not in OF_THE_BUILD}
+    names = [guide["files"][kind] for kind in PRINTED if kind in guide["files"]]
+    bone = str(report["bone"]["used"])
+    return {
+        **_inputs(report),
+        bone: _file(folder / bone),
+        "template file": str(guide.get("template_sha256", MISSING)),
+        SOFTWARE: software_said(report),
+        f"{REPORT_FILE}: parameters and checks": hash_of(content),
+        "cautions": hash_of([one for one in (*report.get("cautions", ()), *guide.get("cautions", ())) if one["id"] != NO_PLAN]),
+        ACCEPTED: ", ".join(guide.get("accepted", ())) or "none",
+        **{name: _file(folder / name) for name in names},
+    }
+
+
+def stem(name: str, blade: str, variant: str | None) -> str:
+    """A guide's file name without its ending; no part of it holds a '_'."""
+    return f"{name}_{blade}" + (f"_{variant}" if variant else "")
+
+
+def stem_of(guide: Mapping[str, Any]) -> str:
+    """The file name, without its ending, of a report's guide."""
+    return stem(str(guide["name"]), str(guide["blade"]), guide.get("variant"))
+
+
+def section_of(guide: Mapping[str, Any]) -> str:
+    """The name of a guide's section."""
+    return f"guide {stem_of(guide)}"
+
+
+def subject_of(folder: Path, *, plan: Mapping[str, Any] | None, report: Mapping[str, Any] | None) -> Subject:
+    """Every section that lies in `folder` now; a file that is gone counts as "missing".
+
+    Parameters
+    ----------
+    plan, report : mapping or None
+        What plan.json and report.json say, as far as there are such.
+
+    Raises
+    ------
+    InputError
+        Where a report lacks what every report has.
+    """
+    try:
+        found: Subject = {} if plan is None else {PLAN: _plan_section(plan, folder)}
+        for guide in report["guides"] if report is not None else ():
+            found[section_of(guide)] = _guide_section(report or {}, guide, folder)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{folder.name}: plan.json or report.json is not as psi-cad writes it ({error}); plan or build again.") from error
+    return found
+
+
+def unfit(folder: Path, *, plan: Mapping[str, Any] | None, report: Mapping[str, Any] | None) -> list[str]:
+    """Why this cannot be approved, a clause each: what did not pass, what is not what its report says, a guide beside another plan."""
+    found = []
+    if plan is not None:
+        failed = ", ".join(check["id"] for check in plan["checks"] if not check["passed"])
+        if plan["status"] != "passed" or failed:
+            found.append(f"the plan of '{plan['case']['id']}' did not pass ({failed}), so it cannot be approved; change it and plan again")
+        names = [Path(name).name for kind, name in plan["files"].items() if kind.startswith("plan ")]
+        found += _changed_files(folder, {name: plan["sha256"].get(name) for name in names}, f"'{PLAN_FILE}'", "plan")
+    if report is None:
+        return found
+    for guide in report["guides"]:
+        if not _sound(guide):
+            found.append(_not_sound(guide, [other for other in report["guides"] if _sound(other)]))
+        else:
+            found += _changed_files(folder, {name: guide["sha256"].get(name) for name in guide["files"].values()}, f"'{REPORT_FILE}'", "build")
+    found += _changed_files(folder, {str(report["bone"]["used"]): report["bone"]["used_sha256"]}, f"'{REPORT_FILE}'", "build")
+    if plan is not None and (other := disagreement(plan, report)):
+        found.append(f"the guides were not built from the plan beside them: {other}")
+    return found
+
+
+def _sound(guide: Mapping[str, Any]) -> bool:
+    return guide["status"] == "passed" and all(check["passed"] for check in guide["checks"])
+
+
+def _not_sound(guide: Mapping[str, Any], sound: Sequence[Mapping[str, Any]]) -> str:
+    """Why a guide cannot be approved, and the three ways on."""
+    what = guide["status"] if guide["status"] != "passed" else "not sound"
+    others = f"approve the others alone with {' '.join(f'--guide {stem_of(other)}' for other in sound)}, or " if sound else ""
+    return f"{section_of(guide)} is {what}, so it cannot be approved; {others}drop it with 'psi-cad remove OUT {stem_of(guide)}', or build it again"
+
+
+def _changed_files(folder: Path, wanted: Mapping[str, Any], where: str, verb: str) -> list[str]:
+    found = []
+    for name, digest in wanted.items():
+        if _file(folder / name) != digest:
+            what = "is missing" if not (folder / name).is_file() else f"is not the one that {where} tells of"
+            found.append(f"'{name}' {what}, so it cannot be approved; {verb} again")
+    return found
+
+
+def disagreement(plan: Mapping[str, Any], report: Mapping[str, Any]) -> str | None:
+    """In what a plan and the guides beside it differ (the case, an input, a plane, a blade, how it is guided), and what mends it."""
+    again = "run 'psi-cad plan CASE -o OUT' and 'psi-cad build CASE -o OUT' on the same case again"
+    one, two = _inputs(plan), _inputs(report)
+    for label in sorted(one.keys() | two.keys()):
+        if one.get(label) != two.get(label):
+            return f"{label} has changed; {again}"
+    planes = {cut["name"]: (cut["origin"], cut["normal"]) for cut in plan["cuts"]}
+    sides = {cut["name"]: cut.get("kerf_side") for cut in plan["cuts"]}
+    planned = {(slot["guide"], slot["cut"], slot["blade"]): slot for slot in plan["slots"]}
+    for guide in report["guides"]:
+        for slot in guide["plan"]["slots"]:
+            where = f"cut '{slot['name']}' of guide '{guide['name']}'"
+            if slot["name"] not in planes or not _same_plane(planes[slot["name"]], (slot["origin"], slot["normal"])):
+                return f"the plane of cut '{slot['name']}' differs; {again}"
+            if sides[slot["name"]] != _kerf_side(slot):
+                return f"the kerf of {where} is planned on another side of its plane; {again}"
+            found = planned.get((guide["name"], slot["name"], guide["blade"]))
+            if found is None:
+                return f"{where} is planned for {_blades_planned(plan, guide, slot)}, not for blade {guide['blade']}; {_plan_for(report)}"
+            if found.get("blade_entry") != guide["blade_entry"]:
+                return f"the measures of blade {guide['blade']} for {where} differ; {again}"
+            if found.get("height_mm") != slot["height"]:
+                height = f"planned with the blade guided over {found.get('height_mm')} mm and built with {slot['height']}"
+                return f"{where} is {height}; run 'psi-cad plan CASE -o OUT' with the --set of that build"
+            kerf, built = found.get("kerf_mm"), slot.get("kerf")
+            if kerf is None or built is None or abs(kerf - built) > SAME_KERF:
+                return f"{where} is planned with a kerf of {kerf} mm and built with {built}; {again}"
+    return None
+
+
+def _blades_planned(plan: Mapping[str, Any], guide: Mapping[str, Any], slot: Mapping[str, Any]) -> str:
+    found = [str(entry["blade"]) for entry in plan["slots"] if (entry["guide"], entry["cut"]) == (guide["name"], slot["name"])]
+    return f"blade {' and '.join(found)}" if found else "no blade"
+
+
+def _plan_for(report: Mapping[str, Any]) -> str:
+    """The plan that serves every guide of a report, written into the same folder."""
+    blades = dict.fromkeys(str(guide["blade"]) for guide in report["guides"])
+    return f"run 'psi-cad plan CASE -o OUT {' '.join(f'--blade {blade}' for blade in blades)}' into the same folder"
+
+
+def _kerf_side(slot: Mapping[str, Any]) -> str:
+    """On which side of its plane a slot of a guide lets its blade run."""
+    shift = float(slot.get("shift", 0.0))
+    return "centre" if shift == 0.0 else "specimen" if shift > 0.0 else "retained"
+
+
+def _same_plane(one: Sequence[Any], two: Sequence[Any]) -> bool:
+    return all(
+        bool(np.abs(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)).max() <= SAME_PLANE) for a, b in zip(one, two, strict=True)
+    )

@@ -1,0 +1,1 @@
+"""The verb `plan`: what the cuts do, as a report with pictures."""

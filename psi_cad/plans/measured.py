@@ -1,0 +1,63 @@
+"""A plan evaluated: margins, resection, depth, reach and structures to avoid."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import trimesh
+
+from psi_cad.intake.anatomy import cut_cautions
+from psi_cad.intake.cautions import case_cautions
+from psi_cad.intake.prepare import Progress, planes_of
+from psi_cad.plans.evaluated import Evaluated
+from psi_cad.plans.patient import Patient
+from psi_cad.plans.report import report_of
+from psi_cad.plans.slots import run_out_of, slots_of
+from psi_cad.plans.tumour_in import tumour_in
+from psi_cad.resection.dust import without_dust
+from psi_cad.resection.margins import CutMargin, cut_margin
+from psi_cad.resection.pieces import resect
+from psi_cad.resection.throughbone import through_bone
+from psi_cad.scene.cuts import plan_cuts
+from psi_cad.scene.kerf import specimen_faces
+from psi_cad.scene.nearest import Nearest
+from psi_cad.surface.solids import mesh_of
+from psi_cad.units import Array
+
+__all__ = ["evaluate"]
+
+
+def evaluate(patient: Patient, *, planes: dict[str, tuple[Array, Array]] | None = None, progress: Progress) -> Evaluated:
+    """Everything that the planes of the case, or `planes` (origin, normal) in their stead, do.
+
+    Raises
+    ------
+    CaseError
+        Where a cut meets no bone, or the cuts do not free the specimen.
+    """
+    case = patient.loaded.case
+    planes = planes if planes is not None else planes_of(patient.loaded)
+    progress("plan the cuts")
+    cuts = plan_cuts(patient.bone, [(c.name, *planes[c.name], c.extent) for c in case.cut], groups={c.name: c.group for c in case.cut})
+    cautions = (*case_cautions(patient.loaded, patient.bone_said), *cut_cautions(patient.loaded, patient.bone, cuts.values()))
+    faces = specimen_faces(patient.bone, cuts, patient.kerfs)
+    progress("measure depth and reach")
+    slots = slots_of(patient, cuts)
+    run_outs = {name: run_out_of(slots, name) for name in cuts}
+    progress("resect")
+    resection = without_dust(resect(patient.solid, patient.bone.mesh, cuts), cuts, patient.kerfs, run_outs)
+    specimen, kept = resection.specimen, [mesh_of(piece) for piece in resection.retained]
+    margins: dict[str, CutMargin] = {}
+    through: dict[str, Nearest | None] = {}
+    if patient.tumour is not None:
+        progress("measure margins")
+        for name, cut in cuts.items():
+            margins[name] = cut_margin(cut, patient.tumour, run_out=run_outs[name], kerf=patient.kerfs[name], face=faces[name])
+            through[name] = through_bone(patient.in_bone, patient.tumour, cut, margins[name].to_face)
+    within = None
+    if patient.tumour_solid is not None:
+        within = tumour_in(patient.tumour_solid, patient.solid, resection, case, cuts, patient.kerfs, run_outs)
+    healthy = float(specimen.volume()) + resection.kerf - (within.specimen + within.dust if within is not None else 0.0)
+    retained = trimesh.util.concatenate(kept) if kept else trimesh.Trimesh()
+    found = Evaluated(cuts, faces, margins, through, slots, resection, mesh_of(specimen), retained, healthy, within, {}, cautions)
+    return dataclasses.replace(found, report=report_of(patient, found))

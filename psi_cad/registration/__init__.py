@@ -1,0 +1,1 @@
+"""Where one thing lies in the frame of another."""

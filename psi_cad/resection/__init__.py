@@ -1,0 +1,1 @@
+"""What cuts do: margins, depth, pieces, the search for planes. No kernel."""

@@ -1,0 +1,1 @@
+"""Which voxels are bone, and which bone."""

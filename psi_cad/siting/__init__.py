@@ -1,0 +1,1 @@
+"""Where a guide may sit: seating axis, accessible bone, seat, wires."""

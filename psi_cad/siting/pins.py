@@ -1,0 +1,175 @@
+"""Where fixation wires can go: on contact, clear of every cut, far apart and not in a line."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import shapely
+from scipy import ndimage
+
+from psi_cad.errors import DesignError
+from psi_cad.findings import inmost
+from psi_cad.siting.seat import HeightField
+from psi_cad.units import LIMITS, Array, Bools, Deg, Ints, Mm
+
+__all__ = ["Pin", "place_pins", "triangle_lever"]
+
+STEP_MM: Final[Mm] = 1.5
+STEEPEST: Final[Deg] = 45.0  # a wire skids on steeper bone
+PAIRS: Final = 14
+PAST_BONE_MM: Final[Mm] = 5.0  # a wire's tip past the far cortex
+HOLDS_MM: Final[Mm] = 6.0  # a wire in less bone than this does not hold
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A wire along the seating axis at `centre` (x, y; guide frame), its distance to the nearest cut and its depth (mm)."""
+
+    centre: tuple[Mm, Mm]
+    clearance: Mm
+    depth: Mm
+
+
+def triangle_lever(points: Array) -> Mm:
+    """The largest, over all triples of `points` (n, 2), of the least height of their triangle: 0 when in a line."""
+    best = 0.0
+    for one, two, three in itertools.combinations(np.asarray(points), 3):
+        sides = [float(np.linalg.norm(a - b)) for a, b in ((one, two), (two, three), (three, one))]
+        u, v = two - one, three - one
+        best = max(best, abs(float(u[0] * v[1] - u[1] * v[0])) / max(*sides, 1e-9))
+    return best
+
+
+def place_pins(
+    field: HeightField,
+    heights: Array,
+    steepness: Array,
+    area: shapely.Geometry,
+    planes: Sequence[tuple[Array, Array]],
+    *,
+    wanted: int,
+    radius: Mm,
+    sleeve_radius: Mm,
+    keep_off: Mm,
+    clearance: Mm,
+    depth: Mm,
+    top: Mm,
+) -> list[Pin]:
+    """Up to `wanted` pins, on every piece of bone that has room; at least three, not in a line.
+
+    Parameters
+    ----------
+    heights, steepness : (n,)
+        Of the seat at the field's points.
+    area : shapely geometry
+        The footplates' outline.
+    planes : sequence of (point, normal)
+        Of every cut of the case, guide frame.
+    keep_off : float
+        Least distance from a cut plane to a pin's axis at the seat, so that a sleeve stands beside the fence.
+    clearance : float
+        Least distance from the wire's surface to a cut plane over its whole length: through the bone and a little past
+        it, at most `depth`, and `top` above the seat.
+
+    Raises
+    ------
+    DesignError
+        If there is no room for three; its `where` is in the guide frame.
+    """
+    stride = max(1, round(STEP_MM / field.step))
+    grid = np.zeros(field.shape, dtype=bool)
+    grid[::stride, ::stride] = True
+    inner = area.buffer(-(sleeve_radius - 0.8))
+    here = field.contact & shapely.contains_xy(inner, field.points[:, 0], field.points[:, 1])
+    here &= steepness <= 1.0 / np.cos(np.radians(STEEPEST))
+    deep = np.minimum(field.thickness + PAST_BONE_MM, depth)
+    away = _axis_clearance(field.points, heights, planes, depth=deep, top=top)
+    seat = np.column_stack([field.points, heights])
+    beside = np.min([np.abs((seat - point) @ normal) for point, normal in planes], axis=0)
+    here &= field.thickness >= HOLDS_MM
+    here &= (away - radius >= clearance) & (beside >= keep_off)
+    pieces = _pieces(field, seat, planes, here)
+    spots: list[Ints] = [np.flatnonzero(here & grid.ravel() & (pieces == piece)) for piece in range(1, int(pieces.max(initial=0)) + 1)]
+    spots = sorted((s for s in spots if len(s)), key=lambda s: -len(s))[:3]
+    chosen = _best(field.points, spots, wanted, apart=2.0 * sleeve_radius + 0.5)
+    if len(chosen) < 3 or triangle_lever(field.points[chosen]) < LIMITS.pin_lever:
+        room = str(len(chosen)) if len(chosen) < 3 else "wires in a line alone"
+        raise DesignError(
+            f"A guide needs three fixation wires, clear of the cuts and not in a line, but its footplates have room for {room}; "
+            "raise footplate_reach, or lower pin_clearance, wire_diameter or sleeve_wall.",
+            where=_amid(seat, field.contact),
+            reason="pins",
+        )
+    return [Pin((float(field.points[i, 0]), float(field.points[i, 1])), float(away[i] - radius), float(deep[i])) for i in chosen]
+
+
+def _amid(seat: Array, contact: Bools) -> Array | None:
+    """The point (3,) of the contact nearest to its middle, guide frame."""
+    resting = seat[contact]
+    return inmost(resting) if len(resting) else None
+
+
+def _axis_clearance(points: Array, heights: Array, planes: Sequence[tuple[Array, Array]], *, depth: Array, top: Mm) -> Array:
+    """Least distance (n,) from the axis of a wire, between `depth` (n,) below and `top` above the seat, to any plane."""
+    least = np.full(len(points), np.inf)
+    for point, normal in planes:
+        ends = [(np.column_stack([points, heights + dz]) - point) @ normal for dz in (-depth, top)]
+        crosses = np.sign(ends[0]) != np.sign(ends[1])
+        least = np.minimum(least, np.where(crosses, 0.0, np.minimum(np.abs(ends[0]), np.abs(ends[1]))))
+    return least
+
+
+def _pieces(field: HeightField, seat: Array, planes: Sequence[tuple[Array, Array]], here: Bools) -> Ints:
+    """A number (n,) for each piece of bone the cuts leave: same side of every plane, and joined."""
+    code = np.zeros(len(seat), dtype=np.int64)
+    for number, (point, normal) in enumerate(planes):
+        code |= ((seat - point) @ normal > 0.0).astype(np.int64) << number
+    pieces = np.zeros(len(seat), dtype=np.int64)
+    count = 0
+    for value in np.unique(code[here]):
+        labels, found = ndimage.label((field.contact & (code == value)).reshape(field.shape))
+        pieces = np.where(labels.ravel() > 0, labels.ravel() + count, pieces)
+        count += found
+    return pieces
+
+
+def _best(points: Array, spots: Sequence[Ints], wanted: int, *, apart: Mm) -> list[int]:
+    """The set with pins on every piece, as wide apart as can be, by the lever of its best triangle."""
+    if not spots:
+        return []
+    share = [wanted // len(spots) + (1 if i < wanted % len(spots) else 0) for i in range(len(spots))]
+    options: list[list[tuple[int, ...]]] = [
+        _groups(points, spot, max(count, 3 if len(spots) == 1 else 1), apart) for spot, count in zip(spots, share, strict=True)
+    ]
+    best: list[int] = []
+    best_score = -1.0
+    for combination in itertools.product(*options):
+        chosen = [i for group in combination for i in group]
+        gaps = [float(np.linalg.norm(points[a] - points[b])) for a, b in itertools.combinations(chosen, 2)]
+        if gaps and min(gaps) < apart:
+            continue
+        score = len(chosen) * 1000.0 + 4.0 * triangle_lever(points[chosen]) + 0.05 * sum(gaps)
+        if score > best_score + 1e-9:
+            best, best_score = chosen, score
+    return best
+
+
+def _groups(points: Array, spot: Ints, count: int, apart: Mm) -> list[tuple[int, ...]]:
+    """Promising sets of up to `count` (at most 3) pins on one piece of bone, the most and the widest apart first."""
+    few = [int(i) for i in spot[:: max(1, len(spot) // (30 if count > 2 else 60))]]
+    for size in range(min(count, 3), 0, -1):
+        found = []
+        for group in itertools.combinations(few, size):
+            gaps = [float(np.linalg.norm(points[a] - points[b])) for a, b in itertools.combinations(group, 2)]
+            if gaps and min(gaps) < apart:
+                continue
+            found.append((-(3.0 * triangle_lever(points[list(group)]) if size == 3 else sum(gaps)), group))
+        if found:
+            found.sort()
+            spread = found[:: max(1, len(found) // (4 * PAIRS))][: PAIRS // 2]
+            return [group for _, group in (spread + found[:PAIRS])][: 2 * PAIRS]
+    return []

@@ -1,0 +1,1 @@
+"""Volumes and label maps in the patient frame, and plain operations on them."""
