@@ -56,6 +56,10 @@ def _prepare(verb: str, tell: Any) -> Any:
         from psi_cad.builder.trying import attempt
 
         return attempt
+    if verb == "free":
+        from psi_cad.builder.free import build_free
+
+        return lambda folder, payload, progress: build_free(payload, folder, progress=progress)
     from psi_cad.builder.guides import build_case
     from psi_cad.builder.inspect import Line
 

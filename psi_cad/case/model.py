@@ -101,7 +101,10 @@ class Blade(_Strict):
 
 
 class Printer(_Strict):
-    """A printing process: sizes in mm; compensations are added to slot widths and hole diameters."""
+    """A printing process: sizes in mm; compensations are added to slot widths and hole diameters.
+
+    A spread is one standard deviation of what a compensation makes up for, as it was measured; 0 where it was not.
+    """
 
     id: EntryId
     process: str
@@ -112,6 +115,8 @@ class Printer(_Strict):
     minimum_wall: Positive
     slot_compensation: Annotated[Mm, Field(ge=-0.5, le=0.5)] = 0.0
     hole_compensation: Annotated[Mm, Field(ge=-0.5, le=0.5)] = 0.0
+    slot_spread: Annotated[Mm, Field(ge=0.0, le=0.5)] = 0.0
+    hole_spread: Annotated[Mm, Field(ge=0.0, le=0.5)] = 0.0
     calibrated: bool = False
     reference: Annotated[str, StringConstraints(min_length=3)]
 

@@ -11,11 +11,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from psi_cad.case.load import LoadedCase, catalogue_of
-from psi_cad.case.model import Filed
+from psi_cad.case.model import Filed, Printer
 from psi_cad.files import whole_file
 from psi_cad.units import Array
 
-__all__ = ["case_with_planes", "cuts_as_toml", "write_case"]
+__all__ = ["case_with_planes", "cuts_as_toml", "write_case", "write_printer"]
 
 _PLACES = 6  # decimals of a position in mm, and three more of a direction
 
@@ -83,6 +83,12 @@ def write_case(path: Path, data: Mapping[str, Any], *, comment: str) -> None:
             lines += ["\n" + _table(key, entry, many=True).rstrip() for entry in value]
     with whole_file(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def write_printer(path: Path, printer: Printer, *, comment: str) -> None:
+    """A catalogue file with one printer, as `--catalogue` and a case's `catalogue` take it."""
+    with whole_file(path) as temporary:
+        temporary.write_text(f"# {comment}\n\n" + _table("printer", printer.model_dump(mode="json", exclude_none=True), many=True), "utf-8")
 
 
 def _is_tables(value: Any) -> bool:

@@ -30,14 +30,14 @@ def templates(
     """
     from psi_cad.cli.showing import say_json, table
     from psi_cad.guides.params import described
-    from psi_cad.guides.registry import load_template, summary, template_files
+    from psi_cad.guides.registry import any_template, site_of, summary, template_files
 
     files = template_files()
     wanted = [name] if name is not None else list(files)
     found: list[dict[str, Any]] = []
     for one in wanted:
-        declared = described(load_template(one, where="templates").Params)
-        found.append({"name": one, "summary": summary(files[one]), "params": declared})
+        template = any_template(one, where="templates")
+        found.append({"name": one, "site": site_of(template), "summary": summary(files[one]), "params": described(template.Params)})
     if json:
         say_json(found)
         return

@@ -16,7 +16,20 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 
 from psi_cad import __version__
-from psi_cad.cli import approving, build_and_check, catalogues, imaging, looking, new_and_demo, phantom, planning, registering, segmenting, variants
+from psi_cad.cli import (
+    approving,
+    build_and_check,
+    catalogues,
+    gauges,
+    imaging,
+    looking,
+    new_and_demo,
+    phantom,
+    planning,
+    registering,
+    segmenting,
+    variants,
+)
 from psi_cad.errors import PsiCadError
 
 __all__ = ["app", "entry", "main"]
@@ -59,6 +72,7 @@ build_and_check.register(app)
 variants.register(app)
 approving.register(app)
 catalogues.register(app)
+gauges.register(app)
 phantom.register(app)
 
 

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
+from psi_cad.case.model import Blade, Printer
 from psi_cad.findings import Caution
 from psi_cad.frames import Frame
-from psi_cad.guides.params import GuideParams
+from psi_cad.guides.params import GuideParams, Parameters
 from psi_cad.guides.sharing import Workshop
 from psi_cad.guides.site import Site
 from psi_cad.units import Array, Mm
+from psi_cad.verify.features import Bore, Feature, Gap, Web
 
 if TYPE_CHECKING:
     import cadquery as cq
 
-__all__ = ["Design", "Label", "PinFeature", "SlotFeature", "Template", "Workshop"]
+__all__ = [
+    "FREE",
+    "SEAT",
+    "Bore",
+    "Design",
+    "FreeDesign",
+    "FreeJob",
+    "FreeSite",
+    "FreeTemplate",
+    "Gap",
+    "Label",
+    "PinFeature",
+    "SiteKind",
+    "SlotFeature",
+    "Template",
+    "Web",
+    "Workshop",
+]
+
+SiteKind: TypeAlias = Literal["seat", "free"]
+SEAT: Final = "seat"  # on a seat that is fitted to bone
+FREE: Final = "free"  # on nothing
 
 
 @dataclass(frozen=True)
@@ -73,6 +96,46 @@ class Design:
     notes: tuple[str, ...] = ()
     cautions: tuple[Caution, ...] = ()
     overrides: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class FreeSite:
+    """What a template without a bone is given: the tools it is about, and what stands on it."""
+
+    blade: Blade
+    printer: Printer
+    label: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FreeDesign:
+    """What a template without a bone returns: one solid that stands on z = 0 as it is to be printed, and what was promised of it."""
+
+    solid: cq.Solid
+    features: tuple[Feature, ...]
+    label: Label
+
+
+@dataclass(frozen=True)
+class FreeJob:
+    """One part to make: its template, that one's parameters (by name), and the tools it is about."""
+
+    template: str
+    params: dict[str, Any]
+    blade: Blade
+    printer: Printer
+
+
+class FreeTemplate(Protocol):
+    """A module in templates/ with `SITE = "free"`: it needs no bone, no cut and no seat."""
+
+    __doc__: str | None
+    Params: type[Parameters]
+    SITE: SiteKind
+
+    def build(self, site: FreeSite, params: Any, workshop: Workshop) -> FreeDesign:
+        """The part."""
+        ...
 
 
 class Template(Protocol):

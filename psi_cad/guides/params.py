@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from psi_cad.errors import CaseError
 from psi_cad.resection.margins import RUN_OUT_MM
 
-__all__ = ["GuideParams", "described", "param", "resolve_params"]
+__all__ = ["GuideParams", "Parameters", "described", "param", "resolve_params"]
 
-P = TypeVar("P", bound="GuideParams")
+P = TypeVar("P", bound="Parameters")
 
 
 def param(default: float | int | bool | str, *, unit: str, help: str, low: float | None = None, high: float | None = None) -> Any:
@@ -32,7 +32,17 @@ def param(default: float | int | bool | str, *, unit: str, help: str, low: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class GuideParams:
+class Parameters:
+    """Parameters of any template."""
+
+    @classmethod
+    def override_key(cls) -> dict[str, str]:
+        """Parameters whose range may be left when another, named parameter says so."""
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuideParams(Parameters):
     """What every template needs to have its site made: where the guide may sit and along which axis it comes off."""
 
     axis_search: float = param(15.0, unit="deg", low=0.0, high=30.0, help="cone about the approach that is searched; 0: as given")  # fmt: skip
@@ -45,13 +55,8 @@ class GuideParams:
 
     allow_sliding: bool = param(False, unit="", help="pass a guide that can slide on the bone; the report shows it, and it is placed by hand")
 
-    @classmethod
-    def override_key(cls) -> dict[str, str]:
-        """Parameters whose range may be left when another, named parameter says so."""
-        return {}
 
-
-def described(params: type[GuideParams]) -> list[dict[str, Any]]:
+def described(params: type[Parameters]) -> list[dict[str, Any]]:
     """Name, unit, default, range and help of each parameter, for the CLI, docs and tests."""
     return [
         {

@@ -13,9 +13,9 @@ from typing import Final, cast
 
 from psi_cad.errors import CaseError, EnvironmentProblem
 from psi_cad.files import sha256_of
-from psi_cad.guides.contract import Template
+from psi_cad.guides.contract import FREE, SEAT, FreeTemplate, SiteKind, Template
 
-__all__ = ["load_template", "summary", "template_files", "template_sha256"]
+__all__ = ["any_template", "load_free", "load_template", "site_of", "summary", "template_files", "template_sha256"]
 
 _HERE: Final = Path(__file__).resolve().parent.parent
 FOLDER_VARIABLE: Final = "PSI_CAD_TEMPLATES"
@@ -39,7 +39,41 @@ def template_files() -> dict[str, Path]:
 
 
 def load_template(name: str, *, where: str) -> Template:
-    """The template called `name`.
+    """The template of a guide called `name`.
+
+    Raises
+    ------
+    CaseError
+        If there is none, or if it makes no guide.
+    EnvironmentProblem
+        If its file does not define `Params` and `build`, or does not import.
+    """
+    found = any_template(name, where=where)
+    if site_of(found) != SEAT:
+        raise CaseError(f"{where}: '{name}' makes no guide, for it sits on no bone; name another template, or see 'psi-cad {name} --help'.")
+    return cast(Template, found)
+
+
+def load_free(name: str) -> FreeTemplate:
+    """The template called `name`, which needs no bone.
+
+    Raises
+    ------
+    CaseError, EnvironmentProblem
+    """
+    found = any_template(name, where="template")
+    if site_of(found) != FREE:
+        raise CaseError(f"template: '{name}' needs a bone to sit on; name it in a case.")
+    return cast(FreeTemplate, found)
+
+
+def site_of(template: ModuleType) -> SiteKind:
+    """What kind of site a template is made for; of a guide where it does not say."""
+    return cast(SiteKind, getattr(template, "SITE", SEAT))
+
+
+def any_template(name: str, *, where: str) -> ModuleType:
+    """The template called `name`, whatever it sits on.
 
     Raises
     ------
@@ -55,7 +89,7 @@ def load_template(name: str, *, where: str) -> Template:
         raise CaseError(f"{where}: there is no template '{name}'; {hint}'psi-cad templates' lists them.")
     key = f"psi_cad_template_{known[name].stem}"
     if key in sys.modules:
-        return cast(Template, sys.modules[key])
+        return sys.modules[key]
     specification = importlib.util.spec_from_file_location(key, known[name])
     if specification is None or specification.loader is None:
         raise EnvironmentProblem(f"The template file '{known[name].name}' cannot be loaded.")
@@ -69,7 +103,7 @@ def load_template(name: str, *, where: str) -> Template:
     for needed in ("Params", "build"):
         if not hasattr(module, needed):
             raise EnvironmentProblem(f"The template file '{known[name].name}' defines no '{needed}'; copy _template.py to start one.")
-    return cast(Template, module)
+    return module
 
 
 def summary(path: Path) -> str:

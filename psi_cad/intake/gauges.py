@@ -1,0 +1,106 @@
+"""Gauges: what a coupon is asked for with, and what its print tells of a printer."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from psi_cad.case.calibration import Closing, calibrated, closing_of_fits, closing_of_sheet
+from psi_cad.case.catalogue import load_catalogue, shipped_catalogue
+from psi_cad.case.model import Printer
+from psi_cad.case.write import write_printer
+from psi_cad.errors import InputError
+from psi_cad.files import sha256_of
+from psi_cad.guides.contract import FreeJob
+from psi_cad.guides.params import resolve_params
+from psi_cad.guides.registry import load_free
+
+__all__ = ["SHEET", "calibrated_entry", "free_job"]
+
+REPORT: Final = "coupon.json"
+SHEET: Final = "measured.csv"  # beside it, to be filled in by hand
+
+
+def free_job(template: str, *, blade: str, printer: str, settings: Sequence[str], catalogue: Path | None) -> FreeJob:
+    """The job of a part that needs no case.
+
+    Raises
+    ------
+    CaseError, CatalogueError
+        For a blade, printer or setting that is not right.
+    """
+    entries = shipped_catalogue()
+    if catalogue is not None:
+        entries = entries.extended(load_catalogue(catalogue, where="--catalogue"))
+    given: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.startswith("params."):
+            raise InputError(f"--set {setting}: write params.KEY=value, such as params.step=0.02; 'psi-cad templates {template}' lists the keys.")
+        try:
+            given[key.removeprefix("params.")] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            given[key.removeprefix("params.")] = text
+    params = load_free(template).Params
+    resolved = resolve_params(params, given, where="params")
+    return FreeJob(
+        template,
+        {key: getattr(resolved, key) for key in resolved.__dataclass_fields__},
+        entries.blade(blade, where="--blade"),
+        entries.printer(printer, where="--printer"),
+    )
+
+
+def calibrated_entry(coupon: Path, out: Path, *, id: str, measured: Path | None, fits: Sequence[str], wire_fits: Sequence[str]) -> dict[str, Any]:
+    """See `api.calibrate`.
+
+    Raises
+    ------
+    InputError
+    """
+    path = coupon / REPORT if coupon.is_dir() else coupon
+    try:
+        report = json.loads(path.read_text("utf-8"))
+        right = report["template"] == "coupon" and bool(report["features"]) and report["schema"] == 1
+    except (OSError, ValueError, KeyError, TypeError):
+        right = False
+    if not right:
+        raise InputError(f"{path}: this is no report of a coupon; give the folder that psi-cad coupon made.")
+    if (measured is None) == (not fits and not wire_fits):
+        raise InputError("give either --measured with the filled-in sheet, or --fits and --wire-fits.")
+    if out.exists():
+        raise InputError(f"-o {out}: there is such a file already; name another, and copy the entry over.")
+    found: list[Closing] = []
+    if measured is not None:
+        found = closing_of_sheet(measured, report)
+    else:
+        kinds = ((fits, "--fits", "slot"), (wire_fits, "--wire-fits", "hole"))
+        found = [one for given, option, kind in kinds if (one := closing_of_fits(given, report, option=option, kind=kind)) is not None]
+    said = ", ".join(f"{one.count} {one.kind}s, spread {one.spread:.3f} mm" for one in found)
+    how = "measured" if measured is not None else "tried"
+    try:
+        entry = calibrated(Printer.model_validate(report["printer_entry"]), found, id=id, reference=f"coupon {how}: {said}")
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"--id or the coupon: {'.'.join(str(step) for step in first['loc'])}: {first['msg']}.") from None
+    write_printer(out, entry, comment=f"Printer {id}, from a coupon for blade {report['blade_entry']['id']} (SHA-256 {sha256_of(path)[:12]})")
+    return {
+        "printer": entry.model_dump(mode="json"),
+        "closings": [
+            {
+                "kind": one.kind,
+                "mean_mm": round(one.mean, 4),
+                "spread_mm": round(one.spread, 4),
+                "count": one.count,
+                "by_orientation_mm": {name: round(value, 4) for name, value in one.by_orientation.items()},
+                "orientations_differ": one.orientations_differ,
+            }
+            for one in found
+        ],
+        "file": str(out),
+    }

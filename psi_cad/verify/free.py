@@ -1,0 +1,68 @@
+"""Measure the files of a part that sits on no bone, against what its template promised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from psi_cad.errors import KernelError
+from psi_cad.findings import Check
+from psi_cad.frames import Frame
+from psi_cad.units import LIMITS, Mm
+from psi_cad.verify.features import Feature, feature_checks
+from psi_cad.verify.part import Part
+from psi_cad.verify.printed import Printed
+
+__all__ = ["measure_free"]
+
+OWN = Frame(origin=np.zeros(3), axes=np.eye(3))
+
+
+def measure_free(step: Path, stl: Path, features: Sequence[Feature], *, build_volume: tuple[Mm, Mm, Mm]) -> dict[str, Any]:
+    """`features` with what was measured of each, all `checks`, the volume and `status`.
+
+    Raises
+    ------
+    KernelError
+        If the STEP cannot be read, or holds no solid.
+    InputError
+        If the STL cannot be read.
+    """
+    part, printed = Part(step, OWN), Printed(stl, OWN)
+    if part.solid_count == 0:
+        raise KernelError(f"'{step.name}' holds no solid.")
+    volume = part.volume
+    if abs(float(printed.mesh.volume) - volume) > LIMITS.stl_volume / 2.0 * volume:
+        volume, _ = part.sliced
+    beyond = np.sort(np.ptp(printed.bounds, axis=0)) - np.sort(np.array(build_volume))
+    checks = [
+        _is("step_schema_ap242", float("AP242" in part.header), 1.0),
+        _is("step_solids", float(part.solid_count), 1.0),
+        _is("step_valid", float(part.valid), 1.0),
+        _is("stl_watertight", float(printed.closed), 1.0),
+        _is("stl_bodies", float(printed.bodies), 1.0),
+        _most("stl_volume", abs(float(printed.mesh.volume) - volume) / volume, "", LIMITS.stl_volume),
+        _most("printer_room", float(beyond.max()), "mm", 0.0),
+    ]
+    told = []
+    for feature, values, found in feature_checks(tuple(features), part, printed):
+        checks += found
+        told.append({"kind": type(feature).__name__.lower(), **asdict(feature), **values})
+    return {
+        "features": told,
+        "volume_mm3": round(volume, 3),
+        "checks": [check.to_json() for check in checks],
+        "status": "passed" if all(check.passed for check in checks) else "rejected",
+    }
+
+
+def _is(name: str, value: float, limit: float) -> Check:
+    return Check(name, value, "", "==", limit, value == limit)
+
+
+def _most(name: str, value: float, unit: str, limit: float) -> Check:
+    return Check(name, round(value, 6), unit, "<=", limit, value <= limit)
