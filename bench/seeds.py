@@ -13,7 +13,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +64,10 @@ class Truth:
             self.known[id(mesh)] = (mesh, float(self.tree[name].query(mesh.sample(3000, seed=1))[0].mean()))
         return self.known[id(mesh)][1]
 
-    def judge(self, meshes: dict[str, trimesh.Trimesh]) -> tuple[bool, str]:
-        """Whether all bones are right, and their numbers in words."""
+    def judge(self, meshes: dict[str, trimesh.Trimesh], names: Iterable[str]) -> tuple[bool, str]:
+        """Whether all bones of these names are right, and their numbers in words."""
         right, words = True, []
-        for name in self.names:
+        for name in names:
             mesh = meshes.get(name)
             if mesh is None:
                 right = False
@@ -128,8 +128,8 @@ def one(volume: Any, truth: Truth, seeds: dict[str, Any], known: Any, cut: Any =
         found = segment_bone(volume, seeds, known=known, corrections=None if cut is None else Corrections(cut_here=(cut,)))
     except PsiCadError as error:
         return "refused", str(error), getattr(error, "where", None)
-    right, words = truth.judge({bone.name: bone.mesh for bone in found.bones})
-    words += "; blur " + " ".join(f"{bone.fit.sigma[0]:.2f}" for bone in found.bones if bone.fit is not None)
+    right, words = truth.judge({bone.name: bone.mesh for bone in found.bones}, seeds)
+    words += "; blur " + " ".join(f"{bone.fit.sigma[0]:.2f} (own {bone.fit.own_sigma:.2f})" for bone in found.bones if bone.fit is not None)
     if found.doubts:
         place = next((c.where for c in found.doubts if c.where is not None), None)
         return ("told, though right" if right else "told"), f"{words}; {' '.join(c.text for c in found.doubts)}", place
@@ -155,19 +155,23 @@ def main() -> None:
     parser.add_argument("scenes", nargs="*")
     parser.add_argument("--runs", type=int, default=4)
     parser.add_argument("--first", type=int, default=0, help="number of the first run, so that runs can be added")
+    parser.add_argument("--fresh", type=int, nargs="*", default=[], help="numbers of scenes drawn by lot")
+    parser.add_argument("--alone", action="store_true", help="a seed in one bone of the scene only, each bone in turn")
+    parser.add_argument("--json", type=Path, help="every run, written after each scene")
     parser.add_argument("--folder", type=Path, default=Path("seeds-out"))
     asked = parser.parse_args()
-    from simulated import SCENES, simulate
+    from simulated import SCENES, fresh, simulate
 
     from psi_cad.imaging.scan_files import read_volume
     from psi_cad.segmentation.parting import divided
 
     remember_steps()
     asked.folder.mkdir(parents=True, exist_ok=True)
-    tallies = {}
-    for scene in SCENES:
-        if asked.scenes and scene.name not in asked.scenes:
-            continue
+    tallies, runs = {}, []
+    drawn = [fresh(number) for number in asked.fresh]
+    for scene in [*drawn, *(one for one in SCENES if one.name in asked.scenes or not (asked.scenes or drawn))]:
+        if scene in drawn:
+            print(scene, flush=True)
         path = asked.folder / f"{scene.name}.nii.gz"
         if not path.exists():
             simulate(scene, path)
@@ -179,6 +183,8 @@ def main() -> None:
         tally: Counter[str] = Counter()
         for run in range(asked.first, asked.first + asked.runs):
             seeds = truth.seeds(np.random.default_rng(1000 + run))
+            if asked.alone:
+                seeds = dict([list(seeds.items())[run % len(seeds)]])
             start = time.perf_counter()
             kind, words, place = one(volume, truth, seeds, known)
             tally[kind] += 1
@@ -187,9 +193,12 @@ def main() -> None:
                 tally[f"corrected once: {after}"] += 1
                 words += f" -> {after}: {said}"
             shown = " ".join(f"{n}={p[0]:g},{p[1]:g},{p[2]:g}" for n, p in seeds.items())
+            runs.append({"scene": scene.name, "run": run, "kind": kind, "seeds": seeds, "said": words})
             print(f"{scene.name} {run} {kind} [{shown}] {words} ({time.perf_counter() - start:.0f} s)", flush=True)
         tallies[scene.name] = dict(tally)
         print(scene.name, json.dumps(tallies[scene.name]), flush=True)
+        if asked.json is not None:
+            asked.json.write_text(json.dumps({"tallies": tallies, "runs": runs}, indent=1), encoding="utf-8")
     total: Counter[str] = Counter()
     for tally_of in tallies.values():
         total.update(tally_of)

@@ -61,6 +61,18 @@ SCENES = (
 )
 
 
+def fresh(number: int) -> Scene:
+    """A scene drawn by lot: a person's left or right hip with femur and sacrum, and how the scan shows them; the same for the same number."""
+    rng = np.random.default_rng([number, 11])
+    bones = f"{rng.choice(['', 'r'])}hfs{rng.choice([3, 14, 27, 47])}"
+    pixel, step = round(float(rng.uniform(0.6, 0.95)), 2), round(float(rng.choice([0.6, 0.8, 1.0, 1.25, 1.5, 2.0])), 2)
+    return Scene(
+        f"fresh-{number}", bones, round(float(rng.uniform(60, 450))), round(float(rng.uniform(0.8, 1.7)), 1), round(float(rng.uniform(10, 40))),
+        (pixel, pixel, step), gap=round(float(rng.uniform(0.5, 1.0)), 1), shift=round(float(rng.choice([0.0, 0.0, 1.0, 2.0])), 1),
+        texture=round(float(rng.choice([0.0, 40.0, 80.0]))), uneven=round(float(rng.choice([0.0, 0.15, 0.3])), 2), seed=number,
+    )  # fmt: skip
+
+
 def data_folder() -> Path:
     """Where the meshes are."""
     return Path(os.environ.get("PSI_CAD_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-__all__ = ["CAUTIONS", "Caution", "CautionKind", "Check", "Place", "by_weight", "inmost", "place_of"]
+__all__ = ["CAUTIONS", "REASONS", "Caution", "CautionKind", "Check", "Place", "by_weight", "inmost", "place_of"]
 
 Place: TypeAlias = tuple[float, float, float]
 """A point in the patient frame (LPS, mm)."""
@@ -93,17 +93,41 @@ CAUTIONS: Final[Mapping[str, CautionKind]] = {
 }
 
 
+# what speaks against a segmented bone; docs/segmentation.md tells of each
+REASONS: Final[Mapping[str, str]] = {
+    "no-gap": "nothing softer lies outside of a part of its surface",
+    "no-bone": "a part of its surface runs through soft tissue",
+    "void": "it encloses a void: its marrow is missing",
+    "shell": "it is a shell without marrow",
+    "guess": "too much of its surface shows no edge",
+    "two-partings": "two ways to part it from its neighbours differ",
+    "forced-cut": "seeds ask for a cut where nothing shows a joint",
+    "may-be-two": "little bone holds a piece to it, along a seam",
+    "other-blur": "it shows another blur than the scan",
+    "may-lack-piece": "a part without a name may be a piece of it",
+    "left-out": "a piece that seeds ask for does not hang together with it",
+    "metal-in-bone": "metal was taken for bone",
+    "moved": "it jumps between two slices",
+}
+
+
 @dataclass(frozen=True)
 class Caution:
-    """One thing a person must know: its kind (a key of `CAUTIONS`), one sentence, and a place in patient mm if it has one."""
+    """One thing a person must know: its kind (a key of `CAUTIONS`), one sentence, and a place in patient mm if it has one.
+
+    `reason`: for a doubt of a segmentation, a key of `REASONS`; empty for the other kinds.
+    """
 
     id: str
     text: str
     where: Place | None = None
+    reason: str = ""
 
     def __post_init__(self) -> None:
         if self.id not in CAUTIONS:
             raise ValueError(f"'{self.id}' is no kind of caution")
+        if self.reason and self.reason not in REASONS:
+            raise ValueError(f"'{self.reason}' is no reason to doubt a segmentation")
 
     @property
     def blocks_release(self) -> bool:
@@ -112,7 +136,8 @@ class Caution:
 
     def to_json(self) -> dict[str, Any]:
         """As a report holds it."""
-        return {"id": self.id, "text": self.text, "where": None if self.where is None else list(self.where), "blocks_release": self.blocks_release}
+        said = {"id": self.id, "text": self.text, "where": None if self.where is None else list(self.where), "blocks_release": self.blocks_release}
+        return {**said, "reason": self.reason} if self.reason else said
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Caution:
@@ -122,6 +147,7 @@ class Caution:
             str(said["id"]) if said["id"] in CAUTIONS else "look",
             str(said["text"]),
             None if where is None else (float(where[0]), float(where[1]), float(where[2])),
+            str(said["reason"]) if said.get("reason") in REASONS else "",
         )
 
 

@@ -10,7 +10,7 @@ from conftest import CASES, ROOT
 from psi_cad.api import plan
 from psi_cad.case.load import load_case
 from psi_cad.cli.telling import WORDS, caution_lines, cautions_in, check_lines
-from psi_cad.findings import CAUTIONS, Caution, Check
+from psi_cad.findings import CAUTIONS, REASONS, Caution, Check
 from psi_cad.intake.cautions import case_cautions, source_cautions
 
 PAGE = (ROOT / "docs" / "cautions.md").read_text("utf-8")
@@ -19,6 +19,22 @@ ROWS = re.findall(r"^\| `([a-z-]+)` \|.*\| (yes|no) \|$", PAGE, flags=re.MULTILI
 
 def test_the_page_tells_of_every_caution_in_the_order_of_the_table():
     assert [name for name, _ in ROWS] == list(CAUTIONS)
+
+
+def test_the_reasons_to_doubt_a_segmentation_are_those_of_its_page_and_each_is_given_somewhere():
+    page = (ROOT / "docs" / "segmentation.md").read_text("utf-8")
+    assert sorted(re.findall(r"^\| [^|]+ \| `([a-z-]+)` \|", page, flags=re.MULTILINE)) == sorted(REASONS)
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "psi_cad").rglob("*.py") if path.name != "findings.py")
+    assert [reason for reason in REASONS if f'"{reason}"' not in code] == []
+
+
+def test_a_reason_travels_through_a_report_and_no_other_word_passes_for_one():
+    doubt = Caution("segmentation-doubt", "The marrow is missing.", (1.0, 2.0, 3.0), "void")
+    assert doubt.to_json()["reason"] == "void" and Caution.from_json(doubt.to_json()) == doubt
+    assert "reason" not in Caution("look", "there").to_json()
+    assert Caution.from_json({**doubt.to_json(), "reason": "of a later version"}).reason == ""
+    with pytest.raises(ValueError, match="no reason"):
+        Caution("segmentation-doubt", "It is odd.", None, "odd")
 
 
 def test_the_page_says_which_block_a_release():

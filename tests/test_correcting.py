@@ -100,9 +100,9 @@ def test_a_needless_cut_is_refused_unless_it_answers_a_doubt(apart):
     others = np.zeros(apart.volume.values.shape, dtype=bool)
     others[apart.volume.values.shape[0] // 2] = True  # another bone beside the place
     doubt = Caution(
-        "segmentation-doubt", "The surface of a runs through bone over 142 mm²: there is no softer tissue outside of it.", (0.0, 0.0, 0.0)
+        "segmentation-doubt", "The surface of a runs through bone over 142 mm²: there is no softer tissue outside of it.", (0.0, 0.0, 0.0), "no-gap"
     )
-    shell = Caution("segmentation-doubt", "The surface of a is 1.0 mm thick on average.", None)
+    shell = Caution("segmentation-doubt", "The surface of a runs through bone, one might read here.", (0.0, 0.0, 0.0), "shell")  # no words decide it
     left, used = confirmed([doubt, shell], others, apart.volume, (done,))
     assert used == {0}
     assert [caution.id for caution in left] == ["touching-bones", "segmentation-doubt"]

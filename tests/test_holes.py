@@ -1,5 +1,6 @@
 """Holes through thin bone: found, sized, told, closed on request; what closes them is marked in the file and carries no guide."""
 
+import dataclasses
 import itertools
 import json
 
@@ -7,10 +8,12 @@ import numpy as np
 import pytest
 import trimesh
 
+from psi_cad.bones.holes import write_holes
 from psi_cad.bones.segment import segment_bone, write_segmentation
 from psi_cad.errors import CaseError, SurfaceError
 from psi_cad.extraction.lids import _can_go, euler_number, lids
 from psi_cad.phantom.scanner import Body, ScannedBone, simulated_ct
+from psi_cad.report import lettering
 from psi_cad.surface.mesh_files import CLOSED_HOLE, read_surface
 from psi_cad.surface.repair import checked_bone
 
@@ -147,6 +150,23 @@ def test_the_report_and_the_picture_tell_of_them(folder):
     assert [hole["closed"] for hole in bone["holes"]] == [False, True, True]
     assert "blade_holes.png" in report["files"] and (folder / "blade_holes.png").stat().st_size > 5000
     assert bone["patched_faces"] > 20
+
+
+def test_a_hole_has_one_number_in_the_picture_the_report_and_the_file(closed, folder, tmp_path, monkeypatch):
+    """Holes in thin bone are shown first, whatever their number: here the second and third of three."""
+    drawn, shown = [], []
+    monkeypatch.setattr(lettering, "_mark", lambda _draw, _at, text, _size: drawn.append(text))
+    monkeypatch.setattr(lettering, "_captioned", lambda image, caption: (shown.append((caption, tuple(drawn))), drawn.clear(), image)[2])
+    (bone,) = closed.bones
+    holes = [dataclasses.replace(hole, bone_around=5.0 if hole.number == 1 else 1.4) for hole in bone.holes]
+    write_holes(tmp_path / "holes.png", closed.scan, "blade", bone.mesh, holes)
+    assert [caption.split(":")[0] for caption, _ in shown] == [f"hole {n}" for n in (2, 2, 2, 3, 3, 3, 1, 1, 1)]
+    assert all(marks == (caption.split(":")[0].removeprefix("hole "),) for caption, marks in shown)
+    mesh = read_surface(folder / "blade.stl", units="mm", coordinates="LPS")
+    for hole in json.loads((folder / "report.json").read_text("utf-8"))["bones"][0]["holes"]:
+        lid = mesh.triangles_center[mesh.face_attributes[CLOSED_HOLE] == hole["number"]]
+        assert len(lid) > 0 if hole["closed"] else len(lid) == 0
+        assert not len(lid) or np.linalg.norm(lid.mean(axis=0) - hole["centre_mm"]) < 1.5
 
 
 def test_the_marks_travel_with_the_file(folder, closed, tmp_path):

@@ -12,6 +12,7 @@ from shapes import block, rounded_box
 from psi_cad.bones.accuracy import accuracy_of
 from psi_cad.bones.segment import report_of, segment_bone
 from psi_cad.errors import SurfaceError
+from psi_cad.imaging.motion import JUMP_MM, _against_beside
 from psi_cad.intake.cautions import body_cautions
 from psi_cad.phantom.scanner import Body, ScannedBone, simulated_ct
 from psi_cad.surface.bodies import gaps_of, refuse_overlap
@@ -162,6 +163,15 @@ def test_an_oblique_bone_that_nobody_moved_does_not_jump():
     for scan in (straight, ct, plate_ct(6.0)):  # the last: ends that are flat in a slice
         (bone,) = segment_bone(scan, {"b": (0.0, 0.0, -10.0)}).bones
         assert not [caution for caution in bone.cautions if "moved" in caution.text]
+
+
+def test_a_shape_that_turns_over_several_slices_does_not_jump_and_a_jump_on_top_of_it_does():
+    """The shifts of a simulated hip above its socket, on slices of 2 mm that nobody moved: 2.2 mm against their trend."""
+    turns = np.array([[1.37, 0.37], [1.93, 0.72], [2.6, 1.18], [3.27, 1.62], [3.02, 1.37], [1.38, 0.31]])
+    assert max(_against_beside(turns, k) for k in range(1, 5)) < JUMP_MM
+    for k in range(6):
+        jumped = turns + np.eye(6)[k][:, None] * [1.5, -1.0]
+        assert _against_beside(jumped, k) > JUMP_MM
 
 
 def beside_metal(gap, streak):

@@ -9,7 +9,7 @@ import trimesh
 
 from psi_cad.bones.segment import refuse_far_seeds, report_of, segment_bone, write_segmentation
 from psi_cad.errors import CaseError, SegmentationError
-from psi_cad.extraction.cortex import calibrated, edge_shift, profile
+from psi_cad.extraction.cortex import Shown, calibrated, edge_shift, profile
 from psi_cad.extraction.isosurface import level_surface, surface_of_mask
 from psi_cad.imaging.metal import find_metal
 from psi_cad.imaging.totalsegmentator import BONES, proposed_seeds, seeds_of_labels
@@ -268,7 +268,7 @@ def test_density_and_blur_are_found_without_any_thick_place():
         values["blur"] = (f[top] - 50.0) / slope / np.sqrt(2.0 * np.pi)
         for key, value in values.items():
             rows[key].append(value)
-    cortex, blur = calibrated(**{key: np.array(value) for key, value in rows.items()})
+    cortex, blur = calibrated(Shown(**{key: np.array(value) for key, value in rows.items()}))
     assert cortex == pytest.approx(density, rel=0.03)
     assert blur == pytest.approx(sigma, rel=0.03)
 

@@ -1,5 +1,7 @@
 """Bones whose gap the scan does not show: the border lies midway in their cortices, a spoilt border is seen, and two bones in one part are told."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import trimesh
@@ -10,10 +12,13 @@ from psi_cad.extraction.plausible import border_of, through_bone
 from psi_cad.phantom.scanner import Body, ScannedBone, simulated_ct
 from psi_cad.segmentation.fill import filled
 from psi_cad.segmentation.interface import met_again
-from psi_cad.segmentation.parting import divided
+from psi_cad.segmentation.naming import named
+from psi_cad.segmentation.parting import Division, Layer, divided
+from psi_cad.segmentation.regions import regions_of
 from psi_cad.segmentation.seams import Seams
-from psi_cad.segmentation.segment import bone_labels
-from psi_cad.voxels.levels import tissue_levels
+from psi_cad.segmentation.segment import _disagreements, _met_solids, _shared_out, bone_labels
+from psi_cad.voxels.levels import TissueLevels, tissue_levels
+from psi_cad.voxels.volume import Volume
 
 RADIUS, GAP, SIDE = 18.0, 0.3, 3.0
 SEEDS = {"socket": (15.0, 0.0, 18.0), "head": (0.0, 0.0, -10.0)}
@@ -170,3 +175,68 @@ def test_a_part_that_may_be_two_bones_is_told_with_the_seed_that_decides(bridged
     two = bone_labels(bridged, {"a": seed, "b": other})
     first, second = np.bincount(two.values.ravel())[1:]
     assert first == pytest.approx(second, rel=0.05)
+
+
+SIDE_MM, NECK_MM = 32, 12
+ALONG = {"a": np.array([[16.0, 16.0, 16.0]]), "c": np.array([[86.0, 16.0, 16.0]]), "b": np.array([[57.0, 16.0, 16.0]])}
+
+
+def chain(*, strong_parted, off=12):
+    """Three blocks in a row, joined by necks. The weak seams part them `off` mm beside the necks; the strong ones at the necks, or not at all."""
+    i = np.arange(3 * SIDE_MM)
+    solid = np.zeros((SIDE_MM, SIDE_MM, len(i)), dtype=bool)
+    solid[:] = np.abs((i + SIDE_MM // 2) % SIDE_MM - SIDE_MM // 2) >= 2
+    middle = slice((SIDE_MM - NECK_MM) // 2, (SIDE_MM + NECK_MM) // 2)
+    solid[middle, middle] = True
+    volume = Volume(np.where(solid, 900, 50).astype(np.int16), np.eye(4))
+    at = np.flatnonzero(solid.ravel())
+    layers = []
+    for parted, border in ((strong_parted, 0), (True, off)):
+        regions = regions_of(solid, spacing=np.ones(3))
+        numbers = regions.number.ravel()[at]
+        middles = np.bincount(numbers, weights=at % len(i), minlength=len(regions.volume)) / np.maximum(np.bincount(numbers), 1)
+        part = 1 + (middles > SIDE_MM + border) + (middles > 2 * SIDE_MM + border) if parted else np.ones(len(middles), dtype=np.int64)
+        part[0] = 0
+        layers.append(Layer(numbers, regions.shared, regions.across, regions.volume, part, {}))
+    whole = tuple(slice(0, n) for n in solid.shape)
+    levels = TissueLevels(soft=50.0, bone=1200.0, noise=10.0, threshold=280.0)
+    return Division(volume, levels, whole, solid, solid, np.zeros(solid.shape, dtype=np.int16), at, tuple(layers))
+
+
+def two_ways(division, found):
+    """The doubts of bones that two partings part differently, as `bone_labels` finds them."""
+    return _disagreements(division, found, _met_solids(*_shared_out(found[-1].label, division), len(found[-1].names), division))
+
+
+def test_a_cut_that_only_seeds_ask_for_is_no_second_opinion():
+    """As between a clavicle and an acromion whose seam is faint: the strong seams show none, so that they cannot say that it lies elsewhere."""
+    blind, sighted = chain(strong_parted=False), chain(strong_parted=True)
+    first, last = (named(blind, layer, ALONG) for layer in blind.layers)
+    assert len(first.forced) == 2 and not last.forced
+    # a was cut from c first, with b still on one of their sides: all that this cut parts is unseen
+    assert {tuple(sorted(pair)) for pair in first.unseen} >= {(1, 3), (2, 3)}
+    assert two_ways(blind, [first, last]) == []
+    told = two_ways(sighted, [named(sighted, layer, ALONG) for layer in sighted.layers])
+    assert [one.reason for one in told] == ["two-partings"] * 3
+
+
+def test_what_else_the_first_parting_says_otherwise_is_still_told():
+    """Only the border between the two that the seeds asked to cut is open: the other one is seen by both layers, in different places."""
+    division = chain(strong_parted=True)
+    half = division.layers[0].part.copy()
+    half[half == 2] = 1  # a and b are one for the strong seams, and c is not
+    division = dataclasses.replace(division, layers=(dataclasses.replace(division.layers[0], part=half), division.layers[1]))
+    found = [named(division, layer, ALONG) for layer in division.layers]
+    assert list(found[0].forced) == [(1, 3)] and found[0].unseen <= {(1, 3), (3, 1)}
+    told = two_ways(division, found)
+    assert [one.text.split(" from ")[0].split()[-1] for one in told] == ["c", "b"]
+
+
+@pytest.mark.parametrize(("off", "count"), [(4, 0), (12, 3)])
+def test_partings_that_end_alike_are_one_and_others_are_two(off, count):
+    """Borders are drawn anew within 5 mm, here to the necks: what differs by less before that ends as the same bones."""
+    division = chain(strong_parted=True, off=off)
+    found = [named(division, layer, ALONG) for layer in division.layers]
+    differ = found[0].label != found[1].label
+    assert differ.mean() > 0.05
+    assert len(two_ways(division, found)) == count

@@ -94,7 +94,8 @@ def write_holes(path: Path, scan: Volume, name: str, mesh: trimesh.Trimesh, hole
 
     shown = sorted(holes, key=lambda hole: not hole.thin)[:_ROWS]
     rows = [(np.array(hole.centre), f"hole {hole.number}") for hole in shown]
-    marks = [Mark(hole.centre, f"hole {hole.number}: {size_of(hole)}{', closed: no measured bone' if hole.closed else ''}") for hole in shown]
+    # with the number that the report and the marks of the STL give it: the rows are in another order
+    marks = [Mark(hole.centre, f"hole of {size_of(hole)}{', closed: no measured bone' if hole.closed else ''}", hole.number) for hole in shown]
     more = f"; {len(holes) - len(shown)} more in report.json" if len(holes) > len(shown) else ""
     write_rows(path, scan, mesh, rows, around=_AROUND_MM, title=f"{name}: {_count(holes)}{more}", marks=marks)
 

@@ -26,7 +26,6 @@ __all__ = ["PARTS", "Parting", "confirmed", "parting_of", "refuse_needless", "re
 
 PARTS: Final = "parts.png"
 _NAMED_WITHIN_MM: Final[Mm] = 9.0  # of a correction's place, as far as it acts
-_NO_GAP: Final = ("runs through bone", "shows no gap")  # a doubt, and what is no doubt, that a person may answer so
 _CONFIRMS_MM: Final[Mm] = 20.0  # how far from the place of a doubt a person may say "two bones touch here"
 _BESIDE_MM: Final[Mm] = 3.0  # a surface this close to another bone lies on a contact
 _MARGIN_MM: Final[Mm] = 12.0
@@ -92,10 +91,10 @@ def confirmed(doubts: list[Caution], others: Bools, volume: Volume, done: tuple[
     for doubt in doubts:
         near = [n for n, one in enumerate(done) if one.kind in ("cut-here", "confirmed") and doubt.where is not None
                 and np.linalg.norm(np.subtract(one.at, doubt.where)) <= _CONFIRMS_MM]  # fmt: skip
-        if near and any(words in doubt.text for words in _NO_GAP) and _beside(np.array(doubt.where), others, volume):
+        if near and doubt.reason == "no-gap" and _beside(np.array(doubt.where), others, volume):
             used.update(near)
             text = doubt.text.removesuffix(".") + ", and a person has said that two bones touch there (--cut-here): look at the picture."
-            left.append(Caution("touching-bones", text, doubt.where))
+            left.append(Caution("touching-bones", text, doubt.where, doubt.reason))
         else:
             left.append(doubt)
     return left, used

@@ -18,9 +18,10 @@ from psi_cad.bones.holes import HOLES, check_close, hole_cautions, write_holes
 from psi_cad.bones.parting import PARTS, confirmed, parting_of, refuse_needless, rejected_panels, write_parts
 from psi_cad.bones.segmented import DOUBT, REJECTED, Segmentation, SegmentedBone, report_of
 from psi_cad.errors import CaseError, ImageError, SegmentationError
+from psi_cad.extraction.blur import ScanBlur, scan_blur
 from psi_cad.extraction.bone import BoneSurface, bone_surface
 from psi_cad.extraction.isosurface import MESH_MM, surface_of_part
-from psi_cad.extraction.plausible import Border, border_of, hollow, mere_shell, other_blur, through_bone
+from psi_cad.extraction.plausible import Border, border_of, hollow, mere_shell, off_bone, other_blur, through_bone
 from psi_cad.extraction.refine import SurfaceFit
 from psi_cad.files import sha256_of, write_json
 from psi_cad.findings import Caution, inmost, place_of
@@ -46,6 +47,8 @@ _MOST_BEYOND: Final = 0.02  # of a ready mask's surface outside of its scan
 _UNSURE: Final = 0.05  # more points than this without a clear edge are told
 _MOST_UNSURE: Final = 0.3  # with more than this the surface is a guess; right ones have up to 0.1
 _AROUND_MM: Final[Mm] = 10.0  # of the scan that is looked at with a bone: more than any profile reaches
+_NO_DOUBT: Final = {"no-gap": "touching-bones", "no-bone": "segmentation-look"}
+"""Cautions of what is told of a surface, but is no doubt."""
 _SEED_OUTSIDE_MM: Final[Mm] = 1.0
 """A click on a bone's outline may miss it by this."""
 
@@ -100,8 +103,10 @@ def segment_bone(
     refuse_far_seeds(labels.values, volume, points)
     parting = parting_of(labels, division, points, done)
     unnamed = np.zeros(labels.values.shape, dtype=bool)  # a neighbour without a seed is none of a bone's either
+    blur = None
     if labels.parts is not None:
         unnamed[division.box] = (labels.parts > len(labels.names)) & division.cortex
+        blur = scan_blur(volume.values[division.box], labels.parts, spacing=volume.spacing, levels=levels)
     del division  # surfaces need its memory
     metal = find_metal(volume)
     bones = []
@@ -116,12 +121,15 @@ def segment_bone(
         numbers = labels.values[box]
         solid, others = numbers == number, ((numbers != number) & (numbers != 0)) | unnamed[box]
         tell = (lambda step, name=name: progress(f"{name}: {step}")) if progress else None
-        made = bone_surface(near, solid, levels=levels, others=others, mesh_mm=mesh_mm, close_holes=close, coarsest=coarsest, progress=tell)
+        made = bone_surface(
+            near, solid, levels=levels, others=others, mesh_mm=mesh_mm, close_holes=close, coarsest=coarsest, scan_blur=blur, progress=tell
+        )
         mesh, fit = made.mesh, made.fit
-        accuracy = accuracy_of(fit, volume, metal_near=bool(_metal_cautions(name, mesh, metal)))
+        beside_metal = _metal_cautions(name, mesh, metal)
+        accuracy = accuracy_of(fit, volume, metal_near=bool(beside_metal))
         border = border_of(mesh, near, levels, others)
         doubts = [
-            *_doubts(name, fit, solid, near, border),
+            *_doubts(name, made, solid, near, border, blur),
             *_left_out(name, made),
             *_jumps(name, solid, near, levels),
             *_grown_metal(name, solid, near),
@@ -133,14 +141,13 @@ def segment_bone(
         told = (
             *doubts,
             *_edge_cautions(volume, labels.values == number, name),
-            *_fit_cautions(name, mesh, fit, metal),
+            *_fit_cautions(name, mesh, fit),
+            *beside_metal,
             *_two_shells(name, solid, near, levels),
             *hole_cautions(name, made.holes),
         )
         bones.append(SegmentedBone(name, number, mesh, fit, told, made.holes, made.patch, accuracy))
     refuse_needless(done, said_apart)
-    for n, one in other_blur({n: bone.fit.sigma[0] for n, bone in enumerate(bones) if bone.fit is not None}).items():
-        bones[n] = replace(bones[n], cautions=(*bones[n].cautions, Caution(DOUBT, f"The surface of {bones[n].name} {one.text}.")))
     of_parting = (*labels.cautions, *_forced(labels, shown))
     notes = [*volume.notes, *(caution.text for caution in of_parting), *(one["text"] for one in parting.corrections)]
     if metal:
@@ -211,13 +218,21 @@ def _has_near(labels: npt.NDArray[Any], number: int, volume: Volume, point: Arra
     return bool((np.linalg.norm((found - at) * volume.spacing[::-1], axis=1) <= reach).any())
 
 
-def _doubts(name: str, fit: SurfaceFit, solid: npt.NDArray[np.bool_], volume: Volume, border: Border) -> list[Caution]:
+def _doubts(name: str, made: BoneSurface, solid: npt.NDArray[np.bool_], volume: Volume, border: Border, blur: ScanBlur | None) -> list[Caution]:
     """What speaks against a bone: its surface, voxels and volume cannot be those of a bone in this scan; and contacts without a gap."""
-    found = [through_bone(border), hollow(solid, volume), mere_shell(border.mesh)]
-    told = [Caution("touching-bones" if one.settled else DOUBT, f"The surface of {name} {one.text}.", one.where) for one in found if one is not None]
+    fit = made.fit
+    found = [
+        through_bone(border), off_bone(border, made.patch > 0), hollow(solid, volume), mere_shell(border.mesh),
+        other_blur(fit.own_sigma, None if blur is None else blur.sigma),
+    ]  # fmt: skip
+    told = [
+        Caution(_NO_DOUBT[one.reason] if one.settled else DOUBT, f"The surface of {name} {one.text}.", one.where, one.reason)
+        for one in found
+        if one is not None
+    ]
     if fit.unsure > _MOST_UNSURE:
         text = f"{100.0 * fit.unsure:.0f} % of the surface of {name} shows no clear edge in the scan: it is a guess."
-        told.append(Caution(DOUBT, text))
+        told.append(Caution(DOUBT, text, None, "guess"))
     return told
 
 
@@ -229,7 +244,7 @@ def _forced(labels: BoneLabels, shown: set[str]) -> list[Caution]:
         if {one, other} <= shown:
             told.append(Caution("touching-bones", text + "and the joint shows along the surfaces: look at it in the pictures."))
         else:
-            told.append(Caution(DOUBT, text + "though the scan shows no joint there."))
+            told.append(Caution(DOUBT, text + "though the scan shows no joint there.", None, "forced-cut"))
     return told
 
 
@@ -241,6 +256,7 @@ def _left_out(name: str, made: BoneSurface) -> list[Caution]:
             f"A piece of {name} of {volume / 1000.0:.1f} cm³ does not hang together with the rest, so it is not in the surface: an open growth "
             f"plate, a joint or a break lies between. Give it a name of its own: --bone {name}-2={','.join(f'{v:.1f}' for v in place)}.",
             place,
+            "left-out",
         )
         for place, volume in made.left_out
     ]
@@ -255,7 +271,7 @@ def _jumps(name: str, solid: npt.NDArray[np.bool_], volume: Volume, levels: Tiss
         text = f"{name} {how} between two slices: the patient moved, or slices are out of place or doubled."
         if moved:
             text += " Its surface has a step there that the bone has not; take the scan again."
-        told.append(Caution(DOUBT if moved else "segmentation-look", text, place_of(jump.centre)))
+        told.append(Caution(DOUBT if moved else "segmentation-look", text, place_of(jump.centre), "moved" if moved else ""))
     return told
 
 
@@ -268,7 +284,7 @@ def _grown_metal(name: str, solid: npt.NDArray[np.bool_], volume: Volume) -> lis
     index = np.argwhere(dense)[:, ::-1]
     inner = inmost(index, volume.spacing)
     text = f"{amount:.0f} mm³ of {name} are metal: its surface follows the implant and the streaks, not the bone; paint the bone, or scan again."
-    return [Caution(DOUBT, text, place_of(volume.patient(inner[None].astype(np.float64))[0]))]
+    return [Caution(DOUBT, text, place_of(volume.patient(inner[None].astype(np.float64))[0]), "metal-in-bone")]
 
 
 def _two_shells(name: str, solid: npt.NDArray[np.bool_], volume: Volume, levels: TissueLevels) -> list[Caution]:
@@ -314,14 +330,14 @@ def _edge_cautions(volume: Volume, solid: npt.NDArray[np.bool_], name: str) -> l
     return told
 
 
-def _fit_cautions(name: str, mesh: trimesh.Trimesh, fit: SurfaceFit, metal: tuple[Metal, ...]) -> list[Caution]:
+def _fit_cautions(name: str, mesh: trimesh.Trimesh, fit: SurfaceFit) -> list[Caution]:
     told = []
     if not mesh.is_watertight:
         told.append(Caution("segmentation-look", f"The surface of {name} is not closed everywhere; check it before use."))
     if fit.unsure > _UNSURE:
         text = f"{100.0 * fit.unsure:.0f} % of the surface of {name} shows no clear edge, and its neighbours placed it: look at the pictures."
         told.append(Caution("segmentation-look", text))
-    return [*told, *_metal_cautions(name, mesh, metal)]
+    return told
 
 
 def _metal_cautions(name: str, mesh: trimesh.Trimesh, metal: tuple[Metal, ...]) -> list[Caution]:

@@ -111,7 +111,8 @@ def _bone_facts(bone: SegmentedBone) -> dict[str, Any]:
         "high_mm": _round(bone.mesh.bounds[1]),
         **said_of(bone.accuracy),
         "surface": None if fit is None else {
-            "blur_in_plane_mm": round(fit.sigma[0], 3), "blur_along_k_mm": round(fit.sigma[1], 3), "cortex_hu": round(fit.cortex, 0),
+            "blur_in_plane_mm": round(fit.sigma[0], 3), "own_blur_in_plane_mm": round(fit.own_sigma, 3),
+            "blur_along_k_mm": round(fit.sigma[1], 3), "cortex_hu": round(fit.cortex, 0),
             "half_way_hu": round(fit.level, 0), "thin_cortex_shift_median_mm": round(fit.shift[0], 3),
             "thin_cortex_shift_95_mm": round(fit.shift[1], 3),
             "noise_mm": round(fit.random, 3), "scatter_mm": round(fit.residual, 3), "without_edge": round(fit.unsure, 4),

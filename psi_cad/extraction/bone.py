@@ -11,6 +11,7 @@ import numpy.typing as npt
 import trimesh
 from scipy import ndimage
 
+from psi_cad.extraction.blur import ScanBlur
 from psi_cad.extraction.holes import Hole, Holes, found_holes
 from psi_cad.extraction.isosurface import MESH_MM, even_grid, largest_part, level_surface
 from psi_cad.extraction.refine import SurfaceFit, refined
@@ -53,12 +54,14 @@ def bone_surface(
     mesh_mm: Mm = MESH_MM,
     close_holes: Mm = 0.0,
     coarsest: Mm | None = None,
+    scan_blur: ScanBlur | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> BoneSurface:
     """The closed surface of the bone whose voxels are `solid` (nz, ny, nx), marrow included.
 
     `others` (nz, ny, nx) are the voxels of other bones. Where the bone meets the scan's edge it is closed flat there. Holes through the
     bone of less than `close_holes` mm across are closed; no bone was measured there. `coarsest`: largest step of the scan as scanned, mm.
+    `scan_blur`: what the bones of the scan show together.
     """
     margin = np.ceil(_MARGIN_MM / volume.spacing[::-1]).astype(int)
     spots = ndimage.find_objects(solid.view(np.uint8))[0]
@@ -91,7 +94,7 @@ def bone_surface(
     held: Bools = np.asarray((index < 0.25) | (index > last - 0.25))
     mesh, fit = refined(
         rough, values, patient_from_index=matrix, soft=levels.soft, noise=levels.noise, others=foreign, held=held, guessed=guessed,
-        coarsest=coarsest, progress=progress,
+        coarsest=coarsest, scan_blur=scan_blur, progress=progress,
     )  # fmt: skip
     return BoneSurface(mesh, fit, holes.measured(mesh, guessed), holes.patch_of(mesh, guessed), left_out)
 

@@ -9,6 +9,7 @@ level lies outside of it: by 1.18 sigma in the limit. Thickness follows from the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -17,7 +18,7 @@ from scipy.special import ndtr
 
 from psi_cad.units import Array
 
-__all__ = ["calibrated", "edge_shift", "profile"]
+__all__ = ["Shown", "calibrated", "edge_shift", "misfits", "profile"]
 
 _THICKNESS: Final = np.concatenate([np.linspace(0.08, 3.0, 60), np.linspace(3.1, 8.0, 50)])  # in sigma
 _MARROW: Final = np.linspace(0.4, 1.2, 17)  # (c − M) / (c − O)
@@ -91,39 +92,76 @@ def edge_shift(peak: Array, marrow: Array, width: Array) -> Array:
     return np.asarray((1.0 - trust) * by_peak + trust * by_width)
 
 
-def calibrated(*, outside: Array, peak: Array, marrow: Array, width: Array, blur: Array) -> tuple[float, float]:
-    """HU of thick cortex, and sigma in mm, from how a bone's cortex looks where it is thin and where it is thick.
+@dataclass(frozen=True)
+class Shown:
+    """How a bone's cortex looks where it is thin and where it is thick, all (n,), medians of groups of points by peak.
+
+    HU `outside`, of the `peak` and of the `marrow`; apparent `width` of the cortex, and apparent sigma `blur` by its slope, in mm.
+    """
+
+    outside: Array
+    peak: Array
+    marrow: Array
+    width: Array
+    blur: Array
+
+
+def calibrated(shown: Shown, *, cortex: float | None = None, sigma: float | None = None) -> tuple[float, float]:
+    """HU of thick cortex, and sigma in mm, from how a bone's cortex looks; what is known already of the two is given.
 
     A thin cortex shows the blur (its width is 2.36 sigma, whatever its thickness), and the way the width grows with the peak
     shows the density: it takes both that no place need be thick enough to show its density by itself.
-
-    Parameters
-    ----------
-    outside, peak, marrow : (n,)
-        HU, medians of groups of points by peak.
-    width, blur : (n,)
-        Apparent width of the cortex, and apparent sigma by its slope, in mm.
     """
-    peaks, _, widths, blurs = _tables()
-    top = float(peak.max())
-    best = (np.inf, top, float(np.median(blur)))
-    for density in top * np.linspace(*_DENSITIES):
-        rise = density - outside
-        place = np.clip(((density - marrow) / rise - _MARROW[0]) / (_MARROW[1] - _MARROW[0]), 0.0, len(_MARROW) - 1.001)
-        row = place.astype(int)
-        share = np.minimum((peak - outside) / rise, _SATURATED)
-        rising = np.maximum.accumulate(peaks[row], axis=1)
-        wide, slant = _look_up(rising, widths[row], share), _look_up(rising, blurs[row], share)
-        counts = np.where((peak - outside) / rise < _SATURATED, 1.0, 0.0)
-        weight = _SLOPE_WEIGHT
-        sigma = float((counts * width * wide + weight * blur * slant).sum() / (counts * wide**2 + weight * slant**2).sum())
-        short = np.where(counts > 0.0, width - sigma * wide, np.minimum(width - sigma * wide, 0.0))
-        loss = float(
-            np.minimum(np.abs(short), _OUTLIER * sigma).sum() + np.sqrt(weight) * np.minimum(np.abs(blur - sigma * slant), _OUTLIER * sigma).sum()
-        )
+    best = (np.inf, float(shown.peak.max()), float(np.median(shown.blur)))
+    for density in _densities(shown) if cortex is None else (max(cortex, _DENSITIES[0] * float(shown.peak.max())),):
+        tried = _Tried.of(shown, density)
+        wide = tried.best_sigma() if sigma is None else sigma
+        loss = float(tried.loss(np.array([wide]))[0])
         if loss < best[0]:
-            best = (loss, float(density), sigma)
+            best = (loss, float(density), wide)
     return best[1], best[2]
+
+
+def misfits(shown: Shown, sigmas: Array) -> Array:
+    """How badly each of `sigmas` (m,) goes with how a bone's cortex looks, at the density that goes best with it; in sigma."""
+    return np.asarray(np.min([_Tried.of(shown, density).loss(sigmas) / sigmas for density in _densities(shown)], axis=0))
+
+
+def _densities(shown: Shown) -> Array:
+    return np.asarray(float(shown.peak.max()) * np.linspace(*_DENSITIES))
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """What a cortex of one density should look like: widths and slopes (n,) in sigma, and which widths count."""
+
+    shown: Shown
+    wide: Array
+    slant: Array
+    counts: Array
+
+    @classmethod
+    def of(cls, shown: Shown, density: float) -> _Tried:
+        peaks, _, widths, blurs = _tables()
+        rise = density - shown.outside
+        place = np.clip(((density - shown.marrow) / rise - _MARROW[0]) / (_MARROW[1] - _MARROW[0]), 0.0, len(_MARROW) - 1.001)
+        row = place.astype(int)
+        share = (shown.peak - shown.outside) / rise
+        rising, reached = np.maximum.accumulate(peaks[row], axis=1), np.minimum(share, _SATURATED)
+        return cls(shown, _look_up(rising, widths[row], reached), _look_up(rising, blurs[row], reached), np.where(share < _SATURATED, 1.0, 0.0))
+
+    def best_sigma(self) -> float:
+        """The sigma in mm that goes best with it."""
+        over = (self.counts * self.shown.width * self.wide + _SLOPE_WEIGHT * self.shown.blur * self.slant).sum()
+        return float(over / (self.counts * self.wide**2 + _SLOPE_WEIGHT * self.slant**2).sum())
+
+    def loss(self, sigmas: Array) -> Array:
+        """How far off each of `sigmas` (m,) is, mm."""
+        sigma = np.asarray(sigmas)[:, None]
+        short = self.shown.width - sigma * self.wide
+        short = np.where(self.counts > 0.0, short, np.minimum(short, 0.0))
+        slopes = np.minimum(np.abs(self.shown.blur - sigma * self.slant), _OUTLIER * sigma)
+        return np.asarray(np.minimum(np.abs(short), _OUTLIER * sigma).sum(axis=1) + np.sqrt(_SLOPE_WEIGHT) * slopes.sum(axis=1))
 
 
 def _look_up(rising: Array, values: Array, wanted: Array) -> Array:

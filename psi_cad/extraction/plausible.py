@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ from psi_cad.units import Array, Bools, Mm
 from psi_cad.voxels.levels import TissueLevels
 from psi_cad.voxels.volume import Volume
 
-__all__ = ["Border", "Objection", "border_of", "hollow", "mere_shell", "other_blur", "through_bone"]
+__all__ = ["Border", "Objection", "border_of", "hollow", "mere_shell", "off_bone", "other_blur", "through_bone"]
 
 _OFFSETS: Final[Array] = np.arange(-13.0, 14.0, dtype=np.float64) * 0.4  # mm along the normal; the cortices of both sides of a joint lie within
 _OUTWARD_MM: Final[Mm] = 2.4
@@ -27,6 +26,8 @@ _DIP: Final = 0.05  # of the way from soft tissue to cortex: a joint space this 
 _ROUNDS: Final = 3  # of averaging over neighbours: noise in a profile shrinks about threefold
 _NOISE_LEFT: Final = 0.6  # twice what is left of the noise
 _SHIFTED_MM: Final[Mm] = 0.8  # a border between touching bones may lie this far from the sheet's crest
+_BONE_WITHIN_MM: Final[Mm] = 2.0  # of a right surface, however thin its cortex and coarse the scan
+_OFF_EDGE_MM: Final[Mm] = 4.0  # of the scan: a bone that goes on beyond is closed flat there, over its marrow
 _CORTEX_SHARE: Final = 0.2  # of the way from soft tissue to cortex: how much brighter two cortices are than the marrow on both sides
 _OFF_CENTRE: Final = 0.2  # of the sheet's width: the border lies no nearer to the sheet's edge
 _MOST_UNSEEN: Final = 0.5  # of the area that faces another bone: a joint shows its gap over more than this
@@ -43,17 +44,18 @@ SHELL_MM: Final[Mm] = 1.8
 
 
 MOST_BLUR: Final = 1.25
-"""Of what the other bones of the scan show: right ones differ by up to a tenth. A thin, uneven cortex on thick slices can look like a denser one with
-more blur, and its surface then comes to lie too far inwards."""
+"""Of what all bones of the scan show together, or its inverse; right ones differ by up to a tenth. A thin, even cortex can look like a denser one
+with more blur. Its surface then comes to lie too far inwards."""
 
 
 @dataclass(frozen=True)
 class Objection:
-    """Why a surface cannot be a bone's: the sentence without the bone's name before it, and the place, patient mm.
+    """Why a surface cannot be a bone's: a key of `findings.REASONS`, the sentence without the bone's name before it, and the place, patient mm.
 
     `settled`: there is a good reason for what was found, so that it is no doubt, but a person must know of it.
     """
 
+    reason: str
     text: str
     where: Place | None
     settled: bool = False
@@ -72,12 +74,15 @@ class Border:
         bool: points with another bone close outside.
     midway : (n,)
         bool: those of `facing` that lie midway in a sheet as dense as cortex, with marrow on both sides: two cortices that touch.
+    bare : (n,)
+        bool: points with no bone at them, nor close inside of them; none at the scan's edge, where marrow lies open.
     """
 
     mesh: trimesh.Trimesh
     within: Bools
     facing: Bools
     midway: Bools
+    bare: Bools
 
     def area(self, points: Bools) -> float:
         """mm² of the faces whose corners are all among `points` (n,)."""
@@ -99,6 +104,7 @@ def border_of(mesh: trimesh.Trimesh, volume: Volume, levels: TissueLevels, other
     normals = point_normals(points, faces)
     neighbours = Neighbours(faces, len(points))
     profile = np.column_stack([volume.sampled(points + o * normals, outside=levels.soft) for o in _OFFSETS])
+    brightest = profile[:, (_OFFSETS > -_BONE_WITHIN_MM - 0.01) & (_OFFSETS < _SHIFTED_MM + 0.01)].max(axis=1)  # a canal is narrow: not averaged
     for _ in range(_ROUNDS):
         profile = (profile + neighbours.degree[:, None] * neighbours.mean(profile)) / (neighbours.degree[:, None] + 1.0)
     span = levels.bone - levels.soft
@@ -110,7 +116,12 @@ def border_of(mesh: trimesh.Trimesh, volume: Volume, levels: TissueLevels, other
     dips = (np.minimum(inner[:, None], beyond) - profile)[:, outside].max(axis=1) > max(_DIP * span, _NOISE_LEFT * levels.noise)
     facing = np.zeros(len(points), dtype=bool) if others is None else _facing(points, normals, volume, others)
     midway = facing & _between_cortices(profile, max(_CORTEX_SHARE * span, 2.0 * _NOISE_LEFT * levels.noise))
-    return Border(mesh, np.asarray((low > levels.soft + _SOFTER * span) & ~dips), facing, midway)
+    index = volume.index(points)
+    edge = ((index * volume.spacing < _OFF_EDGE_MM) | ((np.array(volume.values.shape[::-1]) - 1.0 - index) * volume.spacing < _OFF_EDGE_MM)).any(
+        axis=1
+    )
+    bare = np.asarray((brightest < levels.soft + _SOFTER * span) & ~edge)
+    return Border(mesh, np.asarray((low > levels.soft + _SOFTER * span) & ~dips), facing, midway, bare)
 
 
 def through_bone(border: Border) -> Objection | None:
@@ -125,11 +136,28 @@ def through_bone(border: Border) -> Objection | None:
     settled: Objection | None = None
     for area, bad, centre in _patches(border.within, midway, border.mesh):
         if bad >= THROUGH_MM2 or bad > _MOST_BAD * area:
-            return Objection(f"runs through bone over {area:.0f} mm²: there is no softer tissue outside of it", place_of(centre))
+            return Objection("no-gap", f"runs through bone over {area:.0f} mm²: there is no softer tissue outside of it", place_of(centre))
         if settled is None:
             text = f"touches another bone over {area:.0f} mm² where the scan shows no gap; psi-cad put it midway between the two cortices"
-            settled = Objection(text, place_of(centre), settled=True)
+            settled = Objection("no-gap", text, place_of(centre), settled=True)
     return settled
+
+
+def off_bone(border: Border, closed: Bools | None = None) -> Objection | None:
+    """An objection where a surface runs through soft tissue, as over a canal taken for marrow; `closed` (n faces,) cover holes on request.
+
+    It is `settled` where many small patches together are that large: so many closed cracks are to be looked at, no more.
+    """
+    bare = border.bare.copy()
+    if closed is not None:
+        bare[np.asarray(border.mesh.faces)[closed]] = False
+    area = border.area(bare)
+    if area < THROUGH_MM2:
+        return None
+    found = _patches(bare, np.zeros_like(bare), border.mesh)
+    text = f"runs through soft tissue over {area:.0f} mm²: a canal or an opening that the bone has was closed there, or tissue was taken for bone"
+    centre = found[0][2] if found else inmost(np.asarray(border.mesh.vertices)[bare])
+    return Objection("no-bone", text, place_of(centre), settled=not found)
 
 
 def _facing(points: Array, normals: Array, volume: Volume, others: Bools) -> Bools:
@@ -193,7 +221,7 @@ def hollow(solid: npt.NDArray[Any], volume: Volume) -> Objection | None:
     index = np.argwhere(void)
     middle = inmost(index) + [s.start for s in box]
     where = place_of(volume.patient(middle[None, ::-1])[0])
-    return Objection(f"encloses a void of {100.0 * share:.0f} % of its volume: its marrow is missing", where)
+    return Objection("void", f"encloses a void of {100.0 * share:.0f} % of its volume: its marrow is missing", where)
 
 
 def _shut_in(part: Bools, axis: int) -> Bools:
@@ -214,16 +242,12 @@ def mere_shell(mesh: trimesh.Trimesh) -> Objection | None:
     thick = 2.0 * float(mesh.volume) / max(float(mesh.area), 1e-9)
     if thick >= SHELL_MM:
         return None
-    return Objection(f"is {thick:.1f} mm thick on average, a shell without its marrow: no bone has so little volume for its area", None)
+    return Objection("shell", f"is {thick:.1f} mm thick on average, a shell without its marrow: no bone has so little volume for its area", None)
 
 
-def other_blur(blurs: Mapping[int, Mm]) -> dict[int, Objection]:
-    """By number, objections to bones whose surface was found with far more blur (mm, by number) than the others': a scan has one."""
-    found = {}
-    for number, blur in blurs.items():
-        rest = [theirs for other, theirs in blurs.items() if other != number]
-        usual = float(np.median(rest)) if rest else blur
-        if blur > MOST_BLUR * usual:
-            text = f"was found with a blur of {blur:.2f} mm, and other bones of the scan show {usual:.2f} mm: it may lie too far inwards everywhere"
-            found[number] = Objection(text, None)
-    return found
+def other_blur(own: Mm, scan: Mm | None) -> Objection | None:
+    """An objection where a bone shows another blur (mm) than the bones of the scan together: it has no other."""
+    if scan is None or scan / MOST_BLUR <= own <= scan * MOST_BLUR:
+        return None
+    text = f"shows a blur of {own:.2f} mm, and the bones of the scan together show {scan:.2f} mm: its cortex is not what psi-cad takes it for"
+    return Objection("other-blur", f"{text}, and it may lie off everywhere", None)

@@ -71,7 +71,7 @@ def find_jumps(volume: Volume, solid: Bools, levels: TissueLevels) -> list[Jump]
         if not solid[k].any() or not all(_alike(areas, k, beside) for beside in (1, -_BEYOND, 1 + _BEYOND)):
             continue
         abrupt = _against_others(differ, k)
-        leaps = bool(np.isfinite(jump).all()) and float(np.linalg.norm(jump)) > least
+        leaps = bool(np.isfinite(jump).all()) and float(np.linalg.norm(jump)) > least and _against_beside(shifts, k) > least
         if leaps or abrupt > _ABRUPT:
             middle = np.argwhere(solid[k : k + 2].any(axis=0)).mean(axis=0)
             shift = jump[::-1] if np.isfinite(jump).all() else np.zeros(2)
@@ -95,6 +95,13 @@ def _against_trend(shifts: Array, k: int) -> Array:
     beside = shifts[around]
     beside = beside[np.isfinite(beside).all(axis=1)]
     return shifts[k] - np.median(beside, axis=0) if len(beside) >= _AROUND else np.full(2, np.nan)
+
+
+def _against_beside(shifts: Array, k: int) -> Mm:
+    """How far the shift at `k` lies off the mean of those before and after it: a shape that turns does so over several slices, a patient at once."""
+    beside = np.array([shifts[n] for n in (k - 1, k + 1) if 0 <= n < len(shifts)])
+    beside = beside[np.isfinite(beside).all(axis=1)]
+    return float(np.linalg.norm(shifts[k] - beside.mean(axis=0))) if len(beside) else 0.0
 
 
 def _against_others(differ: Array, k: int) -> float:

@@ -53,10 +53,11 @@ def plain(text: str) -> str:
 
 @dataclass(frozen=True)
 class Mark:
-    """A place (patient mm) to point at, and what is to be said of it."""
+    """A place (patient mm) to point at, and what is to be said of it; `number` where it has one already: by default its place in the row of marks."""
 
     place: Place
     text: str
+    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def save_sheet(
     width = max(sum(tile.width for tile in row) + GAP * (len(row) - 1) for row in rows)
     words = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     head = _wrapped(words, title, font(TITLE_PX), width - 2 * GAP) if title else []
-    told = [f"{number}: {mark.text}" for number, mark in enumerate(marks, 1)]
+    told = [f"{number if mark.number is None else mark.number}: {mark.text}" for number, mark in enumerate(marks, 1)]
     lines = [line for text in (*told, *notes) for line in _wrapped(words, text, font(TEXT_PX), width - 2 * GAP)]
     top = GAP + (TITLE_PX + 8) * len(head)
     body = sum(max(tile.height for tile in row) + GAP for row in rows)
@@ -237,7 +238,7 @@ def _finished(panel: Panel, marks: Sequence[Mark], arrows: Sequence[Arrow]) -> I
         _arrow(draw, panel.view, arrow)
     for number, mark in enumerate(marks, 1):
         if (panel.marks is None or number in panel.marks) and panel.view.shows(np.array(mark.place)):
-            _mark(draw, panel.view.project(np.array([mark.place]))[0], str(number), panel.view.size)
+            _mark(draw, panel.view.project(np.array([mark.place]))[0], str(number if mark.number is None else mark.number), panel.view.size)
     _letters(draw, panel.view.size, panel.view.axes if panel.axes is None else panel.axes, tripod=not panel.thin)
     _scale(draw, panel.view)
     for number, swatch in enumerate(panel.legend):

@@ -45,7 +45,9 @@ class Named:
     label : (m,)
         uint16, along `Division.at`: a name's number; above them parts without a name of at least 8 cm³; 0 for splinters and seams.
     forced : dict
-        Of numbers that were cut off with a larger ratio than a joint has: the area in mm², and the other bone's number.
+        By pair of numbers that were cut apart with a larger ratio than a joint has: the area in mm².
+    unseen : set
+        Pairs of numbers with seeds on the two sides of such a cut: nothing shows where one ends and the other begins.
     part : (n,)
         Part of each region, cut where seeds ask for it.
     ends : dict
@@ -54,7 +56,8 @@ class Named:
 
     names: tuple[str, ...]
     label: npt.NDArray[Any]
-    forced: dict[int, tuple[float, int]] = field(default_factory=dict)
+    forced: dict[tuple[int, int], float] = field(default_factory=dict)
+    unseen: set[tuple[int, int]] = field(default_factory=set)
     part: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     ends: dict[str, Ints] = field(default_factory=dict)
 
@@ -73,14 +76,19 @@ def named(division: Division, layer: Layer, seeds: Mapping[str, Array]) -> Named
     near = {name: [_regions(division, layer, name, point) for point in np.atleast_2d(points)] for name, points in seeds.items()}
     ends = {name: np.array([regions[0] for regions in of]) for name, of in near.items()}
     _by_exclusion(part, ends, near)
-    forced: dict[int, tuple[float, int]] = {}
+    forced: dict[tuple[int, int], float] = {}
+    unseen: set[tuple[int, int]] = set()
     names = list(ends)
     for _ in range(len(names)):  # each cut parts at least one pair
         _yield(layer, part, ends)
         clash = next(((a, b) for a in names for b in names if a < b and np.intersect1d(part[ends[a]], part[ends[b]]).size), None)
         if clash is None:
             break
-        _part_two(layer, part, ends, clash, forced, names)
+        area, sides = _part_two(layer, part, ends, clash)
+        if area is not None:
+            forced[names.index(clash[0]) + 1, names.index(clash[1]) + 1] = area
+            one, other = ([number for number, name in enumerate(names, start=1) if (part[ends[name]] == side).any()] for side in sides)
+            unseen |= {(a, b) for a in one for b in other if a != b}
     else:
         if len(names) > 1 and len({int(p) for mine in ends.values() for p in np.unique(part[mine])}) < len(names):
             raise SegmentationError("The seeds lie in bones that could not be parted; move each onto dense cortex, away from its neighbours.")
@@ -91,7 +99,7 @@ def named(division: Division, layer: Layer, seeds: Mapping[str, Array]) -> Named
     loose = np.flatnonzero((size >= LEAST_LOOSE_MM3) & (table == 0))
     loose = loose[loose > 0][: np.iinfo(np.uint16).max - len(names)]
     table[loose] = np.arange(len(names) + 1, len(names) + 1 + len(loose))
-    return Named(tuple(names), table[part][layer.number], forced, part, ends)
+    return Named(tuple(names), table[part][layer.number], forced, unseen, part, ends)
 
 
 def _by_exclusion(part: Ints, ends: dict[str, Ints], near: Mapping[str, list[list[int]]]) -> None:
@@ -120,10 +128,11 @@ def _yield(layer: Layer, part: Ints, ends: dict[str, Ints]) -> None:
                 mine[n] = max(beyond)[1]
 
 
-def _part_two(
-    layer: Layer, part: Ints, ends: dict[str, Ints], clash: tuple[str, str], forced: dict[int, tuple[float, int]], names: list[str]
-) -> None:
-    """Cut the part that two names share, in place: along a seam if there is one, else where least is shared."""
+def _part_two(layer: Layer, part: Ints, ends: dict[str, Ints], clash: tuple[str, str]) -> tuple[float | None, tuple[int, int]]:
+    """Cut the part that two names share, in place: along a seam if there is one, else where least is shared.
+
+    The area in mm² of a cut that only the seeds ask for, None of one along a seam; and the numbers of the two parts.
+    """
     one, other = clash
     number = int(np.intersect1d(part[ends[one]], part[ends[other]])[0])
     mine = np.flatnonzero(part == number)
@@ -149,8 +158,7 @@ def _part_two(
             f"{one} and {other} could not be parted: the scan shows no seam between their seeds. If they are two bones, add seeds near the joint."
         )
     part[mine[cut.side]] = int(part.max()) + 1
-    if not along_seam:
-        forced[names.index(one) + 1] = (cut.area, names.index(other) + 1)
+    return None if along_seam else cut.area, (number, int(part.max()))
 
 
 def _regions(division: Division, layer: Layer, name: str, seed: Array) -> list[int]:

@@ -81,12 +81,9 @@ def bone_labels(
     tell("name bones")
     found = _named_in_all(division, seeds)
     chosen = found[-1]
-    cautions = [*_disagreements(division, found), *_not_one(division, chosen, painted)] if seeds else []
+    cautions = _not_one(division, chosen, painted) if seeds else []
     tell("share out the cortex")
-    parts = np.zeros(division.solid.shape, dtype=np.uint16)
-    parts.reshape(-1)[division.at] = chosen.label
-    parted, marrow, held = _settled(_flooded(parts.copy(), division), parts, division)
-    del parts
+    parted, marrow, held = _shared_out(chosen.label, division)
     names = list(seeds)
     if not seeds:
         names = _by_size(parted, marrow, division)
@@ -95,11 +92,11 @@ def bone_labels(
     cautions += told
     tell("fill marrow")
     values = np.zeros(division.volume.values.shape, dtype=np.uint8)
-    solids = _solids(parted, marrow, held, len(names), division)
+    solids = _met_solids(parted, marrow, held, len(names), division)
     del held
-    _meet(solids, division)
     values[division.box] = solids
     if seeds:
+        cautions = [*_disagreements(division, found, solids), *cautions]
         sizes = voxels_of(values[division.box], len(names)) * float(np.prod(division.volume.spacing))
         for number, name in enumerate(names, start=1):
             if sizes[number] < LEAST_SEEDED_MM3:
@@ -107,7 +104,7 @@ def bone_labels(
                     f"Only {sizes[number]:.0f} mm³ of bone were found from the seed of {name}; put the seed on dense cortex of that bone."
                 )
     shown, loose = _shown(solids, parted, marrow, len(names), division)
-    forced = tuple((names[number - 1], names[other - 1], area) for number, (area, other) in chosen.forced.items())
+    forced = tuple((names[number - 1], names[other - 1], area) for (number, other), area in chosen.forced.items())
     return BoneLabels(values, {n + 1: name for n, name in enumerate(names)}, tuple(pairs), tuple(cautions), shown, loose, forced)
 
 
@@ -147,20 +144,37 @@ def _shown(
     return shown.astype(np.uint8), tuple(loose)
 
 
-def _disagreements(division: Division, found: list[Named]) -> list[Caution]:
-    """Doubts of bones that the layers part differently: one for each such bone, with the place."""
+def _disagreements(division: Division, found: list[Named], solids: npt.NDArray[Any]) -> list[Caution]:
+    """Doubts of bones that the layers part differently: one for each such bone, with the place.
+
+    Where the first layer cuts two bones apart only because seeds ask for it, it does not know where one ends. The last layer then cuts them along
+    a seam, or by what seeds ask for too, and the two surfaces have to show the joint. Partings that differ at first may still end alike, for
+    borders are drawn anew: the bones (`solids`, as the last layer has them) decide.
+    """
+    first, last = found[0].label.copy(), found[-1].label
+    for pair in found[0].unseen:
+        both = np.isin(first, pair) & np.isin(last, pair)
+        first[both] = last[both]
+    count = len(found[0].names)
+    apart = (first != last) & (first > 0) & (last > 0)
+    if not any(_share(apart & ((first == n) | (last == n)), last == n) > DISAGREE for n in range(1, count + 1)):
+        return []
+    others = _met_solids(*_shared_out(first, division), count, division)
     told = []
-    first, last = found[0].label, found[-1].label
     for number, name in enumerate(found[0].names, start=1):
-        differ = (first == number) != (last == number)
-        differ &= (first > 0) & (last > 0)
-        share = float(differ.sum()) / max(float((last == number).sum()), 1.0)
+        mine = solids == number
+        differ = mine != (others == number)
+        share = _share(differ, mine)
         if share > DISAGREE:
-            index = np.stack(np.unravel_index(division.at[differ], division.solid.shape), axis=1)
+            index = np.argwhere(differ)
             place = division.patient(index[len(index) // 2][None])[0]
             text = f"Two ways to part {name} from its neighbours differ by {100.0 * share:.0f} % of it; add a seed for each bone that touches it."
-            told.append(Caution("segmentation-doubt", text, place_of(place)))
+            told.append(Caution("segmentation-doubt", text, place_of(place), "two-partings"))
     return told
+
+
+def _share(some: npt.NDArray[np.bool_], whole: npt.NDArray[np.bool_]) -> float:
+    return float(some.sum()) / max(float(whole.sum()), 1.0)
 
 
 def _not_one(division: Division, chosen: Named, painted: Collection[str]) -> list[Caution]:
@@ -176,8 +190,17 @@ def _not_one(division: Division, chosen: Named, painted: Collection[str]) -> lis
             f"If that is another bone, add --bone NAME={point} with a name of its own; if it belongs to {name}, add --bone {name}={point}."
         )
         # where the scan's edge cuts a bone, a small piece of it may hang by as little: that is to be looked at, no more
-        told.append(Caution("segmentation-doubt" if loose.volume >= LEAST_PART_MM3 else "segmentation-look", text, place_of(loose.border)))
+        told.append(
+            Caution("segmentation-doubt" if loose.volume >= LEAST_PART_MM3 else "segmentation-look", text, place_of(loose.border), "may-be-two")
+        )
     return told
+
+
+def _shared_out(label: npt.NDArray[Any], division: Division) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """Cortex by number, marrow by number, and what is surely marrow, of parts that are numbered by `label` (m,) along `Division.at`."""
+    parts = np.zeros(division.solid.shape, dtype=np.uint16)
+    parts.reshape(-1)[division.at] = label
+    return _settled(_flooded(parts.copy(), division), parts, division)
 
 
 def _flooded(parts: npt.NDArray[Any], division: Division) -> npt.NDArray[Any]:
@@ -317,8 +340,19 @@ def _contacts(parted: npt.NDArray[Any], names: list[str], division: Division) ->
                 f"A part of {volumes[b] / 1000.0:.0f} cm³ touches {names[a - 1]} and has no seed, so it was left out as another bone; "
                 f"if it belongs to {names[a - 1]}, add --bone {names[a - 1]}={seed}, and if not, give it a name of its own."
             )
-            told.append(Caution("segmentation-doubt" if splinter else "touching-bones", text, place_of(place)))
+            told.append(
+                Caution("segmentation-doubt", text, place_of(place), "may-lack-piece")
+                if splinter
+                else Caution("touching-bones", text, place_of(place))
+            )
     return pairs, told
+
+
+def _met_solids(parted: npt.NDArray[Any], marrow: npt.NDArray[Any], held: npt.NDArray[np.bool_], count: int, division: Division) -> npt.NDArray[Any]:
+    """Each of the first `count` bones filled, with the borders between them drawn anew."""
+    solids = _solids(parted, marrow, held, count, division)
+    _meet(solids, division)
+    return solids
 
 
 def _solids(parted: npt.NDArray[Any], marrow: npt.NDArray[Any], held: npt.NDArray[np.bool_], count: int, division: Division) -> npt.NDArray[Any]:
