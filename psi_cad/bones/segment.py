@@ -47,7 +47,7 @@ _MOST_BEYOND: Final = 0.02  # of a ready mask's surface outside of its scan
 _UNSURE: Final = 0.05  # more points than this without a clear edge are told
 _MOST_UNSURE: Final = 0.3  # with more than this the surface is a guess; right ones have up to 0.1
 _AROUND_MM: Final[Mm] = 10.0  # of the scan that is looked at with a bone: more than any profile reaches
-_NO_DOUBT: Final = {"no-gap": "touching-bones", "no-bone": "segmentation-look"}
+_NO_DOUBT: Final = {"no-gap": "touching-bones"}
 """Cautions of what is told of a surface, but is no doubt."""
 _SEED_OUTSIDE_MM: Final[Mm] = 1.0
 """A click on a bone's outline may miss it by this."""

@@ -146,7 +146,7 @@ def through_bone(border: Border) -> Objection | None:
 def off_bone(border: Border, closed: Bools | None = None) -> Objection | None:
     """An objection where a surface runs through soft tissue, as over a canal taken for marrow; `closed` (n faces,) cover holes on request.
 
-    It is `settled` where many small patches together are that large: so many closed cracks are to be looked at, no more.
+    Many small patches together count as one large one does: a canal that noise has broken up is closed all the same.
     """
     bare = border.bare.copy()
     if closed is not None:
@@ -157,7 +157,7 @@ def off_bone(border: Border, closed: Bools | None = None) -> Objection | None:
     found = _patches(bare, np.zeros_like(bare), border.mesh)
     text = f"runs through soft tissue over {area:.0f} mm²: a canal or an opening that the bone has was closed there, or tissue was taken for bone"
     centre = found[0][2] if found else inmost(np.asarray(border.mesh.vertices)[bare])
-    return Objection("no-bone", text, place_of(centre), settled=not found)
+    return Objection("no-bone", text, place_of(centre))
 
 
 def _facing(points: Array, normals: Array, volume: Volume, others: Bools) -> Bools:

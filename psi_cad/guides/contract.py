@@ -12,7 +12,7 @@ from psi_cad.guides.params import GuideParams, Parameters
 from psi_cad.guides.sharing import Workshop
 from psi_cad.guides.site import Site
 from psi_cad.units import Array, Mm
-from psi_cad.verify.features import Bore, Feature, Gap, Web
+from psi_cad.verify.promised import Bore, Feature, Gap, Web
 
 if TYPE_CHECKING:
     import cadquery as cq

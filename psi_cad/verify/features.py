@@ -1,9 +1,8 @@
-"""What a part was promised to have, as plain values, and how each is found again in its files."""
+"""How what a part was promised to have is found again in its files, and measured."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,55 +11,15 @@ from psi_cad.frames import unit
 from psi_cad.units import LIMITS, Array, Mm
 from psi_cad.verify.part import Part
 from psi_cad.verify.printed import Printed
+from psi_cad.verify.promised import Bore, Feature, Gap, Triple, Web
 
-__all__ = ["Bore", "Feature", "Gap", "Web", "feature_checks"]
+__all__ = ["feature_checks"]
 
-Triple: TypeAlias = tuple[float, float, float]
 PARALLEL: Final = 1.0 - 1e-9  # cosine
 BORE_MM: Final[Mm] = 0.01
 SAME_MM: Final[Mm] = 0.02  # between a face of the STEP and the triangle met on the STL
 SHARES: Final = (-0.4, 0.0, 0.4)  # of a feature's extent, from its middle, where it is looked at
 FAR: Final[Mm] = 500.0
-
-
-@dataclass(frozen=True)
-class Gap:
-    """Two parallel faces `width` apart that look at each other, in the part's frame, mm.
-
-    `point`: amid them; `normal`: across; `through`: the way in which the gap is open from side to side; `length`, `depth`: its extent
-    along the third direction, and along `through`.
-    """
-
-    name: str
-    point: Triple
-    normal: Triple
-    through: Triple
-    width: Mm
-    length: Mm
-    depth: Mm
-
-
-@dataclass(frozen=True)
-class Bore:
-    """A round hole: a point on its axis, the axis' direction, and its diameter, in the part's frame, mm."""
-
-    name: str
-    point: Triple
-    direction: Triple
-    diameter: Mm
-
-
-@dataclass(frozen=True)
-class Web:
-    """A thin wall: a point amid it, the direction across it, and its thickness, in the part's frame, mm."""
-
-    name: str
-    point: Triple
-    normal: Triple
-    thickness: Mm
-
-
-Feature: TypeAlias = Gap | Bore | Web
 
 
 def feature_checks(features: tuple[Feature, ...], part: Part, printed: Printed) -> list[tuple[Feature, dict[str, Any], list[Check]]]:
