@@ -209,3 +209,16 @@ def test_of_those_that_just_hold_the_best_is_made_to_sit():
 
     found, calls = seating(lock, tilts=(0, 5, 10), coarse=lambda *_: 0.2, hold=lambda one: lock(one.reach, one.slope_limit, one.axis.tilt))
     assert calls == [(18.0, 55.0, 5.0)] and found.axis.tilt == 5.0
+
+
+def test_one_that_seemed_to_hold_and_slides_is_better_than_none():
+    """The contact promised more than the seat gives."""
+    just = LIMITS.sliding_lock * 1.01
+    calls = []
+
+    def sit(one):
+        calls.append((one.reach, one.slope_limit, one.axis.tilt))
+        return Sat(calls[-1], 0.9 * LIMITS.sliding_lock)
+
+    found, made = settled(18.0, 55.0, lambda far, steep: [axis(tilt, 0.2) for tilt in (0, 5)], sit, hold=lambda one: just)
+    assert made == calls[0] and found.lock == 0.9 * LIMITS.sliding_lock and len(set(calls)) == len(calls)

@@ -180,8 +180,9 @@ def settled(
         if sat.better_than(limit) and (holds is None or (holds[1].lock or 0.0) < (sat.lock or 0.0)):
             holds = seating, sat
     just = sorted((one for one in deferred if (one.lock or 0.0) >= FORESEEN * limit), key=lambda one: -(one.lock or 0.0))
-    for seating in (*just, *(() if but else deferred)):  # one that slides is no better than what was built before
-        if holds is not None or (first is not None and seating not in just):
+    wanted = [(one, True) for one in just] + [(one, False) for one in (() if but else deferred)]  # one that slides is no better than what was built
+    for seating, may_hold in wanted:
+        if holds is not None or (first is not None and not may_hold):
             break
         try:
             sat = sit(seating)
