@@ -6,6 +6,8 @@ from conftest import written
 import psi_cad
 from psi_cad.errors import SurfaceError
 
+pytestmark = pytest.mark.slow
+
 BUILDS = ["hip-left-type1", "hip-left-type1-two-cut", "hip-left-type3", "femur-subtrochanteric", "atlas-hip-holes"]
 SLIDE = {"hip-left-type3", "femur-subtrochanteric"}  # rami and a shaft: tubes, on which nothing within 40 mm stops a guide
 

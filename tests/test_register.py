@@ -125,6 +125,7 @@ def test_unusable_scans_are_told(pair):
         register(ct, mri, mask=Volume(np.zeros_like(ct.values), ct.patient_from_index))
 
 
+@pytest.mark.slow
 def test_rire_pair_against_its_standard(data):
     """The standard's own uncertainty is about 1.4 mm; bench/register.py runs 20 starts."""
     from psi_cad.imaging.scan_files import read_volume
