@@ -13,8 +13,6 @@ from psi_cad.siting.axis import tilt_of
 from psi_cad.surface.rays import SignedDistance
 from psi_cad.units import LIMITS
 
-pytestmark = pytest.mark.slow
-
 RIM_MM = 0.6  # of a footplate, which `seat_max` leaves out too
 CASE = """schema = 1
 id = "hard"

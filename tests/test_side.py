@@ -235,7 +235,6 @@ def test_the_scans_midline_counts_too(case, phantom):
     assert unknown[1]["scan"]["side"] is None and unknown[1]["verdict"] == "agrees"
 
 
-@pytest.mark.slow
 def test_shared_cases_with_the_other_side_end_with_2(shared_cases, data, tmp_path, run):
     result = run("check", shared_cases / "hip-left-type1", "--json")
     assert result.returncode == 0 and json.loads(result.stdout)["bone"]["side_check"]["side"] == "left"
