@@ -167,6 +167,7 @@ def test_report_is_complete(phantom_report):
     assert any("uncalibrated" in note for note in guide["notes"]) and any("nominal" in note for note in guide["notes"])
 
 
+@pytest.mark.slow
 def test_override_shows(tmp_path):
     text = (CASES / "phantom-type3" / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
     (tmp_path / "case.toml").write_text(text[: text.index('[[guide]]\nname = "inferior')], "utf-8")

@@ -72,6 +72,7 @@ def test_a_build_that_came_out_otherwise_is_not_released(phantom_out, out, monke
     assert list(out.parent.iterdir()) == [out]
 
 
+@pytest.mark.slow
 def test_built_again_it_is_the_same_and_released(out):
     assert read_json(out / "report.json")["release"] == {"released": False}
     both(out)

@@ -83,6 +83,7 @@ def test_a_seat_without_a_gap_is_close_or_refused(tmp_path):
     assert ("REJECTED" in guide["files"]["step"]) == (guide["status"] == "rejected")
 
 
+@pytest.mark.slow
 def test_a_copied_template_works(tmp_path, monkeypatch):
     own = tmp_path / "templates"
     own.mkdir()

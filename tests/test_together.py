@@ -84,6 +84,7 @@ def test_a_crash_that_leaves_no_guide_is_raised(job, steps, tmp_path, monkeypatc
     assert not left
 
 
+@pytest.mark.slow
 def test_a_guide_that_is_refused_does_not_end_the_others(case, tmp_path, run):
     path = case(("from-below", "osteotomy", FROM_BELOW))
     out = tmp_path / "out"
