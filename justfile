@@ -1,8 +1,12 @@
-# bare `just`: test, lint, types, as CI does
+# bare `just`: quick tests, lint, types; CI runs the slow tests, too
 default: test lint types
 
 test:
     .venv/bin/pytest
+
+# what takes long: real bones, whole builds in every corner, the demo
+slow:
+    .venv/bin/pytest -m slow
 
 lint:
     .venv/bin/ruff check .

@@ -7,18 +7,50 @@ import subprocess
 import sys
 from pathlib import Path
 
+import in_process
 import numpy as np
 import pytest
+from built_once import built_once
 
 import psi_cad
-from psi_cad.cli.main import main
+from psi_cad import api
+from psi_cad.builder import suggest, together
+from psi_cad.plans import case as plan_case
+from psi_cad.report import draw_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 CASES = ROOT / "cases"
 
 
-def data_folder() -> Path:
-    return Path(os.environ.get("PSI_CAD_DATA", str(ROOT.parent / "shared" / "data")))
+WORKERS = 2
+# files that take longest, which are begun first so that both workers end together
+LONGEST = ("trust", "kerf", "plan_cli", "process", "register", "errors", "met_once", "optimise", "elsewhere", "segment", "falsified", "release",
+           "sources", "side", "cli", "together", "templates", "guide", "holes", "phantom", "remedies", "scans")  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """The whole suite runs in two workers, file by file, where pytest-xdist is there and nobody says otherwise; what is named runs here."""
+    option = config.option
+    whole = config.args_source is not pytest.Config.ArgsSource.ARGS
+    if whole and getattr(option, "numprocesses", 0) is None and not hasattr(config, "workerinput") and not option.usepdb:
+        option.numprocesses, option.loadscopereorder = WORKERS, False
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker has a core of its own, and threads that wait for one use it up
+        if option.dist == "no":
+            option.dist = "loadfile"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is slow runs where it is asked for, with `-m` or by its name; the files that take longest come first."""
+    if not config.option.markexpr and not any("::" in name for name in config.args):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+    order = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+DATA_VARIABLE = "PSI_CAD_DATA"
 
 
 def written(folder: Path) -> set[str]:
@@ -26,31 +58,35 @@ def written(folder: Path) -> set[str]:
     return {path.name for path in folder.rglob("*") if path.is_file()}
 
 
+def must_be(folder: Path) -> Path:
+    """A folder of data: where the variable names one it has to be there, otherwise the tests that need it are skipped."""
+    if not folder.is_dir():
+        if os.environ.get(DATA_VARIABLE):
+            pytest.fail(f"{DATA_VARIABLE} says that there are real bones, but there is no folder '{folder}'; name the right one, or unset it.")
+        pytest.skip(f"no real bones here: {DATA_VARIABLE} names no folder, and '{folder}' does not exist")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real bones."""
-    folder = data_folder()
-    if not folder.is_dir():
-        pytest.skip("no real bones here: PSI_CAD_DATA names no folder, and ../shared/data does not exist")
-    return folder
+    return must_be(Path(os.environ.get(DATA_VARIABLE) or ROOT.parent / "shared" / "data"))
 
 
 @pytest.fixture(scope="session")
 def shared_cases(data: Path) -> Path:
     """The folder of case files on real bones, beside the data."""
-    folder = data.parent / "cases"
-    if not folder.is_dir():
-        pytest.skip("no case files beside the folder that PSI_CAD_DATA names")
-    return folder
+    return must_be(data.parent / "cases")
 
 
 @pytest.fixture(scope="session")
 def phantom_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output folder of the type I case on the phantom, built once."""
-    out = tmp_path_factory.mktemp("phantom")
-    report = psi_cad.build(CASES / "phantom-type1", out)
-    assert report["status"] == "passed"
-    return out / "phantom-type1"
+
+    def make(out: Path) -> None:
+        assert psi_cad.build(CASES / "phantom-type1", out)["status"] == "passed"
+
+    return built_once(tmp_path_factory, "phantom", make) / "phantom-type1"
 
 
 @pytest.fixture
@@ -64,8 +100,34 @@ def phantom_report(phantom_out: Path) -> dict:
     return json.loads((phantom_out / "report.json").read_text("utf-8"))
 
 
+DONE_HERE = {
+    (api, "perform"): in_process.perform,
+    (suggest, "perform"): in_process.perform,
+    (together, "perform"): in_process.perform,
+    (plan_case, "draw_plan"): in_process.draw_plan,
+    (draw_plan, "draw_plan"): in_process.draw_plan,
+}
+REAL = {(module, name): getattr(module, name) for module, name in DONE_HERE}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _in_process():
+    """The work of the build process and of the drawing process is done in this one; what was there comes back."""
+    with pytest.MonkeyPatch.context() as patch:
+        for (module, name), done in DONE_HERE.items():
+            patch.setattr(module, name, done)
+        yield
+
+
 @pytest.fixture
-def run():
+def processes(monkeypatch):
+    """Builds and drawings in processes of their own, as for a user."""
+    for (module, name), real in REAL.items():
+        monkeypatch.setattr(module, name, real)
+
+
+@pytest.fixture
+def process():
     """Run the command line in a process of its own."""
 
     def call(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
@@ -81,15 +143,22 @@ def run():
 
 
 @pytest.fixture
-def here(monkeypatch, capsys):
-    """Run the command line in this process: (exit code, standard output, standard error); a traceback would be ours."""
+def run(monkeypatch, capsys):
+    """Run the command line in this process; what comes back is as of a process."""
+
+    def call(*arguments: object) -> subprocess.CompletedProcess:
+        return in_process.command_line(*arguments, monkeypatch=monkeypatch, capture=capsys)
+
+    return call
+
+
+@pytest.fixture
+def here(run):
+    """Run the command line in this process: (exit code, standard output, standard error)."""
 
     def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["psi-cad", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
+        ended = run(*arguments)
+        return ended.returncode, ended.stdout, ended.stderr
 
     return call
 

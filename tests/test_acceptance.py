@@ -8,10 +8,10 @@ import pytest
 from approving import ACCEPTED, CASE, GUIDE, PLANNED, STEM, accepted, both, edit_report, released, said
 
 import psi_cad
-from psi_cad import api
 from psi_cad.approval import approve as approval
 from psi_cad.approval.acceptance import accept_in, add_plans, unaccepted
 from psi_cad.approval.approve import approve_folder
+from psi_cad.builder import together
 from psi_cad.cli.approving import acceptance_lines
 from psi_cad.errors import ApprovalError, InputError
 from psi_cad.files import sha256_of
@@ -139,7 +139,7 @@ def test_an_option_that_does_not_apply_is_told_with_all_else_that_is_in_the_way(
 
     both(out)
     before = {path.name: sha256_of(path) for path in out.iterdir()}
-    monkeypatch.setattr(api, "perform", perform)
+    monkeypatch.setattr(together, "perform", perform)
     with pytest.raises(InputError) as refused:
         psi_cad.build(CASE, out.parent, accept=["no-plan", "nominal-blade", "metal"], release=True)
     told = str(refused.value)

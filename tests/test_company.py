@@ -84,6 +84,7 @@ def built(case, out, blades):
     return {g["blade"]: (g, *((folder / g["files"][kind]).read_bytes() for kind in ("step", "stl", "3mf"))) for g in report["guides"]}
 
 
+@pytest.mark.slow
 def test_second_blade_is_the_same_as_alone(phantom_out, phantom_report, tmp_path):
     together = built(CASES / "phantom-type1", tmp_path, ["generic-20x1.27", "generic-25x0.89"])["generic-25x0.89"]
     alone = phantom_report["guides"][0]
@@ -91,6 +92,7 @@ def test_second_blade_is_the_same_as_alone(phantom_out, phantom_report, tmp_path
     assert together[1:] == tuple((phantom_out / alone["files"][kind]).read_bytes() for kind in ("step", "stl", "3mf"))
 
 
+@pytest.mark.slow
 def test_a_wider_blade_after_a_narrow_one_has_its_own_pins(tmp_path):
     (tmp_path / "case").mkdir()
     shutil.copytree(CASES / "phantom", tmp_path / "phantom")

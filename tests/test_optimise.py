@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from conftest import CASES
+from shapes import ball, block
 
 from psi_cad.case.load import load_case
 from psi_cad.errors import CaseError
@@ -28,6 +29,51 @@ def hip(shared_cases):
 @pytest.fixture(scope="module")
 def phantom():
     return opened(CASES / "phantom-type1")
+
+
+BAR = """
+schema = 1
+id = "bar"
+side = "left"
+bone = { surface = "bone.stl", units = "mm", coordinates = "LPS" }
+tumour = { surface = "tumour.obj", margin = 10.0, units = "mm", coordinates = "LPS" }
+cut = [{ name = "A", origin = [0.0, 0.0, 0.0], normal = [0.0, 0.1, 1.0] }]
+"""
+
+GUIDE = """
+[[guide]]
+name = "g"
+template = "osteotomy"
+cuts = ["A"]
+approach = [0.0, 1.0, 0.0]
+blade = "generic-25x0.89"
+printer = "fdm-generic"
+params = { axis_search = 0.0 }
+"""
+
+
+@pytest.fixture(scope="module")
+def barred(tmp_path_factory):
+    """A bar of bone with a small tumour 25 mm over a leaning cut, all of it measured in an instant: opens it with changes of its case."""
+
+    def opened_with(*changes, more=""):
+        folder = tmp_path_factory.mktemp("bar")
+        block(60, 30, 80, fine=3).export(folder / "bone.stl")
+        ball(5, at=(0, 0, 30), fine=3).export(folder / "tumour.obj", digits=6)
+        block(60, 10, 4, at=(0, 0, 12), fine=2).export(folder / "rod.stl")
+        text = BAR
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        (folder / "case.toml").write_text(text + more, "utf-8")
+        return opened(folder / "case.toml")
+
+    return opened_with
+
+
+@pytest.fixture(scope="module")
+def bar(barred):
+    return barred()
 
 
 def angle(a, b):
@@ -79,11 +125,9 @@ def test_the_phantom_twice_the_same(phantom):
     check_bounds(given, one, 8.0, 12.0)
 
 
-def test_a_margin_that_the_plan_lacks_is_made_up_for(tmp_path):
+def test_a_margin_that_the_plan_lacks_is_made_up_for(barred):
     """The surgeon's plane cuts too near: the proposal moves away from the tumour and so costs bone."""
-    case = tmp_path / "case.toml"
-    case.write_text(GOOD.replace("origin = [-96.0, -8.0, 35.0]", "origin = [-104.0, -8.0, 72.0]"), "utf-8")
-    patient, given = opened(case)
+    patient, given = barred(("[0.0, 0.0, 0.0]", "[0.0, 0.0, 18.0]"), more=GUIDE)
     assert given.report["status"] == "failed" and 0 < given.report["shortfall_mm"] < 10
     found, said = propose(patient, given, max_angle=15.0, max_shift=15.0, **QUIET)
     assert said["moved"][0]["stopped_by"] == "margin" and "10 mm are to be kept" in said["moved"][0]["why"]
@@ -93,9 +137,11 @@ def test_a_margin_that_the_plan_lacks_is_made_up_for(tmp_path):
     assert nothing is None and "margin" in said["why"] and said["stopped"][0]["stopped_by"] == "margin"
 
 
-def test_where_the_best_planes_break_a_rule_planes_that_turn_less_are_tried(phantom, monkeypatch):
+def test_where_the_best_planes_break_a_rule_planes_that_turn_less_are_tried(bar, monkeypatch):
     """Every proposal that turns or that went only part of the way is refused: what is left is the shift alone."""
-    patient, given = phantom
+    patient, given = bar
+    free, _ = propose(patient, given, max_angle=8.0, max_shift=12.0, **QUIET)
+    assert angle(given.cuts["A"].normal, free.cuts["A"].normal) > 1.0, "else this tells nothing"
 
     def refused(before, found):
         turned = angle(before.cuts["A"].normal, found.cuts["A"].normal)
@@ -105,31 +151,27 @@ def test_where_the_best_planes_break_a_rule_planes_that_turn_less_are_tried(phan
     found, said = propose(patient, given, max_angle=8.0, max_shift=12.0, **QUIET)
     assert found is not None and said["moved"][0]["turned_deg"] == 0.0
     assert said["moved"][0]["stopped_by"] == "bound"
-    monkeypatch.setattr(optimising, "_worse", lambda before, found: "the saw would reach less" if found.cuts["A"].origin[2] > 40.0 else None)
+    monkeypatch.setattr(optimising, "_worse", lambda before, found: "the saw would reach less" if found.cuts["A"].origin[2] > 9.0 else None)
     _, stepped = propose(patient, given, max_angle=0.0, max_shift=12.0, **QUIET)
     assert stepped["moved"][0]["stopped_by"] == "check" and "reach less" in stepped["moved"][0]["why"]
     assert 1.0 < said["moved"][0]["shifted_mm"] <= 12.0 and said["saved_percent"] > 1.0
 
 
-def test_no_bounds_no_proposal(phantom):
-    found, said = propose(*phantom, max_angle=0.0, max_shift=0.0, **QUIET)
+def test_no_bounds_no_proposal(bar):
+    found, said = propose(*bar, max_angle=0.0, max_shift=0.0, **QUIET)
     assert found is None and said["why"] == "no plane within the bounds saves bone"
     assert said["stopped"] == [{"cut": "A", "stopped_by": "bound", "why": "it moved by the 0 mm that --max-shift allows"}]
 
 
-def test_a_structure_in_the_way_is_kept_clear(phantom, tmp_path):
-    """A bar across the bone above the cut: planes may not come within 5 mm of it."""
-    from shapes import block
-
-    free, _ = propose(*phantom, max_angle=0.0, max_shift=12.0, **QUIET)
-    assert free.cuts["A"].origin[2] > 42, "without the bar the plane goes up"
-    block(60, 10, 4, at=(-96, -8, 46), fine=2).export(tmp_path / "bar.stl")
-    case = tmp_path / "case.toml"
-    case.write_text(GOOD + '\n[[avoid]]\nname = "bar"\nsurface = "bar.stl"\nunits = "mm"\ncoordinates = "LPS"\ndistance = 5.0\n', "utf-8")
-    patient, given = opened(case)
+def test_a_structure_in_the_way_is_kept_clear(bar, barred):
+    """A rod across the bone above the cut: planes may not come within 5 mm of it."""
+    free, _ = propose(*bar, max_angle=0.0, max_shift=12.0, **QUIET)
+    assert free.cuts["A"].origin[2] > 10.0, "without the rod the plane goes up"
+    avoid = '\n[[avoid]]\nname = "rod"\nsurface = "rod.stl"\nunits = "mm"\ncoordinates = "LPS"\ndistance = 5.0\n'
+    patient, given = barred(more=avoid)
     assert given.report["status"] == "passed"
     found, said = propose(patient, given, max_angle=0.0, max_shift=12.0, **QUIET)
-    assert said["moved"][0]["stopped_by"] == "structure bar" and "5 mm are to be kept" in said["moved"][0]["why"]
+    assert said["moved"][0]["stopped_by"] == "structure rod" and "5 mm are to be kept" in said["moved"][0]["why"]
     assert found.report["status"] == "passed"
     assert min(entry["distance_mm"] for entry in found.report["avoid"][0]["cuts"]) >= 5.0
     assert given.healthy_removed > found.healthy_removed > free.healthy_removed

@@ -26,6 +26,7 @@ def test_a_fresh_mesh_is_the_committed_one(committed):
     assert fresh.volume == pytest.approx(committed.volume, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_signed_distance_steps_off_the_surface_exactly(committed, rng):
     feet = hemipelvis._onto(np.asarray(committed.vertices)[rng.integers(0, len(committed.vertices), 40)], rounds=6)
     slope = hemipelvis._gradient(feet)

@@ -92,6 +92,7 @@ def test_a_margin_that_is_too_small_fails(case, run):
     assert found["shortfall_mm"] == pytest.approx(60 - found["margin_sawn_mm"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_planned_positive_is_reported_and_not_failed(case):
     through = ("origin = [-96.0, -8.0, 35.0]", "origin = [-108.0, -2.0, 88.0]")
     failed = plan(case(through))

@@ -1,5 +1,6 @@
-"""The build process: hangs, crashes and leftovers; the same bytes from two processes."""
+"""The build process: hangs, crashes and leftovers; the same bytes from processes and from a build in this one."""
 
+import json
 import sys
 
 import pytest
@@ -7,7 +8,9 @@ from conftest import CASES
 
 import psi_cad
 from psi_cad.builder.process import perform
+from psi_cad.case.load import load_case
 from psi_cad.errors import BuildError, CaseError, KernelError
+from psi_cad.intake import prepare
 
 
 def worker(code: str) -> tuple[str, ...]:
@@ -57,7 +60,9 @@ def test_an_error_keeps_its_kind():
         perform("build", {}, time_limit=20.0, command=worker(code))
 
 
-def test_a_time_limit_leaves_nothing(tmp_path):
+def test_a_time_limit_leaves_nothing(tmp_path, processes, monkeypatch):
+    job = prepare.plan_job(load_case(CASES / "phantom-type1"), blades=[], progress=lambda step: None)
+    monkeypatch.setattr(prepare, "plan_job", lambda *_, **__: job)  # planned before the time runs, and here but once
     with pytest.raises(KernelError, match="ran longer than 0.5 s"):
         psi_cad.build(CASES / "phantom-type1", tmp_path / "out", time_limit=0.5)
     assert not (tmp_path / "out").exists()
@@ -67,28 +72,44 @@ def test_a_time_limit_leaves_nothing(tmp_path):
     assert list((tmp_path / "kept").iterdir()) == []
 
 
-def test_two_processes_give_the_same_bytes(phantom_out, tmp_path):
-    psi_cad.build(CASES / "phantom-type1", tmp_path)
+def test_processes_give_the_same_bytes_and_the_report_as_json(phantom_out, tmp_path, process):
+    """The command in a process with its builder and its inspector, beside the same build within the tests' process."""
+    result = process("build", CASES / "phantom-type1", "-o", tmp_path, "--json")
+    assert result.returncode == 0
+    folder = tmp_path / "phantom-type1"
+    assert json.loads(result.stdout) == json.loads((folder / "report.json").read_text("utf-8"))
+    assert {path.name for path in folder.iterdir()} == {path.name for path in phantom_out.iterdir()}
     for path in phantom_out.iterdir():
-        if path.suffix in (".step", ".stl"):
-            assert (tmp_path / "phantom-type1" / path.name).read_bytes() == path.read_bytes(), path.name
+        if path.suffix in (".step", ".stl", ".json"):
+            assert (folder / path.name).read_bytes() == path.read_bytes(), path.name
+    checked = process("check", tmp_path)
+    assert checked.returncode == 0, checked.stderr
 
 
-def test_a_variant_is_the_same_alone_and_in_company(tmp_path):
-    case = CASES / "phantom-type3"
-    psi_cad.build(case, tmp_path / "both", blades=["generic-10x0.6", "generic-10x0.4"])
-    psi_cad.build(case, tmp_path / "alone", blades=["generic-10x0.4"])
+@pytest.fixture(scope="module")
+def ramus(tmp_path_factory):
+    """The output folder of a case built for one blade, then into the same folder for another: what was made, and the last report."""
+    out = tmp_path_factory.mktemp("one-by-one")
+    for blade in ("generic-10x0.6", "generic-10x0.4"):
+        report = psi_cad.build(CASES / "phantom-type3", out, blades=[blade])
+    return out, report
+
+
+@pytest.mark.slow
+def test_a_variant_is_the_same_alone_and_in_company(ramus, tmp_path):
+    alone, _ = ramus
+    psi_cad.build(CASES / "phantom-type3", tmp_path, blades=["generic-10x0.6", "generic-10x0.4"])
     for name in ("superior-ramus", "inferior-ramus"):
-        for kind in ("step", "stl"):
-            file = f"phantom-type3/{name}_generic-10x0.4.{kind}"
-            assert (tmp_path / "both" / file).read_bytes() == (tmp_path / "alone" / file).read_bytes()
+        for blade in ("0.6", "0.4"):
+            for kind in ("step", "stl"):
+                file = f"phantom-type3/{name}_generic-10x{blade}.{kind}"
+                assert (tmp_path / file).read_bytes() == (alone / file).read_bytes(), file
 
 
-def test_earlier_variants_stay_in_the_report(tmp_path):
-    case = CASES / "phantom-type3"
-    psi_cad.build(case, tmp_path, blades=["generic-10x0.6"])
-    report = psi_cad.build(case, tmp_path, blades=["generic-10x0.4"])
+@pytest.mark.slow
+def test_earlier_variants_stay_in_the_report(ramus):
+    out, report = ramus
     assert {(g["name"], g["blade"]) for g in report["guides"]} == {
         (name, blade) for name in ("superior-ramus", "inferior-ramus") for blade in ("generic-10x0.6", "generic-10x0.4")
     }
-    assert psi_cad.measure(tmp_path)["status"] == "passed"
+    assert psi_cad.measure(out)["status"] == "passed"

@@ -8,9 +8,11 @@ import pytest
 from conftest import CASES, ROOT
 from typer.testing import CliRunner
 
-from psi_cad import api
+from psi_cad.builder import together
 from psi_cad.cli.main import app
 from psi_cad.plans import case as plan_case
+
+pytestmark = pytest.mark.slow
 
 
 def commands(containing: str) -> list[list[str]]:
@@ -35,7 +37,7 @@ def my_case(tmp_path, monkeypatch) -> Path:
 
 
 def test_two_blades_are_planned_built_approved_and_released(my_case, tmp_path, monkeypatch):
-    perform, kept, built = api.perform, tmp_path / "kept", []
+    perform, kept, built = together.perform, tmp_path / "kept", []
 
     def once(verb, request, **others):
         """The second build of the same is taken from the first: that both give the same bytes is tested elsewhere."""
@@ -49,7 +51,7 @@ def test_two_blades_are_planned_built_approved_and_released(my_case, tmp_path, m
             shutil.copytree(kept, folder, dirs_exist_ok=True)
         return {**built[0], "guides": [dict(guide) for guide in built[0]["guides"]]}
 
-    monkeypatch.setattr(api, "perform", once)
+    monkeypatch.setattr(together, "perform", once)
     said = {}
     for program, *arguments in commands("psi-cad approve"):
         assert program == "psi-cad"

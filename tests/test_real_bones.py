@@ -1,5 +1,7 @@
 """Case files on real bones: all build and pass, the bad mesh is refused by name."""
 
+import functools
+
 import pytest
 from conftest import written
 
@@ -10,10 +12,22 @@ BUILDS = ["hip-left-type1", "hip-left-type1-two-cut", "hip-left-type3", "femur-s
 SLIDE = {"hip-left-type3", "femur-subtrochanteric"}  # rami and a shaft: tubes, on which nothing within 40 mm stops a guide
 
 
+@pytest.fixture(scope="module")
+def built(shared_cases, tmp_path_factory):
+    """The report of a case by its name, built once."""
+
+    @functools.cache
+    def report_of(name):
+        settings = ["params.allow_sliding=true"] if name in SLIDE else []
+        return psi_cad.build(shared_cases / name / "case.toml", tmp_path_factory.mktemp(name), settings=settings)
+
+    return report_of
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUILDS)
-def test_case_builds_and_passes(name, shared_cases, tmp_path):
-    settings = ["params.allow_sliding=true"] if name in SLIDE else []
-    report = psi_cad.build(shared_cases / name / "case.toml", tmp_path, settings=settings)
+def test_case_builds_and_passes(name, built):
+    report = built(name)
     failed = [(g["name"], c) for g in report["guides"] for c in g["checks"] if not c["passed"]]
     assert failed == []
     for guide in report["guides"]:
@@ -27,9 +41,9 @@ def test_case_builds_and_passes(name, shared_cases, tmp_path):
         assert guide["seat"]["overlap_max_mm"] <= 0.05
 
 
-def test_the_chevron_slots_open_into_each_other(shared_cases, tmp_path):
-    report = psi_cad.build(shared_cases / "hip-left-type1-two-cut" / "case.toml", tmp_path)
-    (guide,) = report["guides"]
+@pytest.mark.slow
+def test_the_chevron_slots_open_into_each_other(built):
+    (guide,) = built("hip-left-type1-two-cut")["guides"]
     assert [slot["joined"] for slot in guide["plan"]["slots"]] == [["A2"], ["A1"]]
 
 

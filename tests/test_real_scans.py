@@ -9,6 +9,8 @@ from psi_cad.phantom.distance import mesh_distance
 from psi_cad.phantom.scanner import ScannedBone, simulated_ct, varying
 from psi_cad.surface.rays import SignedDistance
 
+pytestmark = pytest.mark.slow
+
 SCANS = {
     "hip": {
         "file": "hip_left.stl", "low": (30.0, -60.0, -40.0), "high": (155.0, 88.0, -8.0), "seed": (92.0, 6.0, -22.0),

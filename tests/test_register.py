@@ -67,6 +67,7 @@ def test_found_and_checked(found):
     json.dumps(found.report(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_the_same_digits_every_time_and_from_a_far_start_the_same_place(pair, found, rng):
     again = register(*pair)
     assert again.report() == found.report()
@@ -82,6 +83,7 @@ def test_wrong_landmarks_begin_it_and_are_noticed(pair):
         register(*pair, landmarks=(places, apply(TRUE, places) + np.array([12.0, 12, 0])))
 
 
+@pytest.mark.slow
 def test_noise_and_round_things_are_refused(pair, rng):
     ct, mri = pair
     noise = Volume(rng.integers(0, 800, mri.values.shape).astype(np.int16), mri.patient_from_index)
@@ -125,6 +127,7 @@ def test_unusable_scans_are_told(pair):
         register(ct, mri, mask=Volume(np.zeros_like(ct.values), ct.patient_from_index))
 
 
+@pytest.mark.slow
 def test_rire_pair_against_its_standard(data):
     """The standard's own uncertainty is about 1.4 mm; bench/register.py runs 20 starts."""
     from psi_cad.imaging.scan_files import read_volume

@@ -12,6 +12,7 @@ from psi_cad import api
 from psi_cad.approval import approve as approval
 from psi_cad.approval.approve import approve_folder
 from psi_cad.approval.release import check_approvals, release_said
+from psi_cad.builder import together
 from psi_cad.cli.showing import approval_lines
 from psi_cad.errors import ApprovalError, InputError
 from psi_cad.files import sha256_of
@@ -64,13 +65,14 @@ def test_a_build_that_came_out_otherwise_is_not_released(phantom_out, out, monke
 
     both(out)
     before = {path.name: sha256_of(path) for path in out.iterdir()}
-    monkeypatch.setattr(api, "perform", perform)
+    monkeypatch.setattr(together, "perform", perform)
     with pytest.raises(ApprovalError, match=f"(?s)surgeon approved another version .*{STEM}.step.* engineer approved another version"):
         psi_cad.build(CASE, out.parent, accept=ACCEPTED, release=True)
     assert {path.name: sha256_of(path) for path in out.iterdir()} == before
     assert list(out.parent.iterdir()) == [out]
 
 
+@pytest.mark.slow
 def test_built_again_it_is_the_same_and_released(out):
     assert read_json(out / "report.json")["release"] == {"released": False}
     both(out)
@@ -88,6 +90,7 @@ def test_built_again_it_is_the_same_and_released(out):
     assert case["released"] and not case["sound"] and "another version" in case["missing"][0]
 
 
+@pytest.mark.slow
 def test_another_clearance_is_a_variant_and_leaves_the_approved_guide_alone(out):
     both(out)
     before = {name: sha256_of(out / name) for name in PRINTED}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CASES, ROOT
+from conftest import CASES, ROOT, written
 
 import psi_cad
 from psi_cad import api
@@ -79,6 +79,7 @@ def test_an_approach_across_is_laid_into_the_plane(bone):
     assert abs(np.array(found[0]) @ normal) < 0.002
 
 
+@pytest.mark.slow
 def test_a_refusal_leaves_its_picture_and_what_passes(tmp_path):
     """An approach along the cut's normal: refused, with the place drawn and a change that passes when it is pasted."""
     with pytest.raises(
@@ -139,26 +140,45 @@ def test_sentences_tell_place_and_number():
     assert set_argument('guide.g.blade="generic-20x1.0"') == "--set guide.g.blade=generic-20x1.0"
 
 
-def test_a_rejected_guide_gets_no_clean_name(tmp_path, run):
-    """A guide that fits its bone but not its printer: marked, mended by the change that is told, and gone when it is rejected again."""
-    text = (CASES / "phantom-type3" / "case.toml").read_text().replace("../phantom", (CASES / "phantom").as_posix())
+@pytest.fixture
+def too_large(tmp_path) -> Path:
+    """A case whose guide fits its bone, but not its printer."""
+    text = (CASES / "phantom-type3" / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
     case = tmp_path / "case.toml"
-    case.write_text(text[: text.index('[[guide]]\nname = "inferior')].replace('"fdm-ultem1010"', TOY, 1))
-    result = run("build", case, "-o", tmp_path / "out")
+    case.write_text(text[: text.index('[[guide]]\nname = "inferior')].replace('"fdm-ultem1010"', TOY, 1), "utf-8")
+    return case
+
+
+RAMUS = "superior-ramus_generic-10x0.6"
+REJECTED = {"bone.stl", "report.json", f"{RAMUS}_REJECTED.step", f"{RAMUS}_REJECTED.png"}
+
+
+def test_a_rejected_guide_gets_no_clean_name(too_large, tmp_path, run):
+    result = run("build", too_large, "-o", tmp_path / "out", "--no-suggest")
     assert result.returncode == 1 and "REJECTED" in result.stdout and "`printer_room` failed at (" in result.stderr
-    folder, stem = tmp_path / "out" / "phantom-type3", "superior-ramus_generic-10x0.6"
-    assert {path.name for path in folder.iterdir()} == {"bone.stl", "report.json", f"{stem}_REJECTED.step", f"{stem}_REJECTED.png"}
+    assert written(tmp_path / "out") == REJECTED
+    (guide,) = json.loads((tmp_path / "out" / "phantom-type3" / "report.json").read_text("utf-8"))["guides"]
+    assert guide["status"] == "rejected" and guide["tried"] == guide["remedies"] == []
+
+
+@pytest.mark.slow
+def test_a_rejected_guide_is_mended_by_what_is_told(too_large, tmp_path, run):
+    """Marked, mended by the change that is told, and what passed stands when it is rejected again."""
+    result = run("build", too_large, "-o", tmp_path / "out")
+    assert result.returncode == 1 and "REJECTED" in result.stdout and "`printer_room` failed at (" in result.stderr
+    folder = tmp_path / "out" / "phantom-type3"
+    assert written(folder) == REJECTED
     (guide,) = json.loads((folder / "report.json").read_text("utf-8"))["guides"]
     assert all(remedy["passed"] for remedy in guide["remedies"]) and len(guide["remedies"]) <= len(guide["tried"])
     (setting,) = guide["remedies"][0]["set"]
     assert set_argument(setting) in result.stderr
-    assert run("build", case, "-o", tmp_path / "out", "--set", setting.replace('"', "")).returncode == 0
-    assert {path.name for path in folder.iterdir()} == {"bone.stl", "report.json", *(f"{stem}.{kind}" for kind in ("step", "stl", "3mf", "png"))}
-    whole = {path.name for path in folder.iterdir()}
-    assert run("build", case, "-o", tmp_path / "out", "--no-suggest").returncode == 1
-    more = {path.name for path in folder.iterdir()} - whole
-    assert whole <= {path.name for path in folder.iterdir()}, "the guide that passed stands"
-    assert len(more) == 2 and all(name.startswith(f"{stem}_printer-") and "_REJECTED." in name for name in more)
+    assert run("build", too_large, "-o", tmp_path / "out", "--set", setting.replace('"', "")).returncode == 0
+    whole = {"bone.stl", "report.json", *(f"{RAMUS}.{kind}" for kind in ("step", "stl", "3mf", "png"))}
+    assert written(folder) == whole
+    assert run("build", too_large, "-o", tmp_path / "out", "--no-suggest").returncode == 1
+    more = written(folder) - whole
+    assert whole <= written(folder), "the guide that passed stands"
+    assert len(more) == 2 and all(name.startswith(f"{RAMUS}_printer-") and "_REJECTED." in name for name in more)
 
 
 def test_checks_of_a_plan_tell_where(bone):

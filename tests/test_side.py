@@ -62,6 +62,7 @@ def thigh():
     return solid(femur, [-30, -34, -210], [86, 50, 32])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "bone", "side"), BONES, ids=lambda value: str(value).rpartition("/")[2])
 def test_true_bones_mirrored_and_turned(data, name, bone, side):
     """Five copies of thirteen bones."""
@@ -235,6 +236,7 @@ def test_the_scans_midline_counts_too(case, phantom):
     assert unknown[1]["scan"]["side"] is None and unknown[1]["verdict"] == "agrees"
 
 
+@pytest.mark.slow
 def test_shared_cases_with_the_other_side_end_with_2(shared_cases, data, tmp_path, run):
     result = run("check", shared_cases / "hip-left-type1", "--json")
     assert result.returncode == 0 and json.loads(result.stdout)["bone"]["side_check"]["side"] == "left"

@@ -84,6 +84,7 @@ def test_a_crash_that_leaves_no_guide_is_raised(job, steps, tmp_path, monkeypatc
     assert not left
 
 
+@pytest.mark.slow
 def test_a_guide_that_is_refused_does_not_end_the_others(case, tmp_path, run):
     path = case(("from-below", "osteotomy", FROM_BELOW))
     out = tmp_path / "out"
@@ -108,7 +109,8 @@ def test_where_every_guide_is_refused_the_first_is_told(case):
         plan_job(load_case(path), blades=[], progress=lambda _: None, suggest=False)
 
 
-def test_one_guide_hangs_one_crashes_and_the_third_is_delivered(case, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_one_guide_hangs_one_crashes_and_the_third_is_delivered(case, tmp_path, monkeypatch, processes):
     templates = tmp_path / "templates"
     templates.mkdir()
     (templates / "hangs.py").write_text(BAD_TEMPLATE.format(act="time.sleep(600)"), "utf-8")

@@ -54,6 +54,7 @@ def same_when_turned(path, rng, times):
         assert also == how
 
 
+@pytest.mark.slow
 def test_a_hip_turned_by_five_random_rotations(shared_cases, rng):
     same_when_turned(shared_cases / "hip-left-type1" / "case.toml", rng, 5)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from approving import ACCEPTED, GUIDE, PRINTED, STEM, accepted, both, edit_report
+from conftest import CASES
 
 from psi_cad import api
 from psi_cad.approval import publish as publishing
@@ -136,7 +137,7 @@ def test_names_never_collide(guide):
 
 
 def test_an_unsafe_name_is_told_before_anything_is_built(tmp_path, run):
-    result = run("build", "cases/phantom-type1", "-o", tmp_path / "out", "--variant", "../x")
+    result = run("build", CASES / "phantom-type1", "-o", tmp_path / "out", "--variant", "../x")
     assert result.returncode == 2 and "--variant '../x'" in result.stderr and result.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
