@@ -164,7 +164,7 @@ def coupon(
     PsiCadError
         Nothing is written then.
     """
-    from psi_cad.intake.gauges import SHEET, free_job
+    from psi_cad.intake.gauges import SHEET, free_job, refuse_other
 
     job = free_job("coupon", blade=blade, printer=printer, settings=settings, catalogue=_own(catalogue))
     out = Path(out)
@@ -172,6 +172,7 @@ def coupon(
         made = staging / f"coupon_{blade}_{printer}"
         report: dict[str, Any] = perform("free", {"folder": str(made.resolve())}, payload=lambda: job, progress=progress, time_limit=time_limit)
         final = out / made.name
+        refuse_other(final, report)
         final.mkdir(parents=True, exist_ok=True)
         for name in ("coupon_REJECTED.step", *(f"coupon.{kind}" for kind in ("step", "stl", "3mf", "png"))):
             (final / name).unlink(missing_ok=True)  # never a clean name beside a rejection, nor the other way round

@@ -123,19 +123,45 @@ def test_orientations_that_differ_are_told(made, tmp_path):
 def test_the_first_fit_tells_it_to_half_a_step(made, tmp_path):
     found = api.calibrate(made["folder"], tmp_path / "mine.toml", id="mine", fits=["upright=0.2", "flat=0.20"], wire_fits=["upright=0.3"])
     assert [one["mean_mm"] for one in found["closings"]] == pytest.approx([0.15, 0.25])
-    assert all(one["spread_mm"] == pytest.approx(0.1 / np.sqrt(12.0), abs=1e-4) for one in found["closings"])
+    assert found["calibrated"] and not any(one["spread_mm"] for one in found["closings"]), "nothing of that tells a spread"
+
+
+def test_half_a_calibration_is_none(made, tmp_path):
+    found = api.calibrate(made["folder"], tmp_path / "mine.toml", id="mine", fits=["upright=20"])
+    entry = load_catalogue(tmp_path / "mine.toml", where="--catalogue").printers["mine"]
+    assert (entry.slot_compensation, entry.hole_compensation, entry.calibrated, found["calibrated"]) == (0.15, 0.0, False, False)
+
+
+def test_a_sheet_with_semicolons_and_commas_is_read(made, tmp_path):
+    lines = ["kind;name;drawn_mm;measured_mm"] + [
+        f"gap;{one['name']};{one['width']:g};{one['width'] - 0.1:.3f}".replace(".", ",").replace(f"{one['name']}".replace(".", ","), one["name"])
+        for one in made["features"]
+        if one["kind"] == "gap"
+    ]
+    (tmp_path / "filled.csv").write_text("\n".join(lines), "utf-8")
+    found = api.calibrate(made["folder"], tmp_path / "mine.toml", id="mine", measured=tmp_path / "filled.csv")
+    assert found["closings"][0]["mean_mm"] == pytest.approx(0.1, abs=1e-3)
+
+
+def test_another_coupon_is_not_put_in_the_place_of_one(made):
+    before = (Path(made["folder"]) / "coupon.json").read_bytes()
+    with pytest.raises(InputError, match="holds another coupon"):
+        api.coupon(Path(made["folder"]).parent, blade="generic-20x1.0", printer="fdm-generic", settings=["params.step=0.2", "params.most=0.4"])
+    assert (Path(made["folder"]) / "coupon.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(
     "given, told",
     [
         ({}, "give either --measured"),
-        ({"fits": ["upright=0.15"]}, "upright=0.15: write an orientation and a value that stands on the coupon"),
+        ({"fits": ["upright=0.15"]}, "upright=0.15: write an orientation and a value of the coupon"),
         ({"fits": ["sideways=0.2"]}, "sideways=0.2"),
         ({"measured": "gap,upright 0.00,1.0,abc"}, "'abc' is no number"),
         ({"measured": "gap,upright 0.00,1.0,2.0"}, "2.0 mm was measured where 1 was drawn"),
         ({"measured": "gap,upright 0.07,1.0,0.9"}, "the coupon has no 'gap upright 0.07'"),
         ({"measured": "gap,upright 0.00,1.0,0.9"}, "at least three"),
+        ({"measured": "gap,upright 0.00,1.27,1.15"}, "1.27 mm was drawn there, and 1 on this coupon; this is the sheet of another one"),
+        ({"measured": "gap,upright 0.00,1.0,0,9"}, "more values than columns"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_written(made, tmp_path, given, told):

@@ -86,4 +86,5 @@ def _write_sheet(path: Path, features: list[dict[str, Any]]) -> None:
         rows = csv.writer(file)
         rows.writerow(["kind", "name", "drawn_mm", "measured_mm"])
         for one in features:
-            rows.writerow([one["kind"], one["name"], one.get("width", one.get("diameter", one.get("thickness"))), ""])
+            drawn = one.get("width") or one.get("diameter") or one["thickness"]
+            rows.writerow([one["kind"], one["name"], f"{drawn:.4g}", ""])

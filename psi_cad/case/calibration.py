@@ -19,6 +19,7 @@ __all__ = ["Closing", "calibrated", "closing_of_fits", "closing_of_sheet"]
 
 PLAUSIBLE_MM: Final[Mm] = 0.5  # a printer that is further off than this is no printer for guides, or the sheet is wrong
 APART_MM: Final[Mm] = 0.05  # between the means of two orientations: then one number does not do for both
+SAME_MM: Final[Mm] = 0.0006  # a sheet's decimals
 KINDS: Final = {"gap": "slot", "bore": "hole"}
 
 
@@ -52,9 +53,14 @@ def closing_of_sheet(path: Path, coupon: Mapping[str, Any]) -> list[Closing]:
     drawn = {(one["kind"], one["name"]): _drawn(one) for one in coupon["features"]}
     found: dict[str, list[tuple[str, Mm]]] = {}
     try:
-        rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"--measured {path}: this cannot be read as a table of CSV ({error}).") from None
+        lines = path.read_text("utf-8-sig").splitlines()
+        rows = list(csv.DictReader(lines, delimiter=";" if lines and ";" in lines[0] else ","))
+    except FileNotFoundError:
+        raise InputError(f"--measured {path}: there is no such file; the sheet lies beside the coupon.") from None
+    except (OSError, UnicodeDecodeError, csv.Error):
+        raise InputError(f"--measured {path}: this is no table of CSV; fill in the sheet that lies beside the coupon.") from None
+    if not rows or not {"kind", "name", "drawn_mm", "measured_mm"} <= rows[0].keys():
+        raise InputError(f"--measured {path.name}: this is not the sheet of a coupon, whose columns are kind, name, drawn_mm and measured_mm.")
     for number, row in enumerate(rows, start=2):
         said = (row.get("measured_mm") or "").strip().replace(",", ".")
         if not said:
@@ -63,6 +69,10 @@ def closing_of_sheet(path: Path, coupon: Mapping[str, Any]) -> list[Closing]:
         where = f"--measured {path.name}, line {number}"
         if key not in drawn:
             raise InputError(f"{where}: the coupon has no '{' '.join(key)}'; fill in the sheet that lies beside it.")
+        if None in row:
+            raise InputError(f"{where}: there are more values than columns; write decimals with a point, or separate columns by semicolons.")
+        if not _same(row["drawn_mm"], drawn[key]):
+            raise InputError(f"{where}: {row['drawn_mm']} mm was drawn there, and {drawn[key]:g} on this coupon; this is the sheet of another one.")
         try:
             width = float(said)
         except ValueError:
@@ -80,7 +90,8 @@ def closing_of_sheet(path: Path, coupon: Mapping[str, Any]) -> list[Closing]:
 def closing_of_fits(fits: Sequence[str], coupon: Mapping[str, Any], *, option: str, kind: str) -> Closing | None:
     """From the first opening that a blade (or wire) went into, for each orientation: "upright=0.15"; None where nothing is given.
 
-    The printed opening is then wider than the tool, and the one before it was not: the middle of that step is taken.
+    The printed opening is then wider than the tool, and the one before it was not: the middle of that step is taken. The value may be
+    given as it stands on the coupon, in hundredths of a millimetre: "upright=15". Nothing of that tells a spread.
 
     Raises
     ------
@@ -93,24 +104,34 @@ def closing_of_fits(fits: Sequence[str], coupon: Mapping[str, Any], *, option: s
     values: list[tuple[str, Mm]] = []
     for fit in fits:
         orientation, _, more = fit.partition("=")
+        more = more.strip().replace(",", ".")
         try:
-            name = f"{orientation.strip()} {float(more):.2f}"
+            wider = float(more) / 100.0 if more.isdigit() and len(more) > 1 else float(more)
+            name = f"{orientation.strip()} {wider:.2f}"
         except ValueError:
-            name = ""
+            name, wider = "", 0.0
         if name not in names:
-            raise InputError(f"{option} {fit}: write an orientation and a value that stands on the coupon, such as upright=0.15.")
-        values.append((orientation.strip(), float(more) - step / 2.0 if float(more) > 0.0 else 0.0))
-    means = [value for _, value in values]
-    return Closing(kind, float(np.mean(means)), max(float(np.std(means)), step / math.sqrt(12.0)), len(values), dict(values))
+            there = ", ".join(sorted(names))
+            raise InputError(f"{option} {fit}: write an orientation and a value of the coupon, such as upright=0.15; it has {there}.")
+        values.append((orientation.strip(), wider - step / 2.0 if wider > 0.0 else 0.0))
+    return Closing(kind, float(np.mean([value for _, value in values])), 0.0, len(values), dict(values))
 
 
 def calibrated(printer: Printer, closings: Sequence[Closing], *, id: str, reference: str) -> Printer:
-    """The printer's entry with what was measured; what was not stays as it was."""
-    values: dict[str, Any] = {"id": id, "calibrated": True, "reference": reference}
+    """The printer's entry with what was measured; what was not stays as it was, and only one that knows both is calibrated."""
+    both = {closing.kind for closing in closings} == set(KINDS.values())
+    values: dict[str, Any] = {"id": id, "calibrated": both or printer.calibrated, "reference": reference}
     for closing in closings:
         values[f"{closing.kind}_compensation"] = round(closing.mean, 3)
         values[f"{closing.kind}_spread"] = round(closing.spread, 3)
     return Printer.model_validate({**printer.model_dump(), **values})
+
+
+def _same(said: str | None, drawn: Mm) -> bool:
+    try:
+        return abs(float((said or "").strip().replace(",", ".")) - drawn) < SAME_MM
+    except ValueError:
+        return False
 
 
 def _closing(kind: str, values: list[tuple[str, Mm]]) -> Closing:

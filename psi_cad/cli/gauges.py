@@ -55,9 +55,10 @@ def calibrate(
     coupon: Annotated[Path, typer.Argument(help="The folder that 'coupon' made, or its coupon.json.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="The catalogue file to write (TOML).")] = Path("printer.toml"),
     id_: Annotated[str, typer.Option("--id", help="Id of the printer's new entry.")] = "my-printer",
-    measured: Annotated[Path | None, typer.Option("--measured", help="The sheet beside the coupon, filled in with caliper widths.")] = None,
+    measured: Annotated[Path | None, typer.Option("--measured", help="The sheet beside the coupon, filled in with measured widths (mm).")] = None,
     fits: Annotated[
-        list[str] | None, typer.Option("--fits", help="The first slot the blade went into, for each orientation: upright=0.15; repeat it.")
+        list[str] | None,
+        typer.Option("--fits", help="The first slot the blade went into: upright=0.15, or 15 as engraved; repeat it."),
     ] = None,
     wire_fits: Annotated[list[str] | None, typer.Option("--wire-fits", help="The first bore the wire went into: upright=0.10; repeat it.")] = None,
     json: Json = False,
@@ -75,9 +76,12 @@ def calibrate(
         return
     for one in found["closings"]:
         by = ", ".join(f"{name} {value:.3f}" for name, value in one["by_orientation_mm"].items())
-        typer.echo(
-            f"{one['kind']}s are printed {one['mean_mm']:.3f} mm too narrow, ± {one['spread_mm']:.3f} ({one['count']} tried or measured: {by})"
-        )
+        way = "narrow" if one["mean_mm"] >= 0.0 else "wide"
+        scatter = f", ± {one['spread_mm']:.3f}" if one["spread_mm"] else ""
+        typer.echo(f"{one['kind']}s are printed {abs(one['mean_mm']):.3f} mm too {way}{scatter} (values: {one['count']}; too narrow by: {by})")
         if one["orientations_differ"]:
             typer.echo("  ! the orientations differ; print guides in the one you calibrate for, and give that one alone")
+    if not found["calibrated"]:
+        lacking = ({"slot", "hole"} - {one["kind"] for one in found["closings"]}).pop()
+        typer.echo(f"  ! {lacking}s were not measured, so the printer stays uncalibrated")
     typer.echo(f"{found['file']}: printer '{found['printer']['id']}'; name it in your case, and this file as its catalogue or with --catalogue")

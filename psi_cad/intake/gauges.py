@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from psi_cad.guides.contract import FreeJob
 from psi_cad.guides.params import resolve_params
 from psi_cad.guides.registry import load_free
 
-__all__ = ["SHEET", "calibrated_entry", "free_job"]
+__all__ = ["SHEET", "calibrated_entry", "free_job", "refuse_other"]
 
 REPORT: Final = "coupon.json"
 SHEET: Final = "measured.csv"  # beside it, to be filled in by hand
@@ -56,6 +56,24 @@ def free_job(template: str, *, blade: str, printer: str, settings: Sequence[str]
     )
 
 
+def refuse_other(folder: Path, report: Mapping[str, Any]) -> None:
+    """Refuse to replace a coupon by another one, whose sheet would then be of neither.
+
+    Raises
+    ------
+    InputError
+    """
+    try:
+        before = json.loads((folder / REPORT).read_text("utf-8"))
+        same = all(before[key] == report[key] for key in ("params", "blade_entry"))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, TypeError):
+        same = False
+    if not same:
+        raise InputError(f"-o {folder.parent}: '{folder.name}' there holds another coupon; give another -o, or take that folder away.")
+
+
 def calibrated_entry(coupon: Path, out: Path, *, id: str, measured: Path | None, fits: Sequence[str], wire_fits: Sequence[str]) -> dict[str, Any]:
     """See `api.calibrate`.
 
@@ -81,8 +99,12 @@ def calibrated_entry(coupon: Path, out: Path, *, id: str, measured: Path | None,
     else:
         kinds = ((fits, "--fits", "slot"), (wire_fits, "--wire-fits", "hole"))
         found = [one for given, option, kind in kinds if (one := closing_of_fits(given, report, option=option, kind=kind)) is not None]
-    said = ", ".join(f"{one.count} {one.kind}s, spread {one.spread:.3f} mm" for one in found)
+    step = float(report["params"]["step"])
+    exact = {one.kind: f"spread {one.spread:.3f} mm" if measured is not None else f"to half of {step:g} mm" for one in found}
+    said = ", ".join(f"{one.count} {one.kind}{'' if one.count == 1 else 's'}, {exact[one.kind]}" for one in found)
     how = "measured" if measured is not None else "tried"
+    if id in shipped_catalogue().printers:
+        raise InputError(f"--id {id}: a printer of psi-cad has that id; give yours another.")
     try:
         entry = calibrated(Printer.model_validate(report["printer_entry"]), found, id=id, reference=f"coupon {how}: {said}")
     except ValidationError as error:
@@ -102,5 +124,6 @@ def calibrated_entry(coupon: Path, out: Path, *, id: str, measured: Path | None,
             }
             for one in found
         ],
+        "calibrated": entry.calibrated,
         "file": str(out),
     }
