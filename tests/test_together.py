@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from conftest import CASES
 
 import psi_cad
+from psi_cad.approval import publish
 from psi_cad.builder import together
 from psi_cad.case.load import load_case
 from psi_cad.errors import DesignError, KernelError
@@ -124,3 +126,25 @@ def test_one_guide_hangs_one_crashes_and_the_third_is_delivered(case, tmp_path, 
     assert "ran longer than 60 s" in told["stuck"] and "crashed (exit 139)" in told["gone"]
     shutil.rmtree(templates)
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")], "no staging folder is left"
+
+
+@pytest.mark.parametrize("variant, status", [(None, "stale"), ("tight", "passed")])
+def test_an_earlier_guide_that_the_case_now_refuses_does_not_stand(phantom_report, phantom_out, tmp_path, variant, status):
+    folder = tmp_path / "case"
+    folder.mkdir()
+    before = json.loads(json.dumps(phantom_report))
+    before["guides"][0]["variant"] = variant
+    (folder / "report.json").write_text(json.dumps(before), "utf-8")
+    guide = before["guides"][0]
+    now = {**json.loads(json.dumps(phantom_report)), "guides": [], "refused": [{"guide": guide["name"], "blade": guide["blade"]}]}
+    (kept,) = publish._kept(publish.Before(folder), now)
+    assert kept["status"] == status and ("refuses this guide" in " ".join(kept["notes"])) is (status == "stale")
+
+
+def test_check_tells_of_guides_that_were_not_made(phantom_out, tmp_path, capsys):
+    folder = Path(shutil.copytree(phantom_out, tmp_path / "phantom-type1"))
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    report["refused"] = [DesignError("no way", reason="across").to_json() | {"guide": "other", "blade": "generic-13x0.89"}]
+    (folder / "report.json").write_text(json.dumps(report), "utf-8")
+    found = psi_cad.measure(folder)
+    assert [one["guide"] for one in found["reports"][0]["refused"]] == ["other"]

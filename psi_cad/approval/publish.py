@@ -146,8 +146,12 @@ def _kept(before: Before, report: Mapping[str, Any]) -> list[dict[str, Any]]:
     one, two = made_from(before.report), made_from(report)
     other = sorted(label for label in one.keys() | two.keys() if one.get(label) != two.get(label))
     now = {stem_of(guide) for guide in report["guides"]}
+    refused = {(one["guide"], one["blade"]) for one in report.get("refused", ())}
     kept = [{**guide, "kept": True} for guide in before.guides if stem_of(guide) not in now]
     for guide in kept:
+        if guide.get("variant") is None and (guide["name"], guide["blade"]) in refused and guide["status"] == "passed":
+            guide["status"] = "stale"
+            guide["notes"] = [*guide.get("notes", ()), "the case as it was built last refuses this guide: see 'refused'"]
         changed = [*other, *([] if _same_template(guide) else ["the template's file"])]
         if changed and guide["status"] != "stale":
             guide["status"] = "stale"

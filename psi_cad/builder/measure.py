@@ -61,12 +61,12 @@ def measure_folder(folder: Path, *, progress: Callable[[str], None]) -> dict[str
 
 
 def _told(report: dict[str, Any]) -> dict[str, Any]:
-    """The cautions that a report was written with: of the case, and of each guide."""
+    """What a report was written with: the cautions of the case and of each guide, and the guides that were not made."""
     guides = [
         {"name": guide["name"], "blade": guide["blade"], "variant": guide.get("variant"), "cautions": guide.get("cautions", [])}
         for guide in report["guides"]
     ]
-    return {"case": str(report["case"]["id"]), "cautions": report.get("cautions", []), "guides": guides}
+    return {"case": str(report["case"]["id"]), "cautions": report.get("cautions", []), "guides": guides, "refused": report.get("refused", [])}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def _failed(folder: Path, wanted: Attempt, setting: str, bone: tuple[Bone, dict[
         loaded = dataclasses.replace(loaded, case=loaded.case.model_copy(update={"guide": only}))
         blades = [wanted.blade] if wanted.given and wanted.blade is not None else []
         job = plan_job(loaded, blades=blades, progress=_silent, read=bone, suggest=False)
-        report = build_case(job, folder, progress=progress, pictures=False, seats=1)
+        report = build_case(job, folder, progress=progress, pictures=False)
         built = True
     except PsiCadError as error:
         return str(error), built

@@ -120,6 +120,7 @@ def check(
             say_lines(guide_lines(guide))
         for case in found["approvals"]:
             say_lines([f"{case['case']}: " + "\n".join([*approval_lines(case, released=case["released"]), *standing_lines(case)])])
+        _tell_refused([one for case in found["reports"] for one in case["refused"]])
         for case in found["reports"]:
             head, *lines = caution_lines(cautions_in(case)) or [""]
             say_lines([f"{case['case']}: {head[:1].lower()}{head[1:]}", *lines] if lines else [])
