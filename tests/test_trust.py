@@ -1,5 +1,6 @@
 """Where a surface is no measured bone, or falls away, no footplate rests; what is left can still carry a guide."""
 
+import dataclasses
 from dataclasses import replace
 
 import numpy as np
@@ -211,3 +212,19 @@ def test_footplates_keep_off_bone_that_towers_beside_the_fence():
     assert not towering(smaller, CLIMB).any() and smaller.footprint[field.fence].all()
     nearer, _ = with_tower(field_of(slab())[0], 3.0, 0.0, 40.0)
     assert kept_off(nearer, towering(nearer, CLIMB) & nearer.fence) is nearer, "a fence is drawn back instead"
+
+
+@pytest.mark.parametrize("amid", [True, False])
+def test_a_narrow_crease_amid_a_footplate_is_a_hollow_too(amid):
+    """One cell wide, where bone falls away from the seat; at the rim of an outline it is the outline's own."""
+    field, frame = field_of(slab())
+    plates = [np.asarray(plate.exterior.coords) for plate in outlines(field, field.contact, rounding=2.0)]
+    seat = fit_seat(field, gap=0.2, frame=frame).bone_patch
+    assert voids(field, seat, plates) == []
+    x, y = np.abs(field.points).T
+    across = np.where(amid, 10.0, np.abs(np.vstack(plates)[:, 1]).max() - 0.8)  # along the slot or across it, the plates are symmetric
+    line = (np.abs(y - across) < 0.3) & (x < (8.0 if amid else 40.0))
+    creased = dataclasses.replace(field, contact=field.contact & ~line, met=np.where(line, field.met - 2.0, field.met))
+    found = voids(creased, seat, plates)
+    assert bool(found) is amid
+    assert not amid or shapely.union_all(found).distance(shapely.Point(0.0, 10.0)) < 0.5

@@ -284,7 +284,9 @@ def voids(field: HeightField, seat: HeightSpline, plates: Sequence[Array]) -> li
     disc = np.hypot(*np.mgrid[-cells : cells + 1, -cells : cells + 1]) <= cells + 0.25
     whole = ndimage.binary_closing(falls.reshape(field.shape), structure=disc) & bare.reshape(field.shape)
     places, _ = ndimage.label(whole)
-    broad = np.isin(places, np.setdiff1d(places[ndimage.binary_opening(whole)], 0))  # what is nowhere broad is the rim of an outline
+    # what is nowhere broad, and nowhere amid a footplate, is the rim of an outline; a crease of the bone is narrow, and amid it
+    amid = shapely.contains_xy(plate.buffer(-WIDE_MM), field.points[:, 0], field.points[:, 1]).reshape(field.shape)
+    broad = np.isin(places, np.setdiff1d(places[ndimage.binary_opening(whole) | (whole & amid)], 0))
     found = _rings_of(field, (ndimage.binary_dilation(broad) & inside.reshape(field.shape)).ravel())
     parts = [shapely.Polygon(part.exterior) for part in shapely.get_parts(found)]
     return sorted((part for part in parts if part.area > VOID_MM**2), key=lambda part: -part.area)
