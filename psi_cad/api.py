@@ -168,15 +168,16 @@ def coupon(
 
     job = free_job("coupon", blade=blade, printer=printer, settings=settings, catalogue=_own(catalogue))
     out = Path(out)
+    name = f"coupon_{blade}_{printer}"
+    refuse_other(out / name, job)
     with staged(out) as staging:
-        made = staging / f"coupon_{blade}_{printer}"
+        made = staging / name
         report: dict[str, Any] = perform("free", {"folder": str(made.resolve())}, payload=lambda: job, progress=progress, time_limit=time_limit)
-        final = out / made.name
-        refuse_other(final, report)
+        final = out / name
         final.mkdir(parents=True, exist_ok=True)
         for name in ("coupon_REJECTED.step", *(f"coupon.{kind}" for kind in ("step", "stl", "3mf", "png"))):
             (final / name).unlink(missing_ok=True)  # never a clean name beside a rejection, nor the other way round
-        for path in sorted(made.iterdir()):
+        for path in sorted(made.iterdir(), key=lambda path: (path.suffix == ".json", path.name)):  # the report last
             if path.name != SHEET or not (final / SHEET).exists():  # one that is filled in is not lost
                 path.replace(final / path.name)
     return {**report, "folder": str(final)}
@@ -202,7 +203,8 @@ def calibrate(
     measured : path, optional
         The sheet beside the coupon, filled in.
     fits, wire_fits : sequence of str
-        The first slot that the blade went into (bore, wire) for each orientation, such as "upright=0.15"; where no sheet is given.
+        Where no sheet is given: the first slot that the blade went into, and the first bore that the wire did, for each
+        orientation, such as "upright=0.15".
 
     Raises
     ------

@@ -25,6 +25,11 @@ def test_a_hang_is_ended_and_named():
         perform("build", {"settings": ["params.wall=3"]}, time_limit=1.0, command=worker(SAYS + "time.sleep(60)"))
 
 
+def test_a_part_without_a_bone_is_told_of_its_own_parameters():
+    with pytest.raises(KernelError, match="raise --time-limit, or change one of its parameters a little"):
+        perform("free", {}, time_limit=1.0, command=worker(SAYS + "time.sleep(60)"))
+
+
 def test_a_crash_is_named():
     with pytest.raises(KernelError, match="crashed .* in the step 'fence A'"):
         perform("build", {}, time_limit=20.0, command=worker(SAYS + "os._exit(139)"))

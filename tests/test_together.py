@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,22 @@ def test_one_guide_hangs_one_crashes_and_the_third_is_delivered(case, tmp_path, 
     assert "ran longer than 60 s" in told["stuck"] and "crashed (exit 139)" in told["gone"]
     shutil.rmtree(templates)
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")], "no staging folder is left"
+
+
+@pytest.mark.parametrize("part", ["build", "lay_out"])
+def test_whatever_a_template_raises_is_told_of_its_guide(case, tmp_path, monkeypatch, part):
+    (tmp_path / "broken.py").write_text(
+        "from psi_cad.guides.params import GuideParams as Params\n\n\ndef build(*_):\n    pass\n\n\n"
+        f"def {part}(*_):\n    raise ValueError('a wall of -1 mm')\n",
+        "utf-8",
+    )
+    monkeypatch.setenv("PSI_CAD_TEMPLATES", str(tmp_path))
+    monkeypatch.delitem(sys.modules, "psi_cad_template_broken", raising=False)
+    path = case()
+    path.write_text(path.read_text("utf-8").replace('template = "osteotomy"', 'template = "broken"').replace("clearance = 0.15", ""), "utf-8")
+    with pytest.raises(DesignError, match=r"The template 'broken' failed, ValueError in broken.py, line 9: a wall of -1 mm") as told:
+        psi_cad.build(path, tmp_path / "out", suggest=False)
+    assert (told.value.guide, told.value.blade) == ("supra-acetabular", "generic-25x0.89")
 
 
 @pytest.mark.parametrize("variant, status", [(None, "stale"), ("tight", "passed")])

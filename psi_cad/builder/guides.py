@@ -23,7 +23,7 @@ from psi_cad.export.meshes import write_stl
 from psi_cad.files import sha256_of
 from psi_cad.findings import by_weight
 from psi_cad.guides.contract import Workshop
-from psi_cad.guides.registry import load_template
+from psi_cad.guides.registry import load_template, told_as_ours
 from psi_cad.guides.site import Site
 from psi_cad.intake.kerfs import Sawing, sawings
 from psi_cad.intake.overrides import guide_overrides
@@ -156,7 +156,9 @@ class _Bench:
         told("design")  # a template that hangs before it says anything is known by this
         checked.listen(told)
         try:
-            made = Made(guide.request, params, site, template.build(site, params, self._workshop), guide.naming(task.site))
+            with told_as_ours(guide.request.template):
+                design = template.build(site, params, self._workshop)
+            made = Made(guide.request, params, site, design, guide.naming(task.site))
         except PsiCadError as error:
             if error.where is not None:  # a template knows the guide frame only
                 x, y, z = site.frame.patient(np.array(error.where))

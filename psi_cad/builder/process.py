@@ -126,19 +126,20 @@ def perform(
     finally:
         codes = {id(process): process.ended(kill=answer is None or process is inspector) for process in (worker, inspector) if process is not None}
     if answer is None:
-        raise _what_happened(step, late, codes[id(crashed)], time_limit, request)
+        raise _what_happened(verb, step, late, codes[id(crashed)], time_limit, request)
     if "error" in answer:
         raise from_json(answer)
     return answer["done"]
 
 
-def _what_happened(step: str, late: bool, code: int, limit: float, request: dict[str, Any]) -> PsiCadError:
+def _what_happened(verb: str, step: str, late: bool, code: int, limit: float, request: dict[str, Any]) -> PsiCadError:
     how = f"ran longer than {limit:g} s" if late else f"crashed (exit {code})"
     if step.endswith(PICTURE_STEP) and not late:
         return BuildError(f"The picture could not be drawn: the process {how}; off-screen OpenGL is missing or broken; nothing was written.")
     given = [str(setting) for setting in request.get("settings", [])] + [str(blade) for blade in request.get("blades", [])]
     with_what = f" with {', '.join(given)}" if given else ""
-    hint = "raise --time-limit, or change footplate_reach, slope_limit or run_out a little"
+    what = "one of its parameters" if verb == "free" else "footplate_reach, slope_limit or run_out"
+    hint = f"raise --time-limit, or change {what} a little"
     error = KernelError(f"The geometry kernel {how} in the step '{step}'{with_what}; nothing was written; {hint}.")
     error.step = step
     return error

@@ -14,9 +14,11 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from psi_cad.errors import EnvironmentProblem, PsiCadError
+
+WORK: Final = {"inspect": "measuring of the files", "measure": "measuring of the files", "try": "try of a change"}  # of a verb, in words
 
 
 def _own_stdout() -> TextIO:
@@ -105,7 +107,7 @@ def main() -> None:
         place = traceback.extract_tb(error.__traceback__)[-1]
         said = str(error).splitlines()[0] if str(error) else "no message"
         where = f"{Path(place.filename).name}, line {place.lineno}"
-        work = "measuring of the files" if sys.argv[1] == "inspect" else "build"
+        work = WORK.get(sys.argv[1], "build")
         tell(error="BuildError", message=f"An unexpected {type(error).__name__} in {where} ended the {work}: {said}.")
     out.flush()
     os._exit(0)  # the kernel's own tear-down has crashed on exit; everything is written by now

@@ -33,7 +33,9 @@ def build(
         ),
     ] = False,
     suggest: Annotated[bool, typer.Option(help="If a guide is refused or rejected, try changes and show those that pass.")] = True,
-    time_limit: Annotated[float, typer.Option("--time-limit", min=1.0, help="Seconds before the build is ended.")] = 300.0,
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", min=1.0, help="Seconds before it is ended; guides beside one that hung get them anew.")
+    ] = 300.0,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Build every guide of a case: STEP, STL, 3MF, a picture, and a report measured from the files.

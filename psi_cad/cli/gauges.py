@@ -65,7 +65,7 @@ def calibrate(
 ) -> None:
     """Write a printer's entry from what was measured of a printed coupon.
 
-    Example: psi-cad calibrate gauges/coupon_generic-25x0.89_fdm-ultem1010 --fits upright=0.15 --fits flat=0.20 -o printer.toml
+    Example: psi-cad calibrate gauges/coupon_generic-25x0.89_fdm-ultem1010 --fits upright=0.15 --wire-fits upright=0.10 -o printer.toml
     """
     from psi_cad.api import calibrate as run
     from psi_cad.cli.showing import say_json

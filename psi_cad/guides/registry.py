@@ -7,15 +7,18 @@ import difflib
 import importlib.util
 import os
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Final, cast
 
-from psi_cad.errors import CaseError, EnvironmentProblem
+from psi_cad.errors import CaseError, DesignError, EnvironmentProblem, PsiCadError
 from psi_cad.files import sha256_of
 from psi_cad.guides.contract import FREE, SEAT, FreeTemplate, SiteKind, Template
 
-__all__ = ["any_template", "load_free", "load_template", "site_of", "summary", "template_files", "template_sha256"]
+__all__ = ["any_template", "load_free", "load_template", "site_of", "summary", "template_files", "template_sha256", "told_as_ours"]
 
 _HERE: Final = Path(__file__).resolve().parent.parent
 FOLDER_VARIABLE: Final = "PSI_CAD_TEMPLATES"
@@ -65,6 +68,26 @@ def load_free(name: str) -> FreeTemplate:
     if site_of(found) != FREE:
         raise CaseError(f"template: '{name}' needs a bone to sit on; name it in a case.")
     return cast(FreeTemplate, found)
+
+
+@contextmanager
+def told_as_ours(name: str) -> Iterator[None]:
+    """Around a call of the template `name`: whatever it raises becomes an error of one guide, which ends no other.
+
+    Raises
+    ------
+    PsiCadError
+        As the template raised it; `DesignError` for all else.
+    """
+    try:
+        yield
+    except PsiCadError:
+        raise
+    except Exception as error:  # a user's own template may fail in any way
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        said = str(error).splitlines()[0] if str(error) else "no message"
+        where = f"{Path(place.filename).name}, line {place.lineno}"
+        raise DesignError(f"The template '{name}' failed, {type(error).__name__} in {where}: {said}; mend it, or take another.") from error
 
 
 def site_of(template: ModuleType) -> SiteKind:

@@ -140,7 +140,8 @@ def make_site(
         return workshop.made(contact_sliding, field_of(seating)).lock
 
     def sit(seating: Seating) -> Sat[Site]:
-        frame, local = laid(seating).frame, laid(seating).cuts
+        frame, local, rectangle, stretch = laid(seating)
+        first = field_of(seating)
 
         def make(easing: bool) -> Ground:
             return workshop.made(
@@ -150,9 +151,9 @@ def make_site(
                 frame,
                 cuts,
                 local,
-                first=field_of(seating),
-                rectangle=laid(seating).rectangle,
-                room=laid(seating).room,
+                first=first,
+                rectangle=rectangle,
+                room=stretch,
                 seating=seating,
                 gap=params.seat_gap,
                 part=part,

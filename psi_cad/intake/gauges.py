@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,8 +56,8 @@ def free_job(template: str, *, blade: str, printer: str, settings: Sequence[str]
     )
 
 
-def refuse_other(folder: Path, report: Mapping[str, Any]) -> None:
-    """Refuse to replace a coupon by another one, whose sheet would then be of neither.
+def refuse_other(folder: Path, job: FreeJob) -> None:
+    """Refuse to replace the coupon in `folder` by another one: a sheet that is filled in would then be of neither.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def refuse_other(folder: Path, report: Mapping[str, Any]) -> None:
     """
     try:
         before = json.loads((folder / REPORT).read_text("utf-8"))
-        same = all(before[key] == report[key] for key in ("params", "blade_entry"))
+        same = (before["params"], before["blade_entry"]) == (job.params, job.blade.model_dump())
     except FileNotFoundError:
         return
     except (OSError, ValueError, KeyError, TypeError):

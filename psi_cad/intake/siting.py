@@ -13,7 +13,7 @@ from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade
 from psi_cad.findings import Check
 from psi_cad.guides.params import GuideParams
-from psi_cad.guides.registry import load_template
+from psi_cad.guides.registry import load_template, told_as_ours
 from psi_cad.guides.seating import Tried
 from psi_cad.guides.sharing import Workshop
 from psi_cad.guides.site import Site, make_site
@@ -60,7 +60,8 @@ class Siting:
 
         def laid_out(site: Site) -> None:
             if lay_out is not None:
-                lay_out(site, params)
+                with told_as_ours(request.template):
+                    lay_out(site, params)
 
         def short(axis: SeatingAxis, gap: Mm) -> str:
             checks = [blade_reach(params, blade, cut, axis, gap) for cut in sawn]
