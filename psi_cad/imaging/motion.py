@@ -101,7 +101,7 @@ def _against_beside(shifts: Array, k: int) -> Mm:
     """How far the shift at `k` lies off the mean of those before and after it: a shape that turns does so over several slices, a patient at once."""
     beside = np.array([shifts[n] for n in (k - 1, k + 1) if 0 <= n < len(shifts)])
     beside = beside[np.isfinite(beside).all(axis=1)]
-    return float(np.linalg.norm(shifts[k] - beside.mean(axis=0))) if len(beside) else 0.0
+    return float(np.linalg.norm(shifts[k] - beside.mean(axis=0))) if len(beside) else np.inf
 
 
 def _against_others(differ: Array, k: int) -> float:
