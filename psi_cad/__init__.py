@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.2.0"
-__all__ = ["__version__", "build", "load_case", "measure", "validate"]
+__all__ = ["Session", "__version__", "build", "load_case", "measure", "validate"]
 
 
 def __getattr__(name: str) -> Any:
@@ -14,6 +14,10 @@ def __getattr__(name: str) -> Any:
         from psi_cad.case.load import load_case
 
         return load_case
+    if name == "Session":
+        from psi_cad.session import Session
+
+        return Session
     if name in ("build", "measure", "validate"):
         from psi_cad import api
 

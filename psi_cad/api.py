@@ -12,7 +12,7 @@ from psi_cad.approval.comparing import compare_folder
 from psi_cad.approval.publish import Before, job_named, publish, remove_guide
 from psi_cad.approval.reasons import refusal
 from psi_cad.approval.release import check_approvals, in_the_way, refuse_early, release_said
-from psi_cad.builder.process import DEFAULT_LIMIT, perform
+from psi_cad.builder.process import DEFAULT_LIMIT, Perform, perform
 from psi_cad.builder.suggest import REFUSED_FILE, Asked, explain_refused, explained, suggested
 from psi_cad.builder.together import all_built
 from psi_cad.errors import InputError, PsiCadError
@@ -58,6 +58,7 @@ def build(
     suggest: bool = True,
     progress: Progress | None = None,
     time_limit: float = DEFAULT_LIMIT,
+    workers: Perform | None = None,
 ) -> dict[str, Any]:
     """Build every guide of a case into `out`/<case id>/ and return the report.
 
@@ -90,6 +91,8 @@ def build(
         Told each step.
     time_limit : float
         Seconds.
+    workers : callable, optional
+        Does the kernel's work, in processes that are there already (`Session` has such); by default in new ones.
 
     Raises
     ------
@@ -111,7 +114,7 @@ def build(
     if release:
         refuse_early(final, loaded.case.id, accept=accept)
     before = Before(final)
-    asked = Asked(loaded, _own(catalogue), tuple(blades), suggest and not release, progress)
+    asked = Asked(loaded, _own(catalogue), tuple(blades), suggest and not release, progress, workers)
     with staged(out) as staging:
 
         def job() -> Job:
@@ -121,7 +124,7 @@ def build(
             return job_named(planned, before, variant=variant)
 
         try:
-            report = all_built(job, staging, settings=settings, blades=blades, progress=progress, time_limit=time_limit)
+            report = all_built(job, staging, settings=settings, blades=blades, progress=progress, time_limit=time_limit, workers=workers)
         except PsiCadError as error:
             (final / REFUSED_FILE).unlink(missing_ok=True)
             raise explained(asked, error, final / REFUSED_FILE) from error
@@ -225,8 +228,10 @@ def _readable(final: Path) -> None:
     subject_of(final, plan=read_json(final / PLAN_FILE), report=None)
 
 
-def measure(folder: Path | str, *, progress: Progress | None = None, time_limit: float = DEFAULT_LIMIT) -> dict[str, Any]:
-    """Measure an output folder again, from its files; `status` is "passed" or "failed".
+def measure(
+    folder: Path | str, *, progress: Progress | None = None, time_limit: float = DEFAULT_LIMIT, workers: Perform | None = None
+) -> dict[str, Any]:
+    """Measure an output folder again, from its files; `status` is "passed" or "failed". For `workers` see `build`.
 
     `approvals` tells for each case who approved what lies there; a broken record, or a release that rests on nothing, fails.
 
@@ -238,7 +243,7 @@ def measure(folder: Path | str, *, progress: Progress | None = None, time_limit:
     approvals = check_approvals(folder)
     found: dict[str, Any] = {"guides": [], "reports": [], "status": "passed"}
     if any((below / REPORT_FILE).is_file() for below in case_folders(folder)):  # a folder of `plan` holds nothing to measure
-        found = perform("measure", {"folder": str(folder.resolve())}, progress=progress, time_limit=time_limit)
+        found = (workers or perform)("measure", {"folder": str(folder.resolve())}, progress=progress, time_limit=time_limit)
     status = "passed" if all(case["sound"] for case in approvals) else "failed"
     return {**found, "approvals": approvals, "status": found["status"] if status == "passed" else status}
 

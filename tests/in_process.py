@@ -35,7 +35,7 @@ def _server(verb):
         from psi_cad.builder.guides import build_case
 
         return lambda folder, job, progress: build_case(job, folder, progress=progress)
-    return worker._prepare(verb, None)
+    return worker.server(verb, None)
 
 
 def draw_plan(pictures):

@@ -22,6 +22,7 @@ ORDER = [
     {"approval"},
     {"plans"},
     {"api"},
+    {"session"},
     {"cli"},
     {"__main__"},
 ]

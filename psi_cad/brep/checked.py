@@ -8,7 +8,9 @@ Boolean may silently lose (a wall, a sleeve, a plate) is looked for in the expor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import cadquery as cq
 from OCP.BRepAlgoAPI import BRepAlgoAPI_BooleanOperation, BRepAlgoAPI_Common, BRepAlgoAPI_Cut, BRepAlgoAPI_Fuse
@@ -17,21 +19,26 @@ from OCP.TopTools import TopTools_ListOfShape
 
 from psi_cad.errors import KernelError
 
-__all__ = ["common", "cut", "fuse", "listen", "one_solid", "say"]
+__all__ = ["common", "cut", "fuse", "listening", "one_solid", "say"]
 
-_listener: Callable[[str], None] | None = None
+_listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
 
 
-def listen(listener: Callable[[str], None] | None) -> None:
-    """Have `listener` told the name of each step before it runs, so that a hang or crash can be named."""
-    global _listener
-    _listener = listener
+@contextmanager
+def listening(listener: Callable[[str], None]) -> Iterator[None]:
+    """Have `listener` told the name of each step before it runs, while the block runs, so that a hang or crash can be named."""
+    before = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(before)
 
 
 def say(step: str) -> None:
-    """Tell the listener that `step` begins."""
-    if _listener is not None:
-        _listener(step)
+    """Tell the listener, where there is one, that `step` begins."""
+    listener = _listener.get()
+    if listener is not None:
+        listener(step)
 
 
 def one_solid(step: str, shape: cq.Shape) -> cq.Solid:

@@ -15,7 +15,7 @@ from psi_cad.files import sha256_of
 from psi_cad.findings import Caution, by_weight, place_of
 from psi_cad.guides.contract import Design
 from psi_cad.guides.params import GuideParams
-from psi_cad.guides.registry import template_sha256
+from psi_cad.guides.registry import loaded_sha256
 from psi_cad.guides.site import Site, blade_origin, slot_room
 from psi_cad.intake.cautions import guide_cautions
 from psi_cad.outputs.naming import Naming
@@ -34,13 +34,14 @@ PRINTED_LETTERS_MM: Final[Mm] = 2.5  # an FDM bead is about 0.4 mm wide; smaller
 
 @dataclass(frozen=True)
 class Made:
-    """One guide as designed: what was asked, where it sits, what came of it."""
+    """One guide as designed: what was asked, where it sits, what came of it; `job` is the hash of what it is made from."""
 
     request: GuideRequest
     params: GuideParams
     site: Site
     design: Design
     naming: Naming = field(default_factory=Naming)
+    job: str = ""
 
     @property
     def stem(self) -> str:
@@ -145,8 +146,9 @@ def report_entry(
     axis, seating, seat = made.site.axis, made.site.seating, measured["seat"]
     return {
         "name": made.request.name,
+        "job": made.job,
         "template": made.request.template,
-        "template_sha256": template_sha256(made.request.template),
+        "template_sha256": loaded_sha256(made.request.template),
         "blade": blade.id,
         "printer": printer.id,
         "variant": made.naming.variant,

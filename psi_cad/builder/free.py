@@ -14,7 +14,7 @@ from psi_cad.export.meshes import triangulated, write_3mf, write_stl
 from psi_cad.export.step import write_step
 from psi_cad.files import sha256_of, whole_file, write_json
 from psi_cad.guides.contract import FreeJob, FreeSite, Workshop
-from psi_cad.guides.registry import load_free, template_sha256
+from psi_cad.guides.registry import load_free, loaded_sha256
 from psi_cad.intake.gauges import SHEET
 from psi_cad.intake.prepare import Progress
 from psi_cad.outputs.notice import NOT_A_DEVICE
@@ -37,9 +37,9 @@ def build_free(job: FreeJob, folder: Path, *, progress: Progress) -> dict[str, A
     folder.mkdir(parents=True, exist_ok=True)
     name, template = job.template, load_free(job.template)
     progress(f"{name}: design")
-    checked.listen(lambda step: progress(f"{name}: {step}"))
     site = FreeSite(job.blade, job.printer, (job.blade.id, job.printer.id))
-    design = template.build(site, template.Params(**job.params), Workshop())
+    with checked.listening(lambda step: progress(f"{name}: {step}")):
+        design = template.build(site, template.Params(**job.params), Workshop())
     step, stl = folder / f"{name}.step", folder / f"{name}.stl"
     progress(f"{name}: write the files")
     title = f"{name} {job.blade.id} {job.printer.id}"
@@ -67,7 +67,7 @@ def build_free(job: FreeJob, folder: Path, *, progress: Progress) -> dict[str, A
         "software": build_software(),
         "notice": NOT_A_DEVICE,
         "template": name,
-        "template_sha256": template_sha256(name),
+        "template_sha256": loaded_sha256(name),
         "params": dataclasses.asdict(template.Params(**job.params)),
         "blade_entry": job.blade.model_dump(),
         "printer_entry": job.printer.model_dump(mode="json"),

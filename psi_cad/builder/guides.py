@@ -154,11 +154,10 @@ class _Bench:
             site = dataclasses.replace(site, label=(*site.label[:-1], variant, site.label[-1]))
         told = self.told(guide, site)
         told("design")  # a template that hangs before it says anything is known by this
-        checked.listen(told)
         try:
-            with told_as_ours(guide.request.template):
+            with told_as_ours(guide.request.template), checked.listening(told):
                 design = template.build(site, params, self._workshop)
-            made = Made(guide.request, params, site, design, guide.naming(task.site))
+            made = Made(guide.request, params, site, design, guide.naming(task.site), guide.hashes[task.site])
         except PsiCadError as error:
             if error.where is not None:  # a template knows the guide frame only
                 x, y, z = site.frame.patient(np.array(error.where))

@@ -1,12 +1,14 @@
-"""Run a verb in processes of its own with a time limit; a hang or crash becomes one sentence that names the step.
+"""Run verbs in processes of their own with a time limit; a hang or crash becomes one sentence that names the step.
 
 A build is two processes: the builder designs and writes guides, the inspector reads them back and measures them
-meanwhile. What one says to the other passes through the caller, who can end both.
+meanwhile. What one says to the other passes through the caller, who can end both. They serve one request after the other,
+so that the kernel is loaded once; what hangs, crashes or meets something unexpected is ended, and started anew for the next.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import queue
 import subprocess
@@ -15,22 +17,29 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Protocol
 
 from psi_cad.errors import BuildError, KernelError, PsiCadError, from_json
 
-__all__ = ["DEFAULT_LIMIT", "PICTURE_STEP", "perform"]
+__all__ = ["DEFAULT_LIMIT", "PICTURE_STEP", "Perform", "Workers", "perform"]
 
 DEFAULT_LIMIT: Final = 300.0
 WORKER: Final = (sys.executable, "-m", "psi_cad.builder.worker")
 INSPECT: Final = "inspect"
 PICTURE_STEP: Final = "draw the picture"
+OURS: Final = "PSI_CAD_"  # in front of the names of environment variables
+MOST_REQUESTS: Final = 50  # of one process, before a fresh one takes its place: a kernel that runs for days grows
+
+Progress = Callable[[str], None]
+Inbox = queue.SimpleQueue[tuple["_Process", dict[str, Any] | None]]
 
 
 class _Process:
     """A process that speaks lines of JSON; what it says goes to `inbox` with itself, and None when it has ended."""
 
-    def __init__(self, command: tuple[str, ...], inbox: queue.SimpleQueue[tuple[_Process, dict[str, Any] | None]]) -> None:
+    def __init__(self, command: tuple[str, ...], inbox: Inbox) -> None:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self._inbox = inbox
         self._reader = threading.Thread(target=self._listen, daemon=True)
@@ -46,6 +55,11 @@ class _Process:
                     continue  # cut short by a crash
                 self._inbox.put((self, message))
         self._inbox.put((self, None))
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be asked for something."""
+        return self._process.poll() is None
 
     def send(self, data: bytes) -> None:
         """Send bytes; to a process that has died they go nowhere, which its end will tell."""
@@ -66,70 +80,178 @@ class _Process:
         return code
 
 
+class Perform(Protocol):
+    """How a verb is run: `perform`, or that of `Workers`."""
+
+    def __call__(
+        self,
+        verb: str,
+        request: dict[str, Any],
+        *,
+        payload: Callable[[], Any] | None = None,
+        progress: Progress | None = None,
+        time_limit: float = DEFAULT_LIMIT,
+    ) -> Any:
+        """What the process for `verb` answers to `request`."""
+        ...
+
+
+class Workers:
+    """A builder and an inspector that live on from one request to the next; ended by `close`, or at the end of a `with`.
+
+    Not to be shared between threads.
+    """
+
+    def __init__(self, *, command: tuple[str, ...] = WORKER) -> None:
+        self._command = command
+        self._inbox: Inbox = queue.SimpleQueue()
+        self._worker: _Process | None = None
+        self._inspector: _Process | None = None
+        self._around: tuple[str, dict[str, str]] = ("", {})
+        self._served = 0
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close(kill=kind is not None)
+
+    def close(self, *, kill: bool = False) -> None:
+        """End the processes; the next request starts new ones.
+
+        Parameters
+        ----------
+        kill : bool
+            Without waiting for what the builder is doing.
+        """
+        self._end(self._worker, kill=kill)
+        self._end(self._inspector, kill=True)
+
+    def _end(self, process: _Process | None, *, kill: bool) -> int:
+        """The exit code of a process that is to be there no more."""
+        if process is None:
+            return 0
+        if process is self._worker:
+            self._worker, self._served = None, 0
+        else:
+            self._inspector = None
+        return process.ended(kill=kill)
+
+    def _ready(self, verb: str) -> _Process:
+        """A builder that can take a request, and knows where we are now: folders and our settings may have changed since it was started."""
+        around = str(Path.cwd()), {key: value for key, value in os.environ.items() if key.startswith(OURS)}
+        if self._served >= MOST_REQUESTS or self._around != around:
+            self.close()
+        if self._worker is None or not self._worker.alive:
+            self._end(self._worker, kill=True)
+            self._around = around
+            self._worker = _Process((*self._command, verb), self._inbox)
+        return self._worker
+
+    def perform(
+        self,
+        verb: str,
+        request: dict[str, Any],
+        *,
+        payload: Callable[[], Any] | None = None,
+        progress: Progress | None = None,
+        time_limit: float = DEFAULT_LIMIT,
+    ) -> Any:
+        """What the process for `verb` answers to `request`.
+
+        Parameters
+        ----------
+        verb : str
+            "build", "measure", "try" or "free".
+        payload : callable, optional
+            Makes the object to send along; called while the process starts.
+        time_limit : float
+            Seconds from when the process has its request; then both are ended.
+
+        Raises
+        ------
+        PsiCadError
+            As raised in the process or by `payload`; `KernelError` where a process hung or crashed.
+        """
+        worker = self._ready(verb)
+        body = pickle.dumps(payload(), protocol=pickle.HIGHEST_PROTOCOL) if payload is not None else b""
+        step, answer, late, code = "start", None, False, 0
+        asked, told = 0, 0  # of the inspector, and by it
+        try:
+            worker.send(json.dumps({**request, "verb": verb, "payload": len(body)}).encode() + b"\n" + body)
+            deadline = time.monotonic() + time_limit  # of the kernel's work; segmenting a scan beforehand may take its time
+            if verb == "build" and self._inspector is None:  # started late: while the caller plans and the builder starts, both cores are busy
+                self._inspector = _Process((*self._command, INSPECT), self._inbox)
+            while answer is None:
+                try:
+                    source, message = self._inbox.get(timeout=max(0.0, deadline - time.monotonic()))
+                except queue.Empty:
+                    late = True
+                    break
+                if source not in (worker, self._inspector):
+                    continue  # last words of one that has gone
+                if message is None:
+                    if source is self._inspector:
+                        code = self._end(source, kill=False)
+                        if code == 0:
+                            continue  # it has told the worker why
+                        step = "measure the files"
+                    break
+                if "step" in message:
+                    step = str(message["step"])
+                    if progress is not None:
+                        progress(step)
+                elif "inspect" in message and self._inspector is not None:
+                    asked += "stl" in message["inspect"]
+                    self._inspector.send(json.dumps(message["inspect"]).encode() + b"\n")
+                elif source is self._inspector:
+                    told += 1
+                    worker.send(json.dumps(message).encode() + b"\n")
+                else:
+                    answer = message
+        finally:
+            self._served += 1
+            ended = self._after(worker, answer, waiting=asked != told)
+        if answer is None:
+            raise _what_happened(verb, step, late, code or ended, time_limit, request)
+        if "error" in answer:
+            raise from_json(answer)
+        return answer["done"]
+
+    def _after(self, worker: _Process, answer: dict[str, Any] | None, *, waiting: bool) -> int:
+        """End what can serve no more; the exit code of the builder, 0 where it lives on.
+
+        Parameters
+        ----------
+        answer : dict or None
+            What the builder said in the end; None where it did not come to that.
+        waiting : bool
+            The inspector still measures for a request that is over.
+        """
+        if self._inspector is not None and (answer is None or waiting):
+            self._end(self._inspector, kill=True)
+        if answer is None or answer.get("ends"):
+            return self._end(worker, kill=answer is None)
+        return 0
+
+
 def perform(
     verb: str,
     request: dict[str, Any],
     *,
     payload: Callable[[], Any] | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
     time_limit: float = DEFAULT_LIMIT,
     command: tuple[str, ...] = WORKER,
 ) -> Any:
-    """What the process for `verb` answers to `request`.
-
-    Parameters
-    ----------
-    verb : str
-        "build", "measure" or "try".
-    payload : callable, optional
-        Makes the object to send along; called while the process starts.
-    time_limit : float
-        Seconds from when the process has its request; then both are ended.
+    """What `Workers` answer that live for this one request; see there.
 
     Raises
     ------
     PsiCadError
-        As raised in the process or by `payload`; `KernelError` where a process hung or crashed.
     """
-    inbox: queue.SimpleQueue[tuple[_Process, dict[str, Any] | None]] = queue.SimpleQueue()
-    worker = _Process((*command, verb), inbox)
-    inspector: _Process | None = None
-    step, answer, late, crashed = "start", None, False, worker
-    try:
-        body = pickle.dumps(payload(), protocol=pickle.HIGHEST_PROTOCOL) if payload is not None else b""
-        worker.send(json.dumps({**request, "payload": len(body)}).encode() + b"\n" + body)
-        deadline = time.monotonic() + time_limit  # of the kernel's work; segmenting a scan beforehand may take its time
-        if verb == "build":  # started late: while the caller plans and the builder starts, both cores are busy
-            inspector = _Process((*command, INSPECT), inbox)
-        while answer is None:
-            try:
-                source, message = inbox.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                late = True
-                break
-            if message is None:
-                if source is inspector and source.ended(kill=False) == 0:
-                    continue  # it has told the worker why
-                crashed = source
-                step = step if source is worker else "measure the files"
-                break
-            if "step" in message:
-                step = str(message["step"])
-                if progress is not None:
-                    progress(step)
-            elif "inspect" in message and inspector is not None:
-                inspector.send(json.dumps(message["inspect"]).encode() + b"\n")
-            elif source is inspector:
-                worker.send(json.dumps(message).encode() + b"\n")
-            else:
-                answer = message
-    finally:
-        codes = {id(process): process.ended(kill=answer is None or process is inspector) for process in (worker, inspector) if process is not None}
-    if answer is None:
-        raise _what_happened(verb, step, late, codes[id(crashed)], time_limit, request)
-    if "error" in answer:
-        raise from_json(answer)
-    return answer["done"]
+    with Workers(command=command) as workers:
+        return workers.perform(verb, request, payload=payload, progress=progress, time_limit=time_limit)
 
 
 def _what_happened(verb: str, step: str, late: bool, code: int, limit: float, request: dict[str, Any]) -> PsiCadError:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from psi_cad.builder.mending import base_id
-from psi_cad.builder.process import perform
+from psi_cad.builder.process import Perform, perform
 from psi_cad.case.load import LoadedCase
 from psi_cad.errors import BuildError, InputError, PsiCadError, from_json
 from psi_cad.units import Mm
@@ -34,6 +34,7 @@ class Asked:
     blades: tuple[str, ...]
     suggest: bool
     progress: Callable[[str], None] | None
+    workers: Perform | None = None  # processes that are there already
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _attempted(
     with tempfile.TemporaryDirectory(prefix="psi-cad-try-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         with suppress(BuildError, InputError):  # the refusal itself is told in any case
-            perform("try", {"folder": name}, payload=lambda: wanted, progress=asked.progress, time_limit=SECONDS)
+            (asked.workers or perform)("try", {"folder": name}, payload=lambda: wanted, progress=asked.progress, time_limit=SECONDS)
         if picture is not None and (folder / PICTURE_FILE).is_file():
             picture.parent.mkdir(parents=True, exist_ok=True)
             (folder / PICTURE_FILE).replace(picture)

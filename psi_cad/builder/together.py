@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from psi_cad.builder.process import perform
+from psi_cad.builder.process import Perform, perform
 from psi_cad.errors import KernelError
 
 if TYPE_CHECKING:
@@ -20,7 +20,14 @@ Progress = Callable[[str], None]
 
 
 def all_built(
-    job: Callable[[], Job], folder: Path, *, settings: Sequence[str], blades: Sequence[str], progress: Progress | None, time_limit: float
+    job: Callable[[], Job],
+    folder: Path,
+    *,
+    settings: Sequence[str],
+    blades: Sequence[str],
+    progress: Progress | None,
+    time_limit: float,
+    workers: Perform | None = None,
 ) -> dict[str, Any]:
     """The report of a build in `folder`; a guide on which the kernel hangs or crashes is left out, and the others are built again without it.
 
@@ -34,6 +41,8 @@ def all_built(
         As the user gave them, for what a hang or crash is told with.
     time_limit : float
         Seconds of one attempt: after a hang the others have as many again.
+    workers : callable, optional
+        Runs the build, in processes that are there already; by default in new ones.
 
     Raises
     ------
@@ -50,7 +59,7 @@ def all_built(
 
     while True:
         try:
-            report: dict[str, Any] = perform("build", request, payload=payload, progress=progress, time_limit=time_limit)
+            report: dict[str, Any] = (workers or perform)("build", request, payload=payload, progress=progress, time_limit=time_limit)
         except KernelError as error:
             left = None if left is None else _without(left, error)
             if left is None:
@@ -74,7 +83,7 @@ def _without(job: Job, error: KernelError) -> Job | None:
             if not error.step.startswith(step_of(guide.request, site.blade, "")):
                 continue
             error.about(guide.request.name, site.blade.id)
-            rest = replace(guide, sites=_but(guide.sites, index), namings=_but(guide.namings, index))
+            rest = replace(guide, sites=_but(guide.sites, index), namings=_but(guide.namings, index), hashes=_but(guide.hashes, index))
             guides = (*job.guides[:number], rest, *job.guides[number + 1 :])
             if not any(other.sites for other in guides):
                 return None

@@ -1,6 +1,7 @@
-"""The build process: one request on standard input, progress and the result as lines of JSON on standard output.
+"""The build process: requests on standard input, progress and results as lines of JSON on standard output.
 
-Started by `psi_cad.builder.process`; a hang or crash of the kernel ends this process and not its caller.
+Started by `psi_cad.builder.process`; a hang or crash of the kernel ends this process and not its caller. It serves one request after
+the other, until its caller hangs up; nothing of one stays for the next but the code that is loaded.
 """
 
 from __future__ import annotations
@@ -39,8 +40,13 @@ def _later(name: str) -> None:
     spec.loader.exec_module(module)
 
 
-def _prepare(verb: str, tell: Any) -> Any:
-    """The function that serves `verb`, with the kernel loaded: that takes longest, so it comes before the request."""
+def _load() -> None:
+    """Load the kernel: that takes longest, so it comes before the first request.
+
+    Raises
+    ------
+    EnvironmentProblem
+    """
     _later("vtk")
     try:
         import OCP.gp  # noqa: F401
@@ -50,6 +56,10 @@ def _prepare(verb: str, tell: Any) -> Any:
                 "The system library libGL.so.1 is missing, the geometry kernel needs it; install it (Debian, Ubuntu: apt-get install libgl1)."
             ) from error
         raise
+
+
+def server(verb: str, tell: Any) -> Any:
+    """The function that serves `verb`: of a folder, what was sent along, and who is told of each step."""
     if verb == "measure":
         from psi_cad.builder.measure import measure_folder
 
@@ -71,7 +81,7 @@ def _prepare(verb: str, tell: Any) -> Any:
 
 def _request() -> tuple[dict[str, Any], Any]:
     """The request line, and the object that follows it where there is one (pickled by our own caller)."""
-    request = json.loads(sys.stdin.buffer.readline() or b"{}")
+    request = json.loads(sys.stdin.buffer.readline() or b"{}")  # nothing: the caller has hung up
     size = int(request.get("payload", 0))
     return request, pickle.loads(sys.stdin.buffer.read(size)) if size else None
 
@@ -85,30 +95,45 @@ def _inspect(tell: Any) -> None:
     os._exit(0)
 
 
+def _serve(verb: str, tell: Any) -> bool:
+    """Serve the next request; whether one more may come. `verb` is what the first is expected to be."""
+    ready = False
+    try:
+        if verb:
+            _load()
+            server(verb, tell)  # its modules too
+        request, payload = _request()
+        if not request:
+            return False
+        ready = True
+        verb = request["verb"]
+        tell(done=server(verb, tell)(Path(request["folder"]), payload, lambda step: tell(step=step)))
+    except PsiCadError as error:
+        tell(**error.to_json(), ends=not ready)
+        return ready
+    except Exception as error:  # the last door: whatever else goes wrong is told in one sentence, with where it came from
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        said = str(error).splitlines()[0] if str(error) else "no message"
+        where = f"{Path(place.filename).name}, line {place.lineno}"
+        message = f"An unexpected {type(error).__name__} in {where} ended the {WORK.get(verb, 'build')}: {said}."
+        tell(error="BuildError", message=message, ends=True)
+        return False
+    return True
+
+
 def main() -> None:
-    """Serve one request."""
+    """Serve requests until the caller hangs up."""
     out = _own_stdout()
 
     def tell(**message: Any) -> None:
         out.write(json.dumps(message) + "\n")
         out.flush()
 
-    try:
-        if sys.argv[1] == "inspect":
-            _inspect(tell)
-        serve = _prepare(sys.argv[1], tell)
-        request, payload = _request()
-        if not request:
-            os._exit(0)  # the caller gave up while we were starting
-        tell(done=serve(Path(request["folder"]), payload, lambda step: tell(step=step)))
-    except PsiCadError as error:
-        tell(**error.to_json())
-    except Exception as error:  # the last door: whatever else goes wrong is told in one sentence, with where it came from
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        said = str(error).splitlines()[0] if str(error) else "no message"
-        where = f"{Path(place.filename).name}, line {place.lineno}"
-        work = WORK.get(sys.argv[1], "build")
-        tell(error="BuildError", message=f"An unexpected {type(error).__name__} in {where} ended the {work}: {said}.")
+    first = sys.argv[1]
+    if first == "inspect":
+        _inspect(tell)
+    while _serve(first, tell):
+        first = ""
     out.flush()
     os._exit(0)  # the kernel's own tear-down has crashed on exit; everything is written by now
 

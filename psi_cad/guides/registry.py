@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
-import importlib.util
+import hashlib
 import os
 import sys
 import traceback
@@ -18,10 +18,11 @@ from psi_cad.errors import CaseError, DesignError, EnvironmentProblem, PsiCadErr
 from psi_cad.files import sha256_of
 from psi_cad.guides.contract import FREE, SEAT, FreeTemplate, SiteKind, Template
 
-__all__ = ["any_template", "load_free", "load_template", "site_of", "summary", "template_files", "template_sha256", "told_as_ours"]
+__all__ = ["any_template", "load_free", "load_template", "loaded_sha256", "site_of", "summary", "template_files", "template_sha256", "told_as_ours"]
 
 _HERE: Final = Path(__file__).resolve().parent.parent
 FOLDER_VARIABLE: Final = "PSI_CAD_TEMPLATES"
+_DIGEST: Final = "__psi_cad_sha256__"  # of the file that a module was made from: one that has changed since is loaded again
 
 
 def _folders() -> list[Path]:
@@ -39,6 +40,11 @@ def template_files() -> dict[str, Path]:
             if not path.name.startswith("_"):
                 found[path.stem.replace("_", "-")] = path
     return dict(sorted(found.items()))
+
+
+def _key(path: Path) -> str:
+    """The name of a template's module."""
+    return f"psi_cad_template_{path.stem}"
 
 
 def load_template(name: str, *, where: str) -> Template:
@@ -110,16 +116,16 @@ def any_template(name: str, *, where: str) -> ModuleType:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
         hint = f"did you mean '{near[0]}'? " if near else ""
         raise CaseError(f"{where}: there is no template '{name}'; {hint}'psi-cad templates' lists them.")
-    key = f"psi_cad_template_{known[name].stem}"
-    if key in sys.modules:
+    key, source = _key(known[name]), known[name].read_bytes()
+    digest = hashlib.sha256(source).hexdigest()
+    if getattr(sys.modules.get(key), _DIGEST, None) == digest:
         return sys.modules[key]
-    specification = importlib.util.spec_from_file_location(key, known[name])
-    if specification is None or specification.loader is None:
-        raise EnvironmentProblem(f"The template file '{known[name].name}' cannot be loaded.")
-    module: ModuleType = importlib.util.module_from_spec(specification)
-    sys.modules[key] = module
+    module = ModuleType(key)
+    module.__file__ = str(known[name])
+    setattr(module, _DIGEST, digest)
+    sys.modules[key] = module  # where dataclasses look for it
     try:
-        specification.loader.exec_module(module)
+        exec(compile(source, str(known[name]), "exec"), module.__dict__)  # these very bytes, and no compiled file of earlier ones
     except Exception as error:  # a user's own template may fail in any way
         del sys.modules[key]
         raise EnvironmentProblem(f"The template file '{known[name].name}' does not load: {type(error).__name__}: {error}.") from error
@@ -133,6 +139,12 @@ def summary(path: Path) -> str:
     """The first line of a template's docstring, read without running it."""
     text = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
     return text.splitlines()[0] if text else ""
+
+
+def loaded_sha256(name: str) -> str | None:
+    """SHA-256 of the file from which the template `name` was loaded in this process; it may have changed since."""
+    path = template_files().get(name)
+    return None if path is None else getattr(sys.modules.get(_key(path)), _DIGEST, None)
 
 
 def template_sha256(name: str) -> str | None:

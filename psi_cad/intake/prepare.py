@@ -18,6 +18,7 @@ from psi_cad.guides.site import Site
 from psi_cad.intake.anatomy import checked_anatomy, cut_cautions
 from psi_cad.intake.approaches import across_refused
 from psi_cad.intake.cautions import body_cautions, case_cautions
+from psi_cad.intake.jobs import job_facts, job_hash
 from psi_cad.intake.kerfs import Sawing, sawings
 from psi_cad.intake.loading import resolved_guides
 from psi_cad.intake.side import checked_side
@@ -43,6 +44,7 @@ class GuideJob:
     params: dict[str, Any]
     sites: tuple[Site, ...]
     namings: tuple[Naming, ...] = ()
+    hashes: tuple[str, ...] = ()  # of what each is made from
 
     def naming(self, site: int) -> Naming:
         """The name of the guide at one of the sites."""
@@ -163,10 +165,12 @@ def plan_job(
     cuts = planned_cuts(loaded, bone)
     cautions = (*case_cautions(loaded, bone_said), *cut_cautions(loaded, bone, cuts.values()))
     siting = Siting(loaded, bone, cuts, own)
+    planes, inputs = planes_of(loaded), inputs_of(loaded)
     guides = []
     refused: list[PsiCadError] = []
     for number, (request, params) in enumerate(zip(loaded.case.guide, templates, strict=True)):
         sites: list[Site] = []
+        hashes: list[str] = []
         wanted_blades: list[str | Blade] = [*blades] or [request.blade]
         for wanted in wanted_blades:
             blade = loaded.blade(wanted, where="--blade" if blades else f"{loaded.path.name}: guide[{number}].blade")
@@ -174,17 +178,18 @@ def plan_job(
             sawing = Sawing(request, params, blade)
             try:
                 sites.append(siting.site(sawing))
+                hashes.append(job_hash(job_facts(loaded, sawing, own, planes=planes, inputs=inputs)))
             except PsiCadError as error:
                 if error.reason == "across":
                     error = _across(sawing, [cuts[name] for name in request.cuts], bone, siting if suggest else None)
                 error.about(request.name, blade.id)
                 refused.append(error)
-        guides.append(GuideJob(request, dataclasses.asdict(params), tuple(sites)))
+        guides.append(GuideJob(request, dataclasses.asdict(params), tuple(sites), hashes=tuple(hashes)))
     if refused and not any(guide.sites for guide in guides):
         raise refused[0]
     tumour_mesh = tumour.mesh if tumour is not None else None
     told = tuple(error.to_json() for error in refused)
-    return Job(loaded, bone, bone_said, inputs_of(loaded), tumour_mesh, tuple(cuts.values()), tuple(guides), cautions, told)
+    return Job(loaded, bone, bone_said, inputs, tumour_mesh, tuple(cuts.values()), tuple(guides), cautions, told)
 
 
 def _across(sawing: Sawing, cuts: Sequence[PlannedCut], bone: Bone, siting: Siting | None) -> PsiCadError:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from psi_cad import __version__
 
-__all__ = ["build_software", "plan_software", "software_said"]
+__all__ = ["DECISIVE", "build_software", "plan_software", "software_said"]
 
 KERNELS: Final = ("cadquery-ocp", "cadquery-ocp-novtk", "ocp")  # the packages that the kernel comes in
 DECISIVE: Final = ("psi-cad", "cadquery", "kernel")  # Python's own version changes no file

@@ -1,0 +1,76 @@
+"""What one guide is made from, resolved before anything is read or computed, and the hash that goes by it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from psi_cad.case.load import LoadedCase
+from psi_cad.guides.registry import template_sha256
+from psi_cad.intake.kerfs import Sawing, shifts_of
+from psi_cad.outputs.naming import making_of
+from psi_cad.outputs.software import DECISIVE, build_software
+from psi_cad.units import Array
+
+__all__ = ["job_facts", "job_hash"]
+
+SCHEMA: Final = 1  # what the facts are has changed
+RESOLVED: Final = (".markups", "catalogue")  # inputs whose content stands in the facts: planes, a blade, a printer
+
+
+def job_facts(
+    loaded: LoadedCase, sawing: Sawing, own: list[Sawing], *, planes: Mapping[str, tuple[Array, Array]], inputs: Mapping[str, str]
+) -> dict[str, Any]:
+    """All that the files of one guide are made from, as JSON values: no path is in it, and nothing that changes no file.
+
+    A variant's name, which its label carries, is not in it: that is a matter of the folder it lies in.
+
+    Parameters
+    ----------
+    own : list of Sawing
+        How the case itself saws each cut.
+    planes : mapping
+        (origin, unit normal) of every cut by name, patient mm.
+    inputs : mapping
+        SHA-256 of everything that the case names, by the key that names it.
+    """
+    case, request = loaded.case, sawing.request
+    shifts = shifts_of(case, sawing, own)
+    software = build_software()
+    cuts = [
+        {
+            "name": cut.name,
+            "origin": [float(v) for v in planes[cut.name][0]],
+            "normal": [float(v) for v in planes[cut.name][1]],
+            "extent": cut.extent,
+            "group": cut.group,
+            "shift": shifts[cut.name],
+        }
+        for cut in case.cut
+    ]
+    printer = loaded.printer(request.printer, where="guide.printer")
+    settings = case.model_dump(mode="json", include={"side_confirmed", "bone", "landmarks"})
+    return {
+        "schema": SCHEMA,
+        "software": {name: software[name] for name in DECISIVE},
+        "case": {"id": case.id, "side": case.side, **settings, "bone": _without_files(settings["bone"])},
+        "inputs": {key: digest for key, digest in sorted(inputs.items()) if not key.endswith(RESOLVED)},
+        "cuts": cuts,
+        "guide": request.name,
+        "template_sha256": template_sha256(request.template),
+        "making": making_of(request, vars(sawing.params), sawing.blade, printer),
+    }
+
+
+def _without_files(value: Any) -> Any:
+    """A dumped source without the paths in it: what lies there counts, not where."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _without_files(entry) for key, entry in value.items() if key not in ("surface", "labels", "ct", "keep_in")}
+
+
+def job_hash(facts: Mapping[str, Any]) -> str:
+    """SHA-256 of what a guide is made from; where it is equal, the files come out equal to the byte, on the same machine."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, allow_nan=False).encode()).hexdigest()
