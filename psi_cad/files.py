@@ -7,11 +7,12 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
+
+from filelock import FileLock, Timeout
 
 from psi_cad.errors import BuildError
 
@@ -45,8 +46,7 @@ def write_json(path: Path, data: Any) -> None:
 def alone(lock: Path, *, what: str, wait: float = WAIT_S) -> Iterator[None]:
     """Hold the file `lock` while the block runs; whoever else wants it waits for up to `wait` seconds.
 
-    A lock that a killed program left behind is never broken here, since two that break it at once would both go on: the
-    message says how old it is, and what to do.
+    The system gives a lock back when its program ends, however that ends. The file itself stays, empty.
 
     Parameters
     ----------
@@ -57,34 +57,15 @@ def alone(lock: Path, *, what: str, wait: float = WAIT_S) -> Iterator[None]:
     ------
     BuildError
     """
-    until = time.monotonic() + wait
-    while True:
-        try:
-            os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-            break
-        except FileExistsError:
-            pass
-        except PermissionError:  # Windows says so of a file that is just being deleted
-            if not lock.exists():
-                raise
-        if time.monotonic() > until:
-            age = _age_of(lock)
-            raise BuildError(
-                f"'{lock.name}' has been in the folder for {age:.0f} s: {what} by another run; try again, and if none is running, delete that file."
-            )
-        time.sleep(LOOK_S)
+    held = FileLock(lock, timeout=wait, poll_interval=LOOK_S)
+    try:
+        held.acquire()
+    except Timeout:
+        raise BuildError(f"'{lock.name}' has been held for {wait:g} s: {what} by another run; wait for that run to end, and try again.") from None
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)
-
-
-def _age_of(path: Path) -> float:
-    """Seconds since a file was written; 0 where it has gone."""
-    try:
-        return max(0.0, time.time() - path.stat().st_mtime)
-    except OSError:
-        return 0.0
+        held.release()
 
 
 def sha256_of(path: Path) -> str:

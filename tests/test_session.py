@@ -120,7 +120,7 @@ def test_a_template_that_was_changed_is_loaded_again(tmp_path, monkeypatch):
     digests = []
     for turn in (1, 2):  # within one second, and of one length: a compiled file would be taken for that of the first
         (tmp_path / "own.py").write_text(TEMPLATE.format(turn=turn), "utf-8")
-        assert any_template("own", where="here").TURN == turn
+        assert turn == any_template("own", where="here").TURN
         digests.append(loaded_sha256("own"))
     (tmp_path / "own.py").write_text(TEMPLATE.format(turn=3), "utf-8")
     assert loaded_sha256("own") == digests[1] != digests[0], "what was loaded counts, not what the file has become"
@@ -168,7 +168,10 @@ def test_a_session_gives_the_solid_that_was_measured(built, phantom_report):
     guide = built["supra-acetabular"]
     assert built.status == guide.status == "passed" and not guide.failed and not built.refused
     assert guide is built["supra-acetabular_generic-25x0.89"] or guide == built["supra-acetabular_generic-25x0.89"]
-    assert guide.entry["sha256"] == {**phantom_report["guides"][0]["sha256"], guide.entry["files"]["png"]: guide.entry["sha256"][guide.entry["files"]["png"]]}
+    assert guide.entry["sha256"] == {
+        **phantom_report["guides"][0]["sha256"],
+        guide.entry["files"]["png"]: guide.entry["sha256"][guide.entry["files"]["png"]],
+    }
     box = guide.solid().BoundingBox()
     low, high = guide.mesh().bounds
     assert [box.xmin, box.ymin, box.zmin, box.xmax, box.ymax, box.zmax] == pytest.approx([*low, *high], abs=0.05)

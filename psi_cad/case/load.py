@@ -16,7 +16,7 @@ from psi_cad.case.mistakes import Mistake, complaints, mistakes_of, place_in, ra
 from psi_cad.case.model import Blade, Case, GuideRequest, Printer, apart_in, tables_in
 from psi_cad.errors import CaseError, CatalogueError
 
-__all__ = ["LoadedCase", "apply_settings", "catalogue_of", "load_case"]
+__all__ = ["LoadedCase", "apply_settings", "catalogue_of", "load_case", "text_of"]
 
 MAX_BYTES: Final = 1_000_000
 _LISTS: Final = ("guide", "cut", "avoid")
@@ -176,6 +176,20 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
     if not data:
         raise CaseError(f"{path.name}: the file is empty; make one to start from with 'psi-cad new DIR'.")
     return data, hashlib.sha256(raw).hexdigest()
+
+
+def text_of(loaded: LoadedCase) -> str:
+    """The text of a case file that was loaded.
+
+    Raises
+    ------
+    CaseError
+        Where another text lies there now.
+    """
+    raw = loaded.path.read_bytes() if loaded.path.is_file() else b""
+    if hashlib.sha256(raw).hexdigest() != loaded.sha256:
+        raise CaseError(f"{loaded.path.name}: the file was changed while psi-cad was at work; run it again.")
+    return raw.decode("utf-8-sig")
 
 
 def apply_settings(data: dict[str, Any], settings: list[str], name: str) -> None:

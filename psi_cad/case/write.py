@@ -1,16 +1,17 @@
-"""A case written as TOML again: for a proposal or a starting plan beside the original, which is never changed."""
+"""A case written as TOML again: for a proposal or a starting plan beside the original, which is never changed. Comments stay."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import tomlkit
 from pydantic import BaseModel
+from tomlkit.items import AoT, Item, Table
 
-from psi_cad.case.load import LoadedCase, catalogue_of
+from psi_cad.case.load import LoadedCase, catalogue_of, text_of
 from psi_cad.case.model import Filed, Printer
 from psi_cad.files import whole_file
 from psi_cad.units import Array
@@ -22,30 +23,88 @@ _PLACES = 6  # decimals of a position in mm, and three more of a direction
 
 def cuts_as_toml(cuts: list[dict[str, Any]]) -> str:
     """[[cut]] entries as text."""
-    return "\n".join(_table("cut", cut, many=True) for cut in cuts)
+    document = tomlkit.document()
+    document["cut"] = _item(cuts)
+    return tomlkit.dumps(document)
 
 
-def case_with_planes(loaded: LoadedCase, planes: Mapping[str, tuple[Array, Array]], *, folder: Path) -> dict[str, Any]:
-    """The content of a case with other planes (origin, normal; patient mm), its paths taken from `folder`.
+def case_with_planes(loaded: LoadedCase, planes: Mapping[str, tuple[Array, Array]], *, folder: Path) -> tomlkit.TOMLDocument:
+    """The case file with other planes (origin, normal; patient mm), its paths taken from `folder`, and its comments kept.
 
-    A blade or printer that only a catalogue on the command line holds is written out.
+    What was overridden on the command line is written in, and so is a blade or printer that only a catalogue there holds.
+
+    Raises
+    ------
+    CaseError
+        Where the file is not the one that was loaded any more.
     """
-    data = loaded.case.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
-    _rebase(loaded.case, data, loaded, folder)
+    data = loaded.case.model_dump(mode="json", by_alias=True, exclude_none=True)
+    brief = loaded.case.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    for content in (data, brief):
+        _rebase(loaded.case, content, loaded, folder)
     found = catalogue_of(loaded.case, loaded.path)
-    for guide, written in zip(loaded.case.guide, data.get("guide", []), strict=True):
-        blade, printer = loaded.blade(guide.blade, where="guide.blade"), loaded.printer(guide.printer, where="guide.printer")
-        if isinstance(guide.blade, str) and found.blades.get(guide.blade) != blade:
-            written["blade"] = blade.model_dump(mode="json", exclude_none=True)
-        if isinstance(guide.printer, str) and found.printers.get(guide.printer) != printer:
-            written["printer"] = printer.model_dump(mode="json", exclude_none=True)
-    for cut in data.get("cut", []):
-        origin, normal = planes[cut["name"]]
-        cut.pop("markups", None)
-        cut.pop("flip", None)
-        cut["origin"] = [round(float(v), _PLACES) for v in origin]
-        cut["normal"] = [round(float(v), _PLACES + 3) for v in normal]
-    return data
+    for number, guide in enumerate(loaded.case.guide):
+        for kind, known, entry in (
+            ("blade", found.blades, loaded.blade(guide.blade, where="guide.blade")),
+            ("printer", found.printers, loaded.printer(guide.printer, where="guide.printer")),
+        ):
+            named = getattr(guide, kind)
+            if isinstance(named, str) and known.get(named) != entry:
+                data["guide"][number][kind] = brief["guide"][number][kind] = entry.model_dump(mode="json", exclude_none=True)
+    for content in (data, brief):
+        for cut in content.get("cut", []):
+            origin, normal = planes[cut["name"]]
+            cut.pop("markups", None)
+            cut.pop("flip", None)
+            cut["origin"] = [round(float(v), _PLACES) for v in origin]
+            cut["normal"] = [round(float(v), _PLACES + 3) for v in normal]
+    document = tomlkit.parse(text_of(loaded))
+    _bring_up(document, data, brief)
+    return document
+
+
+def _bring_up(table: Any, data: Mapping[str, Any], brief: Mapping[str, Any]) -> None:
+    """Have a table say what `data` says: what is the same stays as it is written; what is missing and in `brief`, no default, is added."""
+    for key in [key for key in table if key not in data]:
+        del table[key]
+    for key, value in data.items():
+        if key not in table:
+            if key in brief:
+                table[key] = _item(brief[key])
+        elif isinstance(value, Mapping) and isinstance(table[key], Mapping):
+            _bring_up(table[key], value, brief.get(key, {}))
+        elif _is_tables(value) and isinstance(table[key], AoT) and len(table[key]) == len(value):
+            for entry, said, short in zip(table[key], value, brief[key], strict=True):
+                _bring_up(entry, said, short)
+        elif _plain(table[key]) != value:
+            table[key] = _item(value)
+
+
+def _plain(value: Any) -> Any:
+    return value.unwrap() if isinstance(value, Item) else value
+
+
+def _item(value: Any) -> Any:
+    """A value as TOML; entries of lists of tables each on lines of their own."""
+    if not _is_tables(value):
+        return tomlkit.item(value) if not isinstance(value, Mapping) else _table(value)
+    found = tomlkit.aot()
+    for entry in value:
+        found.append(_table(entry))
+    return found
+
+
+def _table(entries: Mapping[str, Any]) -> Table:
+    found = tomlkit.table()
+    for key, value in entries.items():
+        found[key] = _inline(value) if isinstance(value, Mapping) else value
+    return found
+
+
+def _inline(value: Mapping[str, Any]) -> Any:
+    found = tomlkit.inline_table()
+    found.update(value)
+    return found
 
 
 def _rebase(model: BaseModel, data: dict[str, Any], loaded: LoadedCase, folder: Path) -> None:
@@ -71,47 +130,20 @@ def _relative(path: Path, folder: Path) -> str:
         return path.as_posix()
 
 
-def write_case(path: Path, data: Mapping[str, Any], *, comment: str) -> None:
+def write_case(path: Path, document: tomlkit.TOMLDocument, *, comment: str) -> None:
     """Write a case's content as TOML under a comment."""
-    lines = [f"# {line}" for line in comment.splitlines()]
-    plain = {key: value for key, value in data.items() if not isinstance(value, dict) and not _is_tables(value)}
-    lines += [f"{key} = {_value(value)}" for key, value in plain.items()]
-    for key, value in data.items():
-        if isinstance(value, dict):
-            lines.append("\n" + _table(key, value).rstrip())
-        elif _is_tables(value):
-            lines += ["\n" + _table(key, entry, many=True).rstrip() for entry in value]
+    above = "".join(f"# {line}\n" for line in comment.splitlines())
     with whole_file(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", "utf-8")
+        temporary.write_text(above + tomlkit.dumps(document).lstrip("\n"), "utf-8")
 
 
 def write_printer(path: Path, printer: Printer, *, comment: str) -> None:
     """A catalogue file with one printer, as `--catalogue` and a case's `catalogue` take it."""
+    document = tomlkit.document()
+    document["printer"] = _item([printer.model_dump(mode="json", exclude_none=True)])
     with whole_file(path) as temporary:
-        temporary.write_text(f"# {comment}\n\n" + _table("printer", printer.model_dump(mode="json", exclude_none=True), many=True), "utf-8")
+        temporary.write_text(f"# {comment}\n\n" + tomlkit.dumps(document), "utf-8")
 
 
 def _is_tables(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(entry, dict) for entry in value)
-
-
-def _table(name: str, entries: Mapping[str, Any], *, many: bool = False) -> str:
-    lines = [f"[[{name}]]" if many else f"[{name}]"]
-    lines += [f"{_key(key)} = {_value(value)}" for key, value in entries.items()]
-    return "\n".join(lines) + "\n"
-
-
-def _key(key: str) -> str:
-    return key if key.replace("-", "").replace("_", "").isalnum() and key.isascii() else json.dumps(key)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_key(key)} = {_value(entry)}" for key, entry in value.items()) + "}"
-    return "[" + ", ".join(_value(entry) for entry in value) + "]"
