@@ -18,6 +18,7 @@ from psi_cad.segmentation.interface import met_again
 from psi_cad.segmentation.naming import DISAGREE, Named, named
 from psi_cad.segmentation.oneness import loosely_held
 from psi_cad.segmentation.parting import LEAST_PART_MM3, Division
+from psi_cad.segmentation.pockets import open_canals
 from psi_cad.segmentation.regions import CELL_MM
 from psi_cad.units import Array, Mm
 from psi_cad.voxels.morphology import ball, closed, voxels_of
@@ -373,6 +374,8 @@ def _solids(parted: npt.NDArray[Any], marrow: npt.NDArray[Any], held: npt.NDArra
         labels = parted[wide]
         others = ((labels != n) & (labels != 0)) | ((marrow[wide] != n) & (marrow[wide] != 0))
         solid = filled(labels == n, spacing=spacing, others=others, held=held[wide] & (marrow[wide] == n), at_edge=at_edge)
+        smooth = ndimage.uniform_filter(division.volume.values[division.box][wide], 3, output=np.float32)
+        solid &= ~open_canals(solid, labels == n, smooth, levels=division.levels, spacing=spacing, others=others)
         target = out[wide]
         target[solid & (target == 0)] = n
     return out

@@ -1,0 +1,107 @@
+"""Canals of a bone that are narrower than what filling closes: the branches of a sacral canal, told from marrow by their density."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from psi_cad.segmentation.fill import LEAK_MM
+from psi_cad.units import Array, Bools, Mm
+from psi_cad.voxels.levels import TissueLevels
+from psi_cad.voxels.morphology import ball, grown, grown_within
+
+__all__ = ["open_canals"]
+
+INNER_MM: Final[Mm] = 3.0  # below a bone's surface lies marrow
+_DENSER: Final = 0.1  # of the way from soft tissue to cortex: marrow that much denser is told from soft tissue
+_NOISES: Final = 2.0  # ... and by so many times the noise; the average over 27 voxels has a third of it
+CANAL_MM: Final[Mm] = 1.25  # half the width of a canal at least; vessels are narrower
+LEAST_MM3: Final = 100.0  # of a canal's middle: the texture of marrow has darker spots, but small ones
+SLIT_MM: Final[Mm] = 4.0  # a gap that reaches this far in two directions, and is no wider than a leak, is a slit: a growth plate
+REACH_MM: Final[Mm] = 16.0  # from a canal's middle outwards
+MARGIN: Final = 2  # voxels
+
+
+def open_canals(
+    solid: Bools, shell: Bools, values: npt.NDArray[np.float32], *, levels: TissueLevels, spacing: Array, others: Bools | None = None
+) -> Bools:
+    """What of `solid` is no bone: canals as soft as soft tissue, with a way outwards that is as soft.
+
+    Where a bone's marrow is no denser than soft tissue there is nothing to tell the two apart by, and nothing is found. A hollow that is shut
+    in (a cyst, a tumour) stays, and so do vessels, and slits such as growth plates.
+
+    Parameters
+    ----------
+    solid, shell : (nz, ny, nx)
+        The bone with all that it encloses, and what of it is denser than the threshold.
+    values : (nz, ny, nx)
+        HU of the same voxels, averaged over 27.
+    spacing : (3,)
+        Voxel size along i, j, k in mm.
+    others : (nz, ny, nx), optional
+        Voxels of other bones.
+    """
+    found = np.zeros_like(solid)
+    size = np.asarray(spacing)[::-1]
+    inner = ~grown(~solid, ball(INNER_MM, size))
+    if not inner.any():
+        return found
+    denser = float(np.median(values[inner])) - levels.soft
+    if denser < max(_DENSER * (levels.bone - levels.soft), _NOISES * levels.noise):
+        return found
+    soft = values < levels.soft + denser / 2.0
+    hollow = solid & soft & ~shell
+    free = ~solid & soft
+    if others is not None:
+        free &= ~others
+    middle = _large(~grown(~hollow, ball(CANAL_MM, size)), LEAST_MM3 / float(np.prod(size)))
+    if not middle.any():
+        return found
+    reach = int(np.ceil(REACH_MM / size.min()))
+    box = tuple(slice(max(int(there.min()) - reach, 0), int(there.max()) + reach + 1) for there in np.nonzero(middle))  # all that can be reached
+    middle, hollow, free = middle[box], hollow[box], free[box]
+    hollow &= ~_slits(hollow, free, size)
+    way = grown_within(middle & hollow, hollow, reach)
+    found[box] = _outwards(way, free)
+    return found
+
+
+def _large(mask: Bools, voxels: float) -> Bools:
+    """The pieces of `mask` of so many voxels and more."""
+    pieces, count = ndimage.label(mask, np.ones((3, 3, 3)))
+    wanted = np.bincount(pieces.ravel(), minlength=count + 1) >= voxels
+    wanted[0] = False
+    return np.asarray(wanted[pieces])
+
+
+def _slits(hollow: Bools, free: Bools, size: Array) -> Bools:
+    """What of `hollow` lies in a flat gap no wider than a leak: a disc fits into it, and a ball does not."""
+    wide = grown(~grown(~hollow, ball(LEAK_MM, size)), ball(LEAK_MM, size))
+    room = (hollow & ~wide) | free
+    flat = np.zeros_like(hollow)
+    steps = np.ceil(SLIT_MM / size).astype(int)
+    offsets = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in steps), indexing="ij"), axis=-1) * size
+    near = np.linalg.norm(offsets, axis=-1) <= SLIT_MM
+    for normal in _NORMALS:
+        disc = near & (np.abs(offsets @ normal) <= 0.5 * float(np.abs(size * normal).max()))
+        fits = ndimage.binary_erosion(room, disc)
+        if fits.any():
+            flat |= ndimage.binary_dilation(fits, disc)
+    return np.asarray(flat & hollow & ~wide)
+
+
+def _outwards(mask: Bools, free: Bools) -> Bools:
+    """The pieces of `mask` that touch `free`."""
+    pieces, count = ndimage.label(mask)
+    beside = ndimage.binary_dilation(free)
+    touching = np.zeros(count + 1, dtype=bool)
+    touching[np.unique(pieces[beside])] = True
+    touching[0] = False
+    return np.asarray(touching[pieces])
+
+
+_STEPS: Final = [np.array((k, j, i), dtype=float) for k in (0, 1) for j in (-1, 0, 1) for i in (-1, 0, 1) if (k, j, i) > (0, 0, 0)]
+_NORMALS: Final = [step / np.linalg.norm(step) for step in _STEPS]  # thirteen directions, one of each pair
