@@ -10,14 +10,12 @@ Limits
 Source
     Binding values of the osteotomy template.
 
-A template is one file: this docstring, a frozen `Params` whose fields carry unit, range, default and help, and
+A template is one file: this docstring, `Params` whose fields carry unit, range, default, help and reference, and
 `build(site, params, workshop)`, which returns a `Design`. No files, no globals. The command line, the docs and the
 tests are made from `Params`. A file whose name starts with '_' is not listed.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import shapely
@@ -31,7 +29,6 @@ from psi_cad.siting.access import outlines
 from psi_cad.siting.pins import place_pins
 
 
-@dataclass(frozen=True, kw_only=True)
 class Params(GuideParams):
     """Parameters of the plain saw block."""
 

@@ -14,7 +14,6 @@ Source
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -46,7 +45,6 @@ UP, FLAT = "upright", "flat"
 X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Params(Parameters):
     """Parameters of the gauge coupon."""
 

@@ -43,6 +43,8 @@ from psi_cad.units import Array, Mm
 if TYPE_CHECKING:
     import cadquery as cq
 
+SERIES = "binding; the series of pelvic resections with printed guides that psi-cad follows"
+SLEEVE = "a published pelvic guide: outer 6 mm, bore 2.1 mm for wires of 2 mm"
 PAD = 0.6  # how far the label's pad stands proud; letters are cut less deep, so the wall behind keeps its thickness
 ENGRAVED = 0.5
 Pad: TypeAlias = tuple[Frame, Mm, Mm, bool]  # flat face of a label's pad, its width and height, and whether it is a wall raised to carry it
@@ -55,21 +57,20 @@ TAG_ATTEMPTS = 2  # ... and after that on neither: small letters, and a caution
 STEP_UP = 0.5  # between the tops of fences that meet, so that no two curved faces coincide
 
 
-@dataclass(frozen=True, kw_only=True)
 class Params(GuideParams):
     """Parameters of the osteotomy guide; the defaults are the binding values."""
 
-    clearance: float = param(0.15, unit="mm", low=0.10, high=0.20, help="added to the blade's thickness to give the slot's width")
+    clearance: float = param(0.15, unit="mm", low=0.10, high=0.20, help="added to the blade's thickness to give the slot's width", reference=SERIES)
     clearance_override: bool = param(False, unit="", help="allow a clearance outside 0.10–0.20; the report shows it")
-    wall: float = param(2.0, unit="mm", low=2.0, high=5.0, help="least thickness of the fence on each side of the slot")
-    height: float = param(10.0, unit="mm", low=10.0, high=20.0, help="length over which the blade is guided")
+    wall: float = param(2.0, unit="mm", low=2.0, high=5.0, help="least thickness of the fence on each side of the slot", reference=SERIES)
+    height: float = param(10.0, unit="mm", low=10.0, high=20.0, help="length over which the blade is guided", reference=SERIES)
     end_wall: float = param(3.0, unit="mm", low=2.0, high=8.0, help="material that closes a slot's end")
     footplate_thickness: float = param(3.0, unit="mm", low=2.5, high=6.0, help="thickness along the bone's normal")
     edge_break: float = param(0.6, unit="mm", low=0.2, high=1.0, help="how far outer edges are taken down")
     pins: int = param(4, unit="", low=3, high=6, help="fixation wires wanted; at least three are placed")
     wire_diameter: float = param(2.0, unit="mm", low=1.0, high=4.0, help="K-wire")
-    wire_clearance: float = param(0.1, unit="mm", low=0.05, high=0.3, help="added to the wire's diameter to give the bore")
-    sleeve_wall: float = param(1.95, unit="mm", low=1.2, high=4.0, help="wall of a wire's sleeve")
+    wire_clearance: float = param(0.1, unit="mm", low=0.05, high=0.3, help="added to the wire's diameter to give the bore", reference=SLEEVE)
+    sleeve_wall: float = param(1.95, unit="mm", low=1.2, high=4.0, help="wall of a wire's sleeve", reference=SLEEVE)
     sleeve_height: float = param(10.0, unit="mm", low=6.0, high=20.0, help="height of a sleeve above the seat")
     wire_depth: float = param(
         40.0, unit="mm", low=10.0, high=80.0, help="greatest depth of a wire; over it, or to just past the bone, it clears the cuts"

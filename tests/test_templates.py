@@ -1,14 +1,14 @@
 """Templates: every one declares itself, and copying `_template.py` makes a new one."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 from conftest import CASES, ROOT
+from pydantic import ValidationError
 
 import psi_cad
 from psi_cad import api
-from psi_cad.errors import CaseError
+from psi_cad.errors import CaseError, EnvironmentProblem
 from psi_cad.guides.params import GuideParams, Parameters, described, resolve_params
 from psi_cad.guides.registry import any_template, load_template, site_of, summary, template_files
 
@@ -53,8 +53,29 @@ def test_a_template_builds_what_passes(name, phantom_report, tmp_path):
 
 def test_params_are_frozen():
     params = load_template("osteotomy", where="here").Params()
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(ValidationError, match="frozen"):
         params.wall = 1.0
+
+
+@pytest.mark.parametrize("name", template_files())
+def test_a_form_can_be_made_of_the_schema(name):
+    params = any_template(name, where="here").Params
+    schema = params.model_json_schema()["properties"]
+    for entry in described(params):
+        form = schema[entry["name"]]
+        assert (form["default"], form["description"], form.get("unit", "")) == (entry["default"], entry["help"], entry["unit"])
+        assert (form.get("minimum"), form.get("maximum"), form.get("reference", "")) == (entry["min"], entry["max"], entry["reference"])
+        assert {"number": float, "integer": int, "boolean": bool, "string": str}[form["type"]] is type(entry["default"])
+
+
+def test_a_template_of_the_older_form_is_told_what_to_change(tmp_path, monkeypatch):
+    monkeypatch.setenv("PSI_CAD_TEMPLATES", str(tmp_path))
+    text = (
+        "from dataclasses import dataclass\n\n\n@dataclass(frozen=True)\nclass Params:\n    wall: float = 2.0\n\n\ndef build(*_):\n    return None\n"
+    )
+    (tmp_path / "older.py").write_text(text, "utf-8")
+    with pytest.raises(EnvironmentProblem, match=r"'older.py': 'Params' must be a plain class that derives from GuideParams or Parameters"):
+        any_template("older", where="here")
 
 
 CORNERS = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +51,7 @@ class Made:
 def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
     """The plan of one guide as numbers that files can be held against."""
     site, design = made.site, made.design
-    values = dataclasses.asdict(made.params)
+    values = made.params.model_dump()
     shifts = {cut.name: shift for cut, shift in zip(cuts, site.shifts, strict=True)}
     slots = []
     for feature, cut, sawn in zip(design.slots, site.cuts, site.sawn, strict=True):
@@ -179,7 +178,7 @@ def report_entry(
             {"name": pin.name, "centre_mm": [round(v, 4) for v in pin.centre], "diameter_mm": pin.diameter, "depth_mm": round(pin.depth, 2)}
             for pin in made.design.pins
         ],
-        "params": dataclasses.asdict(made.params),
+        "params": made.params.model_dump(),
         "blade_entry": blade.model_dump(),
         "printer_entry": printer.model_dump(mode="json"),
         "cautions": [caution.to_json() for caution in cautions],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,7 @@ def build_free(job: FreeJob, folder: Path, *, progress: Progress) -> dict[str, A
         "notice": NOT_A_DEVICE,
         "template": name,
         "template_sha256": loaded_sha256(name),
-        "params": dataclasses.asdict(template.Params(**job.params)),
+        "params": template.Params(**job.params).model_dump(),
         "blade_entry": job.blade.model_dump(),
         "printer_entry": job.printer.model_dump(mode="json"),
         "label": {"lines": list(design.label.lines), "letter_height_mm": design.label.letter_height},

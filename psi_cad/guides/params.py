@@ -1,23 +1,26 @@
-"""Template parameters: one declaration with unit, range, default and help feeds the case file, CLI, docs and tests."""
+"""Template parameters: one declaration with unit, range, default, help and reference feeds the case file, CLI, docs, forms and tests."""
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import math
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 from psi_cad.errors import CaseError
 from psi_cad.resection.margins import RUN_OUT_MM
 
-__all__ = ["GuideParams", "Parameters", "described", "param", "resolve_params"]
+__all__ = ["GuideParams", "Parameters", "described", "param", "range_of", "resolve_params"]
 
 P = TypeVar("P", bound="Parameters")
 
 
-def param(default: float | int | bool | str, *, unit: str, help: str, low: float | None = None, high: float | None = None) -> Any:
-    """A dataclass field of a template's `Params`.
+def param(
+    default: float | int | bool | str, *, unit: str, help: str, low: float | None = None, high: float | None = None, reference: str = ""
+) -> Any:
+    """A field of a template's `Params`.
 
     Parameters
     ----------
@@ -26,14 +29,18 @@ def param(default: float | int | bool | str, *, unit: str, help: str, low: float
     unit : str
         "mm", "deg", "" for none.
     low, high : float, optional
-        Inclusive range of a number.
+        Inclusive range of a number; `resolve_params` holds values against it.
+    reference : str
+        Where the default or the range comes from, if it is no choice of the template's own.
     """
-    return field(default=default, metadata={"unit": unit, "help": help, "low": low, "high": high})
+    said = {"unit": unit, "minimum": low, "maximum": high, "reference": reference}
+    return Field(default, description=help, json_schema_extra={key: value for key, value in said.items() if value not in (None, "")})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parameters:
-    """Parameters of any template."""
+class Parameters(BaseModel):
+    """Parameters of any template. `model_json_schema()` gives them with unit, range, default and help, for a form."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     @classmethod
     def override_key(cls) -> dict[str, str]:
@@ -41,7 +48,6 @@ class Parameters:
         return {}
 
 
-@dataclass(frozen=True, kw_only=True)
 class GuideParams(Parameters):
     """What every template needs to have its site made: where the guide may sit and along which axis it comes off."""
 
@@ -56,19 +62,35 @@ class GuideParams(Parameters):
     allow_sliding: bool = param(False, unit="", help="pass a guide that can slide on the bone; the report shows it, and it is placed by hand")
 
 
+def _said(field: FieldInfo) -> dict[str, Any]:
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+
+
+def range_of(params: type[Parameters], name: str) -> tuple[float | None, float | None]:
+    """The inclusive range of a parameter; None where it has no such end."""
+    said = _said(params.model_fields[name])
+    return said.get("minimum"), said.get("maximum")
+
+
 def described(params: type[Parameters]) -> list[dict[str, Any]]:
-    """Name, unit, default, range and help of each parameter, for the CLI, docs and tests."""
-    return [
-        {
-            "name": f.name,
-            "unit": f.metadata["unit"],
-            "default": f.default,
-            "low": f.metadata["low"],
-            "high": f.metadata["high"],
-            "help": f.metadata["help"],
-        }
-        for f in dataclasses.fields(params)
-    ]
+    """Name, unit, default, range (`low` and `high`, and the same as `min` and `max`), help and reference of each parameter."""
+    found = []
+    for name, field in params.model_fields.items():
+        low, high = range_of(params, name)
+        found.append(
+            {
+                "name": name,
+                "unit": _said(field).get("unit", ""),
+                "default": field.default,
+                "low": low,
+                "high": high,
+                "min": low,
+                "max": high,
+                "help": field.description,
+                "reference": _said(field).get("reference", ""),
+            }
+        )
+    return found
 
 
 def resolve_params(params: type[P], given: dict[str, Any], *, where: str) -> P:
@@ -83,31 +105,30 @@ def resolve_params(params: type[P], given: dict[str, Any], *, where: str) -> P:
     ------
     CaseError
     """
-    fields = {f.name: f for f in dataclasses.fields(params)}
+    fields = params.model_fields
     values: dict[str, Any] = {}
     for key, value in given.items():
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(fields)}."
             raise CaseError(f"{where}.{key} is no parameter of this template; {hint}")
-        values[key] = _typed(fields[key], value, f"{where}.{key}")
+        values[key] = _typed(type(fields[key].default), value, f"{where}.{key}")
     resolved = params(**values)
     overrides = params.override_key()
-    for name, f in fields.items():
-        low, high = f.metadata["low"], f.metadata["high"]
+    for name, field in fields.items():
+        low, high = range_of(params, name)
         value = getattr(resolved, name)
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
         outside = (low is not None and value < low) or (high is not None and value > high)
         if outside and not (name in overrides and getattr(resolved, overrides[name]) and value > 0.0):
-            unit = f" {f.metadata['unit']}" if f.metadata["unit"] else ""
+            unit = f" {_said(field)['unit']}" if "unit" in _said(field) else ""
             extra = f", or set {overrides[name]} = true" if name in overrides else ""
             raise CaseError(f"{where}.{name} = {value:g} is outside {low:g}–{high:g}{unit}; give a value in that range{extra}.")
     return resolved
 
 
-def _typed(f: dataclasses.Field[Any], value: Any, where: str) -> Any:
-    wanted = type(f.default)
+def _typed(wanted: type, value: Any, where: str) -> Any:
     if wanted is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
     if wanted is not float and type(value) is wanted:

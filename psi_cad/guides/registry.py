@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import difflib
 import hashlib
 import os
@@ -17,6 +18,7 @@ from typing import Final, cast
 from psi_cad.errors import CaseError, DesignError, EnvironmentProblem, PsiCadError
 from psi_cad.files import sha256_of
 from psi_cad.guides.contract import FREE, SEAT, FreeTemplate, SiteKind, Template
+from psi_cad.guides.params import Parameters
 
 __all__ = ["any_template", "load_free", "load_template", "loaded_sha256", "site_of", "summary", "template_files", "template_sha256", "told_as_ours"]
 
@@ -132,6 +134,10 @@ def any_template(name: str, *, where: str) -> ModuleType:
     for needed in ("Params", "build"):
         if not hasattr(module, needed):
             raise EnvironmentProblem(f"The template file '{known[name].name}' defines no '{needed}'; copy _template.py to start one.")
+    if dataclasses.is_dataclass(module.Params) or not issubclass(module.Params, Parameters):
+        raise EnvironmentProblem(
+            f"The template file '{known[name].name}': 'Params' must be a plain class that derives from GuideParams or Parameters."
+        )
     return module
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, Final
@@ -11,7 +10,7 @@ import numpy as np
 
 from psi_cad.case.load import LoadedCase
 from psi_cad.findings import Caution, Place, place_of
-from psi_cad.guides.params import GuideParams
+from psi_cad.guides.params import GuideParams, range_of
 from psi_cad.guides.site import Site
 from psi_cad.intake.kerfs import kerf_caution
 from psi_cad.scene.kerf import CLEARANCE_MM
@@ -75,10 +74,9 @@ def body_cautions(bone: Bone) -> tuple[Caution, ...]:
 def guide_cautions(params: GuideParams, site: Site) -> list[Caution]:
     """What a person must know of one guide before its shape is known: overrides, blade, printer, seat."""
     told = []
-    declared = {field.name: field.metadata for field in dataclasses.fields(params)}
     for name, allowed_by in params.override_key().items():
-        value, low, high = float(getattr(params, name)), float(declared[name]["low"]), float(declared[name]["high"])
-        if not low <= value <= high:
+        value, (low, high) = float(getattr(params, name)), range_of(type(params), name)
+        if low is not None and high is not None and not low <= value <= high:
             text = f"the slot's {name} is {value:g} mm, outside {low:.2f}–{high:.2f}, because {allowed_by} is set"
             told.append(Caution("clearance-override", text))
     if site.blade.nominal:

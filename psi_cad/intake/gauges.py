@@ -50,7 +50,7 @@ def free_job(template: str, *, blade: str, printer: str, settings: Sequence[str]
     resolved = resolve_params(params, given, where="params")
     return FreeJob(
         template,
-        {key: getattr(resolved, key) for key in resolved.__dataclass_fields__},
+        resolved.model_dump(),
         entries.blade(blade, where="--blade"),
         entries.printer(printer, where="--printer"),
     )

@@ -60,7 +60,7 @@ def job_facts(
         "cuts": cuts,
         "guide": request.name,
         "template_sha256": template_sha256(request.template),
-        "making": making_of(request, vars(sawing.params), sawing.blade, printer),
+        "making": making_of(request, sawing.params.model_dump(), sawing.blade, printer),
     }
 
 

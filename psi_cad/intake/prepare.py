@@ -184,7 +184,7 @@ def plan_job(
                     error = _across(sawing, [cuts[name] for name in request.cuts], bone, siting if suggest else None)
                 error.about(request.name, blade.id)
                 refused.append(error)
-        guides.append(GuideJob(request, dataclasses.asdict(params), tuple(sites), hashes=tuple(hashes)))
+        guides.append(GuideJob(request, params.model_dump(), tuple(sites), hashes=tuple(hashes)))
     if refused and not any(guide.sites for guide in guides):
         raise refused[0]
     tumour_mesh = tumour.mesh if tumour is not None else None
