@@ -58,6 +58,8 @@ CAUTIONS: Final[Mapping[str, CautionKind]] = {
     "metal": CautionKind("metal lies in or near the bone; its streaks move the surface", True),
     "touching-bones": CautionKind("another bone touches this one, and psi-cad parted the two", True),
     "several-bodies": CautionKind("the bone's surface holds separate bodies, which may be two bones", True),
+    "bones-overlap": CautionKind("two bones of the case reach into each other a little", True),
+    "uncut-bone-near": CautionKind("the tumour comes near bone that stays, where no cut parts them", True),
     "tumour-proposed": CautionKind("the tumour's outline is a proposal of the software, and no person has drawn it", True),
     "anatomy-odd": CautionKind("the bone's size or mesh is unusual for its anatomy", True),
     "cropped-end-near": CautionKind("a cut comes near the flat end where the scan was cropped", True),
