@@ -109,5 +109,6 @@ def _again(here: Path, guide: dict[str, Any], probes: Sequence[BoneProbe], other
         return entry
     checks += measured["checks"]
     passed = all(check["passed"] for check in checks)
-    entry.update(slots=measured["slots"], seat=measured["seat"], checks=checks, status="passed" if passed else "failed")
+    more = {key: measured[key] for key in ("slots", "seat", "other_bones") if key in measured}
+    entry.update(**more, checks=checks, status="passed" if passed else "failed")
     return entry

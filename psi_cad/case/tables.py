@@ -32,6 +32,8 @@ def bones_apart(data: Mapping[str, Any]) -> list[Apart]:
         return []
     found = _of_bones(bones, many=not isinstance(data.get("bone"), dict))
     names = [table["name"] for _, _, table in bones if isinstance(table.get("name"), str)]
+    if found or len(set(names)) < len(names):
+        return found  # whatever says where it is would be told to be nowhere
     for kind in ("cut", "guide"):
         for number, entry in enumerate(tables_in(data, kind)):
             told = _on_bone(f"{kind}[{number}].bone", entry.get("bone"), names, several=len(bones) > 1)
