@@ -11,6 +11,8 @@ from psi_cad.case.write import case_with_planes, write_case
 from psi_cad.errors import CaseError, PsiCadError, SegmentationError, SurfaceError
 from psi_cad.intake import sources
 from psi_cad.intake.bones import read_bones
+from psi_cad.intake.jobs import job_facts, job_hash
+from psi_cad.intake.kerfs import sawings
 from psi_cad.intake.loading import load
 from psi_cad.intake.prepare import planes_of
 
@@ -167,6 +169,17 @@ def test_a_sacrum_among_several_bones_is_of_no_side_and_each_may_say_its_own(cas
         assert [loaded.case.side_of(bone) for bone in loaded.case.bones] == sides
     single = load_case(case(ONE.replace('bone = "ilium"\n', "").replace("[bone]\n", '[bone]\nanatomy = "sacrum"\n')), needs=("cut",)).case
     assert single.side_of(single.bones[0]) == "left", "as before: the case says it"
+
+
+def test_a_guide_goes_by_a_hash_of_every_bone_and_a_single_ones_name_is_no_part_of_it(case):
+    def hashed(text):
+        loaded = load_case(case(text))
+        own = sawings(loaded)
+        return job_hash(job_facts(loaded, own[0], own, planes=planes_of(loaded), inputs={}))
+
+    single = WHOLE.replace(BONE.format("sacrum"), "").replace(B, "").replace(GUIDE.format("sacrum", "B"), "").replace("[[bone]]", "[bone]")
+    assert hashed(single) == hashed(single.replace('[bone]\nname = "ilium"\n', "[bone]\n").replace('bone = "ilium"\n', ""))
+    assert len({hashed(text) for text in (WHOLE, single, WHOLE.replace('"sacrum.stl"\n', '"sacrum.stl"\nside = "midline"\n', 1))}) == 3
 
 
 # what is read

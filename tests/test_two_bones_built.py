@@ -14,6 +14,7 @@ from test_several_bones import BONES, GUIDE, HEAD, ILIUM, A, box
 
 import psi_cad
 from psi_cad.api import plan
+from psi_cad.builder.inspect import Inspector
 from psi_cad.builder.measure import measure_folder
 from psi_cad.case.load import load_case
 from psi_cad.errors import InputError, PsiCadError
@@ -180,6 +181,13 @@ def test_in_processes_of_their_own_the_same_is_made(processes, tmp_path, built, 
     assert again["bones"] == report["bones"]
     for stem in STEMS.values():
         assert (tmp_path / built.name / f"{stem}.stl").read_bytes() == (built / f"{stem}.stl").read_bytes()
+
+
+def test_an_inspector_that_lives_on_forgets_the_bones_of_an_earlier_case(built):
+    inspector = Inspector()
+    inspector.bones({None: built / "bone-ilium.stl"})
+    inspector.bones({"ilium": built / "bone-ilium.stl", "sacrum": built / "bone-sacrum.stl"})
+    assert [probe.name for probe in inspector._probes] == ["ilium", "sacrum"]
 
 
 # siting

@@ -283,7 +283,7 @@ def _bones_written(job: Job, folder: Path, inspection: Inspection) -> list[str]:
         what = f"bone {body.name}" if job.bones.scene.several else "bone"
         header = f"{job.loaded.case.id} {what} as used, mm, SPACE=LPS"
         write_stl(folder / names[-1], body.bone.mesh, header=header, patch=body.bone.made_up.astype(int))
-        inspection.bone(folder / names[-1], body.name)
+    inspection.bones({body.name: folder / name for body, name in zip(job.bones.scene.bodies, names, strict=True)})
     return names
 
 

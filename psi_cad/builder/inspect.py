@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -23,8 +23,8 @@ __all__ = ["Inspection", "Inspector", "Line", "bone_probe", "serve"]
 class Inspection(Protocol):
     """Measures the files of guides, in the order in which they are shown."""
 
-    def bone(self, path: Path, name: str | None) -> None:
-        """A bone of the case."""
+    def bones(self, paths: Mapping[str | None, Path]) -> None:
+        """The bones of the case, by name, that all guides to come are measured against; those of an earlier case are forgotten."""
         ...
 
     def on(self, bone: str | None) -> None:
@@ -60,9 +60,9 @@ class Inspector:
         self._expected: Expected | None = None
         self._results: deque[dict[str, Any] | PsiCadError] = deque()
 
-    def bone(self, path: Path, name: str | None) -> None:
+    def bones(self, paths: Mapping[str | None, Path]) -> None:
         """See `Inspection`."""
-        self._probes.append(bone_probe(path, name))
+        self._probes = [bone_probe(path, name) for name, path in paths.items()]
 
     def on(self, bone: str | None) -> None:
         """See `Inspection`."""
@@ -110,9 +110,9 @@ class Line:
     def __init__(self, say: Callable[[dict[str, Any]], None], hear: Callable[[], dict[str, Any]]) -> None:
         self._say, self._hear = say, hear
 
-    def bone(self, path: Path, name: str | None) -> None:
+    def bones(self, paths: Mapping[str | None, Path]) -> None:
         """See `Inspection`."""
-        self._say({"bone": str(path), "name": name})
+        self._say({"bones": [[name, str(path)] for name, path in paths.items()]})
 
     def on(self, bone: str | None) -> None:
         """See `Inspection`."""
@@ -144,8 +144,8 @@ def serve(messages: TextIO, answer: Callable[[dict[str, Any]], None]) -> None:
     inspector = Inspector()
     for line in messages:
         message = json.loads(line)
-        if "bone" in message:
-            inspector.bone(Path(message["bone"]), message["name"])
+        if "bones" in message:
+            inspector.bones({name: Path(path) for name, path in message["bones"]})
         elif "on" in message:
             inspector.on(message["on"])
         elif "step" in message:
