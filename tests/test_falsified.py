@@ -13,10 +13,10 @@ from faults import FAULTS, ball, frame_of, lost_face, opened
 import psi_cad
 from psi_cad.builder.inspect import bone_probe
 from psi_cad.builder.measure import measure_folder
-from psi_cad.builder.mending import CHECKS
 from psi_cad.errors import SurfaceError
 from psi_cad.export.meshes import triangulated, write_stl
 from psi_cad.files import sha256_of
+from psi_cad.remedies.mending import CHECKS
 from psi_cad.verify import neighbours
 from psi_cad.verify.checks import measure_part
 from psi_cad.verify.expected import Expected

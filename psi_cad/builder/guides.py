@@ -16,7 +16,6 @@ from psi_cad.brep import checked
 from psi_cad.builder.entry import Made, expected_of, report_entry
 from psi_cad.builder.export import exported
 from psi_cad.builder.inspect import Inspection, Inspector
-from psi_cad.builder.mending import base_id, sentence
 from psi_cad.builder.process import PICTURE_STEP
 from psi_cad.errors import BuildError, EnvironmentProblem, KernelError, PsiCadError
 from psi_cad.export.meshes import write_stl
@@ -31,6 +30,7 @@ from psi_cad.intake.prepare import GuideJob, Job, Progress, step_of
 from psi_cad.intake.siting import Siting
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.outputs.software import build_software
+from psi_cad.remedies.mending import base_id, sentence
 from psi_cad.report.lettering import Arrow
 from psi_cad.report.pictures import Mark, picture_of_guide
 from psi_cad.units import LIMITS

@@ -14,7 +14,6 @@ import numpy as np
 import trimesh
 
 from psi_cad.builder.guides import build_case
-from psi_cad.builder.mending import CHECKS, REFUSALS, Change, base_id, sentence
 from psi_cad.builder.suggest import PICTURE_FILE, TRIED_FILE, Attempt
 from psi_cad.case.load import LoadedCase, load_case
 from psi_cad.case.model import Blade, GuideRequest
@@ -27,6 +26,7 @@ from psi_cad.intake.approaches import in_planes, outward, turned, typed
 from psi_cad.intake.bones import BonesRead, read_bones
 from psi_cad.intake.prepare import Progress, asked_cuts, plan_job, planes_of
 from psi_cad.intake.sources import bone_source
+from psi_cad.remedies.mending import CHECKS, REFUSALS, Change, base_id, sentence
 from psi_cad.report.pictures import picture_of_place
 from psi_cad.scene.bodies import Scene
 from psi_cad.scene.cuts import PlannedCut
