@@ -66,7 +66,7 @@ CAUTIONS: Final[Mapping[str, CautionKind]] = {
     "coarse-mesh": CautionKind("the bone's mesh is coarser where a guide sits than a guide wants", False),
     "soft-tumour-stays": CautionKind("tumour in soft tissue lies beside bone that stays", True),
     "no-plan": CautionKind("no plan lies beside the guides: nothing tells that the cuts free the specimen, or with what margin", True),
-    "structure-near": CautionKind("a blade pushed to its full length comes near a structure", False),
+    "structure-near": CautionKind("a blade pushed to its full length comes near a structure, or into another bone", False),
     "no-seat": CautionKind("no seat was found near the approach, so depth is measured along the approach", False),
     "not-reached": CautionKind("the saw does not get at all of a cut face", False),
     "cut-without-guide": CautionKind("no guide takes a cut, so its depth and reach are not known", False),

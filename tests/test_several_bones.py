@@ -71,6 +71,7 @@ def check(report, name):
 WRONG = {
     "a bone without a name": ('name = "sacrum"\nsurface', "surface", "bone[1].name", "bone[1].name is missing"),
     "two bones of one name": ('name = "sacrum"\nsurface', 'name = "ilium"\nsurface', "bone[1].name", "two entries of [[bone]] are named 'ilium'"),
+    "a bone called bone": ('name = "sacrum"\nsurface', 'name = "bone"\nsurface', "bone[1].name", "bone[1].name = 'bone' tells it from no other"),
     "a cut on no bone": ('name = "B"\nbone = "sacrum"\n', 'name = "B"\n', "cut[1].bone", "cut[1].bone is missing: with several bones"),
     "a cut on an unknown bone": ('name = "B"\nbone = "sacrum"', 'name = "B"\nbone = "sacrm"', "cut[1].bone", "the nearest is 'sacrum'"),
     "a cut on another bone": ('name = "B"\nbone = "sacrum"', 'name = "B"\nbone = "femur"', "cut[1].bone", "the case has ilium, sacrum"),
@@ -295,6 +296,15 @@ def test_a_plane_that_passes_through_both_bones_cuts_only_its_own(case):
     (told,) = cautions(found, "other-bone-in-plane")
     assert "where the saw runs past ilium at cut A, it goes into sacrum" in told
     assert f"({3 * 60:.0f} mm²)" in told or "(181 mm²)" in told or "(179 mm²)" in told, "a run-out of 5 mm less a joint of 2, over 60 mm"
+
+
+def test_a_blade_that_goes_on_into_the_other_bone_is_told(case):
+    """From the outer side through 40 mm of ilium, over a joint of 2 mm, the blade still has 38 mm of its 80 below the slot."""
+    across = FLAT + GUIDE.format("ilium", "A").replace("[0.0, 1.0, 0.0]", "[1.0, 0.0, 0.0]")
+    (told,) = cautions(plan(case(HEAD + BONES + across)), "structure-near")
+    assert "slot A of ilium: a blade pushed to its full length goes into sacrum near (" in told and "beyond ilium; use a stop" in told
+    far = plan(case(HEAD + BONES + across, sacrum=((-90, -30, -40), (-45, 30, 40))))
+    assert cautions(far, "structure-near") == [], "it ends 5 mm before that"
 
 
 def test_cuts_of_one_group_bound_each_other_on_their_bone_alone(case):

@@ -63,6 +63,8 @@ def _of_bones(bones: list[tuple[str, tuple[int | str, ...], dict[str, Any]]], *,
         if table.get("name") is None:
             text = f'{key}.name is missing: each [[bone]] needs a name, such as "ilium", by which cuts and guides say on which they are'
             found.append((f"{key}.name", (*place, "name"), text))
+        elif table["name"] == "bone":  # among the seeds of a scan that is the wanted one
+            found.append((f"{key}.name", (*place, "name"), f"{key}.name = 'bone' tells it from no other; give it a name such as \"ilium\""))
         if isinstance(table.get("ct"), str):
             scan = (table["ct"], str(table.get("series")))
             scans.setdefault(scan, key)

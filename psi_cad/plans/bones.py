@@ -10,6 +10,7 @@ from psi_cad.findings import Caution, place_of
 from psi_cad.plans.said import least_sawn, retained_said, rounded, triple, worst
 from psi_cad.plans.shares import Share
 from psi_cad.plans.tumour_in import LEFT_MM3
+from psi_cad.resection.depth import beyond
 from psi_cad.scene.bodies import on
 from psi_cad.surface.section import section_parts
 from psi_cad.surface.solids import joined, mesh_of
@@ -79,7 +80,7 @@ def bones_cautions(patient: Patient, found: Evaluated) -> list[Caution]:
         else:
             continue
         told.append(Caution("uncut-bone-near", text, place_of(share.nearest)))
-    return [*told, *_notched(found)]
+    return [*told, *_notched(found), *_over_travel(patient, found)]
 
 
 def _notched(found: Evaluated) -> list[Caution]:
@@ -102,4 +103,21 @@ def _notched(found: Evaluated) -> list[Caution]:
                 text = f"where the saw runs past {cut.bone} at cut {name}, it goes into {share.name} near {at(place)} ({area:.0f} mm²)"
                 text += ": no cut takes that bone there"
                 told.append(Caution("other-bone-in-plane", text, place_of(place)))
+    return told
+
+
+def _over_travel(patient: Patient, found: Evaluated) -> list[Caution]:
+    """Slots whose blade, pushed to its full length, would go into another bone beyond its own."""
+    told = []
+    for slot in found.slots:
+        cut = found.cuts[slot.cut]
+        face = beyond(cut, slot.profile, reach=slot.reach, run_out=slot.run_out)
+        for body in patient.bones.scene.others(cut.bone) if face is not None else ():
+            assert face is not None
+            met = [part.intersection(face.region) for part in section_parts(body.bone.mesh, origin=face.origin, axes=face.axes)]
+            largest = max(met, key=lambda part: part.area, default=None)
+            if largest is not None and largest.area > NOTCH_MM2:
+                place = face.patient(np.array(largest.representative_point().coords))[0]
+                text = f"slot {slot.cut} of {slot.guide}: a blade pushed to its full length goes into {body.name} near {at(place)}, beyond {cut.bone}"
+                told.append(Caution("structure-near", f"{text}; use a stop or a shorter blade", place_of(place)))
     return told
