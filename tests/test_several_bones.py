@@ -106,6 +106,9 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(case):
     with pytest.raises(CaseError) as raised:
         load(case(text))
     assert [one["key"] for one in raised.value.errors] == ["cut[0].bone", "cut[1].bone", "guide[1].cuts"]
+    with pytest.raises(CaseError) as raised:
+        load(case(ONE.replace("[bone]\n", '[bone]\nside = "left"\n')), needs=("cut",))
+    assert [one["key"] for one in raised.value.errors] == ["bone.side", "cut[0].bone"]
 
 
 ONE = HEAD + BONE.format("ilium").replace('[[bone]]\nname = "ilium"\n', "[bone]\n") + CUT.format("A", "ilium", [20.0, 0.0, 0.0], [-1.0, 0.0, 0.0])

@@ -30,9 +30,10 @@ def bones_apart(data: Mapping[str, Any]) -> list[Apart]:
     bones = bones_in(data)
     if not bones:
         return []
-    found = _of_bones(bones, many=not isinstance(data.get("bone"), dict))
+    many = not isinstance(data.get("bone"), dict)
+    found = _of_bones(bones, many=many)
     names = [table["name"] for _, _, table in bones if isinstance(table.get("name"), str)]
-    if found or len(set(names)) < len(names):
+    if many and (len(set(names)) < len(bones) or "bone" in names):
         return found  # whatever says where it is would be told to be nowhere
     for kind in ("cut", "guide"):
         for number, entry in enumerate(tables_in(data, kind)):
