@@ -16,8 +16,8 @@ from psi_cad.siting.axis import blade_axes
 def main() -> None:
     loaded = load_case(Path(sys.argv[1]))
     case, out = loaded.case, Path(sys.argv[2])
-    assert case.bone.surface is not None
-    bone = trimesh.load_mesh(loaded.resolve(case.bone.surface))
+    assert case.bones[0].surface is not None
+    bone = trimesh.load_mesh(loaded.resolve(case.bones[0].surface))
     for guide in case.guide:
         origin, normal = case.cut_named(guide.cuts[0]).plane
         z = unit(np.array(guide.approach))

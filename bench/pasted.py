@@ -18,7 +18,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from psi_cad.builder.mending import base_id
+from psi_cad.remedies.mending import base_id
 
 LIMIT_S = 400.0
 WAYS = (  # settings of a guide that ask for trouble, each in its declared range

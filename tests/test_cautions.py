@@ -11,7 +11,9 @@ from psi_cad.api import plan
 from psi_cad.case.load import load_case
 from psi_cad.cli.telling import WORDS, caution_lines, cautions_in, check_lines
 from psi_cad.findings import CAUTIONS, REASONS, Caution, Check
+from psi_cad.intake.bones import BonesRead
 from psi_cad.intake.cautions import case_cautions, source_cautions
+from psi_cad.scene.bodies import Body, Scene
 
 PAGE = (ROOT / "docs" / "cautions.md").read_text("utf-8")
 ROWS = re.findall(r"^\| `([a-z-]+)` \|.*\| (yes|no) \|$", PAGE, flags=re.MULTILINE)
@@ -97,6 +99,11 @@ def test_every_check_of_a_guide_has_words(phantom_report):
     assert stems <= set(WORDS)
 
 
+def read(said):
+    """What was read of a case whose only bone a report says `said` of."""
+    return BonesRead(Scene((Body(None, None),)), (said,))
+
+
 def test_sources_become_cautions_of_the_case(tmp_path):
     loaded = load_case(CASES / "phantom-type1", settings=["params.clearance=0.12"])
     metal = Caution("metal", "metal lies in bone", (1.0, 2.0, 3.0))
@@ -105,7 +112,7 @@ def test_sources_become_cautions_of_the_case(tmp_path):
         "segmentation": {"cautions": [metal.to_json()]},
         "repairs": [{"kind": "filled hole", "size_mm": size, "where": [0.0, 0.0, size], "count": 1} for size in (3.0, 5.0)],
     }
-    told = case_cautions(loaded, said)
+    told = case_cautions(loaded, read(said))
     assert [caution.id for caution in told] == ["case-overridden", "coarse-scan", "metal", "surface-mended"]
     assert metal in told and told[-1].where == (0.0, 0.0, 5.0) and "2 openings" in told[-1].text and "5.0 mm" in told[-1].text
     assert source_cautions({"file": "bone.stl"}) == ()
@@ -115,7 +122,7 @@ def test_a_proposed_outline_is_told():
     loaded = load_case(CASES / "phantom-type1")
     tumour = loaded.case.tumour.model_copy(update={"labels": "mri/tumour_PROPOSAL.nrrd", "surface": None})
     changed = type(loaded)(loaded.case.model_copy(update={"tumour": tumour}), loaded.path, loaded.sha256, loaded.catalogue)
-    assert [caution.id for caution in case_cautions(changed, {})] == ["tumour-proposed"]
+    assert [caution.id for caution in case_cautions(changed, read({}))] == ["tumour-proposed"]
 
 
 def test_a_plan_on_a_mended_bone_tells_it_first_what_weighs_most(tmp_path):

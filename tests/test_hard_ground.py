@@ -73,7 +73,7 @@ def test_a_seat_is_found_that_keeps_off_bone_and_rests_on_it(name, data, tmp_pat
     field, seat = site.field, site.seat
     plates = outlines(field, field.contact, rounding=2.0)
     spanned = shapely.union_all(voids(field, seat.bone_patch, [np.asarray(plate.exterior.coords) for plate in plates]))
-    away = SignedDistance(job.bone.mesh)(site.frame.patient(np.column_stack([field.points, seat.patch(field.points)])))
+    away = SignedDistance(job.bones.scene.mesh)(site.frame.patient(np.column_stack([field.points, seat.patch(field.points)])))
     assert away[field.footprint].min() >= -LIMITS.overlap, "nowhere in bone"
     resting = shapely.contains_xy(shapely.union_all(plates).buffer(-RIM_MM).difference(spanned), field.points[:, 0], field.points[:, 1])
     assert np.abs(away[resting] - seat.gap).max() <= LIMITS.seat_max

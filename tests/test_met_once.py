@@ -13,7 +13,7 @@ from psi_cad.bones.accuracy import accuracy_of
 from psi_cad.bones.segment import report_of, segment_bone
 from psi_cad.errors import SurfaceError
 from psi_cad.imaging.motion import JUMP_MM, _against_beside
-from psi_cad.intake.cautions import body_cautions
+from psi_cad.intake.bones import body_cautions
 from psi_cad.phantom.scanner import Body, ScannedBone, simulated_ct
 from psi_cad.surface.bodies import gaps_of, refuse_overlap
 from psi_cad.surface.repair import checked_bone

@@ -49,8 +49,8 @@ def test_margin_regions_agree_within_a_voxel(which, request):
         folder = CASES / "phantom-type1" if which == "phantom" else request.getfixturevalue("shared_cases") / "hip-left-type1"
         loaded = load_case(folder)
         patient = read_patient(loaded, progress=lambda _: None)
-        _, cuts = planned(patient.bone.mesh, [(name, *plane) for name, plane in planes_of(loaded).items()])
-        mesh, tumour, cut = patient.bone.mesh, patient.tumour.mesh, cuts["A"]
+        _, cuts = planned(patient.models[0].bone.mesh, [(name, *plane) for name, plane in planes_of(loaded).items()])
+        mesh, tumour, cut = patient.models[0].bone.mesh, patient.tumour.mesh, cuts["A"]
     ours = cut_margin(cut, Surface(tumour)).to_face.distance
     theirs = voxel_margin(oracle, mesh, tumour, cut.origin, cut.normal)
     assert theirs == pytest.approx(ours, abs=VOXEL), "it measures from voxel centre to voxel centre"

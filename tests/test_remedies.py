@@ -11,12 +11,12 @@ from conftest import CASES, ROOT, written
 import psi_cad
 from psi_cad import api
 from psi_cad.builder import suggest
-from psi_cad.builder.mending import CHECKS, REFUSALS, sentence
 from psi_cad.builder.suggest import PICTURE_FILE, REFUSED_FILE, TRIED_FILE, Asked, Attempt, explained, set_argument, suggested
 from psi_cad.builder.trying import candidates
 from psi_cad.case.load import load_case
 from psi_cad.errors import DesignError, KernelError
-from psi_cad.intake.prepare import read_bone
+from psi_cad.intake.bones import read_bones
+from psi_cad.remedies.mending import CHECKS, REFUSALS, sentence
 
 TOY = '{id = "toy", process = "FDM", material = "x", build_volume = [20, 20, 20], layer = 0.2, tolerance = 0.2, minimum_wall = 1, reference = "toy"}'
 ACROSS = "guide.approach=[0.0,0.15,1.0]"
@@ -47,7 +47,7 @@ def test_no_change_moves_a_cut_or_lowers_a_limit():
 
 @pytest.fixture(scope="module")
 def bone():
-    return read_bone(load_case(CASES / "phantom-type1"), progress=lambda step: None)[0]
+    return read_bones(load_case(CASES / "phantom-type1"), progress=lambda step: None).scene
 
 
 def tried_for(bone, *asked, settings=(), given=False, text=""):

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "psi_cad"
 # a room may import from rooms in rows above its own, and from itself
 ORDER = [
-    {"errors", "units", "findings"},
+    {"errors", "units", "findings", "remedies"},
     {"frames", "files"},
     {"voxels", "anatomy", "case"},
     {"dicom", "segmentation", "registration", "surface"},

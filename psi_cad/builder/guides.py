@@ -16,7 +16,6 @@ from psi_cad.brep import checked
 from psi_cad.builder.entry import Made, expected_of, report_entry
 from psi_cad.builder.export import exported
 from psi_cad.builder.inspect import Inspection, Inspector
-from psi_cad.builder.mending import base_id, sentence
 from psi_cad.builder.process import PICTURE_STEP
 from psi_cad.errors import BuildError, EnvironmentProblem, KernelError, PsiCadError
 from psi_cad.export.meshes import write_stl
@@ -31,6 +30,7 @@ from psi_cad.intake.prepare import GuideJob, Job, Progress, step_of
 from psi_cad.intake.siting import Siting
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.outputs.software import build_software
+from psi_cad.remedies.mending import base_id, sentence
 from psi_cad.report.lettering import Arrow
 from psi_cad.report.pictures import Mark, picture_of_guide
 from psi_cad.units import LIMITS
@@ -85,7 +85,7 @@ class _Bench:
     @cached_property
     def _siting(self) -> Siting:
         loaded = self.job.loaded
-        return Siting(loaded, self.job.bone, {cut.name: cut for cut in self.job.cuts}, sawings(loaded))
+        return Siting(loaded, self.job.bones.scene, {cut.name: cut for cut in self.job.cuts}, sawings(loaded))
 
     def site(self, task: _Task) -> Site:
         """Where a task's guide sits."""
@@ -163,8 +163,10 @@ class _Bench:
                 x, y, z = site.frame.patient(np.array(error.where))
                 error.where = (round(float(x), 2), round(float(y), 2), round(float(z), 2))
             raise
-        expected = expected_of(made, self.job.cuts)
         case = loaded.case
+        bone = case.bone_of(guide.request)
+        expected = expected_of(made, [cut for cut in self.job.cuts if cut.bone == bone])
+        self.inspection.on(bone)
         mesh = exported(made, expected, self.folder, case=case.id, side=case.side, inspection=self.inspection, told=told)
         slim = dataclasses.replace(made, design=dataclasses.replace(made.design, solid=None))  # the solid is in its file now
         return _Shown(task, slim, expected, mesh)
@@ -188,7 +190,7 @@ class _Bench:
         picture_of_guide(
             path,
             shown.mesh,
-            self.job.bone.mesh,
+            self.job.bones.scene.mesh,
             made.site.frame,
             tumour=self.job.tumour,
             cuts=self.job.cuts,
@@ -224,12 +226,10 @@ def build_case(
     PsiCadError
         Where no guide could be made: why the first could not. Others are told in `refused`.
     """
-    loaded, bone = job.loaded, job.bone
-    case = loaded.case
+    loaded, case = job.loaded, job.loaded.case
     inspection = inspection if inspection is not None else Inspector()
     folder.mkdir(parents=True, exist_ok=True)
-    write_stl(folder / BONE_FILE, bone.mesh, header=f"{case.id} bone as used, mm, SPACE=LPS", patch=bone.made_up.astype(int))
-    inspection.bone(folder / BONE_FILE)
+    used = _bones_written(job, folder, inspection)
     bench = _Bench(job, folder, inspection, progress, seats=seats)
     tasks = [_Task(number, site) for number, guide in enumerate(job.guides) for site in range(len(guide.sites))]
     entries: dict[tuple[int, int], dict[str, Any]] = {}
@@ -255,9 +255,8 @@ def build_case(
             if pictures:
                 bench.draw(one, measured, failed)
             files = _kept(folder, one.made.stem, passed=not failed, pictures=pictures)
-            entries[one.task.key] = report_entry(
-                one.made, measured, one.expected, files, folder, cautions=guide_overrides(loaded, one.made.request.name)
-            )
+            entry = report_entry(one.made, measured, one.expected, files, folder, cautions=guide_overrides(loaded, one.made.request.name))
+            entries[one.task.key] = {**entry, **({"bone": one.made.request.bone} if job.bones.scene.several else {})}
     if refused and not entries:
         raise refused[0]
     guides = [entries[key] for key in sorted(entries)]
@@ -268,12 +267,24 @@ def build_case(
         "notice": NOT_A_DEVICE,
         "case": {"id": case.id, "side": case.side, "file": loaded.path.name, "sha256": loaded.sha256, "settings": list(loaded.settings)},
         "inputs": job.inputs,
-        "bone": {**job.bone_said, "used": BONE_FILE, "used_sha256": sha256_of(folder / BONE_FILE)},
+        **job.bones.report([{"used": name, "used_sha256": sha256_of(folder / name)} for name in used]),
         "cautions": [caution.to_json() for caution in by_weight(job.cautions) if caution not in told_there],
         "guides": guides,
         "refused": [*job.refused, *(error.to_json() for error in refused)],
         "status": "passed" if all(guide["status"] == "passed" for guide in guides) else "rejected",
     }
+
+
+def _bones_written(job: Job, folder: Path, inspection: Inspection) -> list[str]:
+    """The names of the files of the bones as they are used, in their order, each written and shown to the inspection."""
+    names = []
+    for body in job.bones.scene.bodies:
+        names.append(f"bone-{body.name}.stl" if job.bones.scene.several else BONE_FILE)
+        what = f"bone {body.name}" if job.bones.scene.several else "bone"
+        header = f"{job.loaded.case.id} {what} as used, mm, SPACE=LPS"
+        write_stl(folder / names[-1], body.bone.mesh, header=header, patch=body.bone.made_up.astype(int))
+    inspection.bones({body.name: folder / name for body, name in zip(job.bones.scene.bodies, names, strict=True)})
+    return names
 
 
 def _again(bench: _Bench, task: _Task, failed: Sequence[Mapping[str, Any]]) -> _Task | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -23,8 +23,12 @@ __all__ = ["Inspection", "Inspector", "Line", "bone_probe", "serve"]
 class Inspection(Protocol):
     """Measures the files of guides, in the order in which they are shown."""
 
-    def bone(self, path: Path) -> None:
-        """The bone that all guides to come sit on."""
+    def bones(self, paths: Mapping[str | None, Path]) -> None:
+        """The bones of the case, by name, that all guides to come are measured against; those of an earlier case are forgotten."""
+        ...
+
+    def on(self, bone: str | None) -> None:
+        """The bone that the guides to come sit on."""
         ...
 
     def step(self, path: Path, expected: Expected) -> None:
@@ -40,24 +44,29 @@ class Inspection(Protocol):
         ...
 
 
-def bone_probe(path: Path) -> BoneProbe:
-    """The bone beside the guides, ready to be measured against."""
+def bone_probe(path: Path, name: str | None = None) -> BoneProbe:
+    """A bone beside the guides, ready to be measured against."""
     mesh = trimesh.load_mesh(path)
-    return BoneProbe(trimesh.Trimesh(np.asarray(mesh.vertices, dtype=np.float64), mesh.faces, process=True))
+    return BoneProbe(trimesh.Trimesh(np.asarray(mesh.vertices, dtype=np.float64), mesh.faces, process=True), name)
 
 
 class Inspector:
     """Measures at once, in this process."""
 
     def __init__(self) -> None:
-        self._probe: BoneProbe | None = None
+        self._probes: list[BoneProbe] = []
+        self._bone: str | None = None
         self._part: Part | PsiCadError | None = None
         self._expected: Expected | None = None
         self._results: deque[dict[str, Any] | PsiCadError] = deque()
 
-    def bone(self, path: Path) -> None:
+    def bones(self, paths: Mapping[str | None, Path]) -> None:
         """See `Inspection`."""
-        self._probe = bone_probe(path)
+        self._probes = [bone_probe(path, name) for name, path in paths.items()]
+
+    def on(self, bone: str | None) -> None:
+        """See `Inspection`."""
+        self._bone = bone
 
     def step(self, path: Path, expected: Expected) -> None:
         """See `Inspection`; what needs the STEP alone is measured here, while the STL is being written."""
@@ -71,11 +80,13 @@ class Inspector:
 
     def stl(self, path: Path) -> None:
         """See `Inspection`."""
-        assert self._probe is not None and self._expected is not None and self._part is not None
+        assert self._expected is not None and self._part is not None
+        own = next(probe for probe in self._probes if probe.name == self._bone)
+        others = [probe for probe in self._probes if probe is not own]
         try:
             if isinstance(self._part, PsiCadError):
                 raise self._part
-            self._results.append(measure_part(self._part, path, self._expected, self._probe).to_json())
+            self._results.append(measure_part(self._part, path, self._expected, own, others).to_json())
         except PsiCadError as error:
             self._results.append(error)
 
@@ -99,9 +110,13 @@ class Line:
     def __init__(self, say: Callable[[dict[str, Any]], None], hear: Callable[[], dict[str, Any]]) -> None:
         self._say, self._hear = say, hear
 
-    def bone(self, path: Path) -> None:
+    def bones(self, paths: Mapping[str | None, Path]) -> None:
         """See `Inspection`."""
-        self._say({"bone": str(path)})
+        self._say({"bones": [[name, str(path)] for name, path in paths.items()]})
+
+    def on(self, bone: str | None) -> None:
+        """See `Inspection`."""
+        self._say({"on": bone})
 
     def step(self, path: Path, expected: Expected) -> None:
         """See `Inspection`."""
@@ -129,8 +144,10 @@ def serve(messages: TextIO, answer: Callable[[dict[str, Any]], None]) -> None:
     inspector = Inspector()
     for line in messages:
         message = json.loads(line)
-        if "bone" in message:
-            inspector.bone(Path(message["bone"]))
+        if "bones" in message:
+            inspector.bones({name: Path(path) for name, path in message["bones"]})
+        elif "on" in message:
+            inspector.on(message["on"])
         elif "step" in message:
             inspector.step(Path(message["step"]), Expected.from_json(message["expected"]))
         else:

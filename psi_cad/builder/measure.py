@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from psi_cad.builder.inspect import bone_probe
 from psi_cad.errors import InputError, PsiCadError
 from psi_cad.files import sha256_of
 from psi_cad.findings import Check
-from psi_cad.outputs.subject import stem_of
+from psi_cad.outputs.subject import UsedBone, bones_of, stem_of
 from psi_cad.verify.checks import measure_files
 from psi_cad.verify.expected import Expected
 from psi_cad.verify.seat import BoneProbe
@@ -47,15 +47,16 @@ def measure_folder(folder: Path, *, progress: Callable[[str], None]) -> dict[str
     for path in find_reports(folder):
         report = _read(path)
         here = path.parent
-        bone_file = here / str(report["bone"]["used"])
-        if not bone_file.is_file():
-            raise InputError(f"{here.name}: '{bone_file.name}' is missing, so the seat cannot be measured; build again.")
+        bones = bones_of(report)
+        missing = next((bone.file for bone in bones if not (here / bone.file).is_file()), None)
+        if missing is not None:
+            raise InputError(f"{here.name}: '{missing}' is missing, so the seat cannot be measured; build again.")
         reports.append(_told(report))
-        probe = bone_probe(bone_file)
-        same_bone = sha256_of(bone_file) == report["bone"]["used_sha256"]
+        probes = [bone_probe(here / bone.file, bone.name) for bone in bones]
+        changed = [bone for bone in bones if sha256_of(here / bone.file) != bone.sha256]
         for guide in report["guides"]:
             progress(f"{report['case']['id']}: {stem_of(guide)}")
-            results.append(_again(here, guide, probe, same_bone, str(report["case"]["id"])))
+            results.append(_again(here, guide, probes, changed, str(report["case"]["id"])))
     passed = all(result["status"] == "passed" for result in results)
     return {"guides": results, "reports": reports, "status": "passed" if passed else "failed"}
 
@@ -79,12 +80,13 @@ def _read(path: Path) -> dict[str, Any]:
     return dict(report)
 
 
-def _again(here: Path, guide: dict[str, Any], probe: BoneProbe, same_bone: bool, case: str) -> dict[str, Any]:
+def _again(here: Path, guide: dict[str, Any], probes: Sequence[BoneProbe], other_bones: Sequence[UsedBone], case: str) -> dict[str, Any]:
+    """One guide measured again on its bone, among the others; `other_bones`: files that are not the ones it was built with."""
     files = {kind: here / name for kind, name in guide["files"].items()}
     changed = [path.name for path in files.values() if not path.is_file() or sha256_of(path) != guide["sha256"].get(path.name)]
     entry: dict[str, Any] = {"case": case, "name": guide["name"], "blade": guide["blade"], "variant": guide.get("variant"), "changed_files": changed}
     unchanged = Check("files_unchanged", float(len(changed)), "", "==", 0.0, not changed, ", ".join(changed))
-    bone = Check("bone_unchanged", float(same_bone), "", "==", 1.0, same_bone)
+    bone = Check("bone_unchanged", float(not other_bones), "", "==", 1.0, not other_bones, ", ".join(one.file for one in other_bones if one.name))
     checks: list[dict[str, Any]] = [unchanged.to_json(), bone.to_json()]
     if guide["status"] != "passed" or "stl" not in files:
         stale = guide["status"] == "stale"
@@ -95,12 +97,18 @@ def _again(here: Path, guide: dict[str, Any], probe: BoneProbe, same_bone: bool,
     if missing:
         entry.update(checks=checks, status="failed", why=f"missing: {', '.join(missing)}")
         return entry
+    own = next((probe for probe in probes if probe.name == guide.get("bone")), None)
+    if own is None:
+        entry.update(checks=checks, status="failed", why="it was built on another bone than the case now has: build it again")
+        return entry
+    others = [probe for probe in probes if probe is not own]
     try:
-        measured = measure_files(files["step"], files["stl"], Expected.from_json(guide["plan"]), probe).to_json()
+        measured = measure_files(files["step"], files["stl"], Expected.from_json(guide["plan"]), own, others).to_json()
     except PsiCadError as error:
         entry.update(checks=checks, status="failed", why=str(error))
         return entry
     checks += measured["checks"]
     passed = all(check["passed"] for check in checks)
-    entry.update(slots=measured["slots"], seat=measured["seat"], checks=checks, status="passed" if passed else "failed")
+    more = {key: measured[key] for key in ("slots", "seat", "other_bones") if key in measured}
+    entry.update(**more, checks=checks, status="passed" if passed else "failed")
     return entry

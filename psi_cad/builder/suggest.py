@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from psi_cad.builder.mending import base_id
 from psi_cad.builder.process import Perform, perform
 from psi_cad.case.load import LoadedCase
 from psi_cad.errors import BuildError, InputError, PsiCadError, from_json
+from psi_cad.remedies.mending import base_id
 from psi_cad.units import Mm
 
 __all__ = ["PICTURE_FILE", "REFUSED_FILE", "TRIED_FILE", "Asked", "Attempt", "explain_refused", "explained", "set_argument", "suggested"]

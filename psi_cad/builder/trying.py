@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import trimesh
 
 from psi_cad.builder.guides import build_case
-from psi_cad.builder.mending import CHECKS, REFUSALS, Change, base_id, sentence
 from psi_cad.builder.suggest import PICTURE_FILE, TRIED_FILE, Attempt
 from psi_cad.case.load import LoadedCase, load_case
 from psi_cad.case.model import Blade, GuideRequest
@@ -23,10 +23,13 @@ from psi_cad.frames import unit
 from psi_cad.guides.params import GuideParams, described, resolve_params
 from psi_cad.guides.registry import load_template
 from psi_cad.intake.approaches import in_planes, outward, turned, typed
-from psi_cad.intake.prepare import Progress, plan_job, planes_of, read_bone
+from psi_cad.intake.bones import BonesRead, read_bones
+from psi_cad.intake.prepare import Progress, asked_cuts, plan_job, planes_of
 from psi_cad.intake.sources import bone_source
+from psi_cad.remedies.mending import CHECKS, REFUSALS, Change, base_id, sentence
 from psi_cad.report.pictures import picture_of_place
-from psi_cad.scene.cuts import PlannedCut, plan_cuts
+from psi_cad.scene.bodies import Scene
+from psi_cad.scene.cuts import PlannedCut
 from psi_cad.surface.repair import Bone
 from psi_cad.units import Array, Mm
 
@@ -47,62 +50,63 @@ def attempt(folder: Path, wanted: Attempt, progress: Progress) -> dict[str, Any]
     PsiCadError
     """
     folder.mkdir(parents=True, exist_ok=True)
-    bone = _bone_or_none(wanted.loaded, progress)
+    bones = _bones_or_none(wanted.loaded, progress)
     if wanted.place is not None:
-        _draw(folder, wanted, bone)
-    if wanted.guide is None or bone is None:
+        _draw(folder, wanted, bones)
+    if wanted.guide is None or bones is None:
         return {"tried": []}
-    return {"tried": _tried(folder, wanted, bone, progress)}
+    return {"tried": _tried(folder, wanted, bones, progress)}
 
 
 def _silent(step: str) -> None:
     """Progress of a step that takes no time."""
 
 
-def _bone_or_none(loaded: LoadedCase, progress: Progress) -> tuple[Bone, dict[str, Any]] | None:
+def _bones_or_none(loaded: LoadedCase, progress: Progress) -> BonesRead | None:
     try:
-        return read_bone(loaded, progress=progress)
+        return read_bones(loaded, progress=progress)
     except PsiCadError:
         return None
 
 
-def _draw(folder: Path, wanted: Attempt, bone: tuple[Bone, dict[str, Any]] | None) -> None:
-    """The picture of a refusal; of a bone that is itself refused, as it was read."""
+def _draw(folder: Path, wanted: Attempt, bones: BonesRead | None) -> None:
+    """The picture of a refusal; of bones that are themselves refused, as they were read."""
     assert wanted.place is not None
     loaded = wanted.loaded
     cuts: tuple[PlannedCut, ...] = ()
-    if bone is not None:
-        mesh = bone[0].mesh
+    if bones is not None:
+        mesh = bones.scene.mesh
         try:
-            planes = planes_of(loaded)
-            cuts = tuple(plan_cuts(bone[0], [(cut.name, *planes[cut.name], cut.extent) for cut in loaded.case.cut]).values())
+            asked = [dataclasses.replace(cut, group="1") for cut in asked_cuts(loaded, planes_of(loaded))]
+            cuts = tuple(bones.scene.planned(asked).values())
         except PsiCadError:
             cuts = ()  # one of them is what was refused
     else:
-        mesh = bone_source(loaded, progress=_silent).mesh
+        meshes = [bone_source(loaded, number, progress=_silent).mesh for number in range(len(loaded.case.bones))]
+        mesh = trimesh.util.concatenate(meshes) if len(meshes) > 1 else meshes[0]
     x, y, z = wanted.place
     title = f"{loaded.case.id}, {loaded.case.side}: refused"
     picture_of_place(folder / PICTURE_FILE, mesh, place=(x, y, z), text=wanted.text, cuts=cuts, title=title)
 
 
-def _tried(folder: Path, wanted: Attempt, bone: tuple[Bone, dict[str, Any]], progress: Progress) -> list[dict[str, Any]]:
+def _tried(folder: Path, wanted: Attempt, bones: BonesRead, progress: Progress) -> list[dict[str, Any]]:
     tried: list[dict[str, Any]] = []
     until, builds = time.monotonic() + SECONDS, 0
-    for setting, change in candidates(wanted, bone[0])[:MOST_CHANGES]:
+    for setting, change in candidates(wanted, bones.scene)[:MOST_CHANGES]:
         if builds >= MOST_BUILDS or time.monotonic() > until or sum(bool(one["passed"]) for one in tried) >= ENOUGH:
             break
         progress(f"{wanted.guide}: try --set {setting}")
         entry: dict[str, Any] = {"set": [setting], "passed": False, "why": change.why, "failed": "the geometry kernel crashed or hung"}
         tried.append(entry)
         write_json(folder / TRIED_FILE, tried)  # a crash in this try loses no other
-        failed, built = _failed(folder / "try", wanted, setting, bone, progress)
+        failed, built = _failed(folder / "try", wanted, setting, bones, progress)
         builds += built
         entry.update(passed=not failed, failed=failed)
         write_json(folder / TRIED_FILE, tried)
     return tried
 
 
-def _failed(folder: Path, wanted: Attempt, setting: str, bone: tuple[Bone, dict[str, Any]], progress: Progress) -> tuple[str, bool]:
+def _failed(folder: Path, wanted: Attempt, setting: str, bones: BonesRead, progress: Progress) -> tuple[str, bool]:
     """What still fails with a setting ("" where all passes), and whether it was measured; in the very way that the pasted setting goes."""
     built = False
     shutil.rmtree(folder, ignore_errors=True)
@@ -111,7 +115,7 @@ def _failed(folder: Path, wanted: Attempt, setting: str, bone: tuple[Bone, dict[
         only = tuple(guide for guide in loaded.case.guide if guide.name == wanted.guide)
         loaded = dataclasses.replace(loaded, case=loaded.case.model_copy(update={"guide": only}))
         blades = [wanted.blade] if wanted.given and wanted.blade is not None else []
-        job = plan_job(loaded, blades=blades, progress=_silent, read=bone, suggest=False)
+        job = plan_job(loaded, blades=blades, progress=_silent, read=bones, suggest=False)
         report = build_case(job, folder, progress=progress, pictures=False)
         built = True
     except PsiCadError as error:
@@ -122,7 +126,7 @@ def _failed(folder: Path, wanted: Attempt, setting: str, bone: tuple[Bone, dict[
     return "; ".join(failed), built
 
 
-def candidates(wanted: Attempt, bone: Bone) -> list[tuple[str, Change]]:
+def candidates(wanted: Attempt, scene: Scene) -> list[tuple[str, Change]]:
     """The settings to try (as `--set` takes them) for what failed, those that belong to the first failure first; each once."""
     # "pins" is a check and a refusal; only a refusal brings its sentence along
     known = {**CHECKS, **REFUSALS} if wanted.text else {**REFUSALS, **CHECKS}
@@ -130,6 +134,7 @@ def candidates(wanted: Attempt, bone: Bone) -> list[tuple[str, Change]]:
     ordered = [change for row in zip_longest(*lists) for change in row if change is not None]
     loaded = wanted.loaded
     guide = next(guide for guide in loaded.case.guide if guide.name == wanted.guide)
+    bone = scene.body(loaded.case.bone_of(guide)).bone
     template = load_template(guide.template, where="guide.template")
     params = resolve_params(template.Params, guide.params, where="guide.params")
     blade = loaded.blade(wanted.blade if wanted.given and wanted.blade else guide.blade, where="guide.blade")

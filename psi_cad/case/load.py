@@ -13,17 +13,20 @@ from pydantic import ValidationError
 
 from psi_cad.case.catalogue import Catalogue, load_catalogue, shipped_catalogue
 from psi_cad.case.mistakes import Mistake, complaints, mistakes_of, place_in, raise_all
-from psi_cad.case.model import Blade, Case, GuideRequest, Printer, apart_in, tables_in
+from psi_cad.case.model import Blade, Case, GuideRequest, Printer, apart_in
+from psi_cad.case.tables import tables_in
 from psi_cad.errors import CaseError, CatalogueError
 
-__all__ = ["LoadedCase", "apply_settings", "catalogue_of", "load_case", "text_of"]
+__all__ = ["OF_EVERY_GUIDE", "LoadedCase", "apply_settings", "catalogue_of", "load_case", "text_of"]
 
 MAX_BYTES: Final = 1_000_000
 _LISTS: Final = ("guide", "cut", "avoid")
+OF_EVERY_GUIDE: Final = frozenset(GuideRequest.model_fields) - {"bone"}  # what "guide.KEY=…" may set of all guides; they lie on their own bones
 _EXAMPLES: Final = {
     "guide": "guide.blade=generic-20x1.0 for all guides or guide.NAME.blade=generic-20x1.0 for one",
     "cut": "cut.A.origin=[1.0,2.0,3.0]",
     "avoid": "avoid.NAME.distance=5.0",
+    "bone": "bone.NAME.units=mm",
 }
 
 
@@ -195,8 +198,8 @@ def text_of(loaded: LoadedCase) -> str:
 def apply_settings(data: dict[str, Any], settings: list[str], name: str) -> None:
     """Apply "key.path=value" overrides in place.
 
-    "params.x" and "guide.x" go to every guide; "guide.NAME.x", "cut.NAME.x" and "avoid.NAME.x" to the entry of that name;
-    others from the top.
+    "params.x" and "guide.x" go to every guide; "guide.NAME.x", "cut.NAME.x" and "avoid.NAME.x" to the entry of that name, and so does
+    "bone.NAME.x" where there are several bones; others from the top.
 
     Raises
     ------
@@ -222,7 +225,8 @@ def apply_settings(data: dict[str, Any], settings: list[str], name: str) -> None
 
 def _targets(data: dict[str, Any], keys: list[str], setting: str, name: str) -> tuple[list[dict[str, Any]], list[str]]:
     """The tables that a setting goes to, and the key in them."""
-    if keys[0] != "params" and keys[0] not in _LISTS:
+    listed = keys[0] in _LISTS or (keys[0] == "bone" and isinstance(data.get("bone"), list))
+    if keys[0] != "params" and not listed:
         return [data], keys
     table = "guide" if keys[0] == "params" else keys[0]
     entries = data.get(table)
@@ -233,7 +237,7 @@ def _targets(data: dict[str, Any], keys: list[str], setting: str, name: str) -> 
     rest = keys[1:]
     if not rest:
         raise CaseError(f"--set {setting}: name a key of the {table}, such as {_EXAMPLES[table]}.")
-    if table == "guide" and rest[0] in GuideRequest.model_fields:
+    if table == "guide" and rest[0] in OF_EVERY_GUIDE:
         return entries, rest
     named = [entry for entry in entries if entry.get("name") == rest[0]]
     if not named:

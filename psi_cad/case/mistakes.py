@@ -12,12 +12,14 @@ from pydantic_core import ErrorDetails
 
 from psi_cad.errors import CaseError, InputError
 
-__all__ = ["Mistake", "complaints", "mistakes_of", "place_in", "raise_all"]
+__all__ = ["ONE", "SEVERAL", "Mistake", "complaints", "mistakes_of", "place_in", "raise_all"]
 
 Step: TypeAlias = int | str
 Location: TypeAlias = tuple[Step, ...]
 TRIPLES: Final = ("origin", "normal", "approach", "seed")
 _TAGS: Final = {"Blade", "Printer", "int", "str", "float", "bool"}  # what pydantic writes into a location for the branches of a choice
+ONE: Final = "(one)"
+SEVERAL: Final = "(several)"  # what it writes where a key holds a table or a list of them; no key is called so
 _TEXT_BRANCH: Final = ("constrained-str", "str", "function-")
 
 
@@ -95,7 +97,10 @@ def complaints(
     at, place : location and its place, optional
         Where in the file `data` stands.
     """
-    details = [d for d in error.errors(include_url=False, include_input=True) if _meant(d["loc"], data)]
+    every: list[ErrorDetails] = error.errors(include_url=False, include_input=True)
+    for detail in every:
+        detail["loc"] = tuple(step for step in detail["loc"] if step not in (ONE, SEVERAL))
+    details = [d for d in every if _meant(d["loc"], data)]
     misspelt = {(*d["loc"][:-1], near) for d in details if d["type"] == "extra_forbidden" for near in _near(d["loc"], model)}
     found: dict[str, Mistake] = {}
     for detail in details:

@@ -6,8 +6,21 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from psi_cad.case.mistakes import ONE, SEVERAL
+from psi_cad.case.tables import Apart, bones_apart, tables_in
 from psi_cad.units import Array, Deg, Mm
 
 __all__ = [
@@ -16,6 +29,7 @@ __all__ = [
     "Blade",
     "BoneSource",
     "Case",
+    "CaseSide",
     "Cut",
     "Filed",
     "GuideRequest",
@@ -24,7 +38,6 @@ __all__ = [
     "Segment",
     "Tumour",
     "apart_in",
-    "tables_in",
 ]
 
 LANDMARKS: Final = (
@@ -46,6 +59,7 @@ EntryId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9.-]{0,38
 Units = Literal["mm", "cm", "m", "in"]
 Coordinates = Literal["LPS", "RAS"]
 KerfSide = Literal["centre", "specimen", "retained"]
+CaseSide = Literal["left", "right", "midline"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Triple = Annotated[tuple[Finite, Finite, Finite], Field(strict=False)]
@@ -165,12 +179,15 @@ class Segment(_Strict):
 
 
 class BoneSource(_Source):
-    """Where the bone comes from: one of `surface`, `labels`, `ct`.
+    """Where a bone comes from: one of `surface`, `labels`, `ct`.
 
     A CT is segmented from `segment`; `series` chooses one of a DICOM folder's; `force_spacing` insists on a scan that is
-    too coarse for a guide, which the report shows. `anatomy` says which bone it is and asks for its plausibility.
+    too coarse for a guide, which the report shows. `anatomy` says which bone it is and asks for its plausibility. Each of several
+    bones has a `name`, and its own `side` where that is not the case's.
     """
 
+    name: Name | None = None
+    side: CaseSide | None = None
     anatomy: Literal["hip", "femur", "sacrum"] | None = None
     ct: File = None
     segment: Segment | None = None
@@ -220,7 +237,8 @@ class Cut(_Strict):
 
     `markups` names a 3D Slicer file instead, whose plane is called as the cut is; `flip` turns that plane's normal round.
     Cuts of one `group` bound one piece together: it lies on the specimen's side of all of them. The specimen is the union
-    over groups. `kerf_side`: the saw removes a slab of bone; the plane is its middle, or it lies wholly on one side of the plane.
+    over groups. A cut acts on its `bone` alone. `kerf_side`: the saw removes a slab of bone; the plane is its middle, or it lies
+    wholly on one side of the plane.
     """
 
     name: CutName
@@ -232,6 +250,7 @@ class Cut(_Strict):
     flip: bool = False
     group: CutName = "1"
     kerf_side: KerfSide = "centre"
+    bone: Name | None = None
 
     @model_validator(mode="after")
     def _plane(self) -> Cut:
@@ -263,6 +282,7 @@ class GuideRequest(_Strict):
     """One guide to make: template, cuts, approach (from the bone towards the surgeon), blade and printer."""
 
     name: Name
+    bone: Name | None = None
     template: str
     cuts: Annotated[tuple[str, ...], Field(min_length=1, max_length=6, strict=False)]
     approach: Direction
@@ -271,14 +291,24 @@ class GuideRequest(_Strict):
     params: dict[str, Any] = {}
 
 
+def _how_many(value: Any) -> str:
+    return SEVERAL if isinstance(value, list | tuple) else ONE
+
+
+Several = Annotated[tuple[BoneSource, ...], Field(strict=False, min_length=1), Tag(SEVERAL)]
+
+
 class Case(_Strict):
-    """A whole case file; `side_confirmed` insists on a `side` that the bone's shape contradicts."""
+    """A whole case file; `side_confirmed` insists on a `side` that a bone's shape contradicts.
+
+    `bone` is one table, or a list of tables with a name each; `bones` are the same in either form.
+    """
 
     schema_: Annotated[Literal[1], Field(alias="schema")]
     id: Name
-    side: Literal["left", "right", "midline"]
+    side: CaseSide
     side_confirmed: bool = False
-    bone: BoneSource
+    bone: Annotated[Annotated[BoneSource, Tag(ONE)] | Several, Discriminator(_how_many)]
     tumour: Tumour | None = None
     catalogue: File = None
     avoid: Annotated[tuple[Avoid, ...], Field(strict=False)] = ()
@@ -288,7 +318,7 @@ class Case(_Strict):
 
     @model_validator(mode="after")
     def _registered(self) -> Case:
-        if self.tumour is not None and self.tumour.mri is not None and self.bone.ct is None:
+        if self.tumour is not None and self.tumour.mri is not None and all(bone.ct is None for bone in self.bones):
             raise ValueError("tumour.mri is registered to bone.ct, which is not given; give tumour.transform instead")
         return self
 
@@ -299,21 +329,30 @@ class Case(_Strict):
             raise ValueError(wrong[0][2])
         return self
 
+    @property
+    def bones(self) -> tuple[BoneSource, ...]:
+        """Every bone of the case, in its order."""
+        return self.bone if isinstance(self.bone, tuple) else (self.bone,)
+
+    def side_of(self, bone: BoneSource) -> CaseSide:
+        """The side that a bone must be of: its own, `midline` for a sacrum among several bones, else the case's."""
+        if bone.side is not None:
+            return bone.side
+        return "midline" if len(self.bones) > 1 and bone.anatomy == "sacrum" else self.side
+
+    def bone_of(self, entry: Cut | GuideRequest) -> str | None:
+        """The name of the bone that a cut or guide is on; None where the only bone has none."""
+        return self.bones[0].name if len(self.bones) == 1 else entry.bone
+
     def cut_named(self, name: str) -> Cut:
         """The cut called `name`."""
         return next(cut for cut in self.cut if cut.name == name)
 
 
-def tables_in(data: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    """The tables of a list in a case file as read, whatever else is wrong in it; an empty one for what is no table."""
-    entries = data.get(key)
-    return [entry if isinstance(entry, dict) else {} for entry in entries] if isinstance(entries, list) else []
-
-
-def apart_in(data: Mapping[str, Any]) -> list[tuple[str, tuple[int | str, ...], str]]:
-    """What does not fit together in a case file as read: key, location and sentence of each (names twice, unknown cuts and landmarks)."""
-    found: list[tuple[str, tuple[int | str, ...], str]] = []
-    for kind in ("cut", "guide", "avoid"):
+def apart_in(data: Mapping[str, Any]) -> list[Apart]:
+    """What does not fit together in a case file as read (names twice, unknown cuts, bones and landmarks)."""
+    found: list[Apart] = bones_apart(data)
+    for kind in ("bone", "cut", "guide", "avoid"):
         names = [entry.get("name") for entry in tables_in(data, kind)]
         for name in dict.fromkeys(name for name in names if isinstance(name, str) and names.count(name) > 1):
             second = [number for number, other in enumerate(names) if other == name][1]

@@ -15,11 +15,13 @@ from psi_cad.case.load import LoadedCase, load_case
 from psi_cad.errors import InputError, PsiCadError
 from psi_cad.files import sha256_of
 from psi_cad.frames import unit
+from psi_cad.intake.named import named_in
 from psi_cad.intake.prepare import planes_of, planned_cuts
-from psi_cad.intake.sources import avoid_source, bone_source, named_in, tumour_source
+from psi_cad.intake.sources import avoid_source, bone_source, tumour_source
 from psi_cad.outputs.subject import REPORT_FILE, read_json
 from psi_cad.report.look.page import LookBody, LookLine, LookScene, LookWord, write_page
 from psi_cad.report.views import AVOID, BONE, GUIDE, PLANE, TUMOUR, Colour
+from psi_cad.scene.bodies import Body, Scene
 from psi_cad.scene.cuts import plane_axes
 from psi_cad.surface.mesh_files import SUFFIXES, read_surface
 from psi_cad.surface.repair import checked_bone
@@ -120,15 +122,18 @@ def _of_case(loaded: LoadedCase, out: Path | None, progress: Progress) -> LookSc
     """A case as far as it can be shown: what is wrong with it becomes a note, for one looks in order to mend it."""
     case, found = loaded.case, _Found()
     progress("read the bone")
-    source = bone_source(loaded, progress=progress)
-    mesh, bone = _outward(source.mesh), None
-    try:
-        bone = checked_bone(source.mesh, name=source.name, units=source.units)
-        mesh = bone.mesh
-    except PsiCadError as error:
-        found.notes.append(f"the bone is shown as it is in the file, because it was refused: {_nameless(error, loaded)}")
-    found.bodies.append(LookBody("bone", mesh, BONE))
-    size = float(np.linalg.norm(mesh.extents))
+    bodies = []
+    for number, named in enumerate(case.bones):
+        source = bone_source(loaded, number, progress=progress)
+        mesh, what = _outward(source.mesh), "bone" if len(case.bones) == 1 else f"bone {named.name}"
+        try:
+            bone = checked_bone(source.mesh, name=source.name, units=source.units)
+            mesh = bone.mesh
+            bodies.append(Body(named.name, bone))
+        except PsiCadError as error:
+            found.notes.append(f"the {what} is shown as it is in the file, because it was refused: {_nameless(error, loaded)}")
+        found.bodies.append(LookBody(what, mesh, BONE))
+    size = float(np.linalg.norm(np.ptp(np.vstack([body.mesh.bounds for body in found.bodies]), axis=0)))
     tumour = tumour_source(loaded, progress=progress)
     if tumour is not None:
         found.bodies.append(LookBody("tumour", _outward(tumour.mesh), TUMOUR, 0.5))
@@ -136,10 +141,10 @@ def _of_case(loaded: LoadedCase, out: Path | None, progress: Progress) -> LookSc
         found.bodies.append(LookBody(avoid.name, _outward(avoid_source(loaded, avoid, number=number, progress=progress).mesh), AVOID, 0.7))
     planes = planes_of(loaded)
     sections = {}
-    if bone is not None and case.cut:
+    if len(bodies) == len(case.bones) and case.cut:
         progress("plan the cuts")
         try:
-            sections = planned_cuts(loaded, bone)
+            sections = planned_cuts(loaded, Scene(tuple(bodies)))
         except PsiCadError as error:
             found.notes.append(f"the cuts are drawn as plain squares, because they were refused: {_nameless(error, loaded)}")
     for name, (origin, normal) in planes.items():
@@ -151,9 +156,10 @@ def _of_case(loaded: LoadedCase, out: Path | None, progress: Progress) -> LookSc
         found.words.append(LookWord("landmarks", f"• {name}", np.array(place), LANDMARK))
     _draw_guides(found, loaded, out)
     volume = None
-    if case.bone.ct is not None:
+    scanned = next((bone for bone in case.bones if bone.ct is not None), None)
+    if scanned is not None and scanned.ct is not None:
         progress("read the scan")
-        volume = _volume(loaded.resolve(case.bone.ct), series=case.bone.series, kind="ct")
+        volume = _volume(loaded.resolve(scanned.ct), series=scanned.series, kind="ct")
         found.notes += volume.notes
     return LookScene(f"{case.id}, {case.side}", found.bodies, found.lines, found.words, volume, found.notes)
 

@@ -18,13 +18,14 @@ from psi_cad.guides.params import GuideParams
 from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Site
 from psi_cad.intake.blades import length_said
+from psi_cad.intake.bones import read_bones
 from psi_cad.intake.cautions import guide_cautions
-from psi_cad.intake.prepare import GuideJob, Progress, plan_job, planned_cuts, read_bone
+from psi_cad.intake.prepare import GuideJob, Progress, plan_job, planned_cuts
 from psi_cad.intake.siting import blade_reach
 from psi_cad.intake.sources import tumour_source
+from psi_cad.scene.bodies import Scene
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.siting.sliding import side_in_words
-from psi_cad.surface.repair import Bone
 
 __all__ = ["validate_case"]
 
@@ -50,20 +51,21 @@ def validate_case(loaded: LoadedCase, *, blades: Sequence[str] = (), picture: Pa
     PsiCadError
     """
     if picture is not None:
-        bone, _ = read_bone(loaded, progress=progress)
+        scene = read_bones(loaded, progress=progress).scene
         tumour = tumour_source(loaded, progress=progress)
-        cuts = planned_cuts(loaded, bone)
+        cuts = planned_cuts(loaded, scene)
         progress("draw the picture")
-        _draw_case(picture, loaded, bone, cuts, None if tumour is None else tumour.mesh)
+        _draw_case(picture, loaded, scene, cuts, None if tumour is None else tumour.mesh)
     job = plan_job(loaded, blades=list(blades), progress=progress)
     seats = [_seat(loaded, number, guide, site, progress) for number, guide in enumerate(job.guides) for site in guide.sites]
     return {
         "case": loaded.case.id,
         "picture": None if picture is None else str(picture),
-        "bone": job.bone_said,
+        **job.bones.report([{} for _ in job.bones.said]),
         "cuts": [
             {
                 "name": cut.name,
+                **({"bone": cut.bone} if job.bones.scene.several else {}),
                 "specimen_side": side_in_words(cut.normal),
                 "section_area_mm2": round(float(cut.section.area), 3),
                 "cut_short_by": list(cut.neighbours),
@@ -79,7 +81,7 @@ def validate_case(loaded: LoadedCase, *, blades: Sequence[str] = (), picture: Pa
     }
 
 
-def _draw_case(picture: Path, loaded: LoadedCase, bone: Bone, cuts: dict[str, PlannedCut], tumour: trimesh.Trimesh | None) -> None:
+def _draw_case(picture: Path, loaded: LoadedCase, scene: Scene, cuts: dict[str, PlannedCut], tumour: trimesh.Trimesh | None) -> None:
     from psi_cad.report.draw_plan import draw_plan
     from psi_cad.report.pictures import Arrow
 
@@ -90,7 +92,7 @@ def _draw_case(picture: Path, loaded: LoadedCase, bone: Bone, cuts: dict[str, Pl
         arrows.append(Arrow((float(x), float(y), float(z)), guide.approach, f"approach of {guide.name}"))
     approaches = {name: np.array(guide.approach) for guide in case.guide for name in guide.cuts}
     title = f"{case.id}, {case.side}: the case"
-    arguments = {"bone": bone.mesh, "cuts": list(cuts.values()), "approaches": approaches, "tumour": tumour, "arrows": arrows, "title": title}
+    arguments = {"bone": scene.mesh, "cuts": list(cuts.values()), "approaches": approaches, "tumour": tumour, "arrows": arrows, "title": title}
     picture.unlink(missing_ok=True)
     if draw_plan({"case": (picture, arguments)}):
         raise BuildError(f"The picture '{picture.name}' could not be drawn; off-screen OpenGL is missing or broken.")

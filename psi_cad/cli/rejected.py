@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from psi_cad.builder.mending import CHECKS, base_id, sentence
 from psi_cad.builder.suggest import set_argument
+from psi_cad.remedies.mending import CHECKS, base_id, sentence
 
 __all__ = ["rejection_lines"]
 

@@ -101,7 +101,8 @@ def case_lines(found: dict[str, Any]) -> list[str]:
     lines = [f"{found['case']}: {sound} (bone {found['bone']['triangles']} triangles; sections: {sections})"]
     lines += specimen_lines(found["cuts"])
     for repair in found["bone"]["repairs"]:
-        lines.append(f"  repaired: {repair['kind']} ({repair['count']}), {repair['size_mm']:.1f} mm")
+        where = f"{repair['bone']}, " if "bone" in repair else ""
+        lines.append(f"  repaired: {where}{repair['kind']} ({repair['count']}), {repair['size_mm']:.1f} mm")
     for seat in found["seats"]:
         lines.append(
             f"{seat['name']} for {seat['blade']}: a seat was found, {seat['contact_area_mm2']:.0f} mm² of bone in reach, "
@@ -167,6 +168,10 @@ def plan_lines(plan: dict[str, Any]) -> list[str]:
         ]
         for cut in plan["cuts"]
     ]
+    if "bones" in plan:
+        head.insert(1, "bone")
+        for row, cut in zip(rows, plan["cuts"], strict=True):
+            row.insert(1, cut["bone"])
     lines = [f"{plan['case']['id']}: plan {plan['status']}", table(rows, head), ""]
     cm3 = 1000.0
     lines.append("margin: to the planned plane; sawn: to the face the saw leaves, which gives the class; in mm")
@@ -175,6 +180,10 @@ def plan_lines(plan: dict[str, Any]) -> list[str]:
         f"{plan['kerf_mm3'] / cm3:.2f}, healthy bone lost in both {plan['healthy_removed_mm3'] / cm3:.1f}, "
         f"retained {plan['retained']['volume_mm3'] / cm3:.1f} in {plan['retained']['pieces']}"
     )
+    for bone in plan.get("bones", ()):
+        parts = f"specimen {bone['specimen']['volume_mm3'] / cm3:.1f} cm³, retained {bone['retained']['volume_mm3'] / cm3:.1f}"
+        margin = f", margin {number(bone['margin_mm'], 2)}, sawn {number(bone['margin_sawn_mm'], 2)}, class {bone['class']}" if bone["class"] else ""
+        lines.append(f"  {bone['name']}: {parts}{margin}" if bone["cuts"] else f"  {bone['name']}: no cut takes it")
     lines += specimen_lines(plan["cuts"])
     if plan["tumour"]:
         size = " × ".join(f"{v:.0f}" for v in plan["tumour"]["diameters_mm"])

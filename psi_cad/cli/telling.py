@@ -43,6 +43,8 @@ WORDS: Final[Mapping[str, str]] = {
     "contact_area": "contact of the seat with bone",
     "contact_share": "share of the footprint that is in contact",
     "pull_off": "bone in the way when the guide is pulled off",
+    "other_bone_overlap": "how far the guide reaches into another bone",
+    "other_bone_pull_off": "another bone in the way when the guide is pulled off",
     "printer_room": "how far the guide exceeds the printer's room",
     "printer_wall": "thinnest slot wall",
     "files_unchanged": "files that are missing or not the ones that were built",

@@ -30,6 +30,6 @@ def one_part(bone: Bone, cuts: Sequence[PlannedCut]) -> int:
 def part_at(bone: Bone, cut: PlannedCut) -> int:
     """The number of the connected part of the bone that a cut divides."""
     ring = cut.patient(np.asarray(cut.whole.exterior.coords)[:1])
-    centres = np.asarray(bone.mesh.triangles_center)
+    centres = np.asarray(bone.mesh.triangles_center)[: len(bone.mesh.faces) - bone.beside]
     nearest = int(np.argmin(((centres - ring[0]) ** 2).sum(axis=1)))
     return int(bone.part_of_face[nearest])

@@ -14,6 +14,7 @@ from psi_cad.anatomy.side import BONE_NAMES, ShapeVerdict
 from psi_cad.case.load import LoadedCase
 from psi_cad.errors import CaseError
 from psi_cad.findings import Caution, place_of
+from psi_cad.intake.named import bone_key
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.surface.repair import Bone, signed_volume
 from psi_cad.surface.trust import at
@@ -27,18 +28,18 @@ END_NEAR_MM: Final[Mm] = 20.0  # the same: a guide must not sit on the scan's ed
 MET_MM: Final[Mm] = 1.0  # from the outline of a cut: it runs into the place
 
 
-def checked_anatomy(loaded: LoadedCase, bone: Bone, shape: ShapeVerdict) -> tuple[dict[str, Any] | None, tuple[Caution, ...]]:
-    """What a report says of the bone's size, and what a person must know; nothing where the case names no anatomy.
+def checked_anatomy(loaded: LoadedCase, bone: Bone, shape: ShapeVerdict, *, number: int = 0) -> tuple[dict[str, Any] | None, tuple[Caution, ...]]:
+    """What a report says of a bone's size, and what a person must know; nothing where the case names no anatomy of it.
 
     Raises
     ------
     CaseError
         Where the bone is another one than the case says, or larger than any of its kind.
     """
-    name = loaded.case.bone.anatomy
+    name, where_named = loaded.case.bones[number].anatomy, bone_key(loaded.case, number)
     if name is None:
         return None, ()
-    known, key = ANATOMIES[name], f'{loaded.path.name}: bone.anatomy = "{name}"'
+    known, key = ANATOMIES[name], f'{loaded.path.name}: {where_named}.anatomy = "{name}"'
     if shape.bone is not None and shape.bone != name:
         where = None if shape.where is None else place_of(shape.where)
         raise CaseError(f"{key}, but the bone looks like a {BONE_NAMES[shape.bone]}: {shape.evidence}; correct anatomy, or the file.", where=where)
@@ -49,7 +50,7 @@ def checked_anatomy(loaded: LoadedCase, bone: Bone, shape: ShapeVerdict) -> tupl
         if value > high:
             raise CaseError(
                 f"{key}, but the bone is {value:.0f} {unit} {what}, and {_plural(known)} have {low:.0f} to {high:.0f}; "
-                "check bone.units, and that the surface is one bone."
+                f"check {where_named}.units, and that the surface is one bone."
             )
         if value < low:
             text = f"the bone is {value:.0f} {unit} {what}, and whole {_plural(known)} have {low:.0f} to {high:.0f}: is it all there?"
@@ -65,9 +66,9 @@ def _end_said(end: FlatEnd) -> dict[str, Any]:
     return {"middle": list(place_of(end.middle) or ()), "area_mm2": round(end.area, 1)}
 
 
-def cut_cautions(loaded: LoadedCase, bone: Bone, cuts: Iterable[PlannedCut]) -> tuple[Caution, ...]:
-    """What a person must know of the bone where it is cut: places that are not measured; with an anatomy a coarse mesh and cropped ends too."""
-    anatomy = loaded.case.bone.anatomy
+def cut_cautions(loaded: LoadedCase, bone: Bone, cuts: Iterable[PlannedCut], *, number: int = 0) -> tuple[Caution, ...]:
+    """What a person must know of a bone where it is cut: places that are not measured; with an anatomy a coarse mesh and cropped ends too."""
+    anatomy = loaded.case.bones[number].anatomy
     ends = [end.points for end in flat_ends(bone.mesh)] if anatomy is not None else []
     found = []
     for cut in cuts:

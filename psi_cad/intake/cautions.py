@@ -12,27 +12,28 @@ from psi_cad.case.load import LoadedCase
 from psi_cad.findings import Caution, Place, place_of
 from psi_cad.guides.params import GuideParams, range_of
 from psi_cad.guides.site import Site
+from psi_cad.intake.bones import BonesRead
 from psi_cad.intake.kerfs import kerf_caution
 from psi_cad.scene.kerf import CLEARANCE_MM
-from psi_cad.surface.bodies import gaps_of
-from psi_cad.surface.repair import Bone
 from psi_cad.surface.trust import at
 
-__all__ = ["body_cautions", "case_cautions", "guide_cautions", "source_cautions"]
+__all__ = ["case_cautions", "guide_cautions", "source_cautions"]
 
 TURNED_DEG: Final = 0.5  # past the cone that was to be searched, for rounding
 PROPOSAL: Final = "_PROPOSAL"  # how 'psi-cad tumour' ends the name of an outline that no person has drawn yet
 _MENDED: Final = {"filled hole": "filled", "closed flat end": "closed flat", "closed hole": "closed on request, where no bone was measured"}
 
 
-def case_cautions(loaded: LoadedCase, bone_said: Mapping[str, Any]) -> tuple[Caution, ...]:
-    """What a person must know of how a case was run, and of the bone that `bone_said` tells of."""
+def case_cautions(loaded: LoadedCase, bones: BonesRead) -> tuple[Caution, ...]:
+    """What a person must know of how a case was run, and of its bones."""
     told = [Caution("case-overridden", f"--set {setting} overrides the case file") for setting in loaded.settings]
     tumour = loaded.case.tumour
     if tumour is not None and tumour.labels is not None and PurePath(tumour.labels).name.split(".")[0].endswith(PROPOSAL):
         text = f"the tumour's outline is a proposal of the software: correct '{PurePath(tumour.labels).name}', and give it another name"
         told.append(Caution("tumour-proposed", text))
-    return (*told, *source_cautions(bone_said))
+    for body, said in zip(bones.scene.bodies, bones.said, strict=True):
+        told += [dataclasses.replace(one, text=bones.of(body.name, one.text)) for one in source_cautions(said)]
+    return (*told, *bones.cautions)
 
 
 def source_cautions(bone_said: Mapping[str, Any]) -> tuple[Caution, ...]:
@@ -41,7 +42,7 @@ def source_cautions(bone_said: Mapping[str, Any]) -> tuple[Caution, ...]:
     Parameters
     ----------
     bone_said : mapping
-        As `read_bone` gives it, and as a report holds it under `bone`.
+        As `read_bones` gives it, and as a report holds it under `bone`.
     """
     told = [Caution.from_json(one) for one in bone_said.get("cautions", ())]  # of its shape: side, anatomy
     told += [Caution.from_json(one) for part in ("scan", "segmentation", "mask") for one in (bone_said.get(part) or {}).get("cautions", ())]
@@ -55,19 +56,6 @@ def source_cautions(bone_said: Mapping[str, Any]) -> tuple[Caution, ...]:
         size, near = f"{largest['size_mm']:.1f} mm across", "" if where is None else f" near {at(np.array(where))}"
         which = f", the largest {size}" if len(found) > 1 else f", {size}"
         told.append(Caution("surface-mended", f"{holes} {how}{which}{near}; no guide sits there", where))
-    return tuple(told)
-
-
-def body_cautions(bone: Bone) -> tuple[Caution, ...]:
-    """What a person must know of a surface that holds several bodies."""
-    told = []
-    for gap in gaps_of(bone):
-        near = "" if gap.where is None else f" near {at(np.array(gap.where))}"
-        text = (
-            f"the surface holds separate bodies: one of {gap.volumes[1] / 1000.0:.1f} cm³ lies {gap.width:.1f} mm from that of "
-            f"{gap.volumes[0] / 1000.0:.1f} cm³{near}; if they are two bones, export each by itself, for they may move against each other"
-        )
-        told.append(Caution("several-bodies", text, gap.where))
     return tuple(told)
 
 

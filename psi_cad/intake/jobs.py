@@ -39,6 +39,7 @@ def job_facts(
     case, request = loaded.case, sawing.request
     shifts = shifts_of(case, sawing, own)
     software = build_software()
+    several = len(case.bones) > 1
     cuts = [
         {
             "name": cut.name,
@@ -47,18 +48,21 @@ def job_facts(
             "extent": cut.extent,
             "group": cut.group,
             "shift": shifts[cut.name],
+            **({"bone": cut.bone} if several else {}),
         }
         for cut in case.cut
     ]
     printer = loaded.printer(request.printer, where="guide.printer")
-    settings = case.model_dump(mode="json", include={"side_confirmed", "bone", "landmarks"})
+    settings = case.model_dump(mode="json", include={"side_confirmed", "landmarks"})
+    bones = [_without_files(bone.model_dump(mode="json", exclude=None if several else {"name", "side"})) for bone in case.bones]
     return {
         "schema": SCHEMA,
         "software": {name: software[name] for name in DECISIVE},
-        "case": {"id": case.id, "side": case.side, **settings, "bone": _without_files(settings["bone"])},
+        "case": {"id": case.id, "side": case.side, **settings, "bone": bones if several else bones[0]},
         "inputs": {key: digest for key, digest in sorted(inputs.items()) if not key.endswith(RESOLVED)},
         "cuts": cuts,
         "guide": request.name,
+        **({"bone": request.bone} if several else {}),
         "template_sha256": template_sha256(request.template),
         "making": making_of(request, sawing.params.model_dump(), sawing.blade, printer),
     }

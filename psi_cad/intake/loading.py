@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from psi_cad.case.load import LoadedCase, load_case
 from psi_cad.case.mistakes import Mistake, mistakes_of, place_in, raise_all
-from psi_cad.case.model import tables_in
+from psi_cad.case.tables import bones_in, tables_in
 from psi_cad.errors import CaseError
 from psi_cad.guides.params import GuideParams, resolve_params
 from psi_cad.guides.registry import load_template
@@ -94,9 +94,8 @@ def _allowances(kind: type[GuideParams], params: dict[str, Any]) -> dict[str, An
 
 def _missing_files(data: dict[str, Any], path: Path) -> list[Mistake]:
     """Files and folders that the case names and that are not there."""
-    places: list[tuple[tuple[int | str, ...], dict[str, Any]]] = []
-    for key in ("bone", "tumour"):
-        places += [((key,), data[key])] if isinstance(data.get(key), dict) else []
+    places: list[tuple[tuple[int | str, ...], dict[str, Any]]] = [(place, table) for _, place, table in bones_in(data)]
+    places += [(("tumour",), data["tumour"])] if isinstance(data.get("tumour"), dict) else []
     for key in ("avoid", "cut"):
         places += [((key, number), entry) for number, entry in enumerate(tables_in(data, key))]
     found = []

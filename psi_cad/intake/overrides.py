@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from psi_cad.case.load import LoadedCase
-from psi_cad.case.model import GuideRequest
+from psi_cad.case.load import OF_EVERY_GUIDE, LoadedCase
 from psi_cad.findings import Caution
 
 __all__ = ["guide_overrides"]
@@ -17,4 +16,4 @@ def guide_overrides(loaded: LoadedCase, name: str) -> tuple[Caution, ...]:
 def _reaches(setting: str, name: str) -> bool:
     """Whether "params.x=…", "guide.x=…" or "guide.NAME.x=…" is about the guide called `name`."""
     keys = setting.partition("=")[0].strip().split(".")
-    return keys[0] == "params" or (keys[0] == "guide" and (keys[1] in GuideRequest.model_fields or keys[1] == name))
+    return keys[0] == "params" or (keys[0] == "guide" and (keys[1] in OF_EVERY_GUIDE or keys[1] == name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,25 +13,25 @@ import trimesh
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, GuideRequest
 from psi_cad.errors import CaseError, PsiCadError
-from psi_cad.findings import Caution, by_weight
+from psi_cad.findings import Caution
 from psi_cad.guides.site import Site
-from psi_cad.intake.anatomy import checked_anatomy, cut_cautions
 from psi_cad.intake.approaches import across_refused
-from psi_cad.intake.cautions import body_cautions, case_cautions
+from psi_cad.intake.bones import BonesRead, cautions_at_cuts, read_bones
+from psi_cad.intake.cautions import case_cautions
 from psi_cad.intake.jobs import job_facts, job_hash
 from psi_cad.intake.kerfs import Sawing, sawings
 from psi_cad.intake.loading import resolved_guides
-from psi_cad.intake.side import checked_side
+from psi_cad.intake.named import inputs_of
 from psi_cad.intake.siting import Siting
-from psi_cad.intake.sources import bone_source, inputs_of, tumour_source
+from psi_cad.intake.sources import tumour_source
 from psi_cad.outputs.naming import Naming
-from psi_cad.scene.cuts import PlannedCut, plan_cuts
+from psi_cad.scene.bodies import Asked, Scene
+from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.markups import read_planes
-from psi_cad.surface.bodies import refuse_overlap
-from psi_cad.surface.repair import Bone, checked_bone, outside_of
+from psi_cad.surface.repair import Bone
 from psi_cad.units import Array
 
-__all__ = ["GuideJob", "Job", "Progress", "inputs_of", "plan_job", "planes_of", "planned_cuts", "read_bone", "step_of"]
+__all__ = ["GuideJob", "Job", "Progress", "asked_cuts", "inputs_of", "plan_job", "planes_of", "planned_cuts", "step_of"]
 
 Progress = Callable[[str], None]
 
@@ -56,8 +56,7 @@ class Job:
     """What the build process is given."""
 
     loaded: LoadedCase
-    bone: Bone
-    bone_said: dict[str, Any]
+    bones: BonesRead
     inputs: dict[str, str]
     tumour: trimesh.Trimesh | None
     cuts: tuple[PlannedCut, ...]
@@ -69,32 +68,6 @@ class Job:
 def step_of(guide: GuideRequest, blade: Blade, step: str) -> str:
     """A step of the work on one guide, as progress tells it."""
     return f"{guide.name} {blade.id}: {step}"
-
-
-def read_bone(loaded: LoadedCase, *, progress: Progress) -> tuple[Bone, dict[str, Any]]:
-    """The checked bone of a case, and what the report says of it; `cautions` in it are those of the bone itself.
-
-    Raises
-    ------
-    PsiCadError
-    """
-    found = bone_source(loaded, progress=progress)
-    bone = checked_bone(found.mesh, name=found.name, units=found.units)
-    refuse_overlap(bone)
-    progress("tell the side from the shape")
-    shape, side_said, cautions = checked_side(loaded, outside_of(bone), scan=found.said.get("segmentation", {}).get("body"))
-    anatomy_said, odd = checked_anatomy(loaded, bone, shape)
-    said = {
-        **found.said,
-        "side_check": side_said,
-        "anatomy": anatomy_said,
-        "cautions": [caution.to_json() for caution in by_weight((*cautions, *odd, *body_cautions(bone)))],
-        "triangles": len(bone.mesh.faces),
-        "extent_mm": [round(float(v), 3) for v in bone.mesh.extents],
-        "repairs": [dataclasses.asdict(repair) for repair in bone.repairs],
-        "kept_clear_of": [defect.to_json() for defect in bone.defects],
-    }
-    return bone, said
 
 
 def planes_of(loaded: LoadedCase) -> dict[str, tuple[Array, Array]]:
@@ -121,21 +94,24 @@ def planes_of(loaded: LoadedCase) -> dict[str, tuple[Array, Array]]:
     return found
 
 
-def planned_cuts(loaded: LoadedCase, bone: Bone) -> dict[str, PlannedCut]:
-    """The cuts of a case on its bone, by name.
+def asked_cuts(loaded: LoadedCase, planes: Mapping[str, tuple[Array, Array]]) -> list[Asked]:
+    """The cuts of a case as it asks for them, with these `planes` (origin, normal; patient mm) by name."""
+    case = loaded.case
+    return [Asked(cut.name, case.bone_of(cut), *planes[cut.name], cut.extent, cut.group) for cut in case.cut]
+
+
+def planned_cuts(loaded: LoadedCase, scene: Scene) -> dict[str, PlannedCut]:
+    """The cuts of a case on its bones, by name.
 
     Raises
     ------
     CaseError, SurfaceError
     """
-    cuts, planes = loaded.case.cut, planes_of(loaded)
-    return plan_cuts(bone, [(cut.name, *planes[cut.name], cut.extent) for cut in cuts], groups={cut.name: cut.group for cut in cuts})
+    return scene.planned(asked_cuts(loaded, planes_of(loaded)))
 
 
-def plan_job(
-    loaded: LoadedCase, *, blades: list[str], progress: Progress, read: tuple[Bone, dict[str, Any]] | None = None, suggest: bool = True
-) -> Job:
-    """Read and check the bone, plan the cuts, and find a site for every guide and blade.
+def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress, read: BonesRead | None = None, suggest: bool = True) -> Job:
+    """Read and check the bones, plan the cuts, and find a site for every guide and blade.
 
     A guide that cannot sit is `refused`, and the others go on.
 
@@ -146,7 +122,7 @@ def plan_job(
     progress : callable
         Told each step before it begins.
     read : optional
-        What `read_bone` gave of this case before; read where it is not given.
+        What `read_bones` gave of this case before; read where it is not given.
     suggest : bool
         Of an approach that looks across its cut, try others, and tell one that has a seat.
 
@@ -159,12 +135,12 @@ def plan_job(
     own = sawings(loaded)  # mistakes in parameters are told before the bone is read
     templates = [sawing.params for sawing in own]
     progress("read the bone")
-    bone, bone_said = read if read is not None else read_bone(loaded, progress=progress)
+    bones = read if read is not None else read_bones(loaded, progress=progress)
     tumour = tumour_source(loaded, progress=progress)
     progress("plan the cuts")
-    cuts = planned_cuts(loaded, bone)
-    cautions = (*case_cautions(loaded, bone_said), *cut_cautions(loaded, bone, cuts.values()))
-    siting = Siting(loaded, bone, cuts, own)
+    cuts = planned_cuts(loaded, bones.scene)
+    cautions = (*case_cautions(loaded, bones), *cautions_at_cuts(loaded, bones.scene, cuts))
+    siting = Siting(loaded, bones.scene, cuts, own)
     planes, inputs = planes_of(loaded), inputs_of(loaded)
     guides = []
     refused: list[PsiCadError] = []
@@ -181,6 +157,7 @@ def plan_job(
                 hashes.append(job_hash(job_facts(loaded, sawing, own, planes=planes, inputs=inputs)))
             except PsiCadError as error:
                 if error.reason == "across":
+                    bone = bones.scene.body(loaded.case.bone_of(request)).bone
                     error = _across(sawing, [cuts[name] for name in request.cuts], bone, siting if suggest else None)
                 error.about(request.name, blade.id)
                 refused.append(error)
@@ -189,7 +166,7 @@ def plan_job(
         raise refused[0]
     tumour_mesh = tumour.mesh if tumour is not None else None
     told = tuple(error.to_json() for error in refused)
-    return Job(loaded, bone, bone_said, inputs, tumour_mesh, tuple(cuts.values()), tuple(guides), cautions, told)
+    return Job(loaded, bones, inputs, tumour_mesh, tuple(cuts.values()), tuple(guides), cautions, told)
 
 
 def _across(sawing: Sawing, cuts: Sequence[PlannedCut], bone: Bone, siting: Siting | None) -> PsiCadError:

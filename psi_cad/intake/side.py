@@ -22,7 +22,7 @@ _BESIDE: Final = 0.1  # of the body's width: the middle of a hip bone or femur l
 
 
 def checked_side(
-    loaded: LoadedCase, mesh: trimesh.Trimesh, *, scan: dict[str, Any] | None = None
+    loaded: LoadedCase, mesh: trimesh.Trimesh, *, number: int = 0, scan: dict[str, Any] | None = None
 ) -> tuple[ShapeVerdict, dict[str, Any], tuple[Caution, ...]]:
     """What the bone's shape says, what a report says of the side, and what a person must know of it.
 
@@ -30,6 +30,8 @@ def checked_side(
     ----------
     mesh : Trimesh
         The checked bone, patient mm.
+    number : int
+        Which of the case's bones it is.
     scan : dict, optional
         `middle_x_mm` and `width_mm` of the body in the bone's scan, both None where it does not tell, and then `why`.
 
@@ -38,7 +40,7 @@ def checked_side(
     CaseError
         Where the bone is clearly of another side and the case does not insist, or its surface or scan is mirrored.
     """
-    shape, side = verdict_of(mesh, references()), loaded.case.side
+    shape, side = verdict_of(mesh, references()), loaded.case.side_of(loaded.case.bones[number])
     beside, scan_side = _beside_midline(mesh, scan)
     against = _contradiction(shape, side, scan_side)
     verdict = against[0] if against is not None else "agrees" if shape.side == side or (side == "midline" and shape.symmetric) else "not verified"

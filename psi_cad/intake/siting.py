@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -19,11 +18,9 @@ from psi_cad.guides.sharing import Workshop
 from psi_cad.guides.site import Site, make_site
 from psi_cad.intake.kerfs import Sawing, shifts_of
 from psi_cad.resection.depth import slot_depth
+from psi_cad.scene.bodies import Grounds, Scene, on
 from psi_cad.scene.cuts import PlannedCut
-from psi_cad.scene.kerf import moved_cuts
 from psi_cad.siting.axis import SeatingAxis
-from psi_cad.surface.rays import RayCaster
-from psi_cad.surface.repair import Bone
 from psi_cad.units import Mm
 
 __all__ = ["GUIDED_MM", "Siting", "blade_reach"]
@@ -34,13 +31,10 @@ GUIDED_MM: Final[Mm] = 10.0  # the binding height of a guide, where its template
 class Siting:
     """Finds sites for the guides of one case; `own`: how the case itself saws each cut. What sites share is made once."""
 
-    def __init__(self, loaded: LoadedCase, bone: Bone, cuts: Mapping[str, PlannedCut], own: Sequence[Sawing]) -> None:
-        self.loaded, self.bone, self.cuts, self.own = loaded, bone, dict(cuts), own
+    def __init__(self, loaded: LoadedCase, scene: Scene, cuts: Mapping[str, PlannedCut], own: Sequence[Sawing]) -> None:
+        self.loaded, self.scene, self.cuts, self.own = loaded, scene, dict(cuts), own
         self._workshop = Workshop()
-
-    @cached_property
-    def _caster(self) -> RayCaster:
-        return RayCaster(self.bone.mesh)
+        self._grounds = Grounds(scene)
 
     def site(self, sawing: Sawing, *, but: Sequence[Tried] = ()) -> Site:
         """Where a guide goes; `but` are ways to sit that turned out bad.
@@ -52,7 +46,10 @@ class Siting:
         request, params, blade = sawing.request, sawing.params, sawing.blade
         case = self.loaded.case
         shifts = shifts_of(case, sawing, self.own)
-        moved = moved_cuts(self.bone, self.cuts, {name: shift for name, shift in shifts.items() if name in request.cuts})
+        name = case.bone_of(request)
+        own = on(name, self.cuts)
+        moved = self.scene.moved(own, {name: shift for name, shift in shifts.items() if name in request.cuts})
+        bone, caster = self._grounds.of(name)
         template = load_template(request.template, where=f"guide '{request.name}'.template")
         lay_out = getattr(template, "lay_out", None)  # a template need not have one: then only its build tells
 
@@ -68,10 +65,10 @@ class Siting:
             return next((f"the blade reaches {check.value:.1f} mm deep, bone there is {check.limit:.1f}" for check in checks if not check.passed), "")
 
         return make_site(
-            self.bone,
-            self._caster,
+            bone,
+            caster,
             sawn,
-            list(self.cuts.values()),
+            list(own.values()),
             approach=np.array(request.approach),
             params=params,
             blade=blade,

@@ -16,6 +16,7 @@ from psi_cad.case.model import Avoid, BoneSource, Segment, Tumour
 from psi_cad.errors import CaseError, ImageError, PsiCadError, SegmentationError, SurfaceError
 from psi_cad.files import sha256_of
 from psi_cad.findings import Caution, by_weight
+from psi_cad.intake.named import BONE, bone_key, there
 from psi_cad.intake.work import Stage, Work, digest_of
 from psi_cad.surface.mesh_files import read_surface
 from psi_cad.units import Array
@@ -23,10 +24,9 @@ from psi_cad.units import Array
 if TYPE_CHECKING:
     from psi_cad.voxels.volume import Volume
 
-__all__ = ["Found", "avoid_source", "bone_source", "inputs_of", "named_in", "surface_source", "tumour_source"]
+__all__ = ["Found", "avoid_source", "bone_source", "surface_source", "tumour_source"]
 
 Progress = Callable[[str], None]
-BONE: Final = "bone"
 SCAN_FILE: Final = "scan.mha"
 READY: Final = "The surface of a ready mask, not moved to the cortex."
 
@@ -84,19 +84,20 @@ def _segmented(path: Path, digest: str, *, key: str) -> dict[str, Any]:
     return {"segmentation": said} if same else {}
 
 
-def bone_source(loaded: LoadedCase, *, progress: Progress) -> Found:
-    """The bone of a case, from whatever it names.
+def bone_source(loaded: LoadedCase, number: int = 0, *, progress: Progress) -> Found:
+    """A bone of a case, from whatever it names.
 
     Raises
     ------
     PsiCadError
     """
-    source = loaded.case.bone
+    source, key = loaded.case.bones[number], bone_key(loaded.case, number)
     if source.surface is not None:
-        return surface_source(loaded, source, key=BONE)
-    work = _work(loaded, progress)
-    stage = _bone_of_scan(loaded, source, work) if source.ct is not None else _labelled(loaded, source, work, name=BONE, key=BONE)
-    return _made(stage, f"{BONE}.stl", key=BONE)
+        return surface_source(loaded, source, key=key)
+    work, name = _work(loaded, progress), BONE if len(loaded.case.bones) == 1 else f"{BONE}-{source.name}"
+    if source.ct is not None:
+        return _made(_bone_of_scan(loaded, source, work, name=name, key=key), f"{BONE}.stl", key=key)
+    return _made(_labelled(loaded, source, work, name=name, key=key), f"{name}.stl", key=key)
 
 
 def tumour_source(loaded: LoadedCase, *, progress: Progress) -> Found | None:
@@ -136,40 +137,8 @@ def _made(stage: Stage, name: str, *, key: str) -> Found:
     return Found(mesh, name, "mm", stage.said)
 
 
-def inputs_of(loaded: LoadedCase) -> dict[str, str]:
-    """SHA-256 of everything that a case names (of a folder: of all its files), by the key that names it.
-
-    Raises
-    ------
-    CaseError
-        If something is not there.
-    """
-    return {key: digest_of(_there(loaded, name, key=key)) for key, name in named_in(loaded).items()}
-
-
-def named_in(loaded: LoadedCase) -> dict[str, str]:
-    """Every path that a case names, by the key that names it."""
-    case, named = loaded.case, {}
-    sources = {"bone": case.bone, "tumour": case.tumour, **{f"avoid[{number}]": avoid for number, avoid in enumerate(case.avoid)}}
-    for place, source in sources.items():
-        for key in ("surface", "labels", "ct", "mri", "transform"):
-            named[f"{place}.{key}"] = getattr(source, key, None)
-    if case.bone is not None and case.bone.segment is not None:
-        named["bone.segment.keep_in"] = case.bone.segment.keep_in
-    named |= {f"cut[{number}].markups": cut.markups for number, cut in enumerate(case.cut)}
-    named["catalogue"] = case.catalogue
-    return {key: name for key, name in named.items() if name is not None}
-
-
 def _work(loaded: LoadedCase, progress: Progress) -> Work:
     return Work(loaded.path.parent / "work" / loaded.case.id, progress)  # case files of one folder do not share it
-
-
-def _there(loaded: LoadedCase, relative: str, *, key: str) -> Path:
-    path = loaded.resolve(relative)
-    if not path.exists():
-        raise CaseError(f"{loaded.path.name}: {key}: '{relative}' is not there; paths are taken from the case file's folder.")
-    return path
 
 
 def _with_key(error: PsiCadError, loaded: LoadedCase, key: str) -> PsiCadError:
@@ -181,7 +150,7 @@ def _scan(loaded: LoadedCase, work: Work, relative: str, *, name: str, kind: str
     """A scan read into the patient frame."""
     from psi_cad.imaging.scan_files import read_volume, write_volume
 
-    path = _there(loaded, relative, key=key)
+    path = there(loaded, relative, key=key)
 
     def make(folder: Path) -> dict[str, Any]:
         volume = read_volume(path, kind=kind, series=series, progress=lambda step: work.progress(f"{name}: {step}"))
@@ -208,19 +177,24 @@ def _volume(scan: Stage, *, kind: str) -> Volume:
     return scan.read(SCAN_FILE, lambda file: read_volume(file, kind=kind))
 
 
-def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work) -> Stage:
-    """The bone segmented from a CT; refused where the scan is too coarse and nobody insisted."""
+def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work, *, name: str, key: str) -> Stage:
+    """The bone segmented from a CT; refused where the scan is too coarse and nobody insisted.
+
+    Of several bones of the CT, the seeds of the others part it from them.
+    """
     from psi_cad.bones.segment import segment_bone, write_segmentation
     from psi_cad.imaging.midline import body_middle
     from psi_cad.segmentation.correcting import Corrections
 
     assert source.ct is not None and source.segment is not None
-    scan = _scan(loaded, work, source.ct, name="ct", kind="ct", series=source.series, key="bone.ct")
+    scan = _scan(loaded, work, source.ct, name="ct", kind="ct", series=source.series, key=f"{key}.ct")
     forced = bool(source.force_spacing or scan.said["forced"])
     if scan.said["refuse_guide"] and not forced:
-        raise CaseError(f"{loaded.path.name}: bone.ct: {scan.said['refuse_guide']} To insist set bone.force_spacing = true; the report will show it.")
-    seeds = {BONE: source.segment.seed, **source.segment.others}
-    asked, masks = _corrections(loaded, source.segment)
+        insist = f"To insist set {key}.force_spacing = true; the report will show it."
+        raise CaseError(f"{loaded.path.name}: {key}.ct: {scan.said['refuse_guide']} {insist}")
+    beside = {bone.name: bone.segment.seed for bone in loaded.case.bones if bone is not source and bone.name and bone.segment is not None}
+    seeds = {BONE: source.segment.seed, **beside, **source.segment.others}
+    asked, masks = _corrections(loaded, source.segment, key=key)
     close = source.segment.close_holes
     wanted = {**asked, "close_holes": close} if close is not None else asked
 
@@ -255,9 +229,9 @@ def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work) -> Stage:
         }  # fmt: skip
 
     try:
-        bone = work.stage("bone", {"scan": scan.key, "seeds": {name: list(seed) for name, seed in seeds.items()}, **wanted}, make)
+        bone = work.stage(name, {"scan": scan.key, "seeds": {name: list(seed) for name, seed in seeds.items()}, **wanted}, make)
     except PsiCadError as error:
-        raise _with_key(error, loaded, "bone.segment") from error
+        raise _with_key(error, loaded, f"{key}.segment") from error
     said = {
         "file": "ct",
         "sha256": scan.key,
@@ -268,7 +242,7 @@ def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work) -> Stage:
     return Stage(bone.folder, said, bone.key)
 
 
-def _corrections(loaded: LoadedCase, segment: Segment) -> tuple[dict[str, Any], Callable[[Volume], dict[str, Volume]]]:
+def _corrections(loaded: LoadedCase, segment: Segment, *, key: str) -> tuple[dict[str, Any], Callable[[Volume], dict[str, Volume]]]:
     """What the case file corrects, as the key of a stage (empty: nothing), and what reads the painted masks for a scan."""
     asked: dict[str, Any] = {}
     if segment.cut_here:
@@ -277,7 +251,7 @@ def _corrections(loaded: LoadedCase, segment: Segment) -> tuple[dict[str, Any], 
         asked["join"] = [list(at) for at in segment.join]
     if segment.keep_in is None or segment.keep is None:
         return asked, lambda _: {}
-    path, label = _there(loaded, segment.keep_in, key="bone.segment.keep_in"), segment.keep
+    path, label = there(loaded, segment.keep_in, key=f"{key}.segment.keep_in"), segment.keep
     asked["keep_in"] = {"sha256": digest_of(path), "label": label}
 
     def masks(scan: Volume) -> dict[str, Volume]:
@@ -305,7 +279,7 @@ def _labelled(loaded: LoadedCase, source: BoneSource | Avoid, work: Work, *, nam
     from psi_cad.imaging.label_files import read_labels
 
     assert source.labels is not None and source.label is not None
-    path, label = _there(loaded, source.labels, key=f"{key}.labels"), source.label
+    path, label = there(loaded, source.labels, key=f"{key}.labels"), source.label
 
     def make(folder: Path) -> dict[str, Any]:
         work.progress(f"{name}: surface of the mask")
@@ -337,7 +311,7 @@ def _tumour_of_labels(loaded: LoadedCase, source: Tumour, work: Work) -> Stage:
     from psi_cad.registration.rigid import inverse
 
     assert source.labels is not None and source.label is not None
-    path, label = _there(loaded, source.labels, key="tumour.labels"), source.label
+    path, label = there(loaded, source.labels, key="tumour.labels"), source.label
     transform, way, said = _transform(loaded, source, work)
 
     def make(folder: Path) -> dict[str, Any]:
@@ -364,13 +338,13 @@ def _transform(loaded: LoadedCase, source: Tumour, work: Work) -> tuple[Callable
     from psi_cad.registration.rigid import read_transform
 
     if source.transform is not None:
-        path = _there(loaded, source.transform, key="tumour.transform")
+        path = there(loaded, source.transform, key="tumour.transform")
         return lambda: read_transform(path), sha256_of(path), {"file": path.name, "sha256": sha256_of(path)}
     if source.mri is None:
         return None, None, None
-    bone = loaded.case.bone
+    number, bone = next((number, bone) for number, bone in enumerate(loaded.case.bones) if bone.ct is not None)  # several come from one CT
     assert bone.ct is not None  # the case's model has refused anything else
-    ct = _scan(loaded, work, bone.ct, name="ct", kind="ct", series=bone.series, key="bone.ct")
+    ct = _scan(loaded, work, bone.ct, name="ct", kind="ct", series=bone.series, key=f"{bone_key(loaded.case, number)}.ct")
     mri = _scan(loaded, work, source.mri, name="mri", kind="mr", series=source.series, key="tumour.mri")
 
     def make(folder: Path) -> dict[str, Any]:

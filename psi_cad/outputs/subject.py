@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ __all__ = [
     "PLAN_FILE",
     "REPORT_FILE",
     "Subject",
+    "UsedBone",
+    "bones_of",
     "case_folder",
     "case_folders",
     "disagreement",
@@ -117,6 +120,20 @@ def _file(path: Path) -> str:
     return sha256_of(path) if path.is_file() else MISSING
 
 
+@dataclass(frozen=True)
+class UsedBone:
+    """A bone as a build used it: its name (None: the only one has none there), the file in the output folder, and that file's SHA-256."""
+
+    name: str | None
+    file: str
+    sha256: str
+
+
+def bones_of(report: Mapping[str, Any]) -> list[UsedBone]:
+    """The bones of a report of `build`: those under `bones`, or the one under `bone`."""
+    return [UsedBone(one.get("name"), str(one["used"]), str(one["used_sha256"])) for one in report.get("bones") or [report["bone"]]]
+
+
 def _inputs(report: Mapping[str, Any]) -> dict[str, str]:
     """The case file, every file that it names, and what was overridden of it; a guide's own parameters stand in the guide."""
     overridden = [str(setting) for setting in report["case"].get("settings", []) if not str(setting).startswith(("params.", "guide."))]
@@ -134,7 +151,8 @@ def made_from(report: Mapping[str, Any]) -> dict[str, str]:
 
     The bone as used also tells of settings (such as other units) that no file's hash tells of.
     """
-    return {**inputs_said(report), "bone as used": str(report["bone"]["used_sha256"])}
+    used = {"bone as used" + (f": {bone.name}" if bone.name else ""): bone.sha256 for bone in bones_of(report)}
+    return {**inputs_said(report), **used}
 
 
 def _plan_section(plan: Mapping[str, Any], folder: Path) -> dict[str, str]:
@@ -147,10 +165,9 @@ def _plan_section(plan: Mapping[str, Any], folder: Path) -> dict[str, str]:
 def _guide_section(report: Mapping[str, Any], guide: Mapping[str, Any], folder: Path) -> dict[str, str]:
     content = {key: value for key, value in guide.items() if key not in OF_THE_BUILD}
     names = [guide["files"][kind] for kind in PRINTED if kind in guide["files"]]
-    bone = str(report["bone"]["used"])
     return {
         **_inputs(report),
-        bone: _file(folder / bone),
+        **{bone.file: _file(folder / bone.file) for bone in bones_of(report)},
         "template file": str(guide.get("template_sha256", MISSING)),
         SOFTWARE: software_said(report),
         f"{REPORT_FILE}: parameters and checks": hash_of(content),
@@ -213,7 +230,7 @@ def unfit(folder: Path, *, plan: Mapping[str, Any] | None, report: Mapping[str, 
             found.append(_not_sound(guide, [other for other in report["guides"] if _sound(other)]))
         else:
             found += _changed_files(folder, {name: guide["sha256"].get(name) for name in guide["files"].values()}, f"'{REPORT_FILE}'", "build")
-    found += _changed_files(folder, {str(report["bone"]["used"]): report["bone"]["used_sha256"]}, f"'{REPORT_FILE}'", "build")
+    found += _changed_files(folder, {bone.file: bone.sha256 for bone in bones_of(report)}, f"'{REPORT_FILE}'", "build")
     if plan is not None and (other := disagreement(plan, report)):
         found.append(f"the guides were not built from the plan beside them: {other}")
     return found

@@ -10,6 +10,7 @@ from psi_cad.errors import EnvironmentProblem
 from psi_cad.export.meshes import write_stl
 from psi_cad.files import whole_file
 from psi_cad.phantom.hemipelvis import bone_mesh, lesion_mesh
+from psi_cad.phantom.sacrum import across_mesh, sacrum_mesh
 from psi_cad.phantom.scans import write_scans
 
 __all__ = ["DEMO_CASE", "example_cases", "write_demo_case", "write_phantom"]
@@ -33,9 +34,11 @@ def example_cases() -> Path:
 
 
 def write_phantom(folder: Path) -> None:
-    """Write the phantom's `bone.stl` and `tumour.stl` (LPS, mm)."""
+    """Write the phantom's `bone.stl` and `tumour.stl`, the sacrum beside it and the tumour across their joint (LPS, mm)."""
     write_stl(folder / "bone.stl", bone_mesh(spacing=SPACING), header="psi-cad phantom right hemipelvis, mm, SPACE=LPS")
     write_stl(folder / "tumour.stl", lesion_mesh(subdivisions=3), header="psi-cad phantom tumour, mm, SPACE=LPS")
+    write_stl(folder / "sacrum.stl", sacrum_mesh(spacing=SPACING), header="psi-cad phantom sacrum, mm, SPACE=LPS")
+    write_stl(folder / "tumour-across.stl", across_mesh(subdivisions=3), header="psi-cad phantom tumour across the joint, mm, SPACE=LPS")
 
 
 def write_demo_case(folder: Path, *, progress: Callable[[str], None]) -> Path:

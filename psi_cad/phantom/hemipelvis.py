@@ -5,16 +5,15 @@ Sizes are those of an adult hip bone in round numbers; no person's bone was trac
 
 from __future__ import annotations
 
-import itertools
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
 import trimesh
-from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from psi_cad.phantom.shapes import polygon, round_cone, smooth_difference, smooth_union, sphere
+from psi_cad.phantom.meshing import gradient, hull_mesh, meshed, onto
+from psi_cad.phantom.shapes import chain_distance, polygon, round_cone, smooth_chain, smooth_difference, smooth_union, sphere
 from psi_cad.units import Array, Mm
 
 __all__ = ["LESION", "bone_mesh", "implicit", "lesion_distance", "lesion_mesh", "signed_distance"]
@@ -38,7 +37,6 @@ _CHAINS: Final = (
     ((92.0, -4.0, 22.0, 14.0), (99.0, -10.0, 46.0, 6.0), (110.0, -14.0, 80.0, 3.2)),
     ((76.0, 32.0, -12.0, 7.0), (62.0, 46.0, -13.0, 3.0)),
 )  # fmt: skip
-_LINKS: Final = 5  # straight pieces between two points of a chain
 
 # the wing: a curved sheet over the plane through its rim, bounded by a smooth outline
 _RIM: Final = np.array(
@@ -52,16 +50,6 @@ _CUP: Final = (np.array((101.0, -7.0, -6.0)), 25.0)
 _NOTCH: Final = (np.array((104.0, -12.0, -14.0)), np.array((96.0, -20.0, -38.0)), 10.0, 11.0)
 
 
-def _smooth_chain(points: Array, *, closed: bool = False) -> Array:
-    """A Catmull-Rom curve through `points` (n, k), `_LINKS` pieces between two of them."""
-    ring = np.vstack([points[-1], points, points[:2]]) if closed else np.vstack([2 * points[0] - points[1], points, 2 * points[-1] - points[-2]])
-    t = np.arange(_LINKS)[:, None] / _LINKS
-    rows = []
-    for p0, p1, p2, p3 in zip(ring[:-3], ring[1:-2], ring[2:-1], ring[3:], strict=True):
-        rows.append(0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3))
-    return np.vstack([*rows, points[:1] if closed else points[-1:]])
-
-
 @lru_cache(maxsize=1)
 def _sheet() -> tuple[Array, Array, Array, Array]:
     """(origin, axes, coefficients, outline) of the wing: w = Σ c·monomials(u, v) over the rim's plane."""
@@ -69,7 +57,7 @@ def _sheet() -> tuple[Array, Array, Array, Array]:
     _, _, axes = np.linalg.svd(_RIM - origin)
     local = (_BEND - origin) @ axes.T
     coefficients = np.linalg.lstsq(_monomials(local[:, 0], local[:, 1]), local[:, 2], rcond=None)[0]
-    outline = _smooth_chain(((_RIM - origin) @ axes.T)[:, :2], closed=True)
+    outline = smooth_chain(((_RIM - origin) @ axes.T)[:, :2], closed=True)
     return origin, axes, coefficients, outline
 
 
@@ -96,58 +84,23 @@ def implicit(points: Array) -> Array:
     left = np.asarray(points, dtype=np.float64) * _MIRROR
     parts = [_wing(left), sphere(left, *_BOSS)]
     for chain in _CHAINS:
-        parts.append(_chain(left, _smooth_chain(np.array(chain))))
+        parts.append(chain_distance(left, smooth_chain(np.array(chain))))
     body = smooth_union(np.stack(parts), blend=BLEND)
     hole = smooth_union(np.stack([sphere(left, *_CUP), round_cone(left, *_NOTCH)]), blend=CUP_BLEND)
     return smooth_difference(body, hole, blend=CUP_BLEND)
 
 
-def _chain(left: Array, links: Array) -> Array:
-    """Distance (n,) to the nearest of the chain's round cones; cones that cannot be the nearest are passed over."""
-    best = np.full(len(left), np.inf)
-    for a, b in itertools.pairwise(links):
-        reach = float(np.linalg.norm(b[:3] - a[:3])) / 2.0 + float(max(a[3], b[3]))
-        may = np.linalg.norm(left - (a[:3] + b[:3]) / 2.0, axis=1) - reach < best
-        if may.any():
-            best[may] = np.minimum(best[may], round_cone(left[may], a[:3], b[:3], float(a[3]), float(b[3])))
-    return best
-
-
 def _gradient(points: Array) -> Array:
-    """∇f (n, 3) by central differences; f is smooth, so 1e-4 mm gives about nine digits."""
-    step = 1e-4
-    moved = np.concatenate([points + sign * step * axis for axis in np.eye(3) for sign in (1.0, -1.0)])
-    values = implicit(moved).reshape(3, 2, len(points))
-    return np.asarray(((values[:, 0] - values[:, 1]) / (2.0 * step)).T)
+    return gradient(implicit, points)
 
 
 def _onto(points: Array, rounds: int = 3) -> Array:
-    """`points` moved along ∇f onto the surface."""
-    for _ in range(rounds):
-        slope = _gradient(points)
-        points = points - (implicit(points) / np.maximum((slope**2).sum(axis=1), 1e-6))[:, None] * slope
-    return points
+    return onto(implicit, points, rounds)
 
 
 def bone_mesh(*, spacing: Mm = 1.5) -> trimesh.Trimesh:
     """The bone's surface: marching cubes at `spacing`, every vertex then moved onto the exact surface."""
-    from skimage.measure import marching_cubes
-
-    low, high = np.array([-152.0, -82.0, -98.0]), np.array([2.0, 102.0, 150.0])
-    coarse = 3.0 * spacing
-    axes = [np.arange(a, b, coarse) for a, b in zip(low, high, strict=True)]
-    shape = tuple(len(axis) for axis in axes)
-    rough = implicit(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)).reshape(shape)
-    fine_shape = tuple(3 * (n - 1) + 1 for n in shape)
-    index = np.stack(np.meshgrid(*(np.arange(n) / 3.0 for n in fine_shape), indexing="ij"))
-    values = ndimage.map_coordinates(rough, index, order=1)
-    near = np.abs(values) < 0.8 * coarse  # elsewhere only the sign matters
-    values[near] = implicit(low + index[:, near].T * coarse)
-    vertices, faces, _, _ = marching_cubes(values, 0.0, spacing=(spacing,) * 3)
-    mesh = trimesh.Trimesh(_onto(vertices + low, rounds=2), faces, process=True)
-    mesh.update_faces(mesh.nondegenerate_faces(height=1e-6))
-    mesh.fix_normals()
-    return mesh
+    return meshed(implicit, low=np.array([-152.0, -82.0, -98.0]), high=np.array([2.0, 102.0, 150.0]), spacing=spacing)
 
 
 @lru_cache(maxsize=1)
@@ -189,14 +142,5 @@ def lesion_distance(points: Array) -> Array:
 
 
 def lesion_mesh(*, subdivisions: int = 4) -> trimesh.Trimesh:
-    """The tumour's surface: rays from its middle to the exact surface."""
-    start, end, start_radius, end_radius = LESION
-    ball = trimesh.creation.icosphere(subdivisions=subdivisions)
-    middle = (start * start_radius + end * end_radius) / (start_radius + end_radius)
-    directions = np.asarray(ball.vertices)
-    low, high = np.zeros(len(directions)), np.full(len(directions), float(np.linalg.norm(end - start)) + start_radius + end_radius)
-    for _ in range(50):  # bisection: the solid is convex, each ray leaves it once
-        half = (low + high) / 2.0
-        inside = lesion_distance(middle + half[:, None] * directions) < 0.0
-        low, high = np.where(inside, half, low), np.where(inside, high, half)
-    return trimesh.Trimesh(middle + low[:, None] * directions, ball.faces, process=False)
+    """The tumour's surface, every vertex on the exact surface."""
+    return hull_mesh(*LESION, subdivisions=subdivisions)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from typing import Final
 
 import numpy as np
 
 from psi_cad.units import Array, Mm
 
-__all__ = ["polygon", "round_cone", "smooth_difference", "smooth_union", "sphere"]
+__all__ = ["chain_distance", "polygon", "round_cone", "smooth_chain", "smooth_difference", "smooth_union", "sphere"]
+
+LINKS: Final = 5  # straight pieces between two points of a chain
 
 
 def sphere(points: Array, centre: Array, radius: Mm) -> Array:
@@ -56,3 +59,24 @@ def smooth_union(distances: Array, *, blend: Mm) -> Array:
 def smooth_difference(body: Array, hole: Array, *, blend: Mm) -> Array:
     """Smooth maximum (n,) of `body` and the outside of `hole`."""
     return -smooth_union(np.stack([-body, hole]), blend=blend)
+
+
+def smooth_chain(points: Array, *, closed: bool = False) -> Array:
+    """A Catmull-Rom curve through `points` (n, k), `LINKS` pieces between two of them."""
+    ring = np.vstack([points[-1], points, points[:2]]) if closed else np.vstack([2 * points[0] - points[1], points, 2 * points[-1] - points[-2]])
+    t = np.arange(LINKS)[:, None] / LINKS
+    rows = []
+    for p0, p1, p2, p3 in zip(ring[:-3], ring[1:-2], ring[2:-1], ring[3:], strict=True):
+        rows.append(0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3))
+    return np.vstack([*rows, points[:1] if closed else points[-1:]])
+
+
+def chain_distance(points: Array, links: Array) -> Array:
+    """Distance (n,) to the nearest of the chain's round cones; cones that cannot be the nearest are passed over."""
+    best = np.full(len(points), np.inf)
+    for a, b in itertools.pairwise(links):
+        reach = float(np.linalg.norm(b[:3] - a[:3])) / 2.0 + float(max(a[3], b[3]))
+        may = np.linalg.norm(points - (a[:3] + b[:3]) / 2.0, axis=1) - reach < best
+        if may.any():
+            best[may] = np.minimum(best[may], round_cone(points[may], a[:3], b[:3], float(a[3]), float(b[3])))
+    return best

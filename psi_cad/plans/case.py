@@ -12,11 +12,13 @@ import trimesh
 from psi_cad.approval.approve import approvals_said
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.write import case_with_planes, cuts_as_toml, write_case
+from psi_cad.errors import CaseError
 from psi_cad.export.surfaces import write_stl
 from psi_cad.files import sha256_of, staged, write_json
 from psi_cad.findings import Caution, by_weight
 from psi_cad.frames import unit
-from psi_cad.intake.prepare import Progress, read_bone
+from psi_cad.intake.bones import read_bones
+from psi_cad.intake.prepare import Progress
 from psi_cad.outputs.subject import PLAN_FILE, REPORT_FILE, read_json, subject_of
 from psi_cad.plans.evaluated import Evaluated
 from psi_cad.plans.folder import keep_safe, move_all, start_safe
@@ -50,6 +52,7 @@ def plan_case(
     ------
     PsiCadError
     """
+    _refuse_optimise(loaded, optimise=optimise)
     built = _ready(loaded, out / loaded.case.id, optimise=optimise) if out is not None else None
     patient = read_patient(loaded, blades=blades, progress=progress)
     found = evaluate(patient, progress=progress)
@@ -75,6 +78,11 @@ def plan_case(
         write_json(folder / PLAN_FILE, report)
         report["files"] = {**{kind: str(folder / name) for kind, name in report["files"].items()}, "report": str(folder / PLAN_FILE)}
     return report
+
+
+def _refuse_optimise(loaded: LoadedCase, *, optimise: bool) -> None:
+    if optimise and len(loaded.case.bones) > 1:
+        raise CaseError(f"{loaded.path.name}: --optimise searches planes on one bone, and the case has several ([[bone]]); leave it out.")
 
 
 def _ready(loaded: LoadedCase, folder: Path, *, optimise: bool) -> dict[str, Any] | None:
@@ -197,6 +205,20 @@ def _title(cut: dict[str, Any]) -> str:
     return f"cut {cut['name']}: {margin}\nclass {cut['class']}{planned}; face {areas}"
 
 
+def _hip_of(loaded: LoadedCase) -> int:
+    """The number of the bone that a starting plan is laid on.
+
+    Raises
+    ------
+    CaseError
+    """
+    bones = loaded.case.bones
+    hips = [number for number, bone in enumerate(bones) if len(bones) == 1 or bone.anatomy == "hip"]
+    if len(hips) != 1:
+        raise CaseError(f'{loaded.path.name}: a starting plan is for one hip bone; write anatomy = "hip" under that one of the [[bone]].')
+    return hips[0]
+
+
 def start_plan(loaded: LoadedCase, kind: str, out: Path | None, *, progress: Progress) -> dict[str, Any]:
     """Starting planes of an Enneking and Dunham type, as [[cut]] entries and a markups file; the case is not changed.
 
@@ -204,9 +226,11 @@ def start_plan(loaded: LoadedCase, kind: str, out: Path | None, *, progress: Pro
     ------
     PsiCadError
     """
-    bone, said = read_bone(loaded, progress=progress)
+    number = _hip_of(loaded)
+    bones = read_bones(loaded, progress=progress)
+    body, said = bones.scene.bodies[number], bones.said[number]
     landmarks = {name: np.array(point) for name, point in loaded.case.landmarks.items()}
-    cuts = start_cuts(kind, landmarks, bone)
+    cuts = start_cuts(kind, landmarks, body.bone)
     entries: list[dict[str, Any]] = []
     for cut in cuts:
         entries.append(
@@ -214,6 +238,8 @@ def start_plan(loaded: LoadedCase, kind: str, out: Path | None, *, progress: Pro
         )
         if len({other.group for other in cuts}) > 1:
             entries[-1]["group"] = cut.group
+        if bones.scene.several:
+            entries[-1]["bone"] = body.name
     text = f"# starting plan of type {kind}: edit it, it decides nothing\n" + cuts_as_toml(entries)
     files: dict[str, Path] = {}
     if out is not None:

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import trimesh
 
-from psi_cad.intake.anatomy import cut_cautions
+from psi_cad.intake.bones import cautions_at_cuts
 from psi_cad.intake.cautions import case_cautions
-from psi_cad.intake.prepare import Progress, planes_of
+from psi_cad.intake.prepare import Progress, asked_cuts, planes_of
 from psi_cad.plans.evaluated import Evaluated
-from psi_cad.plans.patient import Patient
+from psi_cad.plans.patient import BoneModel, Patient
 from psi_cad.plans.report import report_of
+from psi_cad.plans.shares import share_of
 from psi_cad.plans.slots import run_out_of, slots_of
 from psi_cad.plans.tumour_in import tumour_in
 from psi_cad.resection.dust import without_dust
 from psi_cad.resection.margins import CutMargin, cut_margin
-from psi_cad.resection.pieces import resect
+from psi_cad.resection.pieces import Resection, resect, together
 from psi_cad.resection.throughbone import through_bone
-from psi_cad.scene.cuts import plan_cuts
-from psi_cad.scene.kerf import specimen_faces
+from psi_cad.scene.bodies import on
+from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.nearest import Nearest
 from psi_cad.surface.solids import mesh_of
-from psi_cad.units import Array
+from psi_cad.units import Array, Mm
 
 __all__ = ["evaluate"]
 
@@ -38,14 +40,16 @@ def evaluate(patient: Patient, *, planes: dict[str, tuple[Array, Array]] | None 
     case = patient.loaded.case
     planes = planes if planes is not None else planes_of(patient.loaded)
     progress("plan the cuts")
-    cuts = plan_cuts(patient.bone, [(c.name, *planes[c.name], c.extent) for c in case.cut], groups={c.name: c.group for c in case.cut})
-    cautions = (*case_cautions(patient.loaded, patient.bone_said), *cut_cautions(patient.loaded, patient.bone, cuts.values()))
-    faces = specimen_faces(patient.bone, cuts, patient.kerfs)
+    scene = patient.bones.scene
+    cuts = scene.planned(asked_cuts(patient.loaded, planes))
+    cautions = (*case_cautions(patient.loaded, patient.bones), *cautions_at_cuts(patient.loaded, scene, cuts))
+    faces = scene.faces(cuts, patient.kerfs)
     progress("measure depth and reach")
     slots = slots_of(patient, cuts)
     run_outs = {name: run_out_of(slots, name) for name in cuts}
     progress("resect")
-    resection = without_dust(resect(patient.solid, patient.bone.mesh, cuts), cuts, patient.kerfs, run_outs)
+    each = {model.name: _resected(patient, model, on(model.name, cuts), run_outs) for model in patient.models}
+    resection = together(each)
     specimen, kept = resection.specimen, [mesh_of(piece) for piece in resection.retained]
     margins: dict[str, CutMargin] = {}
     through: dict[str, Nearest | None] = {}
@@ -53,11 +57,21 @@ def evaluate(patient: Patient, *, planes: dict[str, tuple[Array, Array]] | None 
         progress("measure margins")
         for name, cut in cuts.items():
             margins[name] = cut_margin(cut, patient.tumour, run_out=run_outs[name], kerf=patient.kerfs[name], face=faces[name])
-            through[name] = through_bone(patient.in_bone, patient.tumour, cut, margins[name].to_face)
+            through[name] = through_bone(patient.model(cut.bone).in_bone, patient.tumour, cut, margins[name].to_face)
+    tumour = (patient.tumour, patient.tumour_solid) if scene.several else (None, None)  # of one bone the whole plan tells it
     within = None
     if patient.tumour_solid is not None:
         within = tumour_in(patient.tumour_solid, patient.solid, resection, case, cuts, patient.kerfs, run_outs)
     healthy = float(specimen.volume()) + resection.kerf - (within.specimen + within.dust if within is not None else 0.0)
     retained = trimesh.util.concatenate(kept) if kept else trimesh.Trimesh()
-    found = Evaluated(cuts, faces, margins, through, slots, resection, mesh_of(specimen), retained, healthy, within, {}, cautions)
+    shares = tuple(share_of(name, part, patient.model(name).solid, *tumour) for name, part in each.items())
+    mesh = mesh_of(specimen)
+    found = Evaluated(cuts, faces, margins, through, slots, resection, mesh, retained, healthy, within, {}, cautions, shares, run_outs)
     return dataclasses.replace(found, report=report_of(patient, found))
+
+
+def _resected(patient: Patient, model: BoneModel, cuts: Mapping[str, PlannedCut], run_outs: Mapping[str, Mm]) -> Resection:
+    """What the cuts on one bone leave of it; a bone that no cut takes stays whole."""
+    if not cuts:
+        return Resection({}, (model.solid,))
+    return without_dust(resect(model.solid, model.bone.mesh, cuts), cuts, patient.kerfs, run_outs)

@@ -9,7 +9,7 @@ import shapely
 
 from psi_cad.errors import CaseError, PsiCadError
 from psi_cad.frames import unit
-from psi_cad.intake.prepare import Progress
+from psi_cad.intake.prepare import Progress, asked_cuts
 from psi_cad.plans.evaluated import Evaluated
 from psi_cad.plans.measured import evaluate
 from psi_cad.plans.patient import Patient
@@ -19,8 +19,7 @@ from psi_cad.plans.stopped import moved, stopped_by
 from psi_cad.resection.margins import CLEAR_MM
 from psi_cad.resection.optimise import Bounds, PlaneSearch
 from psi_cad.resection.sides import sawn_distance
-from psi_cad.scene.cuts import PlannedCut, plan_cuts
-from psi_cad.scene.kerf import specimen_faces
+from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.nearest import Surface
 from psi_cad.siting.axis import LEAN_MAX
 from psi_cad.surface.solids import mesh_of
@@ -65,7 +64,7 @@ def plane_search(patient: Patient, given: Evaluated, *, max_angle: Deg, max_shif
     leans = [abs(float(given.cuts[name].normal @ way)) for name, ways in approaches.items() for way in ways]
     lean = max(LEAN_MAX, *(float(np.degrees(np.arcsin(min(1.0, value)))) for value in leans)) if leans else 90.0
     return PlaneSearch(
-        patient.in_bone.surface,
+        patient.models[0].in_bone.surface,
         patient.tumour,
         given.cuts,
         moving=moving,
@@ -141,7 +140,6 @@ def _exact(patient: Patient, given: Evaluated, search: PlaneSearch, planes: dict
         If a plane leaves its bound of shift on the way.
     """
     assert patient.tumour is not None
-    case = patient.loaded.case
     wanted, most = search.bounds.margin, search.bounds.shift
     shifts = {name: shift for name, (_, _, shift) in planes.items()}
     room = dict.fromkeys(planes, True)
@@ -149,8 +147,8 @@ def _exact(patient: Patient, given: Evaluated, search: PlaneSearch, planes: dict
         here: Planes = {name: (cut.origin, cut.normal) for name, cut in given.cuts.items()}
         for name, (_, normal, _) in planes.items():
             here[name] = (_on_section(given.cuts[name], normal, shifts[name]), normal)
-        cuts = plan_cuts(patient.bone, [(c.name, *here[c.name], c.extent) for c in case.cut], groups={c.name: c.group for c in case.cut})
-        faces = specimen_faces(patient.bone, cuts, patient.kerfs)
+        cuts = patient.bones.scene.planned(asked_cuts(patient.loaded, here))
+        faces = patient.bones.scene.faces(cuts, patient.kerfs)
         settled = True
         for name in planes:
             near = sawn_distance(cuts[name], patient.tumour, run_out=run_out_of(given.slots, name), kerf=patient.kerfs[name], face=faces[name])

@@ -12,35 +12,45 @@ import numpy as np
 from psi_cad.case.load import LoadedCase
 from psi_cad.errors import CaseError
 from psi_cad.frames import distance_to_box, patient_from_ras
+from psi_cad.intake.bones import BonesRead, read_bones
 from psi_cad.intake.kerfs import Sawing, kerfs_of, sawings
 from psi_cad.intake.loading import resolved_guides
-from psi_cad.intake.prepare import Progress, read_bone
-from psi_cad.intake.sources import avoid_source, inputs_of, tumour_source
+from psi_cad.intake.named import bone_key, inputs_of
+from psi_cad.intake.prepare import Progress
+from psi_cad.intake.sources import avoid_source, tumour_source
 from psi_cad.resection.avoid import Structure
 from psi_cad.resection.throughbone import InBone
+from psi_cad.scene.bodies import Body, Grounds
 from psi_cad.scene.kerf import Kerf
 from psi_cad.scene.nearest import Surface
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone
-from psi_cad.surface.solids import closed_surface, solid_of
-from psi_cad.units import Mm
+from psi_cad.surface.solids import closed_surface, joined, solid_of
+from psi_cad.units import Array, Mm
 
-__all__ = ["Patient", "read_patient"]
+__all__ = ["BoneModel", "Patient", "read_patient"]
 
 APART_MM: Final[Mm] = 20.0  # from the box round the bone: a tumour this far away is not of this bone
 
 
 @dataclass(frozen=True)
+class BoneModel:
+    """One bone as a solid, and as what can be asked what lies in it."""
+
+    name: str | None
+    bone: Bone
+    solid: Any
+    in_bone: InBone
+
+
+@dataclass(frozen=True)
 class Patient:
-    """What the planes are held against: bone, tumour and structures, in patient mm, as surfaces and solids."""
+    """What the planes are held against: bones, tumour and structures, in patient mm, as surfaces and solids; `models` as the bones."""
 
     loaded: LoadedCase
-    bone: Bone
-    bone_said: dict[str, Any]
+    bones: BonesRead
+    models: tuple[BoneModel, ...]
     inputs: dict[str, str]
-    solid: Any
-    caster: RayCaster
-    in_bone: InBone
     tumour: Surface | None
     tumour_solid: Any
     tumour_file: dict[str, Any] | None
@@ -51,6 +61,20 @@ class Patient:
     def kerfs(self) -> dict[str, Kerf]:
         """The kerf of every cut, by name."""
         return kerfs_of(self.loaded.case, self.sawings)
+
+    @cached_property
+    def solid(self) -> Any:
+        """All bones as one solid."""
+        return joined([model.solid for model in self.models])
+
+    @cached_property
+    def grounds(self) -> Grounds:
+        """Each bone with what is in the way of a guide on it."""
+        return Grounds(self.bones.scene)
+
+    def model(self, name: str | None) -> BoneModel:
+        """The bone called `name`."""
+        return next(model for model in self.models if model.name == name)
 
 
 def read_patient(loaded: LoadedCase, *, blades: Sequence[str] = (), progress: Progress) -> Patient:
@@ -63,32 +87,37 @@ def read_patient(loaded: LoadedCase, *, blades: Sequence[str] = (), progress: Pr
     sawn_by = tuple(sawings(loaded, blades))  # mistakes in guides are told before the bone is read
     resolved_guides(loaded)  # mistakes in parameters are told before the bone is read
     progress("read the bone")
-    bone, said = read_bone(loaded, progress=progress)
-    solid = solid_of(bone.mesh, name=bone.name, key="bone.surface")
+    bones = read_bones(loaded, progress=progress)
+    models = tuple(_model(body, f"{bone_key(loaded.case, number)}.surface") for number, body in enumerate(bones.scene.bodies))
     tumour, tumour_solid, file = None, None, None
     found = tumour_source(loaded, progress=progress)
     if found is not None:
         mesh = closed_surface(found.mesh, name=found.name, key="tumour")
         tumour, tumour_solid = Surface(mesh), solid_of(mesh, name=found.name, key="tumour")
         file = found.said
-        _refuse_apart(tumour, bone, name=found.name)
+        _refuse_apart(tumour, [model.bone for model in models], name=found.name)
     avoid = []
     for number, entry in enumerate(loaded.case.avoid):
         structure = avoid_source(loaded, entry, number=number, progress=progress)
         mesh = closed_surface(structure.mesh, name=structure.name, key=f"avoid[{number}]")
         avoid.append(Structure(entry.name, Surface(mesh), entry.distance))
-    caster = RayCaster(bone.mesh)
-    in_bone = InBone(Surface(bone.mesh), caster)
-    return Patient(loaded, bone, said, inputs_of(loaded), solid, caster, in_bone, tumour, tumour_solid, file, tuple(avoid), sawn_by)
+    return Patient(loaded, bones, models, inputs_of(loaded), tumour, tumour_solid, file, tuple(avoid), sawn_by)
 
 
-def _refuse_apart(tumour: Surface, bone: Bone, *, name: str) -> None:
-    """Refuse a tumour that lies nowhere near the bone: it was read in another frame, or belongs to another scan."""
-    low, high = np.asarray(bone.mesh.bounds)
+def _model(body: Body, key: str) -> BoneModel:
+    mesh = body.bone.mesh
+    return BoneModel(body.name, body.bone, solid_of(mesh, name=body.bone.name, key=key), InBone(Surface(mesh), RayCaster(mesh)))
 
-    apart = float(distance_to_box(tumour.vertices, low, high).min())
+
+def _refuse_apart(tumour: Surface, bones: Sequence[Bone], *, name: str) -> None:
+    """Refuse a tumour that lies nowhere near a bone: it was read in another frame, or belongs to another scan."""
+
+    def away(points: Array) -> Mm:
+        return min(float(distance_to_box(points, *np.asarray(bone.mesh.bounds)).min()) for bone in bones)
+
+    apart = away(tumour.vertices)
     if apart <= APART_MM:
         return
-    turned = distance_to_box(patient_from_ras(tumour.vertices), low, high).min() <= APART_MM
+    turned = away(patient_from_ras(tumour.vertices)) <= APART_MM
     hint = "the other coordinates (LPS or RAS) would bring it there: check tumour.coordinates" if turned else "check its frame and units"
     raise CaseError(f"tumour: '{name}' lies {apart:.0f} mm from the bone; {hint}.")

@@ -15,11 +15,13 @@ from psi_cad.intake.blades import length_said
 from psi_cad.intake.kerfs import kerf_caution, widest
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.outputs.software import plan_software
+from psi_cad.plans.bones import bone_said, bones_cautions
+from psi_cad.plans.said import least_sawn, retained_said, rounded, triple, worst
 from psi_cad.plans.slots import Slot, run_out_of
 from psi_cad.plans.tumour_in import LEFT_MM3
 from psi_cad.resection.avoid import Structure, face_distance
 from psi_cad.resection.depth import SlotDepth
-from psi_cad.resection.margins import SAME_MM, CutMargin, MarginClass
+from psi_cad.resection.margins import SAME_MM, CutMargin
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.nearest import Nearest
 from psi_cad.siting.sliding import side_in_words
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["report_of"]
 
 REACH_WANTED: Final = 0.98  # of a cut face that the saw should get at; what is less is told
-ORDER: Final[dict[MarginClass, int]] = {"R0": 0, "R1": 1, "R2": 2}
 
 
 def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
@@ -50,7 +51,6 @@ def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
     ]
     measured = [cut for cut in cuts if cut["margin_mm"] is not None]
     unplanned = [cut for cut in measured if not cut["planned_positive"]]
-    retained = found.resection.retained
     cautions = _cautions(patient, found)
     return {
         "schema": 1,
@@ -59,27 +59,27 @@ def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
         "notice": NOT_A_DEVICE,
         "case": {"id": case.id, "side": case.side, "file": loaded.path.name, "sha256": loaded.sha256, "settings": list(loaded.settings)},
         "inputs": patient.inputs,
-        "bone": {**patient.bone_said, "volume_mm3": _r(patient.solid.volume())},
+        **patient.bones.report([bone_said(patient, share, cuts) for share in found.shares]),
         "cuts": cuts,
         "margin_mm": min((cut["margin_mm"] for cut in measured), default=None),
-        "margin_sawn_mm": _least_sawn(measured),
+        "margin_sawn_mm": least_sawn(measured),
         "margin_face_mm": min((cut["margin_face_mm"] for cut in measured), default=None),
         "margin_through_bone_mm": min((c["margin_through_bone_mm"] for c in measured if c["margin_through_bone_mm"] is not None), default=None),
-        "class": _worst(measured),
-        "class_without_planned_positive": _worst(unplanned),
+        "class": worst(measured),
+        "class_without_planned_positive": worst(unplanned),
         "margin_wanted_mm": wanted,
         "shortfall_mm": max((cut["shortfall_mm"] for cut in unplanned), default=None),
         "specimen": {
-            "volume_mm3": _r(found.resection.specimen.volume()),
+            "volume_mm3": rounded(found.resection.specimen.volume()),
             "pieces": found.resection.pieces,
             "groups": sorted(found.resection.specimens),
-            "cut_face_mm2": _r(sum(float(cut.section.area) for cut in found.cuts.values())),
-            "sawn_face_mm2": _r(sum(float(face.section.area) for face in found.faces.values())),
+            "cut_face_mm2": rounded(sum(float(cut.section.area) for cut in found.cuts.values())),
+            "sawn_face_mm2": rounded(sum(float(face.section.area) for face in found.faces.values())),
         },
-        "kerf_mm3": _r(found.resection.kerf),
-        "healthy_removed_mm3": _r(found.healthy_removed),
-        "healthy_in_specimen_mm3": _r(found.resection.specimen.volume() - (found.tumour_in.specimen if found.tumour_in is not None else 0.0)),
-        "retained": {"volume_mm3": _r(sum(p.volume() for p in retained)), "pieces": len(retained), "pieces_mm3": [_r(p.volume()) for p in retained]},
+        "kerf_mm3": rounded(found.resection.kerf),
+        "healthy_removed_mm3": rounded(found.healthy_removed),
+        "healthy_in_specimen_mm3": rounded(found.resection.specimen.volume() - (found.tumour_in.specimen if found.tumour_in is not None else 0.0)),
+        "retained": retained_said(found.resection),
         "tumour": _tumour(patient, found),
         "slots": [_slot(slot) for slot in found.slots],
         "avoid": [_avoid(structure, near) for structure, near in avoided],
@@ -90,44 +90,27 @@ def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
     }
 
 
-def _r(value: Any, digits: int = 3) -> float:
-    return round(float(value), digits) + 0.0
-
-
-def _triple(values: Array, digits: int = 4) -> list[float]:
-    return [_r(v, digits) for v in values]
-
-
-def _least_sawn(cuts: list[dict[str, Any]]) -> Mm | None:
-    """The least sawn margin of all cuts; None where one of them has none, because it could be that one's."""
-    sawn = [cut["margin_sawn_mm"] for cut in cuts]
-    return None if not sawn or None in sawn else min(sawn)
-
-
-def _worst(cuts: list[dict[str, Any]]) -> MarginClass | None:
-    return max((cut["class"] for cut in cuts), key=lambda kind: ORDER[kind], default=None)
-
-
 def _cut(patient: Patient, found: Evaluated, name: str, wanted: Mm | None) -> dict[str, Any]:
     cut, margin = found.cuts[name], found.margins.get(name)
     declared = next(c for c in patient.loaded.case.cut if c.name == name)
     slots = [slot for slot in found.slots if slot.cut == name]
     said: dict[str, Any] = {
         "name": name,
+        **({"bone": cut.bone} if patient.bones.scene.several else {}),
         "group": cut.group,
-        "origin": _triple(cut.origin, 6),
-        "normal": _triple(cut.normal, 9),
+        "origin": triple(cut.origin, 6),
+        "normal": triple(cut.normal, 9),
         "specimen_side": side_in_words(cut.normal),
         "planned_positive": declared.planned_positive,
         **_kerf(patient, name),
         **_margin(margin, found.through.get(name), wanted, known=patient.kerfs[name].width is not None),
-        "area_mm2": _r(cut.section.area),
-        "sawn_area_mm2": _r(found.faces[name].section.area),
-        "depth_max_mm": _r(max(slot.profile.deepest for slot in slots)) if slots else None,
-        "length_mm": _r(max(slot.profile.length for slot in slots) if slots else _longest(cut)),
-        "reachable": _r(min(slot.reachable for slot in slots), 4) if slots else None,
+        "area_mm2": rounded(cut.section.area),
+        "sawn_area_mm2": rounded(found.faces[name].section.area),
+        "depth_max_mm": rounded(max(slot.profile.deepest for slot in slots)) if slots else None,
+        "length_mm": rounded(max(slot.profile.length for slot in slots) if slots else _longest(cut)),
+        "reachable": rounded(min(slot.reachable for slot in slots), 4) if slots else None,
         "cut_short_by": list(cut.neighbours),
-        "other_bone_in_plane": [{"area_mm2": _r(part.area), "at": _triple(_middle(cut, part), 2)} for part in cut.others],
+        "other_bone_in_plane": [{"area_mm2": rounded(part.area), "at": triple(_middle(cut, part), 2)} for part in cut.others],
     }
     return said
 
@@ -145,8 +128,8 @@ def _kerf(patient: Patient, name: str) -> dict[str, Any]:
     kerf, sawing = patient.kerfs[name], widest(name, patient.sawings)
     return {
         "kerf_side": kerf.side,
-        "kerf_mm": None if kerf.width is None else _r(kerf.width, 4),
-        "kerf_from_plane_mm": None if kerf.width is None else [_r(kerf.low, 4), _r(kerf.high, 4)],
+        "kerf_mm": None if kerf.width is None else rounded(kerf.width, 4),
+        "kerf_from_plane_mm": None if kerf.width is None else [rounded(kerf.low, 4), rounded(kerf.high, 4)],
         "kerf_blade": None if sawing is None else sawing.blade.id,
         "kerf_measured": None if sawing is None else sawing.measured,
     }
@@ -158,15 +141,15 @@ def _margin(margin: CutMargin | None, through: Nearest | None, wanted: Mm | None
         keys = ("margin_mm", "margin_sawn_mm", "class", "margin_at", "margin_sawn_at", "margin_face_mm", "margin_through_bone_mm")
         return dict.fromkeys((*keys, "shortfall_mm", "area_by_class_mm2"))
     return {
-        "margin_mm": _r(margin.nearest.distance, 4),
-        "margin_sawn_mm": _r(margin.sawn.distance, 4) if known else None,
+        "margin_mm": rounded(margin.nearest.distance, 4),
+        "margin_sawn_mm": rounded(margin.sawn.distance, 4) if known else None,
         "class": margin.kind,
-        "margin_at": {"tumour": _triple(margin.nearest.on_surface), "cut": _triple(margin.nearest.on_face)},
-        "margin_sawn_at": {"tumour": _triple(margin.sawn.on_surface), "cut": _triple(margin.sawn.on_face)} if known else None,
-        "margin_face_mm": _r(margin.to_face.distance, 4),
-        "margin_through_bone_mm": None if through is None else _r(through.distance, 4),
-        "shortfall_mm": _r(max(0.0, (wanted or 0.0) - margin.sawn.distance), 4),
-        "area_by_class_mm2": {kind: _r(area) for kind, area in margin.area_by_class.items()},
+        "margin_at": {"tumour": triple(margin.nearest.on_surface), "cut": triple(margin.nearest.on_face)},
+        "margin_sawn_at": {"tumour": triple(margin.sawn.on_surface), "cut": triple(margin.sawn.on_face)} if known else None,
+        "margin_face_mm": rounded(margin.to_face.distance, 4),
+        "margin_through_bone_mm": None if through is None else rounded(through.distance, 4),
+        "shortfall_mm": rounded(max(0.0, (wanted or 0.0) - margin.sawn.distance), 4),
+        "area_by_class_mm2": {kind: rounded(area) for kind, area in margin.area_by_class.items()},
     }
 
 
@@ -185,17 +168,17 @@ def _tumour(patient: Patient, found: Evaluated) -> dict[str, Any] | None:
         return None
     return {
         **(patient.tumour_file or {}),
-        "volume_mm3": _r(patient.tumour_solid.volume()),
-        "diameters_mm": [_r(v) for v in diameters(patient.tumour.mesh)[0]],
-        "in_bone_mm3": _r(found.tumour_in.bone),
-        "in_kerf_mm3": _r(found.tumour_in.dust),
-        "left_in_retained_mm3": _r(found.tumour_in.retained),
-        "soft_beside_retained": [{"volume_mm3": _r(piece.volume), "at": _triple(piece.place, 2)} for piece in found.tumour_in.beside],
+        "volume_mm3": rounded(patient.tumour_solid.volume()),
+        "diameters_mm": [rounded(v) for v in diameters(patient.tumour.mesh)[0]],
+        "in_bone_mm3": rounded(found.tumour_in.bone),
+        "in_kerf_mm3": rounded(found.tumour_in.dust),
+        "left_in_retained_mm3": rounded(found.tumour_in.retained),
+        "soft_beside_retained": [{"volume_mm3": rounded(piece.volume), "at": triple(piece.place, 2)} for piece in found.tumour_in.beside],
     }
 
 
 def _slot(slot: Slot) -> dict[str, Any]:
-    near = {name: None if away is None else _r(away.distance) for name, away in slot.near.items()}
+    near = {name: None if away is None else rounded(away.distance) for name, away in slot.near.items()}
     profile = slot.profile
     every = np.linspace(profile.s[0], profile.s[-1], 13)
     return {
@@ -204,16 +187,16 @@ def _slot(slot: Slot) -> dict[str, Any]:
         "blade": slot.blade.id,
         "blade_entry": slot.blade.model_dump(mode="json"),
         "height_mm": slot.height,
-        "kerf_mm": _r(slot.kerf, 4),
-        "kerf_shift_mm": _r(slot.shift, 4),
-        "direction": _triple(-profile.blade, 6),
-        "depth_max_mm": _r(profile.deepest),
-        "length_mm": _r(profile.length),
-        "reach_mm": _r(slot.reach),
-        "spare_mm": _r(slot.reach - profile.deepest),
-        "reachable": _r(slot.reachable, 4),
+        "kerf_mm": rounded(slot.kerf, 4),
+        "kerf_shift_mm": rounded(slot.shift, 4),
+        "direction": triple(-profile.blade, 6),
+        "depth_max_mm": rounded(profile.deepest),
+        "length_mm": rounded(profile.length),
+        "reach_mm": rounded(slot.reach),
+        "spare_mm": rounded(slot.reach - profile.deepest),
+        "reachable": rounded(slot.reachable, 4),
         "over_travel_near_mm": near,
-        "profile": [{"along_mm": _r(s), "depth_mm": _r(np.interp(s, profile.s, profile.depth))} for s in every],
+        "profile": [{"along_mm": rounded(s), "depth_mm": rounded(np.interp(s, profile.s, profile.depth))} for s in every],
     }
 
 
@@ -221,7 +204,7 @@ def _avoid(structure: Structure, near: Mapping[str, Nearest]) -> dict[str, Any]:
     return {
         "name": structure.name,
         "distance_wanted_mm": structure.distance,
-        "cuts": [{"cut": name, "distance_mm": _r(away.distance), "at": _triple(away.on_surface, 2)} for name, away in near.items()],
+        "cuts": [{"cut": name, "distance_mm": rounded(away.distance), "at": triple(away.on_surface, 2)} for name, away in near.items()],
     }
 
 
@@ -244,14 +227,14 @@ def _margin_checks(patient: Patient, found: Evaluated, wanted: Mm | None) -> lis
                 if margin.kind == "R2"
                 else f"declared positive, but the margin is {margin.kind}"
             )
-            checks.append(_check(f"margin_{name}", _r(value, 4), "planned positive", 0.0, True, f"{note}; {known}", where=margin.sawn.on_face))
+            checks.append(_check(f"margin_{name}", rounded(value, 4), "planned positive", 0.0, True, f"{note}; {known}", where=margin.sawn.on_face))
             continue
         assert wanted is not None
         note = f"class {margin.kind}, near {place}; {known}"
         if margin.kind == "R2":
             note += "; if that is meant, declare the cut planned_positive"
         passed = value >= wanted - SAME_MM and margin.kind != "R2"
-        checks.append(_check(f"margin_{name}", _r(value, 4), ">=", wanted, passed, note, where=margin.sawn.on_face))
+        checks.append(_check(f"margin_{name}", rounded(value, 4), ">=", wanted, passed, note, where=margin.sawn.on_face))
     return checks
 
 
@@ -268,7 +251,7 @@ def _tumour_checks(found: Evaluated) -> list[dict[str, Any]]:
         volume = sum(piece.volume for piece in pieces)
         largest = max(pieces, key=lambda piece: piece.volume).place if volume > LEFT_MM3 else None
         told = note if largest is None else f"{note}, near {at(largest)}"
-        checks.append(_check(name, _r(volume), "<=", LEFT_MM3, volume <= LEFT_MM3, told, "mm³", where=largest))
+        checks.append(_check(name, rounded(volume), "<=", LEFT_MM3, volume <= LEFT_MM3, told, "mm³", where=largest))
     return checks
 
 
@@ -284,7 +267,7 @@ def _slot_checks(found: Evaluated, catalogue: Catalogue) -> list[dict[str, Any]]
         if slot.reach < deepest:
             note += f"; {length_said(catalogue, slot.blade, slot.blade.usable_length + deepest - slot.reach)}"
         checks.append(
-            _check(name, _r(slot.reach), ">=", _r(deepest), slot.reach >= deepest, note, where=_deepest(found.cuts[slot.cut], slot.profile))
+            _check(name, rounded(slot.reach), ">=", rounded(deepest), slot.reach >= deepest, note, where=_deepest(found.cuts[slot.cut], slot.profile))
         )
     return checks
 
@@ -298,7 +281,7 @@ def _avoid_checks(avoided: Sequence[tuple[Structure, Mapping[str, Nearest]]]) ->
     return [
         _check(
             f"avoid_{structure.name}_{name}",
-            _r(away.distance),
+            rounded(away.distance),
             ">=",
             structure.distance,
             away.distance >= structure.distance - SAME_MM and away.distance > SAME_MM,
@@ -347,8 +330,11 @@ def _cautions(patient: Patient, found: Evaluated) -> list[Caution]:
         told.append(Caution("tumour-off-bone", "the tumour touches no bone: check its frame, its transform and its mask"))
     for slot in found.slots:
         told += _slot_cautions(slot, patient.avoid)
-    if len(found.resection.retained) > 1:
-        told.append(Caution("retained-in-pieces", f"the bone that stays falls into {len(found.resection.retained)} pieces"))
+    for share in found.shares:
+        if len(share.resection.retained) > 1:
+            text = patient.bones.of(share.name, f"the bone that stays falls into {len(share.resection.retained)} pieces")
+            told.append(Caution("retained-in-pieces", text))
+    told += bones_cautions(patient, found)
     unguided = [name for name in found.cuts if all(slot.cut != name for slot in found.slots)]
     if unguided:
         told.append(Caution("cut-without-guide", f"no guide takes {', '.join(unguided)}: its depth and reach are not known"))

@@ -18,7 +18,6 @@ from psi_cad.intake.siting import GUIDED_MM
 from psi_cad.resection.avoid import over_travel_distance
 from psi_cad.resection.depth import SlotDepth, obstacles_in_plane, reachable, slot_depth
 from psi_cad.scene.cuts import PlannedCut
-from psi_cad.scene.kerf import moved_cuts
 from psi_cad.scene.nearest import Nearest
 from psi_cad.units import Array, Mm
 
@@ -69,7 +68,7 @@ def _slots(patient: Patient, sawing: Sawing, cuts: dict[str, PlannedCut], sought
     request, params, blade = sawing.request, sawing.params, sawing.blade
     height = float(getattr(params, "height", GUIDED_MM))
     shifts = {name: shift for name, shift in shifts_of(patient.loaded.case, sawing, []).items() if name in request.cuts}
-    moved = moved_cuts(patient.bone, cuts, shifts)
+    moved = patient.bones.scene.moved(cuts, shifts)
     mine = [moved[name] for name in request.cuts]
     key = (request.name, tuple(shifts.values()))
     if key not in sought:
@@ -79,7 +78,8 @@ def _slots(patient: Patient, sawing: Sawing, cuts: dict[str, PlannedCut], sought
     for cut in mine:
         profile = slot_depth(cut, axis)
         reach = blade.usable_length - height - params.seat_gap
-        blocked = obstacles_in_plane(cut, profile, [s.surface.mesh for s in patient.avoid])
+        others = [body.bone.mesh for body in patient.bones.scene.others(cut.bone)]
+        blocked = obstacles_in_plane(cut, profile, [*(s.surface.mesh for s in patient.avoid), *others])
         near = {s.name: over_travel_distance(cut, profile, s, reach=reach, run_out=params.run_out) for s in patient.avoid}
         shown = reachable(profile, blocked, reach=reach)
         slots.append(
@@ -91,15 +91,17 @@ def _slots(patient: Patient, sawing: Sawing, cuts: dict[str, PlannedCut], sought
 def _axis(patient: Patient, guide: GuideRequest, cuts: list[PlannedCut], params: GuideParams) -> tuple[Array, bool]:
     """The axis along which the guide will come off, as the build finds it; the approach where none is found."""
     approach = unit(np.array(guide.approach))
+    name = patient.loaded.case.bone_of(guide)
+    bone, caster = patient.grounds.of(name)
     if any(np.linalg.norm(np.cross(approach, cut.normal)) < ACROSS for cut in cuts):
 
         def finds_seat(way: list[float]) -> object:
-            return seating_for(patient.bone, patient.caster, cuts, approach=unit(np.array(way)), params=params)
+            return seating_for(bone, caster, cuts, approach=unit(np.array(way)), params=params)
 
-        told = across_refused(guide.name, approach, cuts, patient.bone.mesh, finds_seat)
+        told = across_refused(guide.name, approach, cuts, patient.bones.scene.body(name).bone.mesh, finds_seat)
         raise CaseError(str(told), where=told.where, remedies=told.remedies)
     try:
-        found = seating_for(patient.bone, patient.caster, cuts, approach=approach, params=params)
+        found = seating_for(bone, caster, cuts, approach=approach, params=params)
     except DesignError:
         return approach, False
     return found.axis.direction, True

@@ -82,7 +82,7 @@ def _bands(profile: SlotDepth, view: View) -> Pixels:
         ring = shapely.Polygon(np.vstack([np.column_stack([profile.s, upper]), np.column_stack([profile.s, np.minimum(lower, upper)])[::-1]]))
         shade = 1.0 - 0.6 * band / max(1.0, deepest / BAND_MM)
         for piece in shapely.get_parts(ring.buffer(0).intersection(profile.region)):
-            if isinstance(piece, shapely.Polygon):
+            if isinstance(piece, shapely.Polygon) and not piece.is_empty:  # a last band of no height leaves nothing
                 _fill(draw, fine, piece, tuple(round(255 * shade * v) for v in SHALLOW))
     return np.asarray(image.resize(view.size, Image.Resampling.BOX), dtype=np.uint8)
 

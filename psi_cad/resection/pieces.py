@@ -25,7 +25,7 @@ from psi_cad.surface.solids import joined, mesh_of, pieces_of, winding
 from psi_cad.surface.trust import at
 from psi_cad.units import Array, Mm
 
-__all__ = ["CRUMB_MM3", "Resection", "resect"]
+__all__ = ["CRUMB_MM3", "Resection", "resect", "together"]
 
 BRIDGE_MM2: Final = 0.01  # uncut bone with less section than this is rounding, no bridge
 CRUMB_MM3: Final = 1.0  # a loose piece smaller than this is rounding at a surface, no piece of bone
@@ -40,7 +40,7 @@ class Resection:
     Attributes
     ----------
     specimens : mapping of group to solid
-        One piece for each group; groups that free the same piece share it.
+        One piece for each group; groups that free the same piece share it. Of several bones together, "bone/group" to solid.
     retained : tuple of solids
         The pieces that stay, largest first.
     crumbs : tuple of solids
@@ -121,6 +121,20 @@ def resect(bone: Any, mesh: trimesh.Trimesh, cuts: Mapping[str, PlannedCut]) -> 
     staying = sorted((solid for number, solid in solids.items() if number not in removed), key=lambda solid: -solid.volume())
     retained = tuple(solid for solid in staying if solid.volume() >= CRUMB_MM3)
     return Resection({group: solids[number] for group, number in freed.items()}, retained, tuple(staying[len(retained) :]))
+
+
+def together(parts: Mapping[str | None, Resection]) -> Resection:
+    """The resections of several bones, by name, as one; of a single bone its own."""
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    every = list(parts.values())
+    retained = sorted((solid for part in every for solid in part.retained), key=lambda solid: -solid.volume())
+    return Resection(
+        {f"{name}/{group}": solid for name, part in parts.items() for group, solid in part.specimens.items()},
+        tuple(retained),
+        tuple(solid for part in every for solid in part.crumbs),
+        tuple(solid for part in every for solid in part.dust),
+    )
 
 
 def _planes(cuts: Mapping[str, PlannedCut]) -> list[list[PlannedCut]]:

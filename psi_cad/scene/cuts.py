@@ -51,6 +51,8 @@ class PlannedCut:
         Other groups, whose pieces cut this one's section short.
     extent : float or None
         The cut's greatest length about its origin, mm.
+    bone : str or None
+        The bone that it acts on; None where the only bone has no name.
     """
 
     name: str
@@ -65,6 +67,7 @@ class PlannedCut:
     bounds: tuple[shapely.Polygon, ...] = ()
     beside: tuple[str, ...] = ()
     extent: Mm | None = None
+    bone: str | None = None
 
     def patient(self, flat: Array) -> Array:
         """Points (n, 2) in (s, u), in the patient frame."""

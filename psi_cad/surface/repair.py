@@ -39,7 +39,7 @@ class Repair:
 class Bone:
     """A bone surface that may be trusted outside its `defects`; vertices in patient mm (LPS).
 
-    `made_up` (n faces,): the faces that are no measured bone.
+    `made_up` (n faces,): the faces that are no measured bone. `beside`: how many faces, the last ones, are other bones around it.
     """
 
     mesh: trimesh.Trimesh
@@ -48,6 +48,7 @@ class Bone:
     repairs: tuple[Repair, ...] = ()
     defects: tuple[Defect, ...] = ()
     name: str = field(default="bone")
+    beside: int = 0
 
 
 def checked_bone(mesh: trimesh.Trimesh, *, name: str, units: str | None = "mm") -> Bone:

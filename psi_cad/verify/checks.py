@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -15,6 +16,7 @@ from psi_cad.siting.pins import triangle_lever
 from psi_cad.units import LIMITS, Array, Mm
 from psi_cad.verify.expected import Expected, ExpectedSlot
 from psi_cad.verify.holding import holding_json, lock_check
+from psi_cad.verify.neighbours import Neighbour, measure_neighbours
 from psi_cad.verify.part import Part
 from psi_cad.verify.printed import Printed
 from psi_cad.verify.seat import BoneProbe, MeasuredSeat, measure_seat
@@ -47,6 +49,7 @@ class Measured:
     checks: tuple[Check, ...]
     volume: float
     holding: dict[str, Any]  # the seat's weakest slide, as the report holds it
+    neighbours: tuple[Neighbour, ...] = ()  # how it lies to the other bones of the case
 
     @property
     def passed(self) -> bool:
@@ -82,6 +85,7 @@ class Measured:
         return {
             "slots": slots,
             "seat": seat,
+            **({"other_bones": [one.to_json() for one in self.neighbours]} if self.neighbours else {}),
             "volume_mm3": _rounded(self.volume),
             "checks": [check.to_json() for check in self.checks],
             "status": "passed" if self.passed else "rejected",
@@ -92,8 +96,8 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else round(float(value), 6)
 
 
-def measure_files(step: Path, stl: Path, expected: Expected, probe: BoneProbe) -> Measured:
-    """Read both files back and measure them.
+def measure_files(step: Path, stl: Path, expected: Expected, probe: BoneProbe, others: Sequence[BoneProbe] = ()) -> Measured:
+    """Read both files back and measure them against the guide's bone, and the other bones of the case.
 
     Raises
     ------
@@ -102,10 +106,10 @@ def measure_files(step: Path, stl: Path, expected: Expected, probe: BoneProbe) -
     InputError
         If the STL cannot.
     """
-    return measure_part(Part(step, expected.frame), stl, expected, probe)
+    return measure_part(Part(step, expected.frame), stl, expected, probe, others)
 
 
-def measure_part(part: Part, stl: Path, expected: Expected, probe: BoneProbe) -> Measured:
+def measure_part(part: Part, stl: Path, expected: Expected, probe: BoneProbe, others: Sequence[BoneProbe] = ()) -> Measured:
     """Measure a guide of which the STEP was read already.
 
     Raises
@@ -145,8 +149,24 @@ def measure_part(part: Part, stl: Path, expected: Expected, probe: BoneProbe) ->
         lock_check(seat.holding, expected),
         _check("pull_off", seat.catch, "mm", "<=", LIMITS.overlap, "bone in the way along the seating axis", where=seat.caught),
     ]
+    neighbours = measure_neighbours(printed, expected.frame, others)
+    checks += _neighbour_checks(neighbours)
     checks += _mesh_checks(printed, part, slots, expected)
-    return Measured(slots, seat, tuple(checks), part.volume, holding_json(seat.holding, expected))
+    return Measured(slots, seat, tuple(checks), part.volume, holding_json(seat.holding, expected), neighbours)
+
+
+def _neighbour_checks(neighbours: Sequence[Neighbour]) -> list[Check]:
+    """That no other bone of the case reaches into the guide, or is met when it is pulled off; none where there is no other."""
+    if not neighbours:
+        return []
+    deep, high = max(neighbours, key=lambda one: one.overlap), max(neighbours, key=lambda one: one.catch)
+    gap = min(neighbours, key=lambda one: one.gap)
+    note = f"into {deep.name}" if deep.overlap > 0.0 else f"the nearest other bone is {gap.name}, {gap.gap:.1f} mm away"
+    caught = f"{high.name} in the way along the seating axis" if high.catch > 0.0 else "of the other bones along the seating axis"
+    return [
+        _check("other_bone_overlap", deep.overlap, "mm", "<=", LIMITS.overlap, note, where=deep.deepest),
+        _check("other_bone_pull_off", high.catch, "mm", "<=", LIMITS.overlap, caught, where=high.caught),
+    ]
 
 
 def _slot_checks(want: Any, slot: MeasuredSlot, expected: Expected) -> list[Check]:

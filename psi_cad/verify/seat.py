@@ -19,7 +19,7 @@ from psi_cad.verify.expected import Expected
 from psi_cad.verify.holding import measure_holding
 from psi_cad.verify.printed import Printed
 
-__all__ = ["BoneProbe", "MeasuredSeat", "measure_seat"]
+__all__ = ["BoneProbe", "MeasuredSeat", "caught_by", "measure_seat", "underside"]
 
 STEP_MM: Final[Mm] = 0.4
 RIM_MM: Final[Mm] = 0.6  # the outline's straight sides and the grid's step
@@ -27,9 +27,10 @@ SLIT_MM: Final[Mm] = 1.6  # contact lacking over less than this is a slot or the
 
 
 class BoneProbe:
-    """Rays and distances on one bone, made once for all guides on it."""
+    """Rays and distances on one bone, made once for all guides on it; its `name` where a case has several."""
 
-    def __init__(self, bone: trimesh.Trimesh) -> None:
+    def __init__(self, bone: trimesh.Trimesh, name: str | None = None) -> None:
+        self.bone, self.name = bone, name
         self.caster = RayCaster(bone)
         self.distance = SignedDistance(bone)
 
@@ -58,9 +59,8 @@ class MeasuredSeat:
     missing: Place | None
 
 
-def measure_seat(part: Printed, expected: Expected, probe: BoneProbe) -> MeasuredSeat:
-    """Measure `part` against the bone."""
-    frame = expected.frame
+def underside(part: Printed) -> tuple[Array, Array, Bools]:
+    """The lowest points (n, 3) of a guide in columns `STEP_MM` apart, its normals there, and which columns (nx, ny) hold one; guide frame."""
     low, high = part.mesh.bounds
     xs, ys = np.arange(low[0], high[0], STEP_MM), np.arange(low[1], high[1], STEP_MM)
     grid = np.stack(np.meshgrid(xs, ys, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -68,18 +68,29 @@ def measure_seat(part: Printed, expected: Expected, probe: BoneProbe) -> Measure
     up, faces = part.caster.first(starts, np.array([0.0, 0.0, 1.0]))
     under = np.isfinite(up)
     bottom = np.column_stack([grid, low[2] - 5.0 + up])[under]
-    looks = part.caster.normals[faces[under]]
-    bone = first_hits_down(probe.caster, bottom[:, :2], frame=frame)
+    return bottom, part.caster.normals[faces[under]], under.reshape(len(xs), len(ys))
 
-    # columns: bone above the underside, measured along the bone's normal
+
+def caught_by(probe: BoneProbe, bottom: Array, frame: Frame) -> tuple[Mm, int]:
+    """How far bone stands above the underside (n, 3) of a guide, along the bone's normal, and in which column most; 0 where none does."""
+    bone = first_hits_down(probe.caster, bottom[:, :2], frame=frame)
     above = np.where(bone.met, (bone.height - bottom[:, 2]) * np.clip(bone.slope_cos, 0.0, 1.0), -np.inf)
-    catch = float(max(0.0, np.max(above, initial=0.0)))
+    return float(max(0.0, np.max(above, initial=0.0))), int(np.argmax(above)) if len(above) else 0
+
+
+def measure_seat(part: Printed, expected: Expected, probe: BoneProbe) -> MeasuredSeat:
+    """Measure `part` against the bone."""
+    frame = expected.frame
+    bottom, looks, under = underside(part)
+    grid, shape = under.size, under.shape
+    under = under.ravel()
+    catch, column = caught_by(probe, bottom, frame)
 
     # every vertex of the guide, and its underside
     points = np.vstack([np.asarray(part.mesh.vertices), bottom])
     depth = probe.distance(frame.patient(points))
     overlap = float(max(0.0, -depth.min(initial=0.0), catch))
-    caught = place_of(frame.patient(bottom[int(np.argmax(above))])) if catch > 0.0 else None
+    caught = place_of(frame.patient(bottom[column])) if catch > 0.0 else None
     dived = int(np.argmin(depth))
     deepest = place_of(frame.patient(points[dived])) if -depth[dived] >= catch else caught
 
@@ -88,12 +99,12 @@ def measure_seat(part: Printed, expected: Expected, probe: BoneProbe) -> Measure
     spanned = shapely.union_all([shapely.Polygon(ring) for ring in expected.voids])
     inside &= ~shapely.contains_xy(spanned, bottom[:, 0], bottom[:, 1])
     seat = bottom[inside]
-    touching = np.zeros(len(grid), dtype=bool)
-    underside, faced = np.zeros((len(grid), 3)), np.zeros((len(grid), 3))
-    underside[under], faced[under] = bottom, looks
+    touching = np.zeros(grid, dtype=bool)
+    lowest, faced = np.zeros((grid, 3)), np.zeros((grid, 3))
+    lowest[under], faced[under] = bottom, looks
 
     def holding() -> Sliding:
-        return measure_holding(underside, faced, touching, (len(xs), len(ys)), STEP_MM, expected)
+        return measure_holding(lowest, faced, touching, shape, STEP_MM, expected)
 
     if len(seat) == 0:
         middle = np.asarray(outline.representative_point().coords)[0] if not outline.is_empty else np.zeros(2)

@@ -138,6 +138,16 @@ CHECKS: Final[Mapping[str, Mending]] = {
         "a larger seat_gap, a smaller slope_limit or run_out, another approach",
         (MORE_GAP, LESS_SLOPE, LESS_RUN_OUT, *FOLLOW_LESS),
     ),
+    "other_bone_overlap": Mending(
+        "the guide reaches {value:.2f} mm into another bone of the case",
+        "a smaller footplate_reach or run_out, another approach",
+        (LESS_REACH, LESS_RUN_OUT, MUCH_LESS_REACH, LEAST_RUN_OUT, OUTWARD, TURNED, TURNED_BACK),
+    ),
+    "other_bone_pull_off": Mending(
+        "another bone of the case stands {value:.2f} mm in the guide's way when it is pulled off",
+        "another approach, a smaller footplate_reach or run_out",
+        (LESS_REACH, LESS_RUN_OUT, OUTWARD, TURNED, TURNED_BACK, MUCH_LESS_REACH),
+    ),
     "stl_watertight": Mending("the STL is open", KERNEL, OTHER_EDGES),
     "stl_bodies": Mending("the STL holds {value:g} bodies instead of one", KERNEL, OTHER_EDGES),
     "stl_volume": Mending("the STL's volume is off the STEP's by {value:.2%}", KERNEL, OTHER_EDGES),
