@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
+from filelock import SoftFileLock, Timeout
 
 from psi_cad.errors import BuildError
 
@@ -46,7 +46,8 @@ def write_json(path: Path, data: Any) -> None:
 def alone(lock: Path, *, what: str, wait: float = WAIT_S) -> Iterator[None]:
     """Hold the file `lock` while the block runs; whoever else wants it waits for up to `wait` seconds.
 
-    The system gives a lock back when its program ends, however that ends. The file itself stays, empty.
+    A lock that a killed program left behind on this computer is known by that program's number, and taken over. One of another computer
+    is never broken: the message says what to do.
 
     Parameters
     ----------
@@ -57,11 +58,13 @@ def alone(lock: Path, *, what: str, wait: float = WAIT_S) -> Iterator[None]:
     ------
     BuildError
     """
-    held = FileLock(lock, timeout=wait, poll_interval=LOOK_S)
+    held = SoftFileLock(lock, timeout=wait, poll_interval=LOOK_S)  # which takes its file away again
     try:
         held.acquire()
     except Timeout:
-        raise BuildError(f"'{lock.name}' has been held for {wait:g} s: {what} by another run; wait for that run to end, and try again.") from None
+        raise BuildError(
+            f"'{lock.name}' has been held for {wait:g} s: {what} by another run; try again, and if none is running, delete that file."
+        ) from None
     try:
         yield
     finally:

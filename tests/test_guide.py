@@ -44,7 +44,7 @@ def slot_planes(solid, plane):
 
 
 def test_output_names(phantom_out):
-    names = {path.name for path in phantom_out.iterdir() if not path.name.startswith(".")}
+    names = {path.name for path in phantom_out.iterdir()}
     assert names == {f"{STEM}.step", f"{STEM}.stl", f"{STEM}.3mf", f"{STEM}.png", "report.json", "bone.stl"}
     assert not list(phantom_out.parent.glob(".psi-cad-*")), "the working folder is gone"
 

@@ -19,7 +19,7 @@ from psi_cad.outputs.subject import PLAIN, PLAN_FILE, REPORT_FILE, Subject, case
 
 __all__ = ["approvals_said", "approve_folder", "chosen_guide", "lacking"]
 
-LOCK_FILE: Final = ".approvals.lock"
+LOCK_FILE: Final = "approvals.lock"
 APPROVED: Final = "approved"
 OTHER_VERSION: Final = "approved for another version"
 # more than four letters together, or letters alone with a hyphen, are a name more often than a code

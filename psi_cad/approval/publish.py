@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Before", "job_named", "publish", "remove_guide"]
 
-LOCK_FILE: Final = ".report.lock"
+LOCK_FILE: Final = "report.lock"
 KINDS: Final = ("step", "stl", "3mf", "png")
 
 
