@@ -10,7 +10,7 @@ import trimesh
 
 from psi_cad.case.load import load_case
 from psi_cad.frames import Frame, unit
-from psi_cad.siting.axis import blade_axes
+from psi_cad.siting.about import blade_axes
 
 
 def main() -> None:

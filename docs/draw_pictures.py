@@ -17,6 +17,7 @@ MOST_BYTES = 500_000
 PICTURES = {
     "phantom-type1.png": "phantom-type1/supra-acetabular_*.png",
     "phantom-two-cut.png": "phantom-two-cut/chevron_*.png",
+    "phantom-drill.png": "phantom-drill/roof_*.png",
     "phantom-margins.png": "near/phantom-type1/plan-margins.png",
     "phantom-ct.png": "bones/hip.png",
 }

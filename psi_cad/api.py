@@ -167,7 +167,7 @@ def coupon(
     PsiCadError
         Nothing is written then.
     """
-    from psi_cad.intake.gauges import SHEET, free_job, refuse_other
+    from psi_cad.gauges.jobs import SHEET, free_job, refuse_other
 
     job = free_job("coupon", blade=blade, printer=printer, settings=settings, catalogue=_own(catalogue))
     out = Path(out)
@@ -213,7 +213,7 @@ def calibrate(
     ------
     InputError
     """
-    from psi_cad.intake.gauges import calibrated_entry
+    from psi_cad.gauges.jobs import calibrated_entry
 
     return calibrated_entry(Path(coupon), Path(out), id=id, measured=_own(measured), fits=fits, wire_fits=wire_fits)
 

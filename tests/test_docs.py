@@ -19,7 +19,7 @@ from psi_cad.cli.main import app
 PAGES: Final = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"), *CASES.glob("*/README.md")])
 REFERENCE: Final = ROOT / "docs" / "report.md"
 # what stands below these keys is named by the case, a file or a template
-FREE: Final = {"inputs", "sha256", "files", "params", "blade_entry", "printer_entry", "over_travel_near_mm"}
+FREE: Final = {"inputs", "sha256", "files", "params", "blade_entry", "printer_entry", "tool", "over_travel_near_mm"}
 SHARED: Final = ("checks", "cautions")  # lists that stand in several places and are described once
 
 

@@ -14,8 +14,8 @@ from psi_cad import api
 from psi_cad.case.catalogue import load_catalogue, shipped_catalogue
 from psi_cad.case.load import load_case
 from psi_cad.errors import CaseError, CatalogueError, InputError
+from psi_cad.gauges.measured import measure_free
 from psi_cad.guides.registry import load_template
-from psi_cad.verify.free import measure_free
 from psi_cad.verify.promised import Bore, Gap, Web
 
 ROOM = (400.0, 400.0, 400.0)

@@ -8,8 +8,8 @@ from psi_cad.case.load import load_case
 from psi_cad.guides.params import GuideParams
 from psi_cad.intake.cautions import guide_cautions
 from psi_cad.intake.prepare import plan_job
+from psi_cad.siting.about import tilt_of
 from psi_cad.siting.access import outlines, voids
-from psi_cad.siting.axis import tilt_of
 from psi_cad.surface.rays import SignedDistance
 from psi_cad.units import LIMITS
 

@@ -6,7 +6,8 @@ import trimesh
 
 from psi_cad.errors import CaseError
 from psi_cad.scene.cuts import plan_cuts
-from psi_cad.siting.axis import blade_axes, seating_axes, tilt_of, ways_aside
+from psi_cad.siting.about import AboutCuts, blade_axes, tilt_of, ways_aside
+from psi_cad.siting.axis import seating_axes
 from psi_cad.siting.pins import triangle_lever
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import checked_bone
@@ -92,13 +93,15 @@ def test_the_seating_axis_looks_at_the_flat_of_a_plate():
     bone = checked_bone(block(60, 20, 120), name="b")
     cut = plan_cuts(bone, [("A", np.zeros(3), np.array([0, 0, 1.0]), None)])["A"]
     tilted = np.array([0.15, 1.0, 0.1])
-    axes = seating_axes(RayCaster(bone.mesh), bone.part_of_face, [cut], approach=tilted, cone=15, reach=15, slope_limit=55, part=0)
+    axes = seating_axes(RayCaster(bone.mesh), bone.part_of_face, AboutCuts((cut,)), approach=tilted, cone=15, reach=15, slope_limit=55, part=0)
     found = axes[0]
     assert len(axes) == found.searched == 37
     assert all(axis.contact_area <= found.contact_area * 1.2 for axis in axes)
     assert found.contact_area > 0.8 * 60 * 30
     assert found.tilt <= 15.0001
-    fixed, *others = seating_axes(RayCaster(bone.mesh), bone.part_of_face, [cut], approach=tilted, cone=0, reach=15, slope_limit=55, part=0)
+    fixed, *others = seating_axes(
+        RayCaster(bone.mesh), bone.part_of_face, AboutCuts((cut,)), approach=tilted, cone=0, reach=15, slope_limit=55, part=0
+    )
     assert not others
     np.testing.assert_allclose(fixed.direction, tilted / np.linalg.norm(tilted))
 

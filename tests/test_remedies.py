@@ -38,7 +38,8 @@ def test_every_reason_has_changes():
 
 def test_no_change_moves_a_cut_or_lowers_a_limit():
     changes = {change for mending in (*CHECKS.values(), *REFUSALS.values()) for change in mending.changes}
-    kept = {"params.wall", "params.height", "params.pin_clearance", "params.clearance", "params.footplate_thickness"}
+    kept = {"params.wall", "params.height", "params.pin_clearance", "params.clearance", "params.footplate_thickness",
+            "params.sleeve_wall", "params.guided", "params.lean_limit", "params.tool_clearance"}  # fmt: skip
     for change in changes:
         assert change.key in {"approach", "blade", "printer"} or change.key.startswith("params."), change
         assert change.key not in kept or change.way == "thicker", change

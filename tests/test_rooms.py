@@ -16,7 +16,7 @@ ORDER = [
     {"siting"},
     {"resection", "brep", "verify"},
     {"report", "guides", "phantom"},
-    {"labelling", "bones"},
+    {"labelling", "bones", "drilling", "gauges"},
     {"intake"},
     {"builder", "checking"},
     {"approval"},

@@ -9,14 +9,15 @@ from pydantic import ValidationError
 import psi_cad
 from psi_cad import api
 from psi_cad.errors import CaseError, EnvironmentProblem
-from psi_cad.guides.params import GuideParams, Parameters, described, resolve_params
-from psi_cad.guides.registry import any_template, load_template, site_of, summary, template_files
+from psi_cad.guides.params import GuideParams, Parameters, SleeveParams, described, resolve_params
+from psi_cad.guides.registry import any_template, load_template, needs_of, site_of, summary, template_files
 
 
 @pytest.mark.parametrize("name", template_files())
 def test_a_template_declares_itself(name):
     template = any_template(name, where="here")
-    assert issubclass(template.Params, Parameters if site_of(template) == "free" else GuideParams)
+    kind = Parameters if site_of(template) == "free" else SleeveParams if needs_of(template).trajectories[1] else GuideParams
+    assert issubclass(template.Params, kind)
     for entry in described(template.Params):
         assert entry["help"], entry["name"]
         if isinstance(entry["default"], float):
@@ -46,9 +47,29 @@ def test_a_template_builds_what_passes(name, phantom_report, tmp_path):
         built = api.coupon(tmp_path, blade="generic-20x1.0", printer="fdm-generic", settings=["params.step=0.1", "params.most=0.2"])
     else:
         (built,) = phantom_report["guides"]
-        if built["template"] != name:
+        if needs_of(any_template(name, where="here")).trajectories[1]:
+            (built,) = psi_cad.build(CASES / "phantom-drill", tmp_path, settings=[f"guide.template={name}"])["guides"]
+        elif built["template"] != name:
             (built,) = psi_cad.build(CASES / "phantom-type1", tmp_path, settings=[f"guide.template={name}", "guide.params={}"])["guides"]
     assert (built["template"], built["status"]) == (name, "passed")
+
+
+@pytest.mark.parametrize(
+    ("needs", "base", "said"),
+    [
+        ("(cuts=(1, 2), trajectories=(1, 2))", "GuideParams", "NEEDS that no site has"),
+        ("(cuts=(0, 0), trajectories=(0, 0))", "GuideParams", "NEEDS that no site has"),
+        ("(cuts=(0, 0), trajectories=(1, 2))", "GuideParams", "no SleeveParams"),
+        ("(cuts=(1, 2))", "SleeveParams", "no GuideParams"),
+    ],
+)
+def test_a_template_whose_needs_no_site_has_is_refused(needs, base, said, tmp_path, monkeypatch):
+    (tmp_path / "odd.py").write_text(
+        f"from psi_cad.guides.contract import Needs\nfrom psi_cad.guides.params import {base} as Params\nNEEDS = Needs{needs}\nbuild = None\n"
+    )
+    monkeypatch.setenv("PSI_CAD_TEMPLATES", str(tmp_path))
+    with pytest.raises(EnvironmentProblem, match=said):
+        load_template("odd", where="here")
 
 
 def test_params_are_frozen():

@@ -11,8 +11,8 @@ import trimesh
 from psi_cad.errors import SeatError, SurfaceError
 from psi_cad.export.surfaces import write_stl
 from psi_cad.scene.cuts import plan_cuts
+from psi_cad.siting.about import AboutCuts, site_frame
 from psi_cad.siting.access import accessible_field, outlines, voids
-from psi_cad.siting.axis import site_frame
 from psi_cad.siting.cliffs import cliff_of
 from psi_cad.siting.seat import fit_seat
 from psi_cad.siting.standing import CLIMB, EASED_SLOPE, SURE, eased, kept_off, towering
@@ -48,7 +48,7 @@ def field_of(bone):
         bone,
         RayCaster(bone.mesh),
         frame,
-        cuts,
+        AboutCuts(tuple(cuts)),
         rectangle=(-50.0, -50.0, 50.0, 50.0),
         reach=18.0,
         beyond=1.0,

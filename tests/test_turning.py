@@ -12,6 +12,7 @@ from psi_cad.guides.site import make_site
 from psi_cad.guides.slots import plan_slots
 from psi_cad.resection.depth import slot_depth
 from psi_cad.scene.cuts import plan_cuts
+from psi_cad.siting.about import AboutCuts
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import checked_bone
 
@@ -29,7 +30,7 @@ def seated(path, matrix):
     cuts = [every[name] for name in guide.cuts]
     params = load_template(guide.template, where="").Params(**guide.params)
     site = make_site(
-        bone, RayCaster(bone.mesh), cuts, list(every.values()), approach=turn @ np.array(guide.approach), params=params,
+        bone, RayCaster(bone.mesh), AboutCuts(tuple(cuts)), list(every.values()), approach=turn @ np.array(guide.approach), params=params,
         blade=loaded.blade(guide.blade, where=""), printer=loaded.printer(guide.printer, where=""), label=("x",),
         shifts=dict.fromkeys(every, 0.0), workshop=Workshop(),
     )  # fmt: skip

@@ -56,14 +56,15 @@ def unaccepted(report: Mapping[str, Any], guides: Sequence[Mapping[str, Any]], *
     found: list[str] = []
     for guide in guides:
         told = [*(str(caution["id"]) for caution in cautions_told(report, [guide])), *_told_by_entry(guide)]
-        told = [name for name in told if name != NO_PLAN] + ([] if planned else [NO_PLAN])
+        told = [name for name in told if name != NO_PLAN] + ([] if planned or not guide.get("cuts", True) else [NO_PLAN])
         found += [name for name in told if name in CAUTIONS and CAUTIONS[name].blocks_release and name not in guide.get("accepted", ())]
     return ordered(found)
 
 
 def _told_by_entry(guide: Mapping[str, Any]) -> list[str]:
     """The kinds of caution that follow from the values of a guide's entry."""
-    told = ["nominal-blade"] if guide.get("blade_entry", {}).get("nominal") else []
+    told = ["nominal-blade"] if (guide.get("blade_entry") or {}).get("nominal") else []
+    told += ["nominal-tool"] if any(way["tool"].get("nominal") for way in guide.get("trajectories", ())) else []
     told += ["uncalibrated-printer"] if guide.get("printer_entry", {}).get("calibrated") is False else []
     told += ["clearance-override"] if "clearance" in guide.get("overrides", ()) else []
     return told
@@ -81,6 +82,8 @@ def way_on(open_: Iterable[str], accepted: Iterable[str] = ()) -> str:
 
 def add_plans(report: dict[str, Any], plan: Mapping[str, Any] | None) -> None:
     """Write into a report that was just made what keeps it from a release and no build can know: that there is no plan, or tumour that stays."""
+    if plan is None and not any(guide.get("cuts", True) for guide in report["guides"]):
+        return  # nothing is cut, so there is nothing to plan
     if plan is None:
         report["cautions"].append(Caution(NO_PLAN, f"{NO_PLAN_SAID}; run 'psi-cad plan CASE -o OUT'").to_json())
         return

@@ -80,9 +80,9 @@ def job_named(job: Job, before: Before, *, variant: str | None) -> Job:
     for guide in job.guides:
         names = tuple(
             before.naming(
-                making_of(guide.request, guide.params, site.blade, site.printer),
+                making_of(guide.request, guide.params, site.saw, site.printer, ways=site.planned_ways()),
                 name=guide.request.name,
-                blade=site.blade.id,
+                blade=site.tool_id,
                 inputs=inputs,
                 wanted=variant,
             )

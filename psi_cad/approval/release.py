@@ -163,7 +163,7 @@ def release_said(folder: Path, staging: Path, report: Mapping[str, Any]) -> dict
 def _of_the_plan(plan: Mapping[str, Any] | None, report: Mapping[str, Any]) -> list[str]:
     """What the plan tells beside what the build does, so that it is said once more at the release."""
     if plan is None:
-        return [NOT_PLANNED]
+        return [NOT_PLANNED] if any(guide.get("cuts", True) for guide in report["guides"]) else []
     told = {str(caution["text"]) for caution in cautions_told(report, report["guides"])}
     return [f"the plan says: {caution['text']}" for caution in plan.get("cautions", ()) if str(caution["text"]) not in told]
 

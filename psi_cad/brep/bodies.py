@@ -17,7 +17,7 @@ from psi_cad.siting.envelope import gentle, gentle_line, thickened
 from psi_cad.siting.spline import HeightSpline, fit, uniform_knots
 from psi_cad.units import Array, Mm
 
-__all__ = ["bone_side", "cylinder", "fence", "footplate", "leaning", "sleeve"]
+__all__ = ["bone_side", "cylinder", "fence", "footplate", "leaning", "placed", "sleeve"]
 
 DEEP: Final[Mm] = 15.0  # how far bodies reach below the lowest seat before the seat cuts them
 FENCE_SPANS: Final = 40  # more make edges of so many pieces that the kernel integrates the faces beside them wrongly
@@ -112,6 +112,11 @@ def bone_side(seat: HeightSpline, *, where: Array) -> cq.Solid:
 def cylinder(centre: Array, *, diameter: Mm, bottom: Mm, top: Mm) -> cq.Solid:
     """A cylinder along the seating axis through `centre` (2,) of the guide frame."""
     return cq.Solid.makeCylinder(diameter / 2.0, top - bottom, cq.Vector(float(centre[0]), float(centre[1]), bottom))
+
+
+def placed(solid: cq.Solid, frame: Frame) -> cq.Solid:
+    """`solid`, drawn about the origin with z up, in `frame`."""
+    return cq.Solid(solid.moved(cq.Location(cq.Plane(origin=vector(frame.origin), xDir=vector(frame.axes[0]), normal=vector(frame.axes[2])))).wrapped)
 
 
 def leaning(outline: shapely.Polygon, frame: Frame, *, top: Mm, thickness: Mm | None = None, bottom: Mm | None = None) -> cq.Solid:

@@ -13,7 +13,7 @@ from psi_cad.case.model import GuideRequest
 from psi_cad.files import sha256_of
 from psi_cad.findings import Caution, by_weight, place_of
 from psi_cad.guides.contract import Design
-from psi_cad.guides.params import GuideParams
+from psi_cad.guides.params import GuideParams, SeatParams
 from psi_cad.guides.registry import loaded_sha256
 from psi_cad.guides.site import Site, blade_origin, slot_room
 from psi_cad.intake.cautions import guide_cautions
@@ -24,7 +24,7 @@ from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.kerf import blade_kerf
 from psi_cad.siting.access import voids
 from psi_cad.units import LIMITS, Array, Mm
-from psi_cad.verify.expected import Expected, ExpectedSlot
+from psi_cad.verify.expected import Expected, ExpectedAvoid, ExpectedBore, ExpectedSlot
 
 __all__ = ["Made", "cautions_of", "expected_of", "report_entry"]
 
@@ -36,7 +36,7 @@ class Made:
     """One guide as designed: what was asked, where it sits, what came of it; `job` is the hash of what it is made from."""
 
     request: GuideRequest
-    params: GuideParams
+    params: SeatParams
     site: Site
     design: Design
     naming: Naming = field(default_factory=Naming)
@@ -45,15 +45,13 @@ class Made:
     @property
     def stem(self) -> str:
         """The guide's file name without its ending."""
-        return stem(self.request.name, self.site.blade.id, self.naming.variant)
+        return stem(self.request.name, self.site.tool_id, self.naming.variant)
 
 
-def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
-    """The plan of one guide as numbers that files can be held against."""
-    site, design = made.site, made.design
-    values = made.params.model_dump()
-    shifts = {cut.name: shift for cut, shift in zip(cuts, site.shifts, strict=True)}
+def _slots_of(made: Made, cuts: Sequence[PlannedCut], values: Mapping[str, Any]) -> list[ExpectedSlot]:
+    site, design, shifts = made.site, made.design, _shifts(made, cuts)
     slots = []
+    assert isinstance(made.params, GuideParams)  # the registry has refused a template with cuts and others
     for feature, cut, sawn in zip(design.slots, site.cuts, site.sawn, strict=True):
         planned = next(c for c in cuts if c.name == feature.cut)
         profile = slot_depth(sawn, site.axis.direction)
@@ -83,6 +81,40 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
                 shift=shifts[feature.cut],
             )
         )
+    return slots
+
+
+def _bores_of(made: Made, values: Mapping[str, Any]) -> tuple[ExpectedBore, ...]:
+    frame, found = made.site.frame, []
+    for feature, way in zip(made.design.sleeves, made.site.ways, strict=True):
+        bore = ExpectedBore(
+            name=way.name,
+            entry=_triple(frame.patient(way.entry)),
+            out=_triple(frame.patient_direction(way.out)),
+            depth=way.depth,
+            tool=way.tool.id,
+            tool_diameter=way.tool.diameter,
+            tool_length=way.tool.usable_length,
+            clearance=float(values["bore_clearance"]),
+            compensation=made.site.printer.hole_compensation,
+            wall=float(values["sleeve_wall"]),
+            guided=float(values["guided"]),
+            stop=feature.stop,
+        )
+        found.append(bore)
+    return tuple(found)
+
+
+def _shifts(made: Made, cuts: Sequence[PlannedCut]) -> dict[str, Mm]:
+    return {cut.name: shift for cut, shift in zip(cuts, made.site.shifts, strict=True)}
+
+
+def expected_of(made: Made, cuts: Sequence[PlannedCut], avoid: Sequence[ExpectedAvoid] = ()) -> Expected:
+    """The plan of one guide as numbers that files can be held against; `avoid`: what its tools keep from."""
+    site, design = made.site, made.design
+    values, shifts = made.params.model_dump(), _shifts(made, cuts)
+    slots = _slots_of(made, cuts, values) if design.slots else []
+    pin = next(iter(design.pins), None)
     return Expected(
         origin=_triple(site.frame.origin),
         axes=tuple(_triple(axis) for axis in site.frame.axes),
@@ -90,8 +122,8 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
         planes=tuple((_triple(blade_origin(cut, shifts[cut.name])), _triple(cut.normal)) for cut in cuts),
         outlines=tuple(_ring(ring) for ring in design.outlines),
         gap=site.seat.gap,
-        wire=design.pins[0].wire,
-        bore=design.pins[0].diameter,
+        wire=0.0 if pin is None else pin.wire,
+        bore=0.0 if pin is None else pin.diameter,
         wire_depth=float(values["wire_depth"]),
         wires=tuple((*pin.centre, pin.depth) for pin in design.pins),
         wire_top=float(values["sleeve_height"]),
@@ -104,6 +136,9 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut]) -> Expected:
         clearance_overridden="clearance" in design.overrides,
         allow_sliding=made.params.allow_sliding,
         voids=tuple(_ring(np.asarray(part.exterior.coords)) for part in voids(site.field, site.seat.bone_patch, design.outlines)),
+        bores=_bores_of(made, values),
+        avoid=tuple(avoid) if design.sleeves else (),
+        tool_clearance=float(values["tool_clearance"]) if design.sleeves else 0.0,
     )
 
 
@@ -130,7 +165,7 @@ def cautions_of(made: Made, expected: Expected, measured: Mapping[str, Any]) -> 
         across = float(np.ptp(np.array(ring), axis=0).max())
         text = f"a footplate spans bone that falls away, over {across:.0f} mm, and does not rest there"
         found.append(Caution("seat-spans-hollow", text, place))
-    if design.label.letter_height < PRINTED_LETTERS_MM:
+    if design.label.letter_height < PRINTED_LETTERS_MM and not any(caution.id == "no-label" for caution in found):
         text = f"the label's letters are {design.label.letter_height:.2f} mm high; few processes print letters below {PRINTED_LETTERS_MM:g} mm"
         found.append(Caution("small-letters", text))
     return by_weight(found)
@@ -140,7 +175,8 @@ def report_entry(
     made: Made, measured: Mapping[str, Any], expected: Expected, files: dict[str, str], folder: Path, *, cautions: Sequence[Caution] = ()
 ) -> dict[str, Any]:
     """One entry of the report's `guides`; `cautions` are those of how its entry in the case was run."""
-    printer, blade = made.site.printer, made.site.blade
+    printer, blade = made.site.printer, made.site.saw
+    ways = {"trajectories": made.site.planned_ways()} if made.site.ways else {}
     cautions = by_weight([*cautions, *cautions_of(made, expected, measured)])
     axis, seating, seat = made.site.axis, made.site.seating, measured["seat"]
     return {
@@ -148,12 +184,13 @@ def report_entry(
         "job": made.job,
         "template": made.request.template,
         "template_sha256": loaded_sha256(made.request.template),
-        "blade": blade.id,
+        "blade": made.site.tool_id,
         "printer": printer.id,
         "variant": made.naming.variant,
         "variant_given": made.naming.given,
         "differs": list(made.naming.differs),
         "cuts": list(made.request.cuts),
+        **ways,
         "approach": list(made.request.approach),
         "seating_axis": [round(float(v), 9) for v in axis.direction],
         "seating": {
@@ -179,7 +216,7 @@ def report_entry(
             for pin in made.design.pins
         ],
         "params": made.params.model_dump(),
-        "blade_entry": blade.model_dump(),
+        "blade_entry": None if blade is None else blade.model_dump(),
         "printer_entry": printer.model_dump(mode="json"),
         "cautions": [caution.to_json() for caution in cautions],
         "notes": [*made.design.notes, *(caution.text for caution in cautions)],

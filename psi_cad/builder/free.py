@@ -12,14 +12,14 @@ from psi_cad.errors import BuildError
 from psi_cad.export.meshes import triangulated, write_3mf, write_stl
 from psi_cad.export.step import write_step
 from psi_cad.files import sha256_of, whole_file, write_json
+from psi_cad.gauges.jobs import SHEET
+from psi_cad.gauges.measured import measure_free
 from psi_cad.guides.contract import FreeJob, FreeSite, Workshop
 from psi_cad.guides.registry import load_free, loaded_sha256
-from psi_cad.intake.gauges import SHEET
 from psi_cad.intake.prepare import Progress
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.outputs.software import build_software
 from psi_cad.report.part_picture import picture_of_part
-from psi_cad.verify.free import measure_free
 
 __all__ = ["build_free"]
 

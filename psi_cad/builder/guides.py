@@ -17,11 +17,13 @@ from psi_cad.builder.entry import Made, expected_of, report_entry
 from psi_cad.builder.export import exported
 from psi_cad.builder.inspect import Inspection, Inspector
 from psi_cad.builder.process import PICTURE_STEP
+from psi_cad.drilling.ways import Drilling, drilling_of
 from psi_cad.errors import BuildError, EnvironmentProblem, KernelError, PsiCadError
 from psi_cad.export.meshes import write_stl
 from psi_cad.files import sha256_of
 from psi_cad.findings import by_weight
 from psi_cad.guides.contract import Workshop
+from psi_cad.guides.params import GuideParams
 from psi_cad.guides.registry import load_template, told_as_ours
 from psi_cad.guides.site import Site
 from psi_cad.intake.kerfs import Sawing, sawings
@@ -34,11 +36,12 @@ from psi_cad.remedies.mending import base_id, sentence
 from psi_cad.report.lettering import Arrow
 from psi_cad.report.pictures import Mark, picture_of_guide
 from psi_cad.units import LIMITS
-from psi_cad.verify.expected import Expected
+from psi_cad.verify.expected import Expected, ExpectedAvoid
 
 __all__ = ["BONE_FILE", "build_case"]
 
 BONE_FILE: Final = "bone.stl"
+AVOID_FILE: Final = "avoid_{name}.stl"
 ATTEMPTS: Final = 3
 SEATS: Final = 3
 UNSITED: Final = {"sliding_lock", "printer_room", "printer_wall", "slot_clearance_least", "slot_clearance_most"}  # another seat mends none of them
@@ -85,7 +88,7 @@ class _Bench:
     @cached_property
     def _siting(self) -> Siting:
         loaded = self.job.loaded
-        return Siting(loaded, self.job.bones.scene, {cut.name: cut for cut in self.job.cuts}, sawings(loaded))
+        return Siting(loaded, self.job.bones.scene, {cut.name: cut for cut in self.job.cuts}, sawings(loaded), self.job.avoid)
 
     def site(self, task: _Task) -> Site:
         """Where a task's guide sits."""
@@ -99,11 +102,28 @@ class _Bench:
             return None
         self.told(guide, site)("find another seat")
         but = (*(trial for trial in site.seating.tried if not site.seating.like(trial)), site.seating.left(why))
-        sawing = Sawing(guide.request, load_template(guide.request.template, where="guide.template").Params(**guide.params), site.blade)
+        work = self._work(guide, site)
         try:
-            return _Task(task.guide, task.site, elsewhere=self._siting.site(sawing, but=but), seats=task.seats + 1)
+            return _Task(task.guide, task.site, elsewhere=self._siting.site(work, but=but), seats=task.seats + 1)
         except PsiCadError:
             return None
+
+    def _work(self, guide: GuideJob, site: Site) -> Sawing | Drilling:
+        params = load_template(guide.request.template, where="guide.template").Params(**guide.params)
+        if site.saw is None:
+            return drilling_of(self.job.loaded, guide.request, params)
+        assert isinstance(params, GuideParams)  # the registry has refused a template with cuts and others
+        return Sawing(guide.request, params, site.saw)
+
+    @cached_property
+    def _avoid(self) -> tuple[ExpectedAvoid, ...]:
+        """What tools keep from, as it lies in files beside the guides."""
+        found = []
+        for one in self.job.avoid:
+            name = AVOID_FILE.format(name=one.name)
+            write_stl(self.folder / name, one.mesh, header=f"{self.job.loaded.case.id} {one.name} mm SPACE=LPS")
+            found.append(ExpectedAvoid(one.name, one.distance, name, sha256_of(self.folder / name)))
+        return tuple(found)
 
     def show(self, task: _Task) -> _Shown:
         """Design one guide and write its files; where that fails it is made to sit otherwise, or its outlines are drawn a little otherwise.
@@ -142,7 +162,7 @@ class _Bench:
                 task = dataclasses.replace(task, attempt=task.attempt + 1)
 
     def _names(self, task: _Task) -> tuple[str, str]:
-        return self.job.guides[task.guide].request.name, self.site(task).blade.id
+        return self.job.guides[task.guide].request.name, self.site(task).tool_id
 
     def _show(self, task: _Task) -> _Shown:
         loaded, guide = self.job.loaded, self.job.guides[task.guide]
@@ -165,7 +185,7 @@ class _Bench:
             raise
         case = loaded.case
         bone = case.bone_of(guide.request)
-        expected = expected_of(made, [cut for cut in self.job.cuts if cut.bone == bone])
+        expected = expected_of(made, [cut for cut in self.job.cuts if cut.bone == bone], self._avoid)
         self.inspection.on(bone)
         mesh = exported(made, expected, self.folder, case=case.id, side=case.side, inspection=self.inspection, told=told)
         slim = dataclasses.replace(made, design=dataclasses.replace(made.design, solid=None))  # the solid is in its file now
@@ -173,7 +193,7 @@ class _Bench:
 
     def told(self, guide: GuideJob, site: Site) -> Progress:
         """Progress that says which guide it is about."""
-        return lambda step: self.progress(step_of(guide.request, site.blade, step))
+        return lambda step: self.progress(step_of(guide.request, site.tool_id, step))
 
     def draw(self, shown: _Shown, measured: Mapping[str, Any], failed: Sequence[Mapping[str, Any]] = ()) -> None:
         """Draw the picture of a guide, with the way it most easily slides; of a rejected one under a name that says so, its places marked.
@@ -187,6 +207,7 @@ class _Bench:
         path = self.folder / f"{shown.made.stem}{'_REJECTED' if failed else ''}.png"
         marks = [Mark((x, y, z), sentence(check).replace("`", "")) for check in failed if check["where"] for x, y, z in [check["where"]]]
         case, made = self.job.loaded.case, shown.made
+        kind = "blade" if made.site.saw is not None else "tool"
         picture_of_guide(
             path,
             shown.mesh,
@@ -197,7 +218,8 @@ class _Bench:
             labels=made.design.label.faces,
             arrows=[_weakest(measured)],
             marks=marks,
-            title=", ".join([f"{case.id}, {case.side}: guide {made.request.name}", f"blade {made.site.blade.id}", *made.naming.differs]),
+            ways=[(way.name, *made.site.frame.patient(np.array([way.entry - way.depth * way.out, way.entry]))) for way in made.site.ways],
+            title=", ".join([f"{case.id}, {case.side}: guide {made.request.name}", f"{kind} {made.site.tool_id}", *made.naming.differs]),
         )
         if not path.is_file():
             raise BuildError(f"The picture '{path.name}' could not be drawn; off-screen OpenGL is missing or broken.")

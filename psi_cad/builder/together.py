@@ -80,9 +80,9 @@ def _without(job: Job, error: KernelError) -> Job | None:
 
     for number, guide in enumerate(job.guides):
         for index, site in enumerate(guide.sites):
-            if not error.step.startswith(step_of(guide.request, site.blade, "")):
+            if not error.step.startswith(step_of(guide.request, site.tool_id, "")):
                 continue
-            error.about(guide.request.name, site.blade.id)
+            error.about(guide.request.name, site.tool_id)
             rest = replace(guide, sites=_but(guide.sites, index), namings=_but(guide.namings, index), hashes=_but(guide.hashes, index))
             guides = (*job.guides[:number], rest, *job.guides[number + 1 :])
             if not any(other.sites for other in guides):

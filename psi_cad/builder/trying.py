@@ -20,7 +20,7 @@ from psi_cad.case.model import Blade, GuideRequest
 from psi_cad.errors import PsiCadError
 from psi_cad.files import write_json
 from psi_cad.frames import unit
-from psi_cad.guides.params import GuideParams, described, resolve_params
+from psi_cad.guides.params import SeatParams, described, resolve_params
 from psi_cad.guides.registry import load_template
 from psi_cad.intake.approaches import in_planes, outward, turned, typed
 from psi_cad.intake.bones import BonesRead, read_bones
@@ -40,6 +40,7 @@ MOST_BUILDS: Final = 6  # built and measured, which takes some seconds each; wha
 ENOUGH: Final = 2  # changes that pass
 SECONDS: Final = 60.0  # after which no further change is begun
 TURN_DEG: Final = 15.0
+AGAINST: Final = 0.1  # trajectories whose directions cancel out have none in common
 
 
 def attempt(folder: Path, wanted: Attempt, progress: Progress) -> dict[str, Any]:
@@ -111,10 +112,11 @@ def _failed(folder: Path, wanted: Attempt, setting: str, bones: BonesRead, progr
     built = False
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        loaded = load_case(wanted.loaded.path, settings=[*wanted.loaded.settings, setting], catalogue=wanted.catalogue)
+        loaded = load_case(wanted.loaded.path, settings=[*wanted.loaded.settings, setting], catalogue=wanted.catalogue, needs=("guide",))
         only = tuple(guide for guide in loaded.case.guide if guide.name == wanted.guide)
         loaded = dataclasses.replace(loaded, case=loaded.case.model_copy(update={"guide": only}))
-        blades = [wanted.blade] if wanted.given and wanted.blade is not None else []
+        saws = any(guide.blade is not None for guide in only)
+        blades = [wanted.blade] if wanted.given and wanted.blade is not None and saws else []
         job = plan_job(loaded, blades=blades, progress=_silent, read=bones, suggest=False)
         report = build_case(job, folder, progress=progress, pictures=False)
         built = True
@@ -137,7 +139,8 @@ def candidates(wanted: Attempt, scene: Scene) -> list[tuple[str, Change]]:
     bone = scene.body(loaded.case.bone_of(guide)).bone
     template = load_template(guide.template, where="guide.template")
     params = resolve_params(template.Params, guide.params, where="guide.params")
-    blade = loaded.blade(wanted.blade if wanted.given and wanted.blade else guide.blade, where="guide.blade")
+    chosen_blade = wanted.blade if wanted.given and wanted.blade and guide.blade is not None else guide.blade
+    blade = None if chosen_blade is None else loaded.blade(chosen_blade, where="guide.blade")
     found: dict[str, Change] = {}
     for change in ordered:
         if change.key == "blade" and wanted.given:
@@ -151,10 +154,10 @@ def chosen(
     change: Change,
     loaded: LoadedCase,
     guide: GuideRequest,
-    params: GuideParams,
-    blade: Blade,
+    params: SeatParams,
+    blade: Blade | None,
     bone: Bone,
-    kinds: type[GuideParams],
+    kinds: type[SeatParams],
     *,
     needed: Mm = 0.0,
 ) -> list[str]:
@@ -162,7 +165,9 @@ def chosen(
     head, _, name = change.key.partition(".")
     if head == "params":
         return _number(change, name, loaded, guide, params, kinds)
-    if head == "blade":
+    if head == "blade" and blade is None:
+        return []
+    if head == "blade" and blade is not None:
         longer = change.way == "longer"
         reach = max(blade.usable_length, needed)
         fits: Callable[[Blade], bool] = (
@@ -188,7 +193,7 @@ def chosen(
     return [_triple(direction) for direction in [_approach(change, loaded, guide, bone)] if direction is not None]
 
 
-def _number(change: Change, name: str, loaded: LoadedCase, guide: GuideRequest, params: GuideParams, kinds: type[GuideParams]) -> list[str]:
+def _number(change: Change, name: str, loaded: LoadedCase, guide: GuideRequest, params: SeatParams, kinds: type[SeatParams]) -> list[str]:
     about = {entry["name"]: entry for entry in described(kinds)}.get(name)
     if about is None:
         return []  # this template has no such parameter
@@ -206,16 +211,30 @@ def _number(change: Change, name: str, loaded: LoadedCase, guide: GuideRequest, 
 def _approach(change: Change, loaded: LoadedCase, guide: GuideRequest, bone: Bone) -> Array | None:
     """Another approach (3,) for a guide; None where it would be the one that the case has."""
     now = unit(np.array(guide.approach))
+    if guide.trajectories:
+        return _approach_of_ways(change, loaded, guide, bone)
     planes: Mapping[str, tuple[Array, Array]] = planes_of(loaded)
     normals = [unit(planes[name][1]) for name in guide.cuts]
     middle = np.mean([planes[name][0] for name in guide.cuts], axis=0)
     if change.way == "reversed":
         return -now
+    if change.way == "along":
+        return None  # of trajectories, and the guide has none
     if change.way in ("turned", "turned-back"):
         return turned(now, normals[0], TURN_DEG if change.way == "turned" else -TURN_DEG)
     start = outward(bone.mesh, now, middle) if change.way == "outward" else now
     found = None if start is None else in_planes(start, normals)
     return None if found is None or float(found @ now) > np.cos(np.radians(1.0)) else found
+
+
+def _approach_of_ways(change: Change, loaded: LoadedCase, guide: GuideRequest, bone: Bone) -> Array | None:
+    """The same for a guide with trajectories: against them, outward of the bone about their entries, or from the other side."""
+    now = unit(np.array(guide.approach))
+    lines = [loaded.case.trajectory_named(name).line for name in guide.trajectories]
+    middle, against = np.mean([entry for entry, _ in lines], axis=0), -np.sum([into for _, into in lines], axis=0)
+    found = {"reversed": -now, "outward": outward(bone.mesh, now, middle), "along": unit(against) if np.linalg.norm(against) > AGAINST else None}
+    way = found.get(str(change.way))
+    return None if way is None or float(way @ now) > np.cos(np.radians(1.0)) else way
 
 
 def _triple(values: Array) -> str:

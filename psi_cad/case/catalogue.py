@@ -1,11 +1,11 @@
-"""Blade and printer catalogues: the shipped entries, and a user's own file in the same form."""
+"""Catalogues of blades, tools (drills, wires, reamers) and printers: the shipped entries, and a user's own file in the same form."""
 
 from __future__ import annotations
 
 import difflib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -14,24 +14,25 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from psi_cad.case.mistakes import Mistake, complaints, raise_all
-from psi_cad.case.model import Blade, Printer
+from psi_cad.case.model import Blade, Printer, Tool
 from psi_cad.errors import CatalogueError
 
 __all__ = ["Catalogue", "load_catalogue", "shipped_catalogue"]
 
-Entry = TypeVar("Entry", Blade, Printer)
+Entry = TypeVar("Entry", Blade, Printer, Tool)
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Blades and printers by id."""
+    """Blades, printers and tools by id."""
 
     blades: Mapping[str, Blade]
     printers: Mapping[str, Printer]
+    tools: Mapping[str, Tool] = field(default_factory=dict)
 
     def extended(self, other: Catalogue) -> Catalogue:
         """This catalogue with the entries of `other`, which win."""
-        return Catalogue({**self.blades, **other.blades}, {**self.printers, **other.printers})
+        return Catalogue({**self.blades, **other.blades}, {**self.printers, **other.printers}, {**self.tools, **other.tools})
 
     def blade(self, name: str, *, where: str) -> Blade:
         """The blade called `name`, or a `CatalogueError` that names the nearest."""
@@ -40,6 +41,10 @@ class Catalogue:
     def printer(self, name: str, *, where: str) -> Printer:
         """The printer called `name`, or a `CatalogueError` that names the nearest."""
         return _find(self.printers, name, "printer", "psi-cad printers", where)
+
+    def tool(self, name: str, *, where: str) -> Tool:
+        """The drill, wire or reamer called `name`, or a `CatalogueError` that names the nearest."""
+        return _find(self.tools, name, "tool", "psi-cad drills", where)
 
 
 def _find(entries: Mapping[str, Entry], name: str, kind: str, command: str, where: str) -> Entry:
@@ -54,13 +59,14 @@ def _find(entries: Mapping[str, Entry], name: str, kind: str, command: str, wher
 def shipped_catalogue() -> Catalogue:
     """The entries that come with psi-cad."""
     folder = files("psi_cad.case") / "data"
-    blades = _parsed((folder / "blades.toml").read_text("utf-8"), "blades.toml")
-    printers = _parsed((folder / "printers.toml").read_text("utf-8"), "printers.toml")
-    return blades.extended(printers)
+    found = Catalogue({}, {})
+    for name in ("blades.toml", "printers.toml", "tools.toml"):
+        found = found.extended(_parsed((folder / name).read_text("utf-8"), name))
+    return found
 
 
 def load_catalogue(path: Path, *, where: str) -> Catalogue:
-    """A user's own entries: a TOML file with [[blade]] and [[printer]] tables.
+    """A user's own entries: a TOML file with [[blade]], [[tool]] and [[printer]] tables.
 
     Raises
     ------
@@ -71,7 +77,7 @@ def load_catalogue(path: Path, *, where: str) -> Catalogue:
     try:
         return _parsed(path.read_text("utf-8"), path.name)
     except UnicodeDecodeError:
-        raise CatalogueError(f"{where}: '{path.name}' is not text; a catalogue is TOML with [[blade]] and [[printer]].") from None
+        raise CatalogueError(f"{where}: '{path.name}' is not text; a catalogue is TOML with [[blade]], [[tool]] and [[printer]].") from None
 
 
 def _parsed(text: str, name: str) -> Catalogue:
@@ -80,11 +86,11 @@ def _parsed(text: str, name: str) -> Catalogue:
     except tomllib.TOMLDecodeError as error:
         raise CatalogueError(f"{name}: this is not valid TOML: {error}.") from None
     mistakes = [
-        Mistake(key, f"{name}: '{key}' is no key of a catalogue; use [[blade]] and [[printer]].", (number,), CatalogueError)
+        Mistake(key, f"{name}: '{key}' is no key of a catalogue; use [[blade]], [[tool]] and [[printer]].", (number,), CatalogueError)
         for number, key in enumerate(data)
-        if key not in ("blade", "printer")
+        if key not in ("blade", "printer", "tool")
     ]
-    found = Catalogue(_entries(data, Blade, name, mistakes), _entries(data, Printer, name, mistakes))
+    found = Catalogue(_entries(data, Blade, name, mistakes), _entries(data, Printer, name, mistakes), _entries(data, Tool, name, mistakes))
     raise_all(mistakes)
     return found
 

@@ -13,18 +13,19 @@ from pydantic import ValidationError
 
 from psi_cad.case.catalogue import Catalogue, load_catalogue, shipped_catalogue
 from psi_cad.case.mistakes import Mistake, complaints, mistakes_of, place_in, raise_all
-from psi_cad.case.model import Blade, Case, GuideRequest, Printer, apart_in
+from psi_cad.case.model import Blade, Case, GuideRequest, Printer, Tool, apart_in
 from psi_cad.case.tables import tables_in
 from psi_cad.errors import CaseError, CatalogueError
 
 __all__ = ["OF_EVERY_GUIDE", "LoadedCase", "apply_settings", "catalogue_of", "load_case", "text_of"]
 
 MAX_BYTES: Final = 1_000_000
-_LISTS: Final = ("guide", "cut", "avoid")
+_LISTS: Final = ("guide", "cut", "trajectory", "avoid")
 OF_EVERY_GUIDE: Final = frozenset(GuideRequest.model_fields) - {"bone"}  # what "guide.KEY=…" may set of all guides; they lie on their own bones
 _EXAMPLES: Final = {
     "guide": "guide.blade=generic-20x1.0 for all guides or guide.NAME.blade=generic-20x1.0 for one",
     "cut": "cut.A.origin=[1.0,2.0,3.0]",
+    "trajectory": "trajectory.T1.depth=40",
     "avoid": "avoid.NAME.distance=5.0",
     "bone": "bone.NAME.units=mm",
 }
@@ -52,13 +53,17 @@ class LoadedCase:
         """The printer meant by a case's entry."""
         return wanted if isinstance(wanted, Printer) else self.catalogue.printer(wanted, where=where)
 
+    def tool(self, wanted: str | Tool, *, where: str) -> Tool:
+        """The drill, wire or reamer meant by a case's entry."""
+        return wanted if isinstance(wanted, Tool) else self.catalogue.tool(wanted, where=where)
+
 
 def load_case(
     path: Path | str,
     *,
     settings: list[str] | None = None,
     catalogue: Path | None = None,
-    needs: tuple[str, ...] = ("cut", "guide"),
+    needs: tuple[str, ...] | Callable[[dict[str, Any]], tuple[str, ...]] = ("cut", "guide"),
     also: Callable[[dict[str, Any], Path], list[Mistake]] = lambda _data, _path: [],
 ) -> LoadedCase:
     """Read and check a case file.
@@ -70,9 +75,9 @@ def load_case(
     settings : list of str, optional
         "key.path=value" overrides, such as "params.clearance=0.12" (for every guide).
     catalogue : Path, optional
-        A user's own blades and printers, before those the case names.
-    needs : tuple of str
-        Tables that must hold an entry: a plan needs no guide yet, and a starting plan no cut.
+        A user's own blades, tools and printers, before those the case names.
+    needs : tuple of str, or callable
+        Tables that must hold an entry: a plan needs no guide yet, and a starting plan no cut. A callable tells them of the file as read.
     also : callable
         Gives further mistakes of the file as read; asked only where something is wrong already, so that all is told at once.
 
@@ -95,8 +100,8 @@ def load_case(
     except ValidationError as error:
         mistakes += _told(error, data, path.name)
     mistakes += [
-        Mistake(key, f"{path.name}: [[{key}]] is missing (add it; 'psi-cad new DIR' shows a whole case).", (len(data),))
-        for key in needs
+        Mistake(key, f"{path.name}: [[{key}]] is missing ({_hint(key, data)}).", (len(data),))
+        for key in (needs(data) if callable(needs) else needs)
         if not data.get(key)
     ]
     own = _catalogues(data, path, catalogue, mistakes)
@@ -108,6 +113,13 @@ def load_case(
         raise_all([*mistakes, *(mistake for mistake in also(data, path) if not f"{mistake.key}.".startswith(told))])
         raise AssertionError("unreachable")
     return LoadedCase(case=case, path=path, sha256=digest, catalogue=own, settings=tuple(settings or []))
+
+
+def _hint(key: str, data: dict[str, Any]) -> str:
+    """What to do about a table that is missing; a case of trajectories alone has nothing that a plan could measure."""
+    if key == "cut" and data.get("trajectory"):
+        return "this is about cuts, and the case has trajectories alone; 'psi-cad check' tells of their guides"
+    return "add it; 'psi-cad new DIR' shows a whole case"
 
 
 def _told(error: ValidationError, data: dict[str, Any], name: str) -> list[Mistake]:
@@ -135,21 +147,21 @@ def _catalogues(data: dict[str, Any], path: Path, more: Path | None, mistakes: l
 
 
 def _unknown_entries(data: dict[str, Any], own: Catalogue, name: str) -> list[Mistake]:
-    """Blades and printers that guides name and no catalogue holds."""
+    """Blades, printers and tools that guides and trajectories name and no catalogue holds."""
     found: list[Mistake] = []
-    for number, guide in enumerate(tables_in(data, "guide")):
-        for kind, find in (("blade", own.blade), ("printer", own.printer)):
-            if not isinstance(guide.get(kind), str):
+    for table, kind, find in (("guide", "blade", own.blade), ("guide", "printer", own.printer), ("trajectory", "tool", own.tool)):
+        for number, entry in enumerate(tables_in(data, table)):
+            if not isinstance(entry.get(kind), str):
                 continue
             try:
-                find(guide[kind], where=f"{name}: guide[{number}].{kind}")
+                find(entry[kind], where=f"{name}: {table}[{number}].{kind}")
             except CatalogueError as error:
-                found += mistakes_of(error, key=f"guide[{number}].{kind}", place=place_in(data, ("guide", number, kind)))
+                found += mistakes_of(error, key=f"{table}[{number}].{kind}", place=place_in(data, (table, number, kind)))
     return found
 
 
 def catalogue_of(case: Case, path: Path) -> Catalogue:
-    """The blades and printers that a case in the file `path` finds by itself: the shipped ones, and those it names.
+    """The blades, tools and printers that a case in the file `path` finds by itself: the shipped ones, and those it names.
 
     Raises
     ------
@@ -198,8 +210,8 @@ def text_of(loaded: LoadedCase) -> str:
 def apply_settings(data: dict[str, Any], settings: list[str], name: str) -> None:
     """Apply "key.path=value" overrides in place.
 
-    "params.x" and "guide.x" go to every guide; "guide.NAME.x", "cut.NAME.x" and "avoid.NAME.x" to the entry of that name, and so does
-    "bone.NAME.x" where there are several bones; others from the top.
+    "params.x" and "guide.x" go to every guide; "guide.NAME.x", "cut.NAME.x", "trajectory.NAME.x" and "avoid.NAME.x" to the entry of that name,
+    and so does "bone.NAME.x" where there are several bones; others from the top.
 
     Raises
     ------

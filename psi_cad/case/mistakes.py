@@ -16,8 +16,8 @@ __all__ = ["ONE", "SEVERAL", "Mistake", "complaints", "mistakes_of", "place_in",
 
 Step: TypeAlias = int | str
 Location: TypeAlias = tuple[Step, ...]
-TRIPLES: Final = ("origin", "normal", "approach", "seed")
-_TAGS: Final = {"Blade", "Printer", "int", "str", "float", "bool"}  # what pydantic writes into a location for the branches of a choice
+TRIPLES: Final = ("origin", "normal", "approach", "seed", "entry", "direction")
+_TAGS: Final = {"Blade", "Printer", "Tool", "int", "str", "float", "bool"}  # what pydantic writes into a location for the branches of a choice
 ONE: Final = "(one)"
 SEVERAL: Final = "(several)"  # what it writes where a key holds a table or a list of them; no key is called so
 _TEXT_BRANCH: Final = ("constrained-str", "str", "function-")
@@ -119,7 +119,7 @@ def _meant(location: Location, data: Any) -> bool:
     for step in location:
         if isinstance(step, str) and step.startswith(_TEXT_BRANCH) and not (isinstance(data, dict) and step in data):
             return not isinstance(data, dict)
-        if step in ("Blade", "Printer"):
+        if step in ("Blade", "Printer", "Tool"):
             return isinstance(data, dict)
         if isinstance(data, dict) and isinstance(step, str):
             data = data.get(step)

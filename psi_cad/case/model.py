@@ -6,22 +6,29 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StringConstraints,
-    Tag,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
 from psi_cad.case.mistakes import ONE, SEVERAL
 from psi_cad.case.tables import Apart, bones_apart, tables_in
-from psi_cad.units import Array, Deg, Mm
+from psi_cad.case.tools import (
+    STRICT,
+    Blade,
+    CaseSide,
+    Coordinates,
+    CutName,
+    Direction,
+    EntryId,
+    File,
+    Filed,
+    KerfSide,
+    Name,
+    Positive,
+    Printer,
+    Tool,
+    Triple,
+    Units,
+)
+from psi_cad.units import Array, Mm
 
 __all__ = [
     "LANDMARKS",
@@ -36,6 +43,8 @@ __all__ = [
     "KerfSide",
     "Printer",
     "Segment",
+    "Tool",
+    "Trajectory",
     "Tumour",
     "apart_in",
 ]
@@ -53,86 +62,9 @@ LANDMARKS: Final = (
 )
 """Points of a hip bone that a starting plan may ask for; patient mm."""
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$")]
-CutName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,18}[A-Za-z0-9])?$")]
-EntryId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9.-]{0,38}[a-z0-9])?$")]
-Units = Literal["mm", "cm", "m", "in"]
-Coordinates = Literal["LPS", "RAS"]
-KerfSide = Literal["centre", "specimen", "retained"]
-CaseSide = Literal["left", "right", "midline"]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-Triple = Annotated[tuple[Finite, Finite, Finite], Field(strict=False)]
-
-
-def _has_direction(value: tuple[float, float, float]) -> tuple[float, float, float]:
-    if float(np.linalg.norm(value)) < 1e-6:
-        raise ValueError("must not be of zero length")
-    return value
-
-
-Direction = Annotated[Triple, AfterValidator(_has_direction)]
-
-
-class Filed:
-    """Marks a key that names a file or folder, as seen from the case file."""
-
-
-File = Annotated[str | None, Filed()]
-
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Blade(_Strict):
-    """A saw blade: `thickness`, `cutting_width`, `usable_length`, `kerf` in mm, oscillation to each side in degrees."""
-
-    id: EntryId
-    thickness: Annotated[Mm, Field(ge=0.2, le=3.0)]
-    cutting_width: Annotated[Mm, Field(ge=3.0, le=60.0)]
-    usable_length: Annotated[Mm, Field(ge=10.0, le=250.0)]
-    oscillation_half_angle: Annotated[Deg, Field(ge=0.0, le=15.0)] = 5.0
-    kerf: Annotated[Mm, Field(gt=0.0, le=6.0)] | None = None
-    nominal: bool = True
-    reference: Annotated[str, StringConstraints(min_length=3)]
-
-    @field_validator("kerf")
-    @classmethod
-    def _cuts_its_way(cls, kerf: Mm | None, known: ValidationInfo) -> Mm | None:
-        if kerf is not None and kerf < known.data.get("thickness", 0.0):
-            raise ValueError(f"is {kerf:g} mm, less than the blade's thickness of {known.data['thickness']:g}; measure the width of a test cut")
-        return kerf
-
-    @property
-    def room(self) -> Mm:
-        """Slot length the swinging blade needs: its width and the sweep of its end, entering from the slot's top.
-
-        The blade turns about the saw's head, about its usable length behind the teeth, so they swing
-        usable_length · sin(half angle) to each side.
-        """
-        return self.cutting_width + 2.0 * self.usable_length * float(np.sin(np.radians(self.oscillation_half_angle)))
-
-
-class Printer(_Strict):
-    """A printing process: sizes in mm; compensations are added to slot widths and hole diameters.
-
-    A spread is one standard deviation of what a compensation makes up for, as it was measured; 0 where it was not.
-    """
-
-    id: EntryId
-    process: str
-    material: str
-    build_volume: Annotated[tuple[Positive, Positive, Positive], Field(strict=False)]
-    layer: Positive
-    tolerance: Positive
-    minimum_wall: Positive
-    slot_compensation: Annotated[Mm, Field(ge=-0.5, le=0.5)] = 0.0
-    hole_compensation: Annotated[Mm, Field(ge=-0.5, le=0.5)] = 0.0
-    slot_spread: Annotated[Mm, Field(ge=0.0, le=0.5)] = 0.0
-    hole_spread: Annotated[Mm, Field(ge=0.0, le=0.5)] = 0.0
-    calibrated: bool = False
-    reference: Annotated[str, StringConstraints(min_length=3)]
+    model_config = STRICT
 
 
 class _Source(_Strict):
@@ -278,15 +210,35 @@ class Cut(_Strict):
         return np.asarray(self.origin, dtype=np.float64), normal / np.linalg.norm(normal)
 
 
+class Trajectory(_Strict):
+    """A way into the bone for a drill, wire or reamer: `entry`, a point at the bone's surface, `direction` into the bone, `depth` below the entry."""
+
+    name: CutName
+    entry: Triple
+    direction: Direction
+    depth: Annotated[Mm, Field(ge=1.0, le=250.0)]
+    tool: EntryId | Tool
+
+    @property
+    def line(self) -> tuple[Array, Array]:
+        """(entry, unit direction), patient mm."""
+        way = np.asarray(self.direction, dtype=np.float64)
+        return np.asarray(self.entry, dtype=np.float64), way / np.linalg.norm(way)
+
+
 class GuideRequest(_Strict):
-    """One guide to make: template, cuts, approach (from the bone towards the surgeon), blade and printer."""
+    """One guide to make: template, cuts or trajectories, approach (from the bone towards the surgeon), blade and printer.
+
+    Whether it takes cuts and a blade, or trajectories, its template says.
+    """
 
     name: Name
     bone: Name | None = None
     template: str
-    cuts: Annotated[tuple[str, ...], Field(min_length=1, max_length=6, strict=False)]
+    cuts: Annotated[tuple[str, ...], Field(max_length=6, strict=False)] = ()
+    trajectories: Annotated[tuple[str, ...], Field(max_length=8, strict=False)] = ()
     approach: Direction
-    blade: EntryId | Blade
+    blade: EntryId | Blade | None = None
     printer: EntryId | Printer
     params: dict[str, Any] = {}
 
@@ -314,6 +266,7 @@ class Case(_Strict):
     avoid: Annotated[tuple[Avoid, ...], Field(strict=False)] = ()
     landmarks: dict[str, Triple] = {}
     cut: Annotated[tuple[Cut, ...], Field(strict=False)] = ()
+    trajectory: Annotated[tuple[Trajectory, ...], Field(strict=False)] = ()
     guide: Annotated[tuple[GuideRequest, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
@@ -348,11 +301,15 @@ class Case(_Strict):
         """The cut called `name`."""
         return next(cut for cut in self.cut if cut.name == name)
 
+    def trajectory_named(self, name: str) -> Trajectory:
+        """The trajectory called `name`."""
+        return next(trajectory for trajectory in self.trajectory if trajectory.name == name)
+
 
 def apart_in(data: Mapping[str, Any]) -> list[Apart]:
-    """What does not fit together in a case file as read (names twice, unknown cuts, bones and landmarks)."""
+    """What does not fit together in a case file as read (names twice, unknown cuts, trajectories, bones and landmarks)."""
     found: list[Apart] = bones_apart(data)
-    for kind in ("bone", "cut", "guide", "avoid"):
+    for kind in ("bone", "cut", "trajectory", "guide", "avoid"):
         names = [entry.get("name") for entry in tables_in(data, kind)]
         for name in dict.fromkeys(name for name in names if isinstance(name, str) and names.count(name) > 1):
             second = [number for number, other in enumerate(names) if other == name][1]
@@ -362,14 +319,23 @@ def apart_in(data: Mapping[str, Any]) -> list[Apart]:
         if name not in LANDMARKS:
             text = f"landmarks: '{name}' is no known landmark; they are {', '.join(LANDMARKS)}"
             found.append((f"landmarks.{name}", ("landmarks", name), text))
-    known = [cut.get("name") for cut in tables_in(data, "cut")]
     for number, guide in enumerate(tables_in(data, "guide")):
-        cuts = guide.get("cuts")
-        cuts = [name for name in cuts if isinstance(name, str)] if isinstance(cuts, list | tuple) else []
-        key, place = f"guide[{number}].cuts", ("guide", number, "cuts")
-        for name in dict.fromkeys(cuts):
-            if name not in known:
-                found.append((key, place, f"{key} names '{name}', but the cuts are {', '.join(str(one) for one in dict.fromkeys(known))}"))
-        if len(set(cuts)) != len(cuts):
-            found.append((key, place, f"{key} names a cut twice"))
+        for kind in ("cut", "trajectory"):
+            found += _named_by(guide, kind, number, [entry.get("name") for entry in tables_in(data, kind)])
+    return found
+
+
+def _named_by(guide: Mapping[str, Any], kind: str, number: int, known: list[Any]) -> list[tuple[str, tuple[int | str, ...], str]]:
+    """What is wrong with the names of cuts, or of trajectories, that a guide's table lists."""
+    word = "cuts" if kind == "cut" else "trajectories"
+    names = guide.get(word)
+    names = [name for name in names if isinstance(name, str)] if isinstance(names, list | tuple) else []
+    key, place = f"guide[{number}].{word}", ("guide", number, word)
+    there = ", ".join(str(one) for one in dict.fromkeys(known))
+    absent = f"but the {word} are {there}" if there else f"but the case has no [[{kind}]]"
+    found: list[tuple[str, tuple[int | str, ...], str]] = [
+        (key, place, f"{key} names '{name}', {absent}") for name in dict.fromkeys(names) if name not in known
+    ]
+    if len(set(names)) != len(names):
+        found.append((key, place, f"{key} names a {kind} twice"))
     return found

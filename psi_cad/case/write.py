@@ -31,7 +31,7 @@ def cuts_as_toml(cuts: list[dict[str, Any]]) -> str:
 def case_with_planes(loaded: LoadedCase, planes: Mapping[str, tuple[Array, Array]], *, folder: Path) -> tomlkit.TOMLDocument:
     """The case file with other planes (origin, normal; patient mm), its paths taken from `folder`, and its comments kept.
 
-    What was overridden on the command line is written in, and so is a blade or printer that only a catalogue there holds.
+    What was overridden on the command line is written in, and so is a blade, printer or tool that only a catalogue there holds.
 
     Raises
     ------
@@ -43,14 +43,15 @@ def case_with_planes(loaded: LoadedCase, planes: Mapping[str, tuple[Array, Array
     for content in (data, brief):
         _rebase(loaded.case, content, loaded, folder)
     found = catalogue_of(loaded.case, loaded.path)
-    for number, guide in enumerate(loaded.case.guide):
-        for kind, known, entry in (
-            ("blade", found.blades, loaded.blade(guide.blade, where="guide.blade")),
-            ("printer", found.printers, loaded.printer(guide.printer, where="guide.printer")),
-        ):
-            named = getattr(guide, kind)
-            if isinstance(named, str) and known.get(named) != entry:
-                data["guide"][number][kind] = brief["guide"][number][kind] = entry.model_dump(mode="json", exclude_none=True)
+    for table, kind, known, find in (
+        ("guide", "blade", found.blades, loaded.blade),
+        ("guide", "printer", found.printers, loaded.printer),
+        ("trajectory", "tool", found.tools, loaded.tool),
+    ):
+        for number, one in enumerate(getattr(loaded.case, table)):
+            named = getattr(one, kind)
+            if isinstance(named, str) and known.get(named) != (entry := find(named, where=f"{table}.{kind}")):
+                data[table][number][kind] = brief[table][number][kind] = entry.model_dump(mode="json", exclude_none=True)
     for content in (data, brief):
         for cut in content.get("cut", []):
             origin, normal = planes[cut["name"]]

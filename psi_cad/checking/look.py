@@ -12,6 +12,7 @@ import shapely
 import trimesh
 
 from psi_cad.case.load import LoadedCase, load_case
+from psi_cad.case.model import Trajectory
 from psi_cad.errors import InputError, PsiCadError
 from psi_cad.files import sha256_of
 from psi_cad.frames import unit
@@ -31,6 +32,7 @@ from psi_cad.voxels.volume import Volume
 __all__ = ["look_at"]
 
 Progress = Callable[[str], None]
+ABOVE_ENTRY_MM: Final[Mm] = 30.0  # a trajectory is drawn from so far above its entry
 PLANE_MM: Final[Mm] = 40.0  # half the side of a plane drawn where no section is known
 ARROW_SHARE: Final = 0.12  # an arrow's length as a share of the bone's size
 LANDMARK: Final[Colour] = (0.1, 0.1, 0.1)
@@ -150,8 +152,12 @@ def _of_case(loaded: LoadedCase, out: Path | None, progress: Progress) -> LookSc
     for name, (origin, normal) in planes.items():
         cut = sections.get(name)
         _draw_cut(found, name, origin, unit(normal), None if cut is None else (cut.section, cut.axes), size)
+    for trajectory in case.trajectory:
+        _draw_trajectory(found, trajectory)
+    entries = {trajectory.name: np.array(trajectory.entry) for trajectory in case.trajectory}
     for guide in case.guide:
-        _draw_approach(found, guide.name, np.array(guide.approach), [planes[name][0] for name in guide.cuts if name in planes], size)
+        places = [planes[name][0] for name in guide.cuts if name in planes] + [entries[name] for name in guide.trajectories]
+        _draw_approach(found, guide.name, np.array(guide.approach), places, size)
     for name, place in case.landmarks.items():
         found.words.append(LookWord("landmarks", f"• {name}", np.array(place), LANDMARK))
     _draw_guides(found, loaded, out)
@@ -187,6 +193,15 @@ def _draw_cut(found: _Found, name: str, origin: Array, normal: Array, section: t
     points = origin + np.concatenate(corners) @ axes[:2]
     face = trimesh.Trimesh(points, np.arange(len(points)).reshape(-1, 3), process=False)
     found.bodies.append(LookBody(f"face of cut {name}", face, PLANE, 0.4, pick=False))
+
+
+def _draw_trajectory(found: _Found, trajectory: Trajectory) -> None:
+    """From above its entry, where an arrow begins, to the planned tip."""
+    entry, into = trajectory.line
+    group = f"trajectory {trajectory.name}"
+    start = entry - ABOVE_ENTRY_MM * into
+    found.lines.append(LookLine(group, np.vstack(_arrow(start, entry + trajectory.depth * into)), PLANE))
+    found.words.append(LookWord(group, trajectory.name, start, PLANE))
 
 
 def _pairs(ring: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import trimesh
@@ -14,7 +14,7 @@ from psi_cad.case.catalogue import Catalogue
 from psi_cad.case.load import LoadedCase
 from psi_cad.errors import BuildError
 from psi_cad.findings import Check, by_weight
-from psi_cad.guides.params import GuideParams
+from psi_cad.guides.params import SeatParams
 from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Site
 from psi_cad.intake.blades import length_said
@@ -26,8 +26,11 @@ from psi_cad.intake.sources import tumour_source
 from psi_cad.scene.bodies import Scene
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.siting.sliding import side_in_words
+from psi_cad.units import Mm
 
 __all__ = ["validate_case"]
+
+BEFORE_ENTRY_MM: Final[Mm] = 30.0  # where the arrow of a trajectory begins
 
 
 def validate_case(loaded: LoadedCase, *, blades: Sequence[str] = (), picture: Path | None = None, progress: Progress) -> dict[str, Any]:
@@ -88,9 +91,14 @@ def _draw_case(picture: Path, loaded: LoadedCase, scene: Scene, cuts: dict[str, 
     case = loaded.case
     arrows = []
     for guide in case.guide:
-        x, y, z = np.mean([cuts[name].origin for name in guide.cuts], axis=0)
+        places = [*(cuts[name].origin for name in guide.cuts), *(np.array(case.trajectory_named(name).entry) for name in guide.trajectories)]
+        x, y, z = np.mean(places, axis=0)
         arrows.append(Arrow((float(x), float(y), float(z)), guide.approach, f"approach of {guide.name}"))
-    approaches = {name: np.array(guide.approach) for guide in case.guide for name in guide.cuts}
+    for trajectory in case.trajectory:
+        entry, into = trajectory.line
+        x, y, z = entry - BEFORE_ENTRY_MM * into
+        arrows.append(Arrow((float(x), float(y), float(z)), trajectory.direction, f"trajectory {trajectory.name}"))
+    approaches = {name: np.array(guide.approach) for guide in case.guide for name in (*guide.cuts, *guide.trajectories)}
     title = f"{case.id}, {case.side}: the case"
     arguments = {"bone": scene.mesh, "cuts": list(cuts.values()), "approaches": approaches, "tumour": tumour, "arrows": arrows, "title": title}
     picture.unlink(missing_ok=True)
@@ -111,11 +119,11 @@ def _seat(loaded: LoadedCase, number: int, guide: GuideJob, site: Site, progress
     told = guide_cautions(params, site)
     lay_out = getattr(template, "lay_out", None)  # a template need not have one: then only its build tells
     if lay_out is not None:
-        progress(f"{guide.request.name} {site.blade.id}: lay out slots, footplates and wires")
+        progress(f"{guide.request.name} {site.tool_id}: lay out {'slots' if site.saw is not None else 'sleeves'}, footplates and wires")
         told += lay_out(site, params)
     return {
         "name": guide.request.name,
-        "blade": site.blade.id,
+        "blade": site.tool_id,
         "printer": site.printer.id,
         "seating_axis": [round(float(v), 9) for v in site.axis.direction],
         "contact_area_mm2": round(site.axis.contact_area, 1),
@@ -129,7 +137,7 @@ def _seat(loaded: LoadedCase, number: int, guide: GuideJob, site: Site, progress
     }
 
 
-def _reach(params: GuideParams, site: Site, cut: PlannedCut, catalogue: Catalogue) -> Check:
+def _reach(params: SeatParams, site: Site, cut: PlannedCut, catalogue: Catalogue) -> Check:
     """Whether the blade gets through the bone below its slot, and if not, how long it would have to be."""
     check = blade_reach(params, site.blade, cut, site.axis, site.seat.gap)
     if check.passed:

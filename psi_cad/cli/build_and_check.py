@@ -43,7 +43,6 @@ def build(
     Example: psi-cad build cases/phantom-type1 -o out --blade generic-25x0.89 --blade generic-20x1.27
     """
     from psi_cad.api import build as run
-    from psi_cad.case.load import load_case
     from psi_cad.cli.approving import acceptance_lines, release_lines
     from psi_cad.cli.rejected import rejection_lines
     from psi_cad.cli.showing import approval_lines, guide_lines, progress, say_json, say_lines
@@ -68,7 +67,7 @@ def build(
     else:
         for guide in report["guides"]:
             typer.echo("\n".join(guide_lines(guide)))
-        typer.echo(f"files: {out / load_case(case, settings=set_ or [], catalogue=catalogue).case.id}")
+        typer.echo(f"files: {out / report['case']['id']}")
         say_lines([*approval_lines(report["approval"], released=report["release"]["released"]), *release_lines(report["release"])])
         say_lines([*caution_lines(cautions_in(report)), *acceptance_lines(report, accept or [])])
     if report["status"] != "passed":

@@ -1,4 +1,4 @@
-"""`templates`, `blades`, `printers`: what there is."""
+"""`templates`, `blades`, `drills`, `printers`: what there is."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import typer
 __all__ = ["register"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Own = Annotated[Path | None, typer.Option("--catalogue", help="Your own blades and printers (TOML), shown with the shipped ones.")]
+Own = Annotated[Path | None, typer.Option("--catalogue", help="Your own blades, tools and printers (TOML), shown with the shipped ones.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     app.command()(templates)
     app.command()(blades)
+    app.command()(drills)
     app.command()(printers)
 
 
@@ -30,14 +31,15 @@ def templates(
     """
     from psi_cad.cli.showing import say_json, table
     from psi_cad.guides.params import described
-    from psi_cad.guides.registry import any_template, site_of, summary, template_files
+    from psi_cad.guides.registry import any_template, needs_of, site_of, summary, template_files
 
     files = template_files()
     wanted = [name] if name is not None else list(files)
     found: list[dict[str, Any]] = []
     for one in wanted:
         template = any_template(one, where="templates")
-        found.append({"name": one, "site": site_of(template), "summary": summary(files[one]), "params": described(template.Params)})
+        needs = {"needs": needs_of(template).to_json()} if site_of(template) == "seat" else {}
+        found.append({"name": one, "site": site_of(template), **needs, "summary": summary(files[one]), "params": described(template.Params)})
     if json:
         say_json(found)
         return
@@ -81,6 +83,25 @@ def blades(json: Json = False, catalogue: Own = None) -> None:
     typer.echo(table(rows, ["id", "thickness", "width", "length", "swing ±°", "room", "kerf", "status", "reference"]))
     typer.echo("\nmm. room: length of slot that the swinging blade needs. A kerf that is not measured is taken as thickness and clearance.")
     typer.echo("Nominal entries are starting points: measure your blade and add it in a catalogue file of your own.")
+
+
+def drills(json: Json = False, catalogue: Own = None) -> None:
+    """List drills, wires and reamers, which trajectories name as their tool: diameter and usable length.
+
+    Example: psi-cad drills --catalogue mine.toml
+    """
+    from psi_cad.case.catalogue import load_catalogue, shipped_catalogue
+    from psi_cad.cli.showing import say_json, table
+
+    entries = shipped_catalogue()
+    if catalogue is not None:
+        entries = entries.extended(load_catalogue(catalogue, where="--catalogue"))
+    if json:
+        say_json([tool.model_dump() for tool in entries.tools.values()])
+        return
+    rows = [[t.id, t.kind, t.diameter, t.usable_length, "nominal" if t.nominal else "measured", t.reference] for t in entries.tools.values()]
+    typer.echo(table(rows, ["id", "kind", "diameter", "usable length", "status", "reference"]))
+    typer.echo("\nmm. usable length: as much as can stick out of the chuck or collar that stops on a sleeve. Measure your tool.")
 
 
 def printers(json: Json = False, catalogue: Own = None) -> None:

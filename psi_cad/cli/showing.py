@@ -79,6 +79,12 @@ def guide_lines(guide: dict[str, Any]) -> list[str]:
             if abs(slot.get("from_plan_mm") or 0.0) > KERF_SHOWN_MM:
                 side = "specimen" if slot["from_plan_mm"] > 0.0 else "bone that stays"
                 lines.append(f"    it lies {abs(slot['from_plan_mm']):.3f} mm from the planned plane, towards the {side}, as kerf_side says")
+    for bore in guide.get("bores", []):
+        if bore["diameter_mm"] is not None and bore["stop_mm"] is not None:
+            lines.append(
+                f"  sleeve {bore['name']}: bore {bore['diameter_mm']:.2f} mm, guided over {bore['guided_mm']:.1f}, "
+                f"stop {bore['stop_mm']:.1f} mm from the planned tip, axis within {bore['angle_deg']:.4f}° and {bore['entry_offset_mm']:.4f} mm"
+            )
     seat = guide.get("seat")
     if seat and seat["rms_mm"] is not None:
         lines.append(
@@ -94,7 +100,7 @@ def case_lines(found: dict[str, Any]) -> list[str]:
     """What `check` found of a case file: its bone and cuts, and for each guide its seat and whether the blade reaches."""
     from psi_cad.cli.telling import check_lines
 
-    sections = ", ".join(f"{cut['name']} {cut['section_area_mm2']:.0f} mm²" for cut in found["cuts"])
+    sections = ", ".join(f"{cut['name']} {cut['section_area_mm2']:.0f} mm²" for cut in found["cuts"]) or "none, nothing is cut"
     sound = "the case is sound" if found["status"] == "passed" else "the case can be read, but a check fails"
     if any(caution["id"] == "side-against-shape" for caution in found["cautions"]):
         sound = "the case can be built, but its side contradicts the bone's shape"

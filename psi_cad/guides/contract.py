@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 from psi_cad.case.model import Blade, Printer
 from psi_cad.findings import Caution
 from psi_cad.frames import Frame
-from psi_cad.guides.params import GuideParams, Parameters
+from psi_cad.guides.params import Parameters, SeatParams
 from psi_cad.guides.sharing import Workshop
 from psi_cad.guides.site import Site
 from psi_cad.units import Array, Mm
@@ -28,8 +28,10 @@ __all__ = [
     "FreeTemplate",
     "Gap",
     "Label",
+    "Needs",
     "PinFeature",
     "SiteKind",
+    "SleeveFeature",
     "SlotFeature",
     "Template",
     "Web",
@@ -39,6 +41,40 @@ __all__ = [
 SiteKind: TypeAlias = Literal["seat", "free"]
 SEAT: Final = "seat"  # on a seat that is fitted to bone
 FREE: Final = "free"  # on nothing
+
+
+@dataclass(frozen=True)
+class Needs:
+    """How many cuts and trajectories a guide takes, each (least, most): a template's constant `NEEDS`. One that takes cuts takes a saw blade."""
+
+    cuts: tuple[int, int] = (1, 6)
+    trajectories: tuple[int, int] = (0, 0)
+
+    @property
+    def blade(self) -> bool:
+        """Whether it takes a saw blade."""
+        return self.cuts[1] > 0
+
+    def to_json(self) -> dict[str, list[int]]:
+        """As `psi-cad templates` tells it."""
+        return {"cuts": list(self.cuts), "trajectories": list(self.trajectories)}
+
+
+@dataclass(frozen=True)
+class SleeveFeature:
+    """What a sleeve was designed as. Guide frame, mm.
+
+    `low`, `high`: the stretch along its axis, above the entry, over which the tool is guided; `high` is the stop face. `stop`: from that
+    face to the planned tip.
+    """
+
+    trajectory: str
+    diameter: Mm
+    wall: Mm
+    guided: Mm
+    low: Mm
+    high: Mm
+    stop: Mm
 
 
 @dataclass(frozen=True)
@@ -96,6 +132,7 @@ class Design:
     notes: tuple[str, ...] = ()
     cautions: tuple[Caution, ...] = ()
     overrides: tuple[str, ...] = field(default=())
+    sleeves: tuple[SleeveFeature, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -141,12 +178,13 @@ class FreeTemplate(Protocol):
 class Template(Protocol):
     """A module in templates/: a docstring (purpose, datum, limits, source), `Params`, and `build`.
 
-    It may also have `lay_out(site, params)`, which makes no solid: it raises what `build` would where there is no room, and
-    returns the cautions known by then. `psi-cad check` calls it.
+    It may have `NEEDS`, where it takes trajectories instead of cuts: then its `Params` are `SleeveParams`. It may also have
+    `lay_out(site, params)`, which makes no solid: it raises what `build` would where there is no room, and returns the cautions known by
+    then. `psi-cad check` calls it.
     """
 
     __doc__: str | None
-    Params: type[GuideParams]
+    Params: type[SeatParams]
 
     def build(self, site: Site, params: Any, workshop: Workshop) -> Design:
         """The guide for `site`; the `where` of what it raises is in the guide frame, as all that a template knows."""

@@ -13,6 +13,7 @@ from psi_cad.errors import DesignError, SeatError
 from psi_cad.frames import Frame
 from psi_cad.guides.seating import Seating
 from psi_cad.scene.cuts import PlannedCut
+from psi_cad.siting.about import About
 from psi_cad.siting.access import accessible_field, without_spots
 from psi_cad.siting.seat import HeightField, Seat, fit_seat
 from psi_cad.siting.spline import HeightSpline
@@ -71,7 +72,7 @@ def ground(
     bone: Bone,
     caster: RayCaster,
     frame: Frame,
-    cuts: Sequence[PlannedCut],
+    about: About,
     local: tuple[SiteCut, ...],
     *,
     first: HeightField,
@@ -83,6 +84,8 @@ def ground(
     easing: bool = False,
 ) -> Ground:
     """The height field on `rectangle`, the seat on it, what stands around, and for each cut the stretch where its fence stands clear of bone.
+
+    `local` are the cuts in the guide frame; none for a guide about points, whose sleeves stand clear of bone or are refused.
 
     `room` is that stretch as wished, and `first` the field for it.
 
@@ -101,7 +104,7 @@ def ground(
                 bone,
                 caster,
                 frame,
-                cuts,
+                about,
                 rectangle=rectangle,
                 reach=seating.reach,
                 beyond=1.0,
@@ -114,7 +117,8 @@ def ground(
             if gentler is field:
                 raise DesignError("No bone stands up that the seat could rise over more gently.", reason=NOT_EASED)
             field = gentler
-            smaller = _clear_room(towering(field, CLIMB) & field.fence, at_contact(field), field.heights, local, room, frame)
+            tall = towering(field, CLIMB) & field.fence
+            smaller = _clear_room(tall, at_contact(field), field.heights, local, room, frame, about=about)
             if smaller != room:
                 room, seat = smaller, None
                 continue
@@ -123,7 +127,8 @@ def ground(
         seat, field = followed(field, gap, frame)
         level = seat.patch(field.points)
         pierced = field.bone & (level + LIMITS.overlap / 2.0 * seat.patch.steepness(field.points) < np.nan_to_num(field.heights, nan=-np.inf))
-        smaller = _clear_room(pierced, np.column_stack([field.points, level]), field.heights, local, room, frame)
+        pierced = pierced if local else pierced & field.fence
+        smaller = _clear_room(pierced, np.column_stack([field.points, level]), field.heights, local, room, frame, about=about)
         if smaller == room:
             break
         room = smaller
@@ -187,7 +192,7 @@ def _no_cliff(field: HeightField, frame: Frame) -> None:
 
 
 def _clear_room(
-    pierced: Bools, points: Array, heights: Array, cuts: Sequence[SiteCut], room: tuple[tuple[Mm, Mm], ...], frame: Frame
+    pierced: Bools, points: Array, heights: Array, cuts: Sequence[SiteCut], room: tuple[tuple[Mm, Mm], ...], frame: Frame, *, about: About
 ) -> tuple[tuple[Mm, Mm], ...]:
     """`room` drawn back from the bone in `pierced` that stands higher than the seat can rise beside the end of a cut.
 
@@ -196,12 +201,14 @@ def _clear_room(
     Raises
     ------
     DesignError
-        If such bone stands within the cut itself.
+        If such bone stands within the cut itself, or under a sleeve.
     """
     if not pierced.any():
         return room
     points = points[pierced]
     standing = heights[pierced] - points[:, 2]
+    if not cuts:
+        raise about.in_the_way(frame.patient(points[int(np.argmax(standing))]))
     found = []
     for cut, (low, high) in zip(cuts, room, strict=True):
         offset = points - cut.origin

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import difflib
 import math
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from psi_cad.errors import CaseError
 from psi_cad.resection.margins import RUN_OUT_MM
+from psi_cad.units import Mm
 
-__all__ = ["GuideParams", "Parameters", "described", "param", "range_of", "resolve_params"]
+__all__ = ["GuideParams", "Parameters", "SeatParams", "SleeveParams", "described", "param", "range_of", "resolve_params"]
 
 P = TypeVar("P", bound="Parameters")
+SLANT_MM: Final[Mm] = 4.0  # of a sleeve's foot, beside its radius: rough bone, and the whole millimetre that a stop is raised to
 
 
 def param(
@@ -48,18 +50,48 @@ class Parameters(BaseModel):
         return {}
 
 
-class GuideParams(Parameters):
-    """What every template needs to have its site made: where the guide may sit and along which axis it comes off."""
-
+class _Where(Parameters):
     axis_search: float = param(15.0, unit="deg", low=0.0, high=30.0, help="cone about the approach that is searched; 0: as given")  # fmt: skip
     slope_limit: float = param(55.0, unit="deg", low=20.0, high=65.0, help="steepest bone that counts as contact")  # fmt: skip
     footplate_reach: float = param(
         18.0, unit="mm", low=8.0, high=40.0, help="how far a footplate reaches from the cut; further where the guide would slide"
     )
     seat_gap: float = param(0.2, unit="mm", low=0.0, high=0.6, help="gap between guide and bone, along the bone's normal")
+
+
+class _Sawn(_Where):
     run_out: float = param(RUN_OUT_MM, unit="mm", low=0.0, high=15.0, help="slot beyond the bone at each free end")
 
+
+class SeatParams(_Where):
+    """What every template on a bone needs to have its site made: where the guide may sit and along which axis it comes off."""
+
     allow_sliding: bool = param(False, unit="", help="pass a guide that can slide on the bone; the report shows it, and it is placed by hand")
+
+
+class GuideParams(SeatParams, _Sawn):
+    """The same for a template that makes a slot for each cut."""
+
+
+class SleeveParams(SeatParams):
+    """The same for a template that carries a sleeve for each trajectory: the sleeve stands where nothing else may."""
+
+    footplate_reach: float = param(
+        18.0, unit="mm", low=8.0, high=40.0, help="how far a footplate reaches from the entry points; further where the guide would slide"
+    )
+    bore_clearance: float = param(0.1, unit="mm", low=0.05, high=0.4, help="added to the tool's diameter to give the bore")
+    sleeve_wall: float = param(2.0, unit="mm", low=2.0, high=5.0, help="least thickness of a sleeve's wall")
+    guided: float = param(15.0, unit="mm", low=10.0, high=40.0, help="least length over which a sleeve guides its tool")
+    lean_limit: float = param(45.0, unit="deg", low=10.0, high=60.0, help="greatest angle between a trajectory and the seating axis")
+    tool_clearance: float = param(2.0, unit="mm", low=0.5, high=20.0, help="least distance between two tools, and from a tool to a fixation wire")
+
+    def outer_radius(self, diameter: Mm) -> Mm:
+        """Of the sleeve for a tool of this diameter, mm, before what a printer closes up."""
+        return (diameter + self.bore_clearance) / 2.0 + self.sleeve_wall
+
+    def most_rise(self, diameter: Mm) -> Mm:
+        """How far the stop face of such a sleeve may lie above the entry, mm: the bone may slope under it as steeply as its radius is wide."""
+        return self.guided + self.outer_radius(diameter) + SLANT_MM
 
 
 def _said(field: FieldInfo) -> dict[str, Any]:

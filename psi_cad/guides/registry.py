@@ -17,10 +17,21 @@ from typing import Final, cast
 
 from psi_cad.errors import CaseError, DesignError, EnvironmentProblem, PsiCadError
 from psi_cad.files import sha256_of
-from psi_cad.guides.contract import FREE, SEAT, FreeTemplate, SiteKind, Template
-from psi_cad.guides.params import Parameters
+from psi_cad.guides.contract import FREE, SEAT, FreeTemplate, Needs, SiteKind, Template
+from psi_cad.guides.params import GuideParams, Parameters, SleeveParams
 
-__all__ = ["any_template", "load_free", "load_template", "loaded_sha256", "site_of", "summary", "template_files", "template_sha256", "told_as_ours"]
+__all__ = [
+    "any_template",
+    "load_free",
+    "load_template",
+    "loaded_sha256",
+    "needs_of",
+    "site_of",
+    "summary",
+    "template_files",
+    "template_sha256",
+    "told_as_ours",
+]
 
 _HERE: Final = Path(__file__).resolve().parent.parent
 FOLDER_VARIABLE: Final = "PSI_CAD_TEMPLATES"
@@ -103,6 +114,11 @@ def site_of(template: ModuleType) -> SiteKind:
     return cast(SiteKind, getattr(template, "SITE", SEAT))
 
 
+def needs_of(template: object) -> Needs:
+    """What a template on a seat takes; cuts where it does not say."""
+    return cast(Needs, getattr(template, "NEEDS", Needs()))
+
+
 def any_template(name: str, *, where: str) -> ModuleType:
     """The template called `name`, whatever it sits on.
 
@@ -138,7 +154,20 @@ def any_template(name: str, *, where: str) -> ModuleType:
         raise EnvironmentProblem(
             f"The template file '{known[name].name}': 'Params' must be a plain class that derives from GuideParams or Parameters."
         )
+    problem = _unfit(module) if site_of(module) == SEAT else ""
+    if problem:
+        del sys.modules[key]
+        raise EnvironmentProblem(f"The template file '{known[name].name}' {problem}.")
     return module
+
+
+def _unfit(module: ModuleType) -> str:
+    """Why no site can be made for a template on a seat; empty where one can."""
+    needs = needs_of(module)
+    if (needs.cuts[1] > 0) == (needs.trajectories[1] > 0):
+        return "has NEEDS that no site has: a guide takes either cuts or trajectories"
+    wanted = SleeveParams if needs.trajectories[1] else GuideParams
+    return "" if issubclass(module.Params, wanted) else f"has Params that are no {wanted.__name__}; derive them from that class"
 
 
 def summary(path: Path) -> str:

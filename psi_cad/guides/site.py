@@ -1,24 +1,26 @@
-"""The site of a guide: everything a template needs to know of the bone, the cuts, the blade and the printer."""
+"""The site of a guide: everything a template needs to know of the bone, the cuts or trajectories, the blade and the printer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+import shapely
 
-from psi_cad.case.model import Blade, Printer
+from psi_cad.case.model import Blade, Printer, Tool
 from psi_cad.errors import DesignError, PsiCadError, SeatError
 from psi_cad.frames import Frame, unit
 from psi_cad.guides.ground import NOT_EASED, Ground, SiteCut, Surroundings, followed, ground, levels, rectangle_of, rounded, undercuts_walls
-from psi_cad.guides.params import GuideParams
+from psi_cad.guides.params import GuideParams, SeatParams
 from psi_cad.guides.parts import one_part
 from psi_cad.guides.seating import Sat, Seating, Tried, contact_sliding, settled
 from psi_cad.guides.sharing import Workshop
 from psi_cad.scene.cuts import PlannedCut
+from psi_cad.siting.about import About, AboutCuts, AboutPoints, blade_axes, tilt_of
 from psi_cad.siting.access import accessible_field
-from psi_cad.siting.axis import SeatingAxis, blade_axes, seating_axes, site_frame, tilt_of, ways_aside
+from psi_cad.siting.axis import SeatingAxis, seating_axes
 from psi_cad.siting.cliffs import cliff_of
 from psi_cad.siting.seat import HeightField, Seat
 from psi_cad.surface.rays import RayCaster
@@ -26,12 +28,38 @@ from psi_cad.surface.repair import Bone
 from psi_cad.surface.trust import at
 from psi_cad.units import LIMITS, Array, Deg, Mm
 
-__all__ = ["Site", "SiteCut", "Surroundings", "blade_origin", "make_site", "seating_for", "slot_room"]
+__all__ = ["Site", "SiteCut", "Surroundings", "Way", "blade_origin", "make_site", "seating_for", "slot_room"]
 
 FENCE_MARGIN: Final[Mm] = 9.0  # slot end wall, outer faces and a rim around the fence on the patch
 RIM_MM: Final[Mm] = 4.0  # of the patch past the footplates' reach
-EASED: Final = ("steep", "bone-in-way", "seat")  # reasons for which the ground is eased
+SLEEVE_MARGIN: Final[Mm] = 6.0  # of the patch round a sleeve
+EASED: Final = ("steep", "bone-in-way", "sleeve-in-way", "seat")  # reasons for which the ground is eased
 ROOM_STEP: Final[Mm] = 5.0
+
+
+@dataclass(frozen=True)
+class Way:
+    """A trajectory: its `entry` (3,) at the bone, the unit direction `out` of the bone (3,), its `depth` below the entry (mm), and its tool.
+
+    `through`: how far below the entry it leaves the bone; `incline`: between it and the bone's outward direction at the entry.
+    """
+
+    name: str
+    entry: Array
+    out: Array
+    depth: Mm
+    tool: Tool
+    through: Mm = np.inf
+    incline: Deg = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """As a report holds it, of the patient frame."""
+        entry, into = [round(float(v), 6) + 0.0 for v in self.entry], [round(-float(v), 9) + 0.0 for v in self.out]
+        return {"name": self.name, "entry": entry, "direction": into, "depth_mm": self.depth, "tool": self.tool.model_dump(mode="json")}
+
+    def local(self, frame: Frame) -> Way:
+        """The same, of the patient frame, in `frame`."""
+        return replace(self, entry=frame.local(self.entry), out=frame.local_direction(self.out))
 
 
 @dataclass(frozen=True)
@@ -39,7 +67,8 @@ class Site:
     """Where a guide goes. All geometry is in `frame` (the guide frame: z the seating axis), mm.
 
     The cuts lie where the blade runs, in the middle of its kerf: `shifts` tells how far from each planned plane that is, for every
-    cut of the case and along its normal, and `sawn` are the guide's own cuts there, patient mm.
+    cut of the case and along its normal, and `sawn` are the guide's own cuts there, patient mm. A guide without cuts has no `saw`,
+    and `ways` for its sleeves.
     """
 
     frame: Frame
@@ -50,17 +79,41 @@ class Site:
     seat: Seat
     around: Surroundings
     room: tuple[tuple[Mm, Mm], ...]  # for each cut, the stretch along its slot where a fence stands clear of bone
-    blade: Blade
+    saw: Blade | None
     printer: Printer
     label: tuple[str, ...]
     sawn: tuple[PlannedCut, ...] = ()
     shifts: tuple[Mm, ...] = ()
     attempt: int = 0  # raised where a Boolean failed, for a template to draw its outlines a little otherwise
+    ways: tuple[Way, ...] = ()
 
     @property
     def axis(self) -> SeatingAxis:
         """The seating axis, patient frame."""
         return self.seating.axis
+
+    @property
+    def blade(self) -> Blade:
+        """The saw blade.
+
+        Raises
+        ------
+        DesignError
+            Where the guide has none: a template that asks for it has to need cuts.
+        """
+        if self.saw is None:
+            raise DesignError("This guide has no saw blade, because its template needs no cuts; let the template's NEEDS name cuts.")
+        return self.saw
+
+    @property
+    def tool_id(self) -> str:
+        """The id that the guide's files are named by: of its blade, or of the tool of its first trajectory."""
+        return self.saw.id if self.saw is not None else self.ways[0].tool.id
+
+    def planned_ways(self) -> list[dict[str, Any]]:
+        """The trajectories as a report holds them, patient frame."""
+        frame = self.frame
+        return [replace(way, entry=frame.patient(way.entry), out=frame.patient_direction(way.out)).to_json() for way in self.ways]
 
     def slot_width(self, clearance: Mm) -> Mm:
         """Blade thickness, the clearance, and what the printer closes up."""
@@ -84,12 +137,13 @@ def slot_room(blade: Blade) -> Mm:
 def make_site(
     bone: Bone,
     caster: RayCaster,
-    cuts: Sequence[PlannedCut],
+    about: About,
     every_cut: Sequence[PlannedCut],
     *,
     approach: Array,
-    params: GuideParams,
-    blade: Blade,
+    params: SeatParams,
+    blade: Blade | None = None,
+    ways: tuple[Way, ...] = (),
     printer: Printer,
     label: tuple[str, ...],
     shifts: Mapping[str, Mm],
@@ -100,7 +154,8 @@ def make_site(
 ) -> Site:
     """Choose how the guide sits, find the contact, fit the seat.
 
-    `cuts` lie where the blade runs, `every_cut` as planned; `shifts` (mm, along the normals) lead from these to those.
+    `about`: the cuts, where the blade runs, or the entry points of `ways` (patient frame). `every_cut`: as planned; `shifts` (mm, along the normals)
+    lead from these to where blades run.
     What several blades have in common is made once in `workshop`. `laid_out` raises where slots, footplates or wires
     find no room at a site; `short` tells in what a blade is too short along an axis, its guide some mm off the bone ("": in
     nothing); `but` are ways to sit that turned out bad. See `seating.settled`.
@@ -109,16 +164,13 @@ def make_site(
     ------
     DesignError, SeatError, SurfaceError
     """
-    part = one_part(bone, cuts)
+    part = one_part(bone, about)
 
     def laid(seating: Seating) -> _Laid:
-        frame = site_frame(cuts, seating.axis.direction)
-        local = tuple(_site_cut(frame, cut, cuts) for cut in cuts)
-        beyond = max(max(params.run_out, (slot_room(blade) - cut.chord) / 2.0) for cut in local) + FENCE_MARGIN
-        beyond = float(np.ceil(beyond / 10.0) * 10.0)
-        rectangle = rounded(rectangle_of(local, [levels(frame, cut) for cut in cuts], reach=seating.reach + RIM_MM, beyond=beyond))
-        room = tuple((cut.low - beyond + 1.0, cut.high + beyond - 1.0) for cut in local)
-        return _Laid(frame, local, rectangle, room)
+        if isinstance(about, AboutPoints):
+            return _laid_points(about, seating)
+        assert isinstance(about, AboutCuts) and blade is not None and isinstance(params, GuideParams)
+        return _laid_cuts(about, seating, params, blade)
 
     def field_of(seating: Seating) -> HeightField:
         at = laid(seating)
@@ -127,7 +179,7 @@ def make_site(
             bone,
             caster,
             at.frame,
-            cuts,
+            about,
             rectangle=at.rectangle,
             reach=seating.reach,
             beyond=1.0,
@@ -149,7 +201,7 @@ def make_site(
                 bone,
                 caster,
                 frame,
-                cuts,
+                about,
                 local,
                 first=first,
                 rectangle=rectangle,
@@ -163,7 +215,9 @@ def make_site(
         field, seat, around, room = _gentle_ground(make, frame, local)
         planes = tuple((frame.local(blade_origin(cut, shifts[cut.name])), frame.local_direction(cut.normal)) for cut in every_cut)
         away = tuple(shifts[cut.name] for cut in every_cut)
-        site = Site(frame, seating, local, planes, field, seat, around, room, blade, printer, label, tuple(cuts), away)
+        sawn = about.cuts if isinstance(about, AboutCuts) else ()
+        there = tuple(way.local(frame) for way in ways)
+        site = Site(frame, seating, local, planes, field, seat, around, room, blade, printer, label, sawn, away, ways=there)
         if laid_out is not None:
             laid_out(site)
         lock = None if params.allow_sliding else workshop.made(contact_sliding, site.field).lock
@@ -173,14 +227,14 @@ def make_site(
         return short(axis, gap) if short is not None else ""
 
     def look_about(way: Array, reach: Mm, slope_limit: Deg) -> list[SeatingAxis]:
-        return workshop.made(_looked, bone, caster, cuts, approach=way, cone=params.axis_search, reach=reach, slope_limit=slope_limit, part=part)
+        return workshop.made(_looked, bone, caster, about, approach=way, cone=params.axis_search, reach=reach, slope_limit=slope_limit, part=part)
 
     def look(reach: Mm, slope_limit: Deg) -> list[SeatingAxis]:
         return look_about(approach, reach, slope_limit)
 
     def aside(reach: Mm, slope_limit: Deg) -> list[SeatingAxis]:
         found = []
-        for way in ways_aside(cuts, approach) if params.axis_search > 0.0 else ():
+        for way in about.aside(approach) if params.axis_search > 0.0 else ():
             try:
                 best = look_about(way, reach, slope_limit)[0]
             except DesignError:  # no bone is met from there; that is no reason to refuse the approach as asked
@@ -191,6 +245,24 @@ def make_site(
     asked = params.footplate_reach, params.slope_limit
     seating, site = settled(*asked, look, sit, aside=aside, ahead=ahead, hold=hold, may_slide=params.allow_sliding, but=but)
     return replace(site, seating=seating)
+
+
+def _laid_cuts(about: AboutCuts, seating: Seating, params: GuideParams, blade: Blade) -> _Laid:
+    frame = about.frame(seating.axis.direction)
+    local = tuple(_site_cut(frame, cut, about.cuts) for cut in about.cuts)
+    beyond = max(max(params.run_out, (slot_room(blade) - cut.chord) / 2.0) for cut in local) + FENCE_MARGIN
+    beyond = float(np.ceil(beyond / 10.0) * 10.0)
+    rectangle = rounded(rectangle_of(local, [levels(frame, cut) for cut in about.cuts], reach=seating.reach + RIM_MM, beyond=beyond))
+    room = tuple((cut.low - beyond + 1.0, cut.high + beyond - 1.0) for cut in local)
+    return _Laid(frame, local, rectangle, room)
+
+
+def _laid_points(about: AboutPoints, seating: Seating) -> _Laid:
+    frame = about.frame(seating.axis.direction)
+    entries = about.corners(frame)[:, :2]
+    around = shapely.union_all([shapely.MultiPoint(entries).buffer(seating.reach + RIM_MM), *about.sleeves(frame, rim=SLEEVE_MARGIN)])
+    x_low, y_low, x_high, y_high = around.bounds
+    return _Laid(frame, (), rounded((x_low, y_low, x_high, y_high)), ())
 
 
 def _gentle_ground(make: Callable[[bool], Ground], frame: Frame, cuts: tuple[SiteCut, ...]) -> Ground:
@@ -239,20 +311,21 @@ def seating_for(bone: Bone, caster: RayCaster, cuts: Sequence[PlannedCut], *, ap
     DesignError
         Where the cuts lie on separate bones, or no direction gives enough contact.
     """
-    part = one_part(bone, cuts)
+    about = AboutCuts(tuple(cuts))
+    part = one_part(bone, about)
 
     def look(reach: Mm, slope_limit: Deg) -> list[SeatingAxis]:
-        return _looked(bone, caster, cuts, approach=approach, cone=params.axis_search, reach=reach, slope_limit=slope_limit, part=part)
+        return _looked(bone, caster, about, approach=approach, cone=params.axis_search, reach=reach, slope_limit=slope_limit, part=part)
 
     def sit(seating: Seating) -> Sat[None]:
-        frame = site_frame(cuts, seating.axis.direction)
+        frame = about.frame(seating.axis.direction)
         local = tuple(_site_cut(frame, cut, cuts) for cut in cuts)
         beyond = params.run_out + FENCE_MARGIN
         rectangle = rounded(rectangle_of(local, [levels(frame, cut) for cut in cuts], reach=seating.reach + RIM_MM, beyond=beyond))
         fences = tuple((cut.low, cut.high) for cut in local)
         steepest = seating.slope_limit
         field = accessible_field(
-            bone, caster, frame, cuts, rectangle=rectangle, reach=seating.reach, beyond=1.0, fences=fences, slope_limit=steepest, part=part
+            bone, caster, frame, about, rectangle=rectangle, reach=seating.reach, beyond=1.0, fences=fences, slope_limit=steepest, part=part
         )
         found = contact_sliding(field)
         if (seating.reach, steepest) != (params.footplate_reach, params.slope_limit) and found.lock >= LIMITS.sliding_lock:
@@ -265,10 +338,8 @@ def seating_for(bone: Bone, caster: RayCaster, cuts: Sequence[PlannedCut], *, ap
     return settled(params.footplate_reach, params.slope_limit, look, sit)[0]
 
 
-def _looked(
-    bone: Bone, caster: RayCaster, cuts: Sequence[PlannedCut], *, approach: Array, cone: Deg, reach: Mm, slope_limit: Deg, part: int
-) -> list[SeatingAxis]:
-    return seating_axes(caster, bone.part_of_face, cuts, approach=approach, cone=cone, reach=reach, slope_limit=slope_limit, part=part)
+def _looked(bone: Bone, caster: RayCaster, about: About, *, approach: Array, cone: Deg, reach: Mm, slope_limit: Deg, part: int) -> list[SeatingAxis]:
+    return seating_axes(caster, bone.part_of_face, about, approach=approach, cone=cone, reach=reach, slope_limit=slope_limit, part=part)
 
 
 def _site_cut(frame: Frame, cut: PlannedCut, cuts: Sequence[PlannedCut]) -> SiteCut:

@@ -11,7 +11,7 @@ import trimesh
 from psi_cad.errors import DesignError, PsiCadError
 from psi_cad.frames import unit
 from psi_cad.scene.cuts import PlannedCut
-from psi_cad.siting.axis import LEAN_MAX
+from psi_cad.siting.about import LEAN_MAX
 from psi_cad.units import Array, Deg, Mm
 
 __all__ = ["across_refused", "in_planes", "lean_of", "outward", "turned", "typed"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from psi_cad.case.load import LoadedCase
 from psi_cad.findings import Caution, Place, place_of
-from psi_cad.guides.params import GuideParams, range_of
+from psi_cad.guides.params import SeatParams, range_of
 from psi_cad.guides.site import Site
 from psi_cad.intake.bones import BonesRead
 from psi_cad.intake.kerfs import kerf_caution
@@ -20,6 +20,7 @@ from psi_cad.surface.trust import at
 
 __all__ = ["case_cautions", "guide_cautions", "source_cautions"]
 
+SKIDS_DEG: Final = 45.0  # as for a fixation wire
 TURNED_DEG: Final = 0.5  # past the cone that was to be searched, for rounding
 PROPOSAL: Final = "_PROPOSAL"  # how 'psi-cad tumour' ends the name of an outline that no person has drawn yet
 _MENDED: Final = {"filled hole": "filled", "closed flat end": "closed flat", "closed hole": "closed on request, where no bone was measured"}
@@ -60,7 +61,23 @@ def source_cautions(bone_said: Mapping[str, Any]) -> tuple[Caution, ...]:
     return tuple(told)
 
 
-def guide_cautions(params: GuideParams, site: Site) -> list[Caution]:
+def _of_ways(site: Site) -> list[Caution]:
+    """What a person must know of the trajectories of a guide and their tools."""
+    tools = dict.fromkeys(f"{way.tool.kind} {way.tool.id}" for way in site.ways if way.tool.nominal)
+    told = [Caution("nominal-tool", f"{tool} is a nominal catalogue entry: measure your tool") for tool in tools]
+    for way in site.ways:
+        if way.depth > way.through:
+            tip = place_of(site.frame.patient(way.entry - way.depth * way.out))
+            text = f"the planned tip of {way.name} lies {way.depth - way.through:.1f} mm past the far side of the bone, which it leaves there"
+            told.append(Caution("tip-past-bone", text, tip))
+        if way.incline > SKIDS_DEG:
+            entry = place_of(site.frame.patient(way.entry))
+            text = f"{way.name} meets the bone {way.incline:.0f}° from its outward direction: the tool may skid before it bites"
+            told.append(Caution("may-skid", text, entry))
+    return told
+
+
+def guide_cautions(params: SeatParams, site: Site) -> list[Caution]:
     """What a person must know of one guide before its shape is known: overrides, blade, printer, seat."""
     told = []
     for name, allowed_by in params.override_key().items():
@@ -68,12 +85,13 @@ def guide_cautions(params: GuideParams, site: Site) -> list[Caution]:
         if low is not None and high is not None and not low <= value <= high:
             text = f"the slot's {name} is {value:g} mm, outside {low:.2f}–{high:.2f}, because {allowed_by} is set"
             told.append(Caution("clearance-override", text))
-    if site.blade.nominal:
-        told.append(Caution("nominal-blade", f"blade {site.blade.id} is a nominal catalogue entry: measure your blade"))
+    if site.saw is not None and site.saw.nominal:
+        told.append(Caution("nominal-blade", f"blade {site.saw.id} is a nominal catalogue entry: measure your blade"))
+    told += _of_ways(site)
     if not site.printer.calibrated:
         text = f"printer {site.printer.id} is uncalibrated: print a gauge on it and measure its slots and holes"
         told.append(Caution("uncalibrated-printer", text))
-    unmeasured = kerf_caution(site.blade, float(getattr(params, "clearance", CLEARANCE_MM)))
+    unmeasured = None if site.saw is None else kerf_caution(site.saw, float(getattr(params, "clearance", CLEARANCE_MM)))
     told += [unmeasured] if unmeasured is not None else []
     seating = site.seating
     if seating.axis.tilt > params.axis_search + TURNED_DEG:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from psi_cad.case.load import LoadedCase
+from psi_cad.drilling.ways import Drilling
 from psi_cad.guides.registry import template_sha256
 from psi_cad.intake.kerfs import Sawing, shifts_of
 from psi_cad.outputs.naming import making_of
@@ -21,7 +22,7 @@ RESOLVED: Final = (".markups", "catalogue")  # inputs whose content stands in th
 
 
 def job_facts(
-    loaded: LoadedCase, sawing: Sawing, own: list[Sawing], *, planes: Mapping[str, tuple[Array, Array]], inputs: Mapping[str, str]
+    loaded: LoadedCase, work: Sawing | Drilling, own: list[Sawing], *, planes: Mapping[str, tuple[Array, Array]], inputs: Mapping[str, str]
 ) -> dict[str, Any]:
     """All that the files of one guide are made from, as JSON values: no path is in it, and nothing that changes no file.
 
@@ -36,8 +37,11 @@ def job_facts(
     inputs : mapping
         SHA-256 of everything that the case names, by the key that names it.
     """
-    case, request = loaded.case, sawing.request
+    case, request = loaded.case, work.request
+    sawing = work if isinstance(work, Sawing) else None
     shifts = shifts_of(case, sawing, own)
+    ways = [way.to_json() for way in work.ways] if isinstance(work, Drilling) else []
+    kept = {"avoid": [[avoid.name, avoid.distance] for avoid in case.avoid]} if ways else {}
     software = build_software()
     several = len(case.bones) > 1
     cuts = [
@@ -64,7 +68,8 @@ def job_facts(
         "guide": request.name,
         **({"bone": request.bone} if several else {}),
         "template_sha256": template_sha256(request.template),
-        "making": making_of(request, sawing.params.model_dump(), sawing.blade, printer),
+        "making": making_of(request, work.params.model_dump(), None if sawing is None else sawing.blade, printer, ways=ways),
+        **kept,
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, Case, GuideRequest
 from psi_cad.findings import Caution
-from psi_cad.guides.params import GuideParams, resolve_params
+from psi_cad.guides.params import GuideParams, SeatParams, resolve_params
 from psi_cad.guides.registry import load_template
 from psi_cad.scene.kerf import CLEARANCE_MM, Kerf, blade_kerf, blade_shift
 from psi_cad.units import Mm
@@ -23,6 +23,11 @@ class Sawing:
     request: GuideRequest
     params: GuideParams
     blade: Blade
+
+    @property
+    def tool_id(self) -> str:
+        """What the guide's files are named by."""
+        return self.blade.id
 
     @property
     def clearance(self) -> Mm:
@@ -40,7 +45,7 @@ class Sawing:
         return self.blade.kerf is not None
 
 
-def resolved(loaded: LoadedCase, number: int) -> GuideParams:
+def resolved(loaded: LoadedCase, number: int) -> SeatParams:
     """The parameters of a guide of the case, each checked.
 
     Raises
@@ -53,7 +58,7 @@ def resolved(loaded: LoadedCase, number: int) -> GuideParams:
 
 
 def sawings(loaded: LoadedCase, blades: Sequence[str] = ()) -> list[Sawing]:
-    """Every guide of a case with each of `blades` (ids), or with its own.
+    """Every guide of a case that saws, with each of `blades` (ids), or with its own.
 
     Raises
     ------
@@ -61,9 +66,13 @@ def sawings(loaded: LoadedCase, blades: Sequence[str] = ()) -> list[Sawing]:
     """
     found = []
     for number, request in enumerate(loaded.case.guide):
+        own = request.blade
+        if not request.cuts or own is None:  # it saws nothing, or `resolved_guides` has told of it
+            continue
         params = resolved(loaded, number)
+        assert isinstance(params, GuideParams)  # the registry has refused a template with cuts and others
         where = "--blade" if blades else f"{loaded.path.name}: guide '{request.name}'.blade"
-        wanted: Sequence[str | Blade] = list(dict.fromkeys(blades)) or [request.blade]
+        wanted: Sequence[str | Blade] = list(dict.fromkeys(blades)) or [own]
         found += [Sawing(request, params, loaded.blade(blade, where=where)) for blade in wanted]
     return found
 
@@ -82,15 +91,15 @@ def kerfs_of(case: Case, sawings: Sequence[Sawing]) -> dict[str, Kerf]:
     return found
 
 
-def shifts_of(case: Case, sawing: Sawing, own: Sequence[Sawing]) -> dict[str, Mm]:
-    """How far along each cut's normal the middle of its kerf lies from its plane, for one guide and blade, mm.
+def shifts_of(case: Case, sawing: Sawing | None, own: Sequence[Sawing]) -> dict[str, Mm]:
+    """How far along each cut's normal the middle of its kerf lies from its plane, for one guide and blade (None: it saws nothing), mm.
 
     Cuts of other guides count with the case's `own` blades: a guide is the same whatever other blades are built along with it.
     """
-    others = [other for other in own if other.request.name != sawing.request.name]
+    others = [other for other in own if sawing is None or other.request.name != sawing.request.name]
     found = {}
     for cut in case.cut:
-        taken = sawing if cut.name in sawing.request.cuts else widest(cut.name, others)
+        taken = sawing if sawing is not None and cut.name in sawing.request.cuts else widest(cut.name, others)
         found[cut.name] = 0.0 if taken is None else blade_shift(cut.kerf_side, taken.kerf)
     return found
 

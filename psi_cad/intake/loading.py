@@ -10,8 +10,9 @@ from psi_cad.case.load import LoadedCase, load_case
 from psi_cad.case.mistakes import Mistake, mistakes_of, place_in, raise_all
 from psi_cad.case.tables import bones_in, tables_in
 from psi_cad.errors import CaseError
-from psi_cad.guides.params import GuideParams, resolve_params
-from psi_cad.guides.registry import load_template
+from psi_cad.guides.contract import Needs
+from psi_cad.guides.params import SeatParams, resolve_params
+from psi_cad.guides.registry import load_template, needs_of
 
 __all__ = ["load", "resolved_guides"]
 
@@ -23,20 +24,26 @@ def load(
 ) -> LoadedCase:
     """The case in a file; where something is wrong, everything that is wrong with it.
 
+    A case of which every guide does without cuts needs none, where guides are needed.
+
     Raises
     ------
     CaseError, CatalogueError
         With a line for each mistake.
     """
     own = Path(catalogue) if catalogue is not None else None
-    loaded = load_case(path, settings=list(settings), catalogue=own, needs=needs, also=_more_mistakes)
+
+    def wanted(data: dict[str, Any]) -> tuple[str, ...]:
+        return tuple(key for key in needs if key != "cut" or "guide" not in needs or _cuts_needed(data))
+
+    loaded = load_case(path, settings=list(settings), catalogue=own, needs=wanted, also=_more_mistakes)
     missing = _missing_files(_as_read(loaded), loaded.path)
     if len(missing) > 1:  # of a single one its reader tells best
         raise_all(missing)
     return loaded
 
 
-def resolved_guides(loaded: LoadedCase) -> list[GuideParams]:
+def resolved_guides(loaded: LoadedCase) -> list[SeatParams]:
     """The parameters of every guide of a case, by its template.
 
     Raises
@@ -56,6 +63,19 @@ def resolved_guides(loaded: LoadedCase) -> list[GuideParams]:
     return found
 
 
+def _cuts_needed(data: dict[str, Any]) -> bool:
+    """Whether a case has a guide that takes cuts, or none of which that is known."""
+    return not all(needs is not None and not needs.cuts[0] for needs in map(_needs, tables_in(data, "guide"))) or not data.get("guide")
+
+
+def _needs(guide: dict[str, Any]) -> Needs | None:
+    """What the template of a guide takes; None where there is no such template."""
+    try:
+        return needs_of(load_template(str(guide.get("template")), where="guide.template"))
+    except CaseError:
+        return None
+
+
 def _as_read(loaded: LoadedCase) -> dict[str, Any]:
     return loaded.case.model_dump(mode="json", by_alias=True)
 
@@ -65,7 +85,7 @@ def _more_mistakes(data: dict[str, Any], path: Path) -> list[Mistake]:
 
 
 def _wrong_guides(data: dict[str, Any], path: Path) -> list[Mistake]:
-    """Guides whose template does not exist, or whose parameters it does not have or allow."""
+    """Guides whose template does not exist, that lack what it takes or have what it does not, or whose parameters it does not have or allow."""
     found: list[Mistake] = []
     for number, guide in enumerate(tables_in(data, "guide")):
         key, name = f"guide[{number}]", guide.get("template")
@@ -76,6 +96,7 @@ def _wrong_guides(data: dict[str, Any], path: Path) -> list[Mistake]:
         except CaseError as error:
             found += mistakes_of(error, key=f"{key}.template", place=place_in(data, ("guide", number, "template")))
             continue
+        found += _misfits(data, path, number, guide, needs_of(template))
         params = guide.get("params", {})
         if not isinstance(params, dict):
             continue
@@ -87,7 +108,32 @@ def _wrong_guides(data: dict[str, Any], path: Path) -> list[Mistake]:
     return found
 
 
-def _allowances(kind: type[GuideParams], params: dict[str, Any]) -> dict[str, Any]:
+def _misfits(data: dict[str, Any], path: Path, number: int, guide: dict[str, Any], needs: Needs) -> list[Mistake]:
+    """Cuts, trajectories or a blade that a guide lacks, or that its template does not take."""
+    name, where = guide.get("template"), f"{path.name}: guide[{number}]"
+    told = []
+    kinds = (
+        ("cuts", needs.cuts, "makes a slot for each cut", "makes no slots", "the case's cuts"),
+        ("trajectories", needs.trajectories, "carries a sleeve for each trajectory", "carries no sleeves", "the case's trajectories"),
+    )
+    for key, (least, most), does, does_not, those in kinds:
+        given = guide.get(key)
+        count = len(given) if isinstance(given, list | tuple) else 0
+        if count > most == 0:
+            told.append((key, f"{where}.{key}: template '{name}' {does_not}; leave {key} out, or name another template."))
+        elif count < least and (given is None or isinstance(given, list | tuple)):
+            lacks = "is missing" if not count else f"names only {count}"
+            told.append((key, f"{where}.{key} {lacks}: template '{name}' {does}; name {least} to {most} of {those}."))
+        elif count > most:
+            told.append((key, f"{where}.{key} names {count}: template '{name}' takes at most {most}; make several guides."))
+    if needs.blade and guide.get("blade") is None:
+        told.append(("blade", f"{where}.blade is missing (add it; 'psi-cad new DIR' shows a whole case)."))
+    elif not needs.blade and guide.get("blade") is not None:
+        told.append(("blade", f"{where}.blade: template '{name}' guides no saw; leave blade out, and name a tool for each trajectory."))
+    return [Mistake(f"guide[{number}].{key}", text, place_in(data, ("guide", number, key))) for key, text in told]
+
+
+def _allowances(kind: type[SeatParams], params: dict[str, Any]) -> dict[str, Any]:
     """Those parameters that allow another to leave its range: each is judged with them."""
     return {name: params[name] for name in kind.override_key().values() if isinstance(params.get(name), bool)}
 

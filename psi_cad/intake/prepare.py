@@ -12,8 +12,10 @@ import trimesh
 
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, GuideRequest
+from psi_cad.drilling.ways import Avoided, Drilling, drilling_of
 from psi_cad.errors import CaseError, PsiCadError
 from psi_cad.findings import Caution
+from psi_cad.guides.params import GuideParams, SeatParams
 from psi_cad.guides.site import Site
 from psi_cad.intake.approaches import across_refused
 from psi_cad.intake.bones import BonesRead, cautions_at_cuts, read_bones
@@ -23,12 +25,13 @@ from psi_cad.intake.kerfs import Sawing, sawings
 from psi_cad.intake.loading import resolved_guides
 from psi_cad.intake.named import inputs_of
 from psi_cad.intake.siting import Siting
-from psi_cad.intake.sources import tumour_source
+from psi_cad.intake.sources import avoid_source, tumour_source
 from psi_cad.outputs.naming import Naming
 from psi_cad.scene.bodies import Asked, Scene
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.markups import read_planes
 from psi_cad.surface.repair import Bone
+from psi_cad.surface.solids import closed_surface
 from psi_cad.units import Array
 
 __all__ = ["GuideJob", "Job", "Progress", "asked_cuts", "inputs_of", "plan_job", "planes_of", "planned_cuts", "step_of"]
@@ -63,11 +66,12 @@ class Job:
     guides: tuple[GuideJob, ...]
     cautions: tuple[Caution, ...] = ()  # of the case and its bone, whatever the guide
     refused: tuple[dict[str, Any], ...] = ()  # guides and blades that are not made, as errors tell it
+    avoid: tuple[Avoided, ...] = ()  # what the tools of trajectories keep from
 
 
-def step_of(guide: GuideRequest, blade: Blade, step: str) -> str:
-    """A step of the work on one guide, as progress tells it."""
-    return f"{guide.name} {blade.id}: {step}"
+def step_of(guide: GuideRequest, tool: str, step: str) -> str:
+    """A step of the work on one guide, as progress tells it; `tool`: the id of its blade or tool."""
+    return f"{guide.name} {tool}: {step}"
 
 
 def planes_of(loaded: LoadedCase) -> dict[str, tuple[Array, Array]]:
@@ -131,42 +135,68 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress, read:
     PsiCadError
         What is about one guide names it; where none can sit, why the first cannot.
     """
-    resolved_guides(loaded)
-    own = sawings(loaded)  # mistakes in parameters are told before the bone is read
-    templates = [sawing.params for sawing in own]
+    templates = resolved_guides(loaded)  # mistakes in parameters are told before the bone is read
+    own = sawings(loaded)
+    if blades and not own:
+        raise CaseError(f"--blade {blades[0]}: no guide of this case takes a saw blade; leave the option out.")
     progress("read the bone")
     bones = read if read is not None else read_bones(loaded, progress=progress)
     tumour = tumour_source(loaded, progress=progress)
     progress("plan the cuts")
     cuts = planned_cuts(loaded, bones.scene)
     cautions = (*case_cautions(loaded, bones), *cautions_at_cuts(loaded, bones.scene, cuts))
-    siting = Siting(loaded, bones.scene, cuts, own)
+    avoid = _avoided(loaded, progress=progress)
+    siting = Siting(loaded, bones.scene, cuts, own, avoid)
     planes, inputs = planes_of(loaded), inputs_of(loaded)
     guides = []
     refused: list[PsiCadError] = []
     for number, (request, params) in enumerate(zip(loaded.case.guide, templates, strict=True)):
         sites: list[Site] = []
         hashes: list[str] = []
-        wanted_blades: list[str | Blade] = [*blades] or [request.blade]
-        for wanted in wanted_blades:
-            blade = loaded.blade(wanted, where="--blade" if blades else f"{loaded.path.name}: guide[{number}].blade")
-            progress(step_of(request, blade, "find the seat"))
-            sawing = Sawing(request, params, blade)
+        for work in _works(loaded, number, params, blades):
+            progress(step_of(request, work.tool_id, "find the seat"))
             try:
-                sites.append(siting.site(sawing))
-                hashes.append(job_hash(job_facts(loaded, sawing, own, planes=planes, inputs=inputs)))
+                sites.append(siting.site(work))
+                hashes.append(job_hash(job_facts(loaded, work, own, planes=planes, inputs=inputs)))
             except PsiCadError as error:
-                if error.reason == "across":
+                if error.reason == "across" and isinstance(work, Sawing):
                     bone = bones.scene.body(loaded.case.bone_of(request)).bone
-                    error = _across(sawing, [cuts[name] for name in request.cuts], bone, siting if suggest else None)
-                error.about(request.name, blade.id)
+                    error = _across(work, [cuts[name] for name in request.cuts], bone, siting if suggest else None)
+                error.about(request.name, work.tool_id)
                 refused.append(error)
         guides.append(GuideJob(request, params.model_dump(), tuple(sites), hashes=tuple(hashes)))
     if refused and not any(guide.sites for guide in guides):
         raise refused[0]
     tumour_mesh = tumour.mesh if tumour is not None else None
     told = tuple(error.to_json() for error in refused)
-    return Job(loaded, bones, inputs, tumour_mesh, tuple(cuts.values()), tuple(guides), cautions, told)
+    return Job(loaded, bones, inputs, tumour_mesh, tuple(cuts.values()), tuple(guides), cautions, told, avoid)
+
+
+def _avoided(loaded: LoadedCase, *, progress: Progress) -> tuple[Avoided, ...]:
+    """The structures of a case that has trajectories in its guides; none where it has not.
+
+    Raises
+    ------
+    PsiCadError
+    """
+    if not any(guide.trajectories for guide in loaded.case.guide):
+        return ()
+    found = []
+    for number, entry in enumerate(loaded.case.avoid):
+        source = avoid_source(loaded, entry, number=number, progress=progress)
+        found.append(Avoided(entry.name, entry.distance, closed_surface(source.mesh, name=source.name, key=f"avoid[{number}]")))
+    return tuple(found)
+
+
+def _works(loaded: LoadedCase, number: int, params: SeatParams, blades: Sequence[str]) -> Sequence[Sawing | Drilling]:
+    """A guide of the case with each of `blades`, or its own; one without cuts as it is, whatever blades are named."""
+    request = loaded.case.guide[number]
+    if request.blade is None:
+        return [drilling_of(loaded, request, params)]
+    wanted: list[str | Blade] = [*blades] or [request.blade]
+    where = "--blade" if blades else f"{loaded.path.name}: guide[{number}].blade"
+    assert isinstance(params, GuideParams)  # the registry has refused a template with cuts and others
+    return [Sawing(request, params, loaded.blade(one, where=where)) for one in wanted]
 
 
 def _across(sawing: Sawing, cuts: Sequence[PlannedCut], bone: Bone, siting: Siting | None) -> PsiCadError:

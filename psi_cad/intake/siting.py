@@ -10,8 +10,9 @@ import numpy as np
 from psi_cad import __version__
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade
+from psi_cad.drilling.ways import Avoided, Drilling, about_ways, checked_ways
 from psi_cad.findings import Check
-from psi_cad.guides.params import GuideParams
+from psi_cad.guides.params import SeatParams
 from psi_cad.guides.registry import load_template, told_as_ours
 from psi_cad.guides.seating import Tried
 from psi_cad.guides.sharing import Workshop
@@ -20,6 +21,7 @@ from psi_cad.intake.kerfs import Sawing, shifts_of
 from psi_cad.resection.depth import slot_depth
 from psi_cad.scene.bodies import Grounds, Scene, on
 from psi_cad.scene.cuts import PlannedCut
+from psi_cad.siting.about import About, AboutCuts
 from psi_cad.siting.axis import SeatingAxis
 from psi_cad.units import Mm
 
@@ -29,31 +31,44 @@ GUIDED_MM: Final[Mm] = 10.0  # the binding height of a guide, where its template
 
 
 class Siting:
-    """Finds sites for the guides of one case; `own`: how the case itself saws each cut. What sites share is made once."""
+    """Finds sites for the guides of one case; what sites share is made once.
 
-    def __init__(self, loaded: LoadedCase, scene: Scene, cuts: Mapping[str, PlannedCut], own: Sequence[Sawing]) -> None:
-        self.loaded, self.scene, self.cuts, self.own = loaded, scene, dict(cuts), own
+    `own`: how the case itself saws each cut; `avoid`: what the tools of trajectories keep from.
+    """
+
+    def __init__(
+        self, loaded: LoadedCase, scene: Scene, cuts: Mapping[str, PlannedCut], own: Sequence[Sawing], avoid: Sequence[Avoided] = ()
+    ) -> None:
+        self.loaded, self.scene, self.cuts, self.own, self.avoid = loaded, scene, dict(cuts), own, avoid
         self._workshop = Workshop()
         self._grounds = Grounds(scene)
 
-    def site(self, sawing: Sawing, *, but: Sequence[Tried] = ()) -> Site:
+    def site(self, work: Sawing | Drilling, *, but: Sequence[Tried] = ()) -> Site:
         """Where a guide goes; `but` are ways to sit that turned out bad.
 
         Raises
         ------
         PsiCadError
         """
-        request, params, blade = sawing.request, sawing.params, sawing.blade
-        case = self.loaded.case
+        request, params, case = work.request, work.params, self.loaded.case
+        sawing = work if isinstance(work, Sawing) else None
         shifts = shifts_of(case, sawing, self.own)
         name = case.bone_of(request)
         own = on(name, self.cuts)
-        moved = self.scene.moved(own, {name: shift for name, shift in shifts.items() if name in request.cuts})
         bone, caster = self._grounds.of(name)
         template = load_template(request.template, where=f"guide '{request.name}'.template")
         lay_out = getattr(template, "lay_out", None)  # a template need not have one: then only its build tells
 
-        sawn = [moved[name] for name in request.cuts]
+        about: About
+        said: tuple[str, ...] = ()  # a template with sleeves knows what to say of each
+        if isinstance(work, Drilling):
+            alone = self.scene.body(name).bone
+            ways = checked_ways(work, alone, caster, self.avoid)
+            about, sawn = about_ways(work, alone), []
+        else:
+            moved = self.scene.moved(own, {name: shift for name, shift in shifts.items() if name in request.cuts})
+            sawn = [moved[name] for name in request.cuts]
+            about, ways, said = AboutCuts(tuple(sawn)), (), (_blade_said(params, work.blade),)
 
         def laid_out(site: Site) -> None:
             if lay_out is not None:
@@ -61,19 +76,20 @@ class Siting:
                     lay_out(site, params)
 
         def short(axis: SeatingAxis, gap: Mm) -> str:
-            checks = [blade_reach(params, blade, cut, axis, gap) for cut in sawn]
+            checks = [blade_reach(params, sawing.blade, cut, axis, gap) for cut in sawn] if sawing is not None else []
             return next((f"the blade reaches {check.value:.1f} mm deep, bone there is {check.limit:.1f}" for check in checks if not check.passed), "")
 
         return make_site(
             bone,
             caster,
-            sawn,
+            about,
             list(own.values()),
             approach=np.array(request.approach),
             params=params,
-            blade=blade,
+            blade=None if sawing is None else sawing.blade,
+            ways=ways,
             printer=self.loaded.printer(request.printer, where="guide.printer"),
-            label=(f"{case.id} {case.side[0].upper()}", request.name, _blade_said(params, blade), f"v{__version__}"),
+            label=(f"{case.id} {case.side[0].upper()}", request.name, *said, f"v{__version__}"),
             shifts=shifts,
             workshop=self._workshop,
             laid_out=laid_out,
@@ -82,7 +98,7 @@ class Siting:
         )
 
 
-def blade_reach(params: GuideParams, blade: Blade, cut: PlannedCut, axis: SeatingAxis, gap: Mm) -> Check:
+def blade_reach(params: SeatParams, blade: Blade, cut: PlannedCut, axis: SeatingAxis, gap: Mm) -> Check:
     """Whether the blade gets through the bone below its slot, as far as that is known without a solid."""
     height: Mm = float(getattr(params, "height", GUIDED_MM))
     reach, deepest = blade.usable_length - height - gap, slot_depth(cut, axis.direction).deepest
@@ -90,7 +106,7 @@ def blade_reach(params: GuideParams, blade: Blade, cut: PlannedCut, axis: Seatin
     return Check(f"blade_reach[{cut.name}]", round(reach, 3), "mm", ">=", round(deepest, 3), reach >= deepest, note)
 
 
-def _blade_said(params: GuideParams, blade: Blade) -> str:
+def _blade_said(params: SeatParams, blade: Blade) -> str:
     """What a label says of the blade: its id, and the clearance that its slot was given, which blades of one id may differ by."""
     clearance = getattr(params, "clearance", None)
     return blade.id if clearance is None else f"{blade.id} c{max(f'{clearance:.2f}', f'{clearance:g}', key=len)}"

@@ -47,9 +47,13 @@ def check_variant(variant: str) -> None:
         )
 
 
-def making_of(request: GuideRequest, params: Mapping[str, Any], blade: Blade, printer: Printer) -> Making:
-    """How a guide is to be made; `params` are the resolved ones."""
-    entries = {"blade": blade.model_dump(mode="json"), "printer": printer.model_dump(mode="json")}
+def making_of(
+    request: GuideRequest, params: Mapping[str, Any], blade: Blade | None, printer: Printer, *, ways: Sequence[Mapping[str, Any]] = ()
+) -> Making:
+    """How a guide is to be made; `params` are the resolved ones, `ways` its trajectories as a report holds them."""
+    entries: dict[str, Any] = {"blade": None if blade is None else blade.model_dump(mode="json"), "printer": printer.model_dump(mode="json")}
+    if ways:
+        entries["trajectories"] = list(ways)
     making = {"template": request.template, "cuts": list(request.cuts), "approach": list(request.approach), "params": dict(params), **entries}
     return dict(json.loads(json.dumps(making)))
 
@@ -59,6 +63,7 @@ def recorded_making(guide: Mapping[str, Any]) -> Making | None:
     keys = {"template": "template", "cuts": "cuts", "approach": "approach", "params": "params", "blade": "blade_entry", "printer": "printer_entry"}
     if any(key not in guide for key in keys.values()):
         return None
+    keys |= {"trajectories": "trajectories"} if "trajectories" in guide else {}
     return {name: guide[key] for name, key in keys.items()}
 
 
@@ -68,14 +73,14 @@ def differences(new: Making, old: Making) -> dict[str, tuple[Any, Any]]:
     Of two printers only the ids are told, and of two templates only the parameters that both have.
     """
     found: dict[str, tuple[Any, Any]] = {}
-    for label in ("template", "cuts", "approach"):
-        if new[label] != old[label]:
-            found[label] = (new[label], old[label])
+    for label in ("template", "cuts", "approach", "trajectories"):
+        if new.get(label) != old.get(label):
+            found[label] = (new.get(label), old.get(label))
     if new["printer"]["id"] != old["printer"]["id"]:
         found["printer"] = (new["printer"]["id"], old["printer"]["id"])
     for label in ("blade", "printer"):
         if label not in found:
-            found.update(_fields(new[label], old[label], prefix=f"{label} "))
+            found.update(_fields(new[label] or {}, old[label] or {}, prefix=f"{label} "))
     params = _fields(new["params"], old["params"], prefix="")
     if "template" in found:
         params = {key: values for key, values in params.items() if key in new["params"] and key in old["params"]}

@@ -21,7 +21,7 @@ from psi_cad.resection.optimise import Bounds, PlaneSearch
 from psi_cad.resection.sides import sawn_distance
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.nearest import Surface
-from psi_cad.siting.axis import LEAN_MAX
+from psi_cad.siting.about import LEAN_MAX
 from psi_cad.surface.solids import mesh_of
 from psi_cad.units import Array, Deg, Mm
 

@@ -84,8 +84,8 @@ def read_patient(loaded: LoadedCase, *, blades: Sequence[str] = (), progress: Pr
     ------
     InputError
     """
-    sawn_by = tuple(sawings(loaded, blades))  # mistakes in guides are told before the bone is read
-    resolved_guides(loaded)  # mistakes in parameters are told before the bone is read
+    resolved_guides(loaded)  # mistakes in guides and parameters are told before the bone is read
+    sawn_by = tuple(sawings(loaded, blades))
     progress("read the bone")
     bones = read_bones(loaded, progress=progress)
     models = tuple(_model(body, f"{bone_key(loaded.case, number)}.surface") for number, body in enumerate(bones.scene.bodies))

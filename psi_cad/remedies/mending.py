@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 __all__ = ["CHECKS", "REFUSALS", "Change", "Mending", "base_id", "sentence"]
 
-Choice = Literal["outward", "in-plane", "turned", "turned-back", "reversed", "longer", "narrower", "larger", "finer", "thicker"]
+Choice = Literal["outward", "along", "in-plane", "turned", "turned-back", "reversed", "longer", "narrower", "larger", "finer", "thicker"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ OUTWARD = Change("approach", "outward", "the approach follows the bone's own out
 IN_PLANE = Change("approach", "in-plane", "the approach lies in the plane of the cut")
 TURNED = Change("approach", "turned", "the approach is turned by 15° about the cut's normal")
 TURNED_BACK = Change("approach", "turned-back", "the approach is turned by 15° the other way about the cut's normal")
+ALONG = Change("approach", "along", "the approach lies along the trajectories")
 REVERSED = Change("approach", "reversed", "the approach comes from the other side of the bone")
 LONGER = Change("blade", "longer", "a longer blade of the catalogue reaches the deepest bone")
 NARROWER = Change("blade", "narrower", "a narrower blade of the catalogue needs less room to swing")
@@ -103,6 +104,23 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "blade_reach": Mending(
         "the blade is too short: {value:.1f} mm of it reach there, {limit:.1f} are needed", "a longer blade", (LONGER, OUTWARD, TURNED, TURNED_BACK)
     ),
+    "bore_diameter": Mending("the bore is {value:.3f} mm wider or narrower than it should be", KERNEL, OTHER_EDGES),
+    "bore_angle": Mending("the bore is turned against the planned direction by {value:.3f}°", KERNEL, OTHER_EDGES),
+    "bore_entry": Mending("the bore's axis passes the planned entry by {value:.3f} mm", KERNEL, OTHER_EDGES),
+    "bore_open": Mending("material stands in the tool's way ({value:g} lines of the tool meet it)", "another footplate_reach", OTHER_EDGES),
+    "sleeve_guided": Mending(
+        "the tool is guided over only {value:.2f} mm",
+        "an approach nearer to the trajectories, or another footplate_reach",
+        (ALONG, OUTWARD, *OTHER_EDGES),
+    ),
+    "sleeve_wall": Mending("the sleeve's wall is only {value:.2f} mm thick", "a thicker sleeve_wall, or another footplate_reach", OTHER_EDGES),
+    "sleeve_stop": Mending("the stop face lies {value:.2f} mm off where it should be from the planned tip", KERNEL, OTHER_EDGES),
+    "sleeve_square": Mending("the stop face is {value:.2f} mm out of square", "another footplate_reach or guided length", OTHER_EDGES),
+    "tool_reach": Mending("the tool is too short: {value:.1f} mm of it reach there, {limit:.1f} are needed", "a longer tool, or less guided length"),
+    "tool_apart": Mending(
+        "the tool comes within {value:.2f} mm of another or of a wire", "less wire_depth, or trajectories further apart", (SHALLOWER, OUTWARD)
+    ),
+    "tool_avoid": Mending("the tool comes within {value:.2f} mm of the structure", "another trajectory, or less depth"),
     "sliding_lock": Mending(
         "the guide can slide on the bone (lock {value:.3f}, wanted {limit:g})",
         "more footplate_reach, so that the guide meets a prominence; an approach that sees one",
@@ -161,7 +179,7 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "files_unchanged": Mending("{value:g} files are not those that were built", "restore the files, or build again"),
     "bone_unchanged": Mending("the bone is not the one that the guide was built on", "restore bone.stl, or build again"),
 }
-"""Every check of a guide by its id, without the cut in brackets."""
+"""Every check of a guide by its id, without the cut or trajectory in brackets."""
 
 REFUSALS: Final[Mapping[str, Mending]] = {
     "contact": Mending(
@@ -170,6 +188,12 @@ REFUSALS: Final[Mapping[str, Mending]] = {
         (MORE_REACH, MORE_SLOPE, OUTWARD, MUCH_MORE_REACH, MOST_SLOPE, IN_PLANE, TURNED, TURNED_BACK, REVERSED),
     ),
     "across": Mending("the approach looks across the cut", "an approach in the plane of the cut", (OUTWARD, IN_PLANE, TURNED, TURNED_BACK)),
+    "lean": Mending("a trajectory leans too far from the seating axis", "an approach along the trajectories", (ALONG, OUTWARD)),
+    "sleeve-in-way": Mending(
+        "bone stands where a sleeve has to stand",
+        "an approach that looks past that bone, or a lower or thinner sleeve",
+        (ALONG, OUTWARD, MUCH_LESS_REACH, LESS_SLOPE, WIDER_SEARCH),
+    ),
     "bone-in-way": Mending(
         "bone stands where the fence has to stand",
         "an approach that looks past that bone",

@@ -24,6 +24,7 @@ LABEL_PX: Final = 300
 NEARBY_MM: Final[Mm] = 90.0
 CLOSE_MM: Final[Mm] = 30.0  # around a marked place
 BEFORE_LABEL_MM: Final[Mm] = 0.3
+ABOVE_ENTRY_MM: Final[Mm] = 45.0  # a trajectory is drawn so far above its entry
 SHOWN_PAST_MM: Final[Mm] = 6.0  # a cut's outline is drawn this far outside the bone, so that one sees it
 
 
@@ -38,6 +39,7 @@ def picture_of_guide(
     marks: Sequence[Mark] = (),
     arrows: Sequence[Arrow] = (),
     labels: Sequence[tuple[Frame, Mm, Mm]] = (),
+    ways: Sequence[tuple[str, Array, Array]] = (),
     title: str = "",
 ) -> None:
     """A PNG of `guide` on `bone` (patient mm) from six sides; where there are marks, the last is a close view of the first.
@@ -52,8 +54,10 @@ def picture_of_guide(
         Drawn on top of everything; their texts stand below.
     labels : sequence of (Frame, mm, mm)
         The faces that carry the label, in the guide frame (z out of the face, y up), their widths and heights.
+    ways : sequence of (name, tip, entry)
+        Trajectories (patient mm), drawn as lines with their names.
     title : str
-        The case's id, its side, the guide and the blade.
+        The case's id, its side, the guide and the blade or tool.
     """
     x, y, z = frame.axes
     studio = Studio()
@@ -63,7 +67,8 @@ def picture_of_guide(
     points = np.asarray(guide.vertices)
     slot = Body(_glass(cuts), PLANE, 0.25) if cuts else None
     planes = [slot] if slot is not None else []
-    outlines, names = _outlines(cuts), _names(cuts)
+    outlines = (*_outlines(cuts), *((_way(tip, entry), PLANE) for _, tip, entry in ways))
+    names = (*_names(cuts), *(Label(_way(tip, entry)[-1], name, PLANE) for name, tip, entry in ways))
     level = _level(z)
 
     def close(direction: Array, up: Array, room: float = 1.12) -> View:
@@ -77,7 +82,9 @@ def picture_of_guide(
     panels.append(Panel(above, studio.drawn(above, [near, shown, *tumours]), "along the seating axis, as the surgeon looks", (), names))
     along = close(x if float(x @ level) >= 0.0 else -x, z)
     pixels = studio.ghosted(along, [shown, *tumours], [near])
-    caption = "along the slot; the bone of glass" + ("; the specimen lies where it says so" if cuts else "")
+    caption = (
+        ("across the seating axis" if ways else "along the slot") + "; the bone of glass" + ("; the specimen lies where it says so" if cuts else "")
+    )
     panels.append(Panel(along, pixels, caption, outlines, (*names, *_specimen(cuts, along)), arrows=False))
     under = close(-z, _most_upright(z, (x, y)))
     panels.append(Panel(under, studio.drawn(under, [shown]), "the guide alone, from the bone: its seat"))
@@ -206,6 +213,12 @@ def _clear_way(bone: trimesh.Trimesh, spot: Array) -> Array:
 def _rings(cut: PlannedCut) -> list[Array]:
     region = cut.section.buffer(SHOWN_PAST_MM)
     return [cut.patient(np.asarray(part.exterior.coords)) for part in shapely.get_parts(region) if isinstance(part, shapely.Polygon)]
+
+
+def _way(tip: Array, entry: Array) -> Array:
+    """The line of a trajectory (2, 3), from its tip to well above what stands on its entry."""
+    out = (entry - tip) / float(np.linalg.norm(entry - tip))
+    return np.stack([tip, entry + ABOVE_ENTRY_MM * out])
 
 
 def _outlines(cuts: Sequence[PlannedCut]) -> tuple[tuple[Array, Colour], ...]:

@@ -17,7 +17,7 @@ import trimesh
 
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.nearest import Face
-from psi_cad.siting.axis import blade_axes
+from psi_cad.siting.about import blade_axes
 from psi_cad.surface.section import section_parts
 from psi_cad.units import Array, Ints, Mm
 

@@ -1,4 +1,4 @@
-"""The bone a guide can reach and rest on around its cuts, as a height field and outlines."""
+"""The bone a guide can reach and rest on around its cuts or entry points, as a height field and outlines."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from scipy.spatial import cKDTree
 from psi_cad.errors import DesignError, SurfaceError
 from psi_cad.findings import inmost
 from psi_cad.frames import Frame
-from psi_cad.scene.cuts import PlannedCut
-from psi_cad.siting.axis import strip
+from psi_cad.siting.about import About
 from psi_cad.siting.seat import HeightField
 from psi_cad.siting.spline import HeightSpline, fit, uniform_knots
 from psi_cad.surface.rays import Hits, RayCaster, first_hits_down
@@ -32,7 +31,6 @@ WIDE_MM: Final[Mm] = 1.5  # around the contact, that a footplate may cover
 RAISED_MM: Final[Mm] = 0.3  # of ground that was eased: a seat on it is off the bone
 SPAN_MM: Final[Mm] = 3.0  # half the width of a notch that an outline may close: the largest rounding of its corners
 OPEN_MM: Final[Mm] = 1.5  # contact narrower than twice this is no contact
-FENCE_REACH_MM: Final[Mm] = 7.0  # from a cut plane to the outside of its fence, and a little
 SPOT_MM: Final[Mm] = 2.0  # around a spot that no seat can follow
 VOID_MM: Final[Mm] = 1.0  # bone between two falls less than twice this apart belongs to them
 RIM_MM: Final[Mm] = 0.6  # of a footplate, whose outline runs a little beside its contact; `verify.seat` measures without it, too
@@ -47,7 +45,7 @@ def accessible_field(
     bone: Bone,
     caster: RayCaster,
     frame: Frame,
-    cuts: Sequence[PlannedCut],
+    about: About,
     *,
     rectangle: tuple[Mm, Mm, Mm, Mm],
     reach: Mm,
@@ -59,9 +57,9 @@ def accessible_field(
     """The height field on `rectangle` (x low, y low, x high, y high; guide frame) with its contact marked.
 
     Contact is measured bone of the right part, first met along the axis, within `reach` of a cut and `beyond` the end of its
-    section, smoother than `slope_limit` at the scale of 3 mm, in one sheet with the bone at the cut.
+    section (or of the entries), smoother than `slope_limit` at the scale of 3 mm, in one sheet with the bone at the cut or entry.
 
-    `fences` gives, for each cut, the stretch along the slot over which a fence may stand and must clear all bone.
+    `fences` gives, for each cut, the stretch along the slot over which a fence may stand and must clear all bone; sleeves need none.
 
     Raises
     ------
@@ -78,13 +76,13 @@ def accessible_field(
     slope = np.nan_to_num(hits.slope_cos, nan=-1.0)
     sheet = hits.met & (bone.part_of_face[hits.face] == part) & (slope >= np.cos(np.radians(USABLE_SLOPE)))
     patient = frame.patient(np.column_stack([points, np.nan_to_num(hits.height)]))
-    near = strip(cuts, patient, frame.axes[2], reach=reach, beyond=beyond)
-    sheet = _one_sheet(sheet, hits.height, shape, seeds=strip(cuts, patient, frame.axes[2], reach=2.0) & sheet)
+    near = about.near(patient, frame.axes[2], reach=reach, beyond=beyond)
+    sheet = _one_sheet(sheet, hits.height, shape, seeds=about.at(patient, frame.axes[2], reach=2.0) & sheet)
     if int((sheet & near).sum()) * STEP_MM**2 < LIMITS.contact_area:
         raise DesignError(
-            "guide.approach: from this direction, too little bone beside the cut can be reached; "
+            f"guide.approach: from this direction, too little bone beside {about.called} can be reached; "
             "give another approach, from the bone towards the surgeon.",
-            where=_amid(patient, sheet & near, cuts),
+            where=_amid(patient, sheet & near, about),
             reason="contact",
         )
     smooth = fit(
@@ -101,12 +99,13 @@ def accessible_field(
     made_up = _made_up(bone, hits, patient, shape)
     contact = sheet & near & inner & gentle & ~made_up & (np.abs(smooth(points) - np.nan_to_num(hits.height)) <= JUMP_MM)
     contact = opened(contact, shape)
-    contact = _touching(contact, shape, strip(cuts, patient, frame.axes[2], reach=4.0))
+    contact = _touching(contact, shape, about.at(patient, frame.axes[2], reach=4.0))
     if int(contact.sum()) * STEP_MM**2 < LIMITS.contact_area:
         raise DesignError(
-            f"The bone beside the cut offers only {contact.sum() * STEP_MM**2:.0f} mm² of contact, but a guide needs {LIMITS.contact_area:.0f} mm²; "
+            f"The bone beside {about.called} offers only {contact.sum() * STEP_MM**2:.0f} mm² of contact, "
+            f"but a guide needs {LIMITS.contact_area:.0f} mm²; "
             "raise footplate_reach or slope_limit, or give another approach.",
-            where=_amid(patient, contact if contact.any() else sheet & near, cuts),
+            where=_amid(patient, contact if contact.any() else sheet & near, about),
             reason="contact",
         )
     grown = ndimage.binary_dilation(contact.reshape(shape), iterations=round(2.0 / STEP_MM)).ravel()
@@ -114,8 +113,8 @@ def accessible_field(
     nearest = ndimage.distance_transform_edt(~contact.reshape(shape), return_distances=False, return_indices=True)
     level = hits.height.reshape(shape)[tuple(nearest)].ravel()
     at_seat = frame.patient(np.column_stack([points, level]))
-    under_fence = strip(cuts, at_seat, frame.axes[2], reach=FENCE_REACH_MM, ends=fences)
-    _trusted(bone, patient, hits.met & bone.made_up[hits.face] & sheet & strip(cuts, at_seat, frame.axes[2], reach=FENCE_REACH_MM))
+    under_fence = about.under(at_seat, frame.axes[2], ends=fences)
+    _trusted(bone, patient, hits.met & bone.made_up[hits.face] & sheet & about.under(at_seat, frame.axes[2]))
     wide = covered(contact, shape)
     return HeightField(
         step=STEP_MM,
@@ -163,10 +162,10 @@ def _crests(bone: Bone, caster: RayCaster, frame: Frame, points: Array, shape: t
     return np.asarray(found[np.nan_to_num(met, nan=-np.inf) - found[:, 2] < FIRST_MM])
 
 
-def _amid(places: Array, mask: Bools, cuts: Sequence[PlannedCut]) -> Array:
-    """The place (3,) in `mask` nearest to the middle of all; the first cut's origin where there is none."""
+def _amid(places: Array, mask: Bools, about: About) -> Array:
+    """The place (3,) in `mask` nearest to the middle of all; a place of what the guide is about where there is none."""
     if not mask.any():
-        return cuts[0].origin
+        return about.where
     found = places[mask]
     return np.asarray(inmost(found))
 

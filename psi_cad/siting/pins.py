@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from psi_cad.errors import DesignError
 from psi_cad.findings import inmost
+from psi_cad.siting.lines import segments_apart
 from psi_cad.siting.seat import HeightField
 from psi_cad.units import LIMITS, Array, Bools, Deg, Ints, Mm
 
@@ -23,6 +24,7 @@ STEEPEST: Final[Deg] = 45.0  # a wire skids on steeper bone
 PAIRS: Final = 14
 PAST_BONE_MM: Final[Mm] = 5.0  # a wire's tip past the far cortex
 HOLDS_MM: Final[Mm] = 6.0  # a wire in less bone than this does not hold
+DRIVER_MM: Final[Mm] = 40.0  # above a sleeve, where a wire is driven from
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ def place_pins(
     clearance: Mm,
     depth: Mm,
     top: Mm,
+    lines: Sequence[tuple[Array, Array, Mm]] = (),
+    mend: str = "raise footplate_reach, or lower pin_clearance, wire_diameter or sleeve_wall",
 ) -> list[Pin]:
     """Up to `wanted` pins, on every piece of bone that has room; at least three, not in a line.
 
@@ -74,6 +78,11 @@ def place_pins(
     clearance : float
         Least distance from the wire's surface to a cut plane over its whole length: through the bone and a little past
         it, at most `depth`, and `top` above the seat.
+    lines : sequence of (low, high, away)
+        Tools and sleeves that stand there (ends (3,), guide frame), and how far from each the axis of a wire keeps over its whole length,
+        and over what drives it.
+    mend : str
+        What a guide without room may change.
 
     Raises
     ------
@@ -89,9 +98,11 @@ def place_pins(
     deep = np.minimum(field.thickness + PAST_BONE_MM, depth)
     away = _axis_clearance(field.points, heights, planes, depth=deep, top=top)
     seat = np.column_stack([field.points, heights])
-    beside = np.min([np.abs((seat - point) @ normal) for point, normal in planes], axis=0)
+    beside = np.min([np.abs((seat - point) @ normal) for point, normal in planes], axis=0) if planes else np.full(len(seat), np.inf)
     here &= field.thickness >= HOLDS_MM
     here &= (away - radius >= clearance) & (beside >= keep_off)
+    if lines:
+        here &= _clear_of(lines, seat, deep, top, here & grid.ravel())
     pieces = _pieces(field, seat, planes, here)
     spots: list[Ints] = [np.flatnonzero(here & grid.ravel() & (pieces == piece)) for piece in range(1, int(pieces.max(initial=0)) + 1)]
     spots = sorted((s for s in spots if len(s)), key=lambda s: -len(s))[:3]
@@ -99,12 +110,22 @@ def place_pins(
     if len(chosen) < 3 or triangle_lever(field.points[chosen]) < LIMITS.pin_lever:
         room = str(len(chosen)) if len(chosen) < 3 else "wires in a line alone"
         raise DesignError(
-            f"A guide needs three fixation wires, clear of the cuts and not in a line, but its footplates have room for {room}; "
-            "raise footplate_reach, or lower pin_clearance, wire_diameter or sleeve_wall.",
+            f"A guide needs three fixation wires, clear of the {'trajectories' if lines else 'cuts'} and not in a line, "
+            f"but its footplates have room for {room}; {mend}.",
             where=_amid(seat, field.contact),
             reason="pins",
         )
     return [Pin((float(field.points[i, 0]), float(field.points[i, 1])), float(away[i] - radius), float(deep[i])) for i in chosen]
+
+
+def _clear_of(lines: Sequence[tuple[Array, Array, Mm]], seat: Array, deep: Array, top: Mm, asked: Bools) -> Bools:
+    """Which of the cells `asked` about have a wire that keeps off all lines; the others have none."""
+    found = np.zeros(len(seat), dtype=bool)
+    up = np.array([0.0, 0.0, 1.0])
+    for cell in np.flatnonzero(asked):
+        wire = (seat[cell] - deep[cell] * up, seat[cell] + (top + DRIVER_MM) * up)
+        found[cell] = all(segments_apart(wire, (low, high))[0] >= away for low, high, away in lines)
+    return found
 
 
 def _amid(seat: Array, contact: Bools) -> Array | None:

@@ -6,15 +6,17 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 
 from psi_cad.errors import KernelError
-from psi_cad.findings import Check, Place, place_of
+from psi_cad.findings import Check, Place
 from psi_cad.siting.pins import triangle_lever
 from psi_cad.units import LIMITS, Array, Mm
-from psi_cad.verify.expected import Expected, ExpectedSlot
+from psi_cad.verify.bores import MeasuredBore, bore_checks, measure_bores
+from psi_cad.verify.expected import Expected, ExpectedBore, ExpectedSlot
+from psi_cad.verify.held import held, in_patient
 from psi_cad.verify.holding import holding_json, lock_check
 from psi_cad.verify.neighbours import Neighbour, measure_neighbours
 from psi_cad.verify.part import Part
@@ -25,19 +27,10 @@ from psi_cad.verify.slots import MeasuredSlot, measure_slot
 __all__ = ["Measured", "measure_files", "measure_part"]
 
 BESIDE_BORE_MM: Final[Mm] = 0.35  # a wire's level is read beside its bore, and on a steep seat lies that much higher or lower than in the middle
-UNMEASURED: Final = 1e9  # stands in JSON for a number that could not be measured; it fails every limit
 BORE_MM: Final[Mm] = 0.02
 SAME_HOLE_MM: Final[Mm] = 0.5  # from where a wire is planned to the axis of its bore
 STL_PLACE_MM: Final[Mm] = 0.2
 AXIS_COS: Final = np.cos(np.radians(0.05))
-
-
-def _check(
-    id: str, value: float | None, unit: str, rule: Literal["<=", ">=", "=="], limit: float, note: str = "", *, where: Place | None = None
-) -> Check:
-    number = float(value) if value is not None and np.isfinite(value) else (-UNMEASURED if rule == ">=" else UNMEASURED)
-    passed = {"<=": number <= limit, ">=": number >= limit, "==": number == limit}[rule]
-    return Check(id, round(number, 5), unit, rule, limit, bool(passed), note, where)
 
 
 @dataclass(frozen=True)
@@ -50,6 +43,7 @@ class Measured:
     volume: float
     holding: dict[str, Any]  # the seat's weakest slide, as the report holds it
     neighbours: tuple[Neighbour, ...] = ()  # how it lies to the other bones of the case
+    bores: tuple[MeasuredBore, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -57,7 +51,7 @@ class Measured:
         return all(check.passed for check in self.checks)
 
     def to_json(self) -> dict[str, Any]:
-        """The parts of a report that measurement gives: slots, seat, checks, status."""
+        """The parts of a report that measurement gives: slots (and bores, where there are sleeves), seat, checks, status."""
         slots = [
             {
                 "name": slot.name,
@@ -82,8 +76,10 @@ class Measured:
             "contact_area_mm2": _rounded(self.seat.contact_area),
             **self.holding,
         }
+        bores = {"bores": [bore.to_json() for bore in self.bores]} if self.bores else {}
         return {
             "slots": slots,
+            **bores,
             "seat": seat,
             **({"other_bones": [one.to_json() for one in self.neighbours]} if self.neighbours else {}),
             "volume_mm3": _rounded(self.volume),
@@ -121,23 +117,25 @@ def measure_part(part: Part, stl: Path, expected: Expected, probe: BoneProbe, ot
     """
     printed = Printed(stl, expected.frame)
     checks = [
-        _check("step_schema_ap242", float("AP242" in part.header), "", "==", 1.0),
-        _check("step_solids", part.solid_count, "", "==", 1.0, where=_in_patient(expected, part.extra_solid)),
+        held("step_schema_ap242", float("AP242" in part.header), "", "==", 1.0),
+        held("step_solids", part.solid_count, "", "==", 1.0, where=in_patient(expected, part.extra_solid)),
     ]
     if part.solid_count == 0:
         raise KernelError(f"'{part.path.name}' holds no solid.")
-    checks.append(_check("step_valid", float(part.valid), "", "==", 1.0, where=None if part.valid else _in_patient(expected, part.unsound)))
+    checks.append(held("step_valid", float(part.valid), "", "==", 1.0, where=None if part.valid else in_patient(expected, part.unsound)))
     slots = tuple(measure_slot(part, printed, expected, slot) for slot in expected.slots)
     for want, slot in zip(expected.slots, slots, strict=True):
         checks += _slot_checks(want, slot, expected)
+    bores = measure_bores(part, printed, expected)
+    checks += bore_checks(bores, part, printed, expected)
     checks += _pin_checks(part, printed, expected)
     seat = measure_seat(printed, expected, probe)
     checks += [
-        _check("seat_rms", seat.rms, "mm", "<=", LIMITS.seat_rms, where=seat.worst),
-        _check("seat_max", seat.max, "mm", "<=", LIMITS.seat_max, where=seat.worst),
-        _check("seat_overlap", seat.overlap, "mm", "<=", LIMITS.overlap, where=seat.deepest),
-        _check("contact_area", seat.contact_area, "mm²", ">=", LIMITS.contact_area, where=seat.missing),
-        _check(
+        held("seat_rms", seat.rms, "mm", "<=", LIMITS.seat_rms, where=seat.worst),
+        held("seat_max", seat.max, "mm", "<=", LIMITS.seat_max, where=seat.worst),
+        held("seat_overlap", seat.overlap, "mm", "<=", LIMITS.overlap, where=seat.deepest),
+        held("contact_area", seat.contact_area, "mm²", ">=", LIMITS.contact_area, where=seat.missing),
+        held(
             "contact_share",
             seat.contact_area / max(seat.footprint_area, 1e-9),
             "",
@@ -147,12 +145,12 @@ def measure_part(part: Part, stl: Path, expected: Expected, probe: BoneProbe, ot
             where=seat.missing,
         ),
         lock_check(seat.holding, expected),
-        _check("pull_off", seat.catch, "mm", "<=", LIMITS.overlap, "bone in the way along the seating axis", where=seat.caught),
+        held("pull_off", seat.catch, "mm", "<=", LIMITS.overlap, "bone in the way along the seating axis", where=seat.caught),
     ]
     neighbours = measure_neighbours(printed, expected.frame, others)
     checks += _neighbour_checks(neighbours)
-    checks += _mesh_checks(printed, part, slots, expected)
-    return Measured(slots, seat, tuple(checks), part.volume, holding_json(seat.holding, expected), neighbours)
+    checks += _mesh_checks(printed, part, slots, bores, expected)
+    return Measured(slots, seat, tuple(checks), part.volume, holding_json(seat.holding, expected), neighbours, bores)
 
 
 def _neighbour_checks(neighbours: Sequence[Neighbour]) -> list[Check]:
@@ -164,8 +162,8 @@ def _neighbour_checks(neighbours: Sequence[Neighbour]) -> list[Check]:
     note = f"into {deep.name}" if deep.overlap > 0.0 else f"the nearest other bone is {gap.name}, {gap.gap:.1f} mm away"
     caught = f"{high.name} in the way along the seating axis" if high.catch > 0.0 else "of the other bones along the seating axis"
     return [
-        _check("other_bone_overlap", deep.overlap, "mm", "<=", LIMITS.overlap, note, where=deep.deepest),
-        _check("other_bone_pull_off", high.catch, "mm", "<=", LIMITS.overlap, caught, where=high.caught),
+        held("other_bone_overlap", deep.overlap, "mm", "<=", LIMITS.overlap, note, where=deep.deepest),
+        held("other_bone_pull_off", high.catch, "mm", "<=", LIMITS.overlap, caught, where=high.caught),
     ]
 
 
@@ -178,31 +176,29 @@ def _slot_checks(want: Any, slot: MeasuredSlot, expected: Expected) -> list[Chec
     wide, lines = f"difference from {want.width:.3f} mm (blade + clearance + printer)", "lines of the blade that meet material"
     least, most = (0.0 if note else 0.10) - LIMITS.slot_width, (want.clearance if note else 0.20) + LIMITS.slot_width
     checks = [
-        _check(f"slot_width{at}", width_off, "mm", "<=", LIMITS.slot_width, wide, where=place("slot_width")),
-        _check(f"slot_clearance_least{at}", clearance, "mm", ">=", least, note, where=place("slot_width")),
-        _check(f"slot_clearance_most{at}", clearance, "mm", "<=", most, note, where=place("slot_width")),
-        _check(f"slot_plane_angle{at}", slot.angle, "deg", "<=", LIMITS.plane_angle, where=place("slot_plane_angle")),
-        _check(f"slot_plane_offset{at}", slot.offset, "mm", "<=", LIMITS.plane_offset, _runs(want), where=place("slot_plane_offset")),
-        _check(f"slot_wall{at}", slot.wall_min, "mm", ">=", want.wall - (2.0 - LIMITS.wall), where=place("slot_wall")),
-        _check(f"slot_height{at}", slot.height_min, "mm", ">=", want.height - LIMITS.height_loss, where=place("slot_height")),
-        _check(f"slot_blocked{at}", float(slot.blocked) if slot.width is not None else None, "", "==", 0.0, lines, where=place("slot_blocked")),
+        held(f"slot_width{at}", width_off, "mm", "<=", LIMITS.slot_width, wide, where=place("slot_width")),
+        held(f"slot_clearance_least{at}", clearance, "mm", ">=", least, note, where=place("slot_width")),
+        held(f"slot_clearance_most{at}", clearance, "mm", "<=", most, note, where=place("slot_width")),
+        held(f"slot_plane_angle{at}", slot.angle, "deg", "<=", LIMITS.plane_angle, where=place("slot_plane_angle")),
+        held(f"slot_plane_offset{at}", slot.offset, "mm", "<=", LIMITS.plane_offset, _runs(want), where=place("slot_plane_offset")),
+        held(f"slot_wall{at}", slot.wall_min, "mm", ">=", want.wall - (2.0 - LIMITS.wall), where=place("slot_wall")),
+        held(f"slot_height{at}", slot.height_min, "mm", ">=", want.height - LIMITS.height_loss, where=place("slot_height")),
+        held(f"slot_blocked{at}", float(slot.blocked) if slot.width is not None else None, "", "==", 0.0, lines, where=place("slot_blocked")),
     ]  # fmt: skip
     checks.append(_reach_check(want, slot))
     if slot.low is None or slot.high is None:
-        return [*checks, _check(f"slot_covers_bone{at}", None, "mm", ">=", 0.0, where=place("slot_covers_bone"))]
+        return [*checks, held(f"slot_covers_bone{at}", None, "mm", ">=", 0.0, where=place("slot_covers_bone"))]
     beyond = [want.chord_low - slot.low] if want.free_low else []
     beyond += [slot.high - want.chord_high] if want.free_high else []
     ends = min(beyond, default=0.0)
-    checks.append(
-        _check(f"slot_covers_bone{at}", ends, "mm", ">=", -0.01, "slot beyond the bone at the shorter end", where=place("slot_covers_bone"))
-    )
+    checks.append(held(f"slot_covers_bone{at}", ends, "mm", ">=", -0.01, "slot beyond the bone at the shorter end", where=place("slot_covers_bone")))
     shortest = min(high - low for low, high in slot.windows)
     if not want.joined:
         told = "shortest window; blade width and sweep"
-        checks.append(_check(f"slot_blade_room{at}", shortest, "mm", ">=", want.room - 0.01, told, where=place("slot_blade_room")))
+        checks.append(held(f"slot_blade_room{at}", shortest, "mm", ">=", want.room - 0.01, told, where=place("slot_blade_room")))
     gaps = [b[0] - a[1] for a, b in itertools.pairwise(slot.windows)]
     if gaps:
-        checks.append(_check(f"slot_bridge{at}", min(gaps), "mm", ">=", want.bridge - 0.01, where=place("slot_bridge")))
+        checks.append(held(f"slot_bridge{at}", min(gaps), "mm", ">=", want.bridge - 0.01, where=place("slot_bridge")))
     return checks
 
 
@@ -211,7 +207,7 @@ def _reach_check(want: ExpectedSlot, slot: MeasuredSlot) -> Check:
     length = want.blade_length if slot.blade_needed is not None else None
     needed = round(slot.blade_needed, 3) if slot.blade_needed is not None else want.depth + want.height
     note = "usable length, against the way from the highest fence under the saw's hub to the far side of the bone"
-    return _check(f"blade_reach[{slot.name}]", length, "mm", ">=", needed, note, where=slot.blade_needed_at)
+    return held(f"blade_reach[{slot.name}]", length, "mm", ">=", needed, note, where=slot.blade_needed_at)
 
 
 def _runs(want: ExpectedSlot) -> str:
@@ -222,15 +218,15 @@ def _runs(want: ExpectedSlot) -> str:
     return f"from where the blade is to run, {abs(want.shift):.3f} mm from the plan on the side of the {side}"
 
 
-def _in_patient(expected: Expected, point: Array | None) -> Place | None:
-    return None if point is None else place_of(expected.frame.patient(point))
-
-
 def _pin_checks(part: Part, printed: Printed, expected: Expected) -> list[Check]:
-    """Pins are the hollow cylinders of the bore along the seating axis; halves of one hole count once."""
+    """Pins are the hollow cylinders of the bore along the seating axis; halves of one hole count once. A guide may be made to have none."""
+    if not expected.pins:
+        return []
     centres: list[tuple[float, float]] = []
     diameters = []
     for _, point, direction, radius in part.cylinders:
+        if any(_along_bore(point, direction, expected, bore) for bore in expected.bores):
+            continue
         is_bore = radius < 0.0 and abs(direction[2]) >= AXIS_COS and abs(-2.0 * radius - expected.bore) <= BORE_MM
         if is_bore and all(np.hypot(point[0] - x, point[1] - y) > 0.1 for x, y in centres):
             centres.append((float(point[0]), float(point[1])))
@@ -239,41 +235,40 @@ def _pin_checks(part: Part, printed: Printed, expected: Expected) -> list[Check]
 
     def at(x: float, y: float, up: float = 0.0) -> Place | None:
         """A place on the axis of a wire, `up` above the seat."""
-        return _in_patient(expected, np.array([x, y, _level(expected, printed, x, y) + up]))
+        return in_patient(expected, np.array([x, y, printed.level_beside(x, y, expected.bore) + up]))
 
     lacking = [(x, y) for x, y, _ in expected.wires if all(np.hypot(x - a, y - b) > SAME_HOLE_MM for a, b in centres)]
     missing = at(*lacking[0]) if lacking else None
     off = [abs(d - expected.bore) for d in diameters]
     middle = at(*found.mean(axis=0)) if len(found) else None
     checks = [
-        _check("pins", len(centres), "", ">=", max(3, expected.pins), "wire holes along the seating axis", where=missing),
-        _check(
-            "pin_lever", triangle_lever(found), "mm", ">=", LIMITS.pin_lever, "least height of the best triangle of pins", where=missing or middle
-        ),
-        _check("pin_bore", max(off, default=None), "mm", "<=", 0.01, where=at(*centres[int(np.argmax(off))]) if off else missing),
+        held("pins", len(centres), "", ">=", max(3, expected.pins), "wire holes along the seating axis", where=missing),
+        held("pin_lever", triangle_lever(found), "mm", ">=", LIMITS.pin_lever, "least height of the best triangle of pins", where=missing or middle),
+        held("pin_bore", max(off, default=None), "mm", "<=", 0.01, where=at(*centres[int(np.argmax(off))]) if off else missing),
     ]
+    if not expected.planes:  # nothing is cut in this case: what wires keep from are tools, see `tool_apart`
+        return checks
     least, nearest = np.inf, missing
     for x, y in centres:
         depth = _depth_of(expected, x, y)
         for origin, normal in expected.planes:
             n = expected.frame.local_direction(np.array(normal))
             o = expected.frame.local(np.array(origin))
-            ends = [float((np.array([x, y, _level(expected, printed, x, y) + dz]) - o) @ n) for dz in (-depth, expected.wire_top)]
+            ends = [float((np.array([x, y, printed.level_beside(x, y, expected.bore) + dz]) - o) @ n) for dz in (-depth, expected.wire_top)]
             crosses = ends[0] * ends[1] < 0
             away = 0.0 if crosses else min(abs(e) for e in ends) - expected.wire / 2.0
             if away < least:
                 share = ends[0] / (ends[0] - ends[1]) if crosses else float(abs(ends[1]) < abs(ends[0]))
                 least, nearest = away, at(x, y, -depth + share * (depth + expected.wire_top))
     rule = "wire to the nearest cut plane, over its depth"
-    clear = _check("pin_clearance", least if centres else None, "mm", ">=", expected.pin_clearance - BESIDE_BORE_MM, rule, where=nearest)
+    clear = held("pin_clearance", least if centres else None, "mm", ">=", expected.pin_clearance - BESIDE_BORE_MM, rule, where=nearest)
     return [*checks, clear]
 
 
-def _level(expected: Expected, printed: Printed, x: float, y: float) -> Mm:
-    """The height of the seat beside a wire's bore (guide frame); the guide's lowest where nothing is met."""
-    bottom = float(printed.bounds[0][2]) - 5.0
-    seat, _ = printed.caster.first(np.array([[x + expected.bore / 2.0 + 0.3, y, bottom]]), np.array([0.0, 0.0, 1.0]))
-    return bottom + float(seat[0]) if np.isfinite(seat[0]) else float(printed.bounds[0][2])
+def _along_bore(point: Array, direction: Array, expected: Expected, bore: ExpectedBore) -> bool:
+    """Whether a hole is a trajectory's own, though it is as wide as a wire's and lies along the seating axis."""
+    entry, out = expected.frame.local(np.array(bore.entry)), expected.frame.local_direction(np.array(bore.out))
+    return bool(abs(float(direction @ out)) >= AXIS_COS and np.linalg.norm(np.cross(point - entry, out)) < SAME_HOLE_MM)
 
 
 def _depth_of(expected: Expected, x: float, y: float) -> Mm:
@@ -281,32 +276,34 @@ def _depth_of(expected: Expected, x: float, y: float) -> Mm:
     return expected.wire_depth if nearest is None else float(nearest[2])
 
 
-def _mesh_checks(printed: Printed, part: Part, slots: tuple[MeasuredSlot, ...], expected: Expected) -> list[Check]:
+def _mesh_checks(printed: Printed, part: Part, slots: tuple[MeasuredSlot, ...], bores: tuple[MeasuredBore, ...], expected: Expected) -> list[Check]:
     mesh = printed.mesh
     volume, centre = part.volume, part.centre
     if abs(float(mesh.volume) - volume) > LIMITS.stl_volume / 2.0 * volume:
         volume, centre = part.sliced  # before it is called wrong, it is measured with care
     drift = float(np.linalg.norm(np.asarray(mesh.center_mass) - centre)) if printed.closed else None
-    share, walls = abs(float(mesh.volume) - volume) / volume, [slot for slot in slots if slot.wall_min is not None]
+    share = abs(float(mesh.volume) - volume) / volume
+    walls = [(slot.wall_min, slot.places.get("slot_wall")) for slot in slots if slot.wall_min is not None]
+    walls += [(bore.wall_min, bore.places.get("sleeve_wall")) for bore in bores if bore.wall_min is not None]
     room, corner = _printer_room(printed, expected)
     wrong = share > LIMITS.stl_volume or (drift is not None and drift > STL_PLACE_MM)
-    apart = _in_patient(expected, part.differs_most(mesh)) if wrong else None  # slow, so only for what fails
-    thin = min(walls, key=lambda slot: float(slot.wall_min or 0.0), default=None)
-    opened = _in_patient(expected, printed.open_edge)
+    apart = in_patient(expected, part.differs_most(mesh)) if wrong else None  # slow, so only for what fails
+    thin = min(walls, key=lambda wall: wall[0], default=None)
+    opened = in_patient(expected, printed.open_edge)
     return [
-        _check("stl_watertight", float(printed.closed), "", "==", 1.0, where=opened),
-        _check("stl_bodies", printed.bodies, "", "==", 1.0, where=_in_patient(expected, printed.least_body)),
-        _check("stl_volume", share, "", "<=", LIMITS.stl_volume, "share of the STEP volume", where=apart),
-        _check("stl_place", drift, "mm", "<=", STL_PLACE_MM, "centre of volume of STL against STEP", where=apart if drift is not None else opened),
-        _check("printer_room", room, "mm", "<=", 0.0, "beyond the build volume", where=_in_patient(expected, corner)),
-        _check(
+        held("stl_watertight", float(printed.closed), "", "==", 1.0, where=opened),
+        held("stl_bodies", printed.bodies, "", "==", 1.0, where=in_patient(expected, printed.least_body)),
+        held("stl_volume", share, "", "<=", LIMITS.stl_volume, "share of the STEP volume", where=apart),
+        held("stl_place", drift, "mm", "<=", STL_PLACE_MM, "centre of volume of STL against STEP", where=apart if drift is not None else opened),
+        held("printer_room", room, "mm", "<=", 0.0, "beyond the build volume", where=in_patient(expected, corner)),
+        held(
             "printer_wall",
-            thin.wall_min if thin else None,
+            thin[0] if thin else None,
             "mm",
             ">=",
             expected.minimum_wall,
-            "least slot wall against the printer's",
-            where=thin.places.get("slot_wall") if thin else None,
+            f"least {'sleeve' if bores and not slots else 'slot'} wall against the printer's",
+            where=thin[1] if thin else None,
         ),
     ]
 

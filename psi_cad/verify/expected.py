@@ -12,7 +12,7 @@ from psi_cad.errors import InputError
 from psi_cad.frames import Frame
 from psi_cad.units import Array, Deg, Mm
 
-__all__ = ["Expected", "ExpectedSlot"]
+__all__ = ["Expected", "ExpectedAvoid", "ExpectedBore", "ExpectedSlot"]
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,49 @@ class ExpectedSlot:
 
 
 @dataclass(frozen=True)
+class ExpectedBore:
+    """One sleeve: the planned trajectory (entry at the bone, unit direction out of it; patient mm), its tool, and what was promised.
+
+    `tool_length`: how much of the tool can stick out of its chuck. `guided`: least length of bore that is whole all round. `stop`: from the
+    sleeve's stop face to the planned tip, which lies `depth` below the entry.
+    """
+
+    name: str
+    entry: tuple[float, float, float]
+    out: tuple[float, float, float]
+    depth: Mm
+    tool: str
+    tool_diameter: Mm
+    tool_length: Mm
+    clearance: Mm
+    compensation: Mm
+    wall: Mm
+    guided: Mm
+    stop: Mm
+
+    @property
+    def diameter(self) -> Mm:
+        """The bore's diameter that was promised."""
+        return self.tool_diameter + self.clearance + self.compensation
+
+
+@dataclass(frozen=True)
+class ExpectedAvoid:
+    """A structure that tools keep `distance` mm from: its surface (STL, patient mm) in a file beside the guide's, and that file's hash."""
+
+    name: str
+    distance: Mm
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Expected:
     """One guide as planned; lengths mm, angles degrees, `origin` and `axes` of the guide frame in the patient frame.
 
     `planes`: every cut of the case where its blade runs (origin, normal; patient). `wires`: (x, y, depth) in the guide frame.
-    `voids`: where the footplates within `outlines` span bone that falls away, and do not rest.
+    `voids`: where the footplates within `outlines` span bone that falls away, and do not rest. `bores`: of a guide with sleeves, whose tools keep
+    `tool_clearance` from each other and from wires, and clear of what is to `avoid`.
     """
 
     origin: tuple[float, float, float]
@@ -87,6 +125,9 @@ class Expected:
     clearance_overridden: bool
     allow_sliding: bool
     voids: tuple[tuple[tuple[float, float], ...], ...] = ()
+    bores: tuple[ExpectedBore, ...] = ()
+    avoid: tuple[ExpectedAvoid, ...] = ()
+    tool_clearance: Mm = 0.0
 
     @property
     def frame(self) -> Frame:
@@ -103,8 +144,11 @@ class Expected:
         return frame.local(origin), normal / np.linalg.norm(normal)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return asdict(self)
+        """As plain values; what is about sleeves only where there are some."""
+        said = asdict(self)
+        for key in () if self.bores else ("bores", "avoid", "tool_clearance"):
+            del said[key]
+        return said
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Expected:
@@ -120,6 +164,8 @@ class Expected:
             values["slots"] = tuple(
                 ExpectedSlot(**{**slot, "joined": tuple(slot["joined"]), "far": tuple((s, far) for s, far in slot["far"])}) for slot in data["slots"]
             )
+            values["bores"] = tuple(ExpectedBore(**{**one, "entry": tuple(one["entry"]), "out": tuple(one["out"])}) for one in data.get("bores", ()))
+            values["avoid"] = tuple(ExpectedAvoid(**one) for one in data.get("avoid", ()))
             return cls(**values)
         except (KeyError, TypeError) as error:
             raise InputError("report.json: plan: this is not what this version of psi-cad measures against; build again.") from error

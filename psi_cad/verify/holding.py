@@ -33,6 +33,8 @@ def weakest_in_words(found: Sliding, expected: Expected) -> str:
     """Such as "slides across cut A, towards head, or feet"."""
     if found.kind == "turn":
         return f"turns about its seating axis, near ({', '.join(f'{value:.0f}' for value in found.centre)})"
+    if not expected.slots:
+        return f"slides {in_words(found.direction)}"
     steep = [abs(float(found.direction @ np.array(slot.normal))) / float(np.linalg.norm(slot.normal)) for slot in expected.slots]
     most = int(np.argmax(steep))
     if steep[most] > ACROSS:

@@ -11,7 +11,7 @@ import trimesh
 from psi_cad.errors import InputError
 from psi_cad.frames import Frame
 from psi_cad.surface.rays import RayCaster
-from psi_cad.units import Array
+from psi_cad.units import Array, Mm
 
 __all__ = ["Printed"]
 
@@ -71,6 +71,12 @@ class Printed:
             return None
         least = min(parts, key=lambda faces: float(self.mesh.area_faces[faces].sum()))
         return np.asarray(np.average(self.mesh.triangles_center[least], axis=0, weights=self.mesh.area_faces[least] + 1e-12))
+
+    def level_beside(self, x: Mm, y: Mm, bore: Mm) -> Mm:
+        """The height of the seat beside a hole along z of this diameter; the lowest of all where nothing is met."""
+        bottom = float(self.bounds[0][2]) - 5.0
+        seat, _ = self.caster.first(np.array([[x + bore / 2.0 + 0.3, y, bottom]]), np.array([0.0, 0.0, 1.0]))
+        return bottom + float(seat[0]) if np.isfinite(seat[0]) else float(self.bounds[0][2])
 
     @cached_property
     def caster(self) -> RayCaster:

@@ -16,7 +16,7 @@ from OCP.GeomAbs import GeomAbs_CurveType
 
 from psi_cad.findings import Place, place_of
 from psi_cad.frames import Frame
-from psi_cad.siting.axis import blade_axes
+from psi_cad.siting.about import blade_axes
 from psi_cad.units import Array, Deg, Mm
 from psi_cad.verify.expected import Expected, ExpectedSlot
 from psi_cad.verify.part import Part

@@ -12,8 +12,8 @@ import numpy as np
 from psi_cad.errors import KernelError
 from psi_cad.findings import Check
 from psi_cad.frames import Frame
+from psi_cad.gauges.features import feature_checks
 from psi_cad.units import LIMITS, Mm
-from psi_cad.verify.features import feature_checks
 from psi_cad.verify.part import Part
 from psi_cad.verify.printed import Printed
 from psi_cad.verify.promised import Feature
