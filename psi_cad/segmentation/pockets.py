@@ -21,6 +21,7 @@ _NOISES: Final = 2.0  # ... and by so many times the noise; the average over 27 
 CANAL_MM: Final[Mm] = 1.25  # half the width of a canal at least; vessels are narrower
 LEAST_MM3: Final = 100.0  # of a canal's middle: the texture of marrow has darker spots, but small ones
 SLIT_MM: Final[Mm] = 4.0  # a gap that reaches this far in two directions, and is no wider than a leak, is a slit: a growth plate
+FOLD_MM: Final[Mm] = 10.0  # from a canal into its folds
 REACH_MM: Final[Mm] = 16.0  # from a canal's middle outwards
 MARGIN: Final = 2  # voxels
 
@@ -63,10 +64,21 @@ def open_canals(
     reach = int(np.ceil(REACH_MM / size.min()))
     box = tuple(slice(max(int(there.min()) - reach, 0), int(there.max()) + reach + 1) for there in np.nonzero(middle))  # all that can be reached
     middle, hollow, free = middle[box], hollow[box], free[box]
-    hollow &= ~_slits(hollow, free, size)
-    way = grown_within(middle & hollow, hollow, reach)
-    found[box] = _outwards(way, free)
+    slits = _slits(hollow, free, size)
+    canals = _outwards(grown_within(middle & hollow & ~slits, hollow & ~slits, reach), free)
+    found[box] = canals | _folds(hollow & ~canals, canals, size)
     return found
+
+
+def _folds(rest: Bools, canals: Bools, size: Array) -> Bools:
+    """The pieces of `rest` that touch `canals` and lie wholly beside them: folds of a canal, where a growth plate goes on."""
+    near = grown_within(canals, rest, int(np.ceil(FOLD_MM / size.min())))
+    pieces, count = ndimage.label(rest)
+    wanted = np.zeros(count + 1, dtype=bool)
+    wanted[np.unique(pieces[near & rest])] = True
+    wanted[np.unique(pieces[rest & ~near])] = False
+    wanted[0] = False
+    return np.asarray(wanted[pieces])
 
 
 def _large(mask: Bools, voxels: float) -> Bools:
