@@ -81,7 +81,9 @@ def server(verb: str, tell: Any) -> Any:
 
 def _request() -> tuple[dict[str, Any], Any]:
     """The request line, and the object that follows it where there is one (pickled by our own caller)."""
-    request = json.loads(sys.stdin.buffer.readline() or b"{}")  # nothing: the caller has hung up
+    request: dict[str, Any] = {"measured": None}
+    while request and "verb" not in request:  # what was measured for an earlier request that did not wait for it
+        request = json.loads(sys.stdin.buffer.readline() or b"{}")  # nothing: the caller has hung up
     size = int(request.get("payload", 0))
     return request, pickle.loads(sys.stdin.buffer.read(size)) if size else None
 
