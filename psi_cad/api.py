@@ -12,7 +12,7 @@ from psi_cad.approval.comparing import compare_folder
 from psi_cad.approval.publish import Before, job_named, publish, remove_guide
 from psi_cad.approval.reasons import refusal
 from psi_cad.approval.release import check_approvals, in_the_way, refuse_early, release_said
-from psi_cad.builder.process import DEFAULT_LIMIT, Perform, perform
+from psi_cad.builder.process import DEFAULT_LIMIT, Workers, perform
 from psi_cad.builder.suggest import REFUSED_FILE, Asked, explain_refused, explained, suggested
 from psi_cad.builder.together import all_built
 from psi_cad.errors import InputError, PsiCadError
@@ -58,7 +58,7 @@ def build(
     suggest: bool = True,
     progress: Progress | None = None,
     time_limit: float = DEFAULT_LIMIT,
-    workers: Perform | None = None,
+    workers: Workers | None = None,
 ) -> dict[str, Any]:
     """Build every guide of a case into `out`/<case id>/ and return the report.
 
@@ -91,8 +91,8 @@ def build(
         Told each step.
     time_limit : float
         Seconds.
-    workers : callable, optional
-        Does the kernel's work, in processes that are there already (`Session` has such); by default in new ones.
+    workers : Workers, optional
+        Processes that are there already, for the kernel's work (`Session` has such); by default there are new ones.
 
     Raises
     ------
@@ -229,7 +229,7 @@ def _readable(final: Path) -> None:
 
 
 def measure(
-    folder: Path | str, *, progress: Progress | None = None, time_limit: float = DEFAULT_LIMIT, workers: Perform | None = None
+    folder: Path | str, *, progress: Progress | None = None, time_limit: float = DEFAULT_LIMIT, workers: Workers | None = None
 ) -> dict[str, Any]:
     """Measure an output folder again, from its files; `status` is "passed" or "failed". For `workers` see `build`.
 
@@ -243,7 +243,7 @@ def measure(
     approvals = check_approvals(folder)
     found: dict[str, Any] = {"guides": [], "reports": [], "status": "passed"}
     if any((below / REPORT_FILE).is_file() for below in case_folders(folder)):  # a folder of `plan` holds nothing to measure
-        found = (workers or perform)("measure", {"folder": str(folder.resolve())}, progress=progress, time_limit=time_limit)
+        found = perform("measure", {"folder": str(folder.resolve())}, progress=progress, time_limit=time_limit, workers=workers)
     status = "passed" if all(case["sound"] for case in approvals) else "failed"
     return {**found, "approvals": approvals, "status": found["status"] if status == "passed" else status}
 

@@ -214,7 +214,7 @@ class Session:
             suggest=suggest,
             progress=self.progress,
             time_limit=self.time_limit,
-            workers=self._workers.perform,
+            workers=self._workers,
         )
         folder = Path(out) / str(report["case"]["id"])
         made = tuple(BuiltGuide(entry, folder) for entry in json.loads(json.dumps(report["guides"])) if not entry.get("kept"))
@@ -227,4 +227,4 @@ class Session:
         ------
         PsiCadError
         """
-        return api.measure(folder, progress=self.progress, time_limit=self.time_limit, workers=self._workers.perform)
+        return api.measure(folder, progress=self.progress, time_limit=self.time_limit, workers=self._workers)

@@ -89,14 +89,22 @@ def test_a_form_can_be_made_of_the_schema(name):
         assert {"number": float, "integer": int, "boolean": bool, "string": str}[form["type"]] is type(entry["default"])
 
 
-def test_a_template_of_the_older_form_is_told_what_to_change(tmp_path, monkeypatch):
+UNFIT = {
+    "from dataclasses import dataclass\n\n\n@dataclass(frozen=True)\nclass Params:\n    wall: float = 2.0\n": "has 'Params' that are no plain class",
+    "Params = 3\n": "has 'Params' that are no plain class",
+    "from psi_cad.guides.params import GuideParams as Params\nNEEDS = 3\n": "has a NEEDS that is no Needs",
+    "from psi_cad.guides.params import GuideParams\n": "defines no 'Params'",
+    "import sys\n\nsys.exit(0)\n": "does not load: SystemExit",
+}
+
+
+@pytest.mark.parametrize("text", UNFIT)
+def test_a_template_with_which_nothing_can_be_made_is_refused_each_time(text, tmp_path, monkeypatch):
     monkeypatch.setenv("PSI_CAD_TEMPLATES", str(tmp_path))
-    text = (
-        "from dataclasses import dataclass\n\n\n@dataclass(frozen=True)\nclass Params:\n    wall: float = 2.0\n\n\ndef build(*_):\n    return None\n"
-    )
-    (tmp_path / "older.py").write_text(text, "utf-8")
-    with pytest.raises(EnvironmentProblem, match=r"'older.py': 'Params' must be a plain class that derives from GuideParams or Parameters"):
-        any_template("older", where="here")
+    (tmp_path / "unfit.py").write_text(text + "\n\ndef build(*_):\n    return None\n", "utf-8")
+    for _ in range(2):
+        with pytest.raises(EnvironmentProblem, match=f"'unfit.py' {UNFIT[text]}"):
+            any_template("unfit", where="here")
 
 
 CORNERS = [

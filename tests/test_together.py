@@ -56,7 +56,7 @@ def lost(step: str) -> KernelError:
 def test_what_crashes_is_left_out_and_the_others_are_built_again(job, tmp_path, monkeypatch):
     asked = []
 
-    def perform(verb, request, *, payload, progress, time_limit):
+    def perform(verb, request, *, payload, **_):
         asked.append([site.blade.id for guide in payload().guides for site in guide.sites])
         assert not list(tmp_path.iterdir()), "nothing of the dead process is left"
         (tmp_path / "half.step").write_text("half")

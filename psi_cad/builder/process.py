@@ -19,11 +19,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from psi_cad.errors import BuildError, KernelError, PsiCadError, from_json
 
-__all__ = ["DEFAULT_LIMIT", "PICTURE_STEP", "Perform", "Workers", "perform"]
+__all__ = ["DEFAULT_LIMIT", "PICTURE_STEP", "Workers", "perform"]
 
 DEFAULT_LIMIT: Final = 300.0
 WORKER: Final = (sys.executable, "-m", "psi_cad.builder.worker")
@@ -78,22 +78,6 @@ class _Process:
         code = self._process.wait()
         self._reader.join()
         return code
-
-
-class Perform(Protocol):
-    """How a verb is run: `perform`, or that of `Workers`."""
-
-    def __call__(
-        self,
-        verb: str,
-        request: dict[str, Any],
-        *,
-        payload: Callable[[], Any] | None = None,
-        progress: Progress | None = None,
-        time_limit: float = DEFAULT_LIMIT,
-    ) -> Any:
-        """What the process for `verb` answers to `request`."""
-        ...
 
 
 class Workers:
@@ -243,15 +227,18 @@ def perform(
     progress: Progress | None = None,
     time_limit: float = DEFAULT_LIMIT,
     command: tuple[str, ...] = WORKER,
+    workers: Workers | None = None,
 ) -> Any:
-    """What `Workers` answer that live for this one request; see there.
+    """What `workers` answer, or such as live for this one request; see there.
 
     Raises
     ------
     PsiCadError
     """
-    with Workers(command=command) as workers:
+    if workers is not None:
         return workers.perform(verb, request, payload=payload, progress=progress, time_limit=time_limit)
+    with Workers(command=command) as mine:
+        return mine.perform(verb, request, payload=payload, progress=progress, time_limit=time_limit)
 
 
 def _what_happened(verb: str, step: str, late: bool, code: int, limit: float, request: dict[str, Any]) -> PsiCadError:

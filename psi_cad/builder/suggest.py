@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from psi_cad.builder.process import Perform, perform
+from psi_cad.builder.process import Workers, perform
 from psi_cad.case.load import LoadedCase
 from psi_cad.errors import BuildError, InputError, PsiCadError, from_json
 from psi_cad.remedies.mending import base_id
@@ -34,7 +34,7 @@ class Asked:
     blades: tuple[str, ...]
     suggest: bool
     progress: Callable[[str], None] | None
-    workers: Perform | None = None  # processes that are there already
+    workers: Workers | None = None  # processes that are there already
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _attempted(
     with tempfile.TemporaryDirectory(prefix="psi-cad-try-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         with suppress(BuildError, InputError):  # the refusal itself is told in any case
-            (asked.workers or perform)("try", {"folder": name}, payload=lambda: wanted, progress=asked.progress, time_limit=SECONDS)
+            perform("try", {"folder": name}, payload=lambda: wanted, progress=asked.progress, time_limit=SECONDS, workers=asked.workers)
         if picture is not None and (folder / PICTURE_FILE).is_file():
             picture.parent.mkdir(parents=True, exist_ok=True)
             (folder / PICTURE_FILE).replace(picture)

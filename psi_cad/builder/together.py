@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from psi_cad.builder.process import Perform, perform
+from psi_cad.builder.process import Workers, perform
 from psi_cad.errors import KernelError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def all_built(
     blades: Sequence[str],
     progress: Progress | None,
     time_limit: float,
-    workers: Perform | None = None,
+    workers: Workers | None = None,
 ) -> dict[str, Any]:
     """The report of a build in `folder`; a guide on which the kernel hangs or crashes is left out, and the others are built again without it.
 
@@ -41,8 +41,8 @@ def all_built(
         As the user gave them, for what a hang or crash is told with.
     time_limit : float
         Seconds of one attempt: after a hang the others have as many again.
-    workers : callable, optional
-        Runs the build, in processes that are there already; by default in new ones.
+    workers : Workers, optional
+        Processes that are there already; by default there are new ones.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def all_built(
 
     while True:
         try:
-            report: dict[str, Any] = (workers or perform)("build", request, payload=payload, progress=progress, time_limit=time_limit)
+            report: dict[str, Any] = perform("build", request, payload=payload, progress=progress, time_limit=time_limit, workers=workers)
         except KernelError as error:
             left = None if left is None else _without(left, error)
             if left is None:

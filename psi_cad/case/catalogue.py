@@ -17,7 +17,7 @@ from psi_cad.case.mistakes import Mistake, complaints, raise_all
 from psi_cad.case.model import Blade, Printer, Tool
 from psi_cad.errors import CatalogueError
 
-__all__ = ["Catalogue", "load_catalogue", "shipped_catalogue"]
+__all__ = ["Catalogue", "catalogue_with", "load_catalogue", "shipped_catalogue"]
 
 Entry = TypeVar("Entry", Blade, Printer, Tool)
 
@@ -63,6 +63,16 @@ def shipped_catalogue() -> Catalogue:
     for name in ("blades.toml", "printers.toml", "tools.toml"):
         found = found.extended(_parsed((folder / name).read_text("utf-8"), name))
     return found
+
+
+def catalogue_with(own: Path | None) -> Catalogue:
+    """The shipped entries, and those of a user's own file on the command line.
+
+    Raises
+    ------
+    CatalogueError
+    """
+    return shipped_catalogue() if own is None else shipped_catalogue().extended(load_catalogue(own, where="--catalogue"))
 
 
 def load_catalogue(path: Path, *, where: str) -> Catalogue:

@@ -57,12 +57,10 @@ def blades(json: Json = False, catalogue: Own = None) -> None:
 
     Example: psi-cad blades --catalogue mine.toml
     """
-    from psi_cad.case.catalogue import load_catalogue, shipped_catalogue
+    from psi_cad.case.catalogue import catalogue_with
     from psi_cad.cli.showing import say_json, table
 
-    entries = shipped_catalogue()
-    if catalogue is not None:
-        entries = entries.extended(load_catalogue(catalogue, where="--catalogue"))
+    entries = catalogue_with(catalogue)
     if json:
         say_json([blade.model_dump() for blade in entries.blades.values()])
         return
@@ -90,12 +88,10 @@ def drills(json: Json = False, catalogue: Own = None) -> None:
 
     Example: psi-cad drills --catalogue mine.toml
     """
-    from psi_cad.case.catalogue import load_catalogue, shipped_catalogue
+    from psi_cad.case.catalogue import catalogue_with
     from psi_cad.cli.showing import say_json, table
 
-    entries = shipped_catalogue()
-    if catalogue is not None:
-        entries = entries.extended(load_catalogue(catalogue, where="--catalogue"))
+    entries = catalogue_with(catalogue)
     if json:
         say_json([tool.model_dump() for tool in entries.tools.values()])
         return
@@ -109,12 +105,10 @@ def printers(json: Json = False, catalogue: Own = None) -> None:
 
     Example: psi-cad printers --catalogue mine.toml
     """
-    from psi_cad.case.catalogue import load_catalogue, shipped_catalogue
+    from psi_cad.case.catalogue import catalogue_with
     from psi_cad.cli.showing import say_json, table
 
-    entries = shipped_catalogue()
-    if catalogue is not None:
-        entries = entries.extended(load_catalogue(catalogue, where="--catalogue"))
+    entries = catalogue_with(catalogue)
     if json:
         say_json([printer.model_dump(mode="json") for printer in entries.printers.values()])
         return

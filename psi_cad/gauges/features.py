@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from psi_cad.findings import Check
 from psi_cad.frames import unit
 from psi_cad.units import LIMITS, Array, Mm
+from psi_cad.verify.held import held
 from psi_cad.verify.part import Part
 from psi_cad.verify.printed import Printed
 from psi_cad.verify.promised import Bore, Feature, Gap, Triple, Web
@@ -99,8 +100,5 @@ def _way(printed: Printed, starts: Array, direction: Array) -> Array:
     return np.asarray(found)
 
 
-def _check(name: str, value: float | None, unit_: str, rule: str, limit: float, place: Triple) -> Check:
-    if value is None:
-        return Check(name, -1.0, unit_, rule, limit, False, "not found in the file", place)
-    passed = value <= limit if rule == "<=" else value >= limit if rule == ">=" else value == limit
-    return Check(name, round(value, 6), unit_, rule, limit, passed, "", place)
+def _check(name: str, value: float | None, unit_: str, rule: Literal["<=", "=="], limit: float, place: Triple) -> Check:
+    return held(name, value, unit_, rule, limit, "" if value is not None else "not found in the file", where=place)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from psi_cad.case.calibration import Closing, calibrated, closing_of_fits, closing_of_sheet
-from psi_cad.case.catalogue import load_catalogue, shipped_catalogue
+from psi_cad.case.catalogue import catalogue_with, shipped_catalogue
 from psi_cad.case.model import Printer
 from psi_cad.case.write import write_printer
 from psi_cad.errors import InputError
@@ -34,9 +34,7 @@ def free_job(template: str, *, blade: str, printer: str, settings: Sequence[str]
     CaseError, CatalogueError
         For a blade, printer or setting that is not right.
     """
-    entries = shipped_catalogue()
-    if catalogue is not None:
-        entries = entries.extended(load_catalogue(catalogue, where="--catalogue"))
+    entries = catalogue_with(catalogue)
     given: dict[str, Any] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from psi_cad.errors import KernelError
-from psi_cad.findings import Check
 from psi_cad.frames import Frame
 from psi_cad.gauges.features import feature_checks
 from psi_cad.units import LIMITS, Mm
+from psi_cad.verify.held import held
 from psi_cad.verify.part import Part
 from psi_cad.verify.printed import Printed
 from psi_cad.verify.promised import Feature
@@ -41,13 +41,13 @@ def measure_free(step: Path, stl: Path, features: Sequence[Feature], *, build_vo
         volume, _ = part.sliced
     beyond = np.sort(np.ptp(printed.bounds, axis=0)) - np.sort(np.array(build_volume))
     checks = [
-        _is("step_schema_ap242", float("AP242" in part.header), 1.0),
-        _is("step_solids", float(part.solid_count), 1.0),
-        _is("step_valid", float(part.valid), 1.0),
-        _is("stl_watertight", float(printed.closed), 1.0),
-        _is("stl_bodies", float(printed.bodies), 1.0),
-        _most("stl_volume", abs(float(printed.mesh.volume) - volume) / volume, "", LIMITS.stl_volume),
-        _most("printer_room", float(beyond.max()), "mm", 0.0),
+        held("step_schema_ap242", float("AP242" in part.header), "", "==", 1.0),
+        held("step_solids", float(part.solid_count), "", "==", 1.0),
+        held("step_valid", float(part.valid), "", "==", 1.0),
+        held("stl_watertight", float(printed.closed), "", "==", 1.0),
+        held("stl_bodies", float(printed.bodies), "", "==", 1.0),
+        held("stl_volume", abs(float(printed.mesh.volume) - volume) / volume, "", "<=", LIMITS.stl_volume),
+        held("printer_room", float(beyond.max()), "mm", "<=", 0.0),
     ]
     told = []
     for feature, values, found in feature_checks(tuple(features), part, printed):
@@ -59,11 +59,3 @@ def measure_free(step: Path, stl: Path, features: Sequence[Feature], *, build_vo
         "checks": [check.to_json() for check in checks],
         "status": "passed" if all(check.passed for check in checks) else "rejected",
     }
-
-
-def _is(name: str, value: float, limit: float) -> Check:
-    return Check(name, value, "", "==", limit, value == limit)
-
-
-def _most(name: str, value: float, unit: str, limit: float) -> Check:
-    return Check(name, round(value, 6), unit, "<=", limit, value <= limit)

@@ -50,7 +50,7 @@ class Parameters(BaseModel):
         return {}
 
 
-class _Where(Parameters):
+class _Where(Parameters):  # apart from those below, so that reports and lists of parameters keep their order
     axis_search: float = param(15.0, unit="deg", low=0.0, high=30.0, help="cone about the approach that is searched; 0: as given")  # fmt: skip
     slope_limit: float = param(55.0, unit="deg", low=20.0, high=65.0, help="steepest bone that counts as contact")  # fmt: skip
     footplate_reach: float = param(

@@ -102,7 +102,7 @@ def told_as_ours(name: str) -> Iterator[None]:
         yield
     except PsiCadError:
         raise
-    except Exception as error:  # a user's own template may fail in any way
+    except (Exception, SystemExit) as error:  # a user's own template may fail in any way, and may even ask to end the program
         place = traceback.extract_tb(error.__traceback__)[-1]
         said = str(error).splitlines()[0] if str(error) else "no message"
         where = f"{Path(place.filename).name}, line {place.lineno}"
@@ -144,26 +144,28 @@ def any_template(name: str, *, where: str) -> ModuleType:
     sys.modules[key] = module  # where dataclasses look for it
     try:
         exec(compile(source, str(known[name]), "exec"), module.__dict__)  # these very bytes, and no compiled file of earlier ones
-    except Exception as error:  # a user's own template may fail in any way
+    except (Exception, SystemExit) as error:  # a user's own template may fail in any way, and may even ask to end the program
         del sys.modules[key]
         raise EnvironmentProblem(f"The template file '{known[name].name}' does not load: {type(error).__name__}: {error}.") from error
-    for needed in ("Params", "build"):
-        if not hasattr(module, needed):
-            raise EnvironmentProblem(f"The template file '{known[name].name}' defines no '{needed}'; copy _template.py to start one.")
-    if dataclasses.is_dataclass(module.Params) or not issubclass(module.Params, Parameters):
-        raise EnvironmentProblem(
-            f"The template file '{known[name].name}': 'Params' must be a plain class that derives from GuideParams or Parameters."
-        )
-    problem = _unfit(module) if site_of(module) == SEAT else ""
-    if problem:
+    problem = _unfit(module)
+    if problem:  # it is not kept, or the next who asks would get it unseen
         del sys.modules[key]
         raise EnvironmentProblem(f"The template file '{known[name].name}' {problem}.")
     return module
 
 
 def _unfit(module: ModuleType) -> str:
-    """Why no site can be made for a template on a seat; empty where one can."""
+    """Why nothing can be made with a template: the rest of a sentence; empty where something can."""
+    for needed in ("Params", "build"):
+        if not hasattr(module, needed):
+            return f"defines no '{needed}'; copy _template.py to start one"
+    if not isinstance(module.Params, type) or dataclasses.is_dataclass(module.Params) or not issubclass(module.Params, Parameters):
+        return "has 'Params' that are no plain class derived from GuideParams or Parameters; derive them from one, without @dataclass"
+    if site_of(module) != SEAT:
+        return ""
     needs = needs_of(module)
+    if not isinstance(needs, Needs):
+        return "has a NEEDS that is no Needs(cuts=(least, most), trajectories=(least, most))"
     if (needs.cuts[1] > 0) == (needs.trajectories[1] > 0):
         return "has NEEDS that no site has: a guide takes either cuts or trajectories"
     wanted = SleeveParams if needs.trajectories[1] else GuideParams

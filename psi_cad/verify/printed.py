@@ -31,9 +31,9 @@ class Printed:
             mesh.merge_vertices(digits_vertex=5)
             mesh.update_faces(mesh.nondegenerate_faces(height=1e-9))
         except Exception as error:  # a broken file may fail its reader in any way
-            raise InputError(f"'{path.name}' cannot be read back as STL ({type(error).__name__}).") from error
+            raise InputError(f"'{path.name}' cannot be read back as STL ({type(error).__name__}); build it again.") from error
         if len(mesh.faces) == 0:
-            raise InputError(f"'{path.name}' holds no triangles.")
+            raise InputError(f"'{path.name}' holds no triangles; build it again.")
         self.mesh = trimesh.Trimesh(frame.local(np.asarray(mesh.vertices, dtype=np.float64)), mesh.faces, process=False)
 
     @property
