@@ -13,6 +13,7 @@ from psi_cad.cli.telling import WORDS, caution_lines, cautions_in, check_lines
 from psi_cad.findings import CAUTIONS, REASONS, Caution, Check
 from psi_cad.intake.bones import BonesRead
 from psi_cad.intake.cautions import case_cautions, source_cautions
+from psi_cad.remedies.mending import CHECKS
 from psi_cad.scene.bodies import Body, Scene
 
 PAGE = (ROOT / "docs" / "cautions.md").read_text("utf-8")
@@ -144,3 +145,9 @@ def test_a_plan_on_a_mended_bone_tells_it_first_what_weighs_most(tmp_path):
 def test_a_caution_comes_back_from_a_report(kind):
     caution = Caution(kind, "text", (1.0, 2.0, 3.0))
     assert Caution.from_json(caution.to_json()) == caution
+
+
+def test_every_check_of_a_guide_has_words():
+    assert set(CHECKS) <= set(WORDS)
+    failed = {"id": "tool_avoid[T1 vessel]", "value": 3.2, "unit": "mm", "rule": ">=", "limit": 5.0, "passed": False, "note": "", "where": None}
+    assert "distance of the tool from the structure, trajectory T1, vessel is 3.2 mm, wanted at least 5 mm" in check_lines([failed])[1]

@@ -33,6 +33,17 @@ WORDS: Final[Mapping[str, str]] = {
     "slot_blade_room": "shortest window of the slot, where the blade must swing",
     "slot_bridge": "width of the bridge across the slot",
     "blade_reach": "how much of the blade gets there",
+    "bore_diameter": "difference of the bore's diameter from what was asked",
+    "bore_angle": "angle of the bore to the planned direction",
+    "bore_entry": "distance of the bore's axis from the planned entry",
+    "bore_open": "lines of the tool that meet material",
+    "sleeve_guided": "length over which the tool is guided",
+    "sleeve_wall": "thinnest wall of the sleeve",
+    "sleeve_stop": "how far the stop face lies off its distance from the planned tip",
+    "sleeve_square": "how far the stop face is out of square",
+    "tool_reach": "how much of the tool gets there",
+    "tool_apart": "distance of the tool from the next tool or wire",
+    "tool_avoid": "distance of the tool from the structure",
     "pins": "number of wire holes",
     "pin_lever": "how far apart the wires stand (least height of their best triangle)",
     "pin_bore": "difference of a wire hole's diameter from what was asked",
@@ -46,7 +57,7 @@ WORDS: Final[Mapping[str, str]] = {
     "other_bone_overlap": "how far the guide reaches into another bone",
     "other_bone_pull_off": "another bone in the way when the guide is pulled off",
     "printer_room": "how far the guide exceeds the printer's room",
-    "printer_wall": "thinnest slot wall",
+    "printer_wall": "thinnest wall",
     "files_unchanged": "files that are missing or not the ones that were built",
     "bone_unchanged": "the bone is not the one that the guide was built on",
     "margin": "margin to the tumour",
@@ -57,6 +68,7 @@ WORDS: Final[Mapping[str, str]] = {
     "sliding_lock": "hold against sliding along the bone",
 }
 """Each check in words; of a check that holds or not, what is wrong where it does not."""
+_OF_SLEEVES: Final = ("bore_", "sleeve_", "tool_")
 _FLAGS: Final = {"step_schema_ap242", "step_valid", "stl_watertight", "bone_unchanged"}
 _RULES: Final = {">=": "at least", "<=": "at most", "==": "exactly"}
 
@@ -91,7 +103,8 @@ def _parted(name: str) -> tuple[str, str]:
     """The kind of a check and what it is about: "slot_width[A]" is ("slot_width", "slot A"), "margin_A" ("margin", "cut A")."""
     bracket = re.fullmatch(r"(.+)\[(.+)\]", name)
     if bracket:
-        return bracket[1], f"slot {bracket[2]}"
+        kind = "trajectory" if bracket[1].startswith(_OF_SLEEVES) else "slot"
+        return bracket[1], f"{kind} {bracket[2].replace(' ', ', ')}"
     if name in WORDS:
         return name, ""
     stem = next((stem for stem in sorted(WORDS, key=len, reverse=True) if name.startswith(f"{stem}_")), None)
