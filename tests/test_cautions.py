@@ -97,7 +97,7 @@ def test_checks_that_pass_are_counted_and_those_that_fail_told():
 
 def test_every_check_of_a_guide_has_words(phantom_report):
     stems = {check["id"].partition("[")[0] for guide in phantom_report["guides"] for check in guide["checks"]}
-    assert stems <= set(WORDS)
+    assert stems <= set(CHECKS) <= set(WORDS)
 
 
 def read(said):
@@ -147,7 +147,6 @@ def test_a_caution_comes_back_from_a_report(kind):
     assert Caution.from_json(caution.to_json()) == caution
 
 
-def test_every_check_of_a_guide_has_words():
-    assert set(CHECKS) <= set(WORDS)
+def test_a_failed_check_of_a_sleeve_names_its_trajectory():
     failed = {"id": "tool_avoid[T1 vessel]", "value": 3.2, "unit": "mm", "rule": ">=", "limit": 5.0, "passed": False, "note": "", "where": None}
     assert "distance of the tool from the structure, trajectory T1, vessel is 3.2 mm, wanted at least 5 mm" in check_lines([failed])[1]
