@@ -1,6 +1,7 @@
 """The build process: hangs, crashes and leftovers; the same bytes from processes and from a build in this one."""
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -35,6 +36,21 @@ def test_a_crash_is_named():
         perform("build", {}, time_limit=20.0, command=worker(SAYS + "os._exit(139)"))
     with pytest.raises(KernelError, match="crashed"):
         perform("build", {}, time_limit=20.0, command=worker("import os; os.abort()"))
+
+
+@pytest.mark.parametrize(("wanted", "threads"), [(None, 1), ("2", 2)])
+def test_products_are_made_by_one_thread_unless_somebody_says_otherwise(wanted, threads, monkeypatch):
+    """Threads that wait for each other took more than half of a build's time on two cores."""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if wanted:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", wanted)
+    ask = "import json, os, sys; sys.stdin.readline(); print(json.dumps({'done': os.environ['OPENBLAS_NUM_THREADS']}), flush=True)"
+    assert perform("build", {}, time_limit=60.0, command=worker(ask)) == str(threads)
+    ran = subprocess.run(
+        [sys.executable, "-c", "import psi_cad.cli.main, os; print(os.environ['OPENBLAS_NUM_THREADS'])"], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == str(threads)
 
 
 TALKS = SAYS + (

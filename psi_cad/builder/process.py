@@ -30,6 +30,7 @@ WORKER: Final = (sys.executable, "-m", "psi_cad.builder.worker")
 INSPECT: Final = "inspect"
 PICTURE_STEP: Final = "draw the picture"
 OURS: Final = "PSI_CAD_"  # in front of the names of environment variables
+ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1"}  # many small products: threads that wait for each other doubled the time of a build
 MOST_REQUESTS: Final = 50  # of one process, before a fresh one takes its place: a kernel that runs for days grows
 
 Progress = Callable[[str], None]
@@ -40,7 +41,8 @@ class _Process:
     """A process that speaks lines of JSON; what it says goes to `inbox` with itself, and None when it has ended."""
 
     def __init__(self, command: tuple[str, ...], inbox: Inbox) -> None:
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        around = {**ONE_THREAD, **os.environ}
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=around)
         self._inbox = inbox
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
