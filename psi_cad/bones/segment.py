@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -121,9 +122,11 @@ def segment_bone(
         numbers = labels.values[box]
         solid, others = numbers == number, ((numbers != number) & (numbers != 0)) | unnamed[box]
         tell = (lambda step, name=name: progress(f"{name}: {step}")) if progress else None
-        made = bone_surface(
-            near, solid, levels=levels, others=others, mesh_mm=mesh_mm, close_holes=close, coarsest=coarsest, scan_blur=blur, progress=tell
-        )
+        with ThreadPoolExecutor(1) as beside:
+            jumps = beside.submit(_jumps, name, solid, near, levels)
+            made = bone_surface(
+                near, solid, levels=levels, others=others, mesh_mm=mesh_mm, close_holes=close, coarsest=coarsest, scan_blur=blur, progress=tell
+            )
         mesh, fit = made.mesh, made.fit
         beside_metal = _metal_cautions(name, mesh, metal)
         accuracy = accuracy_of(fit, volume, metal_near=bool(beside_metal))
@@ -131,7 +134,7 @@ def segment_bone(
         doubts = [
             *_doubts(name, made, solid, near, border, blur),
             *_left_out(name, made),
-            *_jumps(name, solid, near, levels),
+            *jumps.result(),
             *_grown_metal(name, solid, near),
         ]
         if border.shown and not any(one.id == DOUBT for one in doubts):

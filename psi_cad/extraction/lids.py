@@ -88,8 +88,11 @@ def euler_number(body: Bools) -> int:
 
 def _shut_in(body: Bools) -> Bools:
     """Voids within a body that does not reach the grid's border."""
-    labels, _ = ndimage.label(~body, output=np.int32)
-    return np.asarray((labels != labels[0, 0, 0]) & ~body)
+    near = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in ndimage.find_objects(body.view(np.uint8))[0])
+    labels, _ = ndimage.label(~body[near], output=np.int32)
+    found = np.zeros(body.shape, dtype=bool)
+    found[near] = (labels != labels[0, 0, 0]) & ~body[near]
+    return found
 
 
 def _without_holes(away: npt.NDArray[Any]) -> Bools:

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from psi_cad.units import Array, Bools, Ints, Mm
 from psi_cad.voxels.levels import TissueLevels
+from psi_cad.voxels.morphology import in_slabs
 from psi_cad.voxels.volume import Volume
 
 __all__ = ["JUMP_MM", "Jump", "find_jumps"]
@@ -53,15 +54,27 @@ def find_jumps(volume: Volume, solid: Bools, levels: TissueLevels) -> list[Jump]
     size = volume.spacing[1::-1]
     rim = np.ceil(_RIM_MM / size).astype(int)
     disc = np.hypot(*np.meshgrid(*(np.arange(-n, n + 1) * s for n, s in zip(rim, size, strict=True)), indexing="ij")) <= _RIM_MM
-    near = [ndimage.binary_dilation(layer, disc) & ~ndimage.binary_erosion(layer, disc) if layer.any() else layer for layer in solid]
     low, high = levels.soft - 150.0, levels.bone
-    layers = [ndimage.gaussian_filter(np.clip(layer.astype(np.float32), low, high), _SMOOTH_MM / size) for layer in volume.values]
-    shifts, differ = np.full((len(layers) - 1, 2), np.nan), np.full(len(layers) - 1, np.nan)
-    for k in range(len(layers) - 1):
-        outline = near[k] | near[k + 1]
-        if solid[k].any() and solid[k + 1].any() and float(outline.sum() * np.prod(size)) >= _LEAST_MM2:
-            shifts[k] = _shift(layers[k], layers[k + 1], outline) * size
-            differ[k] = np.sqrt(np.mean(np.square(layers[k + 1] - layers[k])[outline])) / (levels.bone - levels.soft)
+
+    def seen(k: int) -> tuple[Bools, Array]:
+        layer = solid[k]
+        near = ndimage.binary_dilation(layer, disc) & ~ndimage.binary_erosion(layer, disc) if layer.any() else layer
+        return near, ndimage.gaussian_filter(np.clip(volume.values[k].astype(np.float32), low, high), _SMOOTH_MM / size)
+
+    def compared(one: tuple[Bools, Array], other: tuple[Bools, Array], k: int) -> tuple[Array, float]:
+        outline = one[0] | other[0]
+        if not (solid[k].any() and solid[k + 1].any() and float(outline.sum() * np.prod(size)) >= _LEAST_MM2):
+            return np.full(2, np.nan), np.nan
+        differ = np.sqrt(np.mean(np.square(other[1] - one[1])[outline])) / (levels.bone - levels.soft)
+        return _shift(one[1], other[1], outline) * size, float(differ)
+
+    def slab(read: slice, made: slice, _inner: slice) -> list[tuple[Array, float]]:
+        layers = {k: seen(k) for k in range(made.start, read.stop)}
+        return [compared(layers[k], layers[k + 1], k) for k in range(made.start, min(made.stop, len(solid) - 1))]
+
+    pairs = [pair for some in in_slabs(slab, solid.shape, 1) for pair in some]
+    shifts = np.array([shift for shift, _ in pairs]).reshape(-1, 2)
+    differ = np.array([change for _, change in pairs])
     found = []
     areas = solid.sum(axis=(1, 2))
     against = np.array([_against_trend(shifts, k) for k in range(len(shifts))])
