@@ -17,15 +17,31 @@ from psi_cad.builder.suggest import REFUSED_FILE, Asked, explain_refused, explai
 from psi_cad.builder.together import all_built
 from psi_cad.errors import InputError, PsiCadError
 from psi_cad.files import staged
+from psi_cad.gauging import calibrate, coupon
 from psi_cad.intake.blades import tell_lengths
 from psi_cad.outputs.naming import check_variant
 from psi_cad.outputs.subject import PLAN_FILE, REPORT_FILE, case_folders, disagreement, read_json, subject_of
+from psi_cad.scans import register, segment, tumour
 
 if TYPE_CHECKING:
     from psi_cad.case.load import LoadedCase
     from psi_cad.intake.prepare import Job
 
-__all__ = ["approve", "build", "calibrate", "compare", "coupon", "measure", "plan", "remove", "starting_plan", "validate"]
+__all__ = [
+    "approve",
+    "build",
+    "calibrate",
+    "compare",
+    "coupon",
+    "measure",
+    "plan",
+    "register",
+    "remove",
+    "segment",
+    "starting_plan",
+    "tumour",
+    "validate",
+]
 
 Progress = Callable[[str], None]
 
@@ -143,79 +159,6 @@ def build(
         report["release"] = release_said(final, staging, report) if release else {"released": False}
         publish(staging, final, report, before)
     return report
-
-
-def coupon(
-    out: Path | str,
-    *,
-    blade: str,
-    printer: str,
-    settings: Sequence[str] = (),
-    catalogue: Path | str | None = None,
-    progress: Progress | None = None,
-    time_limit: float = DEFAULT_LIMIT,
-) -> dict[str, Any]:
-    """Make the gauge coupon for a blade and a printer in `out`/coupon_<blade>_<printer>/, and return its report.
-
-    Parameters
-    ----------
-    settings : sequence of str
-        "params.step=0.02" and the like.
-
-    Raises
-    ------
-    PsiCadError
-        Nothing is written then.
-    """
-    from psi_cad.gauges.jobs import SHEET, free_job, refuse_other
-
-    job = free_job("coupon", blade=blade, printer=printer, settings=settings, catalogue=_own(catalogue))
-    out = Path(out)
-    name = f"coupon_{blade}_{printer}"
-    refuse_other(out / name, job)
-    with staged(out) as staging:
-        made = staging / name
-        report: dict[str, Any] = perform("free", {"folder": str(made.resolve())}, payload=lambda: job, progress=progress, time_limit=time_limit)
-        final = out / name
-        final.mkdir(parents=True, exist_ok=True)
-        for name in ("coupon_REJECTED.step", *(f"coupon.{kind}" for kind in ("step", "stl", "3mf", "png"))):
-            (final / name).unlink(missing_ok=True)  # never a clean name beside a rejection, nor the other way round
-        for path in sorted(made.iterdir(), key=lambda path: (path.suffix == ".json", path.name)):  # the report last
-            if path.name != SHEET or not (final / SHEET).exists():  # one that is filled in is not lost
-                path.replace(final / path.name)
-    return {**report, "folder": str(final)}
-
-
-def calibrate(
-    coupon: Path | str,
-    out: Path | str,
-    *,
-    id: str,
-    measured: Path | str | None = None,
-    fits: Sequence[str] = (),
-    wire_fits: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Write a printer's entry with what was measured of a printed coupon to the catalogue file `out`, and return what was found.
-
-    Parameters
-    ----------
-    coupon : path
-        The coupon's report (coupon.json), or its folder.
-    id : str
-        The id of the new entry.
-    measured : path, optional
-        The sheet beside the coupon, filled in.
-    fits, wire_fits : sequence of str
-        Where no sheet is given: the first slot that the blade went into, and the first bore that the wire did, for each
-        orientation, such as "upright=0.15".
-
-    Raises
-    ------
-    InputError
-    """
-    from psi_cad.gauges.jobs import calibrated_entry
-
-    return calibrated_entry(Path(coupon), Path(out), id=id, measured=_own(measured), fits=fits, wire_fits=wire_fits)
 
 
 def _readable(final: Path) -> None:

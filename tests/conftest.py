@@ -13,7 +13,7 @@ import pytest
 from built_once import built_once
 
 import psi_cad
-from psi_cad import api
+from psi_cad import api, gauging
 from psi_cad.builder import suggest, together
 from psi_cad.plans import case as plan_case
 from psi_cad.report import draw_plan
@@ -102,6 +102,7 @@ def phantom_report(phantom_out: Path) -> dict:
 
 DONE_HERE = {
     (api, "perform"): in_process.perform,
+    (gauging, "perform"): in_process.perform,
     (suggest, "perform"): in_process.perform,
     (together, "perform"): in_process.perform,
     (plan_case, "draw_plan"): in_process.draw_plan,

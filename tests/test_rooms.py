@@ -21,6 +21,7 @@ ORDER = [
     {"builder", "checking"},
     {"approval"},
     {"plans"},
+    {"scans", "gauging"},
     {"api"},
     {"session"},
     {"cli"},

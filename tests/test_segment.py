@@ -7,6 +7,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 import trimesh
 
+from psi_cad import api
 from psi_cad.bones.segment import refuse_far_seeds, report_of, segment_bone, write_segmentation
 from psi_cad.errors import CaseError, SegmentationError
 from psi_cad.extraction.cortex import Shown, calibrated, edge_shift, profile
@@ -336,6 +337,7 @@ def test_the_command(run, tmp_path):
     done = run("segment", tmp_path / "ct.nii.gz", "-o", tmp_path / "out", "--bone", "head=0,0,0", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["bones"][0]["name"] == "head"
+    assert api.segment(tmp_path / "ct.nii.gz", tmp_path / "again", bones={"head": [(0.0, 0.0, 0.0)]}) == json.loads(done.stdout)
     done = run("segment", tmp_path / "ct.nii.gz", "-o", tmp_path / "mask", "--labels", tmp_path / "out/labels.nii.gz", "--label", "ball=1")
     assert done.returncode == 0, done.stderr
     mask = trimesh.load_mesh(tmp_path / "mask" / "ball.stl")

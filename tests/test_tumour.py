@@ -1,9 +1,12 @@
 """Tumours: volume, side and place of a thick-sliced mask's surface; margins and diameters against closed forms; proposals say so."""
 
+import json
+
 import numpy as np
 import pytest
 import trimesh
 
+from psi_cad import api
 from psi_cad.errors import ImageError, SegmentationError, SurfaceError
 from psi_cad.extraction.tumour import diameters, grown, tumour_surface
 from psi_cad.imaging.tumour import PROPOSAL, marked, propose_tumour, shape_interpolated
@@ -140,6 +143,9 @@ def test_the_command_marks_a_proposal_everywhere(tmp_path, run, rng):
     assert done.returncode == 0, done.stderr
     assert "PROPOSAL" in done.stdout and out.read_bytes()[:80].startswith(b"psi-cad PROPOSAL tumour")
     assert '"proposal": true' in out.with_suffix(".json").read_text("utf-8") and (tmp_path / "t_PROPOSAL.nrrd").is_file()
+    same = api.tumour(tmp_path / "t2.stl", image=tmp_path / "mri.nrrd", seeds=[(10, -20, 35)], box=[(-10, -40, 15), (34, 4, 59)])
+    assert same == json.loads(out.with_suffix(".json").read_text("utf-8"))  # the verb for Python is the command
+    assert (tmp_path / "t2.stl").read_bytes() == out.read_bytes()
     wrong = run("tumour", "--image", tmp_path / "mri.nrrd", "--seed", "10,-20", "--box", "-10,-40,15,34,4,59", "-o", out)
     assert wrong.returncode == 2 and "must be 3 numbers" in wrong.stderr
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from psi_cad.voxels.volume import Volume
 
 __all__ = ["register"]
 
@@ -66,6 +63,7 @@ def segment(
 
     Example: psi-cad segment ct.nii.gz -o bones --bone scapula=92,40,-310 --close-holes 8
     """
+    from psi_cad import scans
     from psi_cad.cli.showing import progress, say_json
     from psi_cad.cli.telling import caution_lines
     from psi_cad.errors import CaseError
@@ -76,40 +74,30 @@ def segment(
     wanted = dict(_named(text, "--label", "NAME=N") for text in label or [])
     if len(wanted) < len(label or []):
         raise CaseError("Two bones have the same name; give each its own.")
-    if bool(labels) != bool(wanted):
-        raise CaseError("--labels FILE and --label NAME=N go together: name the file, and the labels that you want of it.")
     painted = dict(_named(text, "--keep", "NAME=N") for text in keep or [])
     if len(painted) < len(keep or []):
         raise CaseError("Two of --keep have the same name; give each bone one mask.")
-    if bool(keep_in) != bool(painted):
-        raise CaseError("--keep-in FILE and --keep NAME=N go together: name the file, and the label of each bone in it.")
     cuts = tuple(_point(text, f"--cut-here '{text}'") for text in cut_here or [])
     joins = tuple(_point(text, f"--join '{text}'") for text in join or [])
-    if labels and (cuts or joins or painted or close_holes is not None):
-        raise CaseError(
-            "--labels takes masks as they are; --cut-here, --join, --keep-in and --close-holes change what psi-cad finds itself: leave one out."
-        )
-    if labels and (seeds or with_totalsegmentator):
-        raise CaseError("--labels, and --bone or --with-totalsegmentator, exclude each other; give one of them.")
     with progress(quiet=json) as tell:
         from psi_cad.bones.holes import hole_lines
-        from psi_cad.bones.segment import REJECTED, check_name, segment_bone, segmentation_of_labels, write_segmentation
-        from psi_cad.imaging.scan_files import read_volume
-        from psi_cad.segmentation.correcting import Corrections
+        from psi_cad.bones.segment import REJECTED
 
-        for name in (*seeds, *wanted):
-            check_name(name)
-        scan = read_volume(ct, kind="ct", series=series, progress=tell)
-        if labels:
-            from psi_cad.imaging.label_files import read_labels
-
-            found = segmentation_of_labels(read_labels(labels, reference=scan), wanted, scan=scan)
-        else:
-            if with_totalsegmentator:
-                seeds = {**_proposed(scan, tell), **seeds}
-            masks = {} if keep_in is None else _masks(keep_in, painted, scan)
-            found = segment_bone(scan, seeds, corrections=Corrections(cuts, joins, masks), close_holes=close_holes, progress=tell)
-        report = write_segmentation(out, found, progress=tell)
+        report = scans.segment(
+            ct,
+            out,
+            bones=seeds,
+            labels=labels,
+            wanted=wanted,
+            cut_here=cuts,
+            join=joins,
+            keep_in=keep_in,
+            keep=painted,
+            close_holes=close_holes,
+            with_totalsegmentator=with_totalsegmentator,
+            series=series,
+            progress=tell,
+        )
     if json:
         say_json(report)
         raise typer.Exit(1 if report["rejected"] else 0)
@@ -134,14 +122,6 @@ def segment(
         raise typer.Exit(1)
 
 
-def _proposed(scan: Volume, tell: Any) -> dict[str, Any]:
-    from psi_cad.imaging.totalsegmentator import proposed_seeds
-
-    if tell is not None:
-        tell("TotalSegmentator")
-    return {name: tuple(float(v) for v in point) for name, point in proposed_seeds(scan).items()}
-
-
 def _named(text: str, option: str, form: str) -> tuple[str, str]:
     from psi_cad.errors import CaseError
 
@@ -149,13 +129,6 @@ def _named(text: str, option: str, form: str) -> tuple[str, str]:
     if not equals or not name.strip() or not value.strip():
         raise CaseError(f"{option} '{text}' must be {form}.")
     return name.strip(), value.strip()
-
-
-def _masks(path: Path, painted: dict[str, str], scan: Volume) -> dict[str, Volume]:
-    from psi_cad.imaging.label_files import read_labels
-
-    labels = read_labels(path, reference=scan)
-    return {name: labels.occupancy(label) for name, label in painted.items()}
 
 
 def _seed(text: str) -> tuple[str, Any]:

@@ -20,7 +20,7 @@ from psi_cad.guides.contract import FreeJob
 from psi_cad.guides.params import resolve_params
 from psi_cad.guides.registry import load_free
 
-__all__ = ["SHEET", "calibrated_entry", "free_job", "refuse_other"]
+__all__ = ["SHEET", "calibrated_entry", "free_job", "put_in_place", "refuse_other"]
 
 REPORT: Final = "coupon.json"
 SHEET: Final = "measured.csv"  # beside it, to be filled in by hand
@@ -52,6 +52,16 @@ def free_job(template: str, *, blade: str, printer: str, settings: Sequence[str]
         entries.blade(blade, where="--blade"),
         entries.printer(printer, where="--printer"),
     )
+
+
+def put_in_place(made: Path, final: Path) -> None:
+    """Move the files of a coupon from `made` to its folder `final`: the report last, and a sheet that is filled in there is not lost."""
+    final.mkdir(parents=True, exist_ok=True)
+    for name in ("coupon_REJECTED.step", *(f"coupon.{kind}" for kind in ("step", "stl", "3mf", "png"))):
+        (final / name).unlink(missing_ok=True)  # never a clean name beside a rejection, nor the other way round
+    for path in sorted(made.iterdir(), key=lambda path: (path.suffix == ".json", path.name)):
+        if path.name != SHEET or not (final / SHEET).exists():
+            path.replace(final / path.name)
 
 
 def refuse_other(folder: Path, job: FreeJob) -> None:
