@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,8 @@ def build(
     time_limit : float
         Seconds.
     workers : Workers, optional
-        Processes that are there already, for the kernel's work (`Session` has such); by default there are new ones.
+        Processes that are there already, for the kernel's work (`Session` has such); by default there are new ones, for this build
+        and the changes that are tried after it.
 
     Raises
     ------
@@ -130,8 +132,8 @@ def build(
     if release:
         refuse_early(final, loaded.case.id, accept=accept)
     before = Before(final)
-    asked = Asked(loaded, _own(catalogue), tuple(blades), suggest and not release, progress, workers)
-    with staged(out) as staging:
+    with Workers() if workers is None else nullcontext(workers) as hands, staged(out) as staging:
+        asked = Asked(loaded, _own(catalogue), tuple(blades), suggest and not release, progress, hands)
 
         def job() -> Job:
             from psi_cad.intake.prepare import plan_job
@@ -140,7 +142,7 @@ def build(
             return job_named(planned, before, variant=variant)
 
         try:
-            report = all_built(job, staging, settings=settings, blades=blades, progress=progress, time_limit=time_limit, workers=workers)
+            report = all_built(job, staging, settings=settings, blades=blades, progress=progress, time_limit=time_limit, workers=hands)
         except PsiCadError as error:
             (final / REFUSED_FILE).unlink(missing_ok=True)
             raise explained(asked, error, final / REFUSED_FILE) from error
