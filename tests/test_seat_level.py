@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from psi_cad.frames import Frame
+from psi_cad.guides.ground import followed
 from psi_cad.siting.seat import HeightField, fit_seat
+from psi_cad.units import LIMITS
 
 GROUND = Frame(origin=np.zeros(3), axes=np.eye(3))
 
@@ -60,3 +62,23 @@ def test_a_seat_stays_close_above_what_it_does_not_follow(field):
         over = seat.patch(field.points) - moved.heights
         assert over[field.contact].max() < 0.6
         assert over.min() > 0.0 and over[(field.points[:, 0] > 9.5) & (np.abs(field.points[:, 1]) < 2.5)].max() < 2.0
+
+
+@pytest.mark.parametrize("beside", [2.0, 4.0, 5.0])
+def test_contact_that_the_finished_seat_stands_off_is_left_out(field, beside):
+    """The seat rises over a block, and is lifted off the bone right beside it; a fit's own residual does not tell of that."""
+    touching = (field.points[:, 0] <= 8.0) & (np.abs(field.points[:, 1]) < 8.0)
+    heights = field.heights + np.where(field.points[:, 0] > 9.0, beside, 0.0)
+    close = replace(field, heights=heights, met=heights, contact=touching, usable=touching, crests=field.crests[:0])
+
+    def stands_off(seat, where):
+        away = (seat.patch(field.points) - heights) / seat.patch.steepness(field.points) - seat.gap
+        return np.abs(away[where.contact]).max()
+
+    first = fit_seat(close, gap=0.2, frame=GROUND)
+    seat, kept = followed(close, 0.2, GROUND)
+    assert stands_off(seat, kept) <= LIMITS.seat_max and len(seat.off) == 0
+    assert (beside > 3.0) == (stands_off(first, close) > 0.93 * LIMITS.seat_max) == (len(first.off) > 0) == (kept.contact.sum() < close.contact.sum())
+    if len(first.off):
+        assert first.max < 0.18 and first.off[:, 0].min() > 6.0, "beside the block"
+        assert kept.contact.sum() > 0.8 * close.contact.sum()

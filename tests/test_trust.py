@@ -154,6 +154,30 @@ def test_a_declared_hollow_is_not_measured_and_hides_nothing_else(phantom_out, p
     assert measure_seat(printed, everything, BoneProbe(bone)).contact_area == 0.0, "a guide of hollows alone has no seat"
 
 
+def test_the_wall_of_a_fence_that_leans_is_no_part_of_the_seat(phantom_report, tmp_path):
+    """A steep seat is measured up to 73° here, and the wall looks down at 72°; that it is a wall is known from its cut alone."""
+    plan = phantom_report["guides"][0]["plan"]
+    frame = Expected.from_json(plan).frame
+    out = np.array([18.0, 0.0, -6.0]) / np.hypot(18.0, 6.0)  # of the leaning side
+    profile = shapely.Polygon([(-20.0, 0.2), (5.0, 0.2), (11.0, 18.2), (8.0, 18.2), (3.0, 3.2), (-20.0, 3.2)])  # over x and z
+    guide = trimesh.creation.extrude_polygon(profile, 24.0)
+    guide.vertices = np.column_stack([guide.vertices[:, 0], guide.vertices[:, 2] - 12.0, guide.vertices[:, 1]])
+    guide.invert()  # x, z, y is left-handed
+    bone = trimesh.creation.box((80.0, 60.0, 20.0), trimesh.transformations.translation_matrix((0.0, 0.0, -10.0)))
+    for mesh in (guide, bone):
+        mesh.vertices = frame.patient(np.asarray(mesh.vertices))
+    guide.export(tmp_path / "guide.stl")
+    ring = [[-19.0, -11.0], [15.0, -11.0], [15.0, 11.0], [-19.0, 11.0]]
+
+    def measured(normal):
+        slot = {**plan["slots"][0], "normal": frame.patient_direction(normal).tolist()}
+        expected = Expected.from_json({**plan, "outlines": [ring], "voids": [], "slots": [slot], "slope_limit": 65.0, "gap": 0.2})
+        return measure_seat(Printed(tmp_path / "guide.stl", expected.frame), expected, BoneProbe(bone))
+
+    assert measured(out).max < 0.01 and measured(-out).contact_area > 400.0
+    assert measured(np.array([np.cos(0.31), 0.0, -np.sin(0.31)])).max > 5.0, "steep like the cut's wall, but not its wall"
+
+
 def test_a_seat_rises_gently_over_bone_that_stands_like_a_cliff():
     field, frame = field_of(slab(pit=(3.0, 12.0, 4.0), deep=-9.0))
     standing = field.bone & ~field.usable & (field.heights > field.heights[field.contact].max() + 4.0)

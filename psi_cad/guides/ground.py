@@ -146,21 +146,31 @@ def _surroundings(caster: RayCaster, frame: Frame, rectangle: tuple[Mm, Mm, Mm, 
 
 
 def followed(field: HeightField, gap: Mm, frame: Frame) -> tuple[Seat, HeightField]:
-    """The seat, and the field without the spots at the rim of its contact that no seat could follow.
+    """The seat, and the field without the spots of its contact that no seat could follow, or that this one stands off in the end.
 
     Raises
     ------
     SeatError
         Where the seat does not follow the bone and leaving the spot out would cost too much contact.
     """
+    found: tuple[Seat, HeightField] | None = None
     for attempt in range(TRIMS + 1):
         try:
-            return fit_seat(field, gap=gap, frame=frame), field
+            seat = fit_seat(field, gap=gap, frame=frame)
         except SeatError as error:
+            if found is not None:
+                return found
             smaller = without_spots(field, error.spots) if attempt < TRIMS else None
             if smaller is None:
                 raise
             field = smaller
+            continue
+        if found is None or len(seat.off) < len(found[0].off):
+            found = seat, field
+        smaller = without_spots(field, seat.off) if attempt < TRIMS else None
+        if smaller is None:
+            return found
+        field = smaller
     raise AssertionError("unreachable")
 
 

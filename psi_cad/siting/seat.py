@@ -23,6 +23,7 @@ AIM: Final = 0.7  # of the limits: what is measured later, on the file, sees mor
 SMOOTHING: Final = 0.01
 FLAT_WITHIN_MM: Final[Mm] = 3.0  # beyond the bone a slope fades over this length
 CLEAR_MM: Final[Mm] = 0.05  # of the gap: bone between the grid's points may stand this much higher
+OFF: Final = 0.8  # of the limit: what is left out of the contact where the finished seat stands off it
 ACCEPT: Final = 0.93  # of the limits, of a finished fit: the file's measurement differs by a few per cent
 RISE_MM: Final[Mm] = 0.02  # clear of bone that the seat does not rest on
 RISES: Final = 4
@@ -58,7 +59,10 @@ class HeightField:
 
 @dataclass(frozen=True)
 class Seat:
-    """The fitted seat `patch` (bone side of the guide), its `gap` above bone, and the fit's residual (mm, normal)."""
+    """The fitted seat `patch` (bone side of the guide), its `gap` above bone, and the fit's residual (mm, normal).
+
+    `off` (k, 2): spots of the contact that it stands off all the same: it rises over bone beside them, or bends more than its offset follows.
+    """
 
     patch: HeightSpline
     bone_patch: HeightSpline
@@ -66,6 +70,7 @@ class Seat:
     rms: Mm
     max: Mm
     knots: tuple[int, int]
+    off: Array
 
 
 def offset(patch: HeightSpline, field: HeightField, distance: Mm) -> HeightSpline:
@@ -146,7 +151,9 @@ def fit_seat(field: HeightField, *, gap: Mm, frame: Frame) -> Seat:
         raise error
     gap = max(gap, _least_gap(patch, field))
     seat = _risen(offset(patch, field, gap), field) if gap > 0.0 else patch
-    return Seat(patch=seat, bone_patch=patch, gap=gap, rms=rms, max=largest, knots=patch.poles.shape)
+    stands = np.abs(_residual(seat, field) - gap)
+    off = contact[stands > OFF * LIMITS.seat_max] if float(stands.max()) > ACCEPT * LIMITS.seat_max else contact[:0]
+    return Seat(patch=seat, bone_patch=patch, gap=gap, rms=rms, max=largest, knots=patch.poles.shape, off=off)
 
 
 def _residual(patch: HeightSpline, field: HeightField) -> Array:

@@ -24,6 +24,7 @@ __all__ = ["BoneProbe", "MeasuredSeat", "caught_by", "measure_seat", "underside"
 STEP_MM: Final[Mm] = 0.4
 RIM_MM: Final[Mm] = 0.6  # the outline's straight sides and the grid's step
 IN_BORE_MM: Final[Mm] = 0.05  # beyond its radius: what a triangulated bore is off
+WALL_COS: Final = 1.0 - 1e-6  # within 0.1° of a cut's normal lies a wall of its fence, which is flat; a seat is curved
 SLIT_MM: Final[Mm] = 1.6  # contact lacking over less than this is a slot or the wall of a hole
 
 
@@ -99,6 +100,8 @@ def measure_seat(part: Printed, expected: Expected, probe: BoneProbe) -> Measure
     inside = shapely.contains_xy(outline, bottom[:, 0], bottom[:, 1]) & (looks[:, 2] < -np.cos(np.radians(expected.slope_limit + 8.0)))
     spanned = shapely.union_all([shapely.Polygon(ring) for ring in expected.voids])
     inside &= ~shapely.contains_xy(spanned, bottom[:, 0], bottom[:, 1])
+    for slot in expected.slots:  # beside a steep seat, a wall of a fence that leans looks down like bone's side
+        inside &= np.abs(looks @ expected.plane_of(slot)[1]) < WALL_COS
     for bore in expected.bores:  # one sees into a bore that leans, and its wall looks down there
         entry, out = frame.local(np.array(bore.entry)), frame.local_direction(np.array(bore.out))
         inside &= np.linalg.norm(np.cross(bottom - entry, out), axis=1) > bore.diameter / 2.0 + IN_BORE_MM
