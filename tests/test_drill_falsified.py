@@ -15,9 +15,9 @@ from psi_cad.builder.measure import measure_folder
 from psi_cad.export.meshes import triangulated, write_stl
 from psi_cad.export.step import write_step
 from psi_cad.files import sha256_of
+from psi_cad.promises.expected import Expected
 from psi_cad.remedies.mending import CHECKS
 from psi_cad.verify.checks import measure_files
-from psi_cad.verify.expected import Expected
 
 NAME = "T1"
 

@@ -18,11 +18,11 @@ from psi_cad.builder.measure import measure_folder
 from psi_cad.errors import SurfaceError
 from psi_cad.export.meshes import triangulated, write_stl
 from psi_cad.files import sha256_of
+from psi_cad.promises.expected import Expected
+from psi_cad.readback.part import Part
 from psi_cad.remedies.mending import CHECKS
 from psi_cad.verify import neighbours
 from psi_cad.verify.checks import measure_part
-from psi_cad.verify.expected import Expected
-from psi_cad.verify.part import Part
 
 STEM = "supra-acetabular_generic-25x0.89"
 
@@ -178,8 +178,8 @@ def needed_by_sections(folder, guide):
 def test_a_fence_with_a_tower_needs_more_blade(phantom_out, tmp_path, good):
     """Something that stands 15 mm above the fence over the line that decides stops the saw's hub: the check says so and where."""
     from psi_cad.builder.inspect import bone_probe
+    from psi_cad.promises.expected import Expected
     from psi_cad.verify.checks import measure_files
-    from psi_cad.verify.expected import Expected
 
     _, guide = good
     whole = next(check for check in guide["checks"] if check["id"] == "blade_reach[A]")
@@ -203,10 +203,10 @@ def test_a_fence_with_a_tower_needs_more_blade(phantom_out, tmp_path, good):
 def test_a_guide_that_slides_fails_unless_it_may(good, tmp_path):
     """Files of a round rod and a shell on it: nothing stops a slide along it or round it; the case may allow that."""
     from psi_cad.builder.inspect import bone_probe
-    from psi_cad.verify.expected import Expected
+    from psi_cad.promises.expected import Expected
+    from psi_cad.readback.printed import Printed
+    from psi_cad.verify.features.seat import measure as measure_seat
     from psi_cad.verify.holding import holding_json, lock_check
-    from psi_cad.verify.printed import Printed
-    from psi_cad.verify.seat import measure_seat
 
     plan = {**good[1]["plan"], "outlines": [[[-20.0, -13.0], [20.0, -13.0], [20.0, 13.0], [-20.0, 13.0]]]}
     axes = np.array(plan["axes"])

@@ -16,7 +16,9 @@ from psi_cad.case.load import load_case
 from psi_cad.errors import CaseError, CatalogueError, InputError
 from psi_cad.gauges.measured import measure_free
 from psi_cad.guides.registry import load_template
-from psi_cad.verify.promised import Bore, Gap, Web
+from psi_cad.verify.features.bore import Bore
+from psi_cad.verify.features.gap import Gap
+from psi_cad.verify.features.web import Web
 
 ROOM = (400.0, 400.0, 400.0)
 

@@ -10,6 +10,8 @@ import trimesh
 
 from psi_cad.errors import SeatError, SurfaceError
 from psi_cad.export.surfaces import write_stl
+from psi_cad.promises.expected import Expected
+from psi_cad.readback.printed import Printed
 from psi_cad.scene.cuts import plan_cuts
 from psi_cad.siting.about import AboutCuts, site_frame
 from psi_cad.siting.access import accessible_field, outlines, voids
@@ -20,9 +22,8 @@ from psi_cad.surface.mesh_files import read_surface
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import checked_bone
 from psi_cad.units import LIMITS
-from psi_cad.verify.expected import Expected
-from psi_cad.verify.printed import Printed
-from psi_cad.verify.seat import BoneProbe, measure_seat
+from psi_cad.verify.features.seat import BoneProbe
+from psi_cad.verify.features.seat import measure as measure_seat
 
 
 def slab(*, hole=None, pit=None, deep=6.0):

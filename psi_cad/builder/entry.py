@@ -19,12 +19,12 @@ from psi_cad.guides.site import Site, blade_origin, slot_room
 from psi_cad.intake.cautions import guide_cautions
 from psi_cad.outputs.naming import Naming
 from psi_cad.outputs.subject import stem
+from psi_cad.promises.expected import Expected, ExpectedAvoid, ExpectedBore, ExpectedSlot
 from psi_cad.resection.depth import slot_depth
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.kerf import blade_kerf
 from psi_cad.siting.access import voids
 from psi_cad.units import LIMITS, Array, Mm
-from psi_cad.verify.expected import Expected, ExpectedAvoid, ExpectedBore, ExpectedSlot
 
 __all__ = ["Made", "cautions_of", "expected_of", "report_entry"]
 

@@ -32,11 +32,11 @@ from psi_cad.intake.prepare import GuideJob, Job, Progress, step_of
 from psi_cad.intake.siting import Siting
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.outputs.software import build_software
+from psi_cad.promises.expected import Expected, ExpectedAvoid
 from psi_cad.remedies.mending import base_id, sentence
 from psi_cad.report.lettering import Arrow
 from psi_cad.report.pictures import Mark, picture_of_guide
 from psi_cad.units import LIMITS
-from psi_cad.verify.expected import Expected, ExpectedAvoid
 
 __all__ = ["BONE_FILE", "build_case"]
 

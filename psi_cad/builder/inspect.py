@@ -12,10 +12,10 @@ import numpy as np
 import trimesh
 
 from psi_cad.errors import PsiCadError, from_json
+from psi_cad.promises.expected import Expected
+from psi_cad.readback.part import Part
 from psi_cad.verify.checks import measure_part
-from psi_cad.verify.expected import Expected
-from psi_cad.verify.part import Part
-from psi_cad.verify.seat import BoneProbe
+from psi_cad.verify.features.seat import BoneProbe
 
 __all__ = ["Inspection", "Inspector", "Line", "bone_probe", "serve"]
 

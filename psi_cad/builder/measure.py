@@ -12,9 +12,9 @@ from psi_cad.errors import InputError, PsiCadError
 from psi_cad.files import sha256_of
 from psi_cad.findings import Check
 from psi_cad.outputs.subject import UsedBone, bones_of, stem_of
+from psi_cad.promises.expected import Expected
 from psi_cad.verify.checks import measure_files
-from psi_cad.verify.expected import Expected
-from psi_cad.verify.seat import BoneProbe
+from psi_cad.verify.features.seat import BoneProbe
 
 __all__ = ["find_reports", "measure_folder"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,11 @@ import numpy as np
 
 from psi_cad.errors import KernelError
 from psi_cad.frames import Frame
-from psi_cad.gauges.features import feature_checks
+from psi_cad.readback.part import Part
+from psi_cad.readback.printed import Printed
 from psi_cad.units import LIMITS, Mm
+from psi_cad.verify.features.feature import Feature, measured, told
 from psi_cad.verify.held import held
-from psi_cad.verify.part import Part
-from psi_cad.verify.printed import Printed
-from psi_cad.verify.promised import Feature
 
 __all__ = ["measure_free"]
 
@@ -49,12 +47,12 @@ def measure_free(step: Path, stl: Path, features: Sequence[Feature], *, build_vo
         held("stl_volume", abs(float(printed.mesh.volume) - volume) / volume, "", "<=", LIMITS.stl_volume),
         held("printer_room", float(beyond.max()), "mm", "<=", 0.0),
     ]
-    told = []
-    for feature, values, found in feature_checks(tuple(features), part, printed):
+    said = []
+    for feature, values, found in measured(tuple(features), part, printed):
         checks += found
-        told.append({"kind": type(feature).__name__.lower(), **asdict(feature), **values})
+        said.append({**told(feature), **values})
     return {
-        "features": told,
+        "features": said,
         "volume_mm3": round(volume, 3),
         "checks": [check.to_json() for check in checks],
         "status": "passed" if all(check.passed for check in checks) else "rejected",

@@ -12,7 +12,10 @@ from psi_cad.guides.params import Parameters, SeatParams
 from psi_cad.guides.sharing import Workshop
 from psi_cad.guides.site import Site
 from psi_cad.units import Array, Mm
-from psi_cad.verify.promised import Bore, Feature, Gap, Web
+from psi_cad.verify.features.bore import Bore
+from psi_cad.verify.features.feature import Feature
+from psi_cad.verify.features.gap import Gap
+from psi_cad.verify.features.web import Web
 
 if TYPE_CHECKING:
     import cadquery as cq

@@ -7,8 +7,8 @@ from typing import Final, Literal
 import numpy as np
 
 from psi_cad.findings import Check, Place, place_of
+from psi_cad.promises.expected import Expected
 from psi_cad.units import Array
-from psi_cad.verify.expected import Expected
 
 __all__ = ["UNMEASURED", "held", "in_patient"]
 

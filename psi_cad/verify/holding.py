@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 
 from psi_cad.findings import Check, place_of
+from psi_cad.promises.expected import Expected
 from psi_cad.siting.sliding import Sliding, in_words, sliding, smoothed_normals
 from psi_cad.units import LIMITS, Array, Bools, Mm
-from psi_cad.verify.expected import Expected
 
 __all__ = ["holding_json", "lock_check", "measure_holding", "weakest_in_words"]
 

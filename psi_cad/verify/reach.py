@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 
 from psi_cad.findings import Place, place_of
+from psi_cad.promises.expected import Expected, ExpectedSlot
+from psi_cad.readback.printed import Printed
 from psi_cad.units import Array, Mm
-from psi_cad.verify.expected import Expected, ExpectedSlot
-from psi_cad.verify.printed import Printed
 
 __all__ = ["blade_needed"]
 

@@ -1,25 +1,28 @@
-"""Measure how a guide sits: gap and overlap to the bone, contact, and whether it comes off along its axis."""
+"""The seat: its faces among those of a solid; gap and overlap to the bone, contact, and whether it comes off along its axis; the checks of these."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
+import cadquery as cq
 import numpy as np
 import shapely
 import trimesh
 from scipy import ndimage
 
-from psi_cad.findings import Place, place_of
+from psi_cad.findings import Check, Place, place_of
 from psi_cad.frames import Frame
+from psi_cad.promises.expected import Expected
+from psi_cad.readback.faces import Faces
+from psi_cad.readback.printed import Printed
 from psi_cad.siting.sliding import Sliding
 from psi_cad.surface.rays import RayCaster, SignedDistance, first_hits_down
 from psi_cad.units import LIMITS, Array, Bools, Mm
-from psi_cad.verify.expected import Expected
-from psi_cad.verify.holding import measure_holding
-from psi_cad.verify.printed import Printed
+from psi_cad.verify.held import held
+from psi_cad.verify.holding import lock_check, measure_holding
 
-__all__ = ["BoneProbe", "MeasuredSeat", "caught_by", "measure_seat", "underside"]
+__all__ = ["BoneProbe", "MeasuredSeat", "caught_by", "checks", "find", "measure", "underside"]
 
 STEP_MM: Final[Mm] = 0.4
 RIM_MM: Final[Mm] = 0.6  # the outline's straight sides and the grid's step
@@ -80,7 +83,7 @@ def caught_by(probe: BoneProbe, bottom: Array, frame: Frame) -> tuple[Mm, int]:
     return float(max(0.0, np.max(above, initial=0.0))), int(np.argmax(above)) if len(above) else 0
 
 
-def measure_seat(part: Printed, expected: Expected, probe: BoneProbe) -> MeasuredSeat:
+def measure(part: Printed, expected: Expected, probe: BoneProbe) -> MeasuredSeat:
     """Measure `part` against the bone."""
     frame = expected.frame
     bottom, looks, under = underside(part)
@@ -162,3 +165,29 @@ def _on_bone(point: Array, probe: BoneProbe, frame: Frame) -> Array:
     """The point (3,) of the guide frame where bone is first met above (x, y); at the frame's own height where there is none."""
     height = float(first_hits_down(probe.caster, point[None, :], frame=frame).height[0])
     return np.array([point[0], point[1], height if np.isfinite(height) else 0.0])
+
+
+def find(faces: Faces) -> list[cq.Face]:
+    """The faces that lie on the bone: those on a B-spline that look down the seating axis (guide frame)."""
+    return [face for face, outward in faces.splines if outward[2] < 0.0]
+
+
+def checks(seat: MeasuredSeat, expected: Expected) -> list[Check]:
+    """Every number of the seat against its limit."""
+    return [
+        held("seat_rms", seat.rms, "mm", "<=", LIMITS.seat_rms, where=seat.worst),
+        held("seat_max", seat.max, "mm", "<=", LIMITS.seat_max, where=seat.worst),
+        held("seat_overlap", seat.overlap, "mm", "<=", LIMITS.overlap, where=seat.deepest),
+        held("contact_area", seat.contact_area, "mm²", ">=", LIMITS.contact_area, where=seat.missing),
+        held(
+            "contact_share",
+            seat.contact_area / max(seat.footprint_area, 1e-9),
+            "",
+            ">=",
+            0.6,
+            "of the planned footprint; holes and the slot are not contact",
+            where=seat.missing,
+        ),
+        lock_check(seat.holding, expected),
+        held("pull_off", seat.catch, "mm", "<=", LIMITS.overlap, "bone in the way along the seating axis", where=seat.caught),
+    ]

@@ -1,4 +1,4 @@
-"""Measure the sleeves of a guide: bore and axis on the STEP, what guides, stops and lets the tool pass on the triangles."""
+"""Sleeves: bores and stop faces among the faces of a solid; what guides, stops and lets the tool pass as measured; the checks of these."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import cadquery as cq
 import numpy as np
 import trimesh
 
 from psi_cad.files import sha256_of
 from psi_cad.findings import Check, Place
 from psi_cad.frames import unit
+from psi_cad.promises.expected import Expected, ExpectedBore
+from psi_cad.readback.faces import Faces, Within
+from psi_cad.readback.part import Part
+from psi_cad.readback.printed import Printed
 from psi_cad.siting.lines import segments_apart
 from psi_cad.surface.rays import SignedDistance
 from psi_cad.units import LIMITS, Array, Bools, Deg, Mm
-from psi_cad.verify.expected import Expected, ExpectedBore
 from psi_cad.verify.held import held, in_patient
-from psi_cad.verify.part import Part
-from psi_cad.verify.printed import Printed
 
-__all__ = ["MeasuredBore", "bore_checks", "measure_bores"]
+__all__ = ["FoundBore", "MeasuredBore", "checks", "find", "find_stop", "measure"]
 
-SAME_DEG: Final[Deg] = 3.0  # a hole turned further than this from the plan is not taken for the trajectory's
-SAME_MM: Final[Mm] = 2.0  # ... nor one that passes its entry further away
-WIDER_MM: Final[Mm] = 1.0  # ... nor one whose diameter differs by more
+NEAR: Final = Within(away=2.0, turn=3.0, size=1.0)  # a hole further off than this, at its entry, is not taken for the trajectory's
 BORE_MM: Final[Mm] = 0.01
 ANGLE_DEG: Final[Deg] = 0.05
 ENTRY_MM: Final[Mm] = 0.05
@@ -81,14 +81,14 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else round(float(value), 6)
 
 
-def measure_bores(part: Part, printed: Printed, expected: Expected) -> tuple[MeasuredBore, ...]:
+def measure(part: Part, printed: Printed, expected: Expected) -> tuple[MeasuredBore, ...]:
     """Every sleeve that a guide was promised to have."""
     return tuple(_measured(part, printed, expected, bore) for bore in expected.bores)
 
 
 def _measured(part: Part, printed: Printed, expected: Expected, bore: ExpectedBore) -> MeasuredBore:
     entry, out = expected.frame.local(np.array(bore.entry)), unit(expected.frame.local_direction(np.array(bore.out)))
-    faces = _faces(part, entry, out, bore)
+    faces = find(bore, part.faces, expected, within=NEAR)
     if not faces:
         place = in_patient(expected, entry + (bore.stop - bore.depth) * out)
         kinds = ("bore_diameter", "bore_angle", "bore_entry", "bore_open", "sleeve_guided", "sleeve_wall", "sleeve_stop", "sleeve_square")
@@ -128,9 +128,10 @@ def _measured(part: Part, printed: Printed, expected: Expected, bore: ExpectedBo
 
 
 @dataclass(frozen=True)
-class _Face:
-    """One cylindrical face of a bore: the foot of the planned entry on its axis, its direction out of the bone, and what differs from the plan."""
+class FoundBore:
+    """One cylindrical face of a bore: the foot of the planned entry on its axis, its direction out of the bone, what differs from the plan."""
 
+    face: cq.Face
     foot: Array
     out: Array
     diameter: Mm
@@ -140,17 +141,32 @@ class _Face:
     amid: Array
 
 
-def _faces(part: Part, entry: Array, out: Array, bore: ExpectedBore) -> list[_Face]:
+def find(bore: ExpectedBore, faces: Faces, expected: Expected, *, within: Within) -> list[FoundBore]:
+    """The hollow cylinders that guide a tool, in the guide frame."""
+    entry, out = expected.frame.local(np.array(bore.entry)), unit(expected.frame.local_direction(np.array(bore.out)))
     found = []
-    for face, point, direction, radius in part.cylinders:
+    for face, point, direction, radius in faces.cylinders:
         along = direction if float(direction @ out) > 0.0 else -direction
         angle = float(np.degrees(np.arctan2(np.linalg.norm(np.cross(along, out)), float(along @ out))))
         foot = point + float((entry - point) @ along) * along
         offset = float(np.linalg.norm(foot - entry))
-        if radius < 0.0 and angle <= SAME_DEG and offset <= SAME_MM and abs(-2.0 * radius - bore.diameter) <= WIDER_MM:
+        if radius < 0.0 and angle <= within.turn and offset <= within.away and abs(-2.0 * radius - bore.diameter) <= within.size:
             amid = np.array(face.Center().toTuple())
             on_axis = foot + float((amid - foot) @ along) * along
-            found.append(_Face(foot, along, -2.0 * radius, angle, offset, float(face.Area()), on_axis))
+            found.append(FoundBore(face, foot, along, -2.0 * radius, angle, offset, float(face.Area()), on_axis))
+    return found
+
+
+def find_stop(bore: ExpectedBore, faces: Faces, expected: Expected, *, within: Within) -> list[cq.Face]:
+    """The flat faces round a bore that stop a chuck."""
+    entry, out = expected.frame.local(np.array(bore.entry)), unit(expected.frame.local_direction(np.array(bore.out)))
+    found = []
+    for face, point, outward in faces.planes:
+        turn = float(np.degrees(np.arccos(np.clip(outward @ out, -1.0, 1.0))))
+        high = float((point - entry) @ out) - (bore.stop - bore.depth)
+        beside = float(np.linalg.norm(np.cross(point - entry, out)))
+        if turn <= within.turn and abs(high) <= within.away and beside < bore.diameter:
+            found.append(face)
     return found
 
 
@@ -161,7 +177,7 @@ def _across(out: Array) -> Array:
     return np.asarray(np.cos(turns)[:, None] * first + np.sin(turns)[:, None] * np.cross(out, first))
 
 
-def _stop_face(printed: Printed, axis: _Face, flat: Mm) -> tuple[Mm | None, Mm | None, Array | None]:
+def _stop_face(printed: Printed, axis: FoundBore, flat: Mm) -> tuple[Mm | None, Mm | None, Array | None]:
     """How high above the entry a chuck stops, how uneven the face `flat` mm round the bore is that stops it, and its highest point."""
     round_ = _across(axis.out)
     inner = axis.diameter / 2.0
@@ -175,7 +191,7 @@ def _stop_face(printed: Printed, axis: _Face, flat: Mm) -> tuple[Mm | None, Mm |
     return float(heights.max()), float(np.ptp(heights)), starts[highest] - way[highest] * axis.out
 
 
-def _rings(printed: Printed, axis: _Face, bore: ExpectedBore, top: Mm | None) -> tuple[Mm | None, Array | None, Mm | None, Array | None]:
+def _rings(printed: Printed, axis: FoundBore, bore: ExpectedBore, top: Mm | None) -> tuple[Mm | None, Array | None, Mm | None, Array | None]:
     """(guided length, where it ends, least wall round it, where): the rings of the bore that are whole, from the lowest of the stop face down."""
     if top is None:
         return None, None, None, None
@@ -206,7 +222,7 @@ def _rings(printed: Printed, axis: _Face, bore: ExpectedBore, top: Mm | None) ->
     )
 
 
-def _blocked(printed: Printed, axis: _Face, bore: ExpectedBore) -> tuple[int, Array | None]:
+def _blocked(printed: Printed, axis: FoundBore, bore: ExpectedBore) -> tuple[int, Array | None]:
     """How many of the tool's lines meet material on the whole of their way, from far outside to the planned tip; and where the first does."""
     offsets = np.vstack([np.zeros(3), OFF_AXIS * bore.tool_diameter * _across(axis.out)])
     starts = axis.foot + FAR_MM * axis.out + offsets
@@ -215,9 +231,9 @@ def _blocked(printed: Printed, axis: _Face, bore: ExpectedBore) -> tuple[int, Ar
     return len(met), None if not len(met) else starts[met[0]] - way[met[0]] * axis.out
 
 
-def bore_checks(bores: tuple[MeasuredBore, ...], part: Part, printed: Printed, expected: Expected) -> list[Check]:
+def checks(bores: tuple[MeasuredBore, ...], part: Part, printed: Printed, expected: Expected) -> list[Check]:
     """Every number of every sleeve against its limit."""
-    checks = []
+    found = []
     for want, bore in zip(expected.bores, bores, strict=True):
         at, place = f"[{want.name}]", bore.places.get
         off = None if bore.diameter is None else abs(bore.diameter - want.diameter)
@@ -226,7 +242,7 @@ def bore_checks(bores: tuple[MeasuredBore, ...], part: Part, printed: Printed, e
         wide, tip = f"difference from {want.diameter:.3f} mm (tool + clearance + printer)", f"from {want.stop:g} mm between stop face and planned tip"
         length = None if bore.stop is None else want.tool_length
         reach = "usable length, against the way from the stop face to the planned tip"
-        checks += [
+        found += [
             held(f"bore_diameter{at}", off, "mm", "<=", BORE_MM, wide, where=place("bore_diameter")),
             held(f"bore_angle{at}", bore.angle, "deg", "<=", ANGLE_DEG, "axis against the planned direction", where=place("bore_angle")),
             held(f"bore_entry{at}", bore.offset, "mm", "<=", ENTRY_MM, "axis from the planned entry at the bone", where=place("bore_entry")),
@@ -239,7 +255,7 @@ def bore_checks(bores: tuple[MeasuredBore, ...], part: Part, printed: Printed, e
             held(f"sleeve_square{at}", bore.uneven, "mm", "<=", SQUARE_MM, "of the stop face along the axis", where=place("sleeve_square")),
             held(f"tool_reach{at}", length, "mm", ">=", round(bore.stop or want.stop, 3), reach, where=place("sleeve_stop")),
         ]
-    return [*checks, *_apart(bores, printed, expected), *_avoided(bores, part.path.parent, expected)]
+    return [*found, *_apart(bores, printed, expected), *_avoided(bores, part.path.parent, expected)]
 
 
 def _tool(want: ExpectedBore, bore: MeasuredBore) -> tuple[Array, Array, Mm]:

@@ -13,15 +13,14 @@ import trimesh
 from OCP.BRep import BRep_Tool
 from OCP.BRepCheck import BRepCheck_Analyzer
 from OCP.BRepGProp import BRepGProp
-from OCP.gp import gp_Ax3, gp_Dir, gp_Pnt, gp_Trsf
 from OCP.GProp import GProp_GProps
 from OCP.IFSelect import IFSelect_RetDone
 from OCP.Interface import Interface_Static
 from OCP.STEPControl import STEPControl_Reader
-from OCP.TopLoc import TopLoc_Location
 
 from psi_cad.errors import KernelError
 from psi_cad.frames import Frame
+from psi_cad.readback.faces import Faces, moved_into
 from psi_cad.surface.rays import SignedDistance
 from psi_cad.units import Array
 
@@ -57,7 +56,7 @@ class Part:
 
     def warm(self) -> None:
         """Take the slow measurements of the solid now; they are kept."""
-        _ = self.valid, self.volume, self.planes, self.cylinders
+        _ = self.valid, self.volume, self.faces.planes, self.faces.cylinders
 
     @cached_property
     def valid(self) -> bool:
@@ -69,13 +68,7 @@ class Part:
         """The solid, moved into the guide frame."""
         if self._solid is None:
             raise KernelError(f"'{self.path.name}' holds no solid.")
-        origin, x, z = self.frame.origin, self.frame.axes[0], self.frame.axes[2]
-        move = gp_Trsf()
-        move.SetTransformation(
-            gp_Ax3(gp_Pnt(0, 0, 0), gp_Dir(0, 0, 1), gp_Dir(1, 0, 0)),
-            gp_Ax3(gp_Pnt(*origin), gp_Dir(*z), gp_Dir(*x)),
-        )
-        return cq.Solid(self._solid.wrapped.Moved(TopLoc_Location(move)))
+        return moved_into(self._solid, self.frame)
 
     @cached_property
     def extra_solid(self) -> Array | None:
@@ -149,34 +142,6 @@ class Part:
         return properties
 
     @cached_property
-    def planes(self) -> list[tuple[cq.Face, Array, Array]]:
-        """Flat faces with a point and the outward normal, guide frame."""
-        found = []
-        for face in self.solid.Faces():
-            if face.geomType() == "PLANE":
-                found.append((face, np.array(face.Center().toTuple()), np.array(face.normalAt().toTuple())))
-        return found
-
-    @cached_property
-    def cylinders(self) -> list[tuple[cq.Face, Array, Array, float]]:
-        """Cylindrical faces with a point and direction of the axis, and the radius (negative for a hole)."""
-        from OCP.BRepAdaptor import BRepAdaptor_Surface
-        from OCP.TopAbs import TopAbs_REVERSED
-
-        found = []
-        for face in self.solid.Faces():
-            if face.geomType() == "CYLINDER":
-                surface = BRepAdaptor_Surface(face.wrapped).Cylinder()
-                axis = surface.Axis()
-                point, direction = axis.Location(), axis.Direction()
-                hollow = (face.wrapped.Orientation() == TopAbs_REVERSED) == surface.Direct()
-                radius = float(surface.Radius())
-                found.append(
-                    (
-                        face,
-                        np.array([point.X(), point.Y(), point.Z()]),
-                        np.array([direction.X(), direction.Y(), direction.Z()]),
-                        -radius if hollow else radius,
-                    )
-                )
-        return found
+    def faces(self) -> Faces:
+        """The solid's faces, guide frame."""
+        return Faces(self.solid)

@@ -1,4 +1,4 @@
-"""Measure slots in a part read back from STEP: width, plane, length, guided height, walls, free passage."""
+"""Slots: their sides among the faces of a solid; width, plane, length, guided height, walls and free passage as measured; the checks of these."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from OCP.BRepAdaptor import BRepAdaptor_Curve
 from OCP.BRepTools import BRepTools_WireExplorer
 from OCP.GeomAbs import GeomAbs_CurveType
 
-from psi_cad.findings import Place, place_of
+from psi_cad.findings import Check, Place, place_of
 from psi_cad.frames import Frame
+from psi_cad.promises.expected import Expected, ExpectedSlot
+from psi_cad.readback.faces import Faces, Flat, Within
+from psi_cad.readback.part import Part
+from psi_cad.readback.printed import Printed
 from psi_cad.siting.about import blade_axes
-from psi_cad.units import Array, Deg, Mm
-from psi_cad.verify.expected import Expected, ExpectedSlot
-from psi_cad.verify.part import Part
-from psi_cad.verify.printed import Printed
+from psi_cad.units import LIMITS, Array, Deg, Mm
+from psi_cad.verify.held import held
 from psi_cad.verify.reach import blade_needed
 
-__all__ = ["MeasuredSlot", "measure_slot"]
+__all__ = ["MeasuredSlot", "checks", "find", "measure"]
 
-PARALLEL_DEG: Final[Deg] = 2.0  # a face turned more than this from the plan is not taken for the slot's side
-SEARCH_MM: Final[Mm] = 1.5
+NEAR: Final = Within(away=1.5, turn=2.0, size=0.0)  # a face further off than this is not taken for the slot's side
 SAMPLE_MM: Final[Mm] = 0.25
 END_MM: Final[Mm] = 0.05  # the very end of a slot, where a sample would sit in its corner
 WALL_COS: Final = float(np.cos(np.radians(15.0)))  # an outer face stands within this of parallel to the slot
@@ -77,12 +78,12 @@ class MeasuredSlot:
         return None if self.low is None or self.high is None else self.high - self.low
 
 
-def measure_slot(part: Part, printed: Printed, expected: Expected, slot: ExpectedSlot) -> MeasuredSlot:
+def measure(part: Part, printed: Printed, expected: Expected, slot: ExpectedSlot) -> MeasuredSlot:
     """Find the sides of `slot` among the part's flat faces (STEP) and measure it; walls and passage on the triangles."""
     origin, normal = expected.plane_of(slot)
     along, blade = blade_axes(normal, np.array([0.0, 0.0, 1.0]))
-    one = _side(part, origin, normal, along, blade, slot, 1.0)
-    two = _side(part, origin, normal, along, blade, slot, -1.0)
+    found = find(slot, part.faces, expected, within=NEAR)
+    one, two = (_sides(found[sign], origin, normal, along, blade, sign) for sign in (1.0, -1.0))
     ways = _Ways(expected.frame, origin, normal, along, blade)
     if not one or not two:
         return _lost(printed, slot, ways)
@@ -205,22 +206,30 @@ def _far_end(side: _Side) -> tuple[Mm, Mm]:
     return float(s), float(u)
 
 
-def _side(part: Part, origin: Array, normal: Array, along: Array, blade: Array, slot: ExpectedSlot, sign: float) -> list[_Side]:
-    """The faces that bound the slot on one side, the largest first; none where there is no such face."""
-    found = []
-    for face, point, outward in part.planes:
+def find(slot: ExpectedSlot, faces: Faces, expected: Expected, *, within: Within) -> dict[float, list[Flat]]:
+    """The flat faces that bound a slot on the side of the specimen (1.0) and on that of the bone that stays (-1.0), in the guide frame."""
+    origin, normal = expected.plane_of(slot)
+    found: dict[float, list[Flat]] = {1.0: [], -1.0: []}
+    for flat in faces.planes:
+        _, point, outward = flat
+        for sign, side in found.items():
+            turn = float(np.degrees(np.arccos(np.clip(-sign * (outward @ normal), -1.0, 1.0))))
+            away = float((point - origin) @ normal) * sign
+            if turn <= within.turn and -within.away < away - slot.width / 2.0 < within.away:
+                side.append(flat)
+    return found
+
+
+def _sides(found: list[Flat], origin: Array, normal: Array, along: Array, blade: Array, sign: float) -> list[_Side]:
+    """What was found of one side of a slot, the largest face first; without what is too small to guide a blade."""
+    sides = []
+    for face, point, outward in found:
         turn = float(np.degrees(np.arccos(np.clip(-sign * (outward @ normal), -1.0, 1.0))))
-        if turn > PARALLEL_DEG:
-            continue
-        away = float((point - origin) @ normal) * sign
-        if not -SEARCH_MM < away - slot.width / 2.0 < SEARCH_MM:
-            continue
         foot = origin + float((point - origin) @ outward) / float(normal @ outward) * normal
-        at_origin = float((foot - origin) @ normal)
         outline = _outline(face, origin, along, blade)
         if outline.area > LEAST_MM2:
-            found.append(_Side(outline, at_origin, turn))
-    return sorted(found, key=lambda side: -side.outline.area)
+            sides.append(_Side(outline, float((foot - origin) @ normal), turn))
+    return sorted(sides, key=lambda side: -side.outline.area)
 
 
 def _outline(face: cq.Face, origin: Array, along: Array, blade: Array) -> shapely.Geometry:
@@ -328,3 +337,55 @@ def _blocked(
         if place is None and len(met):
             place = starts[met[0]] + distance[met[0]] * blade
     return count, place
+
+
+def checks(want: ExpectedSlot, slot: MeasuredSlot, expected: Expected) -> list[Check]:
+    """Every number of one slot against its limit."""
+    at = f"[{slot.name}]"
+    width_off = None if slot.width is None else abs(slot.width - want.width)
+    clearance = None if slot.width is None else slot.width - want.compensation - want.thickness
+    note = "clearance outside 0.10–0.20 mm by explicit override" if expected.clearance_overridden else ""
+    place = slot.places.get
+    wide, lines = f"difference from {want.width:.3f} mm (blade + clearance + printer)", "lines of the blade that meet material"
+    least, most = (0.0 if note else 0.10) - LIMITS.slot_width, (want.clearance if note else 0.20) + LIMITS.slot_width
+    found = [
+        held(f"slot_width{at}", width_off, "mm", "<=", LIMITS.slot_width, wide, where=place("slot_width")),
+        held(f"slot_clearance_least{at}", clearance, "mm", ">=", least, note, where=place("slot_width")),
+        held(f"slot_clearance_most{at}", clearance, "mm", "<=", most, note, where=place("slot_width")),
+        held(f"slot_plane_angle{at}", slot.angle, "deg", "<=", LIMITS.plane_angle, where=place("slot_plane_angle")),
+        held(f"slot_plane_offset{at}", slot.offset, "mm", "<=", LIMITS.plane_offset, _runs(want), where=place("slot_plane_offset")),
+        held(f"slot_wall{at}", slot.wall_min, "mm", ">=", want.wall - (2.0 - LIMITS.wall), where=place("slot_wall")),
+        held(f"slot_height{at}", slot.height_min, "mm", ">=", want.height - LIMITS.height_loss, where=place("slot_height")),
+        held(f"slot_blocked{at}", float(slot.blocked) if slot.width is not None else None, "", "==", 0.0, lines, where=place("slot_blocked")),
+    ]  # fmt: skip
+    found.append(_reach_check(want, slot))
+    if slot.low is None or slot.high is None:
+        return [*found, held(f"slot_covers_bone{at}", None, "mm", ">=", 0.0, where=place("slot_covers_bone"))]
+    beyond = [want.chord_low - slot.low] if want.free_low else []
+    beyond += [slot.high - want.chord_high] if want.free_high else []
+    ends = min(beyond, default=0.0)
+    found.append(held(f"slot_covers_bone{at}", ends, "mm", ">=", -0.01, "slot beyond the bone at the shorter end", where=place("slot_covers_bone")))
+    shortest = min(high - low for low, high in slot.windows)
+    if not want.joined:
+        told = "shortest window; blade width and sweep"
+        found.append(held(f"slot_blade_room{at}", shortest, "mm", ">=", want.room - 0.01, told, where=place("slot_blade_room")))
+    gaps = [b[0] - a[1] for a, b in itertools.pairwise(slot.windows)]
+    if gaps:
+        found.append(held(f"slot_bridge{at}", min(gaps), "mm", ">=", want.bridge - 0.01, where=place("slot_bridge")))
+    return found
+
+
+def _reach_check(want: ExpectedSlot, slot: MeasuredSlot) -> Check:
+    """The blade's usable length against what its deepest line needs, from the fence as built."""
+    length = want.blade_length if slot.blade_needed is not None else None
+    needed = round(slot.blade_needed, 3) if slot.blade_needed is not None else want.depth + want.height
+    note = "usable length, against the way from the highest fence under the saw's hub to the far side of the bone"
+    return held(f"blade_reach[{slot.name}]", length, "mm", ">=", needed, note, where=slot.blade_needed_at)
+
+
+def _runs(want: ExpectedSlot) -> str:
+    """Where a blade is to run, where that is not the planned plane."""
+    if not want.shift:
+        return ""
+    side = "specimen" if want.shift > 0.0 else "bone that stays"
+    return f"from where the blade is to run, {abs(want.shift):.3f} mm from the plan on the side of the {side}"

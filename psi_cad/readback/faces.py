@@ -1,0 +1,81 @@
+"""The faces of a solid by the surface they lie on, and how near to its promise a face has to lie to be taken for a feature's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, TypeAlias
+
+import cadquery as cq
+import numpy as np
+from OCP.BRepAdaptor import BRepAdaptor_Surface
+from OCP.gp import gp_Ax3, gp_Dir, gp_Pnt, gp_Trsf
+from OCP.TopAbs import TopAbs_REVERSED
+from OCP.TopLoc import TopLoc_Location
+
+from psi_cad.frames import Frame
+from psi_cad.units import Array, Deg, Mm
+
+__all__ = ["AS_DRAWN", "Faces", "Flat", "Round", "Within", "moved_into"]
+
+Flat: TypeAlias = tuple[cq.Face, Array, Array]  # a flat face, a point of it, and its outward normal
+Round: TypeAlias = tuple[cq.Face, Array, Array, float]  # a cylinder, a point and the direction of its axis, its radius (negative for a hole)
+
+
+@dataclass(frozen=True)
+class Within:
+    """How far a face may lie from where it was promised: `away` from its place, `turn` from its direction, `size` from its diameter."""
+
+    away: Mm
+    turn: Deg
+    size: Mm
+
+
+AS_DRAWN: Final = Within(away=1e-6, turn=float(np.degrees(np.arccos(1.0 - 1e-9))), size=1e-6)  # a face that was drawn just now, which gets its name
+
+
+class Faces:
+    """The faces of one solid, in the frame of the solid."""
+
+    def __init__(self, solid: cq.Solid) -> None:
+        self.solid = solid
+
+    @cached_property
+    def all(self) -> list[cq.Face]:
+        """Every face, in the solid's own order."""
+        return list(self.solid.Faces())
+
+    @cached_property
+    def planes(self) -> list[Flat]:
+        """Flat faces."""
+        return [(face, np.array(face.Center().toTuple()), np.array(face.normalAt().toTuple())) for face in self.all if face.geomType() == "PLANE"]
+
+    @cached_property
+    def splines(self) -> list[tuple[cq.Face, Array]]:
+        """Faces that lie on a B-spline, with the outward normal in their middle."""
+        return [(face, np.array(face.normalAt().toTuple())) for face in self.all if face.geomType() == "BSPLINE"]
+
+    @cached_property
+    def cylinders(self) -> list[Round]:
+        """Cylindrical faces."""
+        found = []
+        for face in self.all:
+            if face.geomType() == "CYLINDER":
+                surface = BRepAdaptor_Surface(face.wrapped).Cylinder()
+                point, direction = surface.Axis().Location(), surface.Axis().Direction()
+                hollow = (face.wrapped.Orientation() == TopAbs_REVERSED) == surface.Direct()
+                radius = float(surface.Radius())
+                on_axis, way = np.array([point.X(), point.Y(), point.Z()]), np.array([direction.X(), direction.Y(), direction.Z()])
+                found.append((face, on_axis, way, -radius if hollow else radius))
+        return found
+
+
+def moved_into(solid: cq.Solid, frame: Frame) -> cq.Solid:
+    """A solid of the patient frame, in `frame`; its faces keep their order."""
+    origin, x, z = frame.origin, frame.axes[0], frame.axes[2]
+    move = gp_Trsf()
+    move.SetTransformation(
+        gp_Ax3(gp_Pnt(0, 0, 0), gp_Dir(0, 0, 1), gp_Dir(1, 0, 0)),
+        gp_Ax3(gp_Pnt(*origin), gp_Dir(*z), gp_Dir(*x)),
+    )
+    return cq.Solid(solid.wrapped.Moved(TopLoc_Location(move)))
