@@ -21,7 +21,7 @@ import numpy as np
 import shapely
 
 from psi_cad.brep import bodies, checked
-from psi_cad.guides.contract import Design, Label, PinFeature, SlotFeature, Workshop
+from psi_cad.guides.contract import Design, Label, PinFeature, SlotFeature, Wires, Workshop
 from psi_cad.guides.params import GuideParams, param
 from psi_cad.guides.site import Site
 from psi_cad.guides.slots import SlotPlan, plan_slots
@@ -96,7 +96,12 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:  # noqa: AR
     return Design(
         solid=checked.cut("slots", body, *slots),
         outlines=tuple(np.asarray(plate.exterior.coords) for plate in plates),
-        slots=tuple(SlotFeature(p.cut.name, width, params.height, params.wall, p.windows) for p in plans),
+        slots=tuple(
+            SlotFeature(p.cut.name, width, params.height, params.wall, p.windows, clearance=params.clearance, bridge=params.bridge_width)
+            for p in plans
+        ),
         pins=tuple(PinFeature(f"pin {n}", pin.centre, bore, 2.0, pin.depth) for n, pin in enumerate(pins, start=1)),
         label=Label((), 0.0),
+        wires=Wires(params.wire_depth, params.sleeve_height, params.pin_clearance),
+        edge_break=params.edge_break,
     )

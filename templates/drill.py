@@ -26,7 +26,7 @@ from psi_cad.brep import bodies, checked, label
 from psi_cad.drilling.sleeves import OPEN_MM, SleevePlan, plan_sleeves
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
-from psi_cad.guides.contract import Design, Label, Needs, PinFeature, SleeveFeature, Workshop
+from psi_cad.guides.contract import Design, Label, Needs, PinFeature, SleeveFeature, Wires, Workshop
 from psi_cad.guides.params import SleeveParams, param
 from psi_cad.guides.site import Site
 from psi_cad.labelling.fence import Words
@@ -90,6 +90,8 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
         sleeves=tuple(
             SleeveFeature(plan.way.name, plan.bore, params.sleeve_wall, params.guided, plan.low, plan.high, plan.stop) for plan in laid.plans
         ),
+        wires=Wires(params.wire_depth, params.sleeve_height, params.pin_clearance),
+        edge_break=params.edge_break,
     )
 
 

@@ -27,7 +27,7 @@ from psi_cad.brep import bodies, checked, label, relief
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
 from psi_cad.frames import Frame
-from psi_cad.guides.contract import Design, Label, PinFeature, SlotFeature, Workshop
+from psi_cad.guides.contract import Design, Label, PinFeature, SlotFeature, Wires, Workshop
 from psi_cad.guides.params import GuideParams, param
 from psi_cad.guides.site import Site
 from psi_cad.guides.slots import SlotPlan, plan_slots
@@ -106,13 +106,24 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
         solid=solid,
         outlines=tuple(np.asarray(plate.exterior.coords) for plate in plates),
         slots=tuple(
-            SlotFeature(plan.cut.name, width, params.height, params.wall, plan.windows, tuple(site.cuts[n].name for n, _ in plan.cut.neighbours))
+            SlotFeature(
+                plan.cut.name,
+                width,
+                params.height,
+                params.wall,
+                plan.windows,
+                tuple(site.cuts[n].name for n, _ in plan.cut.neighbours),
+                clearance=params.clearance,
+                bridge=params.bridge_width,
+            )
             for plan in plans
         ),
         pins=tuple(PinFeature(f"pin {n}", pin.centre, bore, params.wire_diameter, pin.depth) for n, pin in enumerate(pins, start=1)),
         label=labels.told(),
         cautions=tuple(caution for plan in plans for caution in plan.cautions),
         overrides=("clearance",) if not 0.10 <= params.clearance <= 0.20 else (),
+        wires=Wires(params.wire_depth, params.sleeve_height, params.pin_clearance),
+        edge_break=params.edge_break,
     )
 
 

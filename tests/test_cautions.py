@@ -9,11 +9,11 @@ from conftest import CASES, ROOT
 
 from psi_cad.api import plan
 from psi_cad.case.load import load_case
-from psi_cad.cli.telling import WORDS, caution_lines, cautions_in, check_lines
+from psi_cad.cli.telling import caution_lines, cautions_in, check_lines
 from psi_cad.findings import CAUTIONS, REASONS, Caution, Check
 from psi_cad.intake.bones import BonesRead
 from psi_cad.intake.cautions import case_cautions, source_cautions
-from psi_cad.remedies.mending import CHECKS
+from psi_cad.remedies.mending import CHECKS, WORDS
 from psi_cad.scene.bodies import Body, Scene
 
 PAGE = (ROOT / "docs" / "cautions.md").read_text("utf-8")

@@ -1,5 +1,6 @@
 """A falsified file of each kind makes its check fail: no check is there for show."""
 
+import dataclasses
 import itertools
 import json
 import shutil
@@ -20,9 +21,15 @@ from psi_cad.export.meshes import triangulated, write_stl
 from psi_cad.files import sha256_of
 from psi_cad.promises.expected import Expected
 from psi_cad.readback.part import Part
+from psi_cad.readback.printed import Printed
 from psi_cad.remedies.mending import CHECKS
+from psi_cad.siting.about import blade_axes
 from psi_cad.verify import neighbours
 from psi_cad.verify.checks import measure_part
+from psi_cad.verify.features.bore import Bore
+from psi_cad.verify.features.feature import told
+from psi_cad.verify.features.gap import Gap
+from psi_cad.verify.features.web import Web
 
 STEM = "supra-acetabular_generic-25x0.89"
 
@@ -78,6 +85,7 @@ ELSEWHERE = {  # each falsified by a test of its own below, which asks for this 
     "sliding_lock": "test_a_guide_that_slides_fails_unless_it_may",
     "other_bone_overlap": "test_another_bone_in_the_guide_or_over_it_fails",
     "other_bone_pull_off": "test_another_bone_in_the_guide_or_over_it_fails",
+    **dict.fromkeys(("gap_width", "gap_open", "gap_printed", "bore", "web"), "test_what_else_a_template_promised_is_measured"),
 }
 
 
@@ -178,7 +186,6 @@ def needed_by_sections(folder, guide):
 def test_a_fence_with_a_tower_needs_more_blade(phantom_out, tmp_path, good):
     """Something that stands 15 mm above the fence over the line that decides stops the saw's hub: the check says so and where."""
     from psi_cad.builder.inspect import bone_probe
-    from psi_cad.promises.expected import Expected
     from psi_cad.verify.checks import measure_files
 
     _, guide = good
@@ -203,8 +210,6 @@ def test_a_fence_with_a_tower_needs_more_blade(phantom_out, tmp_path, good):
 def test_a_guide_that_slides_fails_unless_it_may(good, tmp_path):
     """Files of a round rod and a shell on it: nothing stops a slide along it or round it; the case may allow that."""
     from psi_cad.builder.inspect import bone_probe
-    from psi_cad.promises.expected import Expected
-    from psi_cad.readback.printed import Printed
     from psi_cad.verify.features.seat import measure as measure_seat
     from psi_cad.verify.holding import holding_json, lock_check
 
@@ -293,6 +298,38 @@ def test_a_changed_bone_is_noticed(phantom_out, tmp_path):
     mesh.export(here / "bone.stl")
     found = measure_folder(here, progress=lambda s: None)
     assert not next(c for c in found["guides"][0]["checks"] if c["id"] == "bone_unchanged")["passed"]
+
+
+def test_what_else_a_template_promised_is_measured(phantom_out, good):
+    """The guide's own slot, wall and wire hole, promised once more as plain features of its frame; then promised wrongly."""
+    guide = good[1]
+    expected = Expected.from_json(guide["plan"])
+    (x, y, _), (origin, normal) = expected.wires[0], expected.plane_of(expected.slots[0])
+    _, blade = blade_axes(normal, np.array([0.0, 0.0, 1.0]))
+    low, high = guide["slots"][0]["windows_mm"][0]
+    printed = Printed(phantom_out / f"{STEM}.stl", expected.frame)
+    middle = origin + (low + high) / 2.0 * np.cross(blade, normal)
+    down, _ = printed.caster.first((middle + 1.5 * normal + 100.0 * blade)[None], -blade)
+    middle = middle + (100.0 - float(down[0]) - 5.0) * blade
+    width, wall = expected.slots[0].width, expected.slots[0].wall
+    gap = Gap("slot", tuple(middle), tuple(normal), tuple(blade), width, 4.0, 4.0)
+    bore = Bore("wire", (x, y, float(middle[2])), (0.0, 0.0, 1.0), expected.bore)
+    web = Web("wall", tuple(middle + (width + wall) / 2.0 * normal), tuple(normal), wall)
+    wrong = (
+        dataclasses.replace(gap, name="wide", width=width + 0.05),
+        dataclasses.replace(gap, name="shut", point=tuple(middle + 1.5 * normal), depth=14.0),
+        dataclasses.replace(bore, name="wide", diameter=expected.bore + 0.05),
+        dataclasses.replace(web, name="thick", thickness=wall + 0.1),
+    )
+    plan = dataclasses.replace(expected, features=tuple(told(one) for one in (gap, bore, web, *wrong)))
+    plan = Expected.from_json(json.loads(json.dumps(plan.to_json())))
+    part = Part(phantom_out / f"{STEM}.step", expected.frame)
+    found = measure_part(part, phantom_out / f"{STEM}.stl", plan, bone_probe(phantom_out / "bone.stl")).to_json()
+    failed = {check["id"]: check["where"] for check in found["checks"] if not check["passed"]}
+    assert {"gap_width[wide]", "gap_printed[wide]", "gap_open[shut]", "bore[wide]", "web[thick]"} <= set(failed)
+    assert not [name for name in failed if name.endswith(("[slot]", "[wire]", "[wall]"))]
+    np.testing.assert_allclose(failed["bore[wide]"], expected.frame.patient(np.array(bore.point)), atol=0.01)
+    assert [one["kind"] for one in found["features"]][:3] == ["gap", "bore", "web"]
 
 
 def frame_in(guide):

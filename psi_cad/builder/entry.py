@@ -13,7 +13,7 @@ from psi_cad.case.model import GuideRequest
 from psi_cad.files import sha256_of
 from psi_cad.findings import Caution, by_weight, place_of
 from psi_cad.guides.contract import Design
-from psi_cad.guides.params import GuideParams, SeatParams
+from psi_cad.guides.params import GuideParams, SeatParams, SleeveParams
 from psi_cad.guides.registry import loaded_sha256
 from psi_cad.guides.site import Site, blade_origin, slot_room
 from psi_cad.intake.cautions import guide_cautions
@@ -25,6 +25,7 @@ from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.kerf import blade_kerf
 from psi_cad.siting.access import voids
 from psi_cad.units import LIMITS, Array, Mm
+from psi_cad.verify.features.feature import told
 
 __all__ = ["Made", "cautions_of", "expected_of", "report_entry"]
 
@@ -48,20 +49,25 @@ class Made:
         return stem(self.request.name, self.site.tool_id, self.naming.variant)
 
 
-def _slots_of(made: Made, cuts: Sequence[PlannedCut], values: Mapping[str, Any]) -> list[ExpectedSlot]:
+def _said(promised: Mm | None, made: Made, name: str) -> Mm:
+    """What a design promises; of a template older than that promise, the parameter that every template had then."""
+    return float(promised if promised is not None else getattr(made.params, name))
+
+
+def _slots_of(made: Made, cuts: Sequence[PlannedCut]) -> list[ExpectedSlot]:
     site, design, shifts = made.site, made.design, _shifts(made, cuts)
     slots = []
     assert isinstance(made.params, GuideParams)  # the registry has refused a template with cuts and others
     for feature, cut, sawn in zip(design.slots, site.cuts, site.sawn, strict=True):
         planned = next(c for c in cuts if c.name == feature.cut)
-        profile = slot_depth(sawn, site.axis.direction)
+        profile, clearance = slot_depth(sawn, site.axis.direction), _said(feature.clearance, made, "clearance")
         slots.append(
             ExpectedSlot(
                 name=feature.cut,
                 origin=_triple(planned.origin),
                 normal=_triple(planned.normal),
                 thickness=site.blade.thickness,
-                clearance=float(values["clearance"]),
+                clearance=clearance,
                 compensation=site.printer.slot_compensation,
                 height=feature.height,
                 wall=feature.wall,
@@ -72,20 +78,23 @@ def _slots_of(made: Made, cuts: Sequence[PlannedCut], values: Mapping[str, Any])
                 free_low=all(end != -1 for _, end in cut.neighbours),
                 free_high=all(end != 1 for _, end in cut.neighbours),
                 room=slot_room(site.blade),
-                bridge=float(values["bridge_width"]),
+                bridge=_said(feature.bridge, made, "bridge_width"),
                 blade_length=site.blade.usable_length,
                 depth=profile.deepest,
                 blade_width=site.blade.cutting_width,
                 far=profile.deepest_lines(),
-                kerf=blade_kerf(site.blade, float(values["clearance"])),
+                kerf=blade_kerf(site.blade, clearance),
                 shift=shifts[feature.cut],
             )
         )
     return slots
 
 
-def _bores_of(made: Made, values: Mapping[str, Any]) -> tuple[ExpectedBore, ...]:
-    frame, found = made.site.frame, []
+def _bores_of(made: Made) -> tuple[ExpectedBore, ...]:
+    frame, params, found = made.site.frame, made.params, list[ExpectedBore]()
+    if not made.design.sleeves:
+        return ()
+    assert isinstance(params, SleeveParams)  # the registry has refused a template with trajectories and others
     for feature, way in zip(made.design.sleeves, made.site.ways, strict=True):
         bore = ExpectedBore(
             name=way.name,
@@ -95,10 +104,10 @@ def _bores_of(made: Made, values: Mapping[str, Any]) -> tuple[ExpectedBore, ...]
             tool=way.tool.id,
             tool_diameter=way.tool.diameter,
             tool_length=way.tool.usable_length,
-            clearance=float(values["bore_clearance"]),
+            clearance=params.bore_clearance,
             compensation=made.site.printer.hole_compensation,
-            wall=float(values["sleeve_wall"]),
-            guided=float(values["guided"]),
+            wall=params.sleeve_wall,
+            guided=params.guided,
             stop=feature.stop,
         )
         found.append(bore)
@@ -112,8 +121,8 @@ def _shifts(made: Made, cuts: Sequence[PlannedCut]) -> dict[str, Mm]:
 def expected_of(made: Made, cuts: Sequence[PlannedCut], avoid: Sequence[ExpectedAvoid] = ()) -> Expected:
     """The plan of one guide as numbers that files can be held against; `avoid`: what its tools keep from."""
     site, design = made.site, made.design
-    values, shifts = made.params.model_dump(), _shifts(made, cuts)
-    slots = _slots_of(made, cuts, values) if design.slots else []
+    shifts, wires = _shifts(made, cuts), design.wires
+    slots = _slots_of(made, cuts) if design.slots else []
     pin = next(iter(design.pins), None)
     return Expected(
         origin=_triple(site.frame.origin),
@@ -124,21 +133,22 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut], avoid: Sequence[Expected
         gap=site.seat.gap,
         wire=0.0 if pin is None else pin.wire,
         bore=0.0 if pin is None else pin.diameter,
-        wire_depth=float(values["wire_depth"]),
+        wire_depth=_said(None if wires is None else wires.depth, made, "wire_depth"),
         wires=tuple((*pin.centre, pin.depth) for pin in design.pins),
-        wire_top=float(values["sleeve_height"]),
+        wire_top=_said(None if wires is None else wires.top, made, "sleeve_height"),
         pins=len(design.pins),
-        pin_clearance=float(values["pin_clearance"]),
-        edge_break=float(values["edge_break"]),
+        pin_clearance=_said(None if wires is None else wires.clearance, made, "pin_clearance"),
+        edge_break=_said(design.edge_break, made, "edge_break"),
         build_volume=site.printer.build_volume,
         minimum_wall=site.printer.minimum_wall,
         slope_limit=site.seating.slope_limit,
         clearance_overridden="clearance" in design.overrides,
         allow_sliding=made.params.allow_sliding,
         voids=tuple(_ring(np.asarray(part.exterior.coords)) for part in voids(site.field, site.seat.bone_patch, design.outlines)),
-        bores=_bores_of(made, values),
+        bores=_bores_of(made),
         avoid=tuple(avoid) if design.sleeves else (),
-        tool_clearance=float(values["tool_clearance"]) if design.sleeves else 0.0,
+        tool_clearance=made.params.tool_clearance if design.sleeves and isinstance(made.params, SleeveParams) else 0.0,
+        features=tuple(told(feature) for feature in design.features),
     )
 
 

@@ -7,67 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-__all__ = ["WORDS", "caution_lines", "cautions_in", "check_lines"]
+from psi_cad.remedies.mending import WORDS
+
+__all__ = ["caution_lines", "cautions_in", "check_lines"]
 
 MOST: Final = 15  # lines of cautions; what is less serious is counted
 OF_A_KIND: Final = 3  # lines of one kind; what is alike is counted
 UNMEASURED: Final = 1e8  # a number beyond this stands for one that could not be measured
 
-WORDS: Final[Mapping[str, str]] = {
-    "step_schema_ap242": "the STEP file is not in AP242",
-    "step_solids": "number of solids in the STEP file",
-    "step_valid": "the solid in the STEP file is not valid",
-    "stl_watertight": "the STL is not closed",
-    "stl_bodies": "number of separate bodies in the STL",
-    "stl_volume": "difference of the STL's volume from the STEP's",
-    "stl_place": "shift of the STL against the STEP",
-    "slot_width": "difference of the slot's width from what was asked",
-    "slot_clearance_least": "the slot's clearance over the blade",
-    "slot_clearance_most": "the slot's clearance over the blade",
-    "slot_plane_angle": "angle of the slot to the planned plane",
-    "slot_plane_offset": "distance of the slot from the planned plane",
-    "slot_wall": "thinnest wall beside the slot",
-    "slot_height": "shortest length over which the blade is guided",
-    "slot_blocked": "lines of the blade that meet material",
-    "slot_covers_bone": "how far the slot runs past the bone at its shorter end",
-    "slot_blade_room": "shortest window of the slot, where the blade must swing",
-    "slot_bridge": "width of the bridge across the slot",
-    "blade_reach": "how much of the blade gets there",
-    "bore_diameter": "difference of the bore's diameter from what was asked",
-    "bore_angle": "angle of the bore to the planned direction",
-    "bore_entry": "distance of the bore's axis from the planned entry",
-    "bore_open": "lines of the tool that meet material",
-    "sleeve_guided": "length over which the tool is guided",
-    "sleeve_wall": "thinnest wall of the sleeve",
-    "sleeve_stop": "how far the stop face lies off its distance from the planned tip",
-    "sleeve_square": "how far the stop face is out of square",
-    "tool_reach": "how much of the tool gets there",
-    "tool_apart": "distance of the tool from the next tool or wire",
-    "tool_avoid": "distance of the tool from the structure",
-    "pins": "number of wire holes",
-    "pin_lever": "how far apart the wires stand (least height of their best triangle)",
-    "pin_bore": "difference of a wire hole's diameter from what was asked",
-    "pin_clearance": "distance of a wire from the nearest cut plane",
-    "seat_rms": "mean misfit of the seat (RMS)",
-    "seat_max": "largest misfit of the seat",
-    "seat_overlap": "how far the guide reaches into bone",
-    "contact_area": "contact of the seat with bone",
-    "contact_share": "share of the footprint that is in contact",
-    "pull_off": "bone in the way when the guide is pulled off",
-    "other_bone_overlap": "how far the guide reaches into another bone",
-    "other_bone_pull_off": "another bone in the way when the guide is pulled off",
-    "printer_room": "how far the guide exceeds the printer's room",
-    "printer_wall": "thinnest wall",
-    "files_unchanged": "files that are missing or not the ones that were built",
-    "bone_unchanged": "the bone is not the one that the guide was built on",
-    "margin": "margin to the tumour",
-    "margin_sawn": "margin to the tumour after sawing",
-    "tumour_left_behind": "tumour that stays in the patient",
-    "tumour_beyond_cuts": "tumour beyond all cuts",
-    "avoid": "distance from",
-    "sliding_lock": "hold against sliding along the bone",
-}
-"""Each check in words; of a check that holds or not, what is wrong where it does not."""
 _OF_SLEEVES: Final = ("bore_", "sleeve_", "tool_")
 _FLAGS: Final = {"step_schema_ap242", "step_valid", "stl_watertight", "bone_unchanged"}
 _RULES: Final = {">=": "at least", "<=": "at most", "==": "exactly"}

@@ -13,7 +13,7 @@ from psi_cad.frames import Frame
 from psi_cad.readback.part import Part
 from psi_cad.readback.printed import Printed
 from psi_cad.units import LIMITS, Mm
-from psi_cad.verify.features.feature import Feature, measured, told
+from psi_cad.verify.features.feature import Feature, measured, told_of
 from psi_cad.verify.held import held
 
 __all__ = ["measure_free"]
@@ -47,12 +47,11 @@ def measure_free(step: Path, stl: Path, features: Sequence[Feature], *, build_vo
         held("stl_volume", abs(float(printed.mesh.volume) - volume) / volume, "", "<=", LIMITS.stl_volume),
         held("printer_room", float(beyond.max()), "mm", "<=", 0.0),
     ]
-    said = []
-    for feature, values, found in measured(tuple(features), part, printed):
+    promised = measured(tuple(features), part, printed)
+    for _, _, found in promised:
         checks += found
-        said.append({**told(feature), **values})
     return {
-        "features": said,
+        "features": list(told_of(promised)),
         "volume_mm3": round(volume, 3),
         "checks": [check.to_json() for check in checks],
         "status": "passed" if all(check.passed for check in checks) else "rejected",

@@ -38,6 +38,7 @@ __all__ = [
     "SlotFeature",
     "Template",
     "Web",
+    "Wires",
     "Workshop",
 ]
 
@@ -84,7 +85,8 @@ class SleeveFeature:
 class SlotFeature:
     """What a slot was designed as, to be found again in the exported file. Guide frame, mm.
 
-    `windows`: (low, high) along the slot from the cut's origin; more than one where a bridge crosses.
+    `windows`: (low, high) along the slot from the cut's origin; more than one where a bridge crosses. `clearance`: what of the width was added to
+    the blade's thickness. `bridge`: the least width of a bridge.
     """
 
     cut: str
@@ -93,6 +95,8 @@ class SlotFeature:
     wall: Mm
     windows: tuple[tuple[Mm, Mm], ...]
     joined: tuple[str, ...] = ()
+    clearance: Mm | None = None
+    bridge: Mm | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,15 @@ class PinFeature:
     diameter: Mm
     wire: Mm
     depth: Mm
+
+
+@dataclass(frozen=True)
+class Wires:
+    """What all wires of a guide share, mm: how deep one may go below the seat, how high its sleeve stands, how far it keeps from any cut plane."""
+
+    depth: Mm
+    top: Mm
+    clearance: Mm
 
 
 @dataclass(frozen=True)
@@ -124,7 +137,8 @@ class Label:
 class Design:
     """What a template returns: one solid in the guide frame, its features, and what a reviewer should know.
 
-    `solid` is dropped (None) once it is written to its file.
+    `solid` is dropped (None) once it is written to its file. `features`: what else was promised of it, guide frame. `edge_break`: how far outer
+    edges are taken down. What an older template does not say (None) is taken from its parameters: see `builder.entry`.
     """
 
     solid: cq.Solid | None
@@ -136,6 +150,9 @@ class Design:
     cautions: tuple[Caution, ...] = ()
     overrides: tuple[str, ...] = field(default=())
     sleeves: tuple[SleeveFeature, ...] = ()
+    features: tuple[Feature, ...] = ()
+    wires: Wires | None = None
+    edge_break: Mm | None = None
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,20 @@ class SeatParams(_Where):
 
 
 class GuideParams(SeatParams, _Sawn):
-    """The same for a template that makes a slot for each cut."""
+    """The same for a template that makes a slot for each cut.
+
+    What psi-cad has to know of a slot before there is one, a template says by its parameters `clearance` and `height`, or by these properties.
+    """
+
+    @property
+    def slot_clearance(self) -> Mm | None:
+        """Added to the blade's thickness to give a slot's width, mm; None where the template does not tell."""
+        return getattr(self, "clearance", None)
+
+    @property
+    def guided_height(self) -> Mm | None:
+        """Over which the blade is guided, mm; None where the template does not tell."""
+        return getattr(self, "height", None)
 
 
 class SleeveParams(SeatParams):

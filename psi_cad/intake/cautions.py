@@ -14,8 +14,7 @@ from psi_cad.findings import Caution, Place, place_of
 from psi_cad.guides.params import SeatParams, range_of
 from psi_cad.guides.site import Site
 from psi_cad.intake.bones import BonesRead
-from psi_cad.intake.kerfs import kerf_caution
-from psi_cad.scene.kerf import CLEARANCE_MM
+from psi_cad.intake.kerfs import clearance_of, kerf_caution
 from psi_cad.surface.trust import at
 
 __all__ = ["case_cautions", "guide_cautions", "source_cautions"]
@@ -91,7 +90,7 @@ def guide_cautions(params: SeatParams, site: Site) -> list[Caution]:
     if not site.printer.calibrated:
         text = f"printer {site.printer.id} is uncalibrated: print a gauge on it and measure its slots and holes"
         told.append(Caution("uncalibrated-printer", text))
-    unmeasured = None if site.saw is None else kerf_caution(site.saw, float(getattr(params, "clearance", CLEARANCE_MM)))
+    unmeasured = None if site.saw is None else kerf_caution(site.saw, clearance_of(params))
     told += [unmeasured] if unmeasured is not None else []
     seating = site.seating
     if seating.axis.tilt > params.axis_search + TURNED_DEG:

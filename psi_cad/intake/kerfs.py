@@ -13,7 +13,7 @@ from psi_cad.guides.registry import load_template
 from psi_cad.scene.kerf import CLEARANCE_MM, Kerf, blade_kerf, blade_shift
 from psi_cad.units import Mm
 
-__all__ = ["Sawing", "kerf_caution", "kerfs_of", "resolved", "sawings", "shifts_of", "widest"]
+__all__ = ["Sawing", "clearance_of", "kerf_caution", "kerfs_of", "resolved", "sawings", "shifts_of", "widest"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Sawing:
     @property
     def clearance(self) -> Mm:
         """Added to the blade's thickness to give a slot's width, mm."""
-        return float(getattr(self.params, "clearance", CLEARANCE_MM))
+        return clearance_of(self.params)
 
     @property
     def kerf(self) -> Mm:
@@ -43,6 +43,12 @@ class Sawing:
     def measured(self) -> bool:
         """Whether that was measured."""
         return self.blade.kerf is not None
+
+
+def clearance_of(params: SeatParams) -> Mm:
+    """Added to a blade's thickness to give a slot's width, mm."""
+    told = params.slot_clearance if isinstance(params, GuideParams) else None
+    return CLEARANCE_MM if told is None else float(told)
 
 
 def resolved(loaded: LoadedCase, number: int) -> SeatParams:

@@ -12,7 +12,7 @@ from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade
 from psi_cad.drilling.ways import Avoided, Drilling, about_ways, checked_ways
 from psi_cad.findings import Check
-from psi_cad.guides.params import SeatParams
+from psi_cad.guides.params import GuideParams, SeatParams
 from psi_cad.guides.registry import load_template, told_as_ours
 from psi_cad.guides.seating import Tried
 from psi_cad.guides.sharing import Workshop
@@ -25,7 +25,7 @@ from psi_cad.siting.about import About, AboutCuts
 from psi_cad.siting.axis import SeatingAxis
 from psi_cad.units import Mm
 
-__all__ = ["GUIDED_MM", "Siting", "blade_reach"]
+__all__ = ["Siting", "blade_reach", "guided_height"]
 
 GUIDED_MM: Final[Mm] = 10.0  # the binding height of a guide, where its template has no such parameter
 
@@ -98,9 +98,15 @@ class Siting:
         )
 
 
+def guided_height(params: SeatParams) -> Mm:
+    """Over which a slot guides its blade, mm."""
+    told = params.guided_height if isinstance(params, GuideParams) else None
+    return GUIDED_MM if told is None else float(told)
+
+
 def blade_reach(params: SeatParams, blade: Blade, cut: PlannedCut, axis: SeatingAxis, gap: Mm) -> Check:
     """Whether the blade gets through the bone below its slot, as far as that is known without a solid."""
-    height: Mm = float(getattr(params, "height", GUIDED_MM))
+    height = guided_height(params)
     reach, deepest = blade.usable_length - height - gap, slot_depth(cut, axis.direction).deepest
     note = f"blade {blade.id}: usable length {blade.usable_length:g} less {height:g} guided and {gap:g} gap, against the deepest bone below the slot"
     return Check(f"blade_reach[{cut.name}]", round(reach, 3), "mm", ">=", round(deepest, 3), reach >= deepest, note)
@@ -108,5 +114,5 @@ def blade_reach(params: SeatParams, blade: Blade, cut: PlannedCut, axis: Seating
 
 def _blade_said(params: SeatParams, blade: Blade) -> str:
     """What a label says of the blade: its id, and the clearance that its slot was given, which blades of one id may differ by."""
-    clearance = getattr(params, "clearance", None)
+    clearance = params.slot_clearance if isinstance(params, GuideParams) else None
     return blade.id if clearance is None else f"{blade.id} c{max(f'{clearance:.2f}', f'{clearance:g}', key=len)}"

@@ -14,7 +14,7 @@ from psi_cad.guides.params import GuideParams
 from psi_cad.guides.site import seating_for
 from psi_cad.intake.approaches import across_refused
 from psi_cad.intake.kerfs import Sawing, shifts_of
-from psi_cad.intake.siting import GUIDED_MM
+from psi_cad.intake.siting import guided_height
 from psi_cad.resection.avoid import over_travel_distance
 from psi_cad.resection.depth import SlotDepth, obstacles_in_plane, reachable, slot_depth
 from psi_cad.scene.cuts import PlannedCut
@@ -66,7 +66,7 @@ def slots_of(patient: Patient, cuts: dict[str, PlannedCut]) -> tuple[Slot, ...]:
 
 def _slots(patient: Patient, sawing: Sawing, cuts: dict[str, PlannedCut], sought: dict[tuple[str, tuple[Mm, ...]], tuple[Array, bool]]) -> list[Slot]:
     request, params, blade = sawing.request, sawing.params, sawing.blade
-    height = float(getattr(params, "height", GUIDED_MM))
+    height = guided_height(params)
     shifts = {name: shift for name, shift in shifts_of(patient.loaded.case, sawing, []).items() if name in request.cuts}
     moved = patient.bones.scene.moved(cuts, shifts)
     mine = [moved[name] for name in request.cuts]

@@ -102,7 +102,8 @@ class Expected:
 
     `planes`: every cut of the case where its blade runs (origin, normal; patient). `wires`: (x, y, depth) in the guide frame.
     `voids`: where the footplates within `outlines` span bone that falls away, and do not rest. `bores`: of a guide with sleeves, whose tools keep
-    `tool_clearance` from each other and from wires, and clear of what is to `avoid`.
+    `tool_clearance` from each other and from wires, and clear of what is to `avoid`. `features`: what else the template promised (see
+    `verify.features.feature.told`), guide frame.
     """
 
     origin: tuple[float, float, float]
@@ -128,6 +129,7 @@ class Expected:
     bores: tuple[ExpectedBore, ...] = ()
     avoid: tuple[ExpectedAvoid, ...] = ()
     tool_clearance: Mm = 0.0
+    features: tuple[dict[str, Any], ...] = ()
 
     @property
     def frame(self) -> Frame:
@@ -144,9 +146,9 @@ class Expected:
         return frame.local(origin), normal / np.linalg.norm(normal)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values; what is about sleeves only where there are some."""
+        """As plain values; what is about sleeves, or about other features, only where there are some."""
         said = asdict(self)
-        for key in () if self.bores else ("bores", "avoid", "tool_clearance"):
+        for key in (*(() if self.bores else ("bores", "avoid", "tool_clearance")), *(() if self.features else ("features",))):
             del said[key]
         return said
 
@@ -166,6 +168,7 @@ class Expected:
             )
             values["bores"] = tuple(ExpectedBore(**{**one, "entry": tuple(one["entry"]), "out": tuple(one["out"])}) for one in data.get("bores", ()))
             values["avoid"] = tuple(ExpectedAvoid(**one) for one in data.get("avoid", ()))
+            values["features"] = tuple(dict(one) for one in data.get("features", ()))
             return cls(**values)
         except (KeyError, TypeError) as error:
             raise InputError("report.json: plan: this is not what this version of psi-cad measures against; build again.") from error

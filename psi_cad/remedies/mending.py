@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-__all__ = ["CHECKS", "REFUSALS", "Change", "Mending", "base_id", "sentence"]
+__all__ = ["CHECKS", "REFUSALS", "WORDS", "Change", "Mending", "base_id", "sentence"]
 
 Choice = Literal["outward", "along", "in-plane", "turned", "turned-back", "reversed", "longer", "narrower", "larger", "finer", "thicker"]
 
@@ -104,6 +104,11 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "blade_reach": Mending(
         "the blade is too short: {value:.1f} mm of it reach there, {limit:.1f} are needed", "a longer blade", (LONGER, OUTWARD, TURNED, TURNED_BACK)
     ),
+    "gap_width": Mending("the gap's width is off by {value:.3f} mm", KERNEL, OTHER_EDGES),
+    "gap_open": Mending("material stands in the gap ({value:g} lines through it meet it)", KERNEL, OTHER_EDGES),
+    "gap_printed": Mending("the gap's width in the STL is off by {value:.3f} mm", KERNEL, OTHER_EDGES),
+    "bore": Mending("the hole is {value:.3f} mm wider or narrower than it should be", KERNEL, OTHER_EDGES),
+    "web": Mending("the thin wall is {value:.3f} mm thicker or thinner than it should be", KERNEL, OTHER_EDGES),
     "bore_diameter": Mending("the bore is {value:.3f} mm wider or narrower than it should be", KERNEL, OTHER_EDGES),
     "bore_angle": Mending("the bore is turned against the planned direction by {value:.3f}°", KERNEL, OTHER_EDGES),
     "bore_entry": Mending("the bore's axis passes the planned entry by {value:.3f} mm", KERNEL, OTHER_EDGES),
@@ -221,6 +226,68 @@ REFUSALS: Final[Mapping[str, Mending]] = {
     "kernel": Mending("the geometry kernel failed", KERNEL, OTHER_EDGES),
 }
 """Every reason (`PsiCadError.reason`) for which changes are tried."""
+
+
+WORDS: Final[Mapping[str, str]] = {
+    "step_schema_ap242": "the STEP file is not in AP242",
+    "step_solids": "number of solids in the STEP file",
+    "step_valid": "the solid in the STEP file is not valid",
+    "stl_watertight": "the STL is not closed",
+    "stl_bodies": "number of separate bodies in the STL",
+    "stl_volume": "difference of the STL's volume from the STEP's",
+    "stl_place": "shift of the STL against the STEP",
+    "slot_width": "difference of the slot's width from what was asked",
+    "slot_clearance_least": "the slot's clearance over the blade",
+    "slot_clearance_most": "the slot's clearance over the blade",
+    "slot_plane_angle": "angle of the slot to the planned plane",
+    "slot_plane_offset": "distance of the slot from the planned plane",
+    "slot_wall": "thinnest wall beside the slot",
+    "slot_height": "shortest length over which the blade is guided",
+    "slot_blocked": "lines of the blade that meet material",
+    "slot_covers_bone": "how far the slot runs past the bone at its shorter end",
+    "slot_blade_room": "shortest window of the slot, where the blade must swing",
+    "slot_bridge": "width of the bridge across the slot",
+    "blade_reach": "how much of the blade gets there",
+    "bore_diameter": "difference of the bore's diameter from what was asked",
+    "bore_angle": "angle of the bore to the planned direction",
+    "bore_entry": "distance of the bore's axis from the planned entry",
+    "bore_open": "lines of the tool that meet material",
+    "sleeve_guided": "length over which the tool is guided",
+    "sleeve_wall": "thinnest wall of the sleeve",
+    "sleeve_stop": "how far the stop face lies off its distance from the planned tip",
+    "sleeve_square": "how far the stop face is out of square",
+    "tool_reach": "how much of the tool gets there",
+    "tool_apart": "distance of the tool from the next tool or wire",
+    "tool_avoid": "distance of the tool from the structure",
+    "pins": "number of wire holes",
+    "pin_lever": "how far apart the wires stand (least height of their best triangle)",
+    "pin_bore": "difference of a wire hole's diameter from what was asked",
+    "pin_clearance": "distance of a wire from the nearest cut plane",
+    "seat_rms": "mean misfit of the seat (RMS)",
+    "seat_max": "largest misfit of the seat",
+    "seat_overlap": "how far the guide reaches into bone",
+    "contact_area": "contact of the seat with bone",
+    "contact_share": "share of the footprint that is in contact",
+    "pull_off": "bone in the way when the guide is pulled off",
+    "other_bone_overlap": "how far the guide reaches into another bone",
+    "other_bone_pull_off": "another bone in the way when the guide is pulled off",
+    "printer_room": "how far the guide exceeds the printer's room",
+    "printer_wall": "thinnest wall",
+    "gap_width": "difference of the gap's width from what was asked",
+    "gap_open": "lines through the gap that meet material",
+    "gap_printed": "difference of the gap's width in the STL from what was asked",
+    "bore": "difference of the hole's diameter from what was asked",
+    "web": "difference of the thin wall's thickness from what was asked",
+    "files_unchanged": "files that are missing or not the ones that were built",
+    "bone_unchanged": "the bone is not the one that the guide was built on",
+    "margin": "margin to the tumour",
+    "margin_sawn": "margin to the tumour after sawing",
+    "tumour_left_behind": "tumour that stays in the patient",
+    "tumour_beyond_cuts": "tumour beyond all cuts",
+    "avoid": "distance from",
+    "sliding_lock": "hold against sliding along the bone",
+}
+"""Each check in words; of a check that holds or not, what is wrong where it does not."""
 
 
 def base_id(check: str) -> str:

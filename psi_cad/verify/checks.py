@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from psi_cad.readback.part import Part
 from psi_cad.readback.printed import Printed
 from psi_cad.units import LIMITS, Array, Mm
 from psi_cad.verify.features import pin, seat, sleeve, slot
+from psi_cad.verify.features.feature import feature_from_json, measured, told_of
 from psi_cad.verify.features.seat import BoneProbe, MeasuredSeat
 from psi_cad.verify.features.sleeve import MeasuredBore
 from psi_cad.verify.features.slot import MeasuredSlot
@@ -39,6 +40,7 @@ class Measured:
     holding: dict[str, Any]  # the seat's weakest slide, as the report holds it
     neighbours: tuple[Neighbour, ...] = ()  # how it lies to the other bones of the case
     bores: tuple[MeasuredBore, ...] = ()
+    features: tuple[dict[str, Any], ...] = ()  # what else was promised, guide frame, and what was measured of it
 
     @property
     def passed(self) -> bool:
@@ -75,6 +77,7 @@ class Measured:
         return {
             "slots": slots,
             **bores,
+            **({"features": list(self.features)} if self.features else {}),
             "seat": seat,
             **({"other_bones": [one.to_json() for one in self.neighbours]} if self.neighbours else {}),
             "volume_mm3": _rounded(self.volume),
@@ -126,10 +129,13 @@ def measure_part(part: Part, stl: Path, expected: Expected, probe: BoneProbe, ot
     checks += pin.checks(part, printed, expected)
     sits = seat.measure(printed, expected, probe)
     checks += seat.checks(sits, expected)
+    features = measured(tuple(feature_from_json(one) for one in expected.features), part, printed)
+    for _, _, found in features:
+        checks += [replace(check, where=in_patient(expected, np.array(check.where))) for check in found]
     neighbours = measure_neighbours(printed, expected.frame, others)
     checks += _neighbour_checks(neighbours)
     checks += _mesh_checks(printed, part, slots, bores, expected)
-    return Measured(slots, sits, tuple(checks), part.volume, holding_json(sits.holding, expected), neighbours, bores)
+    return Measured(slots, sits, tuple(checks), part.volume, holding_json(sits.holding, expected), neighbours, bores, told_of(features))
 
 
 def _neighbour_checks(neighbours: Sequence[Neighbour]) -> list[Check]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from psi_cad.readback.part import Part
     from psi_cad.readback.printed import Printed
 
-__all__ = ["Feature", "Triple", "feature_from_json", "kept", "kind_of", "measured", "place", "told", "way"]
+__all__ = ["Feature", "Triple", "feature_from_json", "kept", "kind_of", "measured", "place", "told", "told_of", "way"]
 
 Triple: TypeAlias = tuple[float, float, float]
 ROOM: Final = __name__.rpartition(".")[0]
@@ -83,6 +83,11 @@ def measured(features: tuple[Feature, ...], part: Part | None, printed: Printed)
         values = kind.measure(feature, part, printed)
         found.append((feature, values, kind.checks(feature, values)))
     return found
+
+
+def told_of(features: list[tuple[Feature, dict[str, Any], list[Check]]]) -> tuple[dict[str, Any], ...]:
+    """What `measured` gave, as a report holds it."""
+    return tuple({**told(feature), **values} for feature, values, _ in features)
 
 
 def way(printed: Printed, starts: Array, direction: Array) -> Array:

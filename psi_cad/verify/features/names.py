@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from psi_cad.readback.faces import AS_DRAWN, Faces, moved_into
 from psi_cad.verify.features import pin, seat, sleeve, slot
+from psi_cad.verify.features.feature import feature_from_json, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +36,8 @@ def named_faces(solid: cq.Solid, expected: Expected) -> dict[str, list[cq.Face]]
     for bore in expected.bores:
         take(f"stop {bore.name}", sleeve.find_stop(bore, local, expected, within=AS_DRAWN))
         take(f"bore {bore.name}", [one.face for one in sleeve.find(bore, local, expected, within=AS_DRAWN)])
+    for feature in map(feature_from_json, expected.features):
+        take(f"{type(feature).__name__.lower()} {feature.name}", [face for face, *_ in kind_of(feature).find(feature, local)])
     take("pin hole", [face for face, *_ in pin.find(local, expected, within=AS_DRAWN)])
     take("seat", seat.find(local))
     placed, found = list(solid.Faces()), dict[str, list["cq.Face"]]()
