@@ -347,6 +347,7 @@ def test_files_are_named_by_the_first_tool_and_the_report_is_documented(drill_ou
     assert "nominal-tool" in {caution["id"] for caution in guide["cautions"]}
 
 
+@pytest.mark.slow
 def test_check_measures_again_and_a_release_needs_no_plan(drill_out, tmp_path, run):
     """Approved by two, built again and released; nothing is cut, so nobody asks for a plan."""
     out = tmp_path / "out"

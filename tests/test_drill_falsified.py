@@ -98,6 +98,7 @@ def good(drill_out, drill_report):  # noqa: F811
     return cq.Solid(solid.Solids()[0].wrapped), drill_report["guides"][0], bone_probe(drill_out / "bone.stl")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", FAULTS)
 def test_a_spoiled_file_fails_its_own_check_alone(check, drill_out, good, tmp_path):  # noqa: F811
     whole, guide, probe = good
@@ -130,6 +131,7 @@ def measured(guide, id):
     return next(check for check in guide["checks"] if check["id"] == id)
 
 
+@pytest.mark.slow
 def test_a_tool_that_is_just_too_short_fails(drill_out, tmp_path):  # noqa: F811
     def shorter(spare):
         def change(guide, here):
@@ -142,6 +144,7 @@ def test_a_tool_that_is_just_too_short_fails(drill_out, tmp_path):  # noqa: F811
     assert set(failed) == {"tool_reach[T1]"}
 
 
+@pytest.mark.slow
 def test_tools_that_come_nearer_than_asked_fail(drill_out, tmp_path):  # noqa: F811
     values = {}
 
@@ -153,6 +156,7 @@ def test_tools_that_come_nearer_than_asked_fail(drill_out, tmp_path):  # noqa: F
     assert failed and set(failed) == {name for name, value in values.items() if value < min(values.values()) + 0.05}
 
 
+@pytest.mark.slow
 def test_a_structure_nearer_than_its_distance_fails_and_so_does_one_that_was_exchanged(drill_out, tmp_path):  # noqa: F811
     def nearer(known, sign=1.0):
         def change(guide, here):
@@ -173,6 +177,7 @@ def test_a_structure_nearer_than_its_distance_fails_and_so_does_one_that_was_exc
     assert all("is not the file" in check["note"] for check in unknown.values())
 
 
+@pytest.mark.slow
 def test_a_bore_that_is_gone_fails_what_is_measured_of_it(drill_out, good, tmp_path):  # noqa: F811
     whole, guide, probe = good
     one = Sleeve(guide)

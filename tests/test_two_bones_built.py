@@ -75,6 +75,7 @@ def test_a_fresh_sacrum_is_the_committed_one():
 # the plan
 
 
+@pytest.mark.slow
 def test_the_plan_accounts_for_all_of_both_bones(built):
     found = json.loads((built / "plan.json").read_text("utf-8"))
     for bone, file in zip(found["bones"], ("bone.stl", "sacrum.stl"), strict=True):
@@ -90,6 +91,7 @@ def test_the_plan_accounts_for_all_of_both_bones(built):
 # the guides
 
 
+@pytest.mark.slow
 def test_each_guide_is_on_its_bone_and_clear_of_the_other(built, report):
     assert [(guide["name"], guide["bone"]) for guide in report["guides"]] == [("ilium", "ilium"), ("sacral-ala", "sacrum")]
     assert [bone["used"] for bone in report["bones"]] == ["bone-ilium.stl", "bone-sacrum.stl"]
@@ -104,11 +106,13 @@ def test_each_guide_is_on_its_bone_and_clear_of_the_other(built, report):
         assert other["gap_mm"] <= apart + 0.02
 
 
+@pytest.mark.slow
 def test_a_label_tells_the_guides_of_one_case_apart(report):
     lines = [" ".join(guide["label"]["lines"]) for guide in report["guides"]]
     assert "ilium" in lines[0] and "sacral-ala" in lines[1].replace(" ", "")
 
 
+@pytest.mark.slow
 def test_what_lies_there_is_measured_again_and_a_changed_bone_is_noticed(copy):
     assert measure_folder(copy, progress=lambda step: None)["status"] == "passed"
     bone = trimesh.load_mesh(copy / "bone-sacrum.stl")
@@ -124,6 +128,7 @@ def test_what_lies_there_is_measured_again_and_a_changed_bone_is_noticed(copy):
         measure_folder(copy, progress=lambda step: None)
 
 
+@pytest.mark.slow
 def test_another_bone_that_moved_into_a_guide_is_found(copy):
     """The sacrum's file moved outwards and back until it reaches into the guide of the ilium."""
     bone = trimesh.load_mesh(copy / "bone-sacrum.stl")
@@ -138,6 +143,7 @@ def test_another_bone_that_moved_into_a_guide_is_found(copy):
         assert SignedDistance(mesh)(place)[0] < 0.02, "the place lies in both"
 
 
+@pytest.mark.slow
 def test_every_bone_is_approved_with_every_guide(built, report):
     sections = subject_of(built, plan=json.loads((built / "plan.json").read_text("utf-8")), report=report)
     assert set(sections) == {"plan", *(f"guide {stem}" for stem in STEMS.values())}
@@ -147,6 +153,7 @@ def test_every_bone_is_approved_with_every_guide(built, report):
     assert unfit(built, plan=json.loads((built / "plan.json").read_text("utf-8")), report=report) == []
 
 
+@pytest.mark.slow
 def test_every_key_is_documented(built, report):
     for file, said in (("report.json", report), ("plan.json", json.loads((built / "plan.json").read_text("utf-8")))):
         missing = undocumented(said, file)
@@ -183,6 +190,7 @@ def test_in_processes_of_their_own_the_same_is_made(processes, tmp_path, built, 
         assert (tmp_path / built.name / f"{stem}.stl").read_bytes() == (built / f"{stem}.stl").read_bytes()
 
 
+@pytest.mark.slow
 def test_an_inspector_that_lives_on_forgets_the_bones_of_an_earlier_case(built):
     inspector = Inspector()
     inspector.bones({None: built / "bone-ilium.stl"})
