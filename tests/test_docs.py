@@ -164,3 +164,14 @@ def test_every_command_is_told_of():
     text = "\n".join(page.read_text("utf-8") for page in PAGES if page.name != "CHANGELOG.md")
     told = set(re.findall(r"psi-cad ([a-z-]+)", text)) | set(re.findall(r"`([a-z-]+)`", text))
     assert len(commands()) > 10 and commands().keys() <= told
+
+
+def test_what_is_added_touches_few_files():
+    """The page names them, each is there, and none of its rows has more than three."""
+    table = (ROOT / "docs" / "code.md").read_text("utf-8").split("## To add something")[1].split("\n\nDocs come")[0]
+    rows = [row.split("|")[1:3] for row in table.splitlines() if row.startswith("| a")]
+    assert len(rows) >= 7
+    for what, files in rows:
+        assert files.count(";") <= 2, f"{what}: more than three files"
+        for path in re.findall(r"`([a-z_]+/[a-z_/]*(?:\.py)?)`", files):
+            assert (ROOT / "psi_cad" / path).exists() or (ROOT / path).exists(), f"{what}: no {path}"

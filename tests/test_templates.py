@@ -143,3 +143,34 @@ def test_a_copied_template_works(tmp_path, monkeypatch):
     report = psi_cad.build(CASES / "phantom-type1", tmp_path / "out", settings=["guide.template=mine", "guide.params={}"])
     assert report["guides"][0]["template"] == "mine"
     assert Path(tmp_path / "out" / "phantom-type1").is_dir()
+
+
+VENTED = {
+    '    clearance: float = param(0.15': '    vent: float = param(3.0, unit="mm", low=1.0, high=6.0, help="hole through the first footplate")\n    clearance: float = param(0.15',
+    "import Design, ": "import Bore, Design, ",
+    "*holes)": "*holes, vent_hole)",
+    "    body = checked.cut(\"seat and holes\"": "    at = np.array(shapely.Polygon(plates[0]).representative_point().coords[0])\n"
+    "    vent_hole = bodies.cylinder(at, diameter=params.vent, bottom=low - 5.0, top=low + 200.0)\n"
+    "    body = checked.cut(\"seat and holes\"",
+    "        edge_break=params.edge_break,\n    )\n": "        edge_break=params.edge_break,\n"
+    '        features=(Bore("vent", (float(at[0]), float(at[1]), 0.0), (0.0, 0.0, 1.0), params.vent),),\n    )\n',
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_parameter_and_its_check_are_one_file(tmp_path, monkeypatch):
+    text = (ROOT / "templates" / "_template.py").read_text("utf-8")
+    for old, new in VENTED.items():
+        start, found, end = text.rpartition(old)
+        assert found, old
+        text = start + new + end
+    (tmp_path / "vented.py").write_text(text, "utf-8")
+    (tmp_path / "lying.py").write_text(text.replace("0.0, 1.0), params.vent)", "0.0, 1.0), params.vent + 0.2)"), "utf-8")
+    monkeypatch.setenv("PSI_CAD_TEMPLATES", str(tmp_path))
+    said = {}
+    for name in ("vented", "lying"):
+        settings = [f"guide.template={name}", 'guide.params={"vent" = 2.5}']
+        (guide,) = psi_cad.build(CASES / "phantom-type1", tmp_path / name, settings=settings)["guides"]
+        said[name] = {check["id"]: check["passed"] for check in guide["checks"]}, guide["status"]
+    assert said["vented"][0]["bore[vent]"] and said["vented"][1] == "passed"
+    assert not said["lying"][0]["bore[vent]"] and said["lying"][1] == "rejected"

@@ -6,11 +6,12 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import trimesh
+
 from psi_cad.brep import checked
 from psi_cad.builder.export import SOFTWARE
 from psi_cad.errors import BuildError
-from psi_cad.export.meshes import triangulated, write_3mf, write_stl
-from psi_cad.export.step import write_step
+from psi_cad.export.parts import NO_STEP, rejected, write_parts
 from psi_cad.files import sha256_of, whole_file, write_json
 from psi_cad.gauges.jobs import SHEET
 from psi_cad.gauges.measured import measure_free
@@ -27,7 +28,7 @@ __all__ = ["build_free"]
 def build_free(job: FreeJob, folder: Path, *, progress: Progress) -> dict[str, Any]:
     """Make the part in `folder` (its files are called as its template), and return the report, which lies there too.
 
-    A part that fails a check leaves only `…_REJECTED.step`.
+    Where a check of any part fails, only `…_REJECTED.step` of each is left; of one that is a mesh, `…_REJECTED.stl`.
 
     Raises
     ------
@@ -39,28 +40,38 @@ def build_free(job: FreeJob, folder: Path, *, progress: Progress) -> dict[str, A
     site = FreeSite(job.blade, job.printer, (job.blade.id, job.printer.id))
     with checked.listening(lambda step: progress(f"{name}: {step}")):
         design = template.build(site, template.Params(**job.params), Workshop())
-    step, stl = folder / f"{name}.step", folder / f"{name}.stl"
+    parts = design.parts
     progress(f"{name}: write the files")
     title = f"{name} {job.blade.id} {job.printer.id}"
-    write_step(step, design.solid, product=title.replace(" ", "_"), faces={}, software=SOFTWARE)
-    mesh = triangulated(design.solid)
-    write_stl(stl, mesh, header=f"{title} mm")
     facts = {"blade": job.blade.id, "printer": job.printer.id, "frame": "as printed, mm", "notice": NOT_A_DEVICE}
-    write_3mf(folder / f"{name}.3mf", mesh, title=title, software=SOFTWARE, metadata=facts)
+    written = write_parts(folder, name, [(part.name, part.shape) for part in parts], title=title, software=SOFTWARE, metadata=facts)
     progress(f"{name}: measure the files")
-    measured = measure_free(step, stl, design.features, build_volume=job.printer.build_volume)
+    told = [
+        measure_free(
+            folder / one.files["step"] if one.exact else None,
+            folder / one.files["stl"],
+            part.features,
+            build_volume=job.printer.build_volume,
+            part_name=part.name,
+        )
+        for part, one in zip(parts, written, strict=True)
+    ]
+    measured = {
+        **told[0],
+        "checks": [check for one in told for check in one["checks"]],
+        "status": "passed" if all(one["status"] == "passed" for one in told) else "rejected",
+    }
     if measured["status"] == "passed":
         progress(f"{name}: draw the picture")
-        picture_of_part(folder / f"{name}.png", mesh, title=f"{name}: blade {job.blade.id}, printer {job.printer.id}")
+        whole = trimesh.util.concatenate([one.mesh for one in written]) if len(written) > 1 else written[0].mesh
+        picture_of_part(folder / f"{name}.png", whole, title=f"{name}: blade {job.blade.id}, printer {job.printer.id}")
         if not (folder / f"{name}.png").is_file():
             raise BuildError(f"The picture '{name}.png' could not be drawn; off-screen OpenGL is missing or broken.")
         _write_sheet(folder / SHEET, measured["features"])
-        files = {kind: f"{name}.{kind}" for kind in ("step", "stl", "3mf", "png")} | {"sheet": SHEET}
+        files = {one.key(kind): file for one in written for kind, file in one.files.items()}
+        files |= {kind: f"{name}.{kind}" for kind in ("3mf", "png")} | {"sheet": SHEET}
     else:
-        step.replace(folder / f"{name}_REJECTED.step")
-        for kind in ("stl", "3mf"):
-            (folder / f"{name}.{kind}").unlink()
-        files = {"step": f"{name}_REJECTED.step"}
+        files = rejected(folder, name, written)
     report = {
         "schema": 1,
         "software": build_software(),
@@ -72,6 +83,19 @@ def build_free(job: FreeJob, folder: Path, *, progress: Progress) -> dict[str, A
         "printer_entry": job.printer.model_dump(mode="json"),
         "label": {"lines": list(design.label.lines), "letter_height_mm": design.label.letter_height},
         **measured,
+        "parts": [
+            {
+                "name": one.name,
+                "kind": "solid" if one.exact else "mesh",
+                **({} if one.exact else {"no_step": NO_STEP}),
+                "files": [file for kind, file in files.items() if kind in (one.key("step"), one.key("stl"))],
+                "volume_mm3": found["volume_mm3"],
+                "label": list(part.label.lines),
+                "features": [feature.name for feature in part.features],
+                "status": found["status"],
+            }
+            for part, one, found in zip(parts, written, told, strict=True)
+        ],
         "files": files,
         "sha256": {file: sha256_of(folder / file) for file in files.values()},
     }

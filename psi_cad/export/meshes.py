@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import cadquery as cq
@@ -61,34 +62,43 @@ def triangulated(solid: cq.Solid, *, chord: Mm = LIMITS.stl_chord, angle: Deg = 
     return whole
 
 
-def write_3mf(path: Path, mesh: trimesh.Trimesh, *, title: str, software: str, metadata: dict[str, str]) -> None:
-    """3MF in millimetres, with what the guide is as metadata (lib3mf)."""
+def write_3mf(
+    path: Path,
+    mesh: trimesh.Trimesh,
+    *,
+    title: str,
+    software: str,
+    metadata: dict[str, str],
+    further: Sequence[tuple[str, trimesh.Trimesh]] = (),
+) -> None:
+    """3MF in millimetres, with what the guide is as metadata (lib3mf); `further` parts are objects of their own, by name."""
     import lib3mf
     from lib3mf import get_wrapper
 
     wrapper = get_wrapper()
     model = wrapper.CreateModel()
     model.SetUnit(lib3mf.ModelUnit.MilliMeter)
-    body = model.AddMeshObject()
-    body.SetName(title)
-    positions, triangles = [], []
-    for x, y, z in np.asarray(mesh.vertices, dtype=np.float32):
-        position = lib3mf.Position()
-        position.Coordinates[0], position.Coordinates[1], position.Coordinates[2] = float(x), float(y), float(z)
-        positions.append(position)
-    for a, b, c in np.asarray(mesh.faces):
-        triangle = lib3mf.Triangle()
-        triangle.Indices[0], triangle.Indices[1], triangle.Indices[2] = int(a), int(b), int(c)
-        triangles.append(triangle)
-    body.SetGeometry(positions, triangles)
-    item = model.AddBuildItem(body, wrapper.GetIdentityTransform())
+    identity = "{:08d}-0000-4000-8000-000000000000"
+    for number, (name, part) in enumerate([(title, mesh), *further]):
+        body = model.AddMeshObject()
+        body.SetName(name)
+        positions, triangles = [], []
+        for x, y, z in np.asarray(part.vertices, dtype=np.float32):
+            position = lib3mf.Position()
+            position.Coordinates[0], position.Coordinates[1], position.Coordinates[2] = float(x), float(y), float(z)
+            positions.append(position)
+        for a, b, c in np.asarray(part.faces):
+            triangle = lib3mf.Triangle()
+            triangle.Indices[0], triangle.Indices[1], triangle.Indices[2] = int(a), int(b), int(c)
+            triangles.append(triangle)
+        body.SetGeometry(positions, triangles)
+        item = model.AddBuildItem(body, wrapper.GetIdentityTransform())
+        item.SetUUID(identity.format(2 + 2 * number))
+        body.SetUUID(identity.format(3 + 2 * number))
     group = model.GetMetaDataGroup()
     group.AddMetaData("", "Title", title, "xs:string", True)
     group.AddMetaData("", "Application", software, "xs:string", True)
     group.AddMetaData("", "Description", "; ".join(f"{key}: {value}" for key, value in metadata.items()), "xs:string", True)
-    identity = "0000000{}-0000-4000-8000-000000000000"
     model.SetBuildUUID(identity.format(1))
-    item.SetUUID(identity.format(2))
-    body.SetUUID(identity.format(3))
     with whole_file(path) as temporary:
         model.QueryWriter("3mf").WriteToFile(os.fspath(temporary))

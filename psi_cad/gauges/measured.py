@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from psi_cad.errors import KernelError
+from psi_cad.findings import Check
 from psi_cad.frames import Frame
 from psi_cad.readback.part import Part
 from psi_cad.readback.printed import Printed
@@ -18,11 +20,16 @@ from psi_cad.verify.held import held
 
 __all__ = ["measure_free"]
 
+LEAST_MM3: Final = 1e-3  # a part smaller than that is none
 OWN = Frame(origin=np.zeros(3), axes=np.eye(3))
 
 
-def measure_free(step: Path, stl: Path, features: Sequence[Feature], *, build_volume: tuple[Mm, Mm, Mm]) -> dict[str, Any]:
-    """`features` with what was measured of each, all `checks`, the volume and `status`.
+def measure_free(
+    step: Path | None, stl: Path, features: Sequence[Feature], *, build_volume: tuple[Mm, Mm, Mm], part_name: str = ""
+) -> dict[str, Any]:
+    """`features` of one part with what was measured of each, all `checks`, the volume and `status`.
+
+    A mesh has no `step`: then everything is measured on its triangles. `part_name` tells its checks from those of other parts.
 
     Raises
     ------
@@ -31,28 +38,46 @@ def measure_free(step: Path, stl: Path, features: Sequence[Feature], *, build_vo
     InputError
         If the STL cannot be read.
     """
-    part, printed = Part(step, OWN), Printed(stl, OWN)
-    if part.solid_count == 0:
-        raise KernelError(f"'{step.name}' holds no solid.")
-    volume = part.volume
-    if abs(float(printed.mesh.volume) - volume) > LIMITS.stl_volume / 2.0 * volume:
-        volume, _ = part.sliced
+    part, printed = None if step is None else Part(step, OWN), Printed(stl, OWN)
     beyond = np.sort(np.ptp(printed.bounds, axis=0)) - np.sort(np.array(build_volume))
-    checks = [
-        held("step_schema_ap242", float("AP242" in part.header), "", "==", 1.0),
-        held("step_solids", float(part.solid_count), "", "==", 1.0),
-        held("step_valid", float(part.valid), "", "==", 1.0),
+    volume, exact = float(printed.mesh.volume), list[Check]()
+    closed = [
         held("stl_watertight", float(printed.closed), "", "==", 1.0),
         held("stl_bodies", float(printed.bodies), "", "==", 1.0),
-        held("stl_volume", abs(float(printed.mesh.volume) - volume) / volume, "", "<=", LIMITS.stl_volume),
-        held("printer_room", float(beyond.max()), "mm", "<=", 0.0),
     ]
+    if part is None:
+        closed.append(held("stl_outward", volume if printed.closed else None, "mm³", ">=", LEAST_MM3, "volume of a mesh whose faces look out"))
+    else:
+        if part.solid_count == 0:
+            raise KernelError(f"'{part.path.name}' holds no solid.")
+        volume = part.volume
+        if abs(float(printed.mesh.volume) - volume) > LIMITS.stl_volume / 2.0 * volume:
+            volume, _ = part.sliced
+        exact = [
+            held("step_schema_ap242", float("AP242" in part.header), "", "==", 1.0),
+            held("step_solids", float(part.solid_count), "", "==", 1.0),
+            held("step_valid", float(part.valid), "", "==", 1.0),
+        ]
+        closed.append(held("stl_volume", abs(float(printed.mesh.volume) - volume) / volume, "", "<=", LIMITS.stl_volume))
+    checks = [*exact, *closed, held("printer_room", float(beyond.max()), "mm", "<=", 0.0)]
     promised = measured(tuple(features), part, printed)
     for _, _, found in promised:
         checks += found
+    if part_name:
+        checks = [replace(check, id=_of_part(check.id, part_name)) for check in checks]
     return {
         "features": list(told_of(promised)),
         "volume_mm3": round(volume, 3),
         "checks": [check.to_json() for check in checks],
         "status": "passed" if all(check.passed for check in checks) else "rejected",
     }
+
+
+def _of_part(check: str, part: str) -> str:
+    """A check's id with the part that it is of.
+
+    >>> _of_part("stl_bodies", "lid"), _of_part("bore[vent]", "lid")
+    ('stl_bodies[lid]', 'bore[lid vent]')
+    """
+    stem, bracket, subject = check.partition("[")
+    return f"{stem}[{part} {subject}" if bracket else f"{stem}[{part}]"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 from psi_cad.case.model import Blade, Printer
+from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
 from psi_cad.frames import Frame
 from psi_cad.guides.params import Parameters, SeatParams
@@ -19,6 +21,7 @@ from psi_cad.verify.features.web import Web
 
 if TYPE_CHECKING:
     import cadquery as cq
+    import trimesh
 
 __all__ = [
     "FREE",
@@ -32,6 +35,7 @@ __all__ = [
     "Gap",
     "Label",
     "Needs",
+    "Part",
     "PinFeature",
     "SiteKind",
     "SleeveFeature",
@@ -42,6 +46,7 @@ __all__ = [
     "Workshop",
 ]
 
+PART_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
 SiteKind: TypeAlias = Literal["seat", "free"]
 SEAT: Final = "seat"  # on a seat that is fitted to bone
 FREE: Final = "free"  # on nothing
@@ -165,12 +170,41 @@ class FreeSite:
 
 
 @dataclass(frozen=True)
-class FreeDesign:
-    """What a template without a bone returns: one solid that stands on z = 0 as it is to be printed, and what was promised of it."""
+class Part:
+    """One part of several: a solid, or a mesh where its shape comes from a scan; what was promised of it, in its own frame."""
 
-    solid: cq.Solid
-    features: tuple[Feature, ...]
-    label: Label
+    name: str  # lower-case letters, digits and '-': its files end with it; "" for the first
+    shape: cq.Solid | trimesh.Trimesh
+    features: tuple[Feature, ...] = ()
+    label: Label = field(default=Label((), 0.0))
+
+
+@dataclass(frozen=True)
+class FreeDesign:
+    """What a template without a seat returns: its first or only part, and what was promised of that; `further` parts, each with a name.
+
+    A part without a bone stands on z = 0 as it is to be printed.
+    """
+
+    solid: cq.Solid | trimesh.Trimesh
+    features: tuple[Feature, ...] = ()
+    label: Label = field(default=Label((), 0.0))
+    further: tuple[Part, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Every part; the first has no name.
+
+        Raises
+        ------
+        DesignError
+            Where a further part has no name that a file can have, or one that another has.
+        """
+        names = [part.name for part in self.further]
+        for name in names:
+            if not PART_NAME.fullmatch(name) or names.count(name) > 1:
+                raise DesignError(f"The part '{name}' needs a name of its own, of lower-case letters, digits and '-'; give it one in its template.")
+        return (Part("", self.solid, self.features, self.label), *self.further)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ __all__ = ["Web", "checks", "find", "measure"]
 
 PARALLEL: Final = 1.0 - 1e-9  # cosine
 SAME_MM: Final[Mm] = 0.02  # between a face of the STEP and the triangle met on the STL
-OUTSIDE_MM: Final[Mm] = 0.5  # beside it, from where it is looked at
+OUTSIDE_MM: Final[Mm] = 0.5  # beside it, from where it is looked at: the next wall may stand a slot away
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def find(web: Web, faces: Faces, *, thick: Mm | None = None) -> list[Flat]:
 def measure(web: Web, part: Part | None, printed: Printed) -> dict[str, Any]:
     """Its thickness between the flat faces of the STEP that the STL shows; of a part without one, on the STL."""
     normal, middle = np.array(web.normal), np.array(web.point)
-    outside = web.thickness + OUTSIDE_MM
+    outside = web.thickness / 2.0 + OUTSIDE_MM
     inward = [way(printed, (middle + sign * outside * normal)[None], -sign * normal)[0] for sign in (1.0, -1.0)]
     thick = 2.0 * outside - float(sum(inward))
     if part is None:
