@@ -20,6 +20,7 @@ from psi_cad.intake.cautions import guide_cautions
 from psi_cad.outputs.naming import Naming
 from psi_cad.outputs.subject import stem
 from psi_cad.promises.expected import Expected, ExpectedAvoid, ExpectedBore, ExpectedSlot
+from psi_cad.promises.requirements import refuse_lacking, refuse_missing
 from psi_cad.resection.depth import slot_depth
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.kerf import blade_kerf
@@ -58,7 +59,8 @@ def _slots_of(made: Made, cuts: Sequence[PlannedCut]) -> list[ExpectedSlot]:
     site, design, shifts = made.site, made.design, _shifts(made, cuts)
     slots = []
     assert isinstance(made.params, GuideParams)  # the registry has refused a template with cuts and others
-    for feature, cut, sawn in zip(design.slots, site.cuts, site.sawn, strict=True):
+    for cut, sawn in zip(site.cuts, site.sawn, strict=True):
+        feature = next(slot for slot in design.slots if slot.cut == cut.name)
         planned = next(c for c in cuts if c.name == feature.cut)
         profile, clearance = slot_depth(sawn, site.axis.direction), _said(feature.clearance, made, "clearance")
         slots.append(
@@ -95,7 +97,8 @@ def _bores_of(made: Made) -> tuple[ExpectedBore, ...]:
     if not made.design.sleeves:
         return ()
     assert isinstance(params, SleeveParams)  # the registry has refused a template with trajectories and others
-    for feature, way in zip(made.design.sleeves, made.site.ways, strict=True):
+    for way in made.site.ways:
+        feature = next(sleeve for sleeve in made.design.sleeves if sleeve.trajectory == way.name)
         bore = ExpectedBore(
             name=way.name,
             entry=_triple(frame.patient(way.entry)),
@@ -119,12 +122,21 @@ def _shifts(made: Made, cuts: Sequence[PlannedCut]) -> dict[str, Mm]:
 
 
 def expected_of(made: Made, cuts: Sequence[PlannedCut], avoid: Sequence[ExpectedAvoid] = ()) -> Expected:
-    """The plan of one guide as numbers that files can be held against; `avoid`: what its tools keep from."""
+    """The plan of one guide as numbers that files can be held against; `avoid`: what its tools keep from.
+
+    Raises
+    ------
+    DesignError
+        Where its template promises less than psi-cad requires of an instrument of its kind.
+    """
     site, design = made.site, made.design
+    name = made.request.template
+    refuse_missing(name, kind="slot", asked=[cut.name for cut in site.cuts], promised=[slot.cut for slot in design.slots])
+    refuse_missing(name, kind="sleeve", asked=[way.name for way in site.ways], promised=[sleeve.trajectory for sleeve in design.sleeves])
     shifts, wires = _shifts(made, cuts), design.wires
     slots = _slots_of(made, cuts) if design.slots else []
     pin = next(iter(design.pins), None)
-    return Expected(
+    expected = Expected(
         origin=_triple(site.frame.origin),
         axes=tuple(_triple(axis) for axis in site.frame.axes),
         slots=tuple(slots),
@@ -150,6 +162,9 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut], avoid: Sequence[Expected
         tool_clearance=made.params.tool_clearance if design.sleeves and isinstance(made.params, SleeveParams) else 0.0,
         features=tuple(told(feature) for feature in design.features),
     )
+    allowed_by = made.params.override_key().get("clearance", "")
+    refuse_lacking(name, expected, override_asked=getattr(made.params, allowed_by, False) is True)
+    return expected
 
 
 def _ring(points: Array) -> tuple[tuple[float, float], ...]:

@@ -18,7 +18,7 @@ from typing import Final, cast
 from psi_cad.errors import CaseError, DesignError, EnvironmentProblem, PsiCadError
 from psi_cad.files import sha256_of
 from psi_cad.guides.contract import FREE, SEAT, FreeTemplate, Needs, SiteKind, Template
-from psi_cad.guides.params import GuideParams, Parameters, SleeveParams
+from psi_cad.guides.params import GuideParams, Parameters, SleeveParams, range_of
 
 __all__ = [
     "any_template",
@@ -169,7 +169,18 @@ def _unfit(module: ModuleType) -> str:
     if (needs.cuts[1] > 0) == (needs.trajectories[1] > 0):
         return "has NEEDS that no site has: a guide takes either cuts or trajectories"
     wanted = SleeveParams if needs.trajectories[1] else GuideParams
-    return "" if issubclass(module.Params, wanted) else f"has Params that are no {wanted.__name__}; derive them from that class"
+    if not issubclass(module.Params, wanted):
+        return f"has Params that are no {wanted.__name__}; derive them from that class"
+    return _wider(module.Params, wanted)
+
+
+def _wider(params: type[Parameters], house: type[Parameters]) -> str:
+    """Whether a template declares a parameter of psi-cad's own anew, with a range that reaches further: the rest of a sentence."""
+    for name in house.model_fields:
+        (low, high), (least, most) = range_of(params, name), range_of(house, name)
+        if (least is not None and (low is None or low < least)) or (most is not None and (high is None or high > most)):
+            return f"declares '{name}' with a range beyond {least:g} to {most:g}, which psi-cad requires; keep within it"
+    return ""
 
 
 def summary(path: Path) -> str:
