@@ -31,6 +31,10 @@ bench:
 phantom:
     .venv/bin/python -c "from pathlib import Path; from psi_cad.phantom.demo import write_phantom; write_phantom(Path('cases/phantom'))"
 
+# the JSON schemas of the reports, from the models in psi_cad/records/
+schema:
+    .venv/bin/python docs/write_schema.py
+
 # the drawing of docs/terms.md, from a guide built now
 terms:
     .venv/bin/psi-cad build cases/phantom-type1 -o build-terms

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "psi_cad"
 ORDER = [
     {"errors", "units", "findings", "remedies"},
     {"frames", "files"},
-    {"voxels", "anatomy", "case"},
+    {"voxels", "anatomy", "case", "records"},
     {"dicom", "segmentation", "registration", "surface", "promises"},
     {"imaging", "extraction", "scene", "outputs", "export", "readback"},
     {"siting"},

@@ -1,0 +1,193 @@
+"""Reports as typed models: what psi-cad writes fits them and their JSON schema exactly; what others wrote is read, kept, or refused in one sentence."""
+
+import copy
+import importlib.util
+import json
+import shutil
+
+import pytest
+from conftest import CASES, ROOT
+from json_schema import misfits
+
+from psi_cad import api
+from psi_cad.errors import InputError
+from psi_cad.records.approvals import Approvals
+from psi_cad.records.base import Number, Record, faults, read_as
+from psi_cad.records.check import CheckedFolder
+from psi_cad.records.plan import PlanReport
+from psi_cad.records.report import BuildReport
+
+
+def _write_schema():
+    found = importlib.util.spec_from_file_location("write_schema", ROOT / "docs" / "write_schema.py")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+SCHEMAS = _write_schema()
+KINDS = {"report": BuildReport, "plan": PlanReport, "approvals": Approvals, "check": CheckedFolder}
+
+
+def strictly(name: str, data: dict) -> list[str]:
+    """What is wrong with JSON by the model, and by the text of the schema: both tell, or neither."""
+    try:
+        by_model = list(faults(read_as(KINDS[name], data, file=name, again="again")))
+    except InputError as error:
+        by_model = [str(error)]
+    schema = json.loads((ROOT / "docs" / "schema" / f"{name}.schema.json").read_text("utf-8"))
+    by_schema = list(misfits(data, schema, schema))
+    assert bool(by_model) == bool(by_schema), (by_model, by_schema)
+    return by_model
+
+
+@pytest.fixture(scope="module")
+def plans(tmp_path_factory):
+    """A plan with a proposal, and one of several bones: what a plan holds at times."""
+    out = tmp_path_factory.mktemp("plans")
+    return [
+        api.plan(CASES / "phantom-type1", out, optimise=True, max_angle=5.0, max_shift=3.0),
+        api.plan(CASES / "phantom-sacroiliac"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def approved(phantom_out, tmp_path_factory):
+    """A copy of the built case, approved by both roles: its folder."""
+    folder = tmp_path_factory.mktemp("approved") / phantom_out.name
+    shutil.copytree(phantom_out, folder)
+    for role, code in (("surgeon", "S-1"), ("engineer", "E-2")):
+        api.approve(folder, role=role, name_code=code)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checked(approved):
+    return json.loads(json.dumps(api.measure(approved)))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_schema_in_docs_is_that_of_the_models(name):
+    text = (ROOT / "docs" / "schema" / f"{name}.schema.json").read_text("utf-8")
+    assert text == SCHEMAS.written(name), "run 'just schema'"
+
+
+def test_a_build_report_is_exactly_as_its_model(phantom_report):
+    assert strictly("report", phantom_report) == []
+
+
+def test_plans_are_exactly_as_their_model(plans):
+    assert "proposal" in plans[0] or "stopped" in plans[0]["optimised"]
+    assert "bones" in plans[1]
+    for plan in plans:
+        assert strictly("plan", json.loads(json.dumps(plan))) == []
+
+
+def test_approvals_and_what_check_tells_are_exactly_as_their_models(approved, checked):
+    record = json.loads((approved / "approvals.json").read_text("utf-8"))
+    assert record["count"] == 2 and strictly("approvals", record) == []
+    assert len(checked["approvals"][0]["entries"]) == 2 and strictly("check", checked) == []
+
+
+def test_a_record_is_written_as_it_was_read(phantom_report, plans, checked):
+    for kind, data in ((BuildReport, phantom_report), *((PlanReport, json.loads(json.dumps(one))) for one in plans), (CheckedFolder, checked)):
+        assert json.dumps(kind.model_validate(data).to_json()) == json.dumps(data)  # with the order of its keys, and each number as it stands
+
+
+def _in(data, place):
+    for part in place:
+        data = data[part]
+    return data
+
+
+PLACES = [
+    ("report", ("guides", 0, "seat"), "max_mm", "far"),
+    ("report", ("guides", 0, "checks", 0), "passed", 1),
+    ("report", ("guides", 0, "plan", "slots", 0), "origin", [1.0, 2.0]),
+    ("report", ("guides", 0, "files"), None, 5),
+    ("report", ("bone",), "used_sha256", None),
+    ("report", ("bone", "side_check"), "verdict", "perhaps"),
+    ("report", ("case",), "settings", "none"),
+    ("plan", ("cuts", 0), "margin_mm", True),
+    ("plan", ("bone",), "triangles", 1.5),
+    ("plan", ("specimen",), "pieces", "one"),
+    ("plan", ("cuts", 0), "area_by_class_mm2", {"R7": 1.0}),
+    ("check", ("approvals", 0, "entries", 0), "role", "nurse"),
+    ("check", ("guides", 0), "changed_files", None),
+    ("approvals", ("entries", 0), "what", {"plan": {"case file": 7}}),
+]
+
+
+@pytest.mark.parametrize(("name", "place", "key", "wrong"), PLACES, ids=lambda value: str(value)[:30])
+def test_another_key_a_wrong_type_and_a_missing_key_are_refused(name, place, key, wrong, phantom_report, plans, approved, checked):
+    sound = {
+        "report": phantom_report,
+        "plan": json.loads(json.dumps(plans[0])),
+        "check": checked,
+        "approvals": json.loads((approved / "approvals.json").read_text("utf-8")),
+    }[name]
+    assert strictly(name, sound) == []
+    data = copy.deepcopy(sound)
+    if key is None:  # the place itself
+        _in(data, place[:-1])[place[-1]] = wrong
+        assert strictly(name, data)
+        return
+    _in(data, place)[key] = wrong
+    assert str(key) in strictly(name, data)[0]
+    data = copy.deepcopy(sound)
+    del _in(data, place)[key]
+    assert str(key) in strictly(name, data)[0]
+    data = copy.deepcopy(sound)
+    _in(data, place)["colour"] = 1
+    assert any("colour" in one for one in strictly(name, data))
+
+
+def test_a_later_versions_keys_are_kept(phantom_report):
+    data = copy.deepcopy(phantom_report)
+    data["guides"][0]["seat"] = {"colour": {"name": "red"}, **data["guides"][0]["seat"]}
+    data["mood"] = [1, 2]
+    report = BuildReport.model_validate(data)
+    assert json.dumps(report.to_json()) == json.dumps(data)
+    assert len(list(faults(report))) == 2
+
+
+def test_an_earlier_versions_missing_keys_have_a_meaning(phantom_report):
+    data = copy.deepcopy(phantom_report)
+    guide = data["guides"][0]
+    for key in ("variant", "differs", "accepted", "kept", "other_bones", "template_sha256", "seat", "label"):
+        guide.pop(key, None)
+    del data["software"], data["release"], guide["plan"]["slots"][0]["shift"]
+    report = BuildReport.model_validate(data)
+    (made,) = report.guides
+    assert (made.variant, made.differs, made.accepted, made.kept, made.seat) == (None, [], [], False, None)
+    assert made.plan.slots[0].shift == 0.0 and report.software is None and report.release is None
+    assert report.to_json() == data  # a default is not written
+
+
+def test_a_number_stays_as_it_stands():
+    class One(Record):
+        a: Number
+        b: Number
+
+    assert json.dumps(One.model_validate({"b": 0, "a": 1.0}).to_json()) == '{"b": 0, "a": 1.0}'
+    for wrong in (True, "1", None):
+        with pytest.raises(InputError, match="must be a number"):
+            read_as(One, {"a": wrong, "b": 1}, file="one.json", again="again")
+
+
+@pytest.mark.parametrize(
+    ("schema", "good", "bad"),
+    [
+        ({"type": "integer"}, [1], [1.5, True, "1"]),
+        ({"type": ["string", "null"]}, ["a", None], [1]),
+        ({"anyOf": [{"type": "number"}, {"type": "null"}]}, [1, 1.5, None], [True, "a"]),
+        ({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}, [[1, 2]], [[1], [1, 2, 3], ["a", 1]]),
+        ({"properties": {"a": {"const": 1}}, "required": ["a"], "additionalProperties": False}, [{"a": 1}], [{"a": 2}, {}, {"a": 1, "b": 1}]),
+        ({"additionalProperties": {"type": "string"}, "propertyNames": {"enum": ["x"]}}, [{"x": "a"}], [{"x": 1}, {"y": "a"}]),
+    ],
+)
+def test_the_schemas_are_held_against_by_a_reader_that_can_refuse(schema, good, bad):
+    assert all(not list(misfits(one, schema, schema)) for one in good)
+    assert all(list(misfits(one, schema, schema)) for one in bad)
+    with pytest.raises(KeyError):
+        list(misfits(1, {"pattern": "a"}, {}))
