@@ -21,7 +21,8 @@ from psi_cad.files import staged
 from psi_cad.gauging import calibrate, coupon
 from psi_cad.intake.blades import tell_lengths
 from psi_cad.outputs.naming import check_variant
-from psi_cad.outputs.subject import PLAN_FILE, REPORT_FILE, case_folders, disagreement, read_json, subject_of
+from psi_cad.outputs.subject import REPORT_FILE, case_folders, disagreement, read_plan
+from psi_cad.records.report import Release
 from psi_cad.scans import register, segment, tumour
 
 if TYPE_CHECKING:
@@ -146,10 +147,10 @@ def build(
         except PsiCadError as error:
             (final / REFUSED_FILE).unlink(missing_ok=True)
             raise explained(asked, error, final / REFUSED_FILE) from error
-        tell_lengths(report["guides"], loaded.catalogue)
+        tell_lengths(report.guides, loaded.catalogue)
         suggested(asked, report)
         explain_refused(asked, report, final)
-        plan = read_json(final / PLAN_FILE)
+        plan = read_plan(final)
         if plan is None or disagreement(plan, report) is None:  # one that disagrees is refused when it is to be approved
             add_plans(report, plan)
         try:
@@ -158,9 +159,9 @@ def build(
             others = in_the_way(final, staging, report) if release else []
             raise refusal(InputError, "", [str(error).removesuffix("."), *others]) from error
         (final / REFUSED_FILE).unlink(missing_ok=True)
-        report["release"] = release_said(final, staging, report) if release else {"released": False}
+        report.release = release_said(final, staging, report) if release else Release(released=False)
         publish(staging, final, report, before)
-    return report
+    return report.to_json()
 
 
 def _readable(final: Path) -> None:
@@ -170,7 +171,7 @@ def _readable(final: Path) -> None:
     ------
     InputError
     """
-    subject_of(final, plan=read_json(final / PLAN_FILE), report=None)
+    read_plan(final)
 
 
 def measure(
@@ -189,8 +190,8 @@ def measure(
     found: dict[str, Any] = {"guides": [], "reports": [], "status": "passed"}
     if any((below / REPORT_FILE).is_file() for below in case_folders(folder)):  # a folder of `plan` holds nothing to measure
         found = perform("measure", {"folder": str(folder.resolve())}, progress=progress, time_limit=time_limit, workers=workers)
-    status = "passed" if all(case["sound"] for case in approvals) else "failed"
-    return {**found, "approvals": approvals, "status": found["status"] if status == "passed" else status}
+    status = "passed" if all(case.sound for case in approvals) else "failed"
+    return {**found, "approvals": [case.to_json() for case in approvals], "status": found["status"] if status == "passed" else status}
 
 
 def approve(

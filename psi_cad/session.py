@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from psi_cad import api
 from psi_cad.builder.process import DEFAULT_LIMIT, Workers
 from psi_cad.errors import EnvironmentProblem, InputError
-from psi_cad.outputs.subject import stem_of
+from psi_cad.outputs.subject import stem
 
 if TYPE_CHECKING:
     import cadquery as cq
@@ -37,7 +37,7 @@ class BuiltGuide:
     @property
     def name(self) -> str:
         """NAME_BLADE, or NAME_BLADE_VARIANT, as its files are called."""
-        return stem_of(self.entry)
+        return stem(str(self.entry["name"]), str(self.entry["blade"]), self.entry.get("variant"))
 
     @property
     def status(self) -> str:

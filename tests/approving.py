@@ -7,7 +7,8 @@ from conftest import CASES
 from psi_cad.approval.acceptance import accept_in
 from psi_cad.approval.approve import approvals_said, approve_folder
 from psi_cad.approval.release import release_said
-from psi_cad.outputs.subject import read_json, stem_of
+from psi_cad.outputs.subject import read_plan, read_report, stem_of
+from psi_cad.records.report import BuildReport
 
 CASE = CASES / "phantom-type1"
 STEM = "supra-acetabular_generic-25x0.89"
@@ -26,7 +27,9 @@ def accepted(folder, accept=None):
     def change(report):
         if planned:
             report["cautions"] = [caution for caution in report["cautions"] if caution["id"] != "no-plan"]
-        accept_in(report, accept if accept is not None else PLANNED if planned else ACCEPTED)
+        made = BuildReport.model_validate(report)
+        accept_in(made, accept if accept is not None else PLANNED if planned else ACCEPTED)
+        report.update(made.to_json())
 
     edit_report(folder, change)
 
@@ -35,7 +38,9 @@ def accepted_of(folder, stem, accept):
     """The same for one guide of several."""
 
     def change(report):
-        accept_in({**report, "guides": [guide for guide in report["guides"] if stem_of(guide) == stem]}, accept)
+        made = BuildReport.model_validate(report)
+        accept_in(made.but(guides=[guide for guide in made.guides if stem_of(guide) == stem]), accept)
+        report.update(made.to_json())
 
     edit_report(folder, change)
 
@@ -48,7 +53,7 @@ def both(folder):
 
 
 def said(folder):
-    return approvals_said(folder, plan=read_json(folder / "plan.json"), report=read_json(folder / "report.json"))
+    return approvals_said(folder, plan=read_plan(folder), report=read_report(folder)).to_json()
 
 
 def statuses(folder):
@@ -57,7 +62,7 @@ def statuses(folder):
 
 def released(folder):
     """As `build --release` asks it, with the folder's own files as those just built."""
-    return release_said(folder, folder, read_json(folder / "report.json"))
+    return release_said(folder, folder, read_report(folder)).to_json()
 
 
 def rewrite(folder, change):

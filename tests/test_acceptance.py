@@ -16,7 +16,10 @@ from psi_cad.cli.approving import acceptance_lines
 from psi_cad.errors import ApprovalError, InputError
 from psi_cad.files import sha256_of
 from psi_cad.findings import CAUTIONS, Caution
-from psi_cad.outputs.subject import read_json
+from psi_cad.outputs.subject import read_json, read_report
+from psi_cad.records.plan import PlanReport
+from psi_cad.records.report import BuildReport
+from psi_cad.records.shared import CautionSaid
 
 
 def test_what_blocks_a_release_is_named_with_what_to_paste(out):
@@ -40,11 +43,11 @@ def test_without_a_plan_nothing_is_released_unless_that_is_accepted(out):
 
 
 def test_a_plan_that_came_later_takes_the_place_of_the_caution(phantom_report):
-    report = json.loads(json.dumps(phantom_report))
+    report = BuildReport.model_validate(phantom_report)
     accept_in(report, PLANNED)
-    assert report["unaccepted"] == ["no-plan"]
-    assert unaccepted(report, report["guides"], planned=True) == ()
-    assert unaccepted(report, report["guides"], planned=False) == ("no-plan",)
+    assert report.unaccepted == ["no-plan"]
+    assert unaccepted(report, report.guides, planned=True) == ()
+    assert unaccepted(report, report.guides, planned=False) == ("no-plan",)
 
 
 def measured(report):
@@ -102,7 +105,7 @@ def test_a_caution_that_does_not_block_needs_no_word(out):
 )
 def test_what_nobody_was_told_cannot_be_accepted(phantom_report, accept, told):
     with pytest.raises(InputError) as refused:
-        accept_in(json.loads(json.dumps(phantom_report)), accept)
+        accept_in(BuildReport.model_validate(phantom_report), accept)
     assert told in str(refused.value)
 
 
@@ -161,20 +164,21 @@ def test_all_that_is_in_the_way_of_an_approval_is_told_at_once(out):
 
 
 def test_what_only_a_plan_knows_blocks_too(phantom_report):
-    report = json.loads(json.dumps(phantom_report))
-    plan = {"cautions": [{"id": kind, "text": kind, "where": None} for kind in ("soft-tumour-stays", "nominal-blade", "not-reached")]}
-    add_plans(report, plan)
-    assert [caution["id"] for caution in report["cautions"]].count("soft-tumour-stays") == 1
-    assert "not-reached" not in {caution["id"] for caution in report["cautions"]}, "what does not block stays with the plan"
-    assert "nominal-blade" not in {caution["id"] for caution in report["cautions"]}, "the guide tells of it"
+    report = BuildReport.model_validate(phantom_report)
+    told = [CautionSaid(id=kind, text=kind) for kind in ("soft-tumour-stays", "nominal-blade", "not-reached")]
+    add_plans(report, PlanReport.model_construct(cautions=told))
+    ids = [caution.id for caution in report.cautions]
+    assert ids.count("soft-tumour-stays") == 1
+    assert "not-reached" not in ids, "what does not block stays with the plan"
+    assert "nominal-blade" not in ids, "the guide tells of it"
     accept_in(report, [])
-    assert "soft-tumour-stays" in report["unaccepted"]
+    assert "soft-tumour-stays" in report.unaccepted
 
 
 def test_commas_part_and_the_most_serious_comes_first(phantom_report):
-    report = json.loads(json.dumps(phantom_report))
+    report = BuildReport.model_validate(phantom_report)
     accept_in(report, ["uncalibrated-printer,nominal-blade,no-plan"])
-    assert report["guides"][0]["accepted"] == ACCEPTED and report["unaccepted"] == []
+    assert report.guides[0].accepted == ACCEPTED and report.unaccepted == []
 
 
 def test_an_unknown_caution_is_told_before_anything_is_built(tmp_path):
@@ -210,16 +214,16 @@ def test_approve_tells_every_caution_first_and_what_a_release_still_asks_for(out
 
 
 def test_build_ends_with_the_options_that_a_release_needs(out):
-    report = read_json(out / "report.json")
+    report = read_report(out)
     accept_in(report, ["no-plan", "uncalibrated-printer"])
-    report["guides"].append({**report["guides"][0], "variant": "x", "accepted": ["metal"]})  # of an earlier build, whose words are its own
-    assert acceptance_lines(report, ["no-plan", "uncalibrated-printer"]) == [
+    report.guides.append(report.guides[0].but(variant="x", accepted=["metal"]))  # of an earlier build, whose words are its own
+    assert acceptance_lines(report.to_json(), ["no-plan", "uncalibrated-printer"]) == [
         "accepted: no-plan, uncalibrated-printer",
         "for a release, look at these cautions; then build with --accept no-plan --accept nominal-blade --accept uncalibrated-printer",
     ]
     accept_in(report, ["uncalibrated-printer,nominal-blade"])
-    assert acceptance_lines(report, ["uncalibrated-printer,nominal-blade"])[1] == (
+    assert acceptance_lines(report.to_json(), ["uncalibrated-printer,nominal-blade"])[1] == (
         "for a release, look at these cautions; then run 'psi-cad plan CASE -o OUT' and build with --accept nominal-blade --accept uncalibrated-printer"
     )
     accept_in(report, ACCEPTED)
-    assert acceptance_lines(report, ACCEPTED) == ["accepted: no-plan, nominal-blade, uncalibrated-printer"]
+    assert acceptance_lines(report.to_json(), ACCEPTED) == ["accepted: no-plan, nominal-blade, uncalibrated-printer"]

@@ -19,7 +19,8 @@ from psi_cad.approval.release import check_approvals
 from psi_cad.cli.showing import approval_lines
 from psi_cad.errors import ApprovalError, BuildError, InputError
 from psi_cad.files import sha256_of
-from psi_cad.outputs.subject import hash_of, read_json, subject_of
+from psi_cad.outputs.subject import hash_of, read_json, read_report, subject_of
+from psi_cad.records.report import BuildReport
 
 
 def test_an_entry_holds_every_hash_and_the_one_before(out, monkeypatch):
@@ -27,15 +28,15 @@ def test_an_entry_holds_every_hash_and_the_one_before(out, monkeypatch):
     both(out)
     one, two = read_record(out).entries
     report = read_json(out / "report.json")
-    section = one["what"][GUIDE]
-    assert one["time"] == "2023-11-14T22:13:20Z" and (one["sequence"], two["sequence"]) == (1, 2)
+    section = one.what[GUIDE]
+    assert one.time == "2023-11-14T22:13:20Z" and (one.sequence, two.sequence) == (1, 2)
     assert {name: section[name] for name in [*PRINTED, "bone.stl"]} == {name: sha256_of(out / name) for name in [*PRINTED, "bone.stl"]}
     assert section["case file"] == sha256_of(CASE / "case.toml")
     assert section["bone.surface"] == sha256_of(CASES / "phantom" / "bone.stl") == report["bone"]["sha256"]
     assert section["tumour.surface"] == sha256_of(CASES / "phantom" / "tumour.stl")
-    assert one["previous"] == "0" * 64 and two["previous"] == one["hash"]
-    assert one["hash"] == hash_of({key: value for key, value in one.items() if key != "hash"})
-    assert (two["role"], two["name_code"], two["note"]) == ("engineer", "E-2", "slot gauged")
+    assert one.previous == "0" * 64 and two.previous == one.hash
+    assert one.hash == hash_of({key: value for key, value in one.to_json().items() if key != "hash"})
+    assert (two.role, two.name_code, two.note) == ("engineer", "E-2", "slot gauged")
 
 
 NAMES = ["Erika Mustermann", "Mustermann", "Erika-Mustermann", "MUELLER", "A-B", "e.m@clinic7", "Mueller1", "7-Mustermann", "x1-Erika"]
@@ -104,7 +105,7 @@ def test_of_approvals_written_at_once_none_is_lost(out, monkeypatch):
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda code: approve_folder(out, role="surgeon", name_code=code), ["S-1", "S-2", "S-3"]))
     record = read(out)
-    assert record.broken is None and sorted(entry["name_code"] for entry in record.entries) == ["S-1", "S-2", "S-3"]
+    assert record.broken is None and sorted(entry.name_code for entry in record.entries) == ["S-1", "S-2", "S-3"]
 
 
 HOLDS = "import sys, time\nfrom pathlib import Path\nfrom psi_cad.files import alone\nwith alone(Path(sys.argv[1]), what='x'):\n    print(flush=True)\n    time.sleep(600)\n"
@@ -142,13 +143,13 @@ def test_guides_of_an_earlier_run_are_stale_where_anything_they_are_made_from_is
     report = {**read_json(out / "report.json"), "guides": []}  # as of a run that builds for another blade
     change(report)
     (tmp_path / "staging").mkdir()
-    publish(tmp_path / "staging", out, report, Before(out))
+    publish(tmp_path / "staging", out, BuildReport.model_validate(report), Before(out))
     (earlier,) = read_json(out / "report.json")["guides"]
     assert earlier["status"] == status
     if status == "stale":
         with pytest.raises(ApprovalError, match="stale"):
             approve_folder(out, role="surgeon", name_code="S-17")
-        publish(tmp_path / "staging", out, {**report, "guides": []}, Before(out))  # and stays so, told once
+        publish(tmp_path / "staging", out, BuildReport.model_validate({**report, "guides": []}), Before(out))  # and stays so, told once
         (again,) = read_json(out / "report.json")["guides"]
         assert again["status"] == "stale" and again["notes"] == earlier["notes"]
 
@@ -249,7 +250,7 @@ def test_a_broken_chain_is_told(out, change, told):
     rewrite(out, change)
     assert told in said(out)["broken"]
     (case,) = check_approvals(out)
-    assert not case["sound"]
+    assert not case.sound
     with pytest.raises(ApprovalError, match="broken"):
         approve_folder(out, role="surgeon", name_code="S-17")
     with pytest.raises(ApprovalError, match="broken"):
@@ -274,14 +275,14 @@ def test_a_record_cut_short_with_care_shows_in_the_reports(out):
 def test_a_guide_that_is_gone_changes_nothing_of_the_rest(out):
     """Of an approval of two guides one was removed: the other stands as approved, and what is gone is told as gone."""
     both(out)
-    (entry, _), report = read_record(out).entries, read_json(out / "report.json")
+    (entry, _), report = read_record(out).entries, read_report(out)
     other = "guide other_generic-25x0.89"
-    signed = {**entry, "what": {**entry["what"], other: dict(entry["what"][GUIDE])}}
+    signed = entry.but(what={**entry.what, other: dict(entry.what[GUIDE])})
     subject = subject_of(out, plan=None, report=report)
-    found = approval._entry_said(signed, subject, report["case"]["id"])
+    found = approval._entry_said(signed, subject, report.case.id).to_json()
     assert (found["status"], found["changed"], found["gone"]) == ("approved", [], [other])
     assert approval_lines({"broken": None, "missing": [], "entries": [found]}, released=False)[1].endswith(
         f"{GUIDE}: approved (no longer here: {other})"
     )
-    nothing = approval._entry_said({**entry, "what": {other: entry["what"][GUIDE]}}, subject, report["case"]["id"])
-    assert nothing["status"] != "approved"
+    nothing = approval._entry_said(entry.but(what={other: entry.what[GUIDE]}), subject, report.case.id)
+    assert nothing.status != "approved"

@@ -11,6 +11,7 @@ import trimesh
 from built_once import built_once
 from conftest import CASES, ROOT
 from OCP.BRepAdaptor import BRepAdaptor_Surface
+from strict import strictly
 from test_docs import undocumented
 
 import psi_cad
@@ -341,6 +342,7 @@ def test_files_are_named_by_the_first_tool_and_the_report_is_documented(drill_ou
     names = {path.name for path in drill_out.iterdir() if not path.name.startswith(".")}
     assert names == {"bone.stl", "avoid_vessel.stl", "report.json", *(f"{STEM}.{kind}" for kind in ("step", "stl", "3mf", "png"))}
     assert undocumented(drill_report, "report.json") == set()
+    assert strictly("report", drill_report) == []
     (guide,) = drill_report["guides"]
     assert guide["blade"] == "generic-drill-3.2" and guide["blade_entry"] is None and guide["cuts"] == []
     assert [Tool.model_validate(one["tool"]).id for one in guide["trajectories"]] == ["generic-drill-3.2", "generic-drill-3.2", "generic-wire-2.0"]

@@ -12,6 +12,7 @@ from psi_cad.cli.main import main
 from psi_cad.errors import CaseError, CatalogueError, DesignError, PsiCadError, from_json
 from psi_cad.intake.blades import length_said, long_enough, tell_lengths
 from psi_cad.intake.loading import load
+from psi_cad.records.guide import Guide
 
 GOOD = (CASES / "phantom-type1" / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
 # (what is replaced, by what, the key that is told), in the file's order
@@ -170,17 +171,16 @@ def test_an_approach_across_a_cut_is_refused_with_one_that_has_a_seat(here):
     assert validate(CASES / "phantom-type1", settings=[remedy])["seats"], "the value that is offered passes when it is pasted"
 
 
-def test_a_blade_that_is_too_short_is_told_with_one_that_is_long_enough():
+def test_a_blade_that_is_too_short_is_told_with_one_that_is_long_enough(phantom_report):
     catalogue = shipped_catalogue()
     short = catalogue.blade("generic-10x0.4", where="")
     assert long_enough(catalogue, short, 30.0) is short and long_enough(catalogue, short, 500.0) is None
     assert "'generic-10x0.6' has 40 mm" in length_said(catalogue, short, 39.0)
     assert "at least 500.0 mm of usable length are needed; no blade of the catalogue is so long" in length_said(catalogue, short, 500.0)
-    guide = {"blade_entry": short.model_dump(), "checks": [{"id": "blade_reach[A]", "passed": False, "limit": 40.5, "note": "n"}]}
+    check = {"id": "blade_reach[A]", "value": 40.0, "unit": "mm", "rule": ">=", "limit": 40.5, "passed": False, "note": "n"}
+    guide = Guide.model_validate({**phantom_report["guides"][0], "blade_entry": short.model_dump(), "checks": [check]})
     tell_lengths([guide], catalogue)
-    assert (
-        guide["checks"][0]["note"].startswith("n; it is too short: at least 40.5 mm") and "'generic-13x0.89' has 70 mm" in guide["checks"][0]["note"]
-    )
+    assert guide.checks[0].note.startswith("n; it is too short: at least 40.5 mm") and "'generic-13x0.89' has 70 mm" in guide.checks[0].note
 
 
 def test_check_finds_a_seat_and_what_the_blade_reaches(here):

@@ -10,6 +10,8 @@ from shapes import ball, block, moved, planned, turn
 from psi_cad.api import build, plan
 from psi_cad.errors import CaseError, PsiCadError
 from psi_cad.outputs.subject import disagreement
+from psi_cad.records.plan import PlanReport
+from psi_cad.records.report import BuildReport
 from psi_cad.resection.dust import without_dust
 from psi_cad.resection.margins import cut_margin, face_map
 from psi_cad.resection.pieces import resect
@@ -297,9 +299,9 @@ def test_a_plan_with_another_kerf_is_not_the_guides_plan(shifted):
     found = plan(case)
     assert found["slots"][0]["kerf_shift_mm"] == 0.375
     assert found["slots"][0]["depth_max_mm"] == pytest.approx(report["guides"][0]["plan"]["slots"][0]["depth"], abs=1e-3)
-    assert disagreement(found, report) is None
+    assert disagreement(PlanReport.model_validate(found), BuildReport.model_validate(report)) is None
     found["cuts"][0]["kerf_side"] = "retained"
-    assert "another side" in disagreement(found, report)
+    assert "another side" in disagreement(PlanReport.model_validate(found), BuildReport.model_validate(report))
     found["cuts"][0]["kerf_side"] = "specimen"
     found["slots"][0]["kerf_mm"] = 0.7
-    assert "kerf of 0.7 mm" in disagreement(found, report)
+    assert "kerf of 0.7 mm" in disagreement(PlanReport.model_validate(found), BuildReport.model_validate(report))

@@ -8,10 +8,10 @@ import shutil
 import pytest
 from conftest import CASES, ROOT
 from json_schema import misfits
+from strict import KINDS, strictly
 
 from psi_cad import api
 from psi_cad.errors import InputError
-from psi_cad.records.approvals import Approvals
 from psi_cad.records.base import Number, Record, faults, read_as
 from psi_cad.records.check import CheckedFolder
 from psi_cad.records.plan import PlanReport
@@ -26,19 +26,6 @@ def _write_schema():
 
 
 SCHEMAS = _write_schema()
-KINDS = {"report": BuildReport, "plan": PlanReport, "approvals": Approvals, "check": CheckedFolder}
-
-
-def strictly(name: str, data: dict) -> list[str]:
-    """What is wrong with JSON by the model, and by the text of the schema: both tell, or neither."""
-    try:
-        by_model = list(faults(read_as(KINDS[name], data, file=name, again="again")))
-    except InputError as error:
-        by_model = [str(error)]
-    schema = json.loads((ROOT / "docs" / "schema" / f"{name}.schema.json").read_text("utf-8"))
-    by_schema = list(misfits(data, schema, schema))
-    assert bool(by_model) == bool(by_schema), (by_model, by_schema)
-    return by_model
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +178,51 @@ def test_the_schemas_are_held_against_by_a_reader_that_can_refuse(schema, good, 
     assert all(list(misfits(one, schema, schema)) for one in bad)
     with pytest.raises(KeyError):
         list(misfits(1, {"pattern": "a"}, {}))
+
+
+DAMAGED = [
+    (lambda report: report["guides"][0]["seat"].update(max_mm="far"), "guides[0].seat.max_mm: must be a number, not 'far'"),
+    (lambda report: report["guides"][0].update(files=None), "guides[0].files: must be an object, not None"),
+    (lambda report: report["guides"][0].pop("checks"), "guides[0].checks: this key is missing"),
+    (lambda report: report["guides"][0].update(status="fine"), "guides[0].status: must be 'passed', 'rejected' or 'stale', not 'fine'"),
+    (lambda report: report["guides"][0]["plan"]["slots"][0].update(origin=[1.0]), "guides[0].plan.slots[0].origin: must hold 3 values, not 1"),
+    (lambda report: report["bone"].pop("used_sha256"), "bone.used_sha256: this key is missing"),
+    (lambda report: report.update(cautions={}), "cautions: must be a list, not {}"),
+    (lambda report: report["case"].update(settings=[7]), "case.settings[0]: must be text, not 7"),
+    (lambda report: report.update(guides=["a"]), "guides[0]: must be an object, not 'a'"),
+]
+
+
+@pytest.mark.parametrize(("damage", "told"), DAMAGED, ids=[told.partition(":")[0] for _, told in DAMAGED])
+def test_a_damaged_report_is_told_in_one_sentence_with_file_and_key(approved, tmp_path, here, damage, told):
+    folder = tmp_path / approved.name
+    shutil.copytree(approved, folder)
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    damage(report)
+    (folder / "report.json").write_text(json.dumps(report), "utf-8")
+    wanted = f"report.json: {told}; build again."
+    for words in (["check", folder], ["compare", folder], ["remove", folder, "x"], ["approve", folder, "--role", "surgeon", "--name-code", "S-1"]):
+        code, _, said = here(*words)
+        assert code == 2 and said.count("\n") == 1 and wanted in said, words
+
+
+def test_a_damaged_plan_is_told_in_one_sentence_with_file_and_key(tmp_path, here, plans):
+    folder = tmp_path / "phantom-type1"
+    folder.mkdir()
+    (folder / "plan.json").write_text(json.dumps({**plans[1], "kerf_mm3": "much"}), "utf-8")
+    wanted = "plan.json: kerf_mm3: must be a number, not 'much'; plan again."
+    for words in (
+        ["check", folder],
+        ["approve", folder, "--role", "surgeon", "--name-code", "S-1"],
+        ["build", CASES / "phantom-type1", "-o", tmp_path],
+    ):
+        code, _, said = here(*words)
+        assert code == 2 and said.count("\n") == 1 and wanted in said, words
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_number_that_is_none_is_refused(phantom_report, number):
+    data = copy.deepcopy(phantom_report)
+    data["guides"][0]["volume_mm3"] = number
+    with pytest.raises(InputError, match=r"guides\[0\].volume_mm3: must be a finite number, not (nan|inf); again"):
+        read_as(BuildReport, data, file="report.json", again="again")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from approving import ACCEPTED, CASE, GUIDE, PRINTED, STEM, accepted, accepted_of, both, edit_report, released, said, statuses
 from conftest import ROOT
+from strict import strictly
 
 import psi_cad
 from psi_cad import api
@@ -19,6 +20,7 @@ from psi_cad.files import sha256_of
 from psi_cad.findings import Caution
 from psi_cad.outputs.subject import read_json
 from psi_cad.plans import case as plan_case
+from psi_cad.records.report import BuildReport
 
 
 @pytest.fixture(scope="module")
@@ -78,16 +80,16 @@ def test_built_again_it_is_the_same_and_released(out):
     both(out)
     before = {name: sha256_of(out / name) for name in PRINTED}
     report = psi_cad.build(CASE, out.parent, accept=ACCEPTED, release=True)
-    assert report == read_json(out / "report.json")
+    assert report == read_json(out / "report.json") and strictly("report", report) == []
     assert report["release"]["accepted"] == {GUIDE: ACCEPTED} and report["guides"][0]["accepted"] == ACCEPTED and report["unaccepted"] == []
     assert report["release"]["released"] and [entry["sequence"] for entry in report["release"]["approvals"]] == [1, 2]
     assert {name: sha256_of(out / name) for name in PRINTED} == before
     (case,) = check_approvals(out)
-    assert case["released"] and case["sound"]
+    assert case.released and case.sound
     path = out / f"{STEM}.stl"
     path.write_bytes(path.read_bytes() + b"\n")
     (case,) = check_approvals(out)  # released, and then changed: no sound release
-    assert case["released"] and not case["sound"] and "another version" in case["missing"][0]
+    assert case.released and not case.sound and "another version" in case.missing[0]
 
 
 @pytest.mark.slow
@@ -142,10 +144,13 @@ def test_the_plan_is_approved_before_there_is_a_guide(planned, out, tmp_path):
         released(folder)
 
 
+NO_BETTER = {"bounds": {"angle_deg": 5.0, "shift_mm": 5.0}, "why": "x"}
+
+
 def test_what_a_plan_run_says_beside_the_plan_changes_nothing(planned, tmp_path):
     folder = Path(shutil.copytree(planned, tmp_path / "plan"))
     approve_folder(folder, role="surgeon", name_code="S-17")
-    edit_report(folder, lambda plan: plan.update(software={}, notes=["no proposal"], optimised={"why": "x"}, proposal={}), "plan.json")
+    edit_report(folder, lambda plan: plan.update(software={}, notes=["no proposal"], optimised=NO_BETTER, proposal=dict(plan)), "plan.json")
     assert statuses(folder) == ["approved"]
     edit_report(folder, lambda plan: plan.update(margin_wanted_mm=9.0), "plan.json")
     assert said(folder)["entries"][0]["changed"] == ["plan.json"]
@@ -197,7 +202,7 @@ def test_a_plan_serves_every_blade_that_it_was_measured_for(planned, out):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda plan: plan.update(status="failed", checks=[{"id": "margin_A", "passed": False}]), r"did not pass \(margin_A\)"),
+        (lambda plan: plan.update(status="failed", checks=[{**plan["checks"][0], "id": "margin_A", "passed": False}]), r"did not pass \(margin_A\)"),
         (lambda plan: plan["case"].update(sha256="0" * 64), "case file has changed"),
         (lambda plan: plan["case"].update(settings=["tumour.margin=0.0"]), "what --set overrides has changed"),
         (lambda plan: plan["inputs"].update({"tumour.surface": "0" * 64}), "tumour.surface has changed"),
@@ -268,7 +273,7 @@ def test_one_person_in_both_roles_must_be_said_and_is_shown(out, code):
     assert approve_folder(out, role="engineer", name_code=code, same_person=True)["same_person"] is True
     found = released(out)
     assert f"one person ({code}) approved in both roles" in found["notes"] and found["approvals"][1]["same_person"]
-    assert f"engineer {code} (the same person in both roles)" in "\n".join(approval_lines(check_approvals(out)[0], released=False))
+    assert f"engineer {code} (the same person in both roles)" in "\n".join(approval_lines(check_approvals(out)[0].to_json(), released=False))
     approve_folder(out, role="engineer", name_code="E-2")  # a second person's word is the last now
     assert not any("one person" in note for note in released(out)["notes"])
 
@@ -284,14 +289,14 @@ def test_an_older_record_with_one_person_in_both_roles_is_not_released(out, monk
 
 def test_check_tells_what_a_release_rests_on(out, run):
     both(out)
-    edit_report(out, lambda report: report.update(release=release_said(out, out, report)))
+    edit_report(out, lambda report: report.update(release=release_said(out, out, BuildReport.model_validate(report)).to_json()))
     (case,) = check_approvals(out)
-    assert case["sound"] and case["releases"] == [GUIDE] and case["accepted"] == {GUIDE: ACCEPTED}
+    assert case.sound and case.releases == [GUIDE] and case.accepted == {GUIDE: ACCEPTED}
     result = run("check", out)
     assert result.returncode == 0 and f"{GUIDE}: released, accepted cautions: {', '.join(ACCEPTED)}" in result.stdout
     edit_report(out, lambda report: report["guides"][0].update(accepted=[]))  # taken back by hand
     (case,) = check_approvals(out)
-    assert not case["sound"] and any("no-plan, nominal-blade, uncalibrated-printer not accepted for the" in missing for missing in case["missing"])
+    assert not case.sound and any("no-plan, nominal-blade, uncalibrated-printer not accepted for the" in missing for missing in case.missing)
 
 
 def test_a_guide_that_is_stale_blocks_itself_alone(out):

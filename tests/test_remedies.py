@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import CASES, ROOT, written
+from strict import strictly
 
 import psi_cad
 from psi_cad import api
@@ -16,6 +17,7 @@ from psi_cad.builder.trying import candidates
 from psi_cad.case.load import load_case
 from psi_cad.errors import DesignError, KernelError
 from psi_cad.intake.bones import read_bones
+from psi_cad.records.report import BuildReport
 from psi_cad.remedies.mending import CHECKS, REFUSALS, sentence
 
 TOY = '{id = "toy", process = "FDM", material = "x", build_volume = [20, 20, 20], layer = 0.2, tolerance = 0.2, minimum_wall = 1, reference = "toy"}'
@@ -95,7 +97,7 @@ def test_a_refusal_leaves_its_picture_and_what_passes(tmp_path):
     assert not picture.exists()
 
 
-def test_a_process_that_dies_in_a_try_loses_only_that(monkeypatch, tmp_path):
+def test_a_process_that_dies_in_a_try_loses_only_that(phantom_report, monkeypatch, tmp_path):
     def dies(verb, request, **_):
         assert verb == "try"
         folder = Path(request["folder"])
@@ -109,11 +111,13 @@ def test_a_process_that_dies_in_a_try_loses_only_that(monkeypatch, tmp_path):
 
     monkeypatch.setattr(suggest, "perform", dies)
     asked = Asked(load_case(CASES / "phantom-type1"), None, (), True, None)
-    check = {"id": "seat_max", "passed": False}
-    report = {"guides": [{"name": "g", "blade": "b", "status": "rejected", "checks": [check]}, {"name": "h", "status": "passed"}]}
+    check = {"id": "seat_max", "value": 0.3, "unit": "mm", "rule": "<=", "limit": 0.25, "passed": False}
+    (made,) = phantom_report["guides"]
+    rejected = {**made, "name": "g", "blade": "b", "status": "rejected", "checks": [check]}
+    report = BuildReport.model_validate({**phantom_report, "guides": [rejected, made]})
     suggested(asked, report)
-    assert [one["set"] for one in report["guides"][0]["remedies"]] == [["guide.g.blade=x"]]
-    assert len(report["guides"][0]["tried"]) == 2 and "tried" not in report["guides"][1]
+    assert [one.set_ for one in report.guides[0].remedies] == [["guide.g.blade=x"]]
+    assert len(report.guides[0].tried) == 2 and "tried" not in report.guides[1].to_json()
     error = DesignError("No.", where=(1, 2, 3), reason="contact")
     error.about("g", "b")
     told = explained(asked, error, tmp_path / "case" / REFUSED_FILE)
@@ -121,12 +125,12 @@ def test_a_process_that_dies_in_a_try_loses_only_that(monkeypatch, tmp_path):
     assert "--set guide.g.blade=x" in str(told)
 
 
-def test_nothing_is_tried_unasked(monkeypatch):
+def test_nothing_is_tried_unasked(phantom_report, monkeypatch):
     monkeypatch.setattr(suggest, "perform", lambda *_, **__: pytest.fail("tried"))
     asked = Asked(load_case(CASES / "phantom-type1"), None, (), False, None)
-    report = {"guides": [{"name": "g", "blade": "b", "status": "rejected", "checks": []}]}
+    report = BuildReport.model_validate({**phantom_report, "guides": [{**phantom_report["guides"][0], "status": "rejected"}]})
     suggested(asked, report)
-    assert report["guides"][0]["remedies"] == [] and report["guides"][0]["tried"] == []
+    assert (report.to_json()["guides"][0]["remedies"], report.to_json()["guides"][0]["tried"]) == ([], [])
     error = DesignError("No.", reason="contact")
     assert explained(asked, error, Path("nowhere.png")) is error
 
@@ -158,7 +162,9 @@ def test_a_rejected_guide_gets_no_clean_name(too_large, tmp_path, run):
     result = run("build", too_large, "-o", tmp_path / "out", "--no-suggest")
     assert result.returncode == 1 and "REJECTED" in result.stdout and "`printer_room` failed at (" in result.stderr
     assert written(tmp_path / "out") == REJECTED
-    (guide,) = json.loads((tmp_path / "out" / "phantom-type3" / "report.json").read_text("utf-8"))["guides"]
+    report = json.loads((tmp_path / "out" / "phantom-type3" / "report.json").read_text("utf-8"))
+    (guide,) = report["guides"]
+    assert strictly("report", report) == []
     assert guide["status"] == "rejected" and guide["tried"] == guide["remedies"] == []
 
 
@@ -169,7 +175,9 @@ def test_a_rejected_guide_is_mended_by_what_is_told(too_large, tmp_path, run):
     assert result.returncode == 1 and "REJECTED" in result.stdout and "`printer_room` failed at (" in result.stderr
     folder = tmp_path / "out" / "phantom-type3"
     assert written(folder) == REJECTED
-    (guide,) = json.loads((folder / "report.json").read_text("utf-8"))["guides"]
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    (guide,) = report["guides"]
+    assert strictly("report", report) == []
     assert all(remedy["passed"] for remedy in guide["remedies"]) and len(guide["remedies"]) <= len(guide["tried"])
     (setting,) = guide["remedies"][0]["set"]
     assert set_argument(setting) in result.stderr

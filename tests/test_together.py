@@ -14,6 +14,7 @@ from psi_cad.builder import together
 from psi_cad.case.load import load_case
 from psi_cad.errors import DesignError, KernelError
 from psi_cad.intake.prepare import plan_job
+from psi_cad.records.report import BuildReport
 
 GUIDE = """
 [[guide]]
@@ -53,7 +54,7 @@ def lost(step: str) -> KernelError:
     return error
 
 
-def test_what_crashes_is_left_out_and_the_others_are_built_again(job, tmp_path, monkeypatch):
+def test_what_crashes_is_left_out_and_the_others_are_built_again(job, phantom_report, tmp_path, monkeypatch):
     asked = []
 
     def perform(verb, request, *, payload, **_):
@@ -62,15 +63,15 @@ def test_what_crashes_is_left_out_and_the_others_are_built_again(job, tmp_path, 
         (tmp_path / "half.step").write_text("half")
         if len(asked) == 1:
             raise lost("supra-acetabular generic-25x0.89: fuse")
-        return {"refused": list(payload().refused), "status": "passed"}
+        return {**phantom_report, "refused": list(payload().refused), "status": "passed"}
 
     monkeypatch.setattr(together, "perform", perform)
     report = together.all_built(lambda: job, tmp_path, settings=(), blades=(), progress=None, time_limit=1.0)
     assert asked == [["generic-25x0.89", "generic-20x1.27"], ["generic-20x1.27"]]
-    assert report["status"] == "rejected" and len(report["refused"]) == 1
-    told = report["refused"][0]
-    assert (told["guide"], told["blade"], told["error"]) == ("supra-acetabular", "generic-25x0.89", "KernelError")
-    assert "this guide was not made" in told["message"] and "nothing was written" not in told["message"]
+    assert report.status == "rejected" and len(report.refused) == 1
+    told = report.refused[0]
+    assert (told.guide, told.blade, told.error) == ("supra-acetabular", "generic-25x0.89", "KernelError")
+    assert "this guide was not made" in told.message and "nothing was written" not in told.message
 
 
 @pytest.mark.parametrize("steps", [["start"], ["supra-acetabular generic-25x0.89: fuse", "supra-acetabular generic-20x1.27: fuse"]])
@@ -153,9 +154,10 @@ def test_an_earlier_guide_that_the_case_now_refuses_does_not_stand(phantom_repor
     before["guides"][0]["variant"] = variant
     (folder / "report.json").write_text(json.dumps(before), "utf-8")
     guide = before["guides"][0]
-    now = {**json.loads(json.dumps(phantom_report)), "guides": [], "refused": [{"guide": guide["name"], "blade": guide["blade"]}]}
+    refused = {"guide": guide["name"], "blade": guide["blade"], "error": "DesignError", "message": "No."}
+    now = BuildReport.model_validate({**phantom_report, "guides": [], "refused": [refused]})
     (kept,) = publish._kept(publish.Before(folder), now)
-    assert kept["status"] == status and ("refuses this guide" in " ".join(kept["notes"])) is (status == "stale")
+    assert kept.status == status and ("refuses this guide" in " ".join(kept.notes)) is (status == "stale")
 
 
 def test_check_tells_of_guides_that_were_not_made(phantom_out, tmp_path, capsys):

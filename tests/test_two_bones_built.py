@@ -9,6 +9,7 @@ import trimesh
 from built_once import built_once
 from conftest import CASES
 from scipy.spatial import cKDTree
+from strict import strictly
 from test_docs import undocumented
 from test_several_bones import BONES, GUIDE, HEAD, ILIUM, A, box
 
@@ -19,7 +20,7 @@ from psi_cad.builder.measure import measure_folder
 from psi_cad.case.load import load_case
 from psi_cad.errors import InputError, PsiCadError
 from psi_cad.intake.prepare import plan_job
-from psi_cad.outputs.subject import made_from, subject_of, unfit
+from psi_cad.outputs.subject import made_from, read_plan, read_report, subject_of, unfit
 from psi_cad.phantom.hemipelvis import implicit
 from psi_cad.phantom.sacrum import GAP_MM, across_distance, sacrum_implicit, sacrum_mesh
 from psi_cad.surface.rays import SignedDistance
@@ -121,7 +122,7 @@ def test_what_lies_there_is_measured_again_and_a_changed_bone_is_noticed(copy):
     found = measure_folder(copy, progress=lambda step: None)["guides"]
     changed = [next(check for check in guide["checks"] if check["id"] == "bone_unchanged") for guide in found]
     assert [check["passed"] for check in changed] == [False, False] and all(check["note"] == "bone-sacrum.stl" for check in changed)
-    report = json.loads((copy / "report.json").read_text("utf-8"))
+    report = read_report(copy)
     assert any("'bone-sacrum.stl' is not the one that 'report.json' tells of" in told for told in unfit(copy, plan=None, report=report))
     (copy / "bone-sacrum.stl").unlink()
     with pytest.raises(InputError, match=r"'bone-sacrum.stl' is missing"):
@@ -144,18 +145,20 @@ def test_another_bone_that_moved_into_a_guide_is_found(copy):
 
 
 @pytest.mark.slow
-def test_every_bone_is_approved_with_every_guide(built, report):
-    sections = subject_of(built, plan=json.loads((built / "plan.json").read_text("utf-8")), report=report)
+def test_every_bone_is_approved_with_every_guide(built):
+    made = read_report(built)
+    sections = subject_of(built, plan=read_plan(built), report=made)
     assert set(sections) == {"plan", *(f"guide {stem}" for stem in STEMS.values())}
     for stem in STEMS.values():
         assert {"bone-ilium.stl", "bone-sacrum.stl", "bone[0].surface", "bone[1].surface"} <= set(sections[f"guide {stem}"])
-    assert {"bone as used: ilium", "bone as used: sacrum"} <= set(made_from(report))
-    assert unfit(built, plan=json.loads((built / "plan.json").read_text("utf-8")), report=report) == []
+    assert {"bone as used: ilium", "bone as used: sacrum"} <= set(made_from(made))
+    assert unfit(built, plan=read_plan(built), report=made) == []
 
 
 @pytest.mark.slow
 def test_every_key_is_documented(built, report):
     for file, said in (("report.json", report), ("plan.json", json.loads((built / "plan.json").read_text("utf-8")))):
+        assert strictly(file.removesuffix(".json"), said) == []
         missing = undocumented(said, file)
         assert {path for path in missing if f"bone.{path.removeprefix('bones[].')}" not in missing and not path.startswith("bones[].")} == set()
         single = {

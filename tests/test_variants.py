@@ -18,7 +18,9 @@ from psi_cad.errors import ApprovalError, BuildError, InputError
 from psi_cad.files import sha256_of
 from psi_cad.intake.work import digest_of
 from psi_cad.outputs.naming import Naming, check_variant, name_for, recorded_making
-from psi_cad.outputs.subject import read_json, stem_of
+from psi_cad.outputs.subject import read_json, read_report, stem, stem_of
+from psi_cad.records.guide import Guide
+from psi_cad.records.report import BuildReport
 
 
 @pytest.fixture
@@ -33,14 +35,14 @@ def otherwise(guide, **params) -> dict:
 
 
 def named(making, *others, stands=True, wanted=None) -> Naming:
-    return name_for(recorded_making(making), [(other, stands) for other in others], wanted=wanted)
+    return name_for(recorded_making(Guide.model_validate(making)), [(Guide.model_validate(other), stands) for other in others], wanted=wanted)
 
 
 def test_the_report_tells_how_each_guide_was_made(guide):
     assert (guide["variant"], guide["differs"], guide["cuts"]) == (None, [], ["A"])
-    assert recorded_making(guide) is not None
+    assert recorded_making(Guide.model_validate(guide)) is not None
     for key in ("cuts", "approach", "params", "blade_entry", "printer_entry"):  # a report of an older version
-        assert recorded_making({name: value for name, value in guide.items() if name != key}) is None
+        assert recorded_making(Guide.model_validate({name: value for name, value in guide.items() if name != key})) is None
 
 
 def test_the_plain_name_goes_to_the_first_and_back_to_its_own(guide):
@@ -132,7 +134,7 @@ def test_a_name_that_files_may_have(variant):
 
 def test_names_never_collide(guide):
     """No part holds a '_', so that name, blade and variant are read back from a file's name."""
-    stems = {stem_of({"name": n, "blade": b, "variant": v}) for n in ("a", "a-b") for b in ("b", "b-c", "b.c") for v in (None, "b", "c", "b.c")}
+    stems = {stem(n, b, v) for n in ("a", "a-b") for b in ("b", "b-c", "b.c") for v in (None, "b", "c", "b.c")}
     assert len(stems) == 2 * 3 * 4
 
 
@@ -142,12 +144,12 @@ def test_an_unsafe_name_is_told_before_anything_is_built(tmp_path, run):
     assert not (tmp_path / "out").exists()
 
 
-def as_built(out, folder, variant, *, status="passed", **params) -> dict:
+def as_built(out, folder, variant, *, status="passed", **params) -> BuildReport:
     """Files and report of a variant, as a build leaves them in its staging folder: those of the plain guide, renamed."""
     report = read_json(out / "report.json")
     (entry,) = [guide for guide in report["guides"] if guide["variant"] is None]
     entry = {**entry, "variant": variant, "variant_given": False, "params": {**entry["params"], **params}, "status": status}
-    stem = stem_of(entry)
+    stem = stem_of(Guide.model_validate(entry))
     folder.mkdir(parents=True, exist_ok=True)
     kinds = entry["files"] if status == "passed" else {"step": ""}
     entry["files"] = {kind: f"{stem}.{kind}" if status == "passed" else f"{stem}_REJECTED.step" for kind in kinds}
@@ -155,7 +157,7 @@ def as_built(out, folder, variant, *, status="passed", **params) -> dict:
         shutil.copyfile(out / f"{STEM}.{kind}", folder / name)
     entry["sha256"] = {name: sha256_of(folder / name) for name in entry["files"].values()}
     shutil.copyfile(out / "bone.stl", folder / "bone.stl")
-    return {**report, "guides": [entry], "release": {"released": False}}
+    return BuildReport.model_validate({**report, "guides": [entry], "release": {"released": False}})
 
 
 @pytest.fixture
@@ -172,7 +174,7 @@ VARIANT = f"{STEM}_clearance-0.12"
 def test_a_variant_and_the_plain_guide_lie_side_by_side(two):
     names = {path.name for path in two.iterdir()}
     assert {f"{stem}.{kind}" for stem in (STEM, VARIANT) for kind in ("step", "stl", "3mf", "png")} < names
-    assert [stem_of(guide) for guide in read_json(two / "report.json")["guides"]] == [VARIANT, STEM]
+    assert [stem_of(guide) for guide in read_report(two).guides] == [VARIANT, STEM]
     accepted(two)
     entry = api.approve(two, role="surgeon", name_code="S-17")
     assert list(entry["what"]) == [f"guide {VARIANT}", GUIDE]
@@ -227,7 +229,7 @@ def test_compare_tables_what_lies_there(two, run):
 
 def test_compare_and_check_agree_that_a_release_written_by_hand_is_not_sound(two, run):
     both(two)
-    edit_report(two, lambda report: report.update(release=release_said(two, two, report)))
+    edit_report(two, lambda report: report.update(release=release_said(two, two, BuildReport.model_validate(report)).to_json()))
     assert all(row["released"] and row["sound"] for row in api.compare(two))
     assert "NOT SOUND" not in run("compare", two).stdout
     (two / "approvals.json").unlink()
@@ -259,14 +261,14 @@ def test_remove_takes_one_guide_and_its_files_and_no_other(two, run):
     assert result.returncode == 0 and result.stdout.startswith(f"removed {VARIANT}: {VARIANT}.step, ")
     assert {path.name: sha256_of(path) for path in two.iterdir() if path.name not in ("report.json", f"{VARIANT}.txt")} == keep
     assert (two / f"{VARIANT}.txt").is_file(), "a file that the report does not name stays"
-    assert [stem_of(guide) for guide in read_json(two / "report.json")["guides"]] == [STEM]
+    assert [stem_of(guide) for guide in read_report(two).guides] == [STEM]
     result = run("remove", two, VARIANT)
     assert result.returncode == 2 and f"did you mean '{STEM}'" in result.stderr and result.stderr.count("\n") == 1
 
 
 def test_a_rejected_guide_can_be_removed_and_the_folder_is_sound_again(out, tmp_path):
     report = as_built(out, tmp_path / "s", "clearance-0.5", status="rejected", clearance=0.5)
-    publish(tmp_path / "s", out, {**report, "status": "rejected"}, Before(out))
+    publish(tmp_path / "s", out, report.but(status="rejected"), Before(out))
     assert remove_guide(out, f"{STEM}_clearance-0.5")["files"] == [f"{STEM}_clearance-0.5_REJECTED.step"]
     assert read_json(out / "report.json")["status"] == "passed"
     accepted(out)
@@ -311,29 +313,29 @@ def test_a_removal_that_fails_leaves_all_as_it_was(two, monkeypatch):
 
 def test_a_released_guide_is_removed_only_by_force_and_the_other_stays_released(two):
     both(two)
-    edit_report(two, lambda report: report.update(release=release_said(two, two, report)))
+    edit_report(two, lambda report: report.update(release=release_said(two, two, BuildReport.model_validate(report)).to_json()))
     with pytest.raises(ApprovalError, match="is released, so it is not removed; .*--force"):
         remove_guide(two, VARIANT)
     remove_guide(two, VARIANT, force=True)
     (case,) = check_approvals(two)
-    assert case["releases"] == [GUIDE] and case["released"] and case["sound"]
+    assert case.releases == [GUIDE] and case.released and case.sound
     remove_guide(two, STEM, force=True)
     assert read_json(two / "report.json")["release"] == {"released": False}
 
 
 def test_a_release_stands_while_another_guide_is_built_beside_it(out, tmp_path):
     both(out)
-    edit_report(out, lambda report: report.update(release=release_said(out, out, report)))
+    edit_report(out, lambda report: report.update(release=release_said(out, out, BuildReport.model_validate(report)).to_json()))
     publish(tmp_path / "s", out, as_built(out, tmp_path / "s", "clearance-0.12", clearance=0.12), Before(out))
     (case,) = check_approvals(out)
-    assert not case["released"] and case["releases"] == [GUIDE] and case["sound"], "the run released nothing; the earlier guide is still released"
+    assert not case.released and case.releases == [GUIDE] and case.sound, "the run released nothing; the earlier guide is still released"
     assert [row["released"] for row in api.compare(out)] == [False, True]
     with pytest.raises(ApprovalError, match="is released"):
         remove_guide(out, STEM)
     path = out / f"{STEM}.stl"
     path.write_bytes(path.read_bytes() + b"\n")
     (case,) = check_approvals(out)
-    assert not case["sound"] and "another version" in case["missing"][0]
+    assert not case.sound and "another version" in case.missing[0]
     again = as_built(out, tmp_path / "t", None)  # built anew without --release, it is released no more
     publish(tmp_path / "t", out, again, Before(out))
-    assert check_approvals(out)[0]["releases"] == []
+    assert check_approvals(out)[0].releases == []

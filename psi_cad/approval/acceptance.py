@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from psi_cad.errors import InputError
 from psi_cad.findings import CAUTIONS, Caution
 from psi_cad.outputs.subject import NO_PLAN
+from psi_cad.records.guide import Guide
+from psi_cad.records.plan import PlanReport
+from psi_cad.records.report import BuildReport
+from psi_cad.records.shared import CautionSaid
 
 __all__ = ["NO_PLAN_SAID", "accept_in", "accepted_ids", "add_plans", "cautions_told", "ordered", "unaccepted", "way_on"]
 
@@ -40,14 +44,14 @@ def ordered(ids: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted((name for name in known if name in CAUTIONS), key=ORDER.index))
 
 
-def cautions_told(report: Mapping[str, Any], guides: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The cautions of a report and of some of its guides: each once, the most serious first."""
-    found = [*report.get("cautions", ()), *(caution for guide in guides for caution in guide.get("cautions", ()))]
-    once = {(str(caution["id"]), str(caution["text"])): dict(caution) for caution in found}
-    return sorted(once.values(), key=lambda caution: ORDER.index(caution["id"]) if caution["id"] in CAUTIONS else -1)
+def cautions_told(cautions: Sequence[CautionSaid], guides: Sequence[Guide]) -> list[CautionSaid]:
+    """The cautions of a case and of some of its guides: each once, the most serious first."""
+    found = [*cautions, *(caution for guide in guides for caution in guide.cautions)]
+    once = {(caution.id, caution.text): caution for caution in found}
+    return sorted(once.values(), key=lambda caution: ORDER.index(caution.id) if caution.id in CAUTIONS else -1)
 
 
-def unaccepted(report: Mapping[str, Any], guides: Sequence[Mapping[str, Any]], *, planned: bool) -> tuple[str, ...]:
+def unaccepted(report: BuildReport, guides: Sequence[Guide], *, planned: bool) -> tuple[str, ...]:
     """The kinds of caution that keep some guides of a report from being released: those that block, and are not accepted for the guide.
 
     What a guide's own entry tells of its blade, printer and overrides counts, and whether a plan lies beside it now (`planned`),
@@ -55,18 +59,18 @@ def unaccepted(report: Mapping[str, Any], guides: Sequence[Mapping[str, Any]], *
     """
     found: list[str] = []
     for guide in guides:
-        told = [*(str(caution["id"]) for caution in cautions_told(report, [guide])), *_told_by_entry(guide)]
-        told = [name for name in told if name != NO_PLAN] + ([] if planned or not guide.get("cuts", True) else [NO_PLAN])
-        found += [name for name in told if name in CAUTIONS and CAUTIONS[name].blocks_release and name not in guide.get("accepted", ())]
+        told = [*(caution.id for caution in cautions_told(report.cautions, [guide])), *_told_by_entry(guide)]
+        told = [name for name in told if name != NO_PLAN] + ([] if planned or not guide.cuts_bone else [NO_PLAN])
+        found += [name for name in told if name in CAUTIONS and CAUTIONS[name].blocks_release and name not in guide.accepted]
     return ordered(found)
 
 
-def _told_by_entry(guide: Mapping[str, Any]) -> list[str]:
+def _told_by_entry(guide: Guide) -> list[str]:
     """The kinds of caution that follow from the values of a guide's entry."""
-    told = ["nominal-blade"] if (guide.get("blade_entry") or {}).get("nominal") else []
-    told += ["nominal-tool"] if any(way["tool"].get("nominal") for way in guide.get("trajectories", ())) else []
-    told += ["uncalibrated-printer"] if guide.get("printer_entry", {}).get("calibrated") is False else []
-    told += ["clearance-override"] if "clearance" in guide.get("overrides", ()) else []
+    told = ["nominal-blade"] if (guide.blade_entry or {}).get("nominal") else []
+    told += ["nominal-tool"] if any(way.tool.get("nominal") for way in guide.trajectories) else []
+    told += ["uncalibrated-printer"] if (guide.printer_entry or {}).get("calibrated") is False else []
+    told += ["clearance-override"] if "clearance" in guide.overrides else []
     return told
 
 
@@ -80,19 +84,19 @@ def way_on(open_: Iterable[str], accepted: Iterable[str] = ()) -> str:
     return " and ".join([*(["run 'psi-cad plan CASE -o OUT'"] if NO_PLAN in set(open_) else []), *build])
 
 
-def add_plans(report: dict[str, Any], plan: Mapping[str, Any] | None) -> None:
+def add_plans(report: BuildReport, plan: PlanReport | None) -> None:
     """Write into a report that was just made what keeps it from a release and no build can know: that there is no plan, or tumour that stays."""
-    if plan is None and not any(guide.get("cuts", True) for guide in report["guides"]):
+    if plan is None and not any(guide.cuts_bone for guide in report.guides):
         return  # nothing is cut, so there is nothing to plan
     if plan is None:
-        report["cautions"].append(Caution(NO_PLAN, f"{NO_PLAN_SAID}; run 'psi-cad plan CASE -o OUT'").to_json())
+        report.cautions.append(CautionSaid(**Caution(NO_PLAN, f"{NO_PLAN_SAID}; run 'psi-cad plan CASE -o OUT'").to_json()))
         return
-    told = {str(caution["id"]) for caution in cautions_told(report, list(report["guides"]))}
-    more = [caution for caution in plan.get("cautions", ()) if str(caution["id"]) not in told]
-    report["cautions"] += [dict(caution) for caution in more if (kind := CAUTIONS.get(str(caution["id"]))) is not None and kind.blocks_release]
+    told = {caution.id for caution in cautions_told(report.cautions, report.guides)}
+    more = [caution for caution in plan.cautions if caution.id not in told]
+    report.cautions += [caution for caution in more if (kind := CAUTIONS.get(caution.id)) is not None and kind.blocks_release]
 
 
-def accept_in(report: dict[str, Any], accept: Sequence[str]) -> None:
+def accept_in(report: BuildReport, accept: Sequence[str]) -> None:
     """Write into a report that was just made what is accepted of its cautions: for each guide, for the case, and what still blocks.
 
     Raises
@@ -100,13 +104,13 @@ def accept_in(report: dict[str, Any], accept: Sequence[str]) -> None:
     InputError
         Where something is accepted that nobody was told; the report holds the rest by then.
     """
-    wanted, guides = accepted_ids(accept), list(report["guides"])
-    there = ordered(str(caution["id"]) for caution in cautions_told(report, guides))
+    wanted, guides = accepted_ids(accept), report.guides
+    there = ordered(caution.id for caution in cautions_told(report.cautions, guides))
     for guide in guides:
-        own = {str(caution["id"]) for caution in cautions_told(report, [guide])}
-        guide["accepted"] = [name for name in wanted if name in own]
-    report["accepted"] = [name for name in wanted if any(caution["id"] == name for caution in report.get("cautions", ()))]
-    report["unaccepted"] = list(unaccepted(report, guides, planned=NO_PLAN not in there))
+        own = {caution.id for caution in cautions_told(report.cautions, [guide])}
+        guide.accepted = [name for name in wanted if name in own]
+    report.accepted = [name for name in wanted if any(caution.id == name for caution in report.cautions)]
+    report.unaccepted = list(unaccepted(report, guides, planned=NO_PLAN not in there))
     absent = [name for name in wanted if name not in there]
     if absent:
         what = "that option" if len(absent) == 1 else "those options"

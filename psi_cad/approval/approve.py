@@ -15,7 +15,12 @@ from psi_cad.approval.reasons import refusal
 from psi_cad.approval.record import APPROVALS_FILE, ROLES, START, Record, last_word, read_record, same_code
 from psi_cad.errors import ApprovalError, InputError
 from psi_cad.files import alone, write_json
-from psi_cad.outputs.subject import PLAIN, PLAN_FILE, REPORT_FILE, Subject, case_folder, hash_of, read_json, stem_of, subject_of, unfit
+from psi_cad.outputs.subject import PLAIN, Subject, case_folder, hash_of, read_plan, read_report, stem_of, subject_of, unfit
+from psi_cad.records.approvals import Approval, Approvals
+from psi_cad.records.guide import Guide
+from psi_cad.records.plan import PlanReport
+from psi_cad.records.report import BuildReport
+from psi_cad.records.shared import ApprovalEntry, ApprovalSaid
 
 __all__ = ["approvals_said", "approve_folder", "chosen_guide", "lacking"]
 
@@ -61,18 +66,19 @@ def approve_folder(path: Path, *, role: str, name_code: str, note: str = "", sam
 
 
 def _add(folder: Path, *, role: str, name_code: str, note: str, same_person: bool, guides: Sequence[str]) -> dict[str, Any]:
-    plan, report = read_json(folder / PLAN_FILE), read_json(folder / REPORT_FILE)
-    subject_of(folder, plan=plan, report=report)  # that a report is none is told before anything else
+    plan, report = read_plan(folder), read_report(folder)
     if guides:
-        report = {**(report or {}), "guides": [chosen_guide(report, wanted, option="--guide") for wanted in dict.fromkeys(guides)]}
-    elif report is not None and not report["guides"]:
+        chosen = [chosen_guide(report, wanted, option="--guide") for wanted in dict.fromkeys(guides)]
+        report = None if report is None else report.but(guides=chosen)
+    elif report is not None and not report.guides:
         report = None
-    if plan is None and report is None:
+    about = report if report is not None else plan
+    if about is None:
         raise InputError(f"{folder.name}: there is no plan and no guide here to approve; plan or build first.")
     subject = subject_of(folder, plan=plan, report=report)
-    record, made, found = read_record(folder), report or {}, list((report or {}).get("guides", ()))
+    record, found = read_record(folder), [] if report is None else report.guides
     both = [] if record.broken else _in_both_roles(record, subject, role=role, name_code=name_code)  # a broken record tells nothing of persons
-    open_ = unaccepted(made, found, planned=plan is not None)
+    open_ = () if report is None else unaccepted(report, found, planned=plan is not None)
     wrong = unfit(folder, plan=plan, report=report)
     if record.broken:
         wrong.append(f"the record of approvals is broken: {record.broken}; put the true file back, or plan, build and approve in another folder")
@@ -84,25 +90,25 @@ def _add(folder: Path, *, role: str, name_code: str, note: str, same_person: boo
         )
     if wrong:
         raise refusal(ApprovalError, "", wrong, besides=f"For a release also {way_on(open_)}." if open_ else "")
-    entry: dict[str, Any] = {
+    said = {
         "sequence": len(record.entries) + 1,
-        "case": str((report or plan or {})["case"]["id"]),
+        "case": about.case.id,
         "role": role,
         "name_code": name_code,
         "same_person": bool(both),
         "note": note,
         "time": _now(),
         "what": subject,
-        "previous": record.entries[-1]["hash"] if record.entries else START,
+        "previous": record.entries[-1].hash if record.entries else START,
     }
-    entry["hash"] = hash_of(entry)
+    entry = Approval.model_validate({**said, "hash": hash_of(said)})
     entries = [*record.entries, entry]
-    write_json(folder / APPROVALS_FILE, {"schema": 1, "count": len(entries), "last": entry["hash"], "entries": entries})
-    told = cautions_told({"cautions": [*(plan or {}).get("cautions", ()), *made.get("cautions", ())]}, found)
-    return {**entry, "folder": str(folder), "cautions": told, "unaccepted": list(open_)}
+    write_json(folder / APPROVALS_FILE, Approvals(schema_=1, count=len(entries), last=entry.hash, entries=entries).to_json())
+    told = cautions_told([*(() if plan is None else plan.cautions), *(() if report is None else report.cautions)], found)
+    return {**entry.to_json(), "folder": str(folder), "cautions": [caution.to_json() for caution in told], "unaccepted": list(open_)}
 
 
-def chosen_guide(report: Mapping[str, Any] | None, wanted: str, *, option: str) -> dict[str, Any]:
+def chosen_guide(report: BuildReport | None, wanted: str, *, option: str) -> Guide:
     """The guide of a report that is called `wanted` (NAME_BLADE or NAME_BLADE_VARIANT).
 
     Raises
@@ -110,7 +116,7 @@ def chosen_guide(report: Mapping[str, Any] | None, wanted: str, *, option: str) 
     InputError
         Where there is none; the nearest name is given.
     """
-    known = {stem_of(guide): dict(guide) for guide in (report or {}).get("guides", ())}
+    known = {stem_of(guide): guide for guide in (() if report is None else report.guides)}
     name = wanted.removeprefix("guide ")
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
@@ -122,7 +128,7 @@ def chosen_guide(report: Mapping[str, Any] | None, wanted: str, *, option: str) 
 def _in_both_roles(record: Record, subject: Subject, *, role: str, name_code: str) -> list[str]:
     """The sections whose last word in the other role is this person's."""
     other = next(name for name in ROLES if name != role)
-    return [name for name in subject if (last := last_word(record, other, name)) is not None and same_code(last["name_code"], name_code)]
+    return [name for name in subject if (last := last_word(record, other, name)) is not None and same_code(last.name_code, name_code)]
 
 
 def _valid(role: str, name_code: str, note: str) -> None:
@@ -150,15 +156,24 @@ def _changed(section: Mapping[str, str], now: Mapping[str, str] | None) -> list[
     return sorted(label for label in section.keys() | current.keys() if section.get(label) != current.get(label))
 
 
-def _entry_said(entry: Mapping[str, Any], subject: Subject, case: str) -> dict[str, Any]:
-    here = {name: section for name, section in entry["what"].items() if name in subject}
+def _entry_said(entry: Approval, subject: Subject, case: str) -> ApprovalEntry:
+    here = {name: section for name, section in entry.what.items() if name in subject}
     changed = list(dict.fromkeys(label for name, section in here.items() for label in _changed(section, subject[name])))
-    gone = [name for name in entry["what"] if name not in subject]
-    if entry["case"] != case:
-        changed.insert(0, f"case: {entry['case']}")
-    known = {key: entry[key] for key in ("sequence", "role", "name_code", "note", "time", "hash")}
-    known["same_person"] = entry.get("same_person") is True
-    return {**known, "covers": list(entry["what"]), "gone": gone, "status": OTHER_VERSION if changed or not here else APPROVED, "changed": changed}
+    if entry.case != case:
+        changed.insert(0, f"case: {entry.case}")
+    return ApprovalEntry(
+        sequence=entry.sequence,
+        role=entry.role,
+        name_code=entry.name_code,
+        note=entry.note,
+        time=entry.time,
+        hash=entry.hash,
+        same_person=entry.same_person,
+        covers=list(entry.what),
+        gone=[name for name in entry.what if name not in subject],
+        status=OTHER_VERSION if changed or not here else APPROVED,
+        changed=changed,
+    )
 
 
 def _change_said(label: str, old: Mapping[str, str], new: Mapping[str, str]) -> str:
@@ -175,8 +190,8 @@ def lacking(record: Record, subject: Subject, case: str, *, roles: Sequence[str]
             if last is None:
                 found.append(f"the {role} has not approved the {name}")
                 continue
-            old = last["what"][name]
-            changed = _changed(old, section) if last["case"] == case else ["case"]
+            old = last.what[name]
+            changed = _changed(old, section) if last.case == case else ["case"]
             if changed:
                 first = sorted(changed, key=lambda label: label not in PLAIN)[:MENTIONED]  # what can be told in words
                 more = f" and {len(changed) - MENTIONED} more" if len(changed) > MENTIONED else ""
@@ -185,16 +200,12 @@ def lacking(record: Record, subject: Subject, case: str, *, roles: Sequence[str]
     return found
 
 
-def approvals_said(folder: Path, *, plan: Mapping[str, Any] | None, report: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What a report tells of the approvals beside it: each entry's status now, and what is missing for a release.
-
-    Raises
-    ------
-    InputError
-    """
-    case = str((report or plan or {})["case"]["id"])
+def approvals_said(folder: Path, *, plan: PlanReport | None, report: BuildReport | None) -> ApprovalSaid:
+    """What a report tells of the approvals beside it: each entry's status now, and what is missing for a release."""
+    about = report if report is not None else plan
+    case = "" if about is None else about.case.id
     subject, record = subject_of(folder, plan=plan, report=report), read_record(folder)
     if record.broken:
-        return {"broken": record.broken, "entries": [], "missing": ["the record of approvals is broken"]}
+        return ApprovalSaid(broken=record.broken, entries=[], missing=["the record of approvals is broken"])
     entries = [_entry_said(entry, subject, case) for entry in record.entries]
-    return {"broken": None, "entries": entries, "missing": lacking(record, subject, case)}
+    return ApprovalSaid(broken=None, entries=entries, missing=lacking(record, subject, case))

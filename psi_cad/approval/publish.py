@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from psi_cad.approval.approve import approvals_said, chosen_guide
 from psi_cad.approval.record import standing_releases
-from psi_cad.approval.release import earlier_releases
+from psi_cad.approval.release import alone_with, earlier_releases
 from psi_cad.builder.suggest import REFUSED_FILE
 from psi_cad.errors import ApprovalError, BuildError, InputError
 from psi_cad.files import alone, sha256_of, staged, write_json
 from psi_cad.guides.registry import template_sha256
 from psi_cad.outputs.naming import Making, Naming, making_of, name_for, recorded_making
 from psi_cad.outputs.software import build_software
-from psi_cad.outputs.subject import PLAN_FILE, REPORT_FILE, case_folder, inputs_said, made_from, read_json, section_of, stem_of, subject_of
+from psi_cad.outputs.subject import REPORT_FILE, case_folder, inputs_said, made_from, read_plan, read_report, section_of, stem_of
+from psi_cad.records.guide import Guide
+from psi_cad.records.report import BuildReport, Release
+from psi_cad.records.shared import CaseSaid, Software
 
 if TYPE_CHECKING:
     from psi_cad.intake.prepare import Job
@@ -33,12 +36,12 @@ class Before:
     def __init__(self, folder: Path) -> None:
         path = folder / REPORT_FILE
         self.digest = sha256_of(path) if path.is_file() else None
-        self.report = _readable(path)
+        self.report = _readable(folder)
 
     @property
-    def guides(self) -> list[dict[str, Any]]:
+    def guides(self) -> list[Guide]:
         """The guides that lie there."""
-        return [dict(guide) for guide in (self.report or {}).get("guides", ())]
+        return [] if self.report is None else list(self.report.guides)
 
     def naming(self, making: Making, *, name: str, blade: str, inputs: Mapping[str, str], wanted: str | None) -> Naming:
         """The name there of a guide that is made so from these inputs.
@@ -48,21 +51,17 @@ class Before:
         InputError
             Where a standing guide that was made otherwise holds the `wanted` variant's name.
         """
-        same = self.report is not None and inputs_said(self.report) == inputs
-        others = [guide for guide in self.guides if (guide["name"], guide["blade"]) == (name, blade)]
-        return name_for(making, [(guide, same and guide["status"] == "passed" and _same_template(guide)) for guide in others], wanted=wanted)
+        report = self.report
+        same = report is not None and inputs_said(report.case, report.inputs, report.software) == inputs
+        others = [guide for guide in self.guides if (guide.name, guide.blade) == (name, blade)]
+        return name_for(making, [(guide, same and guide.status == "passed" and _same_template(guide)) for guide in others], wanted=wanted)
 
 
-def _readable(path: Path) -> dict[str, Any] | None:
+def _readable(folder: Path) -> BuildReport | None:
     """A report, unless another program or version wrote it: such a one is replaced, and not built upon."""
     try:
-        report = read_json(path)
-        if report is not None:
-            made_from(report)
-            for guide in report["guides"]:
-                _ = stem_of(guide), guide["status"], guide["template"]
-        return report
-    except (InputError, KeyError, TypeError, AttributeError):
+        return read_report(folder)
+    except InputError:
         return None
 
 
@@ -75,8 +74,8 @@ def job_named(job: Job, before: Before, *, variant: str | None) -> Job:
         Where a standing guide that was made otherwise holds the wanted `variant`.
     """
     case, named = job.loaded.case, []
-    said = {"side": case.side, "sha256": job.loaded.sha256, "settings": list(job.loaded.settings)}
-    inputs = inputs_said({"case": said, "inputs": job.inputs, "software": build_software()})
+    said = CaseSaid(id=case.id, side=case.side, file=job.loaded.path.name, sha256=job.loaded.sha256, settings=list(job.loaded.settings))
+    inputs = inputs_said(said, job.inputs, Software.model_validate(build_software()))
     for guide in job.guides:
         names = tuple(
             before.naming(
@@ -92,25 +91,26 @@ def job_named(job: Job, before: Before, *, variant: str | None) -> Job:
     return replace(job, guides=tuple(named))
 
 
-def _still_named(before: Before, report: Mapping[str, Any]) -> bool:
+def _still_named(before: Before, report: BuildReport) -> bool:
     """Whether the guides of a finished build would be named as they are, by what lies in the folder now."""
-    for guide in report["guides"]:
-        making, wanted = recorded_making(guide), guide.get("variant") if guide.get("variant_given") else None
+    inputs = inputs_said(report.case, report.inputs, report.software)
+    for guide in report.guides:
+        making, wanted = recorded_making(guide), guide.variant if guide.variant_given else None
         try:
-            found = before.naming(making or {}, name=guide["name"], blade=guide["blade"], inputs=inputs_said(report), wanted=wanted)
+            found = before.naming(making or {}, name=guide.name, blade=guide.blade, inputs=inputs, wanted=wanted)
         except InputError:
             return False
-        if found.variant != guide.get("variant"):
+        if found.variant != guide.variant:
             return False
     return True
 
 
-def _same_template(guide: Mapping[str, Any]) -> bool:
+def _same_template(guide: Guide) -> bool:
     """Whether a guide was made with its template's file as that is now."""
-    return guide.get("template_sha256") is not None and guide["template_sha256"] == template_sha256(str(guide["template"]))
+    return guide.template_sha256 is not None and guide.template_sha256 == template_sha256(guide.template)
 
 
-def publish(staging: Path, final: Path, report: dict[str, Any], before: Before) -> None:
+def publish(staging: Path, final: Path, report: BuildReport, before: Before) -> None:
     """Move the files of a finished build to their names, and write the report last; guides of earlier builds stay in it.
 
     Raises
@@ -127,39 +127,42 @@ def publish(staging: Path, final: Path, report: dict[str, Any], before: Before) 
         earlier = _kept(before, report)
         released = earlier_releases(before.report, earlier)
         if released:
-            report["release"]["earlier"] = released
-        for guide in report["guides"]:
+            assert report.release is not None  # the build has said by now whether it is one
+            report.release.earlier = released
+        for guide in report.guides:
             stem, marked = stem_of(guide), [f"{stem_of(guide)}_REJECTED.{kind}" for kind in KINDS]
             for name in (*(f"{stem}.{kind}" for kind in KINDS), *marked, f"{stem}_{REFUSED_FILE}"):
                 (final / name).unlink(missing_ok=True)  # never a clean name beside a rejection, nor the other way round
         for path in sorted(staging.iterdir()):
             path.replace(final / path.name)
-        report["guides"] = [*({**guide, "kept": False} for guide in report["guides"]), *earlier]
-        report["approval"] = approvals_said(final, plan=read_json(final / PLAN_FILE), report=report)
-        write_json(final / REPORT_FILE, report)
+        for guide in report.guides:
+            guide.kept = False
+        report.guides += earlier
+        report.approval = approvals_said(final, plan=read_plan(final), report=report)
+        write_json(final / REPORT_FILE, report.to_json())
 
 
-def _kept(before: Before, report: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _kept(before: Before, report: BuildReport) -> list[Guide]:
     """Guides that lie there and that this build did not make (`kept`); marked where what they were made from has changed since."""
     if before.report is None:
         return []
     one, two = made_from(before.report), made_from(report)
     other = sorted(label for label in one.keys() | two.keys() if one.get(label) != two.get(label))
-    now = {stem_of(guide) for guide in report["guides"]}
-    refused = {(one["guide"], one["blade"]) for one in report.get("refused", ())}
-    kept = [{**guide, "kept": True} for guide in before.guides if stem_of(guide) not in now]
+    now = {stem_of(guide) for guide in report.guides}
+    refused = {(one.guide, one.blade) for one in report.refused}
+    kept = [guide.but(kept=True) for guide in before.guides if stem_of(guide) not in now]
     for guide in kept:
-        if guide.get("variant") is None and (guide["name"], guide["blade"]) in refused and guide["status"] == "passed":
-            guide["status"] = "stale"
-            guide["notes"] = [*guide.get("notes", ()), "the case as it was built last refuses this guide: see 'refused'"]
+        if guide.variant is None and (guide.name, guide.blade) in refused and guide.status == "passed":
+            guide.status = "stale"
+            guide.notes = [*guide.notes, "the case as it was built last refuses this guide: see 'refused'"]
         changed = [*other, *([] if _same_template(guide) else ["the template's file"])]
-        if changed and guide["status"] != "stale":
-            guide["status"] = "stale"
-            guide["notes"] = [*guide.get("notes", ()), f"this has changed since it was built: {', '.join(changed)}; build it again"]
+        if changed and guide.status != "stale":
+            guide.status = "stale"
+            guide.notes = [*guide.notes, f"this has changed since it was built: {', '.join(changed)}; build it again"]
     return kept
 
 
-def remove_guide(path: Path, name: str, *, force: bool = False) -> dict[str, Any]:
+def remove_guide(path: Path, name: str, *, force: bool = False) -> dict[str, str | list[str]]:
     """Take a guide (NAME_BLADE or NAME_BLADE_VARIANT) out of a case's output folder: its files, and its entry in the report.
 
     Returns
@@ -176,21 +179,20 @@ def remove_guide(path: Path, name: str, *, force: bool = False) -> dict[str, Any
     """
     folder = case_folder(path)
     with alone(folder / LOCK_FILE, what="guides are being written"):
-        report = read_json(folder / REPORT_FILE)
-        subject_of(folder, plan=None, report=report)
+        report = read_report(folder)
         guide = chosen_guide(report, name, option="remove")
         assert report is not None  # a guide was found in it
         section = section_of(guide)
-        if not force and any(section in release.get("sections", ()) for release in standing_releases(report)):
+        if not force and any(section in release.sections for release in standing_releases(report)):
             raise ApprovalError(f"the {section} is released, so it is not removed; add --force to remove it all the same.")
-        files = _own_files(folder, guide, report["guides"])
+        files = _own_files(folder, guide, report.guides)
         there = [path for path in files if path.is_file()]
-        changed = [path.name for path in there if sha256_of(path) != guide.get("sha256", {}).get(path.name)]
+        changed = [path.name for path in there if sha256_of(path) != guide.sha256.get(path.name)]
         if changed and not force:
             raise ApprovalError(
                 f"'{changed[0]}' was changed since it was built, so nothing is removed; copy it elsewhere, or add --force to delete it."
             )
-        report["guides"] = [other for other in report["guides"] if stem_of(other) != stem_of(guide)]
+        report.guides = [other for other in report.guides if stem_of(other) != stem_of(guide)]
         _without(report, section)
         _swap(folder, there, report)
     return {
@@ -198,48 +200,48 @@ def remove_guide(path: Path, name: str, *, force: bool = False) -> dict[str, Any
         "folder": str(folder),
         "files": [path.name for path in there],
         "missing": [path.name for path in files if path not in there],
-        "left": [stem_of(other) for other in report["guides"]],
+        "left": [stem_of(other) for other in report.guides],
     }
 
 
-def _own_files(folder: Path, guide: Mapping[str, Any], guides: Sequence[Mapping[str, Any]]) -> list[Path]:
+def _own_files(folder: Path, guide: Guide, guides: Sequence[Guide]) -> list[Path]:
     """The files that a report names for one guide and for no other; a name that leads out of the folder is no file of it.
 
     Raises
     ------
     InputError
     """
-    others = {name for other in guides if stem_of(other) != stem_of(guide) for name in other["files"].values()}
-    names = [str(name) for name in guide["files"].values()]
+    others = {name for other in guides if stem_of(other) != stem_of(guide) for name in other.files.values()}
+    names = list(guide.files.values())
     strange = [name for name in names if Path(name).name != name or not name.startswith(stem_of(guide))]
     if strange:
         raise InputError(f"'{REPORT_FILE}' names '{strange[0]}' as a file of {stem_of(guide)}, which psi-cad does not write; delete it by hand.")
     return [folder / name for name in names if name not in others]
 
 
-def _without(report: dict[str, Any], section: str) -> None:
+def _without(report: BuildReport, section: str) -> None:
     """Take a guide's section out of the releases that a report tells of, and judge what is left."""
-    release = report.get("release", {})
-    parts = [{**one, "sections": [name for name in one.get("sections", ()) if name != section]} for one in standing_releases(report)]
-    parts = [{key: value for key, value in one.items() if key != "earlier"} for one in parts if any(name != "plan" for name in one["sections"])]
-    own = release.get("released") and parts and parts[0].get("approvals") == release.get("approvals")
-    report["release"] = parts.pop(0) if own else {"released": False}
+    release = report.release
+    parts = [alone_with(one, [name for name in one.sections if name != section]) for one in standing_releases(report)]
+    parts = [one for one in parts if any(name != "plan" for name in one.sections)]
+    own = release is not None and release.released and parts and parts[0].approvals == release.approvals
+    report.release = parts.pop(0) if own else Release(released=False)
     if parts:
-        report["release"]["earlier"] = parts
-    living = [guide for guide in report["guides"] if guide["status"] != "stale"]
-    report["status"] = "passed" if all(guide["status"] == "passed" for guide in living) else "rejected"
+        report.release.earlier = parts
+    living = [guide for guide in report.guides if guide.status != "stale"]
+    report.status = "passed" if all(guide.status == "passed" for guide in living) else "rejected"
 
 
-def _swap(folder: Path, files: Sequence[Path], report: dict[str, Any]) -> None:
+def _swap(folder: Path, files: Sequence[Path], report: BuildReport) -> None:
     """Write a report and take files away, both or neither: they wait in a hidden folder until the report is written."""
-    report["approval"] = approvals_said(folder, plan=read_json(folder / PLAN_FILE), report=report)
+    report.approval = approvals_said(folder, plan=read_plan(folder), report=report)
     moved: list[tuple[Path, Path]] = []
     with staged(folder) as waiting:
         try:
             for path in files:
                 path.replace(waiting / path.name)
                 moved.append((waiting / path.name, path))
-            write_json(folder / REPORT_FILE, report)
+            write_json(folder / REPORT_FILE, report.to_json())
         except BaseException:
             for there, back in moved:
                 there.replace(back)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from psi_cad.errors import InputError
-from psi_cad.outputs.subject import PLAN_FILE, REPORT_FILE, hash_of, read_json
+from psi_cad.outputs.subject import hash_of, read_plan, read_report
+from psi_cad.records.approvals import Approval, Approvals
+from psi_cad.records.report import BuildReport, Release
 
 __all__ = ["APPROVALS_FILE", "ROLES", "START", "Record", "last_word", "one_person", "read_record", "same_code", "standing_releases"]
 
@@ -28,7 +29,7 @@ START: Final = "0" * 64  # the hash before the first entry
 class Record:
     """The approvals of a case, oldest first, and what is wrong with their chain (None: nothing)."""
 
-    entries: tuple[dict[str, Any], ...] = ()
+    entries: tuple[Approval, ...] = ()
     broken: str | None = None
 
 
@@ -39,53 +40,61 @@ def read_record(folder: Path) -> Record:
         return Record(broken=f"{APPROVALS_FILE} is gone, though a report tells of approvals" if told else None)
     try:
         data = json.loads(path.read_text("utf-8"))
-        entries = tuple(dict(entry) for entry in data["entries"])
-        broken = _break(entries, int(data["count"]), str(data["last"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        given = list(data["entries"])
+        strange = next((number for number, entry in enumerate(given, start=1) if not _is_approval(entry)), None)
+        if strange is not None:
+            return Record(broken=f"entry {strange} is no approval")
+        found = Approvals.model_validate(data)
+    except (OSError, ValueError, KeyError, TypeError):  # a record that does not fit is a ValueError
         return Record(broken="it cannot be read as a record of approvals")
-    if broken is None and told - {entry["hash"] for entry in entries}:
+    broken = _break(found)
+    if broken is None and told - {entry.hash for entry in found.entries}:
         broken = "an approval that a report tells of is not in it"
-    return Record(entries, broken)
+    return Record(tuple(found.entries), broken)
 
 
 def _told(folder: Path) -> set[str]:
     """The approvals (their hashes) that the reports in the folder tell of: these must be in the record."""
     found: set[str] = set()
-    for name in (PLAN_FILE, REPORT_FILE):
-        try:
-            report = read_json(folder / name) or {}
-            told = [report.get("approval", {}).get("entries", ()), *(release.get("approvals", ()) for release in standing_releases(report))]
-            found |= {str(entry["hash"]) for entries in told for entry in entries}
-        except (InputError, KeyError, TypeError, AttributeError):
-            continue  # that such a file is no report is told where it is read for its own sake
+    try:
+        plan = read_plan(folder)
+        found |= {entry.hash for entry in (plan.approval.entries if plan is not None and plan.approval is not None else ())}
+    except InputError:
+        pass  # that such a file is no report is told where it is read for its own sake
+    try:
+        report = read_report(folder)
+        found |= {entry.hash for entry in (report.approval.entries if report is not None and report.approval is not None else ())}
+        found |= {entry.hash for release in standing_releases(report) for entry in release.approvals}
+    except InputError:
+        pass
     return found
 
 
-def _break(entries: Sequence[dict[str, Any]], count: int, last: str) -> str | None:
+def _is_approval(entry: Any) -> bool:
+    try:
+        Approval.model_validate(entry)
+    except ValueError:
+        return False
+    return True
+
+
+def _break(found: Approvals) -> str | None:
     """The first place where the chain does not hold."""
     before = START
-    for number, entry in enumerate(entries, start=1):
-        if not _well_formed(entry):
-            return f"entry {number} is no approval"
-        if hash_of({key: value for key, value in entry.items() if key != "hash"}) != entry["hash"]:
+    for number, entry in enumerate(found.entries, start=1):
+        if hash_of({key: value for key, value in entry.to_json().items() if key != "hash"}) != entry.hash:
             return f"entry {number} was edited"
-        if entry["previous"] != before or entry["sequence"] != number:
+        if entry.previous != before or entry.sequence != number:
             return f"an entry before entry {number} was removed, added or moved"
-        before = entry["hash"]
-    if count != len(entries) or last != before:
-        return f"it tells of {count} entries and holds {len(entries)}" if count != len(entries) else "its last entry is not the one it tells of"
-    return None
+        before = entry.hash
+    if found.count != len(found.entries):
+        return f"it tells of {found.count} entries and holds {len(found.entries)}"
+    return "its last entry is not the one it tells of" if found.last != before else None
 
 
-def _well_formed(entry: Mapping[str, Any]) -> bool:
-    text = ("case", "role", "name_code", "note", "time", "previous", "hash")
-    sections = entry.get("what")
-    return all(isinstance(entry.get(key), str) for key in text) and isinstance(sections, dict) and all(isinstance(s, dict) for s in sections.values())
-
-
-def last_word(record: Record, role: str, name: str) -> dict[str, Any] | None:
+def last_word(record: Record, role: str, name: str) -> Approval | None:
     """The last word of a role on a section."""
-    return next((entry for entry in reversed(record.entries) if entry["role"] == role and name in entry["what"]), None)
+    return next((entry for entry in reversed(record.entries) if entry.role == role and name in entry.what), None)
 
 
 def same_code(one: str, two: str) -> bool:
@@ -105,13 +114,13 @@ def one_person(record: Record, name: str) -> tuple[str, bool] | None:
     """The code of the person whose word is the last of both roles on a section, and whether `--same-person` said so; None for two people."""
     words = [last_word(record, role, name) for role in ROLES]
     one, two = words
-    if one is None or two is None or not same_code(one["name_code"], two["name_code"]):
+    if one is None or two is None or not same_code(one.name_code, two.name_code):
         return None
-    later = max(one, two, key=lambda entry: int(entry["sequence"]))
-    return str(later["name_code"]), later.get("same_person") is True
+    later = max(one, two, key=lambda entry: entry.sequence)
+    return later.name_code, later.same_person
 
 
-def standing_releases(report: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+def standing_releases(report: BuildReport | None) -> list[Release]:
     """The releases that a report tells of: that of its own run, and earlier ones of guides that lie there still."""
-    release = (report or {}).get("release", {})
-    return [*([release] if release.get("released") else []), *release.get("earlier", ())]
+    release = None if report is None else report.release
+    return [] if release is None else [*([release] if release.released else []), *release.earlier]

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from psi_cad.approval.acceptance import NO_PLAN_SAID, accepted_ids, cautions_told, unaccepted, way_on
 from psi_cad.approval.approve import approvals_said, lacking
 from psi_cad.approval.reasons import refusal
 from psi_cad.approval.record import ROLES, Record, last_word, one_person, read_record, standing_releases
 from psi_cad.errors import ApprovalError
-from psi_cad.outputs.subject import PLAN, PLAN_FILE, REPORT_FILE, Subject, case_folders, disagreement, read_json, section_of, subject_of
+from psi_cad.outputs.subject import PLAN, PLAN_FILE, Subject, case_folders, disagreement, read_plan, read_report, section_of, subject_of
+from psi_cad.records.check import CheckedCase
+from psi_cad.records.guide import Guide
+from psi_cad.records.plan import PlanReport
+from psi_cad.records.report import BuildReport, Release, ReliedOn
 
-__all__ = ["check_approvals", "earlier_releases", "in_the_way", "refuse_early", "release_said"]
+__all__ = ["alone_with", "check_approvals", "earlier_releases", "in_the_way", "refuse_early", "release_said"]
 
 NOT_PLANNED: Final = f"{NO_PLAN_SAID}; the approvals are of the guides and their inputs alone"
 
 
-def check_approvals(path: Path) -> list[dict[str, Any]]:
+def check_approvals(path: Path) -> list[CheckedCase]:
     """The approvals of every case below `path` as its files are now; `sound` is whether the record and every release still hold.
 
     `accepted` names the cautions that were accepted, by guide; `releases` are the guides that are released.
@@ -29,34 +33,37 @@ def check_approvals(path: Path) -> list[dict[str, Any]]:
     """
     found = []
     for folder in case_folders(path):
-        plan, report = read_json(folder / PLAN_FILE), read_json(folder / REPORT_FILE)
+        plan, report = read_plan(folder), read_report(folder)
         said = approvals_said(folder, plan=plan, report=report)
-        case = str((report or plan or {})["case"]["id"])
+        about, missing = report if report is not None else plan, said.missing
+        assert about is not None  # one of the two made it the folder of a case
         releases = standing_releases(report)
-        if releases and said["broken"] is None:  # they rest on what they name, as that lies here now
+        names = list(dict.fromkeys(name for release in releases for name in release.sections))
+        if releases and report is not None and said.broken is None:  # they rest on what they name, as that lies here now
             subject, record = subject_of(folder, plan=plan, report=report), read_record(folder)
-            names = dict.fromkeys(str(name) for release in releases for name in release.get("sections", ()))
-            said["missing"] = _wanting(record, {name: subject.get(name, {}) for name in names}, report or {}, case)
-            if any(not [name for name in release.get("sections", ()) if name != PLAN] for release in releases):
-                said["missing"].append("the report tells of a release and names no guide of it")
+            missing = _wanting(record, {name: subject.get(name, {}) for name in names}, report, report.case.id)
+            if any(not [name for name in release.sections if name != PLAN] for release in releases):
+                missing.append("the report tells of a release and names no guide of it")
         found.append(
-            {
-                "case": case,
-                "released": bool((report or {}).get("release", {}).get("released")),
-                "sound": not (said["broken"] or (releases and said["missing"])),
-                "releases": [name for release in releases for name in release.get("sections", ()) if name != PLAN],
-                "release_notes": list(dict.fromkeys(str(note) for release in releases for note in release.get("notes", ()))),
-                "accepted": {section_of(guide): list(guide.get("accepted", ())) for guide in (report or {}).get("guides", ())},
-                **said,
-            }
+            CheckedCase(
+                case=about.case.id,
+                released=report is not None and report.release is not None and report.release.released,
+                sound=not (said.broken or (releases and missing)),
+                releases=[name for release in releases for name in release.sections if name != PLAN],
+                release_notes=list(dict.fromkeys(note for release in releases for note in release.notes)),
+                accepted={section_of(guide): list(guide.accepted) for guide in (() if report is None else report.guides)},
+                broken=said.broken,
+                entries=said.entries,
+                missing=missing,
+            )
         )
     return found
 
 
-def _wanting(record: Record, subject: Subject, report: Mapping[str, Any], case: str) -> list[str]:
+def _wanting(record: Record, subject: Subject, report: BuildReport, case: str) -> list[str]:
     """All that stands between these sections and a release, one clause each."""
     found = [*lacking(record, subject, case), *_one_person_unsaid(record, subject)]
-    for guide in report.get("guides", ()):
+    for guide in report.guides:
         if section_of(guide) in subject and (open_ := unaccepted(report, [guide], planned=PLAN in subject)):
             found.append(f"{', '.join(open_)} not accepted for the {section_of(guide)}")
     return found
@@ -70,7 +77,7 @@ def _one_person_unsaid(record: Record, subject: Subject) -> list[str]:
 
 def _silent(record: Record) -> list[str]:
     """The roles that have approved nothing at all."""
-    return [role for role in ROLES if all(entry["role"] != role for entry in record.entries)]
+    return [role for role in ROLES if all(entry.role != role for entry in record.entries)]
 
 
 def _broken(record: Record) -> str:
@@ -102,10 +109,10 @@ def refuse_early(folder: Path, case: str, *, accept: Sequence[str] = ()) -> None
         found.append(_nothing_approved(silent))
     if not found:
         return
-    report = read_json(folder / REPORT_FILE)
+    report = read_report(folder)
     if report is not None:
         wanted = accepted_ids(accept)
-        passed = [{**guide, "accepted": wanted} for guide in report["guides"] if guide["status"] == "passed"]
+        passed = [guide.but(accepted=list(wanted)) for guide in report.guides if guide.status == "passed"]
         open_ = unaccepted(report, passed, planned=(folder / PLAN_FILE).is_file())
         found += [_not_accepted(open_, wanted)] if open_ else []
     raise refusal(ApprovalError, _refused(case), found)
@@ -115,15 +122,15 @@ def _refused(case: str) -> str:
     return f"'{case}' is not released"
 
 
-def in_the_way(folder: Path, staging: Path, report: Mapping[str, Any]) -> list[str]:
+def in_the_way(folder: Path, staging: Path, report: BuildReport) -> list[str]:
     """All that stands between guides that were just built in `staging` and their release, one clause each."""
-    case, record = str(report["case"]["id"]), read_record(folder)
-    found = [f"{section_of(guide)} is {guide['status']}" for guide in report["guides"] if guide["status"] != "passed"]
-    found += [f"guide '{one['guide']}' for {one['blade']} was not made" for one in report.get("refused", ())]
-    plan = read_json(folder / PLAN_FILE)
-    open_ = unaccepted(report, report["guides"], planned=plan is not None)
+    case, record = report.case.id, read_record(folder)
+    found = [f"{section_of(guide)} is {guide.status}" for guide in report.guides if guide.status != "passed"]
+    found += [f"guide '{one.guide}' for {one.blade} was not made" for one in report.refused]
+    plan = read_plan(folder)
+    open_ = unaccepted(report, report.guides, planned=plan is not None)
     if open_:
-        found.append(_not_accepted(open_, (str(name) for guide in report["guides"] for name in guide.get("accepted", ()))))
+        found.append(_not_accepted(open_, (name for guide in report.guides for name in guide.accepted)))
     if plan is not None and (other := disagreement(plan, report)):
         found.append(f"the guides are not built from the plan beside them: {other}, and have it approved")
     if record.broken:
@@ -133,12 +140,12 @@ def in_the_way(folder: Path, staging: Path, report: Mapping[str, Any]) -> list[s
     return [*found, *lacking(record, subject, case, roles=[role for role in ROLES if role not in silent]), *_one_person_unsaid(record, subject)]
 
 
-def _subject(folder: Path, staging: Path, report: Mapping[str, Any]) -> Subject:
+def _subject(folder: Path, staging: Path, report: BuildReport) -> Subject:
     """What is to be released: the plan in `folder`, if there is one, and the guides in `staging`."""
-    return {**subject_of(folder, plan=read_json(folder / PLAN_FILE), report=None), **subject_of(staging, plan=None, report=report)}
+    return {**subject_of(folder, plan=read_plan(folder), report=None), **subject_of(staging, plan=None, report=report)}
 
 
-def release_said(folder: Path, staging: Path, report: Mapping[str, Any]) -> dict[str, Any]:
+def release_said(folder: Path, staging: Path, report: BuildReport) -> Release:
     """The release of guides that were just built in `staging`, if both roles approved exactly these, as they lie in `folder`.
 
     Raises
@@ -148,32 +155,39 @@ def release_said(folder: Path, staging: Path, report: Mapping[str, Any]) -> dict
     """
     missing = in_the_way(folder, staging, report)
     if missing:
-        raise refusal(ApprovalError, _refused(str(report["case"]["id"])), missing)
+        raise refusal(ApprovalError, _refused(report.case.id), missing)
     record, subject = read_record(folder), _subject(folder, staging, report)
-    relied = {entry["sequence"]: entry for name in subject for role in ROLES if (entry := last_word(record, role, name)) is not None}
-    keys = ("sequence", "role", "name_code", "time", "hash")
-    valid = [{**{key: relied[number][key] for key in keys}, "same_person": relied[number].get("same_person") is True} for number in sorted(relied)]
-    notes = _of_the_plan(read_json(folder / PLAN_FILE), report)
+    relied = {entry.sequence: entry for name in subject for role in ROLES if (entry := last_word(record, role, name)) is not None}
+    valid = [
+        ReliedOn(sequence=one.sequence, role=one.role, name_code=one.name_code, time=one.time, hash=one.hash, same_person=one.same_person)
+        for one in (relied[number] for number in sorted(relied))
+    ]
+    notes = _of_the_plan(read_plan(folder), report)
     for code in dict.fromkeys(both[0] for name in subject if (both := one_person(record, name)) is not None):
         notes.append(f"one person ({code}) approved in both roles")
-    accepted = {section_of(guide): list(guide.get("accepted", ())) for guide in report["guides"]}
-    return {"released": True, "sections": list(subject), "approvals": valid, "accepted": accepted, "notes": notes}
+    accepted = {section_of(guide): list(guide.accepted) for guide in report.guides}
+    return Release(released=True, sections=list(subject), approvals=valid, accepted=accepted, notes=notes)
 
 
-def _of_the_plan(plan: Mapping[str, Any] | None, report: Mapping[str, Any]) -> list[str]:
+def _of_the_plan(plan: PlanReport | None, report: BuildReport) -> list[str]:
     """What the plan tells beside what the build does, so that it is said once more at the release."""
     if plan is None:
-        return [NOT_PLANNED] if any(guide.get("cuts", True) for guide in report["guides"]) else []
-    told = {str(caution["text"]) for caution in cautions_told(report, report["guides"])}
-    return [f"the plan says: {caution['text']}" for caution in plan.get("cautions", ()) if str(caution["text"]) not in told]
+        return [NOT_PLANNED] if any(guide.cuts_bone for guide in report.guides) else []
+    told = {caution.text for caution in cautions_told(report.cautions, report.guides)}
+    return [f"the plan says: {caution.text}" for caution in plan.cautions if caution.text not in told]
 
 
-def earlier_releases(before: Mapping[str, Any] | None, kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def earlier_releases(before: BuildReport | None, kept: Sequence[Guide]) -> list[Release]:
     """The releases that an earlier report tells of, as far as their guides stay in the folder as they were."""
-    names = {section_of(guide) for guide in kept if guide["status"] == "passed"}
+    names = {section_of(guide) for guide in kept if guide.status == "passed"}
     found = []
     for release in standing_releases(before):
-        sections = [name for name in release.get("sections", ()) if name == PLAN or name in names]
+        sections = [name for name in release.sections if name == PLAN or name in names]
         if any(name != PLAN for name in sections):
-            found.append({**{key: value for key, value in release.items() if key != "earlier"}, "sections": sections})
+            found.append(alone_with(release, sections))
     return found
+
+
+def alone_with(release: Release, sections: Sequence[str]) -> Release:
+    """A release of these sections, without the earlier ones that it tells of."""
+    return Release.model_validate({**{key: value for key, value in release.to_json().items() if key != "earlier"}, "sections": list(sections)})

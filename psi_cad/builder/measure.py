@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,11 @@ from psi_cad.builder.inspect import bone_probe
 from psi_cad.errors import InputError, PsiCadError
 from psi_cad.files import sha256_of
 from psi_cad.findings import Check
-from psi_cad.outputs.subject import UsedBone, bones_of, stem_of
+from psi_cad.outputs.subject import bones_of, read_report, stem_of
 from psi_cad.promises.expected import Expected
+from psi_cad.records.bones import BoneInReport
+from psi_cad.records.guide import Guide
+from psi_cad.records.report import BuildReport
 from psi_cad.verify.checks import measure_files
 from psi_cad.verify.features.seat import BoneProbe
 
@@ -45,51 +47,42 @@ def measure_folder(folder: Path, *, progress: Callable[[str], None]) -> dict[str
     """
     results, reports = [], []
     for path in find_reports(folder):
-        report = _read(path)
-        here = path.parent
+        report, here = read_report(path.parent), path.parent
+        assert report is not None  # it was found there
         bones = bones_of(report)
-        missing = next((bone.file for bone in bones if not (here / bone.file).is_file()), None)
+        missing = next((bone.used for bone in bones if not (here / bone.used).is_file()), None)
         if missing is not None:
             raise InputError(f"{here.name}: '{missing}' is missing, so the seat cannot be measured; build again.")
         reports.append(_told(report))
-        probes = [bone_probe(here / bone.file, bone.name) for bone in bones]
-        changed = [bone for bone in bones if sha256_of(here / bone.file) != bone.sha256]
-        for guide in report["guides"]:
-            progress(f"{report['case']['id']}: {stem_of(guide)}")
-            results.append(_again(here, guide, probes, changed, str(report["case"]["id"])))
+        probes = [bone_probe(here / bone.used, bone.name) for bone in bones]
+        changed = [bone for bone in bones if sha256_of(here / bone.used) != bone.used_sha256]
+        for guide in report.guides:
+            progress(f"{report.case.id}: {stem_of(guide)}")
+            results.append(_again(here, guide, probes, changed, report.case.id))
     passed = all(result["status"] == "passed" for result in results)
     return {"guides": results, "reports": reports, "status": "passed" if passed else "failed"}
 
 
-def _told(report: dict[str, Any]) -> dict[str, Any]:
+def _told(report: BuildReport) -> dict[str, Any]:
     """What a report was written with: the cautions of the case and of each guide, and the guides that were not made."""
     guides = [
-        {"name": guide["name"], "blade": guide["blade"], "variant": guide.get("variant"), "cautions": guide.get("cautions", [])}
-        for guide in report["guides"]
+        {"name": guide.name, "blade": guide.blade, "variant": guide.variant, "cautions": [caution.to_json() for caution in guide.cautions]}
+        for guide in report.guides
     ]
-    return {"case": str(report["case"]["id"]), "cautions": report.get("cautions", []), "guides": guides, "refused": report.get("refused", [])}
+    cautions, refused = [caution.to_json() for caution in report.cautions], [one.to_json() for one in report.refused]
+    return {"case": report.case.id, "cautions": cautions, "guides": guides, "refused": refused}
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        report = json.loads(path.read_text("utf-8"))
-        if report["schema"] != 1 or not isinstance(report["guides"], list):
-            raise KeyError("schema")
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: this is no report of psi-cad (schema 1); build again.") from error
-    return dict(report)
-
-
-def _again(here: Path, guide: dict[str, Any], probes: Sequence[BoneProbe], other_bones: Sequence[UsedBone], case: str) -> dict[str, Any]:
+def _again(here: Path, guide: Guide, probes: Sequence[BoneProbe], other_bones: Sequence[BoneInReport], case: str) -> dict[str, Any]:
     """One guide measured again on its bone, among the others; `other_bones`: files that are not the ones it was built with."""
-    files = {kind: here / name for kind, name in guide["files"].items()}
-    changed = [path.name for path in files.values() if not path.is_file() or sha256_of(path) != guide["sha256"].get(path.name)]
-    entry: dict[str, Any] = {"case": case, "name": guide["name"], "blade": guide["blade"], "variant": guide.get("variant"), "changed_files": changed}
+    files = {kind: here / name for kind, name in guide.files.items()}
+    changed = [path.name for path in files.values() if not path.is_file() or sha256_of(path) != guide.sha256.get(path.name)]
+    entry: dict[str, Any] = {"case": case, "name": guide.name, "blade": guide.blade, "variant": guide.variant, "changed_files": changed}
     unchanged = Check("files_unchanged", float(len(changed)), "", "==", 0.0, not changed, ", ".join(changed))
-    bone = Check("bone_unchanged", float(not other_bones), "", "==", 1.0, not other_bones, ", ".join(one.file for one in other_bones if one.name))
+    bone = Check("bone_unchanged", float(not other_bones), "", "==", 1.0, not other_bones, ", ".join(one.used for one in other_bones if one.name))
     checks: list[dict[str, Any]] = [unchanged.to_json(), bone.to_json()]
-    if guide["status"] != "passed" or "stl" not in files:
-        stale = guide["status"] == "stale"
+    if guide.status != "passed" or "stl" not in files:
+        stale = guide.status == "stale"
         why = "what it was made from has changed since it was built: build it again" if stale else "this guide was rejected when it was built"
         entry.update(checks=checks, status="stale" if stale else "rejected", why=why)
         return entry
@@ -97,13 +90,13 @@ def _again(here: Path, guide: dict[str, Any], probes: Sequence[BoneProbe], other
     if missing:
         entry.update(checks=checks, status="failed", why=f"missing: {', '.join(missing)}")
         return entry
-    own = next((probe for probe in probes if probe.name == guide.get("bone")), None)
+    own = next((probe for probe in probes if probe.name == guide.bone), None)
     if own is None:
         entry.update(checks=checks, status="failed", why="it was built on another bone than the case now has: build it again")
         return entry
     others = [probe for probe in probes if probe is not own]
     try:
-        measured = measure_files(files["step"], files["stl"], Expected.from_json(guide["plan"]), own, others).to_json()
+        measured = measure_files(files["step"], files["stl"], Expected.from_json(guide.plan.to_json()), own, others).to_json()
     except PsiCadError as error:
         entry.update(checks=checks, status="failed", why=str(error))
         return entry

@@ -8,11 +8,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from psi_cad.builder.process import Workers, perform
 from psi_cad.case.load import LoadedCase
 from psi_cad.errors import BuildError, InputError, PsiCadError, from_json
+from psi_cad.records.guide import Remedy, TriedChange
+from psi_cad.records.report import BuildReport
+from psi_cad.records.shared import Refused
 from psi_cad.remedies.mending import base_id
 from psi_cad.units import Mm
 
@@ -65,18 +68,16 @@ def set_argument(setting: str) -> str:
     return f'--set "{setting}"' if "[" in setting else f"--set {setting.replace(chr(34), '')}"
 
 
-def suggested(asked: Asked, report: dict[str, Any]) -> None:
+def suggested(asked: Asked, report: BuildReport) -> None:
     """Try changes for the rejected guides of a report; each gains `tried`, and `remedies`: those that pass."""
-    rejected = [guide for guide in report["guides"] if guide["status"] != "passed"]
+    rejected = [guide for guide in report.guides if guide.status != "passed"]
     for guide in rejected:
-        guide["tried"], guide["remedies"] = [], []
+        guide.tried, guide.remedies = [], []
     for guide in rejected[:MOST_GUIDES] if asked.suggest else ():
-        failed = tuple(check["id"] for check in guide["checks"] if not check["passed"])
-        needed = max(
-            (float(check["limit"]) for check in guide["checks"] if base_id(check["id"]) == "blade_reach" and not check["passed"]), default=0.0
-        )
-        guide["tried"] = _attempted(asked, guide["name"], guide["blade"], failed, None, "", None, needed=needed)
-        guide["remedies"] = [{key: one[key] for key in ("set", "passed", "why")} for one in guide["tried"] if one["passed"]]
+        failed = [check for check in guide.checks if not check.passed]
+        needed = max((check.limit for check in failed if base_id(check.id) == "blade_reach"), default=0.0)
+        guide.tried = _attempted(asked, guide.name, guide.blade, [check.id for check in failed], None, "", None, needed=needed)
+        guide.remedies = [Remedy(set_=one.set_, passed=one.passed, why=one.why) for one in guide.tried if one.passed]
 
 
 def explained(asked: Asked, error: PsiCadError, picture: Path) -> PsiCadError:
@@ -88,13 +89,11 @@ def explained(asked: Asked, error: PsiCadError, picture: Path) -> PsiCadError:
     text = str(error).split("; ")[0].rstrip(".")
     tried = _attempted(asked, guide, error.blade, (error.reason,), error.where, text, picture)
     message = str(error)
-    good = [one["set"][0] for one in tried if one["passed"]]
+    good = [one.set_[0] for one in tried if one.passed]
     if good:
         message += f" This was tried and passes: {' or '.join(set_argument(setting) for setting in good)}."
     elif tried:
-        message += (
-            f" {len(tried)} changes were tried ({', '.join(one['set'][0].partition('.' + str(guide) + '.')[2] for one in tried)}), none passed."
-        )
+        message += f" {len(tried)} changes were tried ({', '.join(one.set_[0].partition('.' + str(guide) + '.')[2] for one in tried)}), none passed."
     if picture.is_file():
         message += f" The place is marked in '{picture}'."
     told = type(error)(message, where=error.where, remedies=good, errors=error.errors, reason=error.reason)
@@ -102,15 +101,16 @@ def explained(asked: Asked, error: PsiCadError, picture: Path) -> PsiCadError:
     return told
 
 
-def explain_refused(asked: Asked, report: dict[str, Any], folder: Path) -> None:
+def explain_refused(asked: Asked, report: BuildReport, folder: Path) -> None:
     """The same for the guides that a report tells were refused beside others that were made; the places are drawn into `folder`."""
     told = []
-    for number, said in enumerate(report["refused"]):
-        error = from_json(said)
+    for number, said in enumerate(report.refused):
+        error = from_json(said.to_json())
         picture = folder / f"{error.guide}_{error.blade}_{REFUSED_FILE}"
         picture.unlink(missing_ok=True)
-        told.append((explained(asked, error, picture) if number < MOST_GUIDES else error).to_json())
-    report["refused"] = told
+        mended = explained(asked, error, picture) if number < MOST_GUIDES else error
+        told.append(Refused.model_validate(mended.to_json()))
+    report.refused = told
 
 
 def _attempted(
@@ -123,7 +123,7 @@ def _attempted(
     picture: Path | None,
     *,
     needed: Mm = 0.0,
-) -> list[dict[str, Any]]:
+) -> list[TriedChange]:
     """What was tried for one guide; a process that dies takes only what it had not tried yet. The picture is moved to its name."""
     wanted = Attempt(asked.loaded, asked.catalogue, guide, blade or None, bool(asked.blades), tuple(failed), place, text, needed)
     with tempfile.TemporaryDirectory(prefix="psi-cad-try-", ignore_cleanup_errors=True) as name:
@@ -134,6 +134,6 @@ def _attempted(
             picture.parent.mkdir(parents=True, exist_ok=True)
             (folder / PICTURE_FILE).replace(picture)
         try:
-            return list(json.loads((folder / TRIED_FILE).read_text("utf-8")))
+            return [TriedChange.model_validate(one) for one in json.loads((folder / TRIED_FILE).read_text("utf-8"))]
         except (OSError, ValueError):
             return []

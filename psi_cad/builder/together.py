@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from psi_cad.builder.process import Workers, perform
 from psi_cad.errors import KernelError
+from psi_cad.records.report import BuildReport
 
 if TYPE_CHECKING:
     from psi_cad.intake.prepare import Job
@@ -28,7 +29,7 @@ def all_built(
     progress: Progress | None,
     time_limit: float,
     workers: Workers | None = None,
-) -> dict[str, Any]:
+) -> BuildReport:
     """The report of a build in `folder`; a guide on which the kernel hangs or crashes is left out, and the others are built again without it.
 
     Its `refused` tells of each guide and blade that was not made, as errors do.
@@ -59,7 +60,7 @@ def all_built(
 
     while True:
         try:
-            report: dict[str, Any] = perform("build", request, payload=payload, progress=progress, time_limit=time_limit, workers=workers)
+            made = perform("build", request, payload=payload, progress=progress, time_limit=time_limit, workers=workers)
         except KernelError as error:
             left = None if left is None else _without(left, error)
             if left is None:
@@ -69,8 +70,9 @@ def all_built(
             if progress is not None:
                 progress(f"{error.guide} {error.blade}: not made; the other guides are built without it")
             continue
-        if report["refused"]:
-            report["status"] = "rejected"
+        report = BuildReport.model_validate(made)
+        if report.refused:
+            report.status = "rejected"
         return report
 
 

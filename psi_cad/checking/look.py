@@ -19,7 +19,7 @@ from psi_cad.frames import unit
 from psi_cad.intake.named import named_in
 from psi_cad.intake.prepare import planes_of, planned_cuts
 from psi_cad.intake.sources import avoid_source, bone_source, tumour_source
-from psi_cad.outputs.subject import REPORT_FILE, read_json
+from psi_cad.outputs.subject import REPORT_FILE, read_report
 from psi_cad.report.look.page import LookBody, LookLine, LookScene, LookWord, write_page
 from psi_cad.report.views import AVOID, BONE, GUIDE, PLANE, TUMOUR, Colour
 from psi_cad.scene.bodies import Body, Scene
@@ -235,19 +235,18 @@ def _draw_guides(found: _Found, loaded: LoadedCase, out: Path | None) -> None:
         if out is not None:
             raise InputError(f"--out {out}: there is no '{loaded.case.id}/{REPORT_FILE}' in it; build the case with -o {out} first.")
         return
-    report = read_json(folder / REPORT_FILE) or {}
-    for guide in report.get("guides", ()):
-        name = guide.get("files", {}).get("stl")
-        digest = guide.get("sha256", {}).get(name)
+    report = read_report(folder)
+    for guide in report.guides if report is not None else ():
+        name = guide.files.get("stl", "")
+        digest = guide.sha256.get(name)
         if digest is None:  # a rejected guide leaves no triangles
             continue
-        path = folder / str(name)
+        path = folder / name
         if not path.is_file():
             found.notes.append(f"'{name}' is missing from the output folder, and is not drawn")
             continue
         if sha256_of(path) != digest:
             found.notes.append(f"'{name}' is not the file that its report tells of, and is not drawn; build the guide again")
             continue
-        status = guide.get("status")
         mesh = read_surface(path, units="mm", coordinates="LPS", key="look")
-        found.bodies.append(LookBody(f"guide {guide['name']}, {guide['blade']} ({status})", mesh, GUIDE))
+        found.bodies.append(LookBody(f"guide {guide.name}, {guide.blade} ({guide.status})", mesh, GUIDE))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from psi_cad.case.catalogue import Catalogue
 from psi_cad.case.model import Blade
+from psi_cad.records.guide import Guide
 from psi_cad.units import Mm
 
 __all__ = ["length_said", "long_enough", "tell_lengths"]
@@ -27,9 +27,9 @@ def length_said(catalogue: Catalogue, blade: Blade, needed: Mm) -> str:
     return f"it is too short: at least {needed:.1f} mm of usable length are needed; {which}"
 
 
-def tell_lengths(guides: Iterable[dict[str, Any]], catalogue: Catalogue) -> None:
+def tell_lengths(guides: Iterable[Guide], catalogue: Catalogue) -> None:
     """Say so in the failed `blade_reach` checks of guides that were just built; their limit is the length that is needed."""
     for guide in guides:
-        for check in guide["checks"]:
-            if not check["passed"] and str(check["id"]).startswith("blade_reach"):
-                check["note"] += f"; {length_said(catalogue, Blade.model_validate(guide['blade_entry']), float(check['limit']))}"
+        for check in guide.checks:
+            if not check.passed and check.id.startswith("blade_reach"):
+                check.note += f"; {length_said(catalogue, Blade.model_validate(guide.blade_entry), check.limit)}"

@@ -11,6 +11,7 @@ from typing import Any, Final
 from psi_cad.case.model import Blade, GuideRequest, Printer
 from psi_cad.errors import InputError
 from psi_cad.outputs.subject import hash_of, stem_of
+from psi_cad.records.guide import Guide
 
 __all__ = ["Making", "Naming", "check_variant", "differences", "making_of", "name_for", "recorded_making"]
 
@@ -58,13 +59,14 @@ def making_of(
     return dict(json.loads(json.dumps(making)))
 
 
-def recorded_making(guide: Mapping[str, Any]) -> Making | None:
+def recorded_making(guide: Guide) -> Making | None:
     """How a report's guide was made; None where the report is too old to tell."""
+    said = guide.to_json()
     keys = {"template": "template", "cuts": "cuts", "approach": "approach", "params": "params", "blade": "blade_entry", "printer": "printer_entry"}
-    if any(key not in guide for key in keys.values()):
+    if any(key not in said for key in keys.values()):
         return None
-    keys |= {"trajectories": "trajectories"} if "trajectories" in guide else {}
-    return {name: guide[key] for name, key in keys.items()}
+    keys |= {"trajectories": "trajectories"} if "trajectories" in said else {}
+    return {name: said[key] for name, key in keys.items()}
 
 
 def differences(new: Making, old: Making) -> dict[str, tuple[Any, Any]]:
@@ -116,7 +118,7 @@ def _marked(name: str, making: Making) -> str:
     return f"{kept}-{hash_of(making)[:MARK]}"
 
 
-def name_for(making: Making, others: Sequence[tuple[Mapping[str, Any], bool]], *, wanted: str | None = None) -> Naming:
+def name_for(making: Making, others: Sequence[tuple[Guide, bool]], *, wanted: str | None = None) -> Naming:
     """The name of a guide that is to be made among `others` of its name and blade.
 
     It has its own name again where it was made before (but for a name that `--variant` gave), the plain name where that is
@@ -134,23 +136,23 @@ def name_for(making: Making, others: Sequence[tuple[Mapping[str, Any], bool]], *
     InputError
         Where the wanted name is held by a standing guide that was made otherwise.
     """
-    held = {guide.get("variant"): (guide, stands) for guide, stands in others}
+    held = {guide.variant: (guide, stands) for guide, stands in others}
     plain = held.get(None)
     before = recorded_making(plain[0]) if plain is not None else None
     found = differences(making, before) if before is not None else {}
     if wanted is not None:
-        guide, stands = held.get(wanted, ({}, False))
-        if stands and (one := recorded_making(guide)) is not None and one != making:
+        guide, stands = held.get(wanted, (None, False))
+        if guide is not None and stands and (one := recorded_making(guide)) is not None and one != making:
             raise InputError(
                 f"--variant {wanted}: {stem_of(guide)} lies there and was made with other values ({', '.join(_words(differences(making, one)))}); "
                 f"remove it with 'psi-cad remove OUT {stem_of(guide)}', or give another name."
             )
         return Naming(wanted, _words(found), given=True)
-    own: list[str | None] = [guide.get("variant") for guide, _ in others if not guide.get("variant_given") and recorded_making(guide) == making]
+    own = [guide.variant for guide, _ in others if not guide.variant_given and recorded_making(guide) == making]
     if own:
         variant = None if None in own else min(name for name in own if name is not None)
         return Naming(variant, () if variant is None else _words(found))
     if plain is None or not plain[1] or not found:
         return Naming()
     variant = _made_up(found, making)
-    return Naming(_marked(variant, making) if held.get(variant, ({}, False))[1] else variant, _words(found))
+    return Naming(_marked(variant, making) if variant in held and held[variant][1] else variant, _words(found))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from typing import Final
 
 from psi_cad import __version__
+from psi_cad.records.shared import Software
 
 __all__ = ["DECISIVE", "build_software", "plan_software", "software_said"]
 
@@ -33,11 +33,11 @@ def _version(package: str) -> str | None:
         return None
 
 
-def software_said(report: Mapping[str, Any]) -> str:
+def software_said(software: Software | None) -> str:
     """The versions that a report of `build` names, in one line.
 
-    >>> software_said({"software": {"psi-cad": "1.0", "cadquery": "2.8", "kernel": "7.9", "python": "3.12"}})
+    >>> software_said(Software(psi_cad="1.0", cadquery="2.8", kernel="7.9", python="3.12"))
     'psi-cad 1.0, cadquery 2.8, kernel 7.9'
     """
-    named = dict(report.get("software", {}))
+    named = {} if software is None else software.to_json()
     return ", ".join(f"{name} {named.get(name, 'not told')}" for name in DECISIVE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +13,13 @@ import numpy as np
 from psi_cad.errors import InputError
 from psi_cad.files import sha256_of
 from psi_cad.outputs.software import software_said
+from psi_cad.records.base import read_as
+from psi_cad.records.bones import AllBones, BoneInReport
+from psi_cad.records.guide import Guide
+from psi_cad.records.plan import PlanReport
+from psi_cad.records.planned import PlannedSlot
+from psi_cad.records.report import BuildReport
+from psi_cad.records.shared import CaseSaid, Software
 
 __all__ = [
     "ACCEPTED",
@@ -23,7 +29,6 @@ __all__ = [
     "PLAN_FILE",
     "REPORT_FILE",
     "Subject",
-    "UsedBone",
     "bones_of",
     "case_folder",
     "case_folders",
@@ -32,6 +37,8 @@ __all__ = [
     "inputs_said",
     "made_from",
     "read_json",
+    "read_plan",
+    "read_report",
     "section_of",
     "stem",
     "stem_of",
@@ -87,6 +94,30 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return dict(found)
 
 
+def read_report(folder: Path) -> BuildReport | None:
+    """What the report.json in a case's output folder tells; None where there is none.
+
+    Raises
+    ------
+    InputError
+        Where it is no report, or a key of it is missing or of another type, which it names.
+    """
+    found = read_json(folder / REPORT_FILE)
+    return None if found is None else read_as(BuildReport, found, file=str(folder / REPORT_FILE), again="build again")
+
+
+def read_plan(folder: Path) -> PlanReport | None:
+    """What the plan.json in a case's output folder tells; None where there is none.
+
+    Raises
+    ------
+    InputError
+        As `read_report`.
+    """
+    found = read_json(folder / PLAN_FILE)
+    return None if found is None else read_as(PlanReport, found, file=str(folder / PLAN_FILE), again="plan again")
+
+
 def case_folders(path: Path) -> list[Path]:
     """`path` itself where it is the folder of one case, or every such folder in it.
 
@@ -120,59 +151,54 @@ def _file(path: Path) -> str:
     return sha256_of(path) if path.is_file() else MISSING
 
 
-@dataclass(frozen=True)
-class UsedBone:
-    """A bone as a build used it: its name (None: the only one has none there), the file in the output folder, and that file's SHA-256."""
-
-    name: str | None
-    file: str
-    sha256: str
-
-
-def bones_of(report: Mapping[str, Any]) -> list[UsedBone]:
+def bones_of(report: BuildReport) -> list[BoneInReport]:
     """The bones of a report of `build`: those under `bones`, or the one under `bone`."""
-    return [UsedBone(one.get("name"), str(one["used"]), str(one["used_sha256"])) for one in report.get("bones") or [report["bone"]]]
+    return list(report.bones) if isinstance(report.bone, AllBones) else [report.bone]
 
 
-def _inputs(report: Mapping[str, Any]) -> dict[str, str]:
+def _inputs(report: BuildReport | PlanReport) -> dict[str, str]:
     """The case file, every file that it names, and what was overridden of it; a guide's own parameters stand in the guide."""
-    overridden = [str(setting) for setting in report["case"].get("settings", []) if not str(setting).startswith(("params.", "guide."))]
+    return _inputs_of(report.case, report.inputs)
+
+
+def _inputs_of(case: CaseSaid, inputs: Mapping[str, str]) -> dict[str, str]:
+    overridden = [setting for setting in case.settings if not setting.startswith(("params.", "guide."))]
     said = {OVERRIDDEN: ", ".join(sorted(overridden))} if overridden else {}
-    return {"case file": str(report["case"]["sha256"]), **{str(key): str(value) for key, value in report.get("inputs", {}).items()}, **said}
+    return {"case file": case.sha256, **inputs, **said}
 
 
-def inputs_said(report: Mapping[str, Any]) -> dict[str, str]:
-    """What all guides of a report of `build` are made from, as far as it is known before anything is built."""
-    return {**_inputs(report), "side": str(report["case"]["side"]), SOFTWARE: software_said(report)}
+def inputs_said(case: CaseSaid, inputs: Mapping[str, str], software: Software | None) -> dict[str, str]:
+    """What all guides of a build are made from, as far as it is known before anything is built."""
+    return {**_inputs_of(case, inputs), "side": case.side, SOFTWARE: software_said(software)}
 
 
-def made_from(report: Mapping[str, Any]) -> dict[str, str]:
+def made_from(report: BuildReport) -> dict[str, str]:
     """Everything that all guides of a report of `build` are made from: the inputs, the side, the software, and the bone as it was used.
 
     The bone as used also tells of settings (such as other units) that no file's hash tells of.
     """
-    used = {"bone as used" + (f": {bone.name}" if bone.name else ""): bone.sha256 for bone in bones_of(report)}
-    return {**inputs_said(report), **used}
+    used = {"bone as used" + (f": {bone.name}" if bone.name else ""): bone.used_sha256 for bone in bones_of(report)}
+    return {**inputs_said(report.case, report.inputs, report.software), **used}
 
 
-def _plan_section(plan: Mapping[str, Any], folder: Path) -> dict[str, str]:
-    content = {key: value for key, value in plan.items() if key not in OF_THE_RUN}
-    files = {kind: Path(name).name for kind, name in plan.get("files", {}).items()}
+def _plan_section(plan: PlanReport, folder: Path) -> dict[str, str]:
+    content = {key: value for key, value in plan.to_json().items() if key not in OF_THE_RUN}
+    files = {kind: Path(name).name for kind, name in plan.files.items()}
     signed = [name for kind, name in files.items() if kind.startswith("plan ") and not name.endswith(".png")]
     return {**_inputs(plan), PLAN_FILE: hash_of(content), **{name: _file(folder / name) for name in sorted(signed)}}
 
 
-def _guide_section(report: Mapping[str, Any], guide: Mapping[str, Any], folder: Path) -> dict[str, str]:
-    content = {key: value for key, value in guide.items() if key not in OF_THE_BUILD}
-    names = [guide["files"][kind] for kind in PRINTED if kind in guide["files"]]
+def _guide_section(report: BuildReport, guide: Guide, folder: Path) -> dict[str, str]:
+    content = {key: value for key, value in guide.to_json().items() if key not in OF_THE_BUILD}
+    names = [guide.files[kind] for kind in PRINTED if kind in guide.files]
     return {
         **_inputs(report),
-        **{bone.file: _file(folder / bone.file) for bone in bones_of(report)},
-        "template file": str(guide.get("template_sha256", MISSING)),
-        SOFTWARE: software_said(report),
+        **{bone.used: _file(folder / bone.used) for bone in bones_of(report)},
+        "template file": guide.template_sha256 or MISSING,
+        SOFTWARE: software_said(report.software),
         f"{REPORT_FILE}: parameters and checks": hash_of(content),
-        "cautions": hash_of([one for one in (*report.get("cautions", ()), *guide.get("cautions", ())) if one["id"] != NO_PLAN]),
-        ACCEPTED: ", ".join(guide.get("accepted", ())) or "none",
+        "cautions": hash_of([one.to_json() for one in (*report.cautions, *guide.cautions) if one.id != NO_PLAN]),
+        ACCEPTED: ", ".join(guide.accepted) or "none",
         **{name: _file(folder / name) for name in names},
     }
 
@@ -182,67 +208,60 @@ def stem(name: str, blade: str, variant: str | None) -> str:
     return f"{name}_{blade}" + (f"_{variant}" if variant else "")
 
 
-def stem_of(guide: Mapping[str, Any]) -> str:
+def stem_of(guide: Guide) -> str:
     """The file name, without its ending, of a report's guide."""
-    return stem(str(guide["name"]), str(guide["blade"]), guide.get("variant"))
+    return stem(guide.name, guide.blade, guide.variant)
 
 
-def section_of(guide: Mapping[str, Any]) -> str:
+def section_of(guide: Guide) -> str:
     """The name of a guide's section."""
     return f"guide {stem_of(guide)}"
 
 
-def subject_of(folder: Path, *, plan: Mapping[str, Any] | None, report: Mapping[str, Any] | None) -> Subject:
+def subject_of(folder: Path, *, plan: PlanReport | None, report: BuildReport | None) -> Subject:
     """Every section that lies in `folder` now; a file that is gone counts as "missing".
 
     Parameters
     ----------
-    plan, report : mapping or None
+    plan, report : record or None
         What plan.json and report.json say, as far as there are such.
-
-    Raises
-    ------
-    InputError
-        Where a report lacks what every report has.
     """
-    try:
-        found: Subject = {} if plan is None else {PLAN: _plan_section(plan, folder)}
-        for guide in report["guides"] if report is not None else ():
-            found[section_of(guide)] = _guide_section(report or {}, guide, folder)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder.name}: plan.json or report.json is not as psi-cad writes it ({error}); plan or build again.") from error
+    found: Subject = {} if plan is None else {PLAN: _plan_section(plan, folder)}
+    for guide in report.guides if report is not None else ():
+        assert report is not None
+        found[section_of(guide)] = _guide_section(report, guide, folder)
     return found
 
 
-def unfit(folder: Path, *, plan: Mapping[str, Any] | None, report: Mapping[str, Any] | None) -> list[str]:
+def unfit(folder: Path, *, plan: PlanReport | None, report: BuildReport | None) -> list[str]:
     """Why this cannot be approved, a clause each: what did not pass, what is not what its report says, a guide beside another plan."""
     found = []
     if plan is not None:
-        failed = ", ".join(check["id"] for check in plan["checks"] if not check["passed"])
-        if plan["status"] != "passed" or failed:
-            found.append(f"the plan of '{plan['case']['id']}' did not pass ({failed}), so it cannot be approved; change it and plan again")
-        names = [Path(name).name for kind, name in plan["files"].items() if kind.startswith("plan ")]
-        found += _changed_files(folder, {name: plan["sha256"].get(name) for name in names}, f"'{PLAN_FILE}'", "plan")
+        failed = ", ".join(check.id for check in plan.checks if not check.passed)
+        if plan.status != "passed" or failed:
+            found.append(f"the plan of '{plan.case.id}' did not pass ({failed}), so it cannot be approved; change it and plan again")
+        names = [Path(name).name for kind, name in plan.files.items() if kind.startswith("plan ")]
+        found += _changed_files(folder, {name: plan.sha256.get(name) for name in names}, f"'{PLAN_FILE}'", "plan")
     if report is None:
         return found
-    for guide in report["guides"]:
+    for guide in report.guides:
         if not _sound(guide):
-            found.append(_not_sound(guide, [other for other in report["guides"] if _sound(other)]))
+            found.append(_not_sound(guide, [other for other in report.guides if _sound(other)]))
         else:
-            found += _changed_files(folder, {name: guide["sha256"].get(name) for name in guide["files"].values()}, f"'{REPORT_FILE}'", "build")
-    found += _changed_files(folder, {bone.file: bone.sha256 for bone in bones_of(report)}, f"'{REPORT_FILE}'", "build")
+            found += _changed_files(folder, {name: guide.sha256.get(name) for name in guide.files.values()}, f"'{REPORT_FILE}'", "build")
+    found += _changed_files(folder, {bone.used: bone.used_sha256 for bone in bones_of(report)}, f"'{REPORT_FILE}'", "build")
     if plan is not None and (other := disagreement(plan, report)):
         found.append(f"the guides were not built from the plan beside them: {other}")
     return found
 
 
-def _sound(guide: Mapping[str, Any]) -> bool:
-    return guide["status"] == "passed" and all(check["passed"] for check in guide["checks"])
+def _sound(guide: Guide) -> bool:
+    return guide.status == "passed" and all(check.passed for check in guide.checks)
 
 
-def _not_sound(guide: Mapping[str, Any], sound: Sequence[Mapping[str, Any]]) -> str:
+def _not_sound(guide: Guide, sound: Sequence[Guide]) -> str:
     """Why a guide cannot be approved, and the three ways on."""
-    what = guide["status"] if guide["status"] != "passed" else "not sound"
+    what = guide.status if guide.status != "passed" else "not sound"
     others = f"approve the others alone with {' '.join(f'--guide {stem_of(other)}' for other in sound)}, or " if sound else ""
     return f"{section_of(guide)} is {what}, so it cannot be approved; {others}drop it with 'psi-cad remove OUT {stem_of(guide)}', or build it again"
 
@@ -256,55 +275,52 @@ def _changed_files(folder: Path, wanted: Mapping[str, Any], where: str, verb: st
     return found
 
 
-def disagreement(plan: Mapping[str, Any], report: Mapping[str, Any]) -> str | None:
+def disagreement(plan: PlanReport, report: BuildReport) -> str | None:
     """In what a plan and the guides beside it differ (the case, an input, a plane, a blade, how it is guided), and what mends it."""
     again = "run 'psi-cad plan CASE -o OUT' and 'psi-cad build CASE -o OUT' on the same case again"
     one, two = _inputs(plan), _inputs(report)
     for label in sorted(one.keys() | two.keys()):
         if one.get(label) != two.get(label):
             return f"{label} has changed; {again}"
-    planes = {cut["name"]: (cut["origin"], cut["normal"]) for cut in plan["cuts"]}
-    sides = {cut["name"]: cut.get("kerf_side") for cut in plan["cuts"]}
-    planned = {(slot["guide"], slot["cut"], slot["blade"]): slot for slot in plan["slots"]}
-    for guide in report["guides"]:
-        for slot in guide["plan"]["slots"]:
-            where = f"cut '{slot['name']}' of guide '{guide['name']}'"
-            if slot["name"] not in planes or not _same_plane(planes[slot["name"]], (slot["origin"], slot["normal"])):
-                return f"the plane of cut '{slot['name']}' differs; {again}"
-            if sides[slot["name"]] != _kerf_side(slot):
+    cuts = {cut.name: cut for cut in plan.cuts}
+    planned = {(slot.guide, slot.cut, slot.blade): slot for slot in plan.slots}
+    for guide in report.guides:
+        for slot in guide.plan.slots:
+            where = f"cut '{slot.name}' of guide '{guide.name}'"
+            cut = cuts.get(slot.name)
+            if cut is None or not _same_plane((cut.origin, cut.normal), (slot.origin, slot.normal)):
+                return f"the plane of cut '{slot.name}' differs; {again}"
+            if cut.kerf_side != _kerf_side(slot):
                 return f"the kerf of {where} is planned on another side of its plane; {again}"
-            found = planned.get((guide["name"], slot["name"], guide["blade"]))
+            found = planned.get((guide.name, slot.name, guide.blade))
             if found is None:
-                return f"{where} is planned for {_blades_planned(plan, guide, slot)}, not for blade {guide['blade']}; {_plan_for(report)}"
-            if found.get("blade_entry") != guide["blade_entry"]:
-                return f"the measures of blade {guide['blade']} for {where} differ; {again}"
-            if found.get("height_mm") != slot["height"]:
-                height = f"planned with the blade guided over {found.get('height_mm')} mm and built with {slot['height']}"
+                return f"{where} is planned for {_blades_planned(plan, guide, slot)}, not for blade {guide.blade}; {_plan_for(report)}"
+            if found.blade_entry != guide.blade_entry:
+                return f"the measures of blade {guide.blade} for {where} differ; {again}"
+            if found.height_mm != slot.height:
+                height = f"planned with the blade guided over {found.height_mm} mm and built with {slot.height}"
                 return f"{where} is {height}; run 'psi-cad plan CASE -o OUT' with the --set of that build"
-            kerf, built = found.get("kerf_mm"), slot.get("kerf")
+            kerf, built = found.kerf_mm, slot.kerf
             if kerf is None or built is None or abs(kerf - built) > SAME_KERF:
                 return f"{where} is planned with a kerf of {kerf} mm and built with {built}; {again}"
     return None
 
 
-def _blades_planned(plan: Mapping[str, Any], guide: Mapping[str, Any], slot: Mapping[str, Any]) -> str:
-    found = [str(entry["blade"]) for entry in plan["slots"] if (entry["guide"], entry["cut"]) == (guide["name"], slot["name"])]
+def _blades_planned(plan: PlanReport, guide: Guide, slot: PlannedSlot) -> str:
+    found = [entry.blade for entry in plan.slots if (entry.guide, entry.cut) == (guide.name, slot.name)]
     return f"blade {' and '.join(found)}" if found else "no blade"
 
 
-def _plan_for(report: Mapping[str, Any]) -> str:
+def _plan_for(report: BuildReport) -> str:
     """The plan that serves every guide of a report, written into the same folder."""
-    blades = dict.fromkeys(str(guide["blade"]) for guide in report["guides"])
+    blades = dict.fromkeys(guide.blade for guide in report.guides)
     return f"run 'psi-cad plan CASE -o OUT {' '.join(f'--blade {blade}' for blade in blades)}' into the same folder"
 
 
-def _kerf_side(slot: Mapping[str, Any]) -> str:
+def _kerf_side(slot: PlannedSlot) -> str:
     """On which side of its plane a slot of a guide lets its blade run."""
-    shift = float(slot.get("shift", 0.0))
-    return "centre" if shift == 0.0 else "specimen" if shift > 0.0 else "retained"
+    return "centre" if slot.shift == 0.0 else "specimen" if slot.shift > 0.0 else "retained"
 
 
-def _same_plane(one: Sequence[Any], two: Sequence[Any]) -> bool:
-    return all(
-        bool(np.abs(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)).max() <= SAME_PLANE) for a, b in zip(one, two, strict=True)
-    )
+def _same_plane(one: tuple[list[float], list[float]], two: tuple[list[float], list[float]]) -> bool:
+    return all(bool(np.abs(np.array(a) - np.array(b)).max() <= SAME_PLANE) for a, b in zip(one, two, strict=True))

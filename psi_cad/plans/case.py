@@ -19,11 +19,13 @@ from psi_cad.findings import Caution, by_weight
 from psi_cad.frames import unit
 from psi_cad.intake.bones import read_bones
 from psi_cad.intake.prepare import Progress
-from psi_cad.outputs.subject import PLAN_FILE, REPORT_FILE, read_json, subject_of
+from psi_cad.outputs.subject import PLAN_FILE, read_report
 from psi_cad.plans.evaluated import Evaluated
 from psi_cad.plans.folder import keep_safe, move_all, start_safe
 from psi_cad.plans.measured import evaluate
 from psi_cad.plans.patient import Patient, read_patient
+from psi_cad.records.plan import PlanReport
+from psi_cad.records.report import BuildReport
 from psi_cad.report.draw_plan import draw_plan
 from psi_cad.report.plan_pictures import Closest, DepthPicture, write_face_maps
 from psi_cad.resection.margins import FaceMap, face_map
@@ -74,7 +76,9 @@ def plan_case(
             report.update(files)
             add_cautions(report, told)
             move_all(staging, folder, loaded)
-        report["approval"] = approvals_said(folder, plan=report, report=built)
+        whole = PlanReport.model_validate(report)
+        whole.approval = approvals_said(folder, plan=whole, report=built)
+        report = whole.to_json()
         write_json(folder / PLAN_FILE, report)
         report["files"] = {**{kind: str(folder / name) for kind, name in report["files"].items()}, "report": str(folder / PLAN_FILE)}
     return report
@@ -85,15 +89,14 @@ def _refuse_optimise(loaded: LoadedCase, *, optimise: bool) -> None:
         raise CaseError(f"{loaded.path.name}: --optimise searches planes on one bone, and the case has several ([[bone]]); leave it out.")
 
 
-def _ready(loaded: LoadedCase, folder: Path, *, optimise: bool) -> dict[str, Any] | None:
+def _ready(loaded: LoadedCase, folder: Path, *, optimise: bool) -> BuildReport | None:
     """The report of guides that lie where the plan goes, if the plan may go there; told before anything slow begins.
 
     Raises
     ------
     InputError
     """
-    built = read_json(folder / REPORT_FILE)
-    subject_of(folder, plan=None, report=built)
+    built = read_report(folder)
     keep_safe(folder, loaded, names=[PLANES, *((PROPOSED_PLANES, PROPOSAL) if optimise else ())])
     return built
 

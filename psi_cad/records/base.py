@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import (
     AfterValidator,
+    AllowInfNan,
     BaseModel,
     ConfigDict,
     Field,
@@ -58,7 +59,7 @@ def _number_or_text(value: Any) -> Any:
     return value
 
 
-Number = Annotated[float, Strict(), WrapValidator(_as_it_is)]
+Number = Annotated[float, Strict(), AllowInfNan(False), WrapValidator(_as_it_is)]
 Count = Annotated[int, Strict()]
 Flag = Annotated[bool, Strict()]
 LabelId = Annotated[Any, AfterValidator(_number_or_text), WithJsonSchema({"type": ["integer", "string"]})]
@@ -159,6 +160,7 @@ def read_as(kind: type[R], data: Any, *, file: str, again: str) -> R:
 
 _WANTED: Final = {
     "float_type": "a number",
+    "finite_number": "a finite number",
     "int_type": "a whole number",
     "bool_type": "true or false",
     "string_type": "text",

@@ -10,7 +10,7 @@ from psi_cad.records.base import Count, Direction, Flag, Number, Pair, Point, Re
 from psi_cad.records.planned import PlannedGuide
 from psi_cad.records.shared import CautionSaid, CheckSaid, Entry
 
-__all__ = ["Guide", "MeasuredBore", "MeasuredSeat", "MeasuredSlot", "OtherBone", "Way"]
+__all__ = ["Guide", "MeasuredBore", "MeasuredSeat", "MeasuredSlot", "OtherBone", "Remedy", "TriedChange", "Way"]
 
 Hold = Literal["slide", "turn"]
 
@@ -179,3 +179,8 @@ class Guide(Record):
     remedies: list[Remedy] = at_times("those of tried that pass; only for a rejected guide", list)
     accepted: list[str] = lately("cautions of this guide, and of the case, that --accept named", list)
     kept: Flag = lately("an earlier build made it, and the last one left it as it was", False)
+
+    @property
+    def cuts_bone(self) -> bool:
+        """Whether bone is cut through it; a guide of an earlier version, which did not tell, is one for cuts."""
+        return self.cuts is None or bool(self.cuts)

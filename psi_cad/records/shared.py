@@ -16,7 +16,7 @@ Role = Literal["surgeon", "engineer"]
 class Software(Record):
     """What made a file; which of these there are depends on what was made."""
 
-    psi_cad: str = Field(description="psi-cad's version")
+    psi_cad: str = lately("psi-cad's version", "not told")
     cadquery: str = at_times("version of the CAD library; only in report.json", "not told")
     kernel: str = at_times("version of the geometry kernel; only in report.json", "not told")
     python: str = at_times("Python's version; only in report.json", "not told")
@@ -89,9 +89,9 @@ class ApprovalEntry(Record):
 class ApprovalSaid(Record):
     """Who approved what lies in the folder."""
 
-    broken: str | None = Field(description="what is wrong with the record of approvals")
-    entries: list[ApprovalEntry] = Field(description="the approvals, oldest first")
-    missing: list[str] = Field(description="what a release still lacks")
+    broken: str | None = lately("what is wrong with the record of approvals")
+    entries: list[ApprovalEntry] = lately("the approvals, oldest first", list)
+    missing: list[str] = lately("what a release still lacks", list)
 
 
 Entry = dict[str, Any]

@@ -1,0 +1,29 @@
+"""Holds JSON of psi-cad against the models and against the text of their schemas in `docs/`: exactly as this version writes it, or not."""
+
+import json
+from typing import Any, Final
+
+from conftest import ROOT
+from json_schema import misfits
+
+from psi_cad.errors import InputError
+from psi_cad.records.approvals import Approvals
+from psi_cad.records.base import Record, faults, read_as
+from psi_cad.records.check import CheckedFolder
+from psi_cad.records.plan import PlanReport
+from psi_cad.records.report import BuildReport
+
+KINDS: Final[dict[str, type[Record]]] = {"report": BuildReport, "plan": PlanReport, "approvals": Approvals, "check": CheckedFolder}
+
+
+def strictly(name: str, data: Any) -> list[str]:
+    """What is wrong with JSON by the model, and by the text of the schema: both tell, or neither."""
+    data = json.loads(json.dumps(data))
+    try:
+        by_model = list(faults(read_as(KINDS[name], data, file=name, again="again")))
+    except InputError as error:
+        by_model = [str(error)]
+    schema = json.loads((ROOT / "docs" / "schema" / f"{name}.schema.json").read_text("utf-8"))
+    by_schema = list(misfits(data, schema, schema))
+    assert bool(by_model) == bool(by_schema), (by_model, by_schema)
+    return by_model
