@@ -163,6 +163,7 @@ class Guide(Record):
     seat: MeasuredSeat | None = lately("what was measured of the seat")
     other_bones: list[OtherBone] = at_times("how it lies to each of the others; only with several bones", list)
     volume_mm3: Number | None = lately("of the solid in the STEP file")
+    features: list[dict[str, Any]] = at_times("what else the template promised, and what was measured of it; only where it did", list)
     checks: list[CheckSaid] = Field(description="of this guide")
     status: Literal["passed", "rejected", "stale"] = Field(description="stale: something it was made from has changed since")
     label: LabelSaid | None = lately("the engraved letters")

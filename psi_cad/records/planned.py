@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from psi_cad.records.base import Count, Direction, Flag, Number, Pair, Point, Record, at_times, lately
@@ -88,3 +90,4 @@ class PlannedGuide(Record):
     bores: list[PlannedBore] = at_times("one for each sleeve; only of a guide with sleeves", list)
     avoid: list[PlannedAvoid] = at_times("structures that tools keep from; only of a guide with sleeves", list)
     tool_clearance: Number = at_times("between tools, and from tools to wires, mm; only of a guide with sleeves", 0.0)
+    features: list[dict[str, Any]] = at_times("what else the template promised, guide frame; only where it did", list)
