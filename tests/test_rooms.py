@@ -23,7 +23,7 @@ ORDER = [
     {"plans"},
     {"scans", "gauging"},
     {"api"},
-    {"session"},
+    {"session", "batch"},
     {"cli"},
     {"__main__"},
 ]

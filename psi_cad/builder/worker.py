@@ -22,7 +22,7 @@ from psi_cad.errors import EnvironmentProblem, PsiCadError
 WORK: Final = {"inspect": "measuring of the files", "measure": "measuring of the files", "try": "try of a change"}  # of a verb, in words
 
 
-def _own_stdout() -> TextIO:
+def own_stdout() -> TextIO:
     """A stream on the real standard output; what the kernel prints there goes to standard error from now on."""
     private = os.dup(1)
     os.dup2(2, 1)
@@ -125,7 +125,7 @@ def _serve(verb: str, tell: Any) -> bool:
 
 def main() -> None:
     """Serve requests until the caller hangs up."""
-    out = _own_stdout()
+    out = own_stdout()
 
     def tell(**message: Any) -> None:
         out.write(json.dumps(message) + "\n")

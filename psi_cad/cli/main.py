@@ -18,6 +18,7 @@ import typer
 from psi_cad import __version__
 from psi_cad.cli import (
     approving,
+    batching,
     build_and_check,
     catalogues,
     gauges,
@@ -70,6 +71,7 @@ looking.register(app)
 planning.register(app)
 build_and_check.register(app)
 variants.register(app)
+batching.register(app)
 approving.register(app)
 catalogues.register(app)
 gauges.register(app)

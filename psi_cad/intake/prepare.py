@@ -34,7 +34,7 @@ from psi_cad.surface.repair import Bone
 from psi_cad.surface.solids import closed_surface
 from psi_cad.units import Array
 
-__all__ = ["GuideJob", "Job", "Progress", "asked_cuts", "inputs_of", "plan_job", "planes_of", "planned_cuts", "step_of"]
+__all__ = ["GuideJob", "Job", "Progress", "asked_cuts", "inputs_of", "plan_job", "planes_of", "planned_cuts", "step_of", "works_of"]
 
 Progress = Callable[[str], None]
 
@@ -114,7 +114,15 @@ def planned_cuts(loaded: LoadedCase, scene: Scene) -> dict[str, PlannedCut]:
     return scene.planned(asked_cuts(loaded, planes_of(loaded)))
 
 
-def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress, read: BonesRead | None = None, suggest: bool = True) -> Job:
+def plan_job(
+    loaded: LoadedCase,
+    *,
+    blades: list[str],
+    progress: Progress,
+    read: BonesRead | None = None,
+    suggest: bool = True,
+    only: str | None = None,
+) -> Job:
     """Read and check the bones, plan the cuts, and find a site for every guide and blade.
 
     A guide that cannot sit is `refused`, and the others go on.
@@ -129,6 +137,8 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress, read:
         What `read_bones` gave of this case before; read where it is not given.
     suggest : bool
         Of an approach that looks across its cut, try others, and tell one that has a seat.
+    only : str, optional
+        The one guide to make; cuts, kerfs and cautions are those of the whole case all the same.
 
     Raises
     ------
@@ -153,7 +163,7 @@ def plan_job(loaded: LoadedCase, *, blades: list[str], progress: Progress, read:
     for number, (request, params) in enumerate(zip(loaded.case.guide, templates, strict=True)):
         sites: list[Site] = []
         hashes: list[str] = []
-        for work in _works(loaded, number, params, blades):
+        for work in works_of(loaded, number, params, blades) if only in (None, request.name) else ():
             progress(step_of(request, work.tool_id, "find the seat"))
             try:
                 sites.append(siting.site(work))
@@ -188,7 +198,7 @@ def _avoided(loaded: LoadedCase, *, progress: Progress) -> tuple[Avoided, ...]:
     return tuple(found)
 
 
-def _works(loaded: LoadedCase, number: int, params: SeatParams, blades: Sequence[str]) -> Sequence[Sawing | Drilling]:
+def works_of(loaded: LoadedCase, number: int, params: SeatParams, blades: Sequence[str]) -> Sequence[Sawing | Drilling]:
     """A guide of the case with each of `blades`, or its own; one without cuts as it is, whatever blades are named."""
     request = loaded.case.guide[number]
     if request.blade is None:

@@ -1,0 +1,139 @@
+"""The process that does one job after the other: reads the case, seats the guide, and has it built in processes of its own.
+
+It speaks as `psi_cad.builder.worker` does, and is started by `psi_cad.batch.work`. When its caller is gone, it ends with all it has started.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from psi_cad.approval.publish import Before, job_named
+from psi_cad.batch.work import FILES, RESULT
+from psi_cad.builder.process import Workers
+from psi_cad.builder.together import all_built
+from psi_cad.builder.worker import own_stdout
+from psi_cad.case.load import LoadedCase
+from psi_cad.errors import InputError, PsiCadError
+from psi_cad.files import sha256_of, write_json
+from psi_cad.intake.blades import tell_lengths
+from psi_cad.intake.bones import BonesRead, read_bones
+from psi_cad.intake.loading import load
+from psi_cad.intake.named import inputs_of
+from psi_cad.intake.prepare import Job, Progress, plan_job
+from psi_cad.outputs.subject import hash_of
+
+__all__ = ["Bones", "done"]
+
+MOST_BONES: Final = 2  # kept as read: jobs of one case come one after the other, and memory is short
+
+
+class Bones:
+    """The bones of the cases that came last, as read, by the hashes of what they were read from."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, BonesRead] = {}
+
+    def of(self, loaded: LoadedCase, progress: Progress) -> BonesRead:
+        """The bones of a case.
+
+        Raises
+        ------
+        PsiCadError
+        """
+        said = loaded.case.model_dump(mode="json", exclude={"guide", "cut", "trajectory"})
+        key = hash_of([str(loaded.path), said, {name: digest for name, digest in inputs_of(loaded).items() if not name.startswith("cut[")}])
+        found = self._kept.pop(key, None)
+        if found is None:
+            found = read_bones(loaded, progress=progress)
+        self._kept[key] = found
+        while len(self._kept) > MOST_BONES:
+            del self._kept[next(iter(self._kept))]
+        return found
+
+
+def done(request: dict[str, Any], *, bones: Bones, workers: Workers | None, progress: Progress) -> str:
+    """Do a job in `request["folder"]`: files, and `result.json` last; the status of the guide.
+
+    Raises
+    ------
+    PsiCadError
+        Also where the case, or a file or template that it names, is not what the batch was begun with.
+    """
+    folder, settings, blades = Path(request["folder"]), request["settings"], request["blades"]
+    loaded = load(request["case"], settings=settings, catalogue=request["catalogue"])
+    files = folder / FILES
+    files.mkdir(parents=True)
+
+    def planned() -> Job:
+        read = bones.of(loaded, progress)
+        job = plan_job(loaded, blades=blades, progress=progress, read=read, suggest=False, only=request["guide"])
+        hashes = [digest for guide in job.guides for digest in guide.hashes]
+        if hashes != [request["job"]]:
+            raise InputError(
+                f"{loaded.path.name}: the case, a file that it names, a template or psi-cad itself is not what the batch was begun with; "
+                "start the batch again."
+            )
+        return job_named(job, Before(Path(request["final"])), variant=None)
+
+    job = planned()  # before the build process has its request: the deadline is then the kernel's alone
+    report = all_built(lambda: job, files, settings=settings, blades=blades, progress=progress, time_limit=request["time_limit"], workers=workers)
+    tell_lengths(report["guides"], loaded.catalogue)
+    for guide in report["guides"]:
+        if guide["status"] != "passed":  # as a build without suggestions says it
+            guide["tried"], guide["remedies"] = [], []
+    write_json(folder / RESULT, {"job": request["job"], "report": report, "sha256": {path.name: sha256_of(path) for path in sorted(files.iterdir())}})
+    return str(report["guides"][0]["status"])
+
+
+def _end_all() -> None:
+    """End this process and all below it: nobody is there who would take what they make."""
+    import psutil
+
+    with suppress(psutil.Error):
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                process.kill()
+    os._exit(1)
+
+
+def main() -> None:
+    """Serve requests until the caller is gone."""
+    out = own_stdout()
+    requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+
+    def tell(**message: Any) -> None:
+        out.write(json.dumps(message) + "\n")
+        out.flush()
+
+    def listen() -> None:
+        for line in sys.stdin.buffer:
+            requests.put(json.loads(line))
+        _end_all()
+
+    threading.Thread(target=listen, daemon=True).start()
+    bones = Bones()
+    with Workers() as workers:
+        while True:
+            request = requests.get()
+            try:
+                tell(done=done(request, bones=bones, workers=workers, progress=lambda step: tell(step=step)))
+            except PsiCadError as error:
+                tell(**error.to_json())
+            except OSError as error:
+                tell(error="BuildError", message=f"The system refused '{error.filename or request['folder']}': {error.strerror or error}.")
+            except Exception as error:
+                place = traceback.extract_tb(error.__traceback__)[-1]
+                where = f"{Path(place.filename).name}, line {place.lineno}"
+                tell(error="BuildError", message=f"An unexpected {type(error).__name__} in {where} ended the job: {error}.")
+
+
+if __name__ == "__main__":
+    main()

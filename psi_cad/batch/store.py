@@ -1,0 +1,176 @@
+"""Whole results between a worker and the case's folder, and what is done already: known by hashes, never by names or times."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from psi_cad.approval.acceptance import accept_in, add_plans
+from psi_cad.approval.publish import Before, publish
+from psi_cad.batch.expand import Task
+from psi_cad.batch.work import FILES, RESULT, STAGE
+from psi_cad.files import alone, sha256_of
+from psi_cad.outputs.subject import NO_PLAN, PLAN_FILE, disagreement, read_json
+
+__all__ = ["Result", "Store", "published"]
+
+STORE: Final = ".psi-cad-batch"
+LOCK: Final = ".psi-cad-batch.lock"
+MARK: Final = "running"  # while it is there, workers go on
+WAIT_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a job: a report of one guide with the files it names, or an error."""
+
+    report: dict[str, Any] | None
+    folder: Path
+    sha256: dict[str, str] = field(default_factory=dict)
+    error: dict[str, Any] | None = None
+    kept: bool = False  # a person has accepted or released what lies there: it is not written again
+
+    @property
+    def sound(self) -> bool:
+        """Whether every file is there, and as it was built."""
+        return all((self.folder / name).is_file() and sha256_of(self.folder / name) == digest for name, digest in self.sha256.items())
+
+
+def published(out: Path, tasks: Sequence[Task]) -> dict[str, Result]:
+    """The results that lie in the cases' folders already, whole and unchanged, by job."""
+    found: dict[str, Result] = {}
+    wanted = {task.job for task in tasks}
+    for folder in dict.fromkeys(task.folder for task in tasks):
+        report = Before(out / folder).report or {"guides": []}
+        used = {one["used"]: one["used_sha256"] for one in report.get("bones") or [report.get("bone", {})] if "used" in one}
+        for guide in report["guides"]:
+            if guide.get("job") not in wanted or guide["status"] == "stale":
+                continue
+            sums = {**used, **{str(name): str(guide["sha256"][name]) for name in guide["files"].values()}}
+            one = {key: value for key, value in guide.items() if key != "kept"}
+            cautions = [caution for caution in report["cautions"] if caution["id"] != NO_PLAN]  # which is told anew
+            kept = bool(guide.get("accepted")) or bool(report.get("accepted")) or set(report.get("release", {})) != {"released"}
+            result = Result({**report, "cautions": cautions, "guides": [one], "refused": []}, out / folder, sums, kept=kept)
+            if result.sound:
+                found[str(guide["job"])] = result
+    return found
+
+
+class Store:
+    """The folder in the output folder in which workers leave whole results, a folder for each job."""
+
+    def __init__(self, out: Path) -> None:
+        self.out, self.folder = out, out / STORE
+        self.mark = self.folder / MARK
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Alone in the output folder; what runs that were killed left unfinished is cleared away.
+
+        Raises
+        ------
+        BuildError, OSError
+        """
+        made = not self.out.exists()
+        self.out.mkdir(parents=True, exist_ok=True)
+        with alone(self.out / LOCK, what=f"a batch is being written into '{self.out}'", wait=WAIT_S):
+            self.folder.mkdir(exist_ok=True)
+            for stage in self.folder.glob(f"{STAGE}*"):  # nobody waits for what is made in it any more
+                shutil.rmtree(stage, ignore_errors=True)
+            self.mark.write_bytes(b"")
+            try:
+                yield
+            finally:
+                self.stop()
+                if not any(self.folder.iterdir()):
+                    self.folder.rmdir()
+        if made and not any(self.out.iterdir()):
+            self.out.rmdir()
+
+    def stop(self) -> None:
+        """Have workers end what they are at."""
+        self.mark.unlink(missing_ok=True)
+
+    def of(self, job: str) -> Result | None:
+        """The whole result of a job; None where there is none, or its files are not those that were built."""
+        folder = self.folder / job
+        try:
+            said = json.loads((folder / RESULT).read_text("utf-8"))
+            found = Result(dict(said["report"]), folder / FILES, dict(said["sha256"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return found if said.get("job") == job and found.sound else None
+
+    def discard(self, job: str) -> None:
+        """Take away what lies there of a job."""
+        shutil.rmtree(self.folder / job, ignore_errors=True)
+
+    def assemble(self, tasks: Sequence[Task], results: Mapping[str, Result], before: Before) -> None:
+        """Give the results of a case's jobs their names in its folder, and write its report, as one build of all of them would.
+
+        What comes out depends on the results alone, not on the order they came in.
+
+        Parameters
+        ----------
+        tasks : sequence of Task
+            All of one folder, in order.
+        results : mapping
+            By job; those of some may be missing.
+        before : Before
+            What lay in the folder when the guides were named.
+
+        Raises
+        ------
+        PsiCadError, OSError
+        """
+        there = [results[task.job] for task in tasks if task.job in results]
+        made = [result for result in there if result.report is not None and not result.kept]
+        if not made:
+            return
+        final = self.out / tasks[0].folder
+        report = _joined(made, [result.error for result in there])
+        staging = Path(tempfile.mkdtemp(prefix=STAGE, dir=self.folder))
+        try:
+            for result in made:
+                for name in result.sha256:
+                    _laid(result.folder / name, staging / name)
+            plan = read_json(final / PLAN_FILE)
+            if plan is None or disagreement(plan, report) is None:
+                add_plans(report, plan)
+            accept_in(report, ())
+            report["release"] = {"released": False}
+            publish(staging, final, report, before)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    def forget(self, tasks: Sequence[Task], results: Mapping[str, Result]) -> None:
+        """Take away the results whose files lie in the case's folder now."""
+        for task in tasks:
+            if task.job in results:
+                self.discard(task.job)
+
+
+def _joined(made: Sequence[Result], errors: Sequence[dict[str, Any] | None]) -> dict[str, Any]:
+    """One report of several results of a case."""
+    reports = [result.report for result in made if result.report is not None]
+    guides = [guide for report in reports for guide in report["guides"]]
+    refused = [error for error in errors if error is not None]
+    status = "passed" if not refused and all(guide["status"] == "passed" for guide in guides) else "rejected"
+    return {**reports[0], "guides": guides, "refused": refused, "status": status}
+
+
+def _laid(source: Path, target: Path) -> None:
+    """The same file under another name: a second name of it where the file system has such, else a copy."""
+    if target.exists():
+        return
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,75 @@
+"""What a batch says of its jobs: `batch.json` and `batch.csv`."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from psi_cad import __version__
+from psi_cad.batch.expand import Task
+from psi_cad.batch.store import Result
+from psi_cad.files import whole_file, write_json
+from psi_cad.remedies.mending import sentence
+
+__all__ = ["BATCH", "counts_of", "refusals_in", "row_of", "write_rows"]
+
+BATCH: Final = "batch.json"
+TABLE: Final = "batch.csv"
+SCHEMA: Final = 1
+STATUSES: Final = ("done", "rejected", "refused", "failed", "waiting")
+COLUMNS: Final = ("case", "guide", "blade", "printer", "settings", "status", "reason", "seconds", "files", "job")
+
+
+def row_of(task: Task, result: Result | None, *, status: str, seconds: float, fresh: bool) -> dict[str, Any]:
+    """What is said of one job; `files` are relative to the output folder."""
+    guide = result.report["guides"][0] if result is not None and result.report is not None else None
+    error = result.error if result is not None else None
+    failed = [sentence(check) for check in guide["checks"] if not check["passed"]] if guide is not None else []
+    return {
+        "case": task.case_id,
+        "guide": task.guide,
+        "blade": task.blade,
+        "printer": task.printer,
+        "settings": list(task.settings),
+        "status": status,
+        "reason": str(error["message"]) if error is not None else "; ".join(failed),
+        "seconds": seconds,
+        "files": {kind: f"{task.folder}/{name}" for kind, name in guide["files"].items()} if guide is not None else {},
+        "job": task.job,
+        "sha256": {f"{task.folder}/{name}": digest for name, digest in guide["sha256"].items()} if guide is not None else {},
+        "variant": guide.get("variant") if guide is not None else None,
+        "fresh": fresh,
+        **({"error": error} if error is not None else {}),
+    }
+
+
+def counts_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many jobs there are of each status."""
+    found = Counter(str(row["status"]) for row in rows)
+    return {"tasks": len(rows), **{status: found[status] for status in STATUSES}}
+
+
+def write_rows(out: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Write both files, and return what the first holds."""
+    said = {"schema": SCHEMA, "software": {"psi-cad": __version__}, "counts": counts_of(rows), "tasks": [dict(row) for row in rows]}
+    write_json(out / BATCH, said)
+    with whole_file(out / TABLE) as path, path.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(COLUMNS)
+        for row in rows:
+            table.writerow([*(row[key] for key in COLUMNS[:4]), " ".join(row["settings"]), *(row[key] for key in COLUMNS[5:8]),
+                            " ".join(row["files"].values()), row["job"]])  # fmt: skip
+    return said
+
+
+def refusals_in(out: Path) -> dict[str, Result]:
+    """The refusals that an earlier batch wrote down, by job: nothing that they rest on has changed."""
+    try:
+        tasks = json.loads((out / BATCH).read_text("utf-8"))["tasks"]
+        return {str(row["job"]): Result(None, out, error=dict(row["error"])) for row in tasks if row["status"] == "refused"}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

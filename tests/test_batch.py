@@ -1,0 +1,125 @@
+"""Batches: which jobs there are, how they are told, and that whole results alone get names."""
+
+import json
+
+import pytest
+from conftest import CASES
+
+from psi_cad.approval.publish import Before
+from psi_cad.batch.child import Bones, done
+from psi_cad.batch.expand import Asked, case_files, level, tasks_of, values_of
+from psi_cad.batch.run import dry_run
+from psi_cad.batch.store import Store, published
+from psi_cad.batch.told import row_of, write_rows
+from psi_cad.batch.work import STAGE
+from psi_cad.errors import BuildError, CaseError, InputError
+
+ONE = str(CASES / "phantom-type1")
+
+
+@pytest.mark.parametrize(
+    ("setting", "values"),
+    [("a.b=1,2", ["1", "2"]), ("a=[1,2]", ["[1,2]"]), ("a=[1,2],[3,4]", ["[1,2]", "[3,4]"]), ('a="x,y",z', ['"x,y"', "z"]), ("a=1,1", ["1"])],
+)
+def test_values_are_parted_by_commas_outside_brackets(setting, values):
+    assert values_of(setting)[1] == values
+
+
+@pytest.mark.parametrize("setting", ["a", "a=", "a=1,,2", "=1"])
+def test_a_setting_without_values_is_refused(setting):
+    with pytest.raises(CaseError, match="write key=value or key=value,value"):
+        values_of(setting)
+
+
+def test_no_two_values_share_a_folder():
+    values = ["0.1", "-0.1", "[1,2]", "[1 2]", "1-2", "1--2", "1/2", ".1", "x" * 80, "x" * 81, "minus0.1x", "a b", "a_b"]
+    names = {level("params.k", value) for value in values}
+    assert len(names) == len(values) and all(not set(name) & set(' /\\[]*?:"<>|') for name in names)
+
+
+def test_jobs_are_the_product_and_each_has_its_own_hash():
+    tasks = tasks_of(Asked((ONE, str(CASES / "phantom-type3")), ("generic-20x1.27", "generic-25x0.89"), (), ("params.clearance=0.1,0.15",)))
+    assert len(tasks) == 2 * (2 + 4) == len({task.job for task in tasks})
+    assert {task.folder for task in tasks} == {f"params.clearance-{v}/phantom-{t}" for v in ("0.1", "0.15") for t in ("type1", "type3")}
+
+
+def test_a_job_is_that_of_a_build(phantom_report):
+    (task,) = tasks_of(Asked((ONE, ONE + "/case.toml")))
+    assert task.job == phantom_report["guides"][0]["job"] and task.folder == "phantom-type1" and task.blades == []
+
+
+def test_a_guide_without_a_blade_is_made_once():
+    assert [task.saws for task in tasks_of(Asked((str(CASES / "phantom-drill"),), ("generic-20x1.27", "generic-25x0.89")))] == [False]
+
+
+def test_cases_are_found_by_pattern_and_by_folder():
+    assert len(case_files([str(CASES / "phantom-t*")])) == 3
+    assert set(case_files([str(CASES / "phantom-t*")])) < set(case_files([str(CASES)]))
+    with pytest.raises(CaseError, match="there is no case file here"):
+        case_files([str(CASES / "nothing*")])
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (Asked((ONE,), settings=("params.clearence=0.1",)), "clearence"),
+        (Asked((ONE,), ("generic-20x1.2",)), "did you mean 'generic-20x1"),
+        (Asked((ONE,), settings=("params.clearance=0.1", "params.clearance=0.2")), "is set twice"),
+        (Asked((ONE,), printers=("sls-pa12",), settings=("guide.printer=sls-pa12",)), "names a printer too"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_begun(asked, said):
+    with pytest.raises(InputError, match=said):
+        tasks_of(asked)
+
+
+def test_two_cases_of_one_id_are_refused(tmp_path):
+    import shutil
+
+    shutil.copytree(CASES / "phantom", tmp_path / "phantom")
+    for name in ("a", "b"):
+        shutil.copytree(CASES / "phantom-type1", tmp_path / name)
+    with pytest.raises(InputError, match="id 'phantom-type1' is that of"):
+        tasks_of(Asked((str(tmp_path),)))
+
+
+def test_what_a_build_left_is_done_and_what_was_changed_is_not(out):
+    asked = Asked((ONE,))
+    assert [row["status"] for row in dry_run(asked, out.parent)] == ["done"]
+    path = next(out.glob("*.stl")) if not (out / "bone.stl").exists() else next(p for p in out.glob("*.stl") if p.name != "bone.stl")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert [row["status"] for row in dry_run(asked, out.parent)] == ["waiting"]
+
+
+def test_a_second_batch_in_a_folder_is_refused_and_unfinished_stages_go(tmp_path):
+    store = Store(tmp_path / "o")
+    with store.held():
+        (store.folder / f"{STAGE}x").mkdir()
+        with pytest.raises(BuildError, match="a batch is being written"), Store(tmp_path / "o").held():
+            pass
+    with Store(tmp_path / "o").held():
+        assert not list(store.folder.glob(f"{STAGE}*"))
+    assert not (tmp_path / "o").exists() or not list((tmp_path / "o").iterdir())
+
+
+def test_a_job_done_by_a_worker_comes_out_as_a_build(tmp_path, phantom_out):
+    (task,), store, said = tasks_of(Asked((ONE,))), Store(tmp_path), []
+    with store.held():
+        request = {"case": ONE, "guide": task.guide, "blades": [], "settings": [], "catalogue": None, "final": str(tmp_path / task.folder),
+                   "job": task.job, "time_limit": 300.0, "folder": str(store.folder / task.job)}  # fmt: skip
+        with pytest.raises(InputError, match="is not what the batch was begun with"):
+            done({**request, "job": "other", "folder": str(store.folder / "other")}, bones=Bones(), workers=None, progress=said.append)
+        store.discard("other")
+        assert store.of(task.job) is None
+        assert done(request, bones=Bones(), workers=None, progress=said.append) == "passed"
+        result = store.of(task.job)
+        store.assemble([task], {task.job: result}, Before(tmp_path / task.folder))
+        written = write_rows(tmp_path, [row_of(task, result, status="done", seconds=1.0, fresh=True)])
+        store.discard(task.job)
+    for path in phantom_out.iterdir():
+        if path.suffix in (".step", ".stl", ".3mf", ".json"):
+            assert (tmp_path / task.folder / path.name).read_bytes() == path.read_bytes(), path.name
+    assert list(published(tmp_path, [task])) == [task.job]
+    assert written["counts"]["done"] == 1 and json.loads((tmp_path / "batch.json").read_text("utf-8")) == written
+    assert (tmp_path / "batch.csv").read_text("utf-8").splitlines()[0] == "case,guide,blade,printer,settings,status,reason,seconds,files,job"
+    assert not list(tmp_path.glob(".psi*"))
