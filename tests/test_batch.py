@@ -7,7 +7,9 @@ from conftest import CASES
 
 from psi_cad.approval.publish import Before
 from psi_cad.batch.child import Bones, done
+from psi_cad.batch.collect import collect
 from psi_cad.batch.expand import Asked, case_files, level, tasks_of, values_of
+from psi_cad.batch.page import write_page
 from psi_cad.batch.run import dry_run
 from psi_cad.batch.store import Store, published
 from psi_cad.batch.told import row_of, write_rows
@@ -123,3 +125,25 @@ def test_a_job_done_by_a_worker_comes_out_as_a_build(tmp_path, phantom_out):
     assert written["counts"]["done"] == 1 and json.loads((tmp_path / "batch.json").read_text("utf-8")) == written
     assert (tmp_path / "batch.csv").read_text("utf-8").splitlines()[0] == "case,guide,blade,printer,settings,status,reason,seconds,files,job"
     assert not list(tmp_path.glob(".psi*"))
+
+
+def test_only_passed_guides_are_collected_and_a_changed_file_is_not(out, tmp_path):
+    rows = dry_run(Asked((ONE,)), out.parent)
+    (entry,) = collect(out.parent, tmp_path / "c", rows)
+    assert entry["file"] == "phantom-type1_supra-acetabular_generic-25x0.89.stl"
+    assert (tmp_path / "c" / entry["file"]).read_bytes() == (out / "supra-acetabular_generic-25x0.89.stl").read_bytes()
+    (out / "supra-acetabular_generic-25x0.89.stl").write_bytes(b"another")
+    with pytest.raises(BuildError, match="is not the file that was built"):
+        collect(out.parent, tmp_path / "d", rows)
+    assert not list((tmp_path / "d").iterdir())
+    assert collect(out.parent, tmp_path / "c", [{**rows[0], "status": "rejected"}]) == []
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["manifest.json"]
+
+
+def test_the_page_shows_each_guide_and_why_one_failed(out):
+    (row,) = dry_run(Asked((ONE,)), out.parent)
+    bad = {**row, "status": "failed", "reason": "a <b> is wrong", "files": {}}
+    write_page(out.parent, write_rows(out.parent, [row, bad]))
+    text = (out.parent / "index.html").read_text("utf-8")
+    assert text.count("<article") == 2 and "a &lt;b&gt; is wrong" in text and "s-failed" in text and "s-refused" not in text
+    assert f'src="{row["files"]["png"]}"' in text and (out.parent / row["files"]["png"]).is_file()

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from psi_cad.approval.publish import Before
 from psi_cad.batch.expand import Asked, Task, tasks_of
+from psi_cad.batch.page import write_page
 from psi_cad.batch.store import Result, Store, published
 from psi_cad.batch.told import refusals_in, row_of, write_rows
 from psi_cad.batch.work import Request, run_request
@@ -153,6 +154,7 @@ def batch(
             for folder in sorted(touched):
                 _assembled(state, store, folder, before[folder])
             said = write_rows(out, state.rows())
+            write_page(out, said)
     return said
 
 

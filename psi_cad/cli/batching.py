@@ -32,12 +32,14 @@ def batch(
     scheduler: Annotated[str | None, typer.Option("--scheduler", help="Address of a Dask scheduler, instead of workers here.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the jobs, and what of them is done; write nothing.")] = False,
     time_limit: Annotated[float, typer.Option("--time-limit", min=1.0, help="Seconds that the kernel may take for one guide.")] = 300.0,
+    collect: Annotated[Path | None, typer.Option("--collect", help="Folder to copy the STL of every guide that passed into, for printing.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print what batch.json holds.")] = False,
 ) -> None:
     """Build many guides: every case with every blade, printer and value. What is done already is not done again.
 
     Example: psi-cad batch cases/phantom-type1 cases/phantom-type3 --blade generic-20x1.27 --set params.clearance=0.10,0.15 -o out
     """
+    from psi_cad.batch.collect import collect as collected
     from psi_cad.batch.expand import Asked
     from psi_cad.batch.run import batch as run
     from psi_cad.batch.run import dry_run as listed
@@ -58,6 +60,8 @@ def batch(
         typer.echo(_counted(counts_of(rows)))
         return
     said = run(asked, out, workers=workers, scheduler=scheduler, time_limit=time_limit, progress=_silent if json else _shown())
+    if collect is not None:
+        collected(out, collect, said["tasks"])
     if json:
         say_json(said)
     else:
@@ -65,7 +69,7 @@ def batch(
             if row["status"] != "done":
                 setting = f" ({' '.join(row['settings'])})" if row["settings"] else ""
                 typer.echo(f"psi-cad: {row['case']}: {row['guide']} for {row['blade']}{setting} {row['status']}: {row['reason']}", err=True)
-        typer.echo(f"{_counted(said['counts'])}; see {out / 'batch.json'}")
+        typer.echo(f"{_counted(said['counts'])}; see {out / 'index.html'}")
     if said["counts"]["done"] != said["counts"]["tasks"]:
         raise typer.Exit(1)
 
