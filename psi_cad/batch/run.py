@@ -297,9 +297,23 @@ def _client(workers: int | None, scheduler: str | None, jobs: int) -> Iterator[A
         client = Client(cluster, set_as_default=False)
     try:
         yield client
+    except BaseException:
+        if cluster is not None:  # a worker that is asked to end finishes what it is at first
+            _kill_below()
+        raise
     finally:
         with suppress(Exception):
             client.close(timeout=1.0)
         if cluster is not None:
             with suppress(Exception):
                 cluster.close(timeout=2.0)
+
+
+def _kill_below() -> None:
+    """End every worker that this process has started, and what they have started."""
+    import psutil
+
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if not any("resource_tracker" in word for word in process.cmdline()):  # Python's own, which complains and ends by itself
+                process.kill()

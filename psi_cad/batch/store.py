@@ -82,17 +82,22 @@ class Store:
         self.out.mkdir(parents=True, exist_ok=True)
         with alone(self.out / LOCK, what=f"a batch is being written into '{self.out}'", wait=WAIT_S):
             self.folder.mkdir(exist_ok=True)
-            for stage in self.folder.glob(f"{STAGE}*"):  # nobody waits for what is made in it any more
-                shutil.rmtree(stage, ignore_errors=True)
+            self._clear()
             self.mark.write_bytes(b"")
             try:
                 yield
             finally:
                 self.stop()
+                self._clear()
                 if not any(self.folder.iterdir()):
                     self.folder.rmdir()
         if made and not any(self.out.iterdir()):
             self.out.rmdir()
+
+    def _clear(self) -> None:
+        """Take away what is not whole: nobody waits for it any more, and a worker that is still at it fails alone."""
+        for stage in self.folder.glob(f"{STAGE}*"):
+            shutil.rmtree(stage, ignore_errors=True)
 
     def stop(self) -> None:
         """Have workers end what they are at."""
