@@ -12,7 +12,8 @@ from conftest import CASES
 
 import psi_cad
 from psi_cad.batch.expand import Asked
-from psi_cad.batch.run import batch
+from psi_cad.batch.run import batch, dry_run
+from psi_cad.batch.store import Store
 
 pytestmark = pytest.mark.slow
 ONE = str(CASES / "phantom-type1")
@@ -73,3 +74,20 @@ def test_ctrl_c_ends_a_batch_within_five_seconds_and_leaves_no_process(tmp_path)
     assert time.monotonic() - begun < 5.0 and started.returncode == 130 and "Traceback" not in said
     assert not psutil.wait_procs(below, timeout=5.0)[1]
     assert not list(out.glob(".psi*")) and not list(out.rglob("*.st*"))
+
+
+def test_a_batch_that_is_killed_leaves_no_process_and_the_next_clears_what_is_not_whole(tmp_path):
+    out = tmp_path / "o"
+    started = subprocess.Popen([sys.executable, "-m", "psi_cad", "batch", ONE, "-o", str(out), "--workers", "1"], stderr=subprocess.DEVNULL)
+    until = time.monotonic() + WAIT_S
+    while not list(out.glob(".psi-cad-batch/stage-*/files")) and time.monotonic() < until:
+        time.sleep(0.2)
+    below = psutil.Process(started.pid).children(recursive=True)
+    started.kill()
+    started.wait()
+    assert not psutil.wait_procs(below, timeout=WAIT_S)[1]
+    assert list(out.glob(".psi-cad-batch/stage-*")) and not list(out.glob("[!.]*"))
+    assert [row["status"] for row in dry_run(Asked((ONE,)), out)] == ["waiting"]
+    with Store(out).held():
+        assert not list(out.glob(".psi-cad-batch/stage-*"))
+    assert not list(out.glob(".psi*"))
