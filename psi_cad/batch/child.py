@@ -84,8 +84,9 @@ def done(request: dict[str, Any], *, bones: Bones, workers: Workers | None, prog
         return job_named(job, Before(Path(request["final"])), variant=None)
 
     job = planned()  # before the build process has its request: the deadline is then the kernel's alone
-    report = all_built(lambda: job, files, settings=settings, blades=blades, progress=progress, time_limit=request["time_limit"], workers=workers)
-    tell_lengths(report["guides"], loaded.catalogue)
+    built = all_built(lambda: job, files, settings=settings, blades=blades, progress=progress, time_limit=request["time_limit"], workers=workers)
+    tell_lengths(built.guides, loaded.catalogue)
+    report = built.to_json()
     for guide in report["guides"]:
         if guide["status"] != "passed":  # as a build without suggestions says it
             guide["tried"], guide["remedies"] = [], []

@@ -17,7 +17,9 @@ from psi_cad.approval.publish import Before, publish
 from psi_cad.batch.expand import Task
 from psi_cad.batch.work import FILES, RESULT, STAGE
 from psi_cad.files import alone, sha256_of
-from psi_cad.outputs.subject import NO_PLAN, PLAN_FILE, disagreement, read_json
+from psi_cad.outputs.subject import NO_PLAN, disagreement, read_plan
+from psi_cad.records.base import read_as
+from psi_cad.records.report import BuildReport, Release
 
 __all__ = ["Result", "Store", "published"]
 
@@ -48,7 +50,8 @@ def published(out: Path, tasks: Sequence[Task]) -> dict[str, Result]:
     found: dict[str, Result] = {}
     wanted = {task.job for task in tasks}
     for folder in dict.fromkeys(task.folder for task in tasks):
-        report = Before(out / folder).report or {"guides": []}
+        lies = Before(out / folder).report
+        report = lies.to_json() if lies is not None else {"guides": []}
         used = {one["used"]: one["used_sha256"] for one in report.get("bones") or [report.get("bone", {})] if "used" in one}
         for guide in report["guides"]:
             if guide.get("job") not in wanted or guide["status"] == "stale":
@@ -140,17 +143,17 @@ class Store:
         if not made:
             return
         final = self.out / tasks[0].folder
-        report = _joined(made, [result.error for result in there])
+        report = read_as(BuildReport, _joined(made, [result.error for result in there]), file="report.json", again="build again")
         staging = Path(tempfile.mkdtemp(prefix=STAGE, dir=self.folder))
         try:
             for result in made:
                 for name in result.sha256:
                     _laid(result.folder / name, staging / name)
-            plan = read_json(final / PLAN_FILE)
+            plan = read_plan(final)
             if plan is None or disagreement(plan, report) is None:
                 add_plans(report, plan)
             accept_in(report, ())
-            report["release"] = {"released": False}
+            report.release = Release(released=False)
             publish(staging, final, report, before)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
