@@ -121,7 +121,7 @@ def test_a_job_done_by_a_worker_comes_out_as_a_build(tmp_path, phantom_out):
     for path in phantom_out.iterdir():
         if path.suffix in (".step", ".stl", ".3mf", ".json"):
             assert (tmp_path / task.folder / path.name).read_bytes() == path.read_bytes(), path.name
-    assert list(published(tmp_path, [task])) == [task.job]
+    assert list(published(tmp_path, [task])) == [(task.folder, task.job)]
     assert written["counts"]["done"] == 1 and json.loads((tmp_path / "batch.json").read_text("utf-8")) == written
     assert (tmp_path / "batch.csv").read_text("utf-8").splitlines()[0] == "case,guide,blade,printer,settings,status,reason,seconds,files,job"
     assert not list(tmp_path.glob(".psi*"))
@@ -147,3 +147,30 @@ def test_the_page_shows_each_guide_and_why_one_failed(out):
     text = (out.parent / "index.html").read_text("utf-8")
     assert text.count("<article") == 2 and "a &lt;b&gt; is wrong" in text and "s-failed" in text and "s-refused" not in text
     assert f'src="{row["files"]["png"]}"' in text and (out.parent / row["files"]["png"]).is_file()
+
+
+def test_a_setting_of_one_guide_leaves_the_other_the_same_job():
+    asked = Asked((str(CASES / "phantom-type3"),), settings=("guide.superior-ramus.params.height=10,11",))
+    tasks = tasks_of(asked)
+    assert len(tasks) == 4 and len({task.job for task in tasks}) == 3 and len({(task.folder, task.job) for task in tasks}) == 4
+
+
+@pytest.mark.slow
+def test_a_guide_that_belongs_into_two_folders_is_made_once_and_lies_in_both(tmp_path):
+    from psi_cad.batch.run import batch
+
+    asked = Asked((str(CASES / "phantom-type3"),), settings=("guide.superior-ramus.params.height=10,11",))
+    said = batch(asked, tmp_path / "out", workers=1)
+    assert [row["status"] for row in said["tasks"]] == ["done"] * 4
+    low, high = (tmp_path / "out" / f"guide.superior-ramus.params.height-{value}" / "phantom-type3" for value in (10, 11))
+    same, other = "inferior-ramus_generic-10x0.6", "superior-ramus_generic-10x0.6"
+    for kind in ("step", "stl", "3mf"):
+        assert (low / f"{same}.{kind}").read_bytes() == (high / f"{same}.{kind}").read_bytes()
+        assert (low / f"{other}.{kind}").read_bytes() != (high / f"{other}.{kind}").read_bytes()
+    assert not (tmp_path / "out" / ".psi-cad-batch").exists()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.stl")}
+    (high / f"{same}.stl").unlink()
+    again = batch(asked, tmp_path / "out", workers=1)
+    assert [row["status"] for row in again["tasks"]] == ["done"] * 4 and not any(row["fresh"] for row in again["tasks"])
+    assert (high / f"{same}.stl").read_bytes() == (low / f"{same}.stl").read_bytes()
+    assert {path for path in before if path.stat().st_mtime_ns != before[path] and high not in path.parents} == set(), "what stood is left alone"

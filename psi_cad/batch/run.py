@@ -23,6 +23,7 @@ from psi_cad.errors import BuildError, DesignError, InputError, PsiCadError, Sea
 
 __all__ = ["Progress", "Standing", "batch", "dry_run"]
 
+STOPPED: Final = "stopped; what is whole is written, and the same command goes on with the rest."
 LOOK_S: Final = 0.5
 ATTEMPTS: Final = 2
 CONNECT_S: Final = 10.0
@@ -64,6 +65,8 @@ class _State:
     status: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     fresh: set[str] = field(default_factory=set)
+    there: set[tuple[str, str]] = field(default_factory=set)  # folder and job of what lies under its name
+    written: set[str] = field(default_factory=set)  # folders
 
     def take(self, job: str, result: Result, status: str) -> None:
         self.results[job], self.status[job] = result, status
@@ -83,13 +86,19 @@ class _State:
     def todo(self) -> list[Task]:
         return [task for task in self.tasks if task.job not in self.status]
 
+    def folders(self, job: str) -> list[str]:
+        """Where a job's guide lies: a setting of one guide changes no other, which is then the same in several folders."""
+        return list(dict.fromkeys(task.folder for task in self.tasks if task.job == job))
+
 
 def _known(out: Path, tasks: list[Task], store: Store) -> _State:
     """What earlier runs have done of these jobs."""
     state = _State(tasks)
     refused, there = refusals_in(out), published(out, tasks)
+    state.there = set(there)
+    anywhere = {job: result for (_, job), result in there.items()}
     for task in tasks:
-        found = there.get(task.job) or store.of(task.job)
+        found = anywhere.get(task.job) or store.of(task.job)
         if found is not None and found.report is not None:
             state.take(task.job, found, "done" if found.report["guides"][0]["status"] == "passed" else "rejected")
         elif task.job in refused:
@@ -133,7 +142,7 @@ def batch(
     PsiCadError
         Where the input is wrong or nothing can be written; a job that fails is told in its row, and the rest goes on.
     KeyboardInterrupt
-        What is whole by then is written.
+        What is whole by then is written; it says so.
     """
     out = Path(out).resolve()
     if out.exists() and not out.is_dir():
@@ -143,12 +152,13 @@ def batch(
     with store.held():
         before = {task.folder: Before(out / task.folder) for task in tasks}
         state = _known(out, tasks, store)
-        stored = {task.folder for task in tasks if (store.folder / task.job).is_dir()}
-        touched: set[str] = set(stored)
+        touched = {task.folder for task in tasks if _lies_elsewhere(task, state)}
         standing = Standing(len(tasks), len(tasks) - len(state.todo()))
         try:
             if state.todo():
                 _worked(asked, state, store, touched, before, standing, workers, scheduler, time_limit, progress)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(STOPPED) from None
         finally:
             store.stop()
             for folder in sorted(touched):
@@ -156,6 +166,12 @@ def batch(
             said = write_rows(out, state.rows())
             write_page(out, said)
     return said
+
+
+def _lies_elsewhere(task: Task, state: _State) -> bool:
+    """Whether a job's result is only in the store, or in another folder that it belongs to as well."""
+    found = state.results.get(task.job)
+    return found is not None and found.report is not None and (task.folder, task.job) not in state.there
 
 
 def _assembled(state: _State, store: Store, folder: str, before: Before) -> None:
@@ -170,8 +186,10 @@ def _assembled(state: _State, store: Store, folder: str, before: Before) -> None
             if (store.folder / task.job).is_dir():
                 state.take(task.job, Result(None, store.folder, error=told.to_json()), "failed")
         return
+    state.written.add(folder)
     for task in ours:
-        store.discard(task.job)
+        if state.written.issuperset(state.folders(task.job)):  # its files are wanted in other folders until then
+            store.discard(task.job)
 
 
 def _worked(
@@ -199,7 +217,7 @@ def _worked(
             future = client.submit(run_request, request, key=f"psi-cad-{uuid.uuid4().hex}", retries=0, pure=False)
             future.add_done_callback(lambda done, job=task.job: ended.put((job, done)))
 
-        for task in todo:
+        for task in left.values():
             submit(task)
         lost = False
         while left:
@@ -220,14 +238,16 @@ def _worked(
                 continue
             del left[job]
             _take(state, store, task, answer)
-            standing.ended += 1
-            standing.bad += state.status[job] != "done"
+            alike = sum(other.job == job for other in state.tasks)
+            standing.ended += alike
+            standing.bad += alike * (state.status[job] != "done")
             standing.seconds = time.monotonic() - begun
             progress(standing, f"{task.folder}: {task.guide} for {task.blade}: {state.status[job]}")
-            touched.add(task.folder)
-            if not any(other.folder == task.folder for other in left.values()):
-                _assembled(state, store, task.folder, before[task.folder])
-                touched.discard(task.folder)
+            for folder in state.folders(job):
+                touched.add(folder)
+                if not any(folder in state.folders(other) for other in left):
+                    _assembled(state, store, folder, before[folder])
+                    touched.discard(folder)
 
 
 def _request(task: Task, asked: Asked, store: Store, time_limit: float) -> Request:

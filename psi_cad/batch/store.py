@@ -45,9 +45,9 @@ class Result:
         return all((self.folder / name).is_file() and sha256_of(self.folder / name) == digest for name, digest in self.sha256.items())
 
 
-def published(out: Path, tasks: Sequence[Task]) -> dict[str, Result]:
-    """The results that lie in the cases' folders already, whole and unchanged, by job."""
-    found: dict[str, Result] = {}
+def published(out: Path, tasks: Sequence[Task]) -> dict[tuple[str, str], Result]:
+    """The results that lie in the cases' folders already, whole and unchanged, by folder and job."""
+    found: dict[tuple[str, str], Result] = {}
     wanted = {task.job for task in tasks}
     for folder in dict.fromkeys(task.folder for task in tasks):
         lies = Before(out / folder).report
@@ -62,7 +62,7 @@ def published(out: Path, tasks: Sequence[Task]) -> dict[str, Result]:
             kept = bool(guide.get("accepted")) or bool(report.get("accepted")) or set(report.get("release", {})) != {"released"}
             result = Result({**report, "cautions": cautions, "guides": [one], "refused": []}, out / folder, sums, kept=kept)
             if result.sound:
-                found[str(guide["job"])] = result
+                found[folder, str(guide["job"])] = result
     return found
 
 
@@ -139,10 +139,10 @@ class Store:
         PsiCadError, OSError
         """
         there = [results[task.job] for task in tasks if task.job in results]
-        made = [result for result in there if result.report is not None and not result.kept]
+        final = self.out / tasks[0].folder
+        made = [result for result in there if result.report is not None and not (result.kept and result.folder == final)]
         if not made:
             return
-        final = self.out / tasks[0].folder
         report = read_as(BuildReport, _joined(made, [result.error for result in there]), file="report.json", again="build again")
         staging = Path(tempfile.mkdtemp(prefix=STAGE, dir=self.folder))
         try:
@@ -157,12 +157,6 @@ class Store:
             publish(staging, final, report, before)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-
-    def forget(self, tasks: Sequence[Task], results: Mapping[str, Result]) -> None:
-        """Take away the results whose files lie in the case's folder now."""
-        for task in tasks:
-            if task.job in results:
-                self.discard(task.job)
 
 
 def _joined(made: Sequence[Result], errors: Sequence[dict[str, Any] | None]) -> dict[str, Any]:

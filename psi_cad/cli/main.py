@@ -97,8 +97,8 @@ def main() -> None:
         _end("KeyboardInterrupt", STOPPED, code=1)
     except PsiCadError as error:
         _end(type(error).__name__, str(error), code=error.exit_code, where=error.where, remedies=error.remedies, errors=error.errors)
-    except KeyboardInterrupt:
-        _end("KeyboardInterrupt", STOPPED, code=INTERRUPTED)
+    except KeyboardInterrupt as error:  # which may say what was written all the same
+        _end("KeyboardInterrupt", str(error) or STOPPED, code=INTERRUPTED)
     except OSError as error:
         named = f" '{error.filename}'" if error.filename else ""
         _end("OSError", f"the system refused{named}: {error.strerror or error}.", code=2)
