@@ -104,6 +104,7 @@ def test_a_second_batch_in_a_folder_is_refused_and_unfinished_stages_go(tmp_path
     assert not (tmp_path / "o").exists() or not list((tmp_path / "o").iterdir())
 
 
+@pytest.mark.slow
 def test_a_job_done_by_a_worker_comes_out_as_a_build(tmp_path, phantom_out):
     (task,), store, said = tasks_of(Asked((ONE,))), Store(tmp_path), []
     with store.held():

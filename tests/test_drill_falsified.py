@@ -85,6 +85,7 @@ FAULTS = {
 BY_PLAN = ("tool_reach", "tool_apart", "tool_avoid")
 
 
+@pytest.mark.slow
 def test_every_check_of_a_sleeve_is_falsified(drill_report):  # noqa: F811
     (guide,) = drill_report["guides"]
     own = {check["id"].split("[")[0] for check in guide["checks"] if check["id"].startswith(("bore_", "sleeve_", "tool_"))}

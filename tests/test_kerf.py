@@ -273,6 +273,7 @@ def shifted(tmp_path_factory):
     return case, report, out / "out" / report["case"]["id"]
 
 
+@pytest.mark.slow
 def test_the_slot_stands_where_the_blade_runs(shifted):
     """Half a kerf of 0.75 mm (0.6 and the clearance) towards the specimen, measured in the STEP by other code than the product's."""
     _, report, folder = shifted

@@ -81,6 +81,7 @@ def test_a_piece_beyond_an_open_growth_plate_is_not_lost_in_silence():
     assert not named.doubts and [bone.name for bone in named.bones] == ["hip", "hip-2"], "what the message says makes it right"
 
 
+@pytest.mark.slow
 def test_a_growth_plate_that_the_surface_crosses_is_told_with_its_place():
     (bone,) = segment_bone(plate_ct(2.5), {"hip": [(0.0, 0.0, -15.0), (0.0, 0.0, 10.0)]}).bones
     (told,) = [caution for caution in bone.cautions if "two shells" in caution.text]

@@ -77,6 +77,7 @@ def test_the_same_digits_every_time_and_from_a_far_start_the_same_place(pair, fo
     assert other.moved_mm == pytest.approx(30, abs=2) and other.turned_deg == pytest.approx(15, abs=1)
 
 
+@pytest.mark.slow
 def test_wrong_landmarks_begin_it_and_are_noticed(pair):
     places = np.array([[-20, 8, 30], [30, -12, -8], [8, 25, -20], [0, 0, 40.0]])
     with pytest.raises(RegistrationError, match=r"misses the landmarks by 1[67]\.\d mm"):

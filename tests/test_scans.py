@@ -34,6 +34,7 @@ def whole(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_the_ct_shows_the_bone_where_it_is(folder):
     ct = read_volume(folder / "ct", kind="ct")
     np.testing.assert_allclose(ct.spacing, COARSE, atol=1e-6)

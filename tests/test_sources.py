@@ -49,6 +49,7 @@ def ball_mask(radius=12.0, spacing=(1.0, 1.0, 4.0)):
     return Volume(np.where(inside, 7, 0).reshape(size).astype(np.uint8), matrix)
 
 
+@pytest.mark.slow
 def test_bone_from_ct_is_kept_and_made_again_when_something_changed(folder, slab):
     said: list[str] = []
     first = bone_source(case(folder, CT), progress=said.append)

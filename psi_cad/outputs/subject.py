@@ -153,7 +153,7 @@ def _file(path: Path) -> str:
 
 def bones_of(report: BuildReport) -> list[BoneInReport]:
     """The bones of a report of `build`: those under `bones`, or the one under `bone`."""
-    return list(report.bones) if isinstance(report.bone, AllBones) else [report.bone]
+    return list(report.bones) if report.bones or isinstance(report.bone, AllBones) else [report.bone]
 
 
 def _inputs(report: BuildReport | PlanReport) -> dict[str, str]:
