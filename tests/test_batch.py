@@ -146,6 +146,7 @@ def test_the_page_shows_each_guide_and_why_one_failed(out):
     bad = {**row, "status": "failed", "reason": "a <b> is wrong", "files": {}}
     write_page(out.parent, write_rows(out.parent, [row, bad]))
     text = (out.parent / "index.html").read_text("utf-8")
+    assert "not a medical device" in text and "not a medical device" in json.loads((out.parent / "batch.json").read_text("utf-8"))["notice"]
     assert text.count("<article") == 2 and "a &lt;b&gt; is wrong" in text and "s-failed" in text and "s-refused" not in text
     assert f'src="{row["files"]["png"]}"' in text and (out.parent / row["files"]["png"]).is_file()
 
@@ -175,3 +176,9 @@ def test_a_guide_that_belongs_into_two_folders_is_made_once_and_lies_in_both(tmp
     assert [row["status"] for row in again["tasks"]] == ["done"] * 4 and not any(row["fresh"] for row in again["tasks"])
     assert (high / f"{same}.stl").read_bytes() == (low / f"{same}.stl").read_bytes()
     assert {path for path in before if path.stat().st_mtime_ns != before[path] and high not in path.parents} == set(), "what stood is left alone"
+
+
+def test_a_folder_to_collect_into_that_is_a_file_is_told_before_anything_is_begun(run, tmp_path):
+    (tmp_path / "print").write_text("x")
+    done = run("batch", ONE, "-o", tmp_path / "out", "--collect", tmp_path / "print")
+    assert done.returncode == 2 and "this is a file; name a folder" in done.stderr and not (tmp_path / "out").exists()

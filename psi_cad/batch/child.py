@@ -130,10 +130,11 @@ def main() -> None:
                 tell(**error.to_json())
             except OSError as error:
                 tell(error="BuildError", message=f"The system refused '{error.filename or request['folder']}': {error.strerror or error}.")
-            except Exception as error:
-                place = traceback.extract_tb(error.__traceback__)[-1]
+            except Exception as error:  # the last door: whatever else goes wrong ends this job alone, and is told with its place
+                place, said = traceback.extract_tb(error.__traceback__)[-1], str(error).splitlines()
                 where = f"{Path(place.filename).name}, line {place.lineno}"
-                tell(error="BuildError", message=f"An unexpected {type(error).__name__} in {where} ended the job: {error}.")
+                message = f"An unexpected {type(error).__name__} in {where} ended the job: {said[0] if said else 'no message'}."
+                tell(error="BuildError", message=message)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from psi_cad.errors import BuildError
 from psi_cad.files import sha256_of, whole_file, write_json
+from psi_cad.outputs.notice import NOT_A_DEVICE
 
 __all__ = ["MANIFEST", "collect"]
 
@@ -38,7 +39,7 @@ def collect(out: Path, folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[
         old = folder / name
         if name not in kept and Path(name).name == name and old.is_file() and sha256_of(old) == digest:
             old.unlink()
-    write_json(folder / MANIFEST, {"schema": 1, "files": entries})
+    write_json(folder / MANIFEST, {"schema": 1, "notice": NOT_A_DEVICE, "files": entries})
     return entries
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from psi_cad.batch.told import STATUSES
 from psi_cad.files import whole_file
+from psi_cad.outputs.notice import NOT_A_DEVICE
 
 __all__ = ["PAGE", "write_page"]
 
 PAGE: Final = "index.html"
-STATUSES: Final = ("done", "rejected", "refused", "failed", "waiting")
 HEAD: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>psi-cad batch</title><style>
 body{font:15px/1.4 system-ui,sans-serif;margin:1.5em;color:#222;background:#fff}
@@ -35,7 +36,8 @@ def write_page(out: Path, said: Mapping[str, Any]) -> None:
     boxes = "".join(f'<label><input type="checkbox" id="s-{status}" checked> {status} ({counts[status]})</label>' for status in there)
     rules = "".join(SHOWN.format(status=status) for status in there)
     cards = "\n".join(_card(row) for row in said["tasks"])
-    text = f"{HEAD}{rules}</style></head><body><h1>{counts['tasks']} jobs</h1><nav>{boxes}</nav><main>\n{cards}\n</main></body></html>\n"
+    head = f"{HEAD}{rules}</style></head><body><h1>{counts['tasks']} jobs</h1><p>{NOT_A_DEVICE}</p><nav>{boxes}</nav>"
+    text = f"{head}<main>\n{cards}\n</main></body></html>\n"
     with whole_file(out / PAGE) as path:
         path.write_text(text, "utf-8", newline="\n")
 

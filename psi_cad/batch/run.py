@@ -272,7 +272,7 @@ def _answer(future: Any) -> dict[str, Any]:
             return dict(future.result(timeout=CONNECT_S))
         what = "The connection to the scheduler was lost" if future is None or future.cancelled() else "The worker died"
         kind = "Lost" if future is None or future.cancelled() else "BuildError"
-    except Exception as failure:
+    except Exception as failure:  # a dead worker, a lost connection, an answer that cannot be read: Dask raises a kind of its own for each
         what, kind = f"The worker's answer was lost ({type(failure).__name__})", "BuildError"
     told = BuildError(f"{what} before this guide was whole; start the batch again, it goes on with what is missing.").to_json()
     return {"status": "failed", "seconds": 0.0, "error": {**told, "error": kind}}

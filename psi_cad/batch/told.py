@@ -13,9 +13,10 @@ from psi_cad import __version__
 from psi_cad.batch.expand import Task
 from psi_cad.batch.store import Result
 from psi_cad.files import whole_file, write_json
+from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.remedies.mending import sentence
 
-__all__ = ["BATCH", "counts_of", "refusals_in", "row_of", "write_rows"]
+__all__ = ["BATCH", "STATUSES", "counts_of", "refusals_in", "row_of", "write_rows"]
 
 BATCH: Final = "batch.json"
 TABLE: Final = "batch.csv"
@@ -55,7 +56,8 @@ def counts_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 def write_rows(out: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Write both files, and return what the first holds."""
-    said = {"schema": SCHEMA, "software": {"psi-cad": __version__}, "counts": counts_of(rows), "tasks": [dict(row) for row in rows]}
+    made_by = {"psi-cad": __version__}
+    said = {"schema": SCHEMA, "software": made_by, "notice": NOT_A_DEVICE, "counts": counts_of(rows), "tasks": [dict(row) for row in rows]}
     write_json(out / BATCH, said)
     with whole_file(out / TABLE) as path, path.open("w", encoding="utf-8", newline="") as stream:
         table = csv.writer(stream)

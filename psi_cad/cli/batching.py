@@ -49,6 +49,8 @@ def batch(
 
     if workers is not None and scheduler is not None:
         raise InputError("--workers counts processes on this computer, and --scheduler names a cluster; give one of them.")
+    if collect is not None and collect.exists() and not collect.is_dir():  # told before hours of work
+        raise InputError(f"--collect {collect}: this is a file; name a folder.")
     asked = Asked(tuple(cases), tuple(blade or ()), tuple(printer or ()), tuple(set_ or ()), catalogue)
     if dry_run:
         rows = listed(asked, out)
@@ -59,7 +61,7 @@ def batch(
         typer.echo(table(shown, ["case", "guide", "blade", "printer", "settings", "status"]))
         typer.echo(_counted(counts_of(rows)))
         return
-    said = run(asked, out, workers=workers, scheduler=scheduler, time_limit=time_limit, progress=_silent if json else _shown())
+    said = run(asked, out, workers=workers, scheduler=scheduler, time_limit=time_limit, progress=_silent if json else _Shown())
     if collect is not None:
         collected(out, collect, said["tasks"])
     if json:
@@ -82,7 +84,7 @@ def _silent(_standing: Standing, _said: str) -> None:
     """Progress that nobody watches."""
 
 
-class _shown:  # noqa: N801  # a function that remembers whether it writes to a terminal
+class _Shown:
     """Shows progress on standard error: a line that renews itself on a terminal, elsewhere a line for each job."""
 
     def __init__(self) -> None:

@@ -54,7 +54,7 @@ def kind_of(feature: Feature) -> ModuleType:
 
 def told(feature: Feature) -> dict[str, Any]:
     """As a report holds what was promised."""
-    return {"kind": type(feature).__name__.lower(), **asdict(feature)}  # type: ignore[call-overload]
+    return {"kind": type(feature).__name__.lower(), **asdict(feature)}  # type: ignore[call-overload]  # a Protocol cannot ask for a dataclass
 
 
 def feature_from_json(data: dict[str, Any]) -> Feature:
@@ -70,7 +70,7 @@ def feature_from_json(data: dict[str, Any]) -> Feature:
             raise KeyError(kind)
         made = getattr(importlib.import_module(f"{ROOM}.{kind}"), kind.capitalize())
         values = {name: tuple(data[name]) if isinstance(data[name], list) else data[name] for name in made.__dataclass_fields__}
-        return made(**values)  # type: ignore[no-any-return]
+        return made(**values)  # type: ignore[no-any-return]  # the class is found by its name
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError("report.json: features: this is not what this version of psi-cad measures against; build again.") from error
 
