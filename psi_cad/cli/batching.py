@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +11,6 @@ if TYPE_CHECKING:
     from psi_cad.batch.run import Standing
 
 __all__ = ["register"]
-
-WIDTH = 110
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +41,7 @@ def batch(
     from psi_cad.batch.run import batch as run
     from psi_cad.batch.run import dry_run as listed
     from psi_cad.batch.told import counts_of
-    from psi_cad.cli.showing import say_json, table
+    from psi_cad.cli.showing import progress, say_json, table
     from psi_cad.errors import InputError
 
     if workers is not None and scheduler is not None:
@@ -61,7 +58,13 @@ def batch(
         typer.echo(table(shown, ["case", "guide", "blade", "printer", "settings", "status"]))
         typer.echo(_counted(counts_of(rows)))
         return
-    said = run(asked, out, workers=workers, scheduler=scheduler, time_limit=time_limit, progress=_silent if json else _Shown())
+    with progress(quiet=json) as tell:
+
+        def follow(standing: Standing, step: str) -> None:
+            if tell is not None and step:  # nothing has happened since, otherwise
+                tell(f"{standing.line}; {step}")
+
+        said = run(asked, out, workers=workers, scheduler=scheduler, time_limit=time_limit, progress=follow)
     if collect is not None:
         collected(out, collect, said["tasks"])
     if json:
@@ -78,21 +81,3 @@ def batch(
 
 def _counted(counts: dict[str, int]) -> str:
     return f"{counts['tasks']} jobs: " + ", ".join(f"{number} {status}" for status, number in counts.items() if status != "tasks" and number)
-
-
-def _silent(_standing: Standing, _said: str) -> None:
-    """Progress that nobody watches."""
-
-
-class _Shown:
-    """Shows progress on standard error: a line that renews itself on a terminal, elsewhere a line for each job."""
-
-    def __init__(self) -> None:
-        self.live = sys.stderr.isatty()
-
-    def __call__(self, standing: Standing, said: str) -> None:
-        if self.live:
-            sys.stderr.write("\r\x1b[2K" + f"  {standing.line}  {said}"[:WIDTH] + ("\n" if not standing.left else ""))
-        elif said:
-            sys.stderr.write(f"  {standing.line}: {said}\n")
-        sys.stderr.flush()
