@@ -2,9 +2,11 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -12,7 +14,7 @@ from conftest import CASES
 
 import psi_cad
 from psi_cad.batch.expand import Asked
-from psi_cad.batch.run import batch, dry_run
+from psi_cad.batch.run import _client, batch, dry_run
 from psi_cad.batch.store import Store
 
 pytestmark = pytest.mark.slow
@@ -40,6 +42,18 @@ def cluster(tmp_path):
     for process in started:
         process.kill()
         process.wait()
+
+
+def test_two_batches_at_a_time_do_not_meet_at_a_port():
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # something else has it: as good
+            taken.bind(("127.0.0.1", 8787))
+            taken.listen()
+        with _client(1, None, 1) as client:
+            at = client.scheduler_info()["services"]
+            assert client.submit(abs, -3).result(timeout=WAIT_S) == 3
+            assert at.get("dashboard") != 8787
 
 
 def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(cluster, tmp_path):

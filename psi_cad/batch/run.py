@@ -26,6 +26,7 @@ __all__ = ["Progress", "Standing", "batch", "dry_run"]
 STOPPED: Final = "stopped; what is whole is written, and the same command goes on with the rest."
 LOOK_S: Final = 0.5
 ATTEMPTS: Final = 2
+HERE: Final = "127.0.0.1"
 CONNECT_S: Final = 10.0
 REFUSALS: Final = (InputError, DesignError, SeatError)  # of what was asked for: another try would end alike
 
@@ -313,7 +314,15 @@ def _client(workers: int | None, scheduler: str | None, jobs: int) -> Iterator[A
         cluster = None
     else:
         count = min(workers or max(1, (os.cpu_count() or 2) // 2), jobs)
-        cluster = LocalCluster(n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0, silence_logs=50)
+        cluster = LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=0,
+            silence_logs=50,
+            # its pages are served even without a dashboard: seen from this computer only, and at any port that is free
+            scheduler_kwargs={"dashboard": False, "dashboard_address": f"{HERE}:0"},
+        )
         client = Client(cluster, set_as_default=False)
     try:
         yield client
