@@ -78,6 +78,7 @@ CAUTIONS: Final[Mapping[str, CautionKind]] = {
     "kerf-unknown": CautionKind("no guide takes a cut, so what the saw removes there is not known", False),
     "uncalibrated-printer": CautionKind("the printer's compensation is not measured", True),
     "seat-widened": CautionKind("the footplates reach further than asked, so that the guide cannot slide", False),
+    "seat-far": CautionKind("the footplates reach much further than asked, so that the guide cannot slide", True),
     "seat-turned": CautionKind("the guide comes off further from the approach than was to be searched", True),
     "seat-nearer": CautionKind("the footplates reach less far than asked, because the guide cannot sit there", False),
     "seat-spans-hollow": CautionKind("a footplate spans bone that falls away, and does not rest there", False),

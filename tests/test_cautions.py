@@ -11,10 +11,13 @@ from psi_cad.api import plan
 from psi_cad.case.load import load_case
 from psi_cad.cli.telling import caution_lines, cautions_in, check_lines
 from psi_cad.findings import CAUTIONS, REASONS, Caution, Check
+from psi_cad.guides.params import GuideParams
+from psi_cad.guides.seating import Seating
 from psi_cad.intake.bones import BonesRead
-from psi_cad.intake.cautions import case_cautions, source_cautions
+from psi_cad.intake.cautions import _of_seating, case_cautions, source_cautions
 from psi_cad.remedies.mending import CHECKS, WORDS
 from psi_cad.scene.bodies import Body, Scene
+from psi_cad.siting.axis import SeatingAxis
 
 PAGE = (ROOT / "docs" / "cautions.md").read_text("utf-8")
 ROWS = re.findall(r"^\| `([a-z-]+)` \|.*\| (yes|no) \|$", PAGE, flags=re.MULTILINE)
@@ -150,3 +153,15 @@ def test_a_caution_comes_back_from_a_report(kind):
 def test_a_failed_check_of_a_sleeve_names_its_trajectory():
     failed = {"id": "tool_avoid[T1 vessel]", "value": 3.2, "unit": "mm", "rule": ">=", "limit": 5.0, "passed": False, "note": "", "where": None}
     assert "distance of the tool from the structure, trajectory T1, vessel is 3.2 mm, wanted at least 5 mm" in check_lines([failed])[1]
+
+
+def sat(reach, slope_limit, asked=18.0):
+    """The ids of what is told of a seat, when footplates were to reach `asked` and bone of 55° to be rested on."""
+    axis = SeatingAxis(np.array([0.0, 0, 1]), 500.0, 0.2, 0.0, 37)
+    return [caution.id for caution in _of_seating(Seating(axis, reach, slope_limit, 0.2), GuideParams(footplate_reach=asked))]
+
+
+def test_a_release_has_to_accept_footplates_that_reach_much_further_than_asked():
+    assert sat(18.0, 55.0) == [] and sat(40.0, 65.0) == ["seat-widened"] and sat(14.0, 55.0) == ["seat-nearer"]
+    assert sat(50.0, 55.0) == ["seat-far", "seat-widened"] and CAUTIONS["seat-far"].blocks_release
+    assert sat(60.0, 55.0, asked=60.0) == []

@@ -7,7 +7,7 @@ import trimesh
 from psi_cad.errors import CaseError
 from psi_cad.scene.cuts import plan_cuts
 from psi_cad.siting.about import AboutCuts, blade_axes, tilt_of, ways_aside
-from psi_cad.siting.axis import seating_axes
+from psi_cad.siting.axis import expected_lock, seating_axes
 from psi_cad.siting.pins import triangle_lever
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import checked_bone
@@ -125,3 +125,34 @@ def test_triangle_lever():
     assert triangle_lever(np.array([[0, 0], [10, 0], [20, 0.0]])) == 0.0
     assert triangle_lever(np.array([[0, 0], [10, 0], [0, 10.0]])) == pytest.approx(100 / np.hypot(10, 10))
     assert triangle_lever(np.zeros((2, 2))) == 0.0
+
+
+def looked_at(mesh):
+    """The lock of a bone's front as the look at all directions takes it, and as a finer one does."""
+    bone = checked_bone(mesh, name="b")
+    about = AboutCuts((plan_cuts(bone, [("A", np.zeros(3), np.array([0, 0, 1.0]), None)])["A"],))
+    caster, ahead = RayCaster(bone.mesh), np.array([0.0, 1.0, 0.0])
+    options = {"reach": 18.0, "slope_limit": 65.0, "part": 0}
+    (axis,) = seating_axes(caster, bone.part_of_face, about, approach=ahead, cone=0, **options)
+    return axis.sliding_lock, expected_lock(caster, bone.part_of_face, about, direction=ahead, **options)
+
+
+def shaft(radius):
+    """A shaft of `radius` (a function of z, mm), its rings a millimetre apart."""
+    return trimesh.creation.revolve(np.array([[0, -50], *[[radius(z), z] for z in np.arange(-50.0, 50.5, 1.0)], [0, 50]]), sections=96)
+
+
+def test_what_is_rough_holds_no_better_than_what_is_smooth():
+    rough = shaft(lambda z: 15.0)
+    rng = np.random.default_rng(4)
+    rough.vertices[:, :2] *= 1.0 + rng.uniform(-0.02, 0.02, len(rough.vertices))[:, None]
+    coarse, finer = looked_at(rough)
+    assert coarse > 0.12 > 0.06 > finer
+
+
+def test_what_is_wavy_holds_by_its_shape():
+    wavy = block(60, 20, 80).subdivide()
+    front = wavy.vertices[:, 1] > 9.9
+    wavy.vertices[front, 1] += np.sin(wavy.vertices[front, 0] / 4.0) + np.sin(wavy.vertices[front, 2] / 4.0)
+    coarse, finer = looked_at(wavy)
+    assert finer == pytest.approx(coarse, rel=0.15) and finer > 0.12

@@ -65,8 +65,8 @@ def test_what_nothing_locks_stays_as_asked_and_the_search_ends():
     """A coarse look that shows no hope is not followed by a closer one."""
     found, calls = seating(lambda far, steep, tilt: 0.02, tilts=(0, 10))
     assert (found.reach, found.slope_limit, found.lock) == (18.0, 55.0, 0.02)
-    assert len(found.tried) == 10 and calls == [(18.0, 55.0, 0.0)]
-    assert max(trial.reach for trial in found.tried) == 40.0
+    assert len(found.tried) == 16 and calls == [(18.0, 55.0, 0.0)]
+    assert max(trial.reach for trial in found.tried) == 70.0
 
 
 def test_the_search_is_bounded():
@@ -122,8 +122,27 @@ def test_where_it_can_sit_nowhere_the_first_reason_is_told():
 
 
 def test_a_reach_beyond_the_steps_is_not_shortened():
-    found, _ = seating(lambda far, steep, tilt: 0.02, reach=40.0, slope=65.0)
-    assert found.reach == 40.0 and [(trial.reach, trial.slope_limit) for trial in found.tried] == [(40.0, 65.0)]
+    found, _ = seating(lambda far, steep, tilt: 0.02, reach=70.0, slope=65.0)
+    assert found.reach == 70.0 and [(trial.reach, trial.slope_limit) for trial in found.tried] == [(70.0, 65.0)]
+
+
+def test_a_finer_look_tells_which_axis_is_worth_a_seat():
+    """The coarse look takes what is rough for what holds; one axis does hold."""
+    asked = []
+
+    def expect(one):
+        asked.append(one.axis.tilt)
+        return 0.2 if one.axis.tilt == 20.0 else 0.05
+
+    found, calls = seating(
+        lambda far, steep, tilt: 0.2 if tilt == 20.0 else 0.05,
+        tilts=range(0, 30, 5),
+        coarse=lambda *_: 0.2,
+        expect=expect,
+        hold=lambda one: expect(one),
+    )
+    assert calls == [(18.0, 55.0, 20.0)] and found.axis.tilt == 20.0
+    assert asked.count(5.0) == 1  # and the contact of what it left is not looked at
 
 
 def test_a_guide_that_may_slide_sits_as_asked():

@@ -54,7 +54,7 @@ class _Where(Parameters):  # apart from those below, so that reports and lists o
     axis_search: float = param(15.0, unit="deg", low=0.0, high=30.0, help="cone about the approach that is searched; 0: as given")  # fmt: skip
     slope_limit: float = param(55.0, unit="deg", low=20.0, high=65.0, help="steepest bone that counts as contact")  # fmt: skip
     footplate_reach: float = param(
-        18.0, unit="mm", low=8.0, high=40.0, help="how far a footplate reaches from the cut; further where the guide would slide"
+        18.0, unit="mm", low=8.0, high=70.0, help="how far a footplate reaches from the cut; further where the guide would slide"
     )
     seat_gap: float = param(0.2, unit="mm", low=0.0, high=0.6, help="gap between guide and bone, along the bone's normal")
 
@@ -90,7 +90,7 @@ class SleeveParams(SeatParams):
     """The same for a template that carries a sleeve for each trajectory: the sleeve stands where nothing else may."""
 
     footplate_reach: float = param(
-        18.0, unit="mm", low=8.0, high=40.0, help="how far a footplate reaches from the entry points; further where the guide would slide"
+        18.0, unit="mm", low=8.0, high=70.0, help="how far a footplate reaches from the entry points; further where the guide would slide"
     )
     bore_clearance: float = param(0.1, unit="mm", low=0.05, high=0.4, help="added to the tool's diameter to give the bore")
     sleeve_wall: float = param(2.0, unit="mm", low=2.0, high=5.0, help="least thickness of a sleeve's wall")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar
 
@@ -16,12 +16,14 @@ from psi_cad.siting.sliding import Sliding, sliding, smoothed_normals
 from psi_cad.siting.spline import fit, uniform_knots
 from psi_cad.units import LIMITS, Deg, Mm
 
-__all__ = ["SLIDES", "Sat", "Seating", "Tried", "contact_sliding", "settled"]
+__all__ = ["REACH_FAR", "SLIDES", "Sat", "Seating", "Tried", "contact_sliding", "settled"]
 
 AIM: Final = 1.05  # of the limit: what is measured on the files differs by some per cent from what is planned
 RIM_MM: Final[Mm] = 1.0  # of the contact, which the rounded outline of a footplate leaves out
 REACH_STEP: Final[Mm] = 6.0
-REACH_MOST: Final[Mm] = 40.0  # as far as the parameter goes
+REACH_FAR: Final[Mm] = 40.0  # most guides hold by then; from there on by larger steps
+FAR_STEP: Final[Mm] = 10.0
+REACH_MOST: Final[Mm] = 70.0  # as far as the parameter goes: on a shaft, to where it widens
 REACH_LEAST: Final[Mm] = 8.0  # ... and as near
 WRAP_MOST: Final[Deg] = 65.0
 LESS_REACH: Final[Mm] = 4.0  # where bone farther out is what no guide can follow
@@ -32,6 +34,7 @@ APART_COS: Final = float(np.cos(np.radians(4.5)))
 MOST_SEATS: Final = 10  # looked at closely, some seconds each
 KNOTS_MM: Final[Mm] = 3.0
 PROMISING: Final = 0.95  # of the limit, seen from the coarse look at all directions
+EXPECTED: Final = 0.85  # ... and from a finer look at one of them, which seldom says less than nine tenths of what there is
 FORESEEN: Final = 0.98  # ... and from the contact, of which the fit leaves out a spot at most
 SLIDES: Final = "slides"
 
@@ -117,6 +120,7 @@ def settled(
     *,
     aside: Callable[[Mm, Deg], list[SeatingAxis]] | None = None,
     ahead: Callable[[SeatingAxis], str] | None = None,
+    expect: Callable[[Seating], float] | None = None,
     hold: Callable[[Seating], float] | None = None,
     may_slide: bool = False,
     but: Sequence[Tried] = (),
@@ -135,6 +139,8 @@ def settled(
         The same further from what was asked, for a guide that cannot sit there.
     sit : callable
         What becomes of a seating; it raises where the guide cannot sit so.
+    expect : callable
+        The lock that a finer look at a seating's contact lets expect; asked for all but the first.
     hold : callable
         The lock that the contact of a seating will have, which is known long before the guide sits; it raises where there is no contact.
         What would slide, or hardly hold, is made to sit only where nothing better does.
@@ -149,7 +155,7 @@ def settled(
         Where no way is left: why the first was not.
     """
     limit = LIMITS.sliding_lock
-    search = _Search(reach, slope_limit, look, aside, may_slide=may_slide, tried=list(but))
+    search = _Search(reach, slope_limit, look, aside, expect, may_slide=may_slide, tried=list(but))
     first: tuple[Seating, Sat[T]] | None = None
     holds: tuple[Seating, Sat[T]] | None = None
     problem: PsiCadError | None = None
@@ -207,11 +213,12 @@ class _Search:
         slope_limit: Deg,
         look: Callable[[Mm, Deg], list[SeatingAxis]],
         aside: Callable[[Mm, Deg], list[SeatingAxis]] | None,
+        expect: Callable[[Seating], float] | None,
         *,
         may_slide: bool,
         tried: list[Tried],
     ) -> None:
-        self.reach, self.slope_limit, self.look, self.aside, self.tried = reach, slope_limit, look, aside, tried
+        self.reach, self.slope_limit, self.look, self.aside, self.expect, self.tried = reach, slope_limit, look, aside, expect, tried
         self.may_slide = may_slide
         self.problem: PsiCadError | None = None
         self.seats = 0  # looked at closely so far
@@ -260,23 +267,27 @@ class _Search:
     def _others(self, found: Sequence[Seating]) -> list[Seating]:
         """The next best axes, each away from those before it."""
         kept = list(found[:1])
-        for seating in self._promising(found[1:]):
+        for seating in found[1:]:
             if len(kept) > OTHER_AXES:
                 break
             if all(float(seating.axis.direction @ other.axis.direction) < APART_COS for other in kept):
-                kept.append(seating)
+                kept.extend(self._promising([seating]))
         return kept[1:]
 
-    def _promising(self, found: Sequence[Seating], *, told: bool = False) -> list[Seating]:
-        """Those that may hold."""
-        if self.may_slide:
-            return list(found)
-        for seating in found if told else ():
-            if seating.axis.sliding_lock < PROMISING * LIMITS.sliding_lock:
-                self.leave(replace(seating, lock=seating.axis.sliding_lock), SLIDES)
-        return [seating for seating in found if seating.axis.sliding_lock >= PROMISING * LIMITS.sliding_lock]
+    def _promising(self, found: Sequence[Seating], *, told: bool = False) -> Iterator[Seating]:
+        """Those that may hold; `told`: the others are said to have been left."""
+        for seating in found:
+            lock = seating.axis.sliding_lock
+            may = self.may_slide or lock >= PROMISING * LIMITS.sliding_lock
+            if may and not self.may_slide and self.expect is not None:
+                lock = self.expect(seating)
+                may = lock >= EXPECTED * LIMITS.sliding_lock
+            if may:
+                yield seating
+            elif told:
+                self.leave(replace(seating, lock=lock), SLIDES)
 
-    def _new(self, found: Sequence[Seating]) -> Iterator[Seating]:
+    def _new(self, found: Iterable[Seating]) -> Iterator[Seating]:
         for seating in found:
             if self.seats < MOST_SEATS and not any(seating.like(trial) for trial in self.tried):
                 yield seating
@@ -290,7 +301,8 @@ def _nearer(reach: Mm, slope_limit: Deg) -> list[tuple[Mm, Deg]]:
 
 def _further(reach: Mm, slope_limit: Deg) -> list[tuple[Mm, Deg]]:
     """Reaches and slope limits to try where a guide would slide, the nearest to those asked for first."""
-    reaches = [reach, *np.arange(reach + REACH_STEP, REACH_MOST, REACH_STEP).tolist(), REACH_MOST]
+    steps = (*np.arange(reach + REACH_STEP, REACH_FAR, REACH_STEP).tolist(), *np.arange(REACH_FAR, REACH_MOST, FAR_STEP).tolist(), REACH_MOST)
+    reaches = [reach, *steps]
     slopes = sorted({slope_limit, max(slope_limit, WRAP_MOST)})
     pairs = [(float(far), steep) for far in dict.fromkeys(max(reach, far) for far in reaches) for steep in slopes]
     return pairs[1:]

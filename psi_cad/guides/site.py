@@ -20,7 +20,7 @@ from psi_cad.guides.sharing import Workshop
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.siting.about import About, AboutCuts, AboutPoints, blade_axes, tilt_of
 from psi_cad.siting.access import accessible_field
-from psi_cad.siting.axis import SeatingAxis, seating_axes
+from psi_cad.siting.axis import SeatingAxis, expected_lock, seating_axes
 from psi_cad.siting.cliffs import cliff_of
 from psi_cad.siting.seat import HeightField, Seat
 from psi_cad.surface.rays import RayCaster
@@ -188,6 +188,9 @@ def make_site(
             part=part,
         )
 
+    def expect(seating: Seating) -> float:
+        return workshop.made(_expected, bone, caster, about, seating.axis.direction, seating.reach, seating.slope_limit, part)
+
     def hold(seating: Seating) -> float:
         return workshop.made(contact_sliding, field_of(seating)).lock
 
@@ -243,7 +246,7 @@ def make_site(
         return found
 
     asked = params.footplate_reach, params.slope_limit
-    seating, site = settled(*asked, look, sit, aside=aside, ahead=ahead, hold=hold, may_slide=params.allow_sliding, but=but)
+    seating, site = settled(*asked, look, sit, aside=aside, ahead=ahead, expect=expect, hold=hold, may_slide=params.allow_sliding, but=but)
     return replace(site, seating=seating)
 
 
@@ -340,6 +343,10 @@ def seating_for(bone: Bone, caster: RayCaster, cuts: Sequence[PlannedCut], *, ap
 
 def _looked(bone: Bone, caster: RayCaster, about: About, *, approach: Array, cone: Deg, reach: Mm, slope_limit: Deg, part: int) -> list[SeatingAxis]:
     return seating_axes(caster, bone.part_of_face, about, approach=approach, cone=cone, reach=reach, slope_limit=slope_limit, part=part)
+
+
+def _expected(bone: Bone, caster: RayCaster, about: About, direction: Array, reach: Mm, slope_limit: Deg, part: int) -> float:
+    return expected_lock(caster, bone.part_of_face, about, direction=direction, reach=reach, slope_limit=slope_limit, part=part)
 
 
 def _site_cut(frame: Frame, cut: PlannedCut, cuts: Sequence[PlannedCut]) -> SiteCut:

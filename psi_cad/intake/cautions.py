@@ -12,6 +12,7 @@ import numpy as np
 from psi_cad.case.load import LoadedCase
 from psi_cad.findings import Caution, Place, place_of
 from psi_cad.guides.params import SeatParams, range_of
+from psi_cad.guides.seating import REACH_FAR, Seating
 from psi_cad.guides.site import Site
 from psi_cad.intake.bones import BonesRead
 from psi_cad.intake.kerfs import clearance_of, kerf_caution
@@ -92,10 +93,22 @@ def guide_cautions(params: SeatParams, site: Site) -> list[Caution]:
         told.append(Caution("uncalibrated-printer", text))
     unmeasured = None if site.saw is None else kerf_caution(site.saw, clearance_of(params))
     told += [unmeasured] if unmeasured is not None else []
-    seating = site.seating
+    told += _of_seating(site.seating, params)
+    if site.seat.gap > params.seat_gap:
+        text = f"seat_gap is {site.seat.gap:g} mm instead of {params.seat_gap:g}: with less, bone would reach into the guide"
+        told.append(Caution("seat-gap-raised", text))
+    return told
+
+
+def _of_seating(seating: Seating, params: SeatParams) -> list[Caution]:
+    """What a person should know of how a guide sits, beside what was asked for."""
+    told = []
     if seating.axis.tilt > params.axis_search + TURNED_DEG:
         text = f"the guide comes off {seating.axis.tilt:.0f}° away from the approach that was asked for: no nearer seat was found"
         told.append(Caution("seat-turned", text))
+    if seating.reach > max(REACH_FAR, params.footplate_reach):
+        text = f"its footplates reach {seating.reach:g} mm: so much bone has to be laid bare, for with less the guide slides"
+        told.append(Caution("seat-far", text))
     if (seating.reach, seating.slope_limit) != (params.footplate_reach, params.slope_limit):
         nearer = seating.reach < params.footplate_reach or seating.slope_limit < params.slope_limit
         more = [f"reach {seating.reach:g} mm instead of {params.footplate_reach:g}"] if seating.reach != params.footplate_reach else []
@@ -105,7 +118,4 @@ def guide_cautions(params: SeatParams, site: Site) -> list[Caution]:
             told.append(Caution("seat-nearer", f"as asked the guide cannot sit there, so its footplates {' and '.join(more)}"))
         else:
             told.append(Caution("seat-widened", f"to stop the guide from sliding, its footplates {' and '.join(more)}"))
-    if site.seat.gap > params.seat_gap:
-        text = f"seat_gap is {site.seat.gap:g} mm instead of {params.seat_gap:g}: with less, bone would reach into the guide"
-        told.append(Caution("seat-gap-raised", text))
     return told
