@@ -13,7 +13,7 @@ from psi_cad.units import Array, Ints, Mm
 __all__ = ["Defect", "DefectKind", "between", "patch"]
 
 RIM_STEP_MM: Final[Mm] = 0.5
-DefectKind: TypeAlias = Literal["filled hole", "closed flat end", "non-manifold edge", "flat cap", "closed hole"]
+DefectKind: TypeAlias = Literal["filled hole", "closed flat end", "non-manifold edge", "flat cap", "closed hole", "cropped end"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Defect:
     @property
     def is_end(self) -> bool:
         """Whether the bone goes on behind it, outside the scan."""
-        return self.kind in ("closed flat end", "flat cap")
+        return self.kind in ("closed flat end", "flat cap", "cropped end")
 
     def to_json(self) -> dict[str, Any]:
         """As a report holds it."""

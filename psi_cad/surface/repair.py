@@ -11,6 +11,7 @@ import trimesh
 
 from psi_cad.errors import SurfaceError
 from psi_cad.surface.defects import Defect, DefectKind, between, patch
+from psi_cad.surface.ends import cropped_ends
 from psi_cad.surface.mesh_files import CLOSED_HOLE
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.trust import at, refuse_false_faces, refuse_implausible_size
@@ -89,6 +90,10 @@ def checked_bone(mesh: trimesh.Trimesh, *, name: str, units: str | None = "mm") 
     closed = _closed(mesh, edges, repairs, defects, name)
     made_up = np.arange(len(closed.faces)) >= len(mesh.faces)
     made_up[np.concatenate([shut, *caps])] = True
+    for end in cropped_ends(closed):
+        if not made_up[end].any():  # else it is known as what closed it
+            defects.append(patch(closed, end, "cropped end"))
+        made_up[end] = True
     if closed is not mesh:
         mesh, labels = closed, _labels(closed, Edges.of(closed))
     mesh, turned = turned_outward(mesh, labels, name=name, key="bone.surface")
