@@ -101,3 +101,11 @@ def test_a_copied_template_that_leaves_out_what_is_mandatory_makes_no_guide(said
     with pytest.raises(DesignError, match=f"'mine' promises .*{said}"):
         psi_cad.build(CASES / "phantom-type1", tmp_path / "out", settings=["guide.template=mine", "guide.params={}"])
     assert not list((tmp_path / "out").rglob("*.step")) and not list((tmp_path / "out").rglob("supra*.stl"))
+
+
+def test_a_template_that_says_less_of_its_slots_than_is_measured_is_told_what_lacks(tmp_path, monkeypatch):
+    own(
+        tmp_path, monkeypatch, ("    seat, width = site", '    SlotFeature("A", 1.04, 10.0, 2.0, ((-9.0, 9.0),), bridge=4.0)\n    seat, width = site')
+    )
+    with pytest.raises(DesignError, match=r"The template 'mine' failed, TypeError in mine\.py, line \d+: .*'clearance'; mend it"):
+        psi_cad.build(CASES / "phantom-type1", tmp_path / "out", settings=["guide.template=mine", "guide.params={}"], suggest=False)

@@ -50,11 +50,6 @@ class Made:
         return stem(self.request.name, self.site.tool_id, self.naming.variant)
 
 
-def _said(promised: Mm | None, made: Made, name: str) -> Mm:
-    """What a design promises; of a template older than that promise, the parameter that every template had then."""
-    return float(promised if promised is not None else getattr(made.params, name))
-
-
 def _slots_of(made: Made, cuts: Sequence[PlannedCut]) -> list[ExpectedSlot]:
     site, design, shifts = made.site, made.design, _shifts(made, cuts)
     slots = []
@@ -62,7 +57,7 @@ def _slots_of(made: Made, cuts: Sequence[PlannedCut]) -> list[ExpectedSlot]:
     for cut, sawn in zip(site.cuts, site.sawn, strict=True):
         feature = next(slot for slot in design.slots if slot.cut == cut.name)
         planned = next(c for c in cuts if c.name == feature.cut)
-        profile, clearance = slot_depth(sawn, site.axis.direction), _said(feature.clearance, made, "clearance")
+        profile, clearance = slot_depth(sawn, site.axis.direction), float(feature.clearance)
         slots.append(
             ExpectedSlot(
                 name=feature.cut,
@@ -80,7 +75,7 @@ def _slots_of(made: Made, cuts: Sequence[PlannedCut]) -> list[ExpectedSlot]:
                 free_low=all(end != -1 for _, end in cut.neighbours),
                 free_high=all(end != 1 for _, end in cut.neighbours),
                 room=slot_room(site.blade),
-                bridge=_said(feature.bridge, made, "bridge_width"),
+                bridge=float(feature.bridge),
                 blade_length=site.blade.usable_length,
                 depth=profile.deepest,
                 blade_width=site.blade.cutting_width,
@@ -145,12 +140,12 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut], avoid: Sequence[Expected
         gap=site.seat.gap,
         wire=0.0 if pin is None else pin.wire,
         bore=0.0 if pin is None else pin.diameter,
-        wire_depth=_said(None if wires is None else wires.depth, made, "wire_depth"),
+        wire_depth=float(wires.depth),
         wires=tuple((*pin.centre, pin.depth) for pin in design.pins),
-        wire_top=_said(None if wires is None else wires.top, made, "sleeve_height"),
+        wire_top=float(wires.top),
         pins=len(design.pins),
-        pin_clearance=_said(None if wires is None else wires.clearance, made, "pin_clearance"),
-        edge_break=_said(design.edge_break, made, "edge_break"),
+        pin_clearance=float(wires.clearance),
+        edge_break=float(design.edge_break),
         build_volume=site.printer.build_volume,
         minimum_wall=site.printer.minimum_wall,
         slope_limit=site.seating.slope_limit,
@@ -162,8 +157,7 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut], avoid: Sequence[Expected
         tool_clearance=made.params.tool_clearance if design.sleeves and isinstance(made.params, SleeveParams) else 0.0,
         features=tuple(told(feature) for feature in design.features),
     )
-    allowed_by = made.params.override_key().get("clearance", "")
-    refuse_lacking(name, expected, override_asked=getattr(made.params, allowed_by, False) is True)
+    refuse_lacking(name, expected, override_asked=made.params.overrides("clearance"))
     return expected
 
 

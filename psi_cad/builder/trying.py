@@ -20,7 +20,7 @@ from psi_cad.case.model import Blade, GuideRequest
 from psi_cad.errors import PsiCadError
 from psi_cad.files import write_json
 from psi_cad.frames import unit
-from psi_cad.guides.params import SeatParams, described, resolve_params
+from psi_cad.guides.params import SeatParams, range_of, resolve_params, value_of
 from psi_cad.guides.registry import load_template
 from psi_cad.intake.approaches import in_planes, outward, turned, typed
 from psi_cad.intake.bones import BonesRead, read_bones
@@ -145,7 +145,7 @@ def candidates(wanted: Attempt, scene: Scene) -> list[tuple[str, Change]]:
     for change in ordered:
         if change.key == "blade" and wanted.given:
             continue  # the command line's blade would win over the setting
-        for value in chosen(change, loaded, guide, params, blade, bone, template.Params, needed=wanted.needed):
+        for value in chosen(change, loaded, guide, params, blade, bone, needed=wanted.needed):
             found.setdefault(f"guide.{guide.name}.{change.key}={value}", change)
     return list(found.items())
 
@@ -157,14 +157,13 @@ def chosen(
     params: SeatParams,
     blade: Blade | None,
     bone: Bone,
-    kinds: type[SeatParams],
     *,
     needed: Mm = 0.0,
 ) -> list[str]:
     """The values (as TOML) that a change gives a guide; none where it changes nothing."""
     head, _, name = change.key.partition(".")
     if head == "params":
-        return _number(change, name, loaded, guide, params, kinds)
+        return _number(change, name, loaded, guide, params)
     if head == "blade" and blade is None:
         return []
     if head == "blade" and blade is not None:
@@ -186,23 +185,22 @@ def chosen(
         now = loaded.printer(guide.printer, where="guide.printer")
         known = loaded.catalogue.printers.values()
         if change.way == "finer":
-            finer = [p for p in known if p.minimum_wall <= float(getattr(params, "wall", 0.0)) < now.minimum_wall]
+            finer = [p for p in known if p.minimum_wall <= (params.least_wall or 0.0) < now.minimum_wall]
             return [f'"{p.id}"' for p in sorted(finer, key=lambda p: (p.process != now.process, -p.minimum_wall, p.id))[:2]]
         larger = [p for p in known if np.prod(p.build_volume) > np.prod(now.build_volume)]
         return [f'"{p.id}"' for p in sorted(larger, key=lambda p: (p.process != now.process, float(np.prod(p.build_volume)), p.id))[:2]]
     return [_triple(direction) for direction in [_approach(change, loaded, guide, bone)] if direction is not None]
 
 
-def _number(change: Change, name: str, loaded: LoadedCase, guide: GuideRequest, params: SeatParams, kinds: type[SeatParams]) -> list[str]:
-    about = {entry["name"]: entry for entry in described(kinds)}.get(name)
-    if about is None:
-        return []  # this template has no such parameter
-    now = getattr(params, name)
+def _number(change: Change, name: str, loaded: LoadedCase, guide: GuideRequest, params: SeatParams) -> list[str]:
+    now = value_of(params, name)
+    if now is None:
+        return []  # this template declares no such parameter
     if isinstance(change.way, bool):
         return [] if now == change.way else [str(change.way).lower()]
     least = loaded.printer(guide.printer, where="guide.printer").minimum_wall
     value = np.ceil(least * 10.0) / 10.0 if change.way == "thicker" else now + float(change.way)
-    low, high = about["low"], about["high"]
+    low, high = range_of(type(params), name)
     value = min(max(value, low if low is not None else value), high if high is not None else value)
     value = type(now)(round(float(value), 3))
     return [] if abs(value - now) < 1e-9 or (change.way == "thicker" and value < now) else [f"{value:g}"]

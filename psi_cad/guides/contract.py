@@ -100,8 +100,8 @@ class SlotFeature:
     wall: Mm
     windows: tuple[tuple[Mm, Mm], ...]
     joined: tuple[str, ...] = ()
-    clearance: Mm | None = None
-    bridge: Mm | None = None
+    clearance: Mm = field(kw_only=True)
+    bridge: Mm = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Design:
     """What a template returns: one solid in the guide frame, its features, and what a reviewer should know.
 
     `solid` is dropped (None) once it is written to its file. `features`: what else was promised of it, guide frame. `edge_break`: how far outer
-    edges are taken down. What an older template does not say (None) is taken from its parameters: see `builder.entry`.
+    edges are taken down.
     """
 
     solid: cq.Solid | None
@@ -156,8 +156,8 @@ class Design:
     overrides: tuple[str, ...] = field(default=())
     sleeves: tuple[SleeveFeature, ...] = ()
     features: tuple[Feature, ...] = ()
-    wires: Wires | None = None
-    edge_break: Mm | None = None
+    wires: Wires = field(kw_only=True)
+    edge_break: Mm = field(kw_only=True)
 
 
 @dataclass(frozen=True)

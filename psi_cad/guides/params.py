@@ -13,7 +13,7 @@ from psi_cad.errors import CaseError
 from psi_cad.resection.margins import RUN_OUT_MM
 from psi_cad.units import Mm
 
-__all__ = ["GuideParams", "Parameters", "SeatParams", "SleeveParams", "described", "param", "range_of", "resolve_params"]
+__all__ = ["GuideParams", "Parameters", "SeatParams", "SleeveParams", "described", "param", "range_of", "resolve_params", "value_of"]
 
 P = TypeVar("P", bound="Parameters")
 SLANT_MM: Final[Mm] = 4.0  # of a sleeve's foot, beside its radius: rough bone, and the whole millimetre that a stop is raised to
@@ -49,6 +49,10 @@ class Parameters(BaseModel):
         """Parameters whose range may be left when another, named parameter says so."""
         return {}
 
+    def overrides(self, name: str) -> bool:
+        """Whether the parameter that lets `name` leave its range is set."""
+        return getattr(self, self.override_key().get(name, ""), False) is True
+
 
 class _Where(Parameters):  # apart from those below, so that reports and lists of parameters keep their order
     axis_search: float = param(15.0, unit="deg", low=0.0, high=30.0, help="cone about the approach that is searched; 0: as given")  # fmt: skip
@@ -68,11 +72,16 @@ class SeatParams(_Where):
 
     allow_sliding: bool = param(False, unit="", help="pass a guide that can slide on the bone; the report shows it, and it is placed by hand")
 
+    @property
+    def least_wall(self) -> Mm | None:
+        """The thinnest wall beside a slot or bore that a printer has to print, mm; None where the template does not tell."""
+        return None
+
 
 class GuideParams(SeatParams, _Sawn):
     """The same for a template that makes a slot for each cut.
 
-    What psi-cad has to know of a slot before there is one, a template says by its parameters `clearance` and `height`, or by these properties.
+    What psi-cad has to know of a slot before there is one, a template says by its parameters `clearance`, `height` and `wall`, or these properties.
     """
 
     @property
@@ -84,6 +93,11 @@ class GuideParams(SeatParams, _Sawn):
     def guided_height(self) -> Mm | None:
         """Over which the blade is guided, mm; None where the template does not tell."""
         return getattr(self, "height", None)
+
+    @property
+    def least_wall(self) -> Mm | None:
+        """See `SeatParams`."""
+        return getattr(self, "wall", None)
 
 
 class SleeveParams(SeatParams):
@@ -97,6 +111,11 @@ class SleeveParams(SeatParams):
     guided: float = param(15.0, unit="mm", low=10.0, high=40.0, help="least length over which a sleeve guides its tool")
     lean_limit: float = param(45.0, unit="deg", low=10.0, high=60.0, help="greatest angle between a trajectory and the seating axis")
     tool_clearance: float = param(2.0, unit="mm", low=0.5, high=20.0, help="least distance between two tools, and from a tool to a fixation wire")
+
+    @property
+    def least_wall(self) -> Mm | None:
+        """See `SeatParams`."""
+        return self.sleeve_wall
 
     def outer_radius(self, diameter: Mm) -> Mm:
         """Of the sleeve for a tool of this diameter, mm, before what a printer closes up."""
@@ -115,6 +134,11 @@ def range_of(params: type[Parameters], name: str) -> tuple[float | None, float |
     """The inclusive range of a parameter; None where it has no such end."""
     said = _said(params.model_fields[name])
     return said.get("minimum"), said.get("maximum")
+
+
+def value_of(params: Parameters, name: str) -> Any:
+    """What a parameter is set to, of those that the template declares; None where it declares no such."""
+    return params.model_dump().get(name)
 
 
 def described(params: type[Parameters]) -> list[dict[str, Any]]:
