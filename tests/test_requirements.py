@@ -95,7 +95,16 @@ COPIES = {
 }
 
 
-@pytest.mark.parametrize("said", [next(iter(COPIES)), *(pytest.param(name, marks=pytest.mark.slow) for name in list(COPIES)[1:])])
+def test_a_template_that_leaves_out_what_is_mandatory_makes_no_guide(tmp_path, monkeypatch):
+    bare = "Design(None, slots=(), pins=(), label=Label((), 0.0), wires=Wires(40.0, 10.0, 3.0), edge_break=0.6)"
+    own(tmp_path, monkeypatch, ("    seat, width = site", f"    return {bare}\n    seat, width = site"))
+    with pytest.raises(DesignError, match=r"'mine' promises no 'slot' for cut 'A'"):
+        psi_cad.build(CASES / "phantom-type1", tmp_path / "out", settings=["guide.template=mine", "guide.params={}"], suggest=False)
+    assert not list((tmp_path / "out").rglob("*.step")) and not list((tmp_path / "out").rglob("supra*.stl"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("said", COPIES)
 def test_a_copied_template_that_leaves_out_what_is_mandatory_makes_no_guide(said, tmp_path, monkeypatch):
     own(tmp_path, monkeypatch, *COPIES[said])
     with pytest.raises(DesignError, match=f"'mine' promises .*{said}"):
