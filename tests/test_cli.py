@@ -64,8 +64,7 @@ def test_new_makes_a_case_that_loads_but_for_its_bone(tmp_path, run):
 def test_check_validates_a_case(run):
     result = run("check", CASES / "phantom-two-cut", "--json")
     found = json.loads(result.stdout)
-    assert [cut["cut_short_by"] for cut in found["cuts"]] == [["A2"], ["A1"]]
-    assert run("check", CASES / "phantom-type1").returncode == 0
+    assert [cut["cut_short_by"] for cut in found["cuts"]] == [["A2"], ["A1"]] and result.returncode == 0
 
 
 def test_check_of_nothing(tmp_path, run):

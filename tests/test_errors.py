@@ -197,7 +197,7 @@ def test_check_finds_a_seat_and_what_the_blade_reaches(here):
     [
         ("phantom-type1", ["guide.approach=[0.0, 0.1, 1.0]"], "out of the plane"),
         ("phantom-two-cut", ['guide.cuts=["A1"]'], "both belong in one guide"),
-        ("phantom-type3", ["params.pin_clearance=15.0", "params.footplate_reach=8.0"], "wires"),
+        pytest.param("phantom-type3", ["params.pin_clearance=15.0", "params.footplate_reach=8.0"], "wires", marks=pytest.mark.slow),
     ],
 )
 def test_check_refuses_what_build_would(folder, settings, words, here):

@@ -75,7 +75,7 @@ TOGETHER = (
     ("short window", "a bore by the cut"),
     ("slot closed", "two pieces"),
 )
-OFTEN = {"wider slot", "bump on the seat"}  # planted in every run, with theirs; the others are slow
+OFTEN = {"bump on the seat"}  # planted in every run, with theirs; the others are slow
 OF_PARTS = {check.split("[")[0] for _, wrong in PART_FAULTS.values() for check in wrong}
 STL_FAULTS = {"hole": {"stl_watertight"}, "two bodies": {"stl_bodies"}, "a corner gone": {"stl_volume", "stl_place"}}
 ELSEWHERE = {  # each falsified by a test of its own below, which asks for this very check
@@ -122,6 +122,7 @@ def test_falsified_step(names, phantom_out, tmp_path, good):
             assert away(region(solid, guide), failed[check]) <= 2.0, f"{name}: {check} points at {failed[check]}"
 
 
+@pytest.mark.slow
 def test_an_unsound_solid_fails_where_it_is_open(phantom_out, good):
     """The reader mends what it can, so the solid is opened after it was read."""
     solid, guide = good
@@ -353,8 +354,18 @@ def beside(folder, shape):
     return {check["id"]: check for check in found["checks"]}, found
 
 
-@pytest.mark.parametrize("solid", [True, False])
-@pytest.mark.parametrize(("lifted", "failed"), [(-1.0, {"other_bone_overlap", "other_bone_pull_off"}), (5.0, {"other_bone_pull_off"}), (None, set())])
+BESIDE = {-1.0: {"other_bone_overlap", "other_bone_pull_off"}, 5.0: {"other_bone_pull_off"}, None: set()}
+BESIDE_OFTEN = {(-1.0, False), (5.0, True)}  # in every run; the others are slow
+
+
+@pytest.mark.parametrize(
+    ("lifted", "failed", "solid"),
+    [
+        pytest.param(lifted, failed, solid, marks=() if (lifted, solid) in BESIDE_OFTEN else pytest.mark.slow)
+        for lifted, failed in BESIDE.items()
+        for solid in (True, False)
+    ],
+)
 def test_another_bone_in_the_guide_or_over_it_fails(phantom_out, tmp_path, monkeypatch, lifted, failed, solid):
     """A block whose lower side lies 1 mm below the guide's highest point, one 5 mm above it, and one 3 mm beside the guide."""
     if not solid:  # a real bone's surface may bound no sound solid: then points are measured

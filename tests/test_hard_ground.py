@@ -55,9 +55,10 @@ GROUNDS = {
         "generic-20x1.27",
     ),
 }
+OFTEN = {"crevice", "overhang"}  # in every run; the others are slow
 
 
-@pytest.mark.parametrize("name", GROUNDS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in OFTEN else pytest.mark.slow) for name in GROUNDS])
 def test_a_seat_is_found_that_keeps_off_bone_and_rests_on_it(name, data, tmp_path):
     surface, origin, normal, approach, blade = GROUNDS[name]
     path = tmp_path / "case.toml"

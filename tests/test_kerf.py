@@ -295,14 +295,25 @@ def test_the_slot_stands_where_the_blade_runs(shifted):
     assert "0.375 mm from the plan on the side of the specimen" in checks["slot_plane_offset[B]"]["note"]
 
 
-def test_a_plan_with_another_kerf_is_not_the_guides_plan(shifted):
+@pytest.mark.slow
+def test_the_plan_of_a_shifted_kerf_is_the_guides_plan(shifted):
     case, report, _ = shifted
     found = plan(case)
     assert found["slots"][0]["kerf_shift_mm"] == 0.375
     assert found["slots"][0]["depth_max_mm"] == pytest.approx(report["guides"][0]["plan"]["slots"][0]["depth"], abs=1e-3)
+    refuses_another_kerf(found, report)
+
+
+def test_a_plan_with_another_kerf_is_not_the_guides_plan(phantom_report):
+    refuses_another_kerf(plan(CASES / "phantom-type1"), phantom_report)
+
+
+def refuses_another_kerf(found, report):
+    """The plan is that of the guides, and with another kerf it is not."""
+    side = found["cuts"][0]["kerf_side"]
     assert disagreement(PlanReport.model_validate(found), BuildReport.model_validate(report)) is None
     found["cuts"][0]["kerf_side"] = "retained"
     assert "another side" in disagreement(PlanReport.model_validate(found), BuildReport.model_validate(report))
-    found["cuts"][0]["kerf_side"] = "specimen"
+    found["cuts"][0]["kerf_side"] = side
     found["slots"][0]["kerf_mm"] = 0.7
     assert "kerf of 0.7 mm" in disagreement(PlanReport.model_validate(found), BuildReport.model_validate(report))

@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
-from conftest import CASES
+from conftest import CASES, SAID
 
 import psi_cad
-from psi_cad.builder.process import perform
+from psi_cad.builder.process import Workers, perform
 from psi_cad.case.load import load_case
 from psi_cad.errors import BuildError, CaseError, KernelError
 from psi_cad.intake import prepare
@@ -19,6 +19,9 @@ def worker(code: str) -> tuple[str, ...]:
 
 
 SAYS = "import sys, time, os, json\nsys.stdin.readline()\nprint(json.dumps({'step': 'fence A'}), flush=True)\n"
+
+
+READS = "import sys, time, os, json\nsys.stdin.buffer.read(json.loads(sys.stdin.buffer.readline())['payload'])\n"
 
 
 def test_a_hang_is_ended_and_named():
@@ -84,21 +87,28 @@ def test_an_error_keeps_its_kind():
 def test_a_time_limit_leaves_nothing(tmp_path, processes, monkeypatch):
     job = prepare.plan_job(load_case(CASES / "phantom-type1"), blades=[], progress=lambda step: None)
     monkeypatch.setattr(prepare, "plan_job", lambda *_, **__: job)  # planned before the time runs, and here but once
-    with pytest.raises(KernelError, match="ran longer than 0.5 s"):
-        psi_cad.build(CASES / "phantom-type1", tmp_path / "out", time_limit=0.5)
-    assert not (tmp_path / "out").exists()
-    (tmp_path / "kept").mkdir()
-    with pytest.raises(KernelError):
-        psi_cad.build(CASES / "phantom-type1", tmp_path / "kept", time_limit=0.5)
+    with Workers(command=worker(READS + SAYS.partition("readline()\n")[2] + "time.sleep(60)")) as slow:
+        with pytest.raises(KernelError, match="ran longer than 0.5 s"):
+            psi_cad.build(CASES / "phantom-type1", tmp_path / "out", time_limit=0.5, workers=slow)
+        assert not (tmp_path / "out").exists()
+        (tmp_path / "kept").mkdir()
+        with pytest.raises(KernelError):
+            psi_cad.build(CASES / "phantom-type1", tmp_path / "kept", time_limit=0.5, workers=slow)
     assert list((tmp_path / "kept").iterdir()) == []
 
 
-def test_processes_give_the_same_bytes_and_the_report_as_json(phantom_out, tmp_path, process):
-    """The command in a process with its builder and its inspector, beside the same build within the tests' process."""
-    result = process("build", CASES / "phantom-type1", "-o", tmp_path, "--json")
-    assert result.returncode == 0
+def test_the_command_says_the_report_as_json(phantom_out):
+    said = json.loads((phantom_out.parent / SAID).read_text("utf-8"))
+    assert said == json.loads((phantom_out / "report.json").read_text("utf-8"))
+    (guide,) = said["guides"]
+    assert said["status"] == "passed" and {path.name for path in phantom_out.iterdir()} == {"bone.stl", "report.json", *guide["files"].values()}
+
+
+@pytest.mark.slow
+def test_processes_give_the_same_bytes(phantom_out, tmp_path, process):
+    """What the command made in a process with its builder and its inspector, beside the same build within the tests' process."""
+    assert psi_cad.build(CASES / "phantom-type1", tmp_path)["status"] == "passed"
     folder = tmp_path / "phantom-type1"
-    assert json.loads(result.stdout) == json.loads((folder / "report.json").read_text("utf-8"))
     assert {path.name for path in folder.iterdir()} == {path.name for path in phantom_out.iterdir()}
     for path in phantom_out.iterdir():
         if path.suffix in (".step", ".stl", ".json"):

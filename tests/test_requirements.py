@@ -99,7 +99,7 @@ def test_a_template_that_leaves_out_what_is_mandatory_makes_no_guide(tmp_path, m
     bare = "Design(None, slots=(), pins=(), label=Label((), 0.0), wires=Wires(40.0, 10.0, 3.0), edge_break=0.6)"
     own(tmp_path, monkeypatch, ("    seat, width = site", f"    return {bare}\n    seat, width = site"))
     with pytest.raises(DesignError, match=r"'mine' promises no 'slot' for cut 'A'"):
-        psi_cad.build(CASES / "phantom-type1", tmp_path / "out", settings=["guide.template=mine", "guide.params={}"], suggest=False)
+        psi_cad.build(CASES / "phantom-type1", tmp_path / "out", settings=["guide.template=mine", "guide.params={axis_search = 0.0}"], suggest=False)
     assert not list((tmp_path / "out").rglob("*.step")) and not list((tmp_path / "out").rglob("supra*.stl"))
 
 
@@ -117,4 +117,4 @@ def test_a_template_that_says_less_of_its_slots_than_is_measured_is_told_what_la
         tmp_path, monkeypatch, ("    seat, width = site", '    SlotFeature("A", 1.04, 10.0, 2.0, ((-9.0, 9.0),), bridge=4.0)\n    seat, width = site')
     )
     with pytest.raises(DesignError, match=r"The template 'mine' failed, TypeError in mine\.py, line \d+: .*'clearance'; mend it"):
-        psi_cad.build(CASES / "phantom-type1", tmp_path / "out", settings=["guide.template=mine", "guide.params={}"], suggest=False)
+        psi_cad.build(CASES / "phantom-type1", tmp_path / "out", settings=["guide.template=mine", "guide.params={axis_search = 0.0}"], suggest=False)

@@ -17,11 +17,20 @@ COARSE = (1.4, 1.4, 2.0)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
+    """The scans with a CT that shows no more than that it is there."""
+    return coarsely(tmp_path_factory.mktemp("scans"), (8.0, 8.0, 8.0), 8.0)
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
     """The scans with a coarser CT, which is enough to see where things lie."""
-    out = tmp_path_factory.mktemp("scans")
+    return coarsely(tmp_path_factory.mktemp("seen"), COARSE, 2.0)
+
+
+def coarsely(out, spacing, step):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scans, "CT_SPACING", COARSE)
-        patch.setattr(scans, "_STEP", 2.0)
+        patch.setattr(scans, "CT_SPACING", spacing)
+        patch.setattr(scans, "_STEP", step)
         scans.write_scans(out)
     return out
 
@@ -35,10 +44,10 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_ct_shows_the_bone_where_it_is(folder):
-    ct = read_volume(folder / "ct", kind="ct")
+def test_the_ct_shows_the_bone_where_it_is(seen):
+    ct = read_volume(seen / "ct", kind="ct")
     np.testing.assert_allclose(ct.spacing, COARSE, atol=1e-6)
-    bone = trimesh.load_mesh(folder / "truth" / "bone.stl")
+    bone = trimesh.load_mesh(seen / "truth" / "bone.stl")
     pick = bone.triangles_center[::40]
     assert np.abs(implicit(pick)).mean() < 0.05
     just_inside = ct.sampled(pick - 0.8 * bone.face_normals[::40])

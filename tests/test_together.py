@@ -140,7 +140,9 @@ def test_whatever_a_template_raises_is_told_of_its_guide(case, tmp_path, monkeyp
     monkeypatch.setenv("PSI_CAD_TEMPLATES", str(tmp_path))
     monkeypatch.delitem(sys.modules, "psi_cad_template_broken", raising=False)
     path = case()
-    path.write_text(path.read_text("utf-8").replace('template = "osteotomy"', 'template = "broken"').replace("clearance = 0.15", ""), "utf-8")
+    path.write_text(
+        path.read_text("utf-8").replace('template = "osteotomy"', 'template = "broken"').replace("clearance = 0.15", "axis_search = 0.0"), "utf-8"
+    )
     with pytest.raises(DesignError, match=r"The template 'broken' failed, ValueError in broken.py, line 9: a wall of -1 mm") as told:
         psi_cad.build(path, tmp_path / "out", suggest=False)
     assert (told.value.guide, told.value.blade) == ("supra-acetabular", "generic-25x0.89")

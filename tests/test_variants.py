@@ -235,7 +235,7 @@ def test_compare_and_check_agree_that_a_release_written_by_hand_is_not_sound(two
     (two / "approvals.json").unlink()
     edit_report(two, lambda report: report["release"].update(approvals=[]))
     edit_report(two, lambda report: report.update(approval={"entries": []}))  # nothing tells of an approval any more
-    assert not api.measure(two)["approvals"][0]["sound"]
+    assert not check_approvals(two)[0].sound
     assert [(row["released"], row["sound"]) for row in api.compare(two)] == [(True, False)] * 2
     said = run("compare", two).stdout
     assert said.count("NOT SOUND") == 3 and "released" not in said.splitlines()[1]
