@@ -15,8 +15,8 @@ from psi_cad import api, gauging
 from psi_cad.case.catalogue import load_catalogue, shipped_catalogue
 from psi_cad.case.load import load_case
 from psi_cad.errors import CaseError, CatalogueError, InputError
-from psi_cad.gauges.measured import measure_free
 from psi_cad.guides.registry import load_template
+from psi_cad.parts.measured import measure_alone
 from psi_cad.verify.features.bore import Bore
 from psi_cad.verify.features.gap import Gap
 from psi_cad.verify.features.web import Web
@@ -72,7 +72,7 @@ def test_a_promise_that_is_not_kept_fails_by_its_name(made):
         dataclasses.replace(bore, name="gone", point=(bore.point[0] + 1.0, *bore.point[1:])),
         dataclasses.replace(web, name="thick", thickness=web.thickness + 0.1),
     ]
-    found = measure_free(folder / "coupon.step", folder / "coupon.stl", wrong, build_volume=ROOM)
+    found = measure_alone(folder / "coupon.step", folder / "coupon.stl", wrong, build_volume=ROOM)
     failed = {check["id"] for check in found["checks"] if not check["passed"]}
     assert {"gap_width[wide]", "gap_open[shut]", "bore[wide]", "bore[gone]", "web[thick]"} <= failed
     assert found["status"] == "rejected"
@@ -84,7 +84,7 @@ def test_files_that_do_not_belong_together_fail(made, tmp_path):
     mesh.vertices[:, 0] *= 1.05
     mesh.export(tmp_path / "wide.stl")
     gaps = [one for one in features(made) if isinstance(one, Gap)]
-    found = measure_free(folder / "coupon.step", tmp_path / "wide.stl", gaps[:1], build_volume=(10.0, 400.0, 400.0))
+    found = measure_alone(folder / "coupon.step", tmp_path / "wide.stl", gaps[:1], build_volume=(10.0, 400.0, 400.0))
     failed = {check["id"].split("[")[0] for check in found["checks"] if not check["passed"]}
     assert {"stl_volume", "printer_room", "gap_printed"} <= failed
 

@@ -8,11 +8,11 @@ import pytest
 import trimesh
 from conftest import written
 
-from psi_cad.builder.free import build_free
 from psi_cad.case.catalogue import shipped_catalogue
 from psi_cad.errors import DesignError
 from psi_cad.guides.contract import FreeDesign, FreeJob, Part
 from psi_cad.guides.registry import load_free
+from psi_cad.making.free import build_free
 
 TEMPLATE = '''"""A box with a lid: small, of two parts.
 

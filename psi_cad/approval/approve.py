@@ -69,8 +69,8 @@ def _add(folder: Path, *, role: str, name_code: str, note: str, same_person: boo
     plan, report = read_plan(folder), read_report(folder)
     if guides:
         chosen = [chosen_guide(report, wanted, option="--guide") for wanted in dict.fromkeys(guides)]
-        report = None if report is None else report.but(guides=chosen)
-    elif report is not None and not report.guides:
+        report = None if report is None else report.but(guides=chosen, parts=[])
+    elif report is not None and not report.guides and not report.parts:
         report = None
     about = report if report is not None else plan
     if about is None:

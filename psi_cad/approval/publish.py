@@ -110,13 +110,19 @@ def _same_template(guide: Guide) -> bool:
     return guide.template_sha256 is not None and guide.template_sha256 == template_sha256(guide.template)
 
 
-def publish(staging: Path, final: Path, report: BuildReport, before: Before) -> None:
+def publish(staging: Path, final: Path, report: BuildReport, before: Before, *, whole: bool = True) -> None:
     """Move the files of a finished build to their names, and write the report last; guides of earlier builds stay in it.
+
+    Parameters
+    ----------
+    whole : bool
+        Whether the build made all parts that the case asks for: then those that an earlier one left are taken away, else they stay.
 
     Raises
     ------
     BuildError
-        Where another run has written into the folder since `before` was read, and a name is no longer free.
+        Where another run has written into the folder since `before` was read, and a name is no longer free; where a file would
+        replace one of another guide.
     """
     final.mkdir(parents=True, exist_ok=True)
     with alone(final / LOCK_FILE, what="guides are being written"):
@@ -125,6 +131,8 @@ def publish(staging: Path, final: Path, report: BuildReport, before: Before) -> 
             raise BuildError(f"another run has written guides of the same names into '{final.name}' meanwhile, so nothing was written; build again.")
         before = now
         earlier = _kept(before, report)
+        _refuse_shared(report, earlier)
+        parts = [] if before.report is None else list(before.report.parts)
         released = earlier_releases(before.report, earlier)
         if released:
             assert report.release is not None  # the build has said by now whether it is one
@@ -133,21 +141,49 @@ def publish(staging: Path, final: Path, report: BuildReport, before: Before) -> 
             stem, marked = stem_of(guide), [f"{stem_of(guide)}_REJECTED.{kind}" for kind in KINDS]
             for name in (*(f"{stem}.{kind}" for kind in KINDS), *marked, f"{stem}_{REFUSED_FILE}"):
                 (final / name).unlink(missing_ok=True)  # never a clean name beside a rejection, nor the other way round
+        again = {stem_of(guide) for guide in report.guides}
+        for files in (*(guide.files for guide in before.guides if stem_of(guide) in again), *(part.files for part in (parts if whole else ()))):
+            for name in files.values():
+                if Path(name).name == name:  # a name that leads out of the folder is no file of psi-cad
+                    (final / name).unlink(missing_ok=True)
         for path in sorted(staging.iterdir()):
             path.replace(final / path.name)
         for guide in report.guides:
             guide.kept = False
         report.guides += earlier
+        if parts and not whole:
+            report.parts = [part.but(kept=True, status="stale" if _other(before, report) else part.status) for part in parts]
         report.approval = approvals_said(final, plan=read_plan(final), report=report)
         write_json(final / REPORT_FILE, report.to_json())
+
+
+def _other(before: Before, report: BuildReport) -> list[str]:
+    """What guides are made from that has changed since an earlier build."""
+    one, two = {} if before.report is None else made_from(before.report), made_from(report)
+    return sorted(label for label in one.keys() | two.keys() if one.get(label) != two.get(label))
+
+
+def _refuse_shared(report: BuildReport, earlier: Sequence[Guide]) -> None:
+    """Refuse a build of which a file is called as one of another guide or part: a variant's name may end as a part's does.
+
+    Raises
+    ------
+    BuildError
+    """
+    owners: dict[str, str] = {}
+    named = [(f"guide '{stem_of(guide)}'", guide.files) for guide in (*earlier, *report.guides)]
+    for owner, files in (*named, *((f"part '{part.name}'", part.files) for part in report.parts)):
+        for name in files.values():
+            if name in owners:
+                raise BuildError(f"'{name}' would be a file of {owners[name]} and of {owner}, so nothing was written; name one of them otherwise.")
+            owners[name] = owner
 
 
 def _kept(before: Before, report: BuildReport) -> list[Guide]:
     """Guides that lie there and that this build did not make (`kept`); marked where what they were made from has changed since."""
     if before.report is None:
         return []
-    one, two = made_from(before.report), made_from(report)
-    other = sorted(label for label in one.keys() | two.keys() if one.get(label) != two.get(label))
+    other = _other(before, report)
     now = {stem_of(guide) for guide in report.guides}
     refused = {(one.guide, one.blade) for one in report.refused}
     kept = [guide.but(kept=True) for guide in before.guides if stem_of(guide) not in now]
@@ -228,8 +264,8 @@ def _without(report: BuildReport, section: str) -> None:
     report.release = parts.pop(0) if own else Release(released=False)
     if parts:
         report.release.earlier = parts
-    living = [guide for guide in report.guides if guide.status != "stale"]
-    report.status = "passed" if all(guide.status == "passed" for guide in living) else "rejected"
+    every = [*(guide.status for guide in report.guides), *(part.status for part in report.parts)]
+    report.status = "passed" if all(status in ("passed", "stale") for status in every) else "rejected"
 
 
 def _swap(folder: Path, files: Sequence[Path], report: BuildReport) -> None:

@@ -11,7 +11,18 @@ from psi_cad.approval.approve import approvals_said, lacking
 from psi_cad.approval.reasons import refusal
 from psi_cad.approval.record import ROLES, Record, last_word, one_person, read_record, standing_releases
 from psi_cad.errors import ApprovalError
-from psi_cad.outputs.subject import PLAN, PLAN_FILE, Subject, case_folders, disagreement, read_plan, read_report, section_of, subject_of
+from psi_cad.outputs.subject import (
+    PLAN,
+    PLAN_FILE,
+    Subject,
+    case_folders,
+    disagreement,
+    read_plan,
+    read_report,
+    section_of,
+    section_of_part,
+    subject_of,
+)
 from psi_cad.records.check import CheckedCase
 from psi_cad.records.guide import Guide
 from psi_cad.records.plan import PlanReport
@@ -126,7 +137,8 @@ def in_the_way(folder: Path, staging: Path, report: BuildReport) -> list[str]:
     """All that stands between guides that were just built in `staging` and their release, one clause each."""
     case, record = report.case.id, read_record(folder)
     found = [f"{section_of(guide)} is {guide.status}" for guide in report.guides if guide.status != "passed"]
-    found += [f"guide '{one.guide}' for {one.blade} was not made" for one in report.refused]
+    found += [f"{section_of_part(part)} is {part.status}" for part in report.parts if part.status != "passed"]
+    found += [f"part '{one.part}' was not made" if one.part else f"guide '{one.guide}' for {one.blade} was not made" for one in report.refused]
     plan = read_plan(folder)
     open_ = unaccepted(report, report.guides, planned=plan is not None)
     if open_:

@@ -14,7 +14,7 @@ import trimesh
 
 from psi_cad.brep import checked
 from psi_cad.builder.entry import Made, expected_of, report_entry
-from psi_cad.builder.export import exported
+from psi_cad.builder.export import exported, facts_of
 from psi_cad.builder.inspect import Inspection, Inspector
 from psi_cad.builder.process import PICTURE_STEP
 from psi_cad.drilling.ways import Drilling, drilling_of
@@ -30,6 +30,8 @@ from psi_cad.intake.kerfs import Sawing, sawings
 from psi_cad.intake.overrides import guide_overrides
 from psi_cad.intake.prepare import GuideJob, Job, Progress, step_of
 from psi_cad.intake.siting import Siting
+from psi_cad.making.beside import Beside, kept_beside, parts_beside, with_beside
+from psi_cad.making.bodies import build_bodies
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.outputs.software import build_software
 from psi_cad.promises.expected import Expected, ExpectedAvoid
@@ -75,7 +77,8 @@ class _Shown:
     task: _Task
     made: Made
     expected: Expected
-    mesh: trimesh.Trimesh
+    mesh: trimesh.Trimesh  # with the parts beside it, for its picture
+    beside: tuple[Beside, ...] = ()
 
 
 class _Bench:
@@ -124,6 +127,11 @@ class _Bench:
             write_stl(self.folder / name, one.mesh, header=f"{self.job.loaded.case.id} {one.name} mm SPACE=LPS")
             found.append(ExpectedAvoid(one.name, one.distance, name, sha256_of(self.folder / name)))
         return tuple(found)
+
+    @property
+    def kept_away(self) -> list[str]:
+        """The files of what tools keep from."""
+        return [AVOID_FILE.format(name=one.name) for one in self.job.avoid]
 
     def show(self, task: _Task) -> _Shown:
         """Design one guide and write its files; where that fails it is made to sit otherwise, or its outlines are drawn a little otherwise.
@@ -186,10 +194,13 @@ class _Bench:
         case = loaded.case
         bone = case.bone_of(guide.request)
         expected = expected_of(made, [cut for cut in self.job.cuts if cut.bone == bone], self._avoid)
+        facts, room = facts_of(made, case=case.id, side=case.side), site.printer.build_volume
+        beside = parts_beside(design.further, site.frame, self.folder, stem=made.stem, case=case.id, metadata=facts, build_volume=room)
         self.inspection.on(bone)
         mesh = exported(made, expected, self.folder, case=case.id, side=case.side, inspection=self.inspection, told=told)
-        slim = dataclasses.replace(made, design=dataclasses.replace(made.design, solid=None))  # the solid is in its file now
-        return _Shown(task, slim, expected, mesh)
+        whole = trimesh.util.concatenate([mesh, *(one.written.mesh for one in beside)]) if beside else mesh
+        slim = dataclasses.replace(made, design=dataclasses.replace(made.design, solid=None, further=()))  # the solids are in their files now
+        return _Shown(task, slim, expected, whole, beside)
 
     def told(self, guide: GuideJob, site: Site) -> Progress:
         """Progress that says which guide it is about."""
@@ -268,7 +279,7 @@ def build_case(
         tasks = []
         for one in shown:
             bench.told(job.guides[one.task.guide], one.made.site)("measure the files")
-            measured = inspection.result()
+            measured = with_beside(inspection.result(), one.beside)
             failed = [check for check in measured["checks"] if not check["passed"]]
             again = _again(bench, one.task, failed)
             if again is not None:
@@ -277,9 +288,13 @@ def build_case(
             if pictures:
                 bench.draw(one, measured, failed)
             files = _kept(folder, one.made.stem, passed=not failed, pictures=pictures)
-            entry = report_entry(one.made, measured, one.expected, files, folder, cautions=guide_overrides(loaded, one.made.request.name))
-            entries[one.task.key] = {**entry, **({"bone": one.made.request.bone} if job.bones.scene.several else {})}
-    if refused and not entries:
+            more, parts = kept_beside(one.beside, folder, passed=not failed)
+            entry = report_entry(one.made, measured, one.expected, files | more, folder, cautions=guide_overrides(loaded, one.made.request.name))
+            of_bone = {"bone": one.made.request.bone} if job.bones.scene.several else {}
+            entries[one.task.key] = {**entry, **({"parts": parts} if parts else {}), **of_bone}
+    bodies, lacking = build_bodies(job, folder, progress=progress)
+    _sweep(folder, {*used, *bench.kept_away, *(name for one in (*entries.values(), *bodies) for name in one["files"].values())})
+    if refused and not entries and not bodies:
         raise refused[0]
     guides = [entries[key] for key in sorted(entries)]
     told_there = {caution for guide in case.guide for caution in guide_overrides(loaded, guide.name)}
@@ -292,8 +307,9 @@ def build_case(
         **job.bones.report([{"used": name, "used_sha256": sha256_of(folder / name)} for name in used]),
         "cautions": [caution.to_json() for caution in by_weight(job.cautions) if caution not in told_there],
         "guides": guides,
-        "refused": [*job.refused, *(error.to_json() for error in refused)],
-        "status": "passed" if all(guide["status"] == "passed" for guide in guides) else "rejected",
+        **({"parts": bodies} if job.parts else {}),
+        "refused": [*job.refused, *(error.to_json() for error in refused), *lacking],
+        "status": "passed" if all(one["status"] == "passed" for one in (*guides, *bodies)) else "rejected",
     }
 
 
@@ -307,6 +323,13 @@ def _bones_written(job: Job, folder: Path, inspection: Inspection) -> list[str]:
         write_stl(folder / names[-1], body.bone.mesh, header=header, patch=body.bone.made_up.astype(int))
     inspection.bones({body.name: folder / name for body, name in zip(job.bones.scene.bodies, names, strict=True)})
     return names
+
+
+def _sweep(folder: Path, told: set[str]) -> None:
+    """Take away what the report tells nothing of: files of a guide or part that was begun and could not be made."""
+    for path in folder.iterdir():
+        if path.is_file() and path.name not in told:
+            path.unlink()
 
 
 def _again(bench: _Bench, task: _Task, failed: Sequence[Mapping[str, Any]]) -> _Task | None:

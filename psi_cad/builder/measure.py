@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,14 @@ from psi_cad.builder.inspect import bone_probe
 from psi_cad.errors import InputError, PsiCadError
 from psi_cad.files import sha256_of
 from psi_cad.findings import Check
-from psi_cad.outputs.subject import bones_of, read_report, stem_of
+from psi_cad.outputs.subject import bones_of, read_report, stem_of, stem_of_part
+from psi_cad.parts.again import measured_again
 from psi_cad.promises.expected import Expected
 from psi_cad.records.bones import BoneInReport
 from psi_cad.records.guide import Guide
+from psi_cad.records.parts import BodyPart
 from psi_cad.records.report import BuildReport
+from psi_cad.units import Mm
 from psi_cad.verify.checks import measure_files
 from psi_cad.verify.features.seat import BoneProbe
 
@@ -45,7 +48,7 @@ def measure_folder(folder: Path, *, progress: Callable[[str], None]) -> dict[str
     InputError
         If a report or a file cannot be read.
     """
-    results, reports = [], []
+    results, reports, parts = [], [], []
     for path in find_reports(folder):
         report, here = read_report(path.parent), path.parent
         assert report is not None  # it was found there
@@ -59,8 +62,11 @@ def measure_folder(folder: Path, *, progress: Callable[[str], None]) -> dict[str
         for guide in report.guides:
             progress(f"{report.case.id}: {stem_of(guide)}")
             results.append(_again(here, guide, probes, changed, report.case.id))
-    passed = all(result["status"] == "passed" for result in results)
-    return {"guides": results, "reports": reports, "status": "passed" if passed else "failed"}
+        for part in report.parts:
+            progress(f"{report.case.id}: part {stem_of_part(part)}")
+            parts.append(_part_again(here, part, changed, report.case.id))
+    passed = all(result["status"] == "passed" for result in (*results, *parts))
+    return {"guides": results, **({"parts": parts} if parts else {}), "reports": reports, "status": "passed" if passed else "failed"}
 
 
 def _told(report: BuildReport) -> dict[str, Any]:
@@ -73,14 +79,47 @@ def _told(report: BuildReport) -> dict[str, Any]:
     return {"case": report.case.id, "cautions": cautions, "guides": guides, "refused": refused}
 
 
+def _unchanged(here: Path, files: Mapping[str, str], sha256: Mapping[str, str], other_bones: Sequence[BoneInReport]) -> tuple[list[str], list[Any]]:
+    """Files that are missing or not those that were built, and the checks that tell of these and of the bones."""
+    changed = [name for name in files.values() if not (here / name).is_file() or sha256_of(here / name) != sha256.get(name)]
+    unchanged = Check("files_unchanged", float(len(changed)), "", "==", 0.0, not changed, ", ".join(changed))
+    bone = Check("bone_unchanged", float(not other_bones), "", "==", 1.0, not other_bones, ", ".join(one.used for one in other_bones if one.name))
+    return changed, [unchanged.to_json(), bone.to_json()]
+
+
+def _part_again(here: Path, part: BodyPart, other_bones: Sequence[BoneInReport], case: str) -> dict[str, Any]:
+    """One part of a bone's body measured again."""
+    changed, checks = _unchanged(here, part.files, part.sha256, other_bones)
+    entry: dict[str, Any] = {"case": case, "name": part.name, "printer": part.printer, "changed_files": changed, "checks": checks}
+    if part.status != "passed":
+        why = "what it was made from has changed since it was built" if part.status == "stale" else "this part was rejected when it was built"
+        return {**entry, "status": part.status, "why": f"{why}: build it again" if part.status == "stale" else why}
+    try:
+        checks += measured_again(here, part.parts, build_volume=_room(part.printer_entry))
+    except PsiCadError as error:
+        return {**entry, "status": "failed", "why": str(error)}
+    return {**entry, "status": "passed" if all(check["passed"] for check in checks) else "failed"}
+
+
+def _room(printer: Mapping[str, Any]) -> tuple[Mm, Mm, Mm]:
+    """The build volume of a printer's entry.
+
+    Raises
+    ------
+    InputError
+    """
+    try:
+        x, y, z = (float(value) for value in printer["build_volume"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError("report.json: printer_entry: build_volume must be three numbers; build again.") from error
+    return x, y, z
+
+
 def _again(here: Path, guide: Guide, probes: Sequence[BoneProbe], other_bones: Sequence[BoneInReport], case: str) -> dict[str, Any]:
     """One guide measured again on its bone, among the others; `other_bones`: files that are not the ones it was built with."""
     files = {kind: here / name for kind, name in guide.files.items()}
-    changed = [path.name for path in files.values() if not path.is_file() or sha256_of(path) != guide.sha256.get(path.name)]
+    changed, checks = _unchanged(here, guide.files, guide.sha256, other_bones)
     entry: dict[str, Any] = {"case": case, "name": guide.name, "blade": guide.blade, "variant": guide.variant, "changed_files": changed}
-    unchanged = Check("files_unchanged", float(len(changed)), "", "==", 0.0, not changed, ", ".join(changed))
-    bone = Check("bone_unchanged", float(not other_bones), "", "==", 1.0, not other_bones, ", ".join(one.used for one in other_bones if one.name))
-    checks: list[dict[str, Any]] = [unchanged.to_json(), bone.to_json()]
     if guide.status != "passed" or "stl" not in files:
         stale = guide.status == "stale"
         why = "what it was made from has changed since it was built: build it again" if stale else "this guide was rejected when it was built"
@@ -96,7 +135,10 @@ def _again(here: Path, guide: Guide, probes: Sequence[BoneProbe], other_bones: S
         return entry
     others = [probe for probe in probes if probe is not own]
     try:
-        measured = measure_files(files["step"], files["stl"], Expected.from_json(guide.plan.to_json()), own, others).to_json()
+        expected = Expected.from_json(guide.plan.to_json())
+        measured = measure_files(files["step"], files["stl"], expected, own, others).to_json()
+        room = expected.build_volume
+        measured["checks"] += measured_again(here, guide.parts, build_volume=room, frame=expected.frame)
     except PsiCadError as error:
         entry.update(checks=checks, status="failed", why=str(error))
         return entry

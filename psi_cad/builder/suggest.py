@@ -106,6 +106,9 @@ def explain_refused(asked: Asked, report: BuildReport, folder: Path) -> None:
     told = []
     for number, said in enumerate(report.refused):
         error = from_json(said.to_json())
+        if said.part:  # a part has no seat that could be changed
+            told.append(said)
+            continue
         picture = folder / f"{error.guide}_{error.blade}_{REFUSED_FILE}"
         picture.unlink(missing_ok=True)
         mended = explained(asked, error, picture) if number < MOST_GUIDES else error

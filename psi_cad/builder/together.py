@@ -79,7 +79,13 @@ def all_built(
 def _without(job: Job, error: KernelError) -> Job | None:
     """`job` without the guide in whose step the kernel hung or crashed; None where that is not known, or no other is left."""
     from psi_cad.intake.prepare import step_of  # only a job that was planned can lose a guide
+    from psi_cad.parts.contract import step_of_part
 
+    for part in job.parts:
+        if error.step.startswith(step_of_part(part, "")):
+            told = {**_told(error), "part": part.request.name}
+            told["message"] = told["message"].replace("this guide", "this part")
+            return replace(job, parts=tuple(other for other in job.parts if other is not part), refused=(*job.refused, told))
     for number, guide in enumerate(job.guides):
         for index, site in enumerate(guide.sites):
             if not error.step.startswith(step_of(guide.request, site.tool_id, "")):
@@ -87,7 +93,7 @@ def _without(job: Job, error: KernelError) -> Job | None:
             error.about(guide.request.name, site.tool_id)
             rest = replace(guide, sites=_but(guide.sites, index), namings=_but(guide.namings, index), hashes=_but(guide.hashes, index))
             guides = (*job.guides[:number], rest, *job.guides[number + 1 :])
-            if not any(other.sites for other in guides):
+            if not any(other.sites for other in guides) and not job.parts:
                 return None
             return replace(job, guides=guides, refused=(*job.refused, _told(error)))
     return None

@@ -114,7 +114,7 @@ def _failed(folder: Path, wanted: Attempt, setting: str, bones: BonesRead, progr
     try:
         loaded = load_case(wanted.loaded.path, settings=[*wanted.loaded.settings, setting], catalogue=wanted.catalogue, needs=("guide",))
         only = tuple(guide for guide in loaded.case.guide if guide.name == wanted.guide)
-        loaded = dataclasses.replace(loaded, case=loaded.case.model_copy(update={"guide": only}))
+        loaded = dataclasses.replace(loaded, case=loaded.case.model_copy(update={"guide": only, "part": ()}))
         saws = any(guide.blade is not None for guide in only)
         blades = [wanted.blade] if wanted.given and wanted.blade is not None and saws else []
         job = plan_job(loaded, blades=blades, progress=_silent, read=bones, suggest=False)

@@ -69,7 +69,7 @@ def server(verb: str, tell: Any) -> Any:
 
         return attempt
     if verb == "free":
-        from psi_cad.builder.free import build_free
+        from psi_cad.making.free import build_free
 
         return lambda folder, payload, progress: build_free(payload, folder, progress=progress)
     from psi_cad.builder.guides import build_case

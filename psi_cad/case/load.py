@@ -20,10 +20,11 @@ from psi_cad.errors import CaseError, CatalogueError
 __all__ = ["OF_EVERY_GUIDE", "LoadedCase", "apply_settings", "catalogue_of", "load_case", "text_of"]
 
 MAX_BYTES: Final = 1_000_000
-_LISTS: Final = ("guide", "cut", "trajectory", "avoid")
+_LISTS: Final = ("guide", "part", "cut", "trajectory", "avoid")
 OF_EVERY_GUIDE: Final = frozenset(GuideRequest.model_fields) - {"bone"}  # what "guide.KEY=…" may set of all guides; they lie on their own bones
 _EXAMPLES: Final = {
     "guide": "guide.blade=generic-20x1.0 for all guides or guide.NAME.blade=generic-20x1.0 for one",
+    "part": "part.NAME.printer=sls-pa12",
     "cut": "cut.A.origin=[1.0,2.0,3.0]",
     "trajectory": "trajectory.T1.depth=40",
     "avoid": "avoid.NAME.distance=5.0",
@@ -149,7 +150,13 @@ def _catalogues(data: dict[str, Any], path: Path, more: Path | None, mistakes: l
 def _unknown_entries(data: dict[str, Any], own: Catalogue, name: str) -> list[Mistake]:
     """Blades, printers and tools that guides and trajectories name and no catalogue holds."""
     found: list[Mistake] = []
-    for table, kind, find in (("guide", "blade", own.blade), ("guide", "printer", own.printer), ("trajectory", "tool", own.tool)):
+    named = (
+        ("guide", "blade", own.blade),
+        ("guide", "printer", own.printer),
+        ("part", "printer", own.printer),
+        ("trajectory", "tool", own.tool),
+    )
+    for table, kind, find in named:
         for number, entry in enumerate(tables_in(data, table)):
             if not isinstance(entry.get(kind), str):
                 continue
@@ -210,8 +217,8 @@ def text_of(loaded: LoadedCase) -> str:
 def apply_settings(data: dict[str, Any], settings: list[str], name: str) -> None:
     """Apply "key.path=value" overrides in place.
 
-    "params.x" and "guide.x" go to every guide; "guide.NAME.x", "cut.NAME.x", "trajectory.NAME.x" and "avoid.NAME.x" to the entry of that name,
-    and so does "bone.NAME.x" where there are several bones; others from the top.
+    "params.x" and "guide.x" go to every guide; "guide.NAME.x", "part.NAME.x", "cut.NAME.x", "trajectory.NAME.x" and "avoid.NAME.x" to the entry
+    of that name, and so does "bone.NAME.x" where there are several bones; others from the top.
 
     Raises
     ------

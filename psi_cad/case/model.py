@@ -41,6 +41,7 @@ __all__ = [
     "Filed",
     "GuideRequest",
     "KerfSide",
+    "PartRequest",
     "Printer",
     "Segment",
     "Tool",
@@ -243,6 +244,16 @@ class GuideRequest(_Strict):
     params: dict[str, Any] = {}
 
 
+class PartRequest(_Strict):
+    """One part to make of a bone's body, without a seat: template and printer, and the bone where there are several."""
+
+    name: Name
+    bone: Name | None = None
+    template: str
+    printer: EntryId | Printer
+    params: dict[str, Any] = {}
+
+
 def _how_many(value: Any) -> str:
     return SEVERAL if isinstance(value, list | tuple) else ONE
 
@@ -268,6 +279,7 @@ class Case(_Strict):
     cut: Annotated[tuple[Cut, ...], Field(strict=False)] = ()
     trajectory: Annotated[tuple[Trajectory, ...], Field(strict=False)] = ()
     guide: Annotated[tuple[GuideRequest, ...], Field(strict=False)] = ()
+    part: Annotated[tuple[PartRequest, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
     def _registered(self) -> Case:
@@ -293,8 +305,8 @@ class Case(_Strict):
             return bone.side
         return "midline" if len(self.bones) > 1 and bone.anatomy == "sacrum" else self.side
 
-    def bone_of(self, entry: Cut | GuideRequest) -> str | None:
-        """The name of the bone that a cut or guide is on; None where the only bone has none."""
+    def bone_of(self, entry: Cut | GuideRequest | PartRequest) -> str | None:
+        """The name of the bone that a cut, guide or part is on; None where the only bone has none."""
         return self.bones[0].name if len(self.bones) == 1 else entry.bone
 
     def cut_named(self, name: str) -> Cut:
@@ -309,7 +321,7 @@ class Case(_Strict):
 def apart_in(data: Mapping[str, Any]) -> list[Apart]:
     """What does not fit together in a case file as read (names twice, unknown cuts, trajectories, bones and landmarks)."""
     found: list[Apart] = bones_apart(data)
-    for kind in ("bone", "cut", "trajectory", "guide", "avoid"):
+    for kind in ("bone", "cut", "trajectory", "guide", "part", "avoid"):
         names = [entry.get("name") for entry in tables_in(data, kind)]
         for name in dict.fromkeys(name for name in names if isinstance(name, str) and names.count(name) > 1):
             second = [number for number, other in enumerate(names) if other == name][1]

@@ -26,7 +26,7 @@ def bones_in(data: Mapping[str, Any]) -> list[tuple[str, tuple[int | str, ...], 
 
 
 def bones_apart(data: Mapping[str, Any]) -> list[Apart]:
-    """Bones without a name or named twice, cuts and guides on no bone of the case, guides whose cuts lie on another bone."""
+    """Bones without a name or named twice, cuts, guides and parts on no bone of the case, guides whose cuts lie on another bone."""
     bones = bones_in(data)
     if not bones:
         return []
@@ -35,7 +35,7 @@ def bones_apart(data: Mapping[str, Any]) -> list[Apart]:
     names = [table["name"] for _, _, table in bones if isinstance(table.get("name"), str)]
     if many and (len(set(names)) < len(bones) or "bone" in names):
         return found  # whatever says where it is would be told to be nowhere
-    for kind in ("cut", "guide"):
+    for kind in ("cut", "guide", "part"):
         for number, entry in enumerate(tables_in(data, kind)):
             told = _on_bone(f"{kind}[{number}].bone", entry.get("bone"), names, several=len(bones) > 1)
             if told is not None:

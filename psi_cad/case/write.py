@@ -46,6 +46,7 @@ def case_with_planes(loaded: LoadedCase, planes: Mapping[str, tuple[Array, Array
     for table, kind, known, find in (
         ("guide", "blade", found.blades, loaded.blade),
         ("guide", "printer", found.printers, loaded.printer),
+        ("part", "printer", found.printers, loaded.printer),
         ("trajectory", "tool", found.tools, loaded.tool),
     ):
         for number, one in enumerate(getattr(loaded.case, table)):

@@ -45,7 +45,7 @@ def build(
     from psi_cad.api import build as run
     from psi_cad.cli.approving import acceptance_lines, release_lines
     from psi_cad.cli.rejected import rejection_lines
-    from psi_cad.cli.showing import approval_lines, guide_lines, progress, say_json, say_lines
+    from psi_cad.cli.showing import approval_lines, guide_lines, part_lines, progress, say_json, say_lines
     from psi_cad.cli.telling import caution_lines, cautions_in
 
     with progress(quiet=json) as tell:
@@ -67,6 +67,8 @@ def build(
     else:
         for guide in report["guides"]:
             typer.echo("\n".join(guide_lines(guide)))
+        for part in report.get("parts", []):
+            say_lines(part_lines(part))
         typer.echo(f"files: {out / report['case']['id']}")
         say_lines([*approval_lines(report["approval"], released=report["release"]["released"]), *release_lines(report["release"])])
         say_lines([*caution_lines(cautions_in(report)), *acceptance_lines(report, accept or [])])
@@ -74,6 +76,8 @@ def build(
         for guide in report["guides"]:
             if not guide["kept"]:
                 typer.echo("\n".join(rejection_lines(guide)), err=True, nl=guide["status"] == "rejected")
+        for part in report.get("parts", []):
+            say_lines([f"psi-cad: part {part['name']} is rejected; its template has to be mended."] if part["status"] == "rejected" else [], err=True)
         _tell_refused(report["refused"])
         raise typer.Exit(1)
 
@@ -81,7 +85,8 @@ def build(
 def _tell_refused(refused: list[dict[str, Any]]) -> None:
     """Guides that were not made beside others that were, a line each."""
     for one in refused:
-        typer.echo(f"psi-cad: not made: {one['guide']} for {one['blade']}: {one['message']}", err=True)
+        what = f"part {one['part']}" if one.get("part") else f"{one['guide']} for {one['blade']}"
+        typer.echo(f"psi-cad: not made: {what}: {one['message']}", err=True)
 
 
 def check(
@@ -99,7 +104,7 @@ def check(
     """
     from psi_cad.api import measure, validate
     from psi_cad.cli.approving import standing_lines
-    from psi_cad.cli.showing import approval_lines, case_lines, guide_lines, progress, say_json, say_lines
+    from psi_cad.cli.showing import approval_lines, case_lines, guide_lines, part_lines, progress, say_json, say_lines
     from psi_cad.cli.telling import caution_lines, cautions_in
     from psi_cad.errors import InputError
 
@@ -119,6 +124,8 @@ def check(
     else:
         for guide in found["guides"]:
             say_lines(guide_lines(guide))
+        for part in found.get("parts", []):
+            say_lines(part_lines(part))
         for case in found["approvals"]:
             say_lines([f"{case['case']}: " + "\n".join([*approval_lines(case, released=case["released"]), *standing_lines(case)])])
         _tell_refused([one for case in found["reports"] for one in case["refused"]])

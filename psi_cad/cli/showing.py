@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import typer
 
-__all__ = ["approval_lines", "case_lines", "guide_lines", "optimised_lines", "plan_lines", "progress", "say_json", "say_lines", "table"]
+__all__ = ["approval_lines", "case_lines", "guide_lines", "optimised_lines", "part_lines", "plan_lines", "progress", "say_json", "say_lines", "table"]
 
 KERF_SHOWN_MM: Final = 0.05  # a slot farther from its plane than this was moved there on purpose
 
@@ -21,10 +21,10 @@ def say_json(data: Any) -> None:
     typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
 
 
-def say_lines(lines: Sequence[str]) -> None:
-    """Lines on standard output; nothing where there are none."""
+def say_lines(lines: Sequence[str], *, err: bool = False) -> None:
+    """Lines on standard output (or error); nothing where there are none."""
     if lines:
-        typer.echo("\n".join(lines))
+        typer.echo("\n".join(lines), err=err)
 
 
 @contextmanager
@@ -94,6 +94,16 @@ def guide_lines(guide: dict[str, Any]) -> list[str]:
         if seat.get("weakest_in_words"):
             lines.append(f"  hold: lock {seat['sliding_lock']:.2f}, weakest where the guide {seat['weakest_in_words']}")
     return lines + check_lines(guide.get("checks", []))
+
+
+def part_lines(part: dict[str, Any]) -> list[str]:
+    """A few lines on one part of a bone's body."""
+    from psi_cad.cli.telling import check_lines
+
+    mark = {"rejected": "REJECTED", "failed": "FAILED"}.get(part["status"], part["status"])
+    lines = [f"part {part['name']} for {part['printer']}: {mark}" + (f" ({part['why']})" if part.get("why") else "")]
+    lines += [f"  {one['name'] or 'the part'}: a {one['kind']} of {one['volume_mm3'] / 1000.0:.1f} cm³" for one in part.get("parts", [])]
+    return lines + check_lines(part["checks"])
 
 
 def case_lines(found: dict[str, Any]) -> list[str]:

@@ -40,9 +40,18 @@ class Written:
 
 
 def write_parts(
-    folder: Path, stem: str, shapes: Sequence[tuple[str, cq.Solid | trimesh.Trimesh]], *, title: str, software: str, metadata: Mapping[str, str]
+    folder: Path,
+    stem: str,
+    shapes: Sequence[tuple[str, cq.Solid | trimesh.Trimesh]],
+    *,
+    title: str,
+    software: str,
+    metadata: Mapping[str, str],
+    units: str = "mm",
 ) -> tuple[Written, ...]:
     """Write the parts (name, shape) as `stem`.step, `stem`.stl, those after the first as `stem`-NAME.*, and all of them as `stem`.3mf.
+
+    `units` stands in the header of each STL.
 
     Raises
     ------
@@ -59,7 +68,7 @@ def write_parts(
             files = {"step": f"{own}.step", **files}
             write_step(folder / files["step"], shape, product=said.replace(" ", "_"), faces={}, software=software)
             mesh = triangulated(shape)
-        write_stl(folder / files["stl"], mesh, header=f"{said} mm")
+        write_stl(folder / files["stl"], mesh, header=f"{said} {units}")
         found.append(Written(name, mesh, files))
     further = [(f"{title} {one.name}", one.mesh) for one in found[1:]]
     write_3mf(folder / f"{stem}.3mf", found[0].mesh, title=title, software=software, metadata=dict(metadata), further=further)

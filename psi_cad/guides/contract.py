@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
-from psi_cad.case.model import Blade, Printer
-from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
-from psi_cad.frames import Frame
 from psi_cad.guides.params import Parameters, SeatParams
 from psi_cad.guides.sharing import Workshop
 from psi_cad.guides.site import Site
+from psi_cad.parts.contract import BodySite, FreeDesign, FreeJob, FreeSite, Label, Part
 from psi_cad.units import Array, Mm
 from psi_cad.verify.features.bore import Bore
 from psi_cad.verify.features.feature import Feature
@@ -21,11 +18,13 @@ from psi_cad.verify.features.web import Web
 
 if TYPE_CHECKING:
     import cadquery as cq
-    import trimesh
 
 __all__ = [
+    "BODY",
     "FREE",
     "SEAT",
+    "BodySite",
+    "BodyTemplate",
     "Bore",
     "Design",
     "FreeDesign",
@@ -46,9 +45,9 @@ __all__ = [
     "Workshop",
 ]
 
-PART_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
-SiteKind: TypeAlias = Literal["seat", "free"]
+SiteKind: TypeAlias = Literal["seat", "body", "free"]
 SEAT: Final = "seat"  # on a seat that is fitted to bone
+BODY: Final = "body"  # about a bone as a whole, without a seat
 FREE: Final = "free"  # on nothing
 
 
@@ -125,25 +124,11 @@ class Wires:
 
 
 @dataclass(frozen=True)
-class Label:
-    """Engraved lines and the height of their letters (mm).
-
-    `faces`: where they stand, for the picture: a frame (guide frame; z out of the face, y up), the face's width and height, mm.
-    `on`: what they stand on: "fence", "tag", or "" where there are none.
-    """
-
-    lines: tuple[str, ...]
-    letter_height: Mm
-    faces: tuple[tuple[Frame, Mm, Mm], ...] = ()
-    on: str = ""
-
-
-@dataclass(frozen=True)
 class Design:
     """What a template returns: one solid in the guide frame, its features, and what a reviewer should know.
 
     `solid` is dropped (None) once it is written to its file. `features`: what else was promised of it, guide frame. `edge_break`: how far outer
-    edges are taken down.
+    edges are taken down. `further`: parts that are delivered beside the guide, each with a name, in the guide frame.
     """
 
     solid: cq.Solid | None
@@ -156,65 +141,9 @@ class Design:
     overrides: tuple[str, ...] = field(default=())
     sleeves: tuple[SleeveFeature, ...] = ()
     features: tuple[Feature, ...] = ()
+    further: tuple[Part, ...] = ()
     wires: Wires = field(kw_only=True)
     edge_break: Mm = field(kw_only=True)
-
-
-@dataclass(frozen=True)
-class FreeSite:
-    """What a template without a bone is given: the tools it is about, and what stands on it."""
-
-    blade: Blade
-    printer: Printer
-    label: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part of several: a solid, or a mesh where its shape comes from a scan; what was promised of it, in its own frame."""
-
-    name: str  # lower-case letters, digits and '-': its files end with it; "" for the first
-    shape: cq.Solid | trimesh.Trimesh
-    features: tuple[Feature, ...] = ()
-    label: Label = field(default=Label((), 0.0))
-
-
-@dataclass(frozen=True)
-class FreeDesign:
-    """What a template without a seat returns: its first or only part, and what was promised of that; `further` parts, each with a name.
-
-    A part without a bone stands on z = 0 as it is to be printed.
-    """
-
-    solid: cq.Solid | trimesh.Trimesh
-    features: tuple[Feature, ...] = ()
-    label: Label = field(default=Label((), 0.0))
-    further: tuple[Part, ...] = ()
-
-    @property
-    def parts(self) -> tuple[Part, ...]:
-        """Every part; the first has no name.
-
-        Raises
-        ------
-        DesignError
-            Where a further part has no name that a file can have, or one that another has.
-        """
-        names = [part.name for part in self.further]
-        for name in names:
-            if not PART_NAME.fullmatch(name) or names.count(name) > 1:
-                raise DesignError(f"The part '{name}' needs a name of its own, of lower-case letters, digits and '-'; give it one in its template.")
-        return (Part("", self.solid, self.features, self.label), *self.further)
-
-
-@dataclass(frozen=True)
-class FreeJob:
-    """One part to make: its template, that one's parameters (by name), and the tools it is about."""
-
-    template: str
-    params: dict[str, Any]
-    blade: Blade
-    printer: Printer
 
 
 class FreeTemplate(Protocol):
@@ -226,6 +155,18 @@ class FreeTemplate(Protocol):
 
     def build(self, site: FreeSite, params: Any, workshop: Workshop) -> FreeDesign:
         """The part."""
+        ...
+
+
+class BodyTemplate(Protocol):
+    """A module in templates/ with `SITE = "body"`: it is about a bone as a whole, and sits nowhere."""
+
+    __doc__: str | None
+    Params: type[Parameters]
+    SITE: SiteKind
+
+    def build(self, site: BodySite, params: Any, workshop: Workshop) -> FreeDesign:
+        """The part or parts, in the patient frame."""
         ...
 
 

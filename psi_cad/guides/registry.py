@@ -17,11 +17,12 @@ from typing import Final, cast
 
 from psi_cad.errors import CaseError, DesignError, EnvironmentProblem, PsiCadError
 from psi_cad.files import sha256_of
-from psi_cad.guides.contract import FREE, SEAT, FreeTemplate, Needs, SiteKind, Template
+from psi_cad.guides.contract import BODY, FREE, SEAT, BodyTemplate, FreeTemplate, Needs, SiteKind, Template
 from psi_cad.guides.params import GuideParams, Parameters, SleeveParams, range_of
 
 __all__ = [
     "any_template",
+    "load_body",
     "load_free",
     "load_template",
     "loaded_sha256",
@@ -71,9 +72,27 @@ def load_template(name: str, *, where: str) -> Template:
         If its file does not define `Params` and `build`, or does not import.
     """
     found = any_template(name, where=where)
+    if site_of(found) == BODY:
+        raise CaseError(f"{where}: '{name}' makes no guide, but a part of a bone's body; name it under [[part]], or name another template.")
     if site_of(found) != SEAT:
         raise CaseError(f"{where}: '{name}' makes no guide, for it sits on no bone; name another template, or see 'psi-cad {name} --help'.")
     return cast(Template, found)
+
+
+def load_body(name: str, *, where: str) -> BodyTemplate:
+    """The template of a part called `name`, which is about a bone's body.
+
+    Raises
+    ------
+    CaseError
+        If there is none, or if it is made for another site.
+    EnvironmentProblem
+    """
+    found = any_template(name, where=where)
+    if site_of(found) != BODY:
+        under = "it needs a seat; name it under [[guide]]" if site_of(found) == SEAT else f"it sits on no bone; see 'psi-cad {name} --help'"
+        raise CaseError(f"{where}: '{name}' makes no part of a bone's body, for {under}, or name another template.")
+    return cast(BodyTemplate, found)
 
 
 def load_free(name: str) -> FreeTemplate:
@@ -161,6 +180,8 @@ def _unfit(module: ModuleType) -> str:
             return f"defines no '{needed}'; copy _template.py to start one"
     if not isinstance(module.Params, type) or dataclasses.is_dataclass(module.Params) or not issubclass(module.Params, Parameters):
         return "has 'Params' that are no plain class derived from GuideParams or Parameters; derive them from one, without @dataclass"
+    if site_of(module) not in (SEAT, BODY, FREE):
+        return f"has SITE = {site_of(module)!r}, and a site is '{SEAT}', '{BODY}' or '{FREE}'"
     if site_of(module) != SEAT:
         return ""
     needs = needs_of(module)

@@ -13,7 +13,7 @@ from psi_cad.guides.registry import load_template
 from psi_cad.scene.kerf import CLEARANCE_MM, Kerf, blade_kerf, blade_shift
 from psi_cad.units import Mm
 
-__all__ = ["Sawing", "clearance_of", "kerf_caution", "kerfs_of", "resolved", "sawings", "shifts_of", "widest"]
+__all__ = ["Sawing", "clearance_of", "kerf_caution", "kerfs_of", "resolved", "run_outs_of", "sawings", "shifts_of", "widest"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,12 @@ def kerfs_of(case: Case, sawings: Sequence[Sawing]) -> dict[str, Kerf]:
         sawing = widest(cut.name, sawings)
         found[cut.name] = Kerf(cut.kerf_side, None if sawing is None else sawing.kerf)
     return found
+
+
+def run_outs_of(case: Case, sawings: Sequence[Sawing]) -> dict[str, Mm]:
+    """How far the saw runs past the bone at each cut, by name: as its guides say, else the templates' default."""
+    default = GuideParams().run_out
+    return {cut.name: max((one.params.run_out for one in sawings if cut.name in one.request.cuts), default=default) for cut in case.cut}
 
 
 def shifts_of(case: Case, sawing: Sawing | None, own: Sequence[Sawing]) -> dict[str, Mm]:

@@ -13,6 +13,7 @@ from psi_cad.errors import CaseError
 from psi_cad.guides.contract import Needs
 from psi_cad.guides.params import SeatParams, resolve_params
 from psi_cad.guides.registry import load_template, needs_of
+from psi_cad.intake.parts import wrong_parts
 
 __all__ = ["load", "resolved_guides"]
 
@@ -34,7 +35,8 @@ def load(
     own = Path(catalogue) if catalogue is not None else None
 
     def wanted(data: dict[str, Any]) -> tuple[str, ...]:
-        return tuple(key for key in needs if key != "cut" or "guide" not in needs or _cuts_needed(data))
+        alone = "guide" in needs and bool(data.get("part")) and not data.get("guide")  # parts alone need neither guide nor cut
+        return tuple(key for key in needs if not alone and (key != "cut" or "guide" not in needs or _cuts_needed(data)))
 
     loaded = load_case(path, settings=list(settings), catalogue=own, needs=wanted, also=_more_mistakes)
     missing = _missing_files(_as_read(loaded), loaded.path)
@@ -52,7 +54,7 @@ def resolved_guides(loaded: LoadedCase) -> list[SeatParams]:
         With a line for each unknown template and each wrong parameter.
     """
     data = _as_read(loaded)
-    mistakes = _wrong_guides(data, loaded.path)
+    mistakes = [*_wrong_guides(data, loaded.path), *wrong_parts(data, loaded.path)]
     if mistakes:
         raise_all([*mistakes, *_missing_files(data, loaded.path)])
     found = []
@@ -81,7 +83,7 @@ def _as_read(loaded: LoadedCase) -> dict[str, Any]:
 
 
 def _more_mistakes(data: dict[str, Any], path: Path) -> list[Mistake]:
-    return [*_wrong_guides(data, path), *_missing_files(data, path)]
+    return [*_wrong_guides(data, path), *wrong_parts(data, path), *_missing_files(data, path)]
 
 
 def _wrong_guides(data: dict[str, Any], path: Path) -> list[Mistake]:

@@ -24,9 +24,11 @@ from psi_cad.intake.jobs import job_facts, job_hash
 from psi_cad.intake.kerfs import Sawing, sawings
 from psi_cad.intake.loading import resolved_guides
 from psi_cad.intake.named import inputs_of
+from psi_cad.intake.parts import part_jobs
 from psi_cad.intake.siting import Siting
 from psi_cad.intake.sources import avoid_source, tumour_source
 from psi_cad.outputs.naming import Naming
+from psi_cad.parts.contract import PartJob
 from psi_cad.scene.bodies import Asked, Scene
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.markups import read_planes
@@ -67,6 +69,7 @@ class Job:
     cautions: tuple[Caution, ...] = ()  # of the case and its bone, whatever the guide
     refused: tuple[dict[str, Any], ...] = ()  # guides and blades that are not made, as errors tell it
     avoid: tuple[Avoided, ...] = ()  # what the tools of trajectories keep from
+    parts: tuple[PartJob, ...] = ()  # of bones' bodies
 
 
 def step_of(guide: GuideRequest, tool: str, step: str) -> str:
@@ -138,7 +141,7 @@ def plan_job(
     suggest : bool
         Of an approach that looks across its cut, try others, and tell one that has a seat.
     only : str, optional
-        The one guide to make; cuts, kerfs and cautions are those of the whole case all the same.
+        The one guide to make, and no part; cuts, kerfs and cautions are those of the whole case all the same.
 
     Raises
     ------
@@ -175,11 +178,12 @@ def plan_job(
                 error.about(request.name, work.tool_id)
                 refused.append(error)
         guides.append(GuideJob(request, params.model_dump(), tuple(sites), hashes=tuple(hashes)))
-    if refused and not any(guide.sites for guide in guides):
+    if refused and not any(guide.sites for guide in guides) and not loaded.case.part:
         raise refused[0]
     tumour_mesh = tumour.mesh if tumour is not None else None
     told = tuple(error.to_json() for error in refused)
-    return Job(loaded, bones, inputs, tumour_mesh, tuple(cuts.values()), tuple(guides), cautions, told, avoid)
+    parts = part_jobs(loaded, bones.scene, cuts, own) if only is None else ()
+    return Job(loaded, bones, inputs, tumour_mesh, tuple(cuts.values()), tuple(guides), cautions, told, avoid, parts)
 
 
 def _avoided(loaded: LoadedCase, *, progress: Progress) -> tuple[Avoided, ...]:

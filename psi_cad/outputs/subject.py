@@ -16,6 +16,7 @@ from psi_cad.outputs.software import software_said
 from psi_cad.records.base import read_as
 from psi_cad.records.bones import AllBones, BoneInReport
 from psi_cad.records.guide import Guide
+from psi_cad.records.parts import BodyPart
 from psi_cad.records.plan import PlanReport
 from psi_cad.records.planned import PlannedSlot
 from psi_cad.records.report import BuildReport
@@ -40,14 +41,16 @@ __all__ = [
     "read_plan",
     "read_report",
     "section_of",
+    "section_of_part",
     "stem",
     "stem_of",
+    "stem_of_part",
     "subject_of",
     "unfit",
 ]
 
 Subject = dict[str, dict[str, str]]
-"""Section ("plan", or "guide" and its stem) to what is in it: a label and its SHA-256, or words (`PLAIN`)."""
+"""Section ("plan", or "guide" or "part" and its stem) to what is in it: a label and its SHA-256, or words (`PLAIN`)."""
 
 PLAN: Final = "plan"
 PLAN_FILE: Final = "plan.json"
@@ -190,7 +193,7 @@ def _plan_section(plan: PlanReport, folder: Path) -> dict[str, str]:
 
 def _guide_section(report: BuildReport, guide: Guide, folder: Path) -> dict[str, str]:
     content = {key: value for key, value in guide.to_json().items() if key not in OF_THE_BUILD}
-    names = [guide.files[kind] for kind in PRINTED if kind in guide.files]
+    names = _printed(guide.files)
     return {
         **_inputs(report),
         **{bone.used: _file(folder / bone.used) for bone in bones_of(report)},
@@ -201,6 +204,34 @@ def _guide_section(report: BuildReport, guide: Guide, folder: Path) -> dict[str,
         ACCEPTED: ", ".join(guide.accepted) or "none",
         **{name: _file(folder / name) for name in names},
     }
+
+
+def _printed(files: Mapping[str, str]) -> list[str]:
+    """The files of a guide or part that are signed, those of parts beside it last."""
+    return [files[kind] for kind in sorted(files, key=lambda kind: "-" in kind) if kind.split("-")[0] in PRINTED]
+
+
+def _part_section(report: BuildReport, part: BodyPart, folder: Path) -> dict[str, str]:
+    content = {key: value for key, value in part.to_json().items() if key not in OF_THE_BUILD}
+    return {
+        **_inputs(report),
+        **{bone.used: _file(folder / bone.used) for bone in bones_of(report)},
+        "template file": part.template_sha256 or MISSING,
+        SOFTWARE: software_said(report.software),
+        f"{REPORT_FILE}: parameters and checks": hash_of(content),
+        "cautions": hash_of([one.to_json() for one in report.cautions if one.id != NO_PLAN]),
+        **{name: _file(folder / name) for name in _printed(part.files)},
+    }
+
+
+def stem_of_part(part: BodyPart) -> str:
+    """The file name, without its ending, of a report's part."""
+    return f"{part.name}_{part.printer}"
+
+
+def section_of_part(part: BodyPart) -> str:
+    """The name of a part's section."""
+    return f"part {stem_of_part(part)}"
 
 
 def stem(name: str, blade: str, variant: str | None) -> str:
@@ -230,6 +261,9 @@ def subject_of(folder: Path, *, plan: PlanReport | None, report: BuildReport | N
     for guide in report.guides if report is not None else ():
         assert report is not None
         found[section_of(guide)] = _guide_section(report, guide, folder)
+    for part in report.parts if report is not None else ():
+        assert report is not None
+        found[section_of_part(part)] = _part_section(report, part, folder)
     return found
 
 
@@ -249,6 +283,11 @@ def unfit(folder: Path, *, plan: PlanReport | None, report: BuildReport | None) 
             found.append(_not_sound(guide, [other for other in report.guides if _sound(other)]))
         else:
             found += _changed_files(folder, {name: guide.sha256.get(name) for name in guide.files.values()}, f"'{REPORT_FILE}'", "build")
+    for part in report.parts:
+        if part.status != "passed" or not all(check.passed for check in part.checks):
+            found.append(f"{section_of_part(part)} is {part.status}, so it cannot be approved; build it again, or take it out of the case")
+        else:
+            found += _changed_files(folder, {name: part.sha256.get(name) for name in part.files.values()}, f"'{REPORT_FILE}'", "build")
     found += _changed_files(folder, {bone.used: bone.used_sha256 for bone in bones_of(report)}, f"'{REPORT_FILE}'", "build")
     if plan is not None and (other := disagreement(plan, report)):
         found.append(f"the guides were not built from the plan beside them: {other}")

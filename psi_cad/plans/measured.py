@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 
 import trimesh
 
@@ -11,20 +10,19 @@ from psi_cad.intake.bones import cautions_at_cuts
 from psi_cad.intake.cautions import case_cautions
 from psi_cad.intake.prepare import Progress, asked_cuts, planes_of
 from psi_cad.plans.evaluated import Evaluated
-from psi_cad.plans.patient import BoneModel, Patient
+from psi_cad.plans.patient import Patient
 from psi_cad.plans.report import report_of
 from psi_cad.plans.shares import share_of
 from psi_cad.plans.slots import run_out_of, slots_of
 from psi_cad.plans.tumour_in import tumour_in
-from psi_cad.resection.dust import without_dust
+from psi_cad.resection.dust import resected
 from psi_cad.resection.margins import CutMargin, cut_margin
-from psi_cad.resection.pieces import Resection, resect, together
+from psi_cad.resection.pieces import together
 from psi_cad.resection.throughbone import through_bone
 from psi_cad.scene.bodies import on
-from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.nearest import Nearest
 from psi_cad.surface.solids import mesh_of
-from psi_cad.units import Array, Mm
+from psi_cad.units import Array
 
 __all__ = ["evaluate"]
 
@@ -48,7 +46,7 @@ def evaluate(patient: Patient, *, planes: dict[str, tuple[Array, Array]] | None 
     slots = slots_of(patient, cuts)
     run_outs = {name: run_out_of(slots, name) for name in cuts}
     progress("resect")
-    each = {model.name: _resected(patient, model, on(model.name, cuts), run_outs) for model in patient.models}
+    each = {model.name: resected(model.solid, model.bone.mesh, on(model.name, cuts), patient.kerfs, run_outs) for model in patient.models}
     resection = together(each)
     specimen, kept = resection.specimen, [mesh_of(piece) for piece in resection.retained]
     margins: dict[str, CutMargin] = {}
@@ -68,10 +66,3 @@ def evaluate(patient: Patient, *, planes: dict[str, tuple[Array, Array]] | None 
     mesh = mesh_of(specimen)
     found = Evaluated(cuts, faces, margins, through, slots, resection, mesh, retained, healthy, within, {}, cautions, shares, run_outs)
     return dataclasses.replace(found, report=report_of(patient, found))
-
-
-def _resected(patient: Patient, model: BoneModel, cuts: Mapping[str, PlannedCut], run_outs: Mapping[str, Mm]) -> Resection:
-    """What the cuts on one bone leave of it; a bone that no cut takes stays whole."""
-    if not cuts:
-        return Resection({}, (model.solid,))
-    return without_dust(resect(model.solid, model.bone.mesh, cuts), cuts, patient.kerfs, run_outs)

@@ -10,7 +10,7 @@ from psi_cad.records.base import Flag, Record, at_times
 from psi_cad.records.guide import MeasuredSeat, MeasuredSlot, OtherBone
 from psi_cad.records.shared import ApprovalEntry, CautionSaid, CheckSaid, Refused
 
-__all__ = ["CheckedCase", "CheckedFolder", "CheckedGuide", "ToldGuide", "ToldReport"]
+__all__ = ["CheckedCase", "CheckedFolder", "CheckedGuide", "CheckedPart", "ToldGuide", "ToldReport"]
 
 
 class CheckedGuide(Record):
@@ -24,6 +24,18 @@ class CheckedGuide(Record):
     slots: list[MeasuredSlot] = at_times("as in report.json; only where it could be measured", list)
     seat: MeasuredSeat | None = at_times("as in report.json; only where it could be measured")
     other_bones: list[OtherBone] = at_times("as in report.json; only with several bones, where it could be measured", list)
+    checks: list[CheckSaid] = Field(description="what was measured, against its limits")
+    status: Literal["passed", "failed", "rejected", "stale"] = Field(description="rejected, stale: as the report says, and not measured")
+    why: str = at_times("why it was not measured; only then", "")
+
+
+class CheckedPart(Record):
+    """One part of a bone's body, measured again from its files."""
+
+    case: str = Field(description="the case's id")
+    name: str = Field(description="as in the report")
+    printer: str = Field(description="as in the report")
+    changed_files: list[str] = Field(description="files that are missing, or not those that were built")
     checks: list[CheckSaid] = Field(description="what was measured, against its limits")
     status: Literal["passed", "failed", "rejected", "stale"] = Field(description="rejected, stale: as the report says, and not measured")
     why: str = at_times("why it was not measured; only then", "")
@@ -65,6 +77,7 @@ class CheckedFolder(Record):
     """An output folder, measured again."""
 
     guides: list[CheckedGuide] = Field(description="every guide of every case")
+    parts: list[CheckedPart] = at_times("every part of a bone's body; only where there is one", list)
     reports: list[ToldReport] = Field(description="what each report was written with")
     status: Literal["passed", "failed"] = Field(description="whether every guide passed and every release holds")
     approvals: list[CheckedCase] = Field(description="one for each case")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from psi_cad.records.base import Count, Direction, Flag, Number, Pair, Point, Record, at_times, lately
+from psi_cad.records.parts import MadePart
 from psi_cad.records.planned import PlannedGuide
 from psi_cad.records.shared import CautionSaid, CheckSaid, Entry
 
@@ -156,7 +157,9 @@ class Guide(Record):
     approach: list[Number] | None = lately("as in the case")
     seating_axis: Direction | None = lately("the guide is put on against it and comes off along it")
     seating: SeatingSaid | None = lately("how it sits")
-    files: dict[str, str] = Field(description="file names by kind: step, stl, 3mf, png; a rejected guide has only step and png")
+    files: dict[str, str] = Field(
+        description="file names by kind: step, stl, 3mf, png; of a part beside it with -PART; a rejected guide has only step and png"
+    )
     sha256: dict[str, str] = Field(description="hash of each of these files, by its name")
     slots: list[MeasuredSlot] = lately("what was measured of its slots", list)
     bores: list[MeasuredBore] = at_times("what was measured of its sleeves; only of a guide with sleeves", list)
@@ -175,6 +178,7 @@ class Guide(Record):
     notes: list[str] = lately("the cautions' sentences, and remarks of the template", list)
     overrides: list[str] = lately("binding parameters that were overridden", list)
     plan: PlannedGuide = Field(description="what it is measured against")
+    parts: list[MadePart] = at_times("parts that come beside it; only where its template delivers some", list)
     bone: str | None = at_times("the bone that it is on; only with several bones")
     tried: list[TriedChange] = at_times("changes that psi-cad tried; only for a rejected guide", list)
     remedies: list[Remedy] = at_times("those of tried that pass; only for a rejected guide", list)

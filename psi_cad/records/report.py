@@ -9,6 +9,7 @@ from pydantic import Field
 from psi_cad.records.base import Count, Flag, Record, at_times, lately
 from psi_cad.records.bones import BoneInReport, InReport
 from psi_cad.records.guide import Guide
+from psi_cad.records.parts import BodyPart
 from psi_cad.records.shared import ApprovalSaid, CaseSaid, CautionSaid, Refused, Role, Software
 
 __all__ = ["BuildReport", "Release", "ReliedOn"]
@@ -48,6 +49,7 @@ class BuildReport(Record):
     bones: list[BoneInReport] = at_times("each bone; only with several", list)
     cautions: list[CautionSaid] = lately("of the case and its bone", list)
     guides: list[Guide] = Field(description="every guide in the folder")
+    parts: list[BodyPart] = at_times("parts of bones' bodies; only where the case asks for some", list)
     refused: list[Refused] = lately("guides that were not made, beside others that were", list)
     status: Literal["passed", "rejected"] = lately("of the last build", "rejected")
     accepted: list[str] = lately("cautions of the case that --accept named", list)

@@ -58,7 +58,7 @@ class CautionSaid(Record):
 
 
 class Refused(Record):
-    """A guide that was not made, and why."""
+    """A guide or part that was not made, and why."""
 
     error: str = Field(description="the kind of error")
     message: str = Field(description="one sentence")
@@ -68,6 +68,7 @@ class Refused(Record):
     reason: str = lately("the kind of refusal; may be empty", "")
     guide: str = lately("the guide's name", "")
     blade: str = lately("the id of its blade or tool", "")
+    part: str = at_times("the part's name; only of a part of a bone's body", "")
 
 
 class ApprovalEntry(Record):

@@ -8,20 +8,34 @@ from typing import Any, Final
 
 import numpy as np
 import shapely
+import trimesh
 
 from psi_cad.errors import CaseError
-from psi_cad.resection.pieces import CRUMB_MM3, Resection
+from psi_cad.resection.pieces import CRUMB_MM3, Resection, resect
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.kerf import Kerf
 from psi_cad.surface.solids import joined, mesh_of, pieces_of
 from psi_cad.surface.trust import at
 from psi_cad.units import Array, Mm
 
-__all__ = ["without_dust"]
+__all__ = ["resected", "without_dust"]
 
 HAIR_MM: Final[Mm] = 1e-7  # a slab is thicker than the kerf by this: its faces never coincide with faces that the planes left
 AROUND: Final = 2.0  # kerfs beyond the run-out: where two cuts meet sharply, the corner of their kerfs lies past both sections
 ON_SECTION_MM: Final[Mm] = 1e-3
+
+
+def resected(bone: Any, mesh: trimesh.Trimesh, cuts: Mapping[str, PlannedCut], kerfs: Mapping[str, Kerf], run_outs: Mapping[str, Mm]) -> Resection:
+    """What the saw leaves of a bone (a Manifold, with its surface `mesh`); one that no cut takes stays whole.
+
+    Raises
+    ------
+    CaseError
+        Where the cuts do not free one piece for each group, or a kerf leaves nothing of it.
+    """
+    if not cuts:
+        return Resection({}, (bone,))
+    return without_dust(resect(bone, mesh, cuts), cuts, kerfs, run_outs)
 
 
 def without_dust(found: Resection, cuts: Mapping[str, PlannedCut], kerfs: Mapping[str, Kerf], run_outs: Mapping[str, Mm]) -> Resection:

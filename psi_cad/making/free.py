@@ -9,15 +9,14 @@ from typing import Any
 import trimesh
 
 from psi_cad.brep import checked
-from psi_cad.builder.export import SOFTWARE
 from psi_cad.errors import BuildError
-from psi_cad.export.parts import NO_STEP, rejected, write_parts
+from psi_cad.export.parts import rejected, write_parts
 from psi_cad.files import sha256_of, whole_file, write_json
 from psi_cad.gauges.jobs import SHEET
-from psi_cad.gauges.measured import measure_free
 from psi_cad.guides.contract import FreeJob, FreeSite, Workshop
 from psi_cad.guides.registry import load_free, loaded_sha256
 from psi_cad.intake.prepare import Progress
+from psi_cad.making.told import SOFTWARE, measured_part, told_of_part
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.outputs.software import build_software
 from psi_cad.report.part_picture import picture_of_part
@@ -47,14 +46,7 @@ def build_free(job: FreeJob, folder: Path, *, progress: Progress) -> dict[str, A
     written = write_parts(folder, name, [(part.name, part.shape) for part in parts], title=title, software=SOFTWARE, metadata=facts)
     progress(f"{name}: measure the files")
     told = [
-        measure_free(
-            folder / one.files["step"] if one.exact else None,
-            folder / one.files["stl"],
-            part.features,
-            build_volume=job.printer.build_volume,
-            part_name=part.name,
-        )
-        for part, one in zip(parts, written, strict=True)
+        measured_part(part, one, folder, build_volume=job.printer.build_volume, part_name=part.name) for part, one in zip(parts, written, strict=True)
     ]
     measured = {
         **told[0],
@@ -85,12 +77,7 @@ def build_free(job: FreeJob, folder: Path, *, progress: Progress) -> dict[str, A
         **measured,
         "parts": [
             {
-                "name": one.name,
-                "kind": "solid" if one.exact else "mesh",
-                **({} if one.exact else {"no_step": NO_STEP}),
-                "files": [file for kind, file in files.items() if kind in (one.key("step"), one.key("stl"))],
-                "volume_mm3": found["volume_mm3"],
-                "label": list(part.label.lines),
+                **told_of_part(part, one, found, [file for kind, file in files.items() if kind in (one.key("step"), one.key("stl"))]),
                 "features": [feature.name for feature in part.features],
                 "status": found["status"],
             }

@@ -1,4 +1,4 @@
-"""Measure the files of a part that sits on no bone, against what its template promised."""
+"""Measure the files of one part that has no seat, against what its template promised."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from psi_cad.errors import KernelError
-from psi_cad.findings import Check
+from psi_cad.findings import Check, place_of
 from psi_cad.frames import Frame
 from psi_cad.readback.part import Part
 from psi_cad.readback.printed import Printed
@@ -18,18 +18,19 @@ from psi_cad.units import LIMITS, Mm
 from psi_cad.verify.features.feature import Feature, measured, told_of
 from psi_cad.verify.held import held
 
-__all__ = ["measure_free"]
+__all__ = ["measure_alone"]
 
 LEAST_MM3: Final = 1e-3  # a part smaller than that is none
 OWN = Frame(origin=np.zeros(3), axes=np.eye(3))
 
 
-def measure_free(
-    step: Path | None, stl: Path, features: Sequence[Feature], *, build_volume: tuple[Mm, Mm, Mm], part_name: str = ""
+def measure_alone(
+    step: Path | None, stl: Path, features: Sequence[Feature], *, build_volume: tuple[Mm, Mm, Mm], part_name: str = "", frame: Frame = OWN
 ) -> dict[str, Any]:
     """`features` of one part with what was measured of each, all `checks`, the volume and `status`.
 
     A mesh has no `step`: then everything is measured on its triangles. `part_name` tells its checks from those of other parts.
+    `frame`: that of the features; the files and the places of checks lie in the patient frame, or all in the part's own.
 
     Raises
     ------
@@ -38,7 +39,7 @@ def measure_free(
     InputError
         If the STL cannot be read.
     """
-    part, printed = None if step is None else Part(step, OWN), Printed(stl, OWN)
+    part, printed = None if step is None else Part(step, frame), Printed(stl, frame)
     beyond = np.sort(np.ptp(printed.bounds, axis=0)) - np.sort(np.array(build_volume))
     volume, exact = float(printed.mesh.volume), list[Check]()
     closed = [
@@ -62,7 +63,7 @@ def measure_free(
     checks = [*exact, *closed, held("printer_room", float(beyond.max()), "mm", "<=", 0.0)]
     promised = measured(tuple(features), part, printed)
     for _, _, found in promised:
-        checks += found
+        checks += found if frame is OWN else [_placed(check, frame) for check in found]
     if part_name:
         checks = [replace(check, id=_of_part(check.id, part_name)) for check in checks]
     return {
@@ -71,6 +72,11 @@ def measure_free(
         "checks": [check.to_json() for check in checks],
         "status": "passed" if all(check.passed for check in checks) else "rejected",
     }
+
+
+def _placed(check: Check, frame: Frame) -> Check:
+    """A check whose place is told in the patient frame."""
+    return replace(check, where=None if check.where is None else place_of(frame.patient(np.array(check.where))))
 
 
 def _of_part(check: str, part: str) -> str:

@@ -1,0 +1,67 @@
+"""The parts of bones' bodies that a case asks for: the mistakes in their tables, and what each is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from psi_cad import __version__
+from psi_cad.case.load import LoadedCase
+from psi_cad.case.mistakes import Mistake, mistakes_of, place_in
+from psi_cad.case.tables import tables_in
+from psi_cad.errors import CaseError
+from psi_cad.guides.params import resolve_params
+from psi_cad.guides.registry import load_body
+from psi_cad.intake.kerfs import Sawing, kerfs_of, run_outs_of
+from psi_cad.parts.contract import BodySite, PartJob
+from psi_cad.scene.bodies import Scene, on
+from psi_cad.scene.cuts import PlannedCut
+
+__all__ = ["part_jobs", "wrong_parts"]
+
+
+def wrong_parts(data: dict[str, Any], path: Path) -> list[Mistake]:
+    """Parts whose template does not exist or is of another kind, or whose parameters it does not have or allow."""
+    found: list[Mistake] = []
+    for number, part in enumerate(tables_in(data, "part")):
+        key, name, params = f"part[{number}]", part.get("template"), part.get("params", {})
+        if not isinstance(name, str):
+            continue
+        try:
+            template = load_body(name, where=f"{path.name}: {key}.template")
+        except CaseError as error:
+            found += mistakes_of(error, key=f"{key}.template", place=place_in(data, ("part", number, "template")))
+            continue
+        for given, value in params.items() if isinstance(params, dict) else ():
+            try:
+                resolve_params(template.Params, {given: value}, where=f"{path.name}: {key}.params")
+            except CaseError as error:
+                found += mistakes_of(error, key=f"{key}.params.{given}", place=place_in(data, ("part", number, "params", given)))
+    return found
+
+
+def part_jobs(loaded: LoadedCase, scene: Scene, cuts: Mapping[str, PlannedCut], own: list[Sawing]) -> tuple[PartJob, ...]:
+    """Every part of a case with what it is made from; `own`: how the case itself saws its cuts.
+
+    Raises
+    ------
+    CaseError
+        Where a parameter is none of its template, or out of its range.
+    """
+    case, found = loaded.case, []
+    for number, request in enumerate(case.part):
+        where = f"{loaded.path.name}: part[{number}]"
+        params = resolve_params(load_body(request.template, where=f"{where}.template").Params, request.params, where=f"{where}.params")
+        name = case.bone_of(request)
+        site = BodySite(
+            bone=name,
+            mesh=scene.body(name).bone.mesh,
+            cuts=on(name, cuts),
+            kerfs=kerfs_of(case, own),
+            run_outs=run_outs_of(case, own),
+            printer=loaded.printer(request.printer, where=f"{where}.printer"),
+            label=(f"{case.id} {case.side[0].upper()}", request.name, f"v{__version__}"),
+        )
+        found.append(PartJob(request, params.model_dump(), site))
+    return tuple(found)
