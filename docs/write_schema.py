@@ -6,6 +6,7 @@ from typing import Final
 
 from psi_cad.records.approvals import Approvals
 from psi_cad.records.base import Record, schema_of
+from psi_cad.records.case_check import CaseCheck
 from psi_cad.records.check import CheckedFolder
 from psi_cad.records.plan import PlanReport
 from psi_cad.records.report import BuildReport
@@ -16,6 +17,7 @@ KINDS: Final[dict[str, tuple[type[Record], str, str]]] = {
     "report": (BuildReport, "report.json", "What build writes into a case's output folder."),
     "plan": (PlanReport, "plan.json", "What plan writes into a case's output folder, or prints with --json."),
     "approvals": (Approvals, "approvals.json", "The chain of approvals of a case."),
+    "case-check": (CaseCheck, "check CASE --json", "What check prints of a case with --json."),
     "check": (CheckedFolder, "check --json", "What check prints of an output folder with --json."),
 }
 

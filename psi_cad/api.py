@@ -268,7 +268,7 @@ def validate(
     if drawn is not None and (drawn.suffix.lower() != ".png" or not drawn.parent.is_dir()):
         raise InputError(f"--picture {drawn}: name a .png file in a folder that is there.")
     loaded = _loaded(case, settings=settings, catalogue=catalogue)
-    return validate_case(loaded, blades=list(dict.fromkeys(blades)), picture=drawn, progress=progress or _silent)
+    return validate_case(loaded, blades=list(dict.fromkeys(blades)), picture=drawn, progress=progress or _silent).to_json()
 
 
 def plan(

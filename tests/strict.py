@@ -9,11 +9,18 @@ from json_schema import misfits
 from psi_cad.errors import InputError
 from psi_cad.records.approvals import Approvals
 from psi_cad.records.base import Record, faults, read_as
+from psi_cad.records.case_check import CaseCheck
 from psi_cad.records.check import CheckedFolder
 from psi_cad.records.plan import PlanReport
 from psi_cad.records.report import BuildReport
 
-KINDS: Final[dict[str, type[Record]]] = {"report": BuildReport, "plan": PlanReport, "approvals": Approvals, "check": CheckedFolder}
+KINDS: Final[dict[str, type[Record]]] = {
+    "report": BuildReport,
+    "plan": PlanReport,
+    "approvals": Approvals,
+    "check": CheckedFolder,
+    "case-check": CaseCheck,
+}
 
 
 def strictly(name: str, data: Any) -> list[str]:

@@ -217,13 +217,13 @@ def test_build_ends_with_the_options_that_a_release_needs(out):
     report = read_report(out)
     accept_in(report, ["no-plan", "uncalibrated-printer"])
     report.guides.append(report.guides[0].but(variant="x", accepted=["metal"]))  # of an earlier build, whose words are its own
-    assert acceptance_lines(report.to_json(), ["no-plan", "uncalibrated-printer"]) == [
+    assert acceptance_lines(report, ["no-plan", "uncalibrated-printer"]) == [
         "accepted: no-plan, uncalibrated-printer",
         "for a release, look at these cautions; then build with --accept no-plan --accept nominal-blade --accept uncalibrated-printer",
     ]
     accept_in(report, ["uncalibrated-printer,nominal-blade"])
-    assert acceptance_lines(report.to_json(), ["uncalibrated-printer,nominal-blade"])[1] == (
+    assert acceptance_lines(report, ["uncalibrated-printer,nominal-blade"])[1] == (
         "for a release, look at these cautions; then run 'psi-cad plan CASE -o OUT' and build with --accept nominal-blade --accept uncalibrated-printer"
     )
     accept_in(report, ACCEPTED)
-    assert acceptance_lines(report.to_json(), ACCEPTED) == ["accepted: no-plan, nominal-blade, uncalibrated-printer"]
+    assert acceptance_lines(report, ACCEPTED) == ["accepted: no-plan, nominal-blade, uncalibrated-printer"]

@@ -21,6 +21,7 @@ from psi_cad.errors import ApprovalError, BuildError, InputError
 from psi_cad.files import sha256_of
 from psi_cad.outputs.subject import hash_of, read_json, read_report, subject_of
 from psi_cad.records.report import BuildReport
+from psi_cad.records.shared import ApprovalSaid
 
 
 def test_an_entry_holds_every_hash_and_the_one_before(out, monkeypatch):
@@ -279,9 +280,9 @@ def test_a_guide_that_is_gone_changes_nothing_of_the_rest(out):
     other = "guide other_generic-25x0.89"
     signed = entry.but(what={**entry.what, other: dict(entry.what[GUIDE])})
     subject = subject_of(out, plan=None, report=report)
-    found = approval._entry_said(signed, subject, report.case.id).to_json()
-    assert (found["status"], found["changed"], found["gone"]) == ("approved", [], [other])
-    assert approval_lines({"broken": None, "missing": [], "entries": [found]}, released=False)[1].endswith(
+    found = approval._entry_said(signed, subject, report.case.id)
+    assert (found.status, found.changed, found.gone) == ("approved", [], [other])
+    assert approval_lines(ApprovalSaid(broken=None, missing=[], entries=[found]), released=False)[1].endswith(
         f"{GUIDE}: approved (no longer here: {other})"
     )
     nothing = approval._entry_said(entry.but(what={other: entry.what[GUIDE]}), subject, report.case.id)

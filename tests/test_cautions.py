@@ -9,12 +9,14 @@ from conftest import CASES, ROOT
 
 from psi_cad.api import plan
 from psi_cad.case.load import load_case
-from psi_cad.cli.telling import caution_lines, cautions_in, check_lines
+from psi_cad.cli.telling import Told, caution_lines, cautions_in, check_lines
 from psi_cad.findings import CAUTIONS, REASONS, Caution, Check
 from psi_cad.guides.params import GuideParams
 from psi_cad.guides.seating import Seating
 from psi_cad.intake.bones import BonesRead
 from psi_cad.intake.cautions import _of_seating, case_cautions, source_cautions
+from psi_cad.records.check import ToldGuide
+from psi_cad.records.shared import CautionSaid, CheckSaid
 from psi_cad.remedies.mending import CHECKS, WORDS
 from psi_cad.scene.bodies import Body, Scene
 from psi_cad.siting.axis import SeatingAxis
@@ -48,35 +50,35 @@ def test_the_page_says_which_block_a_release():
 
 
 def test_the_most_serious_comes_first_and_many_of_a_kind_are_counted():
-    many = [{"id": "look", "text": f"look at {n}"} for n in range(60)]
-    head, *lines = caution_lines([*many, {"id": "nominal-blade", "text": "measure."}, {"id": "nominal-blade", "text": "measure."}])
+    many = [Told("look", f"look at {n}") for n in range(60)]
+    head, *lines = caution_lines([*many, Told("nominal-blade", "measure."), Told("nominal-blade", "measure.")])
     assert head.startswith("What to know")
     assert lines[0] == "  ! nominal-blade: measure" and len(lines) == 1 + 3 + 1
     assert "57 more" in lines[-1] and "report.json" in lines[-1]
 
 
 def test_no_flood_of_lines():
-    each = [{"id": kind, "text": f"{kind} {n}"} for kind in CAUTIONS for n in range(9)]
+    each = [Told(kind, f"{kind} {n}") for kind in CAUTIONS for n in range(9)]
     lines = caution_lines(each, more_in="plan.json")
     assert len(lines) <= 20 and lines[-1] == f"  … and {4 * len(CAUTIONS) - 15} more in plan.json"
     assert caution_lines([]) == []
 
 
 def test_a_caution_names_its_guide_where_not_all_have_it():
-    small, nominal = {"id": "small-letters", "text": "small"}, {"id": "nominal-blade", "text": "nominal"}
-    guides = [{"name": "one", "cautions": [small, nominal]}, {"name": "two", "cautions": [nominal]}]
-    lines = caution_lines(cautions_in({"cautions": [], "guides": guides}))
+    small, nominal = CautionSaid(id="small-letters", text="small"), CautionSaid(id="nominal-blade", text="nominal")
+    guides = [ToldGuide(name=name, blade="b", variant=None, cautions=told) for name, told in (("one", [small, nominal]), ("two", [nominal]))]
+    lines = caution_lines(cautions_in([], guides))
     assert "  ! small-letters: small [one]" in lines and "  ! nominal-blade: nominal" in lines
 
 
 def test_a_caution_of_one_variant_is_not_told_of_the_plain_guide():
-    override = {"id": "clearance-override", "text": "0.3 mm"}
-    guides = [{"name": "g", "blade": "b", "variant": variant, "cautions": told} for variant, told in ((None, []), ("tight", [override]))]
-    assert "  ! clearance-override: 0.3 mm [g b tight]" in caution_lines(cautions_in({"guides": guides}))
+    override = CautionSaid(id="clearance-override", text="0.3 mm")
+    guides = [ToldGuide(name="g", blade="b", variant=variant, cautions=told) for variant, told in ((None, []), ("tight", [override]))]
+    assert "  ! clearance-override: 0.3 mm [g b tight]" in caution_lines(cautions_in([], guides))
 
 
 def check(name, value, rule, limit, passed, note="", where=None, unit="mm"):
-    return Check(name, value, unit, rule, limit, passed, note, where).to_json()
+    return CheckSaid.model_validate(Check(name, value, unit, rule, limit, passed, note, where).to_json())
 
 
 def test_checks_that_pass_are_counted_and_those_that_fail_told():
@@ -151,7 +153,7 @@ def test_a_caution_comes_back_from_a_report(kind):
 
 
 def test_a_failed_check_of_a_sleeve_names_its_trajectory():
-    failed = {"id": "tool_avoid[T1 vessel]", "value": 3.2, "unit": "mm", "rule": ">=", "limit": 5.0, "passed": False, "note": "", "where": None}
+    failed = check("tool_avoid[T1 vessel]", 3.2, ">=", 5.0, False)
     assert "distance of the tool from the structure, trajectory T1, vessel is 3.2 mm, wanted at least 5 mm" in check_lines([failed])[1]
 
 

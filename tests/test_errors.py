@@ -4,6 +4,7 @@ import json
 
 import pytest
 from conftest import CASES
+from strict import strictly
 
 from psi_cad.api import plan, validate
 from psi_cad.case.catalogue import load_catalogue, shipped_catalogue
@@ -187,6 +188,7 @@ def test_check_finds_a_seat_and_what_the_blade_reaches(here):
     code, shown, _ = here("check", CASES / "phantom-type1", "--json")
     found = json.loads(shown)
     (seat,) = found["seats"]
+    assert strictly("case-check", found) == []
     assert code == 0 and found["guides"] == ["supra-acetabular"] and found["status"] == "passed"
     assert seat["contact_area_mm2"] > 500 and seat["tilt_from_approach_deg"] <= 15.0 and len(seat["checks"]) == 1
     assert {"nominal-blade", "uncalibrated-printer"} <= {caution["id"] for caution in seat["cautions"]}

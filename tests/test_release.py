@@ -273,7 +273,7 @@ def test_one_person_in_both_roles_must_be_said_and_is_shown(out, code):
     assert approve_folder(out, role="engineer", name_code=code, same_person=True)["same_person"] is True
     found = released(out)
     assert f"one person ({code}) approved in both roles" in found["notes"] and found["approvals"][1]["same_person"]
-    assert f"engineer {code} (the same person in both roles)" in "\n".join(approval_lines(check_approvals(out)[0].to_json(), released=False))
+    assert f"engineer {code} (the same person in both roles)" in "\n".join(approval_lines(check_approvals(out)[0], released=False))
     approve_folder(out, role="engineer", name_code="E-2")  # a second person's word is the last now
     assert not any("one person" in note for note in released(out)["notes"])
 

@@ -242,9 +242,9 @@ def test_compare_and_check_agree_that_a_release_written_by_hand_is_not_sound(two
 
 
 def test_a_guide_that_was_kept_is_not_told_as_built(two):
-    variant, plain = read_json(two / "report.json")["guides"]
-    assert (variant["kept"], plain["kept"]) == (False, True)
-    assert guide_lines(plain) == [f"{plain['name']} for {plain['blade']}: kept from earlier, passed"]
+    variant, plain = read_report(two).guides
+    assert (variant.kept, plain.kept) == (False, True)
+    assert guide_lines(plain) == [f"{plain.name} for {plain.blade}: kept from earlier, passed"]
     assert len(guide_lines(variant)) > 3 and "kept" not in guide_lines(variant)[0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import trimesh
@@ -13,7 +13,7 @@ import trimesh
 from psi_cad.case.catalogue import Catalogue
 from psi_cad.case.load import LoadedCase
 from psi_cad.errors import BuildError
-from psi_cad.findings import Check, by_weight
+from psi_cad.findings import Caution, Check, by_weight
 from psi_cad.guides.params import SeatParams
 from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Site
@@ -23,6 +23,8 @@ from psi_cad.intake.cautions import guide_cautions
 from psi_cad.intake.prepare import GuideJob, Progress, plan_job, planned_cuts
 from psi_cad.intake.siting import blade_reach
 from psi_cad.intake.sources import tumour_source
+from psi_cad.records.case_check import CaseCheck, CutMet, SeatFound
+from psi_cad.records.shared import CautionSaid, CheckSaid, Refused
 from psi_cad.scene.bodies import Scene
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.siting.sliding import side_in_words
@@ -33,7 +35,7 @@ __all__ = ["validate_case"]
 BEFORE_ENTRY_MM: Final[Mm] = 30.0  # where the arrow of a trajectory begins
 
 
-def validate_case(loaded: LoadedCase, *, blades: Sequence[str] = (), picture: Path | None = None, progress: Progress) -> dict[str, Any]:
+def validate_case(loaded: LoadedCase, *, blades: Sequence[str] = (), picture: Path | None = None, progress: Progress) -> CaseCheck:
     """What can be known of a case before it is built; whatever `build` refuses before its first solid is refused here too.
 
     Parameters
@@ -42,12 +44,6 @@ def validate_case(loaded: LoadedCase, *, blades: Sequence[str] = (), picture: Pa
         Blade ids instead of the case's own.
     picture : Path, optional
         Where a PNG of the bone with the cuts and approaches goes; drawn first, since it shows why a guide is refused.
-
-    Returns
-    -------
-    dict
-        `bone`, `cuts`; `seats`: for every guide and blade its seating axis and contact; `checks` that fail where a blade is
-        too short; `refused`: guides that cannot sit, beside others that can; `cautions`; and `status`.
 
     Raises
     ------
@@ -61,27 +57,37 @@ def validate_case(loaded: LoadedCase, *, blades: Sequence[str] = (), picture: Pa
         _draw_case(picture, loaded, scene, cuts, None if tumour is None else tumour.mesh)
     job = plan_job(loaded, blades=list(blades), progress=progress)
     seats = [_seat(loaded, number, guide, site, progress) for number, guide in enumerate(job.guides) for site in guide.sites]
-    return {
-        "case": loaded.case.id,
-        "picture": None if picture is None else str(picture),
+    reached = all(check.passed for seat in seats for check in seat.checks)
+    found = CaseCheck(
+        case=loaded.case.id,
+        picture=None if picture is None else str(picture),
         **job.bones.report([{} for _ in job.bones.said]),
-        "cuts": [
-            {
-                "name": cut.name,
-                **({"bone": cut.bone} if job.bones.scene.several else {}),
-                "specimen_side": side_in_words(cut.normal),
-                "section_area_mm2": round(float(cut.section.area), 3),
-                "cut_short_by": list(cut.neighbours),
-                "other_bone_in_plane": len(cut.others),
-            }
-            for cut in job.cuts
-        ],
-        "guides": [guide.name for guide in loaded.case.guide],
-        "seats": seats,
-        "refused": list(job.refused),
-        "cautions": [caution.to_json() for caution in by_weight(job.cautions)],
-        "status": "failed" if job.refused or not all(check["passed"] for seat in seats for check in seat["checks"]) else "passed",
-    }
+        cuts=[_met(cut, several=job.bones.scene.several) for cut in job.cuts],
+        guides=[guide.name for guide in loaded.case.guide],
+        seats=seats,
+        refused=[Refused.model_validate(one) for one in job.refused],
+        cautions=said_of(job.cautions),
+        status="passed" if reached and not job.refused else "failed",
+    )
+    if loaded.case.part:
+        found.parts = [part.name for part in loaded.case.part]
+    return found
+
+
+def _met(cut: PlannedCut, *, several: bool) -> CutMet:
+    return CutMet(
+        name=cut.name,
+        **({"bone": str(cut.bone)} if several else {}),
+        specimen_side=side_in_words(cut.normal),
+        section_area_mm2=round(float(cut.section.area), 3),
+        cut_short_by=list(cut.neighbours),
+        other_bone_in_plane=len(cut.others),
+    )
+
+
+def said_of(cautions: Sequence[Caution]) -> list[CautionSaid]:
+    """Cautions as a report holds them, the most serious first."""
+    return [CautionSaid.model_validate(caution.to_json()) for caution in by_weight(cautions)]
 
 
 def _draw_case(picture: Path, loaded: LoadedCase, scene: Scene, cuts: dict[str, PlannedCut], tumour: trimesh.Trimesh | None) -> None:
@@ -106,7 +112,7 @@ def _draw_case(picture: Path, loaded: LoadedCase, scene: Scene, cuts: dict[str, 
         raise BuildError(f"The picture '{picture.name}' could not be drawn; off-screen OpenGL is missing or broken.")
 
 
-def _seat(loaded: LoadedCase, number: int, guide: GuideJob, site: Site, progress: Progress) -> dict[str, Any]:
+def _seat(loaded: LoadedCase, number: int, guide: GuideJob, site: Site, progress: Progress) -> SeatFound:
     """One guide for one blade, as far as it is known without a solid.
 
     Raises
@@ -121,20 +127,20 @@ def _seat(loaded: LoadedCase, number: int, guide: GuideJob, site: Site, progress
     if lay_out is not None:
         progress(f"{guide.request.name} {site.tool_id}: lay out {'slots' if site.saw is not None else 'sleeves'}, footplates and wires")
         told += lay_out(site, params)
-    return {
-        "name": guide.request.name,
-        "blade": site.tool_id,
-        "printer": site.printer.id,
-        "seating_axis": [round(float(v), 9) for v in site.axis.direction],
-        "contact_area_mm2": round(site.axis.contact_area, 1),
-        "tilt_from_approach_deg": round(site.axis.tilt, 3),
-        "sliding_lock": round(site.axis.sliding_lock, 4),
-        "fit_rms_mm": round(site.seat.rms, 5),
-        "fit_max_mm": round(site.seat.max, 5),
-        "gap_mm": round(site.seat.gap, 3),
-        "checks": [_reach(params, site, planned, loaded.catalogue).to_json() for planned in site.sawn],
-        "cautions": [caution.to_json() for caution in by_weight(told)],
-    }
+    return SeatFound(
+        name=guide.request.name,
+        blade=site.tool_id,
+        printer=site.printer.id,
+        seating_axis=[round(float(v), 9) for v in site.axis.direction],
+        contact_area_mm2=round(site.axis.contact_area, 1),
+        tilt_from_approach_deg=round(site.axis.tilt, 3),
+        sliding_lock=round(site.axis.sliding_lock, 4),
+        fit_rms_mm=round(site.seat.rms, 5),
+        fit_max_mm=round(site.seat.max, 5),
+        gap_mm=round(site.seat.gap, 3),
+        checks=[CheckSaid.model_validate(_reach(params, site, planned, loaded.catalogue).to_json()) for planned in site.sawn],
+        cautions=said_of(told),
+    )
 
 
 def _reach(params: SeatParams, site: Site, cut: PlannedCut, catalogue: Catalogue) -> Check:

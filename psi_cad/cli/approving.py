@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from psi_cad.records.check import CheckedCase
+    from psi_cad.records.report import BuildReport, Release
 
 __all__ = ["acceptance_lines", "register", "release_lines", "standing_lines"]
 
@@ -35,14 +39,14 @@ def approve(
     """
     from psi_cad.api import approve as run
     from psi_cad.cli.showing import say_json
-    from psi_cad.cli.telling import caution_lines
+    from psi_cad.cli.telling import caution_lines, cautions_of
 
     entry = run(path, role=role, name_code=name_code, note=note, same_person=same_person, guides=guide or [])
     if json:
         say_json(entry)
         return
     if entry["cautions"]:
-        typer.echo("\n".join(["approved with these cautions, the most serious first:", *caution_lines(entry["cautions"])[1:]]))
+        typer.echo("\n".join(["approved with these cautions, the most serious first:", *caution_lines(cautions_of(entry["cautions"]))[1:]]))
     if entry["unaccepted"]:
         typer.echo(f"not ready for a release: {_way_on(entry['unaccepted'])}, and approve that")
     both = " (the same person in both roles)" if entry["same_person"] else ""
@@ -59,28 +63,28 @@ def _way_on(ids: Sequence[str], accepted: Sequence[str] = ()) -> str:
     return way_on(ids, accepted)
 
 
-def acceptance_lines(report: Mapping[str, Any], accept: Sequence[str]) -> list[str]:
+def acceptance_lines(report: BuildReport, accept: Sequence[str]) -> list[str]:
     """What a build, with these options `--accept`, accepts of its cautions, and what a release would ask for besides."""
     from psi_cad.approval.acceptance import accepted_ids
 
     accepted = accepted_ids(accept)
     lines = [f"accepted: {', '.join(accepted)}"] if accepted else []
-    if report["unaccepted"]:
-        lines.append(f"for a release, look at these cautions; then {_way_on(report['unaccepted'], accepted)}")
+    if report.unaccepted:
+        lines.append(f"for a release, look at these cautions; then {_way_on(report.unaccepted, accepted)}")
     return lines
 
 
-def release_lines(release: Mapping[str, Any]) -> list[str]:
+def release_lines(release: Release) -> list[str]:
     """What was noted of a release, and which guides of earlier builds are released."""
-    lines = [f"  note: {note}" for note in release.get("notes", ())]
-    earlier = [name for one in release.get("earlier", ()) for name in one["sections"] if name != "plan"]
+    lines = [f"  note: {note}" for note in release.notes]
+    earlier = [name for one in release.earlier for name in one.sections if name != "plan"]
     return [*lines, f"  released earlier: {', '.join(earlier)}"] if earlier else lines
 
 
-def standing_lines(case: Mapping[str, Any]) -> list[str]:
+def standing_lines(case: CheckedCase) -> list[str]:
     """Which guides of a checked folder are released, and what was accepted for each guide."""
-    lines = [f"  note: {note}" for note in case["release_notes"]]
-    for name, accepted in case["accepted"].items():
-        state = "released" if name in case["releases"] else "not released"
+    lines = [f"  note: {note}" for note in case.release_notes]
+    for name, accepted in case.accepted.items():
+        state = "released" if name in case.releases else "not released"
         lines.append(f"  {name}: {state}, accepted cautions: {', '.join(accepted) or 'none'}")
     return lines

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from psi_cad.records.check import CheckedFolder
+    from psi_cad.records.shared import Refused
 
 __all__ = ["register"]
 
@@ -47,9 +52,10 @@ def build(
     from psi_cad.cli.rejected import rejection_lines
     from psi_cad.cli.showing import approval_lines, guide_lines, part_lines, progress, say_json, say_lines
     from psi_cad.cli.telling import caution_lines, cautions_in
+    from psi_cad.records.report import BuildReport
 
     with progress(quiet=json) as tell:
-        report = run(
+        told = run(
             case,
             out,
             blades=blade or [],
@@ -62,31 +68,33 @@ def build(
             progress=tell,
             time_limit=time_limit,
         )
+    report = BuildReport.model_validate(told)
     if json:
-        say_json(report)
+        say_json(told)
     else:
-        for guide in report["guides"]:
-            typer.echo("\n".join(guide_lines(guide)))
-        for part in report.get("parts", []):
+        for guide in report.guides:
+            say_lines(guide_lines(guide))
+        for part in report.parts:
             say_lines(part_lines(part))
-        typer.echo(f"files: {out / report['case']['id']}")
-        say_lines([*approval_lines(report["approval"], released=report["release"]["released"]), *release_lines(report["release"])])
-        say_lines([*caution_lines(cautions_in(report)), *acceptance_lines(report, accept or [])])
-    if report["status"] != "passed":
-        for guide in report["guides"]:
-            if not guide["kept"]:
-                typer.echo("\n".join(rejection_lines(guide)), err=True, nl=guide["status"] == "rejected")
-        for part in report.get("parts", []):
-            say_lines([f"psi-cad: part {part['name']} is rejected; its template has to be mended."] if part["status"] == "rejected" else [], err=True)
-        _tell_refused(report["refused"])
+        typer.echo(f"files: {out / report.case.id}")
+        assert report.approval is not None and report.release is not None  # a build has just written both
+        say_lines([*approval_lines(report.approval, released=report.release.released), *release_lines(report.release)])
+        say_lines([*caution_lines(cautions_in(report.cautions, report.guides)), *acceptance_lines(report, accept or [])])
+    if report.status != "passed":
+        for guide in report.guides:
+            if not guide.kept:
+                say_lines(rejection_lines(guide), err=True)
+        for part in report.parts:
+            say_lines([f"psi-cad: part {part.name} is rejected; its template has to be mended."] if part.status == "rejected" else [], err=True)
+        _tell_refused(report.refused)
         raise typer.Exit(1)
 
 
-def _tell_refused(refused: list[dict[str, Any]]) -> None:
-    """Guides that were not made beside others that were, a line each."""
+def _tell_refused(refused: Sequence[Refused]) -> None:
+    """Guides and parts that were not made beside others that were, a line each."""
     for one in refused:
-        what = f"part {one['part']}" if one.get("part") else f"{one['guide']} for {one['blade']}"
-        typer.echo(f"psi-cad: not made: {what}: {one['message']}", err=True)
+        what = f"part {one.part}" if one.part else f"{one.guide} for {one.blade}"
+        typer.echo(f"psi-cad: not made: {what}: {one.message}", err=True)
 
 
 def check(
@@ -103,10 +111,11 @@ def check(
     Example: psi-cad check out/hip-left-type1
     """
     from psi_cad.api import measure, validate
-    from psi_cad.cli.approving import standing_lines
-    from psi_cad.cli.showing import approval_lines, case_lines, guide_lines, part_lines, progress, say_json, say_lines
+    from psi_cad.cli.showing import case_lines, progress, say_json, say_lines
     from psi_cad.cli.telling import caution_lines, cautions_in
     from psi_cad.errors import InputError
+    from psi_cad.records.case_check import CaseCheck
+    from psi_cad.records.check import CheckedFolder
 
     is_case = path.suffix.lower() == ".toml" or (path / "case.toml").is_file() or not path.exists() or path.is_file()
     if picture is not None and not is_case:
@@ -118,26 +127,43 @@ def check(
             found = measure(path, progress=tell, time_limit=time_limit)
     if json:
         say_json(found)
-    elif is_case:
-        told = f"picture: {picture}" if picture is not None else "a picture: --picture FILE.png; to turn it: psi-cad look"
-        say_lines([*case_lines(found), told, *caution_lines(cautions_in({**found, "guides": found["seats"]}), more_in="the output of --json")])
+    refused: list[Refused] = []
+    if is_case:
+        checked = CaseCheck.model_validate(found)
+        refused, status = checked.refused, str(checked.status)
+        if not json:
+            told = f"picture: {picture}" if picture is not None else "a picture: --picture FILE.png; to turn it: psi-cad look"
+            cautions = caution_lines(cautions_in(checked.cautions, checked.seats), more_in="the output of --json")
+            say_lines([*case_lines(checked), told, *cautions])
     else:
-        for guide in found["guides"]:
-            say_lines(guide_lines(guide))
-        for part in found.get("parts", []):
-            say_lines(part_lines(part))
-        for case in found["approvals"]:
-            say_lines([f"{case['case']}: " + "\n".join([*approval_lines(case, released=case["released"]), *standing_lines(case)])])
-        _tell_refused([one for case in found["reports"] for one in case["refused"]])
-        for case in found["reports"]:
-            head, *lines = caution_lines(cautions_in(case)) or [""]
-            say_lines([f"{case['case']}: {head[:1].lower()}{head[1:]}", *lines] if lines else [])
-    if found["status"] != "passed":
+        measured = CheckedFolder.model_validate(found)
+        status = str(measured.status)
+        if not json:
+            _tell_measured(measured)
+    if status != "passed":
         hint = (
             "a guide would be rejected, for the reason above; `psi-cad build` tries changes and tells those that pass."
             if is_case
             else "do not use what failed; restore the files, or build again from the case and check that."
         )
-        _tell_refused(found.get("refused", []))
+        _tell_refused(refused)
         typer.echo(f"psi-cad: {hint}", err=True)
         raise typer.Exit(1)
+
+
+def _tell_measured(found: CheckedFolder) -> None:
+    """What was measured again of a folder, and who approved what of it."""
+    from psi_cad.cli.approving import standing_lines
+    from psi_cad.cli.showing import approval_lines, guide_lines, part_lines, say_lines
+    from psi_cad.cli.telling import caution_lines, cautions_in
+
+    for guide in found.guides:
+        say_lines(guide_lines(guide))
+    for part in found.parts:
+        say_lines(part_lines(part))
+    for case in found.approvals:
+        say_lines([f"{case.case}: " + "\n".join([*approval_lines(case, released=case.released), *standing_lines(case)])])
+    _tell_refused([one for report in found.reports for one in report.refused])
+    for report in found.reports:
+        head, *lines = caution_lines(cautions_in(report.cautions, report.guides)) or [""]
+        say_lines([f"{report.case}: {head[:1].lower()}{head[1:]}", *lines] if lines else [])

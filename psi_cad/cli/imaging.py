@@ -117,7 +117,7 @@ def _list(source: Path, json: bool) -> None:
 
 def _show(out: Path, said: dict[str, Any], json: bool) -> None:
     from psi_cad.cli.showing import say_json
-    from psi_cad.cli.telling import caution_lines
+    from psi_cad.cli.telling import caution_lines, cautions_of
 
     if json:
         say_json({"image": str(out), **said})
@@ -132,4 +132,4 @@ def _show(out: Path, said: dict[str, Any], json: bool) -> None:
     if said["forced"]:
         typer.echo("  Forced: guides may be built on it all the same, and every report says so.")
     if said["cautions"]:
-        typer.echo("\n".join(caution_lines(said["cautions"], more_in="the .json beside it")))
+        typer.echo("\n".join(caution_lines(cautions_of(said["cautions"]), more_in="the .json beside it")))

@@ -30,34 +30,38 @@ def demo(
     from psi_cad.cli.showing import guide_lines, plan_lines, progress, say_json, say_lines
     from psi_cad.cli.telling import caution_lines, cautions_in
     from psi_cad.phantom.demo import write_demo_case
+    from psi_cad.records.plan import PlanReport
+    from psi_cad.records.report import BuildReport
 
     with progress(quiet=json) as tell:
         case = write_demo_case(out, progress=tell or (lambda _: None))
-        planned = plan(case, out, progress=tell)
-        report = build(case, out, progress=tell)
+        planned = PlanReport.model_validate(plan(case, out, progress=tell))
+        built = build(case, out, progress=tell)
+    report = BuildReport.model_validate(built)
     if json:
-        say_json(report)
+        say_json(built)
     else:
-        typer.echo("\n".join(plan_lines(planned)))
-        for guide in report["guides"]:
-            typer.echo("\n".join(guide_lines(guide)))
-        folder, work = out / str(report["case"]["id"]), case.parent / "work" / str(report["case"]["id"])
+        say_lines(plan_lines(planned))
+        for guide in report.guides:
+            say_lines(guide_lines(guide))
+        folder, work = out / report.case.id, case.parent / "work" / report.case.id
         typer.echo("\nOpen these:")
         typer.echo(f"  {work / 'bone' / 'bone.png'}  the segmented bone on the CT")
         typer.echo(f"  {work / 'registration' / 'ct_to_mri.png'}  CT and MRI in one frame")
         typer.echo(f"  {folder / 'plan-margins.png'}  the cut, coloured by its distance from the tumour")
-        for guide in report["guides"]:
-            files = guide["files"]
+        for guide in report.guides:
+            files = guide.files
             for kind, what in (("png", "the guide on the bone, from six sides"), ("step", "the exact guide, for design review in any CAD"),
                                ("stl", "the printable guide"), ("3mf", "the same with units, for a slicer")):  # fmt: skip
                 if kind in files:
                     typer.echo(f"  {folder / files[kind]}  {what}")
         typer.echo(f"  {folder / 'report.json'}  every number that was measured, and its limit")
         typer.echo(f"  {case}  the case file: change it, then 'psi-cad build {case}'")
-        told = [*cautions_in(planned), *(one for one in cautions_in(report) if one["text"] not in {said["text"] for said in planned["cautions"]})]
-        say_lines(["", *caution_lines(told)])
+        told, ours = cautions_in(planned.cautions), {said.text for said in planned.cautions}
+        more = [one for one in cautions_in(report.cautions, report.guides) if one.text not in ours]
+        say_lines(["", *caution_lines([*told, *more])])
         typer.echo("\nThis is a phantom. psi-cad is not a medical device; qualified people must approve anything made with it.")
-    if report["status"] != "passed":
+    if report.status != "passed":
         raise typer.Exit(1)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from psi_cad.records.plan import PlanReport
 
 __all__ = ["register"]
 
@@ -37,8 +40,9 @@ def plan(
     """
     from psi_cad.api import plan as run
     from psi_cad.api import starting_plan
-    from psi_cad.cli.showing import approval_lines, optimised_lines, plan_lines, progress, say_json, say_lines
-    from psi_cad.cli.telling import caution_lines, cautions_in
+    from psi_cad.cli.showing import progress, say_json
+    from psi_cad.cli.telling import caution_lines, cautions_of
+    from psi_cad.records.plan import PlanReport
 
     with progress(quiet=json) as tell:
         if type_ is not None:
@@ -59,23 +63,29 @@ def plan(
         say_json(found)
     elif type_ is not None:
         typer.echo(found["toml"] if out is None else "\n".join(found["files"].values()))
-        for line in [*caution_lines(found["cautions"]), *(f"  {note}" for note in found["notes"])]:
+        for line in [*caution_lines(cautions_of(found["cautions"])), *(f"  {note}" for note in found["notes"])]:
             typer.echo(line, err=True)
     else:
-        typer.echo("\n".join(plan_lines(found)))
-        if "optimised" in found and "proposal" not in found:
-            typer.echo("\n".join(optimised_lines(found["optimised"])))
-        if "proposal" in found:
-            typer.echo("\nProposal (the case is unchanged):\n" + "\n".join(plan_lines(found["proposal"])))
-            typer.echo("\n".join(optimised_lines(found["optimised"])))
-        if found.get("approval", {}).get("entries") or found.get("approval", {}).get("broken"):
-            typer.echo("\n".join(approval_lines(found["approval"], released=False)[0 if found["approval"]["broken"] else 1 :]))
-        for path in found.get("files", {}).values():
-            typer.echo(f"  {path}")
-        say_lines(caution_lines(cautions_in(found), more_in="plan.json" if out is not None else "the output of --json"))
-        ours = {caution["text"] for caution in found["cautions"]}
-        of_proposal = [one for one in cautions_in(found.get("proposal", {})) if one["text"] not in ours]
-        if of_proposal:
-            say_lines(["Of the proposal only:", *caution_lines(of_proposal, more_in="plan.json")[1:]])
+        _tell(PlanReport.model_validate(found), more_in="plan.json" if out is not None else "the output of --json")
     if found.get("status", "passed") != "passed":
         raise typer.Exit(1)
+
+
+def _tell(found: PlanReport, *, more_in: str) -> None:
+    """A plan, and its proposal, as people read them."""
+    from psi_cad.cli.showing import approval_lines, optimised_lines, plan_lines, say_lines
+    from psi_cad.cli.telling import caution_lines, cautions_in
+
+    say_lines(plan_lines(found))
+    if found.proposal is not None:
+        typer.echo("\nProposal (the case is unchanged):\n" + "\n".join(plan_lines(found.proposal)))
+    if found.optimised is not None:
+        typer.echo("\n".join(optimised_lines(found.optimised)))
+    if found.approval is not None and (found.approval.entries or found.approval.broken):
+        say_lines(approval_lines(found.approval, released=False)[0 if found.approval.broken else 1 :])
+    say_lines([f"  {path}" for path in found.files.values()])
+    say_lines(caution_lines(cautions_in(found.cautions), more_in=more_in))
+    ours = {caution.text for caution in found.cautions}
+    of_proposal = [] if found.proposal is None else [one for one in cautions_in(found.proposal.cautions) if one.text not in ours]
+    if of_proposal:
+        say_lines(["Of the proposal only:", *caution_lines(of_proposal, more_in="plan.json")[1:]])

@@ -72,7 +72,7 @@ def tumour(
     """
     from psi_cad import scans
     from psi_cad.cli.showing import progress, say_json
-    from psi_cad.cli.telling import caution_lines
+    from psi_cad.cli.telling import caution_lines, cautions_of
 
     points = [_numbers(text, 3, "--seed") for text in seed or []]
     corners = None if box is None else _numbers(box, 6, "--box").reshape(2, 3)
@@ -89,7 +89,7 @@ def tumour(
         f"{report['parts']} part{'s' if report['parts'] > 1 else ''}"
     )
     if report["cautions"]:
-        typer.echo("\n".join(caution_lines(report["cautions"])))
+        typer.echo("\n".join(caution_lines(cautions_of(report["cautions"]))))
 
 
 def _numbers(text: str, count: int, option: str) -> Array:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from psi_cad.builder.suggest import set_argument
+from psi_cad.records.guide import Guide
 from psi_cad.remedies.mending import CHECKS, base_id, sentence
 
 __all__ = ["rejection_lines"]
 
 
-def rejection_lines(guide: Mapping[str, Any]) -> list[str]:
+def rejection_lines(guide: Guide) -> list[str]:
     """Sentences on a rejected guide of a report; none on one that passed."""
-    if guide["status"] != "rejected":
+    if guide.status != "rejected":
         return []
-    failed = [check for check in guide["checks"] if not check["passed"]]
-    lines = [f"psi-cad: {guide['name']} for {guide['blade']} is rejected."]
-    lines += [f"  {sentence(check)}." for check in failed]
-    if "png" in guide["files"]:
-        lines.append(f"  The places are marked in {guide['files']['png']}.")
-    passing = [set_argument(setting) for one in guide.get("remedies", ()) for setting in one["set"]]
+    failed = [check for check in guide.checks if not check.passed]
+    lines = [f"psi-cad: {guide.name} for {guide.blade} is rejected."]
+    lines += [f"  {sentence(check.to_json())}." for check in failed]
+    if "png" in guide.files:
+        lines.append(f"  The places are marked in {guide.files['png']}.")
+    passing = [set_argument(setting) for one in guide.remedies for setting in one.set_]
     if passing:
         return [*lines, f"  This was tried and passes: {' or '.join(passing)}"]
-    usual = dict.fromkeys(CHECKS[base_id(check["id"])].usual for check in failed if base_id(check["id"]) in CHECKS)
-    tried = [one["set"][0].split(".", 2)[2] for one in guide.get("tried", ())]
+    usual = dict.fromkeys(CHECKS[base_id(check.id)].usual for check in failed if base_id(check.id) in CHECKS)
+    tried = [one.set_[0].split(".", 2)[2] for one in guide.tried]
     if tried:
         lines.append(f"  {len(tried)} changes were tried ({', '.join(tried)}), none passed.")
     return [*lines, f"  What usually mends it: {'; '.join(usual)}."]

@@ -65,7 +65,7 @@ def segment(
     """
     from psi_cad import scans
     from psi_cad.cli.showing import progress, say_json
-    from psi_cad.cli.telling import caution_lines
+    from psi_cad.cli.telling import caution_lines, cautions_of
     from psi_cad.errors import CaseError
 
     seeds: dict[str, list[Any]] = {}
@@ -116,7 +116,7 @@ def segment(
         typer.echo(f"  {note}")
     typer.echo(f"{out / 'report.json'}; look at the pictures beside it before the surfaces are used.")
     if told:
-        typer.echo("\n".join(caution_lines(told)))
+        typer.echo("\n".join(caution_lines(cautions_of(told))))
     if report["rejected"]:
         typer.echo("Rejected: do not use these bones. Look at the pictures, and correct the segmentation: seeds, --cut-here, --join or --keep-in.")
         raise typer.Exit(1)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
+from psi_cad.records.check import ToldGuide
+from psi_cad.records.guide import Guide
+from psi_cad.records.shared import CautionSaid, CheckSaid
 from psi_cad.remedies.mending import WORDS
 
-__all__ = ["caution_lines", "cautions_in", "check_lines"]
+__all__ = ["Told", "caution_lines", "cautions_in", "cautions_of", "check_lines"]
 
 MOST: Final = 15  # lines of cautions; what is less serious is counted
 OF_A_KIND: Final = 3  # lines of one kind; what is alike is counted
@@ -20,9 +24,9 @@ _FLAGS: Final = {"step_schema_ap242", "step_valid", "stl_watertight", "bone_unch
 _RULES: Final = {">=": "at least", "<=": "at most", "==": "exactly"}
 
 
-def check_lines(checks: Sequence[Mapping[str, Any]]) -> list[str]:
+def check_lines(checks: Sequence[CheckSaid]) -> list[str]:
     """How many checks passed; of each that failed what was measured, what is wanted, and where."""
-    failed = [check for check in checks if not check["passed"]]
+    failed = [check for check in checks if not check.passed]
     if not checks:
         return []
     if not failed:
@@ -30,17 +34,16 @@ def check_lines(checks: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"  {len(failed)} of {len(checks)} checks failed:", *(f"  - {_failed(check)}" for check in failed)]
 
 
-def _failed(check: Mapping[str, Any]) -> str:
-    stem, about = _parted(str(check["id"]))
+def _failed(check: CheckSaid) -> str:
+    stem, about = _parted(check.id)
     what = WORDS.get(stem, stem.replace("_", " "))
     what = f"{what} {about}" if stem == "avoid" else f"{what}, {about}" if about else what
-    unit, value, limit = str(check["unit"]), float(check["value"]), float(check["limit"])
-    text = f"{check['id']}: {what}"
+    unit, value, limit = check.unit, float(check.value), float(check.limit)
+    text = f"{check.id}: {what}"
     if stem not in _FLAGS:
         measured = "could not be measured" if abs(value) >= UNMEASURED else f"is {_number(value, unit)}"
-        text += f" {measured}, wanted {_RULES.get(str(check['rule']), check['rule'])} {_number(limit, unit)}"
-    note = str(check["note"])
-    where = check.get("where")
+        text += f" {measured}, wanted {_RULES.get(check.rule, check.rule)} {_number(limit, unit)}"
+    note, where = check.note, check.where
     if where is not None and "near (" not in note and "nearest at (" not in note:
         text += f", near ({where[0]:.1f}, {where[1]:.1f}, {where[2]:.1f})"
     return f"{text} ({note})" if note else text
@@ -68,36 +71,51 @@ def _number(value: float, unit: str) -> str:
     return f"{value:.4g} {unit}".strip() if abs(value) < 1000.0 else f"{value:.0f} {unit}".strip()
 
 
-def cautions_in(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The cautions of a report and of its guides, each with the guides it is about (`guides`, none for the whole case)."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    guides = report.get("guides", ())
-    named = Counter(str(guide["name"]) for guide in guides)
+class _Named(Protocol):
+    """A guide with its cautions, as any report holds one."""
 
-    def called(guide: Mapping[str, Any]) -> str:
+    @property
+    def name(self) -> str: ...
+    @property
+    def blade(self) -> str: ...
+    @property
+    def cautions(self) -> list[CautionSaid]: ...
+
+
+@dataclass(frozen=True)
+class Told:
+    """A caution, and the guides that it is about: none for the whole case."""
+
+    id: str
+    text: str
+    guides: tuple[str, ...] = ()
+
+
+def cautions_in(cautions: Sequence[CautionSaid], guides: Sequence[_Named] = ()) -> list[Told]:
+    """The cautions of a report and of its guides, each once, with the guides it is about."""
+    named = Counter(guide.name for guide in guides)
+
+    def called(guide: _Named) -> str:
         """The guide's name, and its blade and variant where there are several."""
-        name, more = str(guide["name"]), [str(guide[key]) for key in ("blade", "variant") if guide.get(key)]
-        return name if named[name] == 1 else " ".join([name, *more])
+        variant = guide.variant if isinstance(guide, Guide | ToldGuide) else None
+        return guide.name if named[guide.name] == 1 else " ".join([guide.name, guide.blade, *([variant] if variant else [])])
 
-    for guide, cautions in ((None, report.get("cautions", ())), *((guide, guide.get("cautions", ())) for guide in guides)):
-        for caution in cautions:
-            entry = found.setdefault((caution["id"], caution["text"]), {**caution, "guides": []})
-            name = None if guide is None else called(guide)
-            if name is not None and name not in entry["guides"]:
-                entry["guides"].append(name)
+    found: dict[tuple[str, str], list[str]] = {(one.id, one.text): [] for one in cautions}
+    for guide in guides:
+        for one in guide.cautions:
+            about = found.setdefault((one.id, one.text), [])
+            if called(guide) not in about:
+                about.append(called(guide))
     every = {called(guide) for guide in guides}
-    for entry in found.values():
-        if every == set(entry["guides"]):  # of all guides, so of none in particular
-            entry["guides"] = []
-    return list(found.values())
+    # of all guides, so of none in particular
+    return [Told(kind, text, () if every == set(about) else tuple(about)) for (kind, text), about in found.items()]
 
 
-def caution_lines(cautions: Iterable[Mapping[str, Any]], *, more_in: str = "report.json") -> list[str]:
+def caution_lines(cautions: Iterable[CautionSaid | Told], *, more_in: str = "report.json") -> list[str]:
     """What a person must know, most serious first; of many of a kind the rest is counted, and so is what is less serious.
 
     Parameters
     ----------
-    cautions : mappings with `id` and `text`, and `guides` where `cautions_in` gave them
     more_in : str
         Where the rest can be read.
     """
@@ -105,9 +123,9 @@ def caution_lines(cautions: Iterable[Mapping[str, Any]], *, more_in: str = "repo
 
     kinds: dict[str, list[str]] = {}
     for caution in cautions:
-        about = f" [{', '.join(caution['guides'])}]" if caution.get("guides") else ""
-        lines = kinds.setdefault(str(caution["id"]), [])
-        if (line := f"{caution['text']}{about}") not in lines:
+        about = f" [{', '.join(caution.guides)}]" if isinstance(caution, Told) and caution.guides else ""
+        lines = kinds.setdefault(caution.id, [])
+        if (line := f"{caution.text}{about}") not in lines:
             lines.append(line)
     if not kinds:
         return []
@@ -120,3 +138,8 @@ def caution_lines(cautions: Iterable[Mapping[str, Any]], *, more_in: str = "repo
         if len(texts) > OF_A_KIND:
             told.append(f"  ! {kind}: … and {len(texts) - OF_A_KIND} more of this kind in {more_in}")
     return [*lines, *told[:MOST], *([f"  … and {len(told) - MOST} more in {more_in}"] if len(told) > MOST else [])]
+
+
+def cautions_of(said: Iterable[Mapping[str, Any]]) -> list[CautionSaid]:
+    """Cautions as JSON values, typed."""
+    return [CautionSaid.model_validate(one) for one in said]

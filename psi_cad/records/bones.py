@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag
 from psi_cad.records.base import KIND, Count, Flag, LabelId, Number, Point, Record, at_times, lately
 from psi_cad.records.shared import CautionSaid
 
-__all__ = ["AllBones", "Bone", "BoneInPlan", "BoneInReport", "InPlan", "InReport", "Retained"]
+__all__ = ["AllBones", "Bone", "BoneInPlan", "BoneInReport", "InPlan", "InReport", "Retained", "one_or_all"]
 
 
 class RepairSaid(Record):
@@ -184,13 +184,13 @@ class BoneInPlan(Bone):
     tumour: TumourAtBone | None = at_times("the tumour as it lies to it; only with several bones")
 
 
-def _shape(data: Any) -> str:
+def one_or_all(data: Any) -> str:
     """Whether a bone tells of one or of several together."""
     several = "names" in data if isinstance(data, dict) else isinstance(data, AllBones)
     return f"{KIND}all" if several else f"{KIND}one"
 
 
-InReport = Annotated[Annotated[BoneInReport, Tag(f"{KIND}one")] | Annotated[AllBones, Tag(f"{KIND}all")], Discriminator(_shape)]
+InReport = Annotated[Annotated[BoneInReport, Tag(f"{KIND}one")] | Annotated[AllBones, Tag(f"{KIND}all")], Discriminator(one_or_all)]
 """`bone` of report.json: the only bone, or of several what is told of all together."""
-InPlan = Annotated[Annotated[BoneInPlan, Tag(f"{KIND}one")] | Annotated[AllBones, Tag(f"{KIND}all")], Discriminator(_shape)]
+InPlan = Annotated[Annotated[BoneInPlan, Tag(f"{KIND}one")] | Annotated[AllBones, Tag(f"{KIND}all")], Discriminator(one_or_all)]
 """`bone` of plan.json."""
