@@ -122,6 +122,7 @@ def register(
     from psi_cad.files import write_json
     from psi_cad.imaging.label_files import read_labels
     from psi_cad.imaging.scan_files import read_volume
+    from psi_cad.records.scans import RegistrationReport
     from psi_cad.registration.register import register as registered
     from psi_cad.registration.rigid import read_landmarks, read_transform, write_transform
     from psi_cad.report.fused import FUSED_TITLE, write_fused
@@ -139,7 +140,7 @@ def register(
     if progress is not None:
         progress("draw the picture")
     write_fused(out.with_suffix(".png"), ct, mri, moving_from_fixed=found.moving_from_fixed, box=found.box, title=FUSED_TITLE)
-    report = {"schema": 1, **found.report()}
+    report = RegistrationReport.model_validate({"schema": 1, **found.report().to_json()}).to_json()
     write_json(out.with_suffix(".json"), report)
     write_transform(out, found.moving_from_fixed, centre=found.centre)
     return report
@@ -181,6 +182,8 @@ def tumour(
     from psi_cad.files import write_json
     from psi_cad.findings import Caution
     from psi_cad.imaging.tumour import PROPOSAL, shape_interpolated
+    from psi_cad.records.scans import TumourReport
+    from psi_cad.records.shared import CautionSaid
     from psi_cad.registration.rigid import inverse, read_transform
 
     out, say = Path(out), progress or (lambda _: None)
@@ -205,20 +208,20 @@ def tumour(
         say("grow the margin")
         grown_to = out.with_name(f"{out.stem}_margin{margin:g}.stl")
         write_stl(grown_to, grown(found.mesh, margin), header=f"psi-cad {kind} margin {margin:g} mm, SPACE=LPS")
-    report: dict[str, Any] = {
-        "schema": 1,
-        "proposal": found.proposal,
-        "frame": "LPS mm of the mask" if transform is None else "LPS mm of the fixed scan of the transform",
-        "volume_cm3": round(found.volume_mm3 / 1000.0, 3),
-        "mask_volume_cm3": round(found.mask_volume_mm3 / 1000.0, 3),
-        "diameters_mm": np.round(sizes, 2).tolist(),
-        "diameter_axes": np.round(axes, 4).tolist(),
-        "parts": found.parts,
-        "level_mm": round(found.level_mm, 3),
-        "margin_mm": margin,
-        "cautions": [Caution("tumour-proposed", PROPOSAL).to_json()] if found.proposal else [],
-        "notes": [PROPOSAL] if found.proposal else [],
-    }
+    report = TumourReport(
+        schema_=1,
+        proposal=found.proposal,
+        frame="LPS mm of the mask" if transform is None else "LPS mm of the fixed scan of the transform",
+        volume_cm3=round(found.volume_mm3 / 1000.0, 3),
+        mask_volume_cm3=round(found.mask_volume_mm3 / 1000.0, 3),
+        diameters_mm=np.round(sizes, 2).tolist(),
+        diameter_axes=np.round(axes, 4).tolist(),
+        parts=found.parts,
+        level_mm=round(found.level_mm, 3),
+        margin_mm=margin,
+        cautions=[CautionSaid.model_validate(Caution("tumour-proposed", PROPOSAL).to_json())] if found.proposal else [],
+        notes=[PROPOSAL] if found.proposal else [],
+    ).to_json()
     write_json(out.with_suffix(".json"), report)
     return report
 

@@ -13,6 +13,7 @@ from psi_cad.records.case_check import CaseCheck
 from psi_cad.records.check import CheckedFolder
 from psi_cad.records.plan import PlanReport
 from psi_cad.records.report import BuildReport
+from psi_cad.records.scans import RegistrationReport, TumourReport
 
 KINDS: Final[dict[str, type[Record]]] = {
     "report": BuildReport,
@@ -20,6 +21,8 @@ KINDS: Final[dict[str, type[Record]]] = {
     "approvals": Approvals,
     "check": CheckedFolder,
     "case-check": CaseCheck,
+    "registration": RegistrationReport,
+    "tumour": TumourReport,
 }
 
 

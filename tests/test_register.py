@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from strict import strictly
 
 from psi_cad.errors import ImageError, RegistrationError
 from psi_cad.registration.register import Registration, _refuse_doubt, register
@@ -64,13 +65,14 @@ def test_found_and_checked(found):
     assert found.agreeing >= 3 and found.evidence > 2 * found.evidence_at_start
     assert found.inverse_mm < 2.0 and found.spread_mm < 3.0
     np.testing.assert_allclose(found.fixed_from_moving @ found.moving_from_fixed, np.eye(4), atol=1e-12)
-    json.dumps(found.report(), allow_nan=False)
+    json.dumps(found.report().to_json(), allow_nan=False)
+    assert strictly("registration", {"schema": 1, **found.report().to_json()}) == []
 
 
 @pytest.mark.slow
 def test_the_same_digits_every_time_and_from_a_far_start_the_same_place(pair, found, rng):
     again = register(*pair)
-    assert again.report() == found.report()
+    assert again.report().to_json() == found.report().to_json()
     far = TRUE @ rotation(np.radians(15) * np.array([0.6, 0, 0.8]), about=np.zeros(3), shift=30 * np.array([0, 0.8, -0.6]))
     other = register(*pair, start=far)
     assert distance(other.moving_from_fixed, TRUE, at=found.box).mean() < 0.6

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import trimesh
+from strict import strictly
 
 from psi_cad import api
 from psi_cad.errors import ImageError, SegmentationError, SurfaceError
@@ -144,6 +145,7 @@ def test_the_command_marks_a_proposal_everywhere(tmp_path, run, rng):
     assert "PROPOSAL" in done.stdout and out.read_bytes()[:80].startswith(b"psi-cad PROPOSAL tumour")
     assert '"proposal": true' in out.with_suffix(".json").read_text("utf-8") and (tmp_path / "t_PROPOSAL.nrrd").is_file()
     same = api.tumour(tmp_path / "t2.stl", image=tmp_path / "mri.nrrd", seeds=[(10, -20, 35)], box=[(-10, -40, 15), (34, 4, 59)])
+    assert strictly("tumour", same) == []
     assert same == json.loads(out.with_suffix(".json").read_text("utf-8"))  # the verb for Python is the command
     assert (tmp_path / "t2.stl").read_bytes() == out.read_bytes()
     wrong = run("tumour", "--image", tmp_path / "mri.nrrd", "--seed", "10,-20", "--box", "-10,-40,15,34,4,59", "-o", out)

@@ -292,7 +292,7 @@ def build_case(
             entry = report_entry(one.made, measured, one.expected, files | more, folder, cautions=guide_overrides(loaded, one.made.request.name))
             of_bone = {"bone": one.made.request.bone} if job.bones.scene.several else {}
             entries[one.task.key] = {**entry, **({"parts": parts} if parts else {}), **of_bone}
-    bodies, lacking = build_bodies(job, folder, progress=progress)
+    bodies, lacking = build_bodies(job.parts, case, folder, progress=progress)
     _sweep(folder, {*used, *bench.kept_away, *(name for one in (*entries.values(), *bodies) for name in one["files"].values())})
     if refused and not entries and not bodies:
         raise refused[0]

@@ -38,17 +38,19 @@ def register_scans(
     """
     from psi_cad import scans
     from psi_cad.cli.showing import progress, say_json
+    from psi_cad.records.scans import RegistrationReport
 
     with progress(quiet=json) as tell:
-        report = scans.register(fixed, moving, out, landmarks=landmarks, mask=mask, start=start, progress=tell)
+        said = scans.register(fixed, moving, out, landmarks=landmarks, mask=mask, start=start, progress=tell)
     if json:
-        say_json(report)
+        say_json(said)
         return
-    checks = report["checks"]
-    typer.echo(f"{out}: moved {report['moved_mm']:.1f} mm and turned {report['turned_deg']:.1f}° from the start")
+    report = RegistrationReport.model_validate(said)
+    checks = report.checks
+    typer.echo(f"{out}: moved {report.moved_mm:.1f} mm and turned {report.turned_deg:.1f}° from the start")
     typer.echo(
-        f"  {checks['agreeing']} of {checks['starts']} starts agree within {checks['spread_mm']:.2f} mm; "
-        f"there and back {checks['inverse_mm']:.2f} mm; evidence {checks['evidence_at_start']:.3f} → {checks['evidence']:.3f}"
+        f"  {checks.agreeing} of {checks.starts} starts agree within {checks.spread_mm:.2f} mm; "
+        f"there and back {checks.inverse_mm:.2f} mm; evidence {checks.evidence_at_start:.3f} → {checks.evidence:.3f}"
     )
     typer.echo(f"  {out.with_suffix('.png')}: look at it before you use the transform")
 
@@ -71,25 +73,26 @@ def tumour(
     Example: psi-cad tumour --labels mri_tumour.nii.gz --label 1 --transform ct_to_mri.tfm -o tumour.stl
     """
     from psi_cad import scans
-    from psi_cad.cli.showing import progress, say_json
-    from psi_cad.cli.telling import caution_lines, cautions_of
+    from psi_cad.cli.showing import progress, say_json, say_lines
+    from psi_cad.cli.telling import caution_lines
+    from psi_cad.records.scans import TumourReport
 
     points = [_numbers(text, 3, "--seed") for text in seed or []]
     corners = None if box is None else _numbers(box, 6, "--box").reshape(2, 3)
     with progress(quiet=json) as tell:
-        report = scans.tumour(
+        said = scans.tumour(
             out, labels=labels, label=label, image=image, seeds=points, box=corners, transform=transform, margin=margin, progress=tell
         )
-    sizes = report["diameters_mm"]
     if json:
-        say_json(report)
+        say_json(said)
         return
+    report = TumourReport.model_validate(said)
+    sizes = report.diameters_mm
     typer.echo(
-        f"{out}: {report['volume_cm3']:.2f} cm³ (mask {report['mask_volume_cm3']:.2f}), {sizes[0]:.1f} × {sizes[1]:.1f} × {sizes[2]:.1f} mm, "
-        f"{report['parts']} part{'s' if report['parts'] > 1 else ''}"
+        f"{out}: {report.volume_cm3:.2f} cm³ (mask {report.mask_volume_cm3:.2f}), {sizes[0]:.1f} × {sizes[1]:.1f} × {sizes[2]:.1f} mm, "
+        f"{report.parts} part{'s' if report.parts > 1 else ''}"
     )
-    if report["cautions"]:
-        typer.echo("\n".join(caution_lines(cautions_of(report["cautions"]))))
+    say_lines(caution_lines(report.cautions))
 
 
 def _numbers(text: str, count: int, option: str) -> Array:

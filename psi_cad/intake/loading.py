@@ -13,7 +13,7 @@ from psi_cad.errors import CaseError
 from psi_cad.guides.contract import Needs
 from psi_cad.guides.params import SeatParams, resolve_params
 from psi_cad.guides.registry import load_template, needs_of
-from psi_cad.intake.parts import wrong_parts
+from psi_cad.making.asked import wrong_parts
 
 __all__ = ["load", "resolved_guides"]
 

@@ -21,12 +21,12 @@ from psi_cad.intake.approaches import across_refused
 from psi_cad.intake.bones import BonesRead, cautions_at_cuts, read_bones
 from psi_cad.intake.cautions import case_cautions
 from psi_cad.intake.jobs import job_facts, job_hash
-from psi_cad.intake.kerfs import Sawing, sawings
+from psi_cad.intake.kerfs import Sawing, kerfs_of, run_outs_of, sawings
 from psi_cad.intake.loading import resolved_guides
 from psi_cad.intake.named import inputs_of
-from psi_cad.intake.parts import part_jobs
 from psi_cad.intake.siting import Siting
 from psi_cad.intake.sources import avoid_source, tumour_source
+from psi_cad.making.asked import part_jobs
 from psi_cad.outputs.naming import Naming
 from psi_cad.parts.contract import PartJob
 from psi_cad.scene.bodies import Asked, Scene
@@ -182,7 +182,8 @@ def plan_job(
         raise refused[0]
     tumour_mesh = tumour.mesh if tumour is not None else None
     told = tuple(error.to_json() for error in refused)
-    parts = part_jobs(loaded, bones.scene, cuts, own) if only is None else ()
+    kerfs, run_outs = kerfs_of(loaded.case, own), run_outs_of(loaded.case, own)
+    parts = part_jobs(loaded, bones.scene, cuts, kerfs=kerfs, run_outs=run_outs) if only is None else ()
     return Job(loaded, bones, inputs, tumour_mesh, tuple(cuts.values()), tuple(guides), cautions, told, avoid, parts)
 
 

@@ -356,7 +356,7 @@ def _transform(loaded: LoadedCase, source: Tumour, work: Work) -> tuple[Callable
         found = register(fixed, moving, progress=lambda step: work.progress(f"register: {step}"))
         write_fused(folder / "ct_to_mri.png", fixed, moving, moving_from_fixed=found.moving_from_fixed, box=found.box, title=FUSED_TITLE)
         write_transform(folder / "ct_to_mri.tfm", found.moving_from_fixed, centre=found.centre)
-        return dict(found.report())
+        return found.report().to_json()
 
     try:
         stage = work.stage("registration", {"ct": ct.key, "mri": mri.key}, make)

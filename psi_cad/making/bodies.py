@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import trimesh
 
 from psi_cad.brep import checked
+from psi_cad.case.model import Case
 from psi_cad.errors import BuildError, EnvironmentProblem, PsiCadError
 from psi_cad.export.parts import rejected, write_parts
 from psi_cad.files import sha256_of
 from psi_cad.guides.registry import load_body, loaded_sha256, told_as_ours
 from psi_cad.guides.sharing import Workshop
-from psi_cad.intake.prepare import Job, Progress
 from psi_cad.making.told import SOFTWARE, measured_part, told_of_part
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.parts.contract import PartJob, step_of_part
@@ -21,18 +22,19 @@ from psi_cad.report.part_picture import picture_of_part
 
 __all__ = ["build_bodies"]
 
-PICTURE_STEP = "draw the picture"
+Progress = Callable[[str], None]
+PICTURE_STEP: Final = "draw the picture"
 
 
-def build_bodies(job: Job, folder: Path, *, progress: Progress) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Make every part of a job in `folder`: an entry of the report for each that was made, and the errors of those that were not.
+def build_bodies(parts: Sequence[PartJob], case: Case, folder: Path, *, progress: Progress) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Make every part of a case in `folder`: an entry of the report for each that was made, and the errors of those that were not.
 
     Where a check of a part, or of one that comes with it, fails, only `…_REJECTED` files are left.
     """
     made, refused = list[dict[str, Any]](), list[dict[str, Any]]()
-    for one in job.parts or ():
+    for one in parts:
         try:
-            made.append(_built(one, job, folder, progress))
+            made.append(_built(one, case, folder, progress))
         except EnvironmentProblem:
             raise
         except PsiCadError as error:  # of this part; the others go on
@@ -40,8 +42,8 @@ def build_bodies(job: Job, folder: Path, *, progress: Progress) -> tuple[list[di
     return made, refused
 
 
-def _built(one: PartJob, job: Job, folder: Path, progress: Progress) -> dict[str, Any]:
-    request, site, case = one.request, one.site, job.loaded.case
+def _built(one: PartJob, case: Case, folder: Path, progress: Progress) -> dict[str, Any]:
+    request, site = one.request, one.site
     template = load_body(request.template, where=f"part '{request.name}'.template")
 
     def told(step: str) -> None:
@@ -83,7 +85,7 @@ def _built(one: PartJob, job: Job, folder: Path, progress: Progress) -> dict[str
         "template": request.template,
         "template_sha256": loaded_sha256(request.template),
         "printer": site.printer.id,
-        **({"bone": site.bone} if job.bones.scene.several else {}),
+        **({"bone": site.bone} if len(case.bones) > 1 else {}),
         "cuts": list(site.cuts),
         "params": one.params,
         "printer_entry": site.printer.model_dump(mode="json"),

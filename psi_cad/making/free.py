@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from psi_cad.files import sha256_of, whole_file, write_json
 from psi_cad.gauges.jobs import SHEET
 from psi_cad.guides.contract import FreeJob, FreeSite, Workshop
 from psi_cad.guides.registry import load_free, loaded_sha256
-from psi_cad.intake.prepare import Progress
 from psi_cad.making.told import SOFTWARE, measured_part, told_of_part
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.outputs.software import build_software
 from psi_cad.report.part_picture import picture_of_part
 
 __all__ = ["build_free"]
+
+Progress = Callable[[str], None]
 
 
 def build_free(job: FreeJob, folder: Path, *, progress: Progress) -> dict[str, Any]:

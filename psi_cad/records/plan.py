@@ -8,6 +8,7 @@ from pydantic import Field
 
 from psi_cad.records.base import Count, Direction, Flag, LabelId, Number, Pair, Point, Record, at_times, lately
 from psi_cad.records.bones import BoneInPlan, InPlan, Retained
+from psi_cad.records.scans import TransformFrom
 from psi_cad.records.shared import ApprovalSaid, CaseSaid, CautionSaid, CheckSaid, Entry, Software
 
 __all__ = ["CutSaid", "Optimised", "PlanReport", "SlotSaid"]
@@ -79,13 +80,6 @@ class SoftTumour(Record):
     at: Point = Field(description="a place in it, patient mm")
 
 
-class TransformFile(Record):
-    """Where a transform from CT to MRI was read from."""
-
-    file: str = Field(description="its name")
-    sha256: str = Field(description="its hash")
-
-
 class TumourSaid(Record):
     """The tumour."""
 
@@ -95,7 +89,7 @@ class TumourSaid(Record):
     volume_cm3: Number = at_times("of the surface; only with tumour.labels")
     mask_volume_cm3: Number = at_times("of the mask; only with tumour.labels")
     diameters_mm: Point | None = lately("greatest, and across that")
-    registration: Entry | None = at_times("where the transform comes from, as the registration's report has it; only with tumour.labels")
+    registration: TransformFrom | None = at_times("where the transform comes from, as the registration's report has it; only with tumour.labels")
     segmentation: Entry | None = at_times("as the report of psi-cad segment beside the file tells")
     volume_mm3: Number = lately("its volume")
     in_bone_mm3: Number = lately("the part in bone")

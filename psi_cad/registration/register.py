@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from psi_cad.errors import RegistrationError
+from psi_cad.records.scans import RegistrationChecks, RegistrationSaid
 from psi_cad.registration.edges import bone_residual
 from psi_cad.registration.rigid import apply, distance, distance_to, inverse, itk_rigid, midway, rigid_from_itk, rigid_from_points, turn_deg
 from psi_cad.registration.similarity import Similarity, climbed, start_poses
@@ -114,28 +115,28 @@ class Registration:
         """
         return max(self.spread_mm, 0.5 * self.inverse_mm)
 
-    def report(self) -> dict[str, Any]:
-        """The numbers, for JSON."""
-        return {
-            "moving_from_fixed": np.round(self.moving_from_fixed, 9).tolist(),
-            "frame": "LPS mm",
-            "centre_mm": np.round(self.centre, 3).tolist(),
-            "moved_mm": round(self.moved_mm, 3),
-            "turned_deg": round(self.turned_deg, 3),
-            "checks": {
-                "starts": self.starts,
-                "agreeing": self.agreeing,
-                "spread_mm": round(self.spread_mm, 3),
-                "inverse_mm": round(self.inverse_mm, 3),
-                "rival_share": round(self.rival_share, 4),
-                "evidence_at_start": round(self.evidence_at_start, 4),
-                "evidence": round(self.evidence, 4),
-                "landmark_rms_mm": None if self.landmark_rms_mm is None else round(self.landmark_rms_mm, 2),
-                "bone_edges_mm": None if self.bone_edges_mm is None else round(self.bone_edges_mm, 2),
-                "bone_blocks": self.bone_blocks,
-                "uncertainty_mm": round(self.uncertainty_mm, 3),
-            },
-            "limits": {
+    def report(self) -> RegistrationSaid:
+        """The numbers, rounded."""
+        return RegistrationSaid(
+            moving_from_fixed=np.round(self.moving_from_fixed, 9).tolist(),
+            frame="LPS mm",
+            centre_mm=np.round(self.centre, 3).tolist(),
+            moved_mm=round(self.moved_mm, 3),
+            turned_deg=round(self.turned_deg, 3),
+            checks=RegistrationChecks(
+                starts=self.starts,
+                agreeing=self.agreeing,
+                spread_mm=round(self.spread_mm, 3),
+                inverse_mm=round(self.inverse_mm, 3),
+                rival_share=round(self.rival_share, 4),
+                evidence_at_start=round(self.evidence_at_start, 4),
+                evidence=round(self.evidence, 4),
+                landmark_rms_mm=None if self.landmark_rms_mm is None else round(self.landmark_rms_mm, 2),
+                bone_edges_mm=None if self.bone_edges_mm is None else round(self.bone_edges_mm, 2),
+                bone_blocks=self.bone_blocks,
+                uncertainty_mm=round(self.uncertainty_mm, 3),
+            ),
+            limits={
                 "agreeing": LEAST_AGREEING,
                 "spread_mm": AGREE_MM,
                 "inverse_mm": INVERSE_MM,
@@ -144,8 +145,8 @@ class Registration:
                 "landmark_rms_mm": LANDMARK_MM,
                 "bone_edges_mm": BONE_EDGES_MM,
             },
-            "notes": list(self.notes),
-        }
+            notes=list(self.notes),
+        )
 
 
 def register(

@@ -13,10 +13,11 @@ from psi_cad.case.tables import tables_in
 from psi_cad.errors import CaseError
 from psi_cad.guides.params import resolve_params
 from psi_cad.guides.registry import load_body
-from psi_cad.intake.kerfs import Sawing, kerfs_of, run_outs_of
 from psi_cad.parts.contract import BodySite, PartJob
 from psi_cad.scene.bodies import Scene, on
 from psi_cad.scene.cuts import PlannedCut
+from psi_cad.scene.kerf import Kerf
+from psi_cad.units import Mm
 
 __all__ = ["part_jobs", "wrong_parts"]
 
@@ -41,8 +42,10 @@ def wrong_parts(data: dict[str, Any], path: Path) -> list[Mistake]:
     return found
 
 
-def part_jobs(loaded: LoadedCase, scene: Scene, cuts: Mapping[str, PlannedCut], own: list[Sawing]) -> tuple[PartJob, ...]:
-    """Every part of a case with what it is made from; `own`: how the case itself saws its cuts.
+def part_jobs(
+    loaded: LoadedCase, scene: Scene, cuts: Mapping[str, PlannedCut], *, kerfs: Mapping[str, Kerf], run_outs: Mapping[str, Mm]
+) -> tuple[PartJob, ...]:
+    """Every part of a case with what it is made from; `kerfs` and `run_outs` of every cut by name.
 
     Raises
     ------
@@ -58,8 +61,8 @@ def part_jobs(loaded: LoadedCase, scene: Scene, cuts: Mapping[str, PlannedCut], 
             bone=name,
             mesh=scene.body(name).bone.mesh,
             cuts=on(name, cuts),
-            kerfs=kerfs_of(case, own),
-            run_outs=run_outs_of(case, own),
+            kerfs=kerfs,
+            run_outs=run_outs,
             printer=loaded.printer(request.printer, where=f"{where}.printer"),
             label=(f"{case.id} {case.side[0].upper()}", request.name, f"v{__version__}"),
         )
