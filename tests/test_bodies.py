@@ -16,8 +16,11 @@ from psi_cad.case.load import load_case
 from psi_cad.errors import CaseError, DesignError, PsiCadError
 from psi_cad.frames import Frame
 from psi_cad.guides.contract import Bore, Part
+from psi_cad.intake.bones import read_bones
+from psi_cad.intake.kerfs import kerfs_of, run_outs_of, sawings
 from psi_cad.intake.loading import load
-from psi_cad.intake.prepare import plan_job
+from psi_cad.intake.prepare import plan_job, planned_cuts
+from psi_cad.making.asked import part_jobs
 from psi_cad.making.beside import kept_beside, parts_beside, with_beside
 from psi_cad.outputs.subject import read_report, subject_of
 from psi_cad.records.base import faults
@@ -157,13 +160,17 @@ def test_a_part_that_cannot_be_made_is_told_and_nothing_is_left_of_it(case, tmp_
 
 def test_what_is_left_of_a_bone_is_what_the_plan_says(case):
     loaded = load(case(guide=True))
-    (one,) = plan_job(loaded, blades=[], progress=lambda step: None).parts
+    read, own = read_bones(loaded, progress=lambda step: None), sawings(loaded)
+    scene = read.scene
+    kerfs, run_outs = kerfs_of(loaded.case, own), run_outs_of(loaded.case, own)
+    (one,) = part_jobs(loaded, scene, planned_cuts(loaded, scene), kerfs=kerfs, run_outs=run_outs)
     plan = api.plan(loaded.path)
     left = one.site.left
     assert left.kerf == pytest.approx(plan["kerf_mm3"], rel=1e-6) and left.kerf > 100.0
     assert [mesh.volume for mesh in one.site.specimens.values()] == pytest.approx([plan["specimen"]["volume_mm3"]], rel=1e-6)
     assert sum(mesh.volume for mesh in one.site.retained) == pytest.approx(plan["retained"]["volume_mm3"], rel=1e-6)
-    assert plan_job(loaded, blades=[], progress=lambda step: None, only="supra-acetabular").parts == ()
+    of_one = {"blades": [], "progress": lambda step: None, "read": read}
+    assert plan_job(loaded, **of_one, only="no guide").parts == (), "a batch, which makes one guide after the other, makes no parts"
 
 
 WRONG_CASES = [

@@ -6,6 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 import trimesh
+from conftest import CASES
 
 from psi_cad.imaging.scan_files import read_volume
 from psi_cad.phantom import scans
@@ -18,7 +19,9 @@ COARSE = (1.4, 1.4, 2.0)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """The scans with a CT that shows no more than that it is there."""
-    return coarsely(tmp_path_factory.mktemp("scans"), (8.0, 8.0, 8.0), 8.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scans, "bone_mesh", lambda **_: trimesh.load_mesh(CASES / "phantom" / "bone.stl"))
+        return coarsely(tmp_path_factory.mktemp("scans"), (8.0, 8.0, 8.0), 8.0)
 
 
 @pytest.fixture(scope="module")
