@@ -184,9 +184,9 @@ def test_the_map_is_the_face():
 def test_the_type_one_case(shared_cases):
     loaded = load_case(shared_cases / "hip-left-type1")
     report = evaluate(read_patient(loaded, progress=lambda _: None), progress=lambda _: None).report
-    assert report["margin_mm"] == pytest.approx(24.73, abs=0.02)
-    assert report["margin_sawn_mm"] == pytest.approx(24.73 - 1.04 / 2, abs=0.02)
-    assert report["class"] == "R0" and report["cuts"][0]["name"] == "A"
-    dust = 1.04 * report["cuts"][0]["area_mm2"]
-    assert report["kerf_mm3"] == pytest.approx(dust, rel=0.002)
-    assert report["healthy_removed_mm3"] - dust / 2 == pytest.approx(153_400, rel=0.002), "above the plane, and half the dust below it"
+    assert report.margin_mm == pytest.approx(24.73, abs=0.02)
+    assert report.margin_sawn_mm == pytest.approx(24.73 - 1.04 / 2, abs=0.02)
+    assert report.class_ == "R0" and report.cuts[0].name == "A"
+    dust = 1.04 * report.cuts[0].area_mm2
+    assert report.kerf_mm3 == pytest.approx(dust, rel=0.002)
+    assert report.healthy_removed_mm3 - dust / 2 == pytest.approx(153_400, rel=0.002), "above the plane, and half the dust below it"

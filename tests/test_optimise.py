@@ -91,15 +91,15 @@ def test_the_hip_saves_a_fifth(hip):
     patient, given = hip
     found, said = propose(patient, given, max_angle=15.0, max_shift=15.0, **QUIET)
     assert given.healthy_removed - given.resection.kerf / 2 == pytest.approx(153_400, rel=0.002)
-    assert said["saved_percent"] >= 18.0
+    assert said.saved_percent >= 18.0
     assert found.healthy_removed <= 0.82 * given.healthy_removed
-    assert found.report["margin_sawn_mm"] >= 10.0 and found.report["status"] == "passed"
+    assert found.report.margin_sawn_mm >= 10.0 and found.report.status == "passed"
     check_bounds(given, found, 15.0, 15.0)
-    (row,) = said["moved"]
-    assert row["stopped_by"] == "bound" and "--max-shift" in row["why"] and "--max-angle" in row["why"]
-    (before,), (after,) = given.report["cuts"], found.report["cuts"]
-    assert row["length_change_mm"] == pytest.approx(after["length_mm"] - before["length_mm"], abs=2e-3)
-    assert row["area_change_mm2"] == pytest.approx(after["area_mm2"] - before["area_mm2"], abs=2e-3)
+    (row,) = said.moved
+    assert row.stopped_by == "bound" and "--max-shift" in row.why and "--max-angle" in row.why
+    (before,), (after,) = given.report.cuts, found.report.cuts
+    assert row.length_change_mm == pytest.approx(after.length_mm - before.length_mm, abs=2e-3)
+    assert row.area_change_mm2 == pytest.approx(after.area_mm2 - before.area_mm2, abs=2e-3)
 
 
 def test_any_start_ends_near_the_best(hip):
@@ -121,20 +121,20 @@ def test_the_phantom_twice_the_same(phantom):
     assert said == again
     assert one.report == two.report
     assert one.healthy_removed < given.healthy_removed
-    assert one.report["margin_sawn_mm"] >= 10.0
+    assert one.report.margin_sawn_mm >= 10.0
     check_bounds(given, one, 8.0, 12.0)
 
 
 def test_a_margin_that_the_plan_lacks_is_made_up_for(barred):
     """The surgeon's plane cuts too near: the proposal moves away from the tumour and so costs bone."""
     patient, given = barred(("[0.0, 0.0, 0.0]", "[0.0, 0.0, 18.0]"), more=GUIDE)
-    assert given.report["status"] == "failed" and 0 < given.report["shortfall_mm"] < 10
+    assert given.report.status == "failed" and 0 < given.report.shortfall_mm < 10
     found, said = propose(patient, given, max_angle=15.0, max_shift=15.0, **QUIET)
-    assert said["moved"][0]["stopped_by"] == "margin" and "10 mm are to be kept" in said["moved"][0]["why"]
-    assert 10.0 <= found.report["margin_sawn_mm"] <= 10.02, "as near as it may"
-    assert found.report["status"] == "passed"
+    assert said.moved[0].stopped_by == "margin" and "10 mm are to be kept" in said.moved[0].why
+    assert 10.0 <= found.report.margin_sawn_mm <= 10.02, "as near as it may"
+    assert found.report.status == "passed"
     nothing, said = propose(patient, given, max_angle=0.0, max_shift=0.5, **QUIET)
-    assert nothing is None and "margin" in said["why"] and said["stopped"][0]["stopped_by"] == "margin"
+    assert nothing is None and "margin" in said.why and said.stopped[0].stopped_by == "margin"
 
 
 def test_where_the_best_planes_break_a_rule_planes_that_turn_less_are_tried(bar, monkeypatch):
@@ -149,18 +149,18 @@ def test_where_the_best_planes_break_a_rule_planes_that_turn_less_are_tried(bar,
 
     monkeypatch.setattr(optimising, "_worse", refused)
     found, said = propose(patient, given, max_angle=8.0, max_shift=12.0, **QUIET)
-    assert found is not None and said["moved"][0]["turned_deg"] == 0.0
-    assert said["moved"][0]["stopped_by"] == "bound"
+    assert found is not None and said.moved[0].turned_deg == 0.0
+    assert said.moved[0].stopped_by == "bound"
     monkeypatch.setattr(optimising, "_worse", lambda before, found: "the saw would reach less" if found.cuts["A"].origin[2] > 9.0 else None)
     _, stepped = propose(patient, given, max_angle=0.0, max_shift=12.0, **QUIET)
-    assert stepped["moved"][0]["stopped_by"] == "check" and "reach less" in stepped["moved"][0]["why"]
-    assert 1.0 < said["moved"][0]["shifted_mm"] <= 12.0 and said["saved_percent"] > 1.0
+    assert stepped.moved[0].stopped_by == "check" and "reach less" in stepped.moved[0].why
+    assert 1.0 < said.moved[0].shifted_mm <= 12.0 and said.saved_percent > 1.0
 
 
 def test_no_bounds_no_proposal(bar):
     found, said = propose(*bar, max_angle=0.0, max_shift=0.0, **QUIET)
-    assert found is None and said["why"] == "no plane within the bounds saves bone"
-    assert said["stopped"] == [{"cut": "A", "stopped_by": "bound", "why": "it moved by the 0 mm that --max-shift allows"}]
+    assert found is None and said.why == "no plane within the bounds saves bone"
+    assert [one.to_json() for one in said.stopped] == [{"cut": "A", "stopped_by": "bound", "why": "it moved by the 0 mm that --max-shift allows"}]
 
 
 def test_a_structure_in_the_way_is_kept_clear(bar, barred):
@@ -169,11 +169,11 @@ def test_a_structure_in_the_way_is_kept_clear(bar, barred):
     assert free.cuts["A"].origin[2] > 10.0, "without the rod the plane goes up"
     avoid = '\n[[avoid]]\nname = "rod"\nsurface = "rod.stl"\nunits = "mm"\ncoordinates = "LPS"\ndistance = 5.0\n'
     patient, given = barred(more=avoid)
-    assert given.report["status"] == "passed"
+    assert given.report.status == "passed"
     found, said = propose(patient, given, max_angle=0.0, max_shift=12.0, **QUIET)
-    assert said["moved"][0]["stopped_by"] == "structure rod" and "5 mm are to be kept" in said["moved"][0]["why"]
-    assert found.report["status"] == "passed"
-    assert min(entry["distance_mm"] for entry in found.report["avoid"][0]["cuts"]) >= 5.0
+    assert said.moved[0].stopped_by == "structure rod" and "5 mm are to be kept" in said.moved[0].why
+    assert found.report.status == "passed"
+    assert min(entry.distance_mm for entry in found.report.avoid[0].cuts) >= 5.0
     assert given.healthy_removed > found.healthy_removed > free.healthy_removed
 
 
@@ -190,6 +190,6 @@ def test_no_tumour(tmp_path):
     start, end = GOOD.index("[tumour]"), GOOD.index("[[cut]]")
     case.write_text(GOOD[:start] + GOOD[end:], "utf-8")
     patient, given = opened(case)
-    assert given.report["margin_mm"] is None and given.report["class"] is None and given.report["tumour"] is None
+    assert given.report.margin_mm is None and given.report.class_ is None and given.report.tumour is None
     with pytest.raises(CaseError, match=r"add \[tumour\]"):
         propose(patient, given, max_angle=15.0, max_shift=15.0, **QUIET)

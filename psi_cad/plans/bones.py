@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from psi_cad.findings import Caution, place_of
-from psi_cad.plans.said import least_sawn, retained_said, rounded, triple, worst
+from psi_cad.plans.said import least, least_sawn, retained_said, rounded, triple, worst
 from psi_cad.plans.shares import Share
 from psi_cad.plans.tumour_in import LEFT_MM3
+from psi_cad.records.plan import CutSaid
 from psi_cad.resection.depth import beyond
 from psi_cad.scene.bodies import on
 from psi_cad.surface.section import section_parts
@@ -27,13 +28,13 @@ SAME_MM: Final[Mm] = 0.01  # distances from triangles that differ by less are on
 NOTCH_MM2: Final = 1.0  # of another bone under the saw's run-out
 
 
-def bone_said(patient: Patient, share: Share, cuts: list[dict[str, Any]]) -> dict[str, Any]:
+def bone_said(patient: Patient, share: Share, cuts: list[CutSaid]) -> dict[str, Any]:
     """What is said of one bone besides its source: its volume, and of several what the cuts on it do."""
     said: dict[str, Any] = {"volume_mm3": rounded(patient.model(share.name).solid.volume())}
     if not patient.bones.scene.several:
         return said
-    mine = [cut for cut in cuts if cut["bone"] == share.name]
-    measured = [cut for cut in mine if cut["margin_mm"] is not None]
+    mine = [cut for cut in cuts if cut.bone == share.name]
+    measured = [cut for cut in mine if cut.margin_mm is not None]
     found = share.resection
     tumour = {
         "in_bone_mm3": rounded(share.in_bone),
@@ -43,10 +44,10 @@ def bone_said(patient: Patient, share: Share, cuts: list[dict[str, Any]]) -> dic
     }
     return {
         **said,
-        "cuts": [cut["name"] for cut in mine],
-        "margin_mm": min((cut["margin_mm"] for cut in measured), default=None),
+        "cuts": [cut.name for cut in mine],
+        "margin_mm": least(cut.margin_mm for cut in measured),
         "margin_sawn_mm": least_sawn(measured),
-        "margin_face_mm": min((cut["margin_face_mm"] for cut in measured), default=None),
+        "margin_face_mm": least(cut.margin_face_mm for cut in measured),
         "class": worst(measured),
         "specimen": {
             "volume_mm3": rounded(found.specimen.volume() if found.specimens else 0.0),

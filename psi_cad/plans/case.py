@@ -24,8 +24,9 @@ from psi_cad.plans.evaluated import Evaluated
 from psi_cad.plans.folder import keep_safe, move_all, start_safe
 from psi_cad.plans.measured import evaluate
 from psi_cad.plans.patient import Patient, read_patient
-from psi_cad.records.plan import PlanReport
+from psi_cad.records.plan import CutSaid, PlanReport
 from psi_cad.records.report import BuildReport
+from psi_cad.records.shared import CautionSaid
 from psi_cad.report.draw_plan import draw_plan
 from psi_cad.report.plan_pictures import Closest, DepthPicture, write_face_maps
 from psi_cad.resection.margins import FaceMap, face_map
@@ -58,30 +59,29 @@ def plan_case(
     built = _ready(loaded, out / loaded.case.id, optimise=optimise) if out is not None else None
     patient = read_patient(loaded, blades=blades, progress=progress)
     found = evaluate(patient, progress=progress)
-    report = dict(found.report)
+    report = found.report.but()
     better: Evaluated | None = None
     if optimise:
         from psi_cad.plans.optimising import propose
 
         better, said = propose(patient, found, max_angle=max_angle, max_shift=max_shift, progress=progress)
-        report["optimised"] = said
+        report.optimised = said
         if better is not None:
-            report["proposal"] = better.report
+            report.proposal = better.report
         else:
-            add_cautions(report, [Caution("look", f"no better planes are proposed: {said['why']}")])
-    if out is not None:
-        folder = out / loaded.case.id
-        with staged(out) as staging:  # files get their names only when all are whole
-            files, told = _files(patient, found, better, staging, folder, progress)
-            report.update(files)
-            add_cautions(report, told)
-            move_all(staging, folder, loaded)
-        whole = PlanReport.model_validate(report)
-        whole.approval = approvals_said(folder, plan=whole, report=built)
-        report = whole.to_json()
-        write_json(folder / PLAN_FILE, report)
-        report["files"] = {**{kind: str(folder / name) for kind, name in report["files"].items()}, "report": str(folder / PLAN_FILE)}
-    return report
+            add_cautions(report, [Caution("look", f"no better planes are proposed: {said.why}")])
+    if out is None:
+        return report.to_json()
+    folder = out / loaded.case.id
+    with staged(out) as staging:  # files get their names only when all are whole
+        files, told = _files(patient, found, better, staging, folder, progress)
+        report.sha256, report.files = {path.name: sha256_of(path) for path in files.values()}, {kind: path.name for kind, path in files.items()}
+        add_cautions(report, told)
+        move_all(staging, folder, loaded)
+    report.approval = approvals_said(folder, plan=report, report=built)
+    write_json(folder / PLAN_FILE, report.to_json())
+    paths = {kind: str(folder / name) for kind, name in report.files.items()}
+    return report.but(files={**paths, "report": str(folder / PLAN_FILE)}).to_json()
 
 
 def _refuse_optimise(loaded: LoadedCase, *, optimise: bool) -> None:
@@ -103,8 +103,8 @@ def _ready(loaded: LoadedCase, folder: Path, *, optimise: bool) -> BuildReport |
 
 def _files(
     patient: Patient, found: Evaluated, better: Evaluated | None, staging: Path, folder: Path, progress: Progress
-) -> tuple[dict[str, Any], list[Caution]]:
-    """Write the files of a plan into `staging`, from where they go to `folder`; what the report says of them, and its cautions."""
+) -> tuple[dict[str, Path], list[Caution]]:
+    """Write the files of a plan into `staging`, from where they go to `folder`; they, by what they are, and the cautions of them."""
     told: list[Caution] = []
     files = _written(patient, found, staging, "plan", told, progress)
     if better is not None:
@@ -113,15 +113,14 @@ def _files(
         files["proposal case"] = staging / PROPOSAL
         write_case(files["proposal case"], case_with_planes(patient.loaded, planes, folder=folder), comment=PROPOSED)
         told.append(Caution("private-paths", PATHS_IN_IT))
-    said = {"sha256": {path.name: sha256_of(path) for path in files.values()}, "files": {kind: path.name for kind, path in files.items()}}
-    return said, told
+    return files, told
 
 
-def add_cautions(report: dict[str, Any], more: Sequence[Caution]) -> None:
+def add_cautions(report: PlanReport, more: Sequence[Caution]) -> None:
     """Add cautions to a report, among those it holds, and their sentences to its notes."""
-    every = by_weight([*(Caution.from_json(one) for one in report["cautions"]), *more])
-    report["cautions"] = [caution.to_json() for caution in every]
-    report["notes"] = list(dict.fromkeys([*report["notes"], *(caution.text for caution in more)]))
+    every = by_weight([*(Caution.from_json(one.to_json()) for one in report.cautions), *more])
+    report.cautions = [CautionSaid.model_validate(caution.to_json()) for caution in every]
+    report.notes = list(dict.fromkeys([*report.notes, *(caution.text for caution in more)]))
 
 
 def _written(patient: Patient, found: Evaluated, folder: Path, stem: str, told: list[Caution], progress: Progress) -> dict[str, Path]:
@@ -166,7 +165,7 @@ def _margins_picture(patient: Patient, found: Evaluated, faces: dict[str, FaceMa
         "wanted": tumour.margin if tumour is not None else None,
         "closest": {name: Closest(near.on_face, near.on_surface, near.distance) for name, near in nearest.items()},
         "faces": faces,
-        "titles": {cut["name"]: _title(cut) for cut in found.report["cuts"]},
+        "titles": {cut.name: _title(cut) for cut in found.report.cuts},
         "normals": {name: cut.normal for name, cut in found.cuts.items()},
         "retained": found.retained,
         "tumour": patient.tumour.mesh if patient.tumour is not None else None,
@@ -197,15 +196,15 @@ def _tumour_parts(patient: Patient, found: Evaluated) -> tuple[trimesh.Trimesh |
     return (None if goes.is_empty() else mesh_of(goes)), mesh_of(stays)
 
 
-def _title(cut: dict[str, Any]) -> str:
-    if cut["margin_mm"] is None:
-        return f"cut {cut['name']}: {cut['area_mm2']:.0f} mm²"
-    planned = ", declared positive" if cut["planned_positive"] else ""
-    areas = ", ".join(f"{kind} {area:.0f} mm²" for kind, area in cut["area_by_class_mm2"].items() if area > 0.0)
-    margin = f"margin {cut['margin_mm']:.2f} mm to the plane, kerf unknown"
-    if cut["margin_sawn_mm"] is not None:
-        margin = f"margin {cut['margin_sawn_mm']:.2f} mm to the sawn face ({cut['margin_mm']:.2f} to the plane)"
-    return f"cut {cut['name']}: {margin}\nclass {cut['class']}{planned}; face {areas}"
+def _title(cut: CutSaid) -> str:
+    if cut.margin_mm is None:
+        return f"cut {cut.name}: {cut.area_mm2:.0f} mm²"
+    planned = ", declared positive" if cut.planned_positive else ""
+    areas = ", ".join(f"{kind} {area:.0f} mm²" for kind, area in (cut.area_by_class_mm2 or {}).items() if area > 0.0)
+    margin = f"margin {cut.margin_mm:.2f} mm to the plane, kerf unknown"
+    if cut.margin_sawn_mm is not None:
+        margin = f"margin {cut.margin_sawn_mm:.2f} mm to the sawn face ({cut.margin_mm:.2f} to the plane)"
+    return f"cut {cut.name}: {margin}\nclass {cut.class_}{planned}; face {areas}"
 
 
 def _hip_of(loaded: LoadedCase) -> int:

@@ -15,6 +15,7 @@ from psi_cad.plans.report import report_of
 from psi_cad.plans.shares import share_of
 from psi_cad.plans.slots import run_out_of, slots_of
 from psi_cad.plans.tumour_in import tumour_in
+from psi_cad.records.plan import PlanReport
 from psi_cad.resection.dust import resected
 from psi_cad.resection.margins import CutMargin, cut_margin
 from psi_cad.resection.pieces import together
@@ -25,6 +26,8 @@ from psi_cad.surface.solids import mesh_of
 from psi_cad.units import Array
 
 __all__ = ["evaluate"]
+
+NOTHING = PlanReport.model_construct()  # until all is found that the report tells
 
 
 def evaluate(patient: Patient, *, planes: dict[str, tuple[Array, Array]] | None = None, progress: Progress) -> Evaluated:
@@ -64,5 +67,5 @@ def evaluate(patient: Patient, *, planes: dict[str, tuple[Array, Array]] | None 
     retained = trimesh.util.concatenate(kept) if kept else trimesh.Trimesh()
     shares = tuple(share_of(name, part, patient.model(name).solid, *tumour) for name, part in each.items())
     mesh = mesh_of(specimen)
-    found = Evaluated(cuts, faces, margins, through, slots, resection, mesh, retained, healthy, within, {}, cautions, shares, run_outs)
+    found = Evaluated(cuts, faces, margins, through, slots, resection, mesh, retained, healthy, within, NOTHING, cautions, shares, run_outs)
     return dataclasses.replace(found, report=report_of(patient, found))

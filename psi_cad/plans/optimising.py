@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import shapely
@@ -16,6 +16,7 @@ from psi_cad.plans.patient import Patient
 from psi_cad.plans.report import REACH_WANTED
 from psi_cad.plans.slots import run_out_of
 from psi_cad.plans.stopped import moved, stopped_by
+from psi_cad.records.plan import Optimised, SearchBounds, StoppedCut
 from psi_cad.resection.margins import CLEAR_MM
 from psi_cad.resection.optimise import Bounds, PlaneSearch
 from psi_cad.resection.sides import sawn_distance
@@ -48,9 +49,7 @@ def plane_search(patient: Patient, given: Evaluated, *, max_angle: Deg, max_shif
     CaseError
         If there is no tumour, or every cut is declared positive.
     """
-    for option, value, most in (("--max-angle", max_angle, MOST_ANGLE), ("--max-shift", max_shift, MOST_SHIFT)):
-        if not 0.0 <= value <= most:
-            raise CaseError(f"{option} {value:g}: give a value from 0 to {most:g}.")
+    _refuse_bounds(max_angle, max_shift)
     case = patient.loaded.case
     if patient.tumour is None or case.tumour is None:
         raise CaseError(f"{patient.loaded.path.name}: --optimise keeps the margin to the tumour, but the case has no tumour; add [tumour].")
@@ -77,19 +76,26 @@ def plane_search(patient: Patient, given: Evaluated, *, max_angle: Deg, max_shif
     )
 
 
-def propose(patient: Patient, given: Evaluated, *, max_angle: Deg, max_shift: Mm, progress: Progress) -> tuple[Evaluated | None, dict[str, Any]]:
+def _refuse_bounds(max_angle: Deg, max_shift: Mm) -> None:
+    for option, value, most in (("--max-angle", max_angle, MOST_ANGLE), ("--max-shift", max_shift, MOST_SHIFT)):
+        if not 0.0 <= value <= most:
+            raise CaseError(f"{option} {value:g}: give a value from 0 to {most:g}.")
+
+
+def propose(patient: Patient, given: Evaluated, *, max_angle: Deg, max_shift: Mm, progress: Progress) -> tuple[Evaluated | None, Optimised]:
     """The proposal and what is said of it; None where nothing within the bounds is better.
 
     Raises
     ------
     CaseError
     """
-    said: dict[str, Any] = {"bounds": {"angle_deg": max_angle, "shift_mm": max_shift}}
+    _refuse_bounds(max_angle, max_shift)  # what is no number has no place in a report
+    said = Optimised(bounds=SearchBounds(angle_deg=max_angle, shift_mm=max_shift))
     why, best, by, refused, said_no = "no plane within the bounds keeps the wanted margin", None, None, None, None
     for part in TURNS:  # where the best of all fails a rule, the best of planes that turn less may not
         progress(f"optimise: search planes that turn by up to {part * max_angle:g}°")
         search = plane_search(patient, given, max_angle=part * max_angle, max_shift=max_shift)
-        said["margin_kept_mm"] = search.bounds.margin
+        said.margin_kept_mm = search.bounds.margin
         found, share, because = _proposed(patient, given, search, progress=progress)
         why = because if because and best is None else why
         said_no = because if because not in (None, NO_GAIN) else said_no
@@ -99,10 +105,11 @@ def propose(patient: Patient, given: Evaluated, *, max_angle: Deg, max_shift: Mm
             break
     if best is None or by is None:
         ends = {name: stopped_by(patient, given, given, search, name, max_angle=max_angle, refused=said_no) for name in given.cuts}
-        return None, {**said, "why": why, "stopped": [{"cut": name, "stopped_by": kind, "why": text} for name, (kind, text) in ends.items()]}
-    said["moved"] = moved(patient, given, best, by, max_angle=max_angle, refused=refused)
-    said["saved_mm3"] = round(given.healthy_removed - best.healthy_removed, 3)
-    said["saved_percent"] = round(100.0 * (1.0 - best.healthy_removed / given.healthy_removed), 3)
+        said.why, said.stopped = why, [StoppedCut(cut=name, stopped_by=kind, why=text) for name, (kind, text) in ends.items()]
+        return None, said
+    said.moved = moved(patient, given, best, by, max_angle=max_angle, refused=refused)
+    said.saved_mm3 = round(given.healthy_removed - best.healthy_removed, 3)
+    said.saved_percent = round(100.0 * (1.0 - best.healthy_removed / given.healthy_removed), 3)
     return best, said
 
 
@@ -177,16 +184,16 @@ def _on_section(cut: PlannedCut, normal: Array, shift: Mm) -> Array:
 
 def _worse(given: Evaluated, found: Evaluated) -> str | None:
     """Why a proposal must not be made, or None."""
-    passed = {check["id"] for check in given.report["checks"] if check["passed"]}
-    for check in found.report["checks"]:
-        if not check["passed"] and (check["id"] in passed or check["id"].startswith("margin_")):
-            return f"the better planes would fail {check['id']} ({check['value']:g}, wanted {check['rule']} {check['limit']:g})"
+    passed = {check.id for check in given.report.checks if check.passed}
+    for check in found.report.checks:
+        if not check.passed and (check.id in passed or check.id.startswith("margin_")):
+            return f"the better planes would fail {check.id} ({check.value:g}, wanted {check.rule} {check.limit:g})"
     for before, after in zip(given.slots, found.slots, strict=True):
         if after.reachable < min(before.reachable, REACH_WANTED) - REACH_SAME:
             return f"the saw would reach less of cut {after.cut} ({100 * after.reachable:.0f} % of it)"
     if found.resection.pieces != given.resection.pieces:
         return "the specimen would come out in another number of pieces"
-    mended = sum(check["passed"] for check in found.report["checks"]) > len(passed)
+    mended = sum(check.passed for check in found.report.checks) > len(passed)
     if not mended and found.healthy_removed > given.healthy_removed - WORTH_MM3:
         return NO_GAIN
     return None

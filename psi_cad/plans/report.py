@@ -16,9 +16,22 @@ from psi_cad.intake.kerfs import kerf_caution, widest
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.outputs.software import plan_software
 from psi_cad.plans.bones import bone_said, bones_cautions
-from psi_cad.plans.said import least_sawn, retained_said, rounded, triple, worst
+from psi_cad.plans.said import least, least_sawn, retained_said, rounded, triple, worst
 from psi_cad.plans.slots import Slot, run_out_of
 from psi_cad.plans.tumour_in import LEFT_MM3
+from psi_cad.records.plan import (
+    AvoidSaid,
+    AwayAt,
+    CutSaid,
+    DepthAt,
+    OtherBoneInPlane,
+    PlanReport,
+    SlotSaid,
+    SoftTumour,
+    Specimen,
+    TumourSaid,
+)
+from psi_cad.records.shared import CaseSaid, CautionSaid, CheckSaid, Software
 from psi_cad.resection.avoid import Structure, face_distance
 from psi_cad.resection.depth import SlotDepth
 from psi_cad.resection.margins import SAME_MM, CutMargin
@@ -37,8 +50,8 @@ __all__ = ["report_of"]
 REACH_WANTED: Final = 0.98  # of a cut face that the saw should get at; what is less is told
 
 
-def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
-    """The report (schema 1) of an evaluated plan, ready for JSON."""
+def report_of(patient: Patient, found: Evaluated) -> PlanReport:
+    """The report (schema 1) of an evaluated plan."""
     loaded, case = patient.loaded, patient.loaded.case
     wanted = case.tumour.margin if case.tumour is not None and patient.tumour is not None else None
     cuts = [_cut(patient, found, name, wanted) for name in found.cuts]
@@ -49,70 +62,70 @@ def report_of(patient: Patient, found: Evaluated) -> dict[str, Any]:
         *_slot_checks(found, patient.loaded.catalogue),
         *_avoid_checks(avoided),
     ]
-    measured = [cut for cut in cuts if cut["margin_mm"] is not None]
-    unplanned = [cut for cut in measured if not cut["planned_positive"]]
+    measured = [cut for cut in cuts if cut.margin_mm is not None]
+    unplanned = [cut for cut in measured if not cut.planned_positive]
     cautions = _cautions(patient, found)
-    return {
-        "schema": 1,
-        "kind": "plan",
-        "software": plan_software(),
-        "notice": NOT_A_DEVICE,
-        "case": {"id": case.id, "side": case.side, "file": loaded.path.name, "sha256": loaded.sha256, "settings": list(loaded.settings)},
-        "inputs": patient.inputs,
+    return PlanReport(
+        schema_=1,
+        kind="plan",
+        software=Software.model_validate(plan_software()),
+        notice=NOT_A_DEVICE,
+        case=CaseSaid(id=case.id, side=case.side, file=loaded.path.name, sha256=loaded.sha256, settings=list(loaded.settings)),
+        inputs=patient.inputs,
         **patient.bones.report([bone_said(patient, share, cuts) for share in found.shares]),
-        "cuts": cuts,
-        "margin_mm": min((cut["margin_mm"] for cut in measured), default=None),
-        "margin_sawn_mm": least_sawn(measured),
-        "margin_face_mm": min((cut["margin_face_mm"] for cut in measured), default=None),
-        "margin_through_bone_mm": min((c["margin_through_bone_mm"] for c in measured if c["margin_through_bone_mm"] is not None), default=None),
-        "class": worst(measured),
-        "class_without_planned_positive": worst(unplanned),
-        "margin_wanted_mm": wanted,
-        "shortfall_mm": max((cut["shortfall_mm"] for cut in unplanned), default=None),
-        "specimen": {
-            "volume_mm3": rounded(found.resection.specimen.volume()),
-            "pieces": found.resection.pieces,
-            "groups": sorted(found.resection.specimens),
-            "cut_face_mm2": rounded(sum(float(cut.section.area) for cut in found.cuts.values())),
-            "sawn_face_mm2": rounded(sum(float(face.section.area) for face in found.faces.values())),
-        },
-        "kerf_mm3": rounded(found.resection.kerf),
-        "healthy_removed_mm3": rounded(found.healthy_removed),
-        "healthy_in_specimen_mm3": rounded(found.resection.specimen.volume() - (found.tumour_in.specimen if found.tumour_in is not None else 0.0)),
-        "retained": retained_said(found.resection),
-        "tumour": _tumour(patient, found),
-        "slots": [_slot(slot) for slot in found.slots],
-        "avoid": [_avoid(structure, near) for structure, near in avoided],
-        "checks": checks,
-        "cautions": [caution.to_json() for caution in cautions],
-        "notes": [caution.text for caution in cautions],
-        "status": "passed" if all(check["passed"] for check in checks) else "failed",
-    }
+        cuts=cuts,
+        margin_mm=least(cut.margin_mm for cut in measured),
+        margin_sawn_mm=least_sawn(measured),
+        margin_face_mm=least(cut.margin_face_mm for cut in measured),
+        margin_through_bone_mm=least(cut.margin_through_bone_mm for cut in measured),
+        class_=worst(measured),
+        class_without_planned_positive=worst(unplanned),
+        margin_wanted_mm=wanted,
+        shortfall_mm=max((cut.shortfall_mm for cut in unplanned if cut.shortfall_mm is not None), default=None),
+        specimen=Specimen(
+            volume_mm3=rounded(found.resection.specimen.volume()),
+            pieces=found.resection.pieces,
+            groups=sorted(found.resection.specimens),
+            cut_face_mm2=rounded(sum(float(cut.section.area) for cut in found.cuts.values())),
+            sawn_face_mm2=rounded(sum(float(face.section.area) for face in found.faces.values())),
+        ),
+        kerf_mm3=rounded(found.resection.kerf),
+        healthy_removed_mm3=rounded(found.healthy_removed),
+        healthy_in_specimen_mm3=rounded(found.resection.specimen.volume() - (found.tumour_in.specimen if found.tumour_in is not None else 0.0)),
+        retained=retained_said(found.resection),
+        tumour=_tumour(patient, found),
+        slots=[_slot(slot) for slot in found.slots],
+        avoid=[_avoid(structure, near) for structure, near in avoided],
+        checks=checks,
+        cautions=[CautionSaid.model_validate(caution.to_json()) for caution in cautions],
+        notes=[caution.text for caution in cautions],
+        status="passed" if all(check.passed for check in checks) else "failed",
+    )
 
 
-def _cut(patient: Patient, found: Evaluated, name: str, wanted: Mm | None) -> dict[str, Any]:
+def _cut(patient: Patient, found: Evaluated, name: str, wanted: Mm | None) -> CutSaid:
     cut, margin = found.cuts[name], found.margins.get(name)
     declared = next(c for c in patient.loaded.case.cut if c.name == name)
     slots = [slot for slot in found.slots if slot.cut == name]
-    said: dict[str, Any] = {
-        "name": name,
-        **({"bone": cut.bone} if patient.bones.scene.several else {}),
-        "group": cut.group,
-        "origin": triple(cut.origin, 6),
-        "normal": triple(cut.normal, 9),
-        "specimen_side": side_in_words(cut.normal),
-        "planned_positive": declared.planned_positive,
+    of_bone: dict[str, Any] = {"bone": cut.bone} if patient.bones.scene.several else {}
+    return CutSaid(
+        name=name,
+        **of_bone,
+        group=cut.group,
+        origin=triple(cut.origin, 6),
+        normal=triple(cut.normal, 9),
+        specimen_side=side_in_words(cut.normal),
+        planned_positive=declared.planned_positive,
         **_kerf(patient, name),
         **_margin(margin, found.through.get(name), wanted, known=patient.kerfs[name].width is not None),
-        "area_mm2": rounded(cut.section.area),
-        "sawn_area_mm2": rounded(found.faces[name].section.area),
-        "depth_max_mm": rounded(max(slot.profile.deepest for slot in slots)) if slots else None,
-        "length_mm": rounded(max(slot.profile.length for slot in slots) if slots else _longest(cut)),
-        "reachable": rounded(min(slot.reachable for slot in slots), 4) if slots else None,
-        "cut_short_by": list(cut.neighbours),
-        "other_bone_in_plane": [{"area_mm2": rounded(part.area), "at": triple(_middle(cut, part), 2)} for part in cut.others],
-    }
-    return said
+        area_mm2=rounded(cut.section.area),
+        sawn_area_mm2=rounded(found.faces[name].section.area),
+        depth_max_mm=rounded(max(slot.profile.deepest for slot in slots)) if slots else None,
+        length_mm=rounded(max(slot.profile.length for slot in slots) if slots else _longest(cut)),
+        reachable=rounded(min(slot.reachable for slot in slots), 4) if slots else None,
+        cut_short_by=list(cut.neighbours),
+        other_bone_in_plane=[OtherBoneInPlane(area_mm2=rounded(part.area), at=triple(_middle(cut, part), 2)) for part in cut.others],
+    )
 
 
 def _away(patient: Patient, found: Evaluated, structure: Structure) -> dict[str, Nearest]:
@@ -138,12 +151,12 @@ def _kerf(patient: Patient, name: str) -> dict[str, Any]:
 def _margin(margin: CutMargin | None, through: Nearest | None, wanted: Mm | None, *, known: bool) -> dict[str, Any]:
     """The margins of a cut: to its plane, and where the kerf is known to what the saw leaves, which then gives class and areas."""
     if margin is None:
-        keys = ("margin_mm", "margin_sawn_mm", "class", "margin_at", "margin_sawn_at", "margin_face_mm", "margin_through_bone_mm")
+        keys = ("margin_mm", "margin_sawn_mm", "class_", "margin_at", "margin_sawn_at", "margin_face_mm", "margin_through_bone_mm")
         return dict.fromkeys((*keys, "shortfall_mm", "area_by_class_mm2"))
     return {
         "margin_mm": rounded(margin.nearest.distance, 4),
         "margin_sawn_mm": rounded(margin.sawn.distance, 4) if known else None,
-        "class": margin.kind,
+        "class_": margin.kind,
         "margin_at": {"tumour": triple(margin.nearest.on_surface), "cut": triple(margin.nearest.on_face)},
         "margin_sawn_at": {"tumour": triple(margin.sawn.on_surface), "cut": triple(margin.sawn.on_face)} if known else None,
         "margin_face_mm": rounded(margin.to_face.distance, 4),
@@ -163,58 +176,59 @@ def _middle(cut: PlannedCut, part: shapely.Polygon) -> Array:
     return np.asarray(cut.patient(np.array(part.representative_point().coords))[0])
 
 
-def _tumour(patient: Patient, found: Evaluated) -> dict[str, Any] | None:
+def _tumour(patient: Patient, found: Evaluated) -> TumourSaid | None:
     if patient.tumour is None or found.tumour_in is None:
         return None
-    return {
-        **(patient.tumour_file or {}),
+    measured = {
         "volume_mm3": rounded(patient.tumour_solid.volume()),
         "diameters_mm": [rounded(v) for v in diameters(patient.tumour.mesh)[0]],
         "in_bone_mm3": rounded(found.tumour_in.bone),
         "in_kerf_mm3": rounded(found.tumour_in.dust),
         "left_in_retained_mm3": rounded(found.tumour_in.retained),
-        "soft_beside_retained": [{"volume_mm3": rounded(piece.volume), "at": triple(piece.place, 2)} for piece in found.tumour_in.beside],
+        "soft_beside_retained": [SoftTumour(volume_mm3=rounded(piece.volume), at=triple(piece.place, 2)) for piece in found.tumour_in.beside],
     }
+    return TumourSaid.model_validate({**(patient.tumour_file or {}), **measured})
 
 
-def _slot(slot: Slot) -> dict[str, Any]:
+def _slot(slot: Slot) -> SlotSaid:
     near = {name: None if away is None else rounded(away.distance) for name, away in slot.near.items()}
     profile = slot.profile
     every = np.linspace(profile.s[0], profile.s[-1], 13)
-    return {
-        "guide": slot.guide,
-        "cut": slot.cut,
-        "blade": slot.blade.id,
-        "blade_entry": slot.blade.model_dump(mode="json"),
-        "height_mm": slot.height,
-        "kerf_mm": rounded(slot.kerf, 4),
-        "kerf_shift_mm": rounded(slot.shift, 4),
-        "direction": triple(-profile.blade, 6),
-        "depth_max_mm": rounded(profile.deepest),
-        "length_mm": rounded(profile.length),
-        "reach_mm": rounded(slot.reach),
-        "spare_mm": rounded(slot.reach - profile.deepest),
-        "reachable": rounded(slot.reachable, 4),
-        "over_travel_near_mm": near,
-        "profile": [{"along_mm": rounded(s), "depth_mm": rounded(np.interp(s, profile.s, profile.depth))} for s in every],
-    }
+    return SlotSaid(
+        guide=slot.guide,
+        cut=slot.cut,
+        blade=slot.blade.id,
+        blade_entry=slot.blade.model_dump(mode="json"),
+        height_mm=slot.height,
+        kerf_mm=rounded(slot.kerf, 4),
+        kerf_shift_mm=rounded(slot.shift, 4),
+        direction=triple(-profile.blade, 6),
+        depth_max_mm=rounded(profile.deepest),
+        length_mm=rounded(profile.length),
+        reach_mm=rounded(slot.reach),
+        spare_mm=rounded(slot.reach - profile.deepest),
+        reachable=rounded(slot.reachable, 4),
+        over_travel_near_mm=near,
+        profile=[DepthAt(along_mm=rounded(s), depth_mm=rounded(np.interp(s, profile.s, profile.depth))) for s in every],
+    )
 
 
-def _avoid(structure: Structure, near: Mapping[str, Nearest]) -> dict[str, Any]:
-    return {
-        "name": structure.name,
-        "distance_wanted_mm": structure.distance,
-        "cuts": [{"cut": name, "distance_mm": rounded(away.distance), "at": triple(away.on_surface, 2)} for name, away in near.items()],
-    }
+def _avoid(structure: Structure, near: Mapping[str, Nearest]) -> AvoidSaid:
+    return AvoidSaid(
+        name=structure.name,
+        distance_wanted_mm=structure.distance,
+        cuts=[AwayAt(cut=name, distance_mm=rounded(away.distance), at=triple(away.on_surface, 2)) for name, away in near.items()],
+    )
 
 
 def _check(
     name: str, value: float, rule: str, limit: float, passed: bool, note: str = "", unit: str = "mm", *, where: Array | None = None
-) -> dict[str, Any]:
-    return Check(name, value, unit, rule, limit, bool(passed), note, None if where is None else place_of(where)).to_json()
+) -> CheckSaid:
+    held = Check(name, value, unit, rule, limit, bool(passed), note, None if where is None else place_of(where))
+    return CheckSaid.model_validate(held.to_json())
 
 
-def _margin_checks(patient: Patient, found: Evaluated, wanted: Mm | None) -> list[dict[str, Any]]:
+def _margin_checks(patient: Patient, found: Evaluated, wanted: Mm | None) -> list[CheckSaid]:
     checks = []
     declared = {cut.name: cut.planned_positive for cut in patient.loaded.case.cut}
     for name, margin in found.margins.items():
@@ -238,7 +252,7 @@ def _margin_checks(patient: Patient, found: Evaluated, wanted: Mm | None) -> lis
     return checks
 
 
-def _tumour_checks(found: Evaluated) -> list[dict[str, Any]]:
+def _tumour_checks(found: Evaluated) -> list[CheckSaid]:
     """Tumour that stays in the patient, but for what a declared positive cut parts."""
     if found.tumour_in is None:
         return []
@@ -255,7 +269,7 @@ def _tumour_checks(found: Evaluated) -> list[dict[str, Any]]:
     return checks
 
 
-def _slot_checks(found: Evaluated, catalogue: Catalogue) -> list[dict[str, Any]]:
+def _slot_checks(found: Evaluated, catalogue: Catalogue) -> list[CheckSaid]:
     """Whether each blade is long enough; where a guide is planned for several, the check's id names the blade."""
     checks = []
     for slot in found.slots:
@@ -277,7 +291,7 @@ def _deepest(cut: PlannedCut, profile: SlotDepth) -> Array:
     return np.asarray(cut.origin + s * profile.along + a * profile.blade)
 
 
-def _avoid_checks(avoided: Sequence[tuple[Structure, Mapping[str, Nearest]]]) -> list[dict[str, Any]]:
+def _avoid_checks(avoided: Sequence[tuple[Structure, Mapping[str, Nearest]]]) -> list[CheckSaid]:
     return [
         _check(
             f"avoid_{structure.name}_{name}",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from psi_cad.plans.slots import run_out_of
+from psi_cad.records.plan import MovedCut
 from psi_cad.resection.avoid import face_distance
 from psi_cad.resection.optimise import CELL_MM, PlaneSearch
 from psi_cad.units import Deg, Mm
@@ -22,7 +23,7 @@ BOUND_MM: Final[Mm] = 0.01
 BOUND_DEG: Final[Deg] = 0.05
 
 
-def moved(patient: Patient, given: Evaluated, found: Evaluated, search: PlaneSearch, *, max_angle: Deg, refused: str | None) -> list[dict[str, Any]]:
+def moved(patient: Patient, given: Evaluated, found: Evaluated, search: PlaneSearch, *, max_angle: Deg, refused: str | None) -> list[MovedCut]:
     """For each cut how it was moved (turned by degrees, shifted by mm along its new normal at the surgeon's origin), why no farther, what that costs.
 
     Parameters
@@ -34,22 +35,21 @@ def moved(patient: Patient, given: Evaluated, found: Evaluated, search: PlaneSea
     refused : str or None
         Why planes that go farther were not taken, where some were refused.
     """
-    before = {cut["name"]: cut for cut in given.report["cuts"]}
-    after = {cut["name"]: cut for cut in found.report["cuts"]}
+    before, after = ({cut.name: cut for cut in plan.report.cuts} for plan in (given, found))
     rows = []
     for name in found.cuts:
         turned, shifted = _way(given, found, name)
         kind, why = stopped_by(patient, given, found, search, name, max_angle=max_angle, refused=refused)
         rows.append(
-            {
-                "cut": name,
-                "turned_deg": round(turned, 3),
-                "shifted_mm": round(shifted, 3),
-                "stopped_by": kind,
-                "why": why,
-                "length_change_mm": round(after[name]["length_mm"] - before[name]["length_mm"], 3),
-                "area_change_mm2": round(after[name]["area_mm2"] - before[name]["area_mm2"], 3),
-            }
+            MovedCut(
+                cut=name,
+                turned_deg=round(turned, 3),
+                shifted_mm=round(shifted, 3),
+                stopped_by=kind,
+                why=why,
+                length_change_mm=round(after[name].length_mm - before[name].length_mm, 3),
+                area_change_mm2=round(after[name].area_mm2 - before[name].area_mm2, 3),
+            )
         )
     return rows
 

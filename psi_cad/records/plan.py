@@ -11,7 +11,22 @@ from psi_cad.records.bones import BoneInPlan, InPlan, Retained
 from psi_cad.records.scans import TransformFrom
 from psi_cad.records.shared import ApprovalSaid, CaseSaid, CautionSaid, CheckSaid, Entry, Software
 
-__all__ = ["CutSaid", "Optimised", "PlanReport", "SlotSaid"]
+__all__ = [
+    "AvoidSaid",
+    "AwayAt",
+    "CutSaid",
+    "DepthAt",
+    "MovedCut",
+    "Optimised",
+    "OtherBoneInPlane",
+    "PlanReport",
+    "SearchBounds",
+    "SlotSaid",
+    "SoftTumour",
+    "Specimen",
+    "StoppedCut",
+    "TumourSaid",
+]
 
 Class = Literal["R0", "R1", "R2"]
 
