@@ -11,6 +11,7 @@ from psi_cad.records.check import CheckedFolder
 from psi_cad.records.plan import PlanReport
 from psi_cad.records.report import BuildReport
 from psi_cad.records.scans import RegistrationReport, TumourReport
+from psi_cad.records.segmentation import SegmentationReport
 
 FOLDER: Final = Path(__file__).resolve().parent / "schema"
 LATER: Final = "It names each key that psi-cad writes now. Later versions add keys, and none goes away."
@@ -21,6 +22,7 @@ KINDS: Final[dict[str, tuple[type[Record], str, str]]] = {
     "case-check": (CaseCheck, "check CASE --json", "What check prints of a case with --json."),
     "check": (CheckedFolder, "check --json", "What check prints of an output folder with --json."),
     "registration": (RegistrationReport, "CT_TO_MRI.json", "What register writes beside the transform, or prints with --json."),
+    "segmentation": (SegmentationReport, "report.json of a segmentation", "What segment writes beside the surfaces, or prints with --json."),
     "tumour": (TumourReport, "TUMOUR.json", "What tumour writes beside the surface, or prints with --json."),
 }
 

@@ -90,7 +90,7 @@ def segment(
         masks = {name: painted.occupancy(label) for name, label in keep.items()} if painted is not None else {}
         corrections = Corrections(tuple(map(_three, cut_here)), tuple(map(_three, join)), masks)
         found = segment_bone(scan, points, corrections=corrections, close_holes=close_holes, progress=progress)
-    return write_segmentation(Path(out), found, progress=progress)
+    return write_segmentation(Path(out), found, progress=progress).to_json()
 
 
 def register(

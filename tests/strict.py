@@ -14,6 +14,7 @@ from psi_cad.records.check import CheckedFolder
 from psi_cad.records.plan import PlanReport
 from psi_cad.records.report import BuildReport
 from psi_cad.records.scans import RegistrationReport, TumourReport
+from psi_cad.records.segmentation import SegmentationReport
 
 KINDS: Final[dict[str, type[Record]]] = {
     "report": BuildReport,
@@ -22,6 +23,7 @@ KINDS: Final[dict[str, type[Record]]] = {
     "check": CheckedFolder,
     "case-check": CaseCheck,
     "registration": RegistrationReport,
+    "segmentation": SegmentationReport,
     "tumour": TumourReport,
 }
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 from shapes import rounded_box
+from strict import strictly
 
 from psi_cad.bones.parting import confirmed, refuse_needless
 from psi_cad.bones.segment import report_of, segment_bone, write_segmentation
@@ -148,7 +149,8 @@ def test_masks_that_do_not_fit_are_refused(apart):
 
 def test_corrections_and_parts_without_a_seed_stand_in_report_and_picture(tmp_path, grown_together):
     found = segment_bone(grown_together.volume, {"a": (-14.0, 0.0, 0.0)}, known=grown_together, corrections=Corrections(cut_here=((0.0, 0.0, 0.0),)))
-    report = write_segmentation(tmp_path, found)
+    report = write_segmentation(tmp_path, found).to_json()
+    assert strictly("segmentation", report) == []
     (told,) = report["corrections"]
     assert told["kind"] == "cut-here" and told["at_mm"] == [0.0, 0.0, 0.0] and told["text"] in report["notes"]
     assert sorted(told["bones"]) == ["a", "part 2, which has no seed"]

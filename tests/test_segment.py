@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 import trimesh
+from strict import strictly
 
 from psi_cad import api
 from psi_cad.bones.segment import refuse_far_seeds, report_of, segment_bone, write_segmentation
@@ -335,6 +336,7 @@ def test_the_command(run, tmp_path):
     ct = ct_of([ScannedBone(ball((0.0, 0.0, 0.0), 10.0), 2.0)], 16.0, spacing=(1.0, 1.0, 1.0))
     sitk.WriteImage(ct.to_sitk(), str(tmp_path / "ct.nii.gz"))
     done = run("segment", tmp_path / "ct.nii.gz", "-o", tmp_path / "out", "--bone", "head=0,0,0", "--json")
+    assert strictly("segmentation", json.loads(done.stdout)) == []
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["bones"][0]["name"] == "head"
     assert api.segment(tmp_path / "ct.nii.gz", tmp_path / "again", bones={"head": [(0.0, 0.0, 0.0)]}) == json.loads(done.stdout)

@@ -101,10 +101,10 @@ def test_a_doubted_bone_is_written_as_rejected(ct, tmp_path):
     (bone,) = found.bones
     doubted = replace(found, bones=(replace(bone, cautions=(Caution("segmentation-doubt", "The surface of head is a guess.", (11.0, 0.0, 0.0)),)),))
     report = write_segmentation(tmp_path, doubted)
-    assert report["rejected"] and report["bones"][0]["rejected"]
+    assert report.rejected and report.bones[0].rejected
     assert sorted(path.name for path in tmp_path.iterdir()) == ["head_REJECTED.png", "head_REJECTED.stl", "labels.nii.gz", "parts.png", "report.json"]
     report = write_segmentation(tmp_path, found)
-    assert not report["rejected"]
+    assert not report.rejected
     assert sorted(path.name for path in tmp_path.iterdir()) == ["head.png", "head.stl", "labels.nii.gz", "parts.png", "report.json"]
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import trimesh
@@ -12,6 +12,7 @@ import trimesh
 from psi_cad.errors import CaseError
 from psi_cad.extraction.holes import THIN_MM, Hole
 from psi_cad.findings import Caution
+from psi_cad.records.segmentation import SegmentedSaid
 from psi_cad.units import Mm
 from psi_cad.voxels.volume import Volume
 
@@ -74,16 +75,16 @@ def hole_cautions(name: str, holes: Sequence[Hole]) -> list[Caution]:
     return told
 
 
-def hole_lines(bone: Mapping[str, Any]) -> list[str]:
+def hole_lines(bone: SegmentedSaid) -> list[str]:
     """The holes of a bone of a report, one a line."""
     lines = []
-    for hole in bone["holes"][:_LINES]:
-        around = "too thin to measure" if hole["bone_around_mm"] is None else f"{hole['bone_around_mm']:.1f} mm thick"
-        place = ", ".join(f"{v:.1f}" for v in hole["centre_mm"])
-        state = "closed; no measured bone" if hole["closed"] else "open"
-        lines.append(f"hole {hole['number']}: {hole['diameter_mm']:.1f} × {hole['width_mm']:.1f} mm at ({place}), bone around it {around}; {state}")
-    if len(bone["holes"]) > _LINES:
-        lines.append(f"and {len(bone['holes']) - _LINES} more: see report.json")
+    for hole in bone.holes[:_LINES]:
+        around = "too thin to measure" if hole.bone_around_mm is None else f"{hole.bone_around_mm:.1f} mm thick"
+        place = ", ".join(f"{v:.1f}" for v in hole.centre_mm)
+        state = "closed; no measured bone" if hole.closed else "open"
+        lines.append(f"hole {hole.number}: {hole.diameter_mm:.1f} × {hole.width_mm:.1f} mm at ({place}), bone around it {around}; {state}")
+    if len(bone.holes) > _LINES:
+        lines.append(f"and {len(bone.holes) - _LINES} more: see report.json")
     return lines
 
 

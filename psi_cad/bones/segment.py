@@ -31,6 +31,7 @@ from psi_cad.imaging.judge import bone_at_edges, judge_spacing
 from psi_cad.imaging.metal import METAL_HU, METAL_LEAST_MM3, Metal, find_metal
 from psi_cad.imaging.motion import JUMP_MM, find_jumps
 from psi_cad.imaging.shells import apart_at
+from psi_cad.records.segmentation import SegmentationReport
 from psi_cad.segmentation.correcting import Corrections, Done, corrected
 from psi_cad.segmentation.parting import Division, divided
 from psi_cad.segmentation.segment import BoneLabels, bone_labels
@@ -352,7 +353,7 @@ def _metal_cautions(name: str, mesh: trimesh.Trimesh, metal: tuple[Metal, ...]) 
     return [Caution("metal", text, place_of(max(near, key=lambda m: m.volume).centre))]
 
 
-def write_segmentation(folder: Path, found: Segmentation, *, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
+def write_segmentation(folder: Path, found: Segmentation, *, progress: Callable[[str], None] | None = None) -> SegmentationReport:
     """Write labels.nii.gz, NAME.stl, NAME.png and NAME_holes.png per bone, and last report.json, which names the files with their hashes.
 
     A bone with doubts is NAME_REJECTED.stl and NAME_REJECTED.png, whose planes go through the place of the first doubt. A clean file of
@@ -391,6 +392,6 @@ def write_segmentation(folder: Path, found: Segmentation, *, progress: Callable[
     labels = folder / "labels.nii.gz"
     write_image(labels, found.labels)
     files[labels.name] = sha256_of(labels)
-    report = {**report_of(found), "files": files}
-    write_json(folder / "report.json", report)
+    report = SegmentationReport.model_validate({**report_of(found), "files": files})
+    write_json(folder / "report.json", report.to_json())
     return report

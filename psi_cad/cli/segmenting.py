@@ -65,8 +65,9 @@ def segment(
     """
     from psi_cad import scans
     from psi_cad.cli.showing import progress, say_json
-    from psi_cad.cli.telling import caution_lines, cautions_of
+    from psi_cad.cli.telling import caution_lines
     from psi_cad.errors import CaseError
+    from psi_cad.records.segmentation import SegmentationReport
 
     seeds: dict[str, list[Any]] = {}
     for name, point in map(_seed, bone or []):
@@ -83,7 +84,7 @@ def segment(
         from psi_cad.bones.holes import hole_lines
         from psi_cad.bones.segment import REJECTED
 
-        report = scans.segment(
+        said = scans.segment(
             ct,
             out,
             bones=seeds,
@@ -98,26 +99,27 @@ def segment(
             series=series,
             progress=tell,
         )
+    report = SegmentationReport.model_validate(said)
     if json:
-        say_json(report)
-        raise typer.Exit(1 if report["rejected"] else 0)
-    if report["scan"]["too_coarse"]:
-        typer.echo(f"{report['scan']['too_coarse']} No accuracy of these surfaces is known.")
-    for one in report["bones"]:
-        sure = "" if one["within_mm"] is None or one["rejected"] else f", surface ± {one['within_mm']:.2f} mm (95 %)"
-        sure += f", accuracy not known: {one['no_accuracy']}" if one["no_accuracy"] not in (None, report["scan"]["too_coarse"]) else ""
-        file = f"{one['name']}{REJECTED if one['rejected'] else ''}.stl"
-        typer.echo(f"{out / file}: {one['volume_mm3'] / 1000.0:.1f} cm³{sure}")
+        say_json(said)
+        raise typer.Exit(1 if report.rejected else 0)
+    if report.scan.too_coarse:
+        typer.echo(f"{report.scan.too_coarse} No accuracy of these surfaces is known.")
+    for one in report.bones:
+        sure = "" if one.within_mm is None or one.rejected else f", surface ± {one.within_mm:.2f} mm (95 %)"
+        sure += f", accuracy not known: {one.no_accuracy}" if one.no_accuracy not in (None, report.scan.too_coarse) else ""
+        file = f"{one.name}{REJECTED if one.rejected else ''}.stl"
+        typer.echo(f"{out / file}: {one.volume_mm3 / 1000.0:.1f} cm³{sure}")
         for line in hole_lines(one):
             typer.echo(f"  {line}")
-    told = [*report["cautions"], *(caution for one in report["bones"] for caution in one["cautions"])]
-    kinds = {caution["text"] for caution in told}
-    for note in dict.fromkeys(note for note in report["notes"] if note not in kinds):
+    told = [*report.cautions, *(caution for one in report.bones for caution in one.cautions)]
+    kinds = {caution.text for caution in told}
+    for note in dict.fromkeys(note for note in report.notes if note not in kinds):
         typer.echo(f"  {note}")
     typer.echo(f"{out / 'report.json'}; look at the pictures beside it before the surfaces are used.")
     if told:
-        typer.echo("\n".join(caution_lines(cautions_of(told))))
-    if report["rejected"]:
+        typer.echo("\n".join(caution_lines(told)))
+    if report.rejected:
         typer.echo("Rejected: do not use these bones. Look at the pictures, and correct the segmentation: seeds, --cut-here, --join or --keep-in.")
         raise typer.Exit(1)
 

@@ -211,21 +211,21 @@ def _bone_of_scan(loaded: LoadedCase, source: BoneSource, work: Work, *, name: s
         low, high = next(bone.mesh for bone in found.bones if bone.name == BONE).bounds[:, 2]
         middle = body_middle(volume, low=float(low), high=float(high))
         report = write_segmentation(folder, dataclasses.replace(found, bones=tuple(bone for bone in found.bones if bone.name == BONE)))
-        (bone,) = report["bones"]
+        (bone,) = report.bones
         parted = [
             Caution("touching-bones", f"the bone touches {_other(pair)}; psi-cad parted the two: look at the pictures in work/")
             for pair in found.touching
             if BONE in pair
         ]
         return {
-            "uncertainty_mm": bone["uncertainty_mm"],
-            "within_mm": bone["within_mm"],
-            "levels_hu": report["levels_hu"],
-            "corrections": report["corrections"],
-            "holes": bone["holes"],
+            "uncertainty_mm": bone.uncertainty_mm,
+            "within_mm": bone.within_mm,
+            "levels_hu": report.levels_hu,
+            "corrections": [one.to_json() for one in report.corrections],
+            "holes": [hole.to_json() for hole in bone.holes],
             "body": {"middle_x_mm": _rounded(middle.x), "width_mm": _rounded(middle.width), "why": middle.why},
-            "notes": [*report["notes"], *bone["notes"]],
-            "cautions": [*bone["cautions"], *(caution.to_json() for caution in parted)],
+            "notes": [*report.notes, *bone.notes],
+            "cautions": [*(caution.to_json() for caution in bone.cautions), *(caution.to_json() for caution in parted)],
         }  # fmt: skip
 
     try:

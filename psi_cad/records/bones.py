@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from psi_cad.records.base import KIND, Count, Flag, LabelId, Number, Point, Record, at_times, lately
+from psi_cad.records.segmentation import CorrectionSaid, HoleSaid
 from psi_cad.records.shared import CautionSaid
 
 __all__ = ["AllBones", "Bone", "BoneInPlan", "BoneInReport", "InPlan", "InReport", "Retained", "one_or_all"]
@@ -98,10 +99,8 @@ class SegmentationSaid(Record):
     uncertainty_mm: Number | None = Field(description="one standard deviation of the surface; null where none is known")
     within_mm: Number | None = lately("95 % of the surface lies within this")
     levels_hu: dict[str, Number] | None = at_times("levels of tissue, HU; only with bone.ct")
-    corrections: list[dict[str, Any]] = at_times(
-        "what the case file corrected in the parting, as the segmentation's report has it; only with bone.ct", list
-    )
-    holes: list[dict[str, Any]] = at_times("holes through the bone, as the segmentation's report has them; only with bone.ct", list)
+    corrections: list[CorrectionSaid] = at_times("what the case file corrected in the parting; only with bone.ct", list)
+    holes: list[HoleSaid] = at_times("holes through the bone; only with bone.ct", list)
     body: ScannedBody | None = at_times("the scanned body; only with bone.ct")
     notes: list[str] = at_times("sentences; only with bone.ct", list)
     cautions: list[CautionSaid] = lately("of the segmentation", list)
