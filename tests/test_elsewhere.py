@@ -42,6 +42,7 @@ def test_a_design_that_fails_is_tried_on_another_seat(job, tmp_path, monkeypatch
     assert second.sawn == first.sawn and second.shifts == first.shifts  # the cut is where it was
 
 
+@pytest.mark.slow
 def test_the_first_reason_is_told_when_no_seat_does(job, tmp_path, monkeypatch):
     def outcome(site, number):
         raise DesignError(f"no room {number}.", reason="pins")

@@ -156,6 +156,7 @@ def test_a_band_of_slices_that_moved_is_refused_with_its_place(shift, doubled, s
         assert report_of(found)["rejected"]
 
 
+@pytest.mark.slow
 def test_an_oblique_bone_that_nobody_moved_does_not_jump():
     lean = np.array([[1.0, 0.0, 0.8], [0.0, 1.0, -0.5], [0.0, 0.0, 1.0]])  # its outline wanders by 0.9 mm from slice to slice
     straight, away = ellipsoid_ct(1.0)

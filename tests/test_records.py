@@ -76,6 +76,7 @@ def test_plans_are_exactly_as_their_model(plans):
 def test_approvals_and_what_check_tells_are_exactly_as_their_models(approved, checked):
     record = json.loads((approved / "approvals.json").read_text("utf-8"))
     assert record["count"] == 2 and strictly("approvals", record) == []
+    assert checked["status"] == "passed" and [guide["status"] for guide in checked["guides"]] == ["passed"], "nothing was touched"
     assert len(checked["approvals"][0]["entries"]) == 2 and strictly("check", checked) == []
 
 
