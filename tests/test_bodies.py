@@ -14,8 +14,9 @@ import psi_cad
 from psi_cad import api
 from psi_cad.case.load import load_case
 from psi_cad.errors import CaseError, DesignError, PsiCadError
+from psi_cad.export.meshes import write_stl
 from psi_cad.frames import Frame
-from psi_cad.guides.contract import Bore, Part
+from psi_cad.guides.contract import BodySite, Bore, Part
 from psi_cad.intake.bones import read_bones
 from psi_cad.intake.kerfs import kerfs_of, run_outs_of, sawings
 from psi_cad.intake.loading import load
@@ -23,8 +24,10 @@ from psi_cad.intake.prepare import plan_job, planned_cuts
 from psi_cad.making.asked import part_jobs
 from psi_cad.making.beside import kept_beside, parts_beside, with_beside
 from psi_cad.outputs.subject import read_report, subject_of
+from psi_cad.readback.printed import Printed
 from psi_cad.records.base import faults
 from psi_cad.records.parts import MadePart
+from psi_cad.surface.solids import mesh_of
 
 HALVES = '''"""The pieces of a bone after the planned cuts: small, to be tested.
 
@@ -171,6 +174,22 @@ def test_what_is_left_of_a_bone_is_what_the_plan_says(case):
     assert sum(mesh.volume for mesh in one.site.retained) == pytest.approx(plan["retained"]["volume_mm3"], rel=1e-6)
     of_one = {"blades": [], "progress": lambda step: None, "read": read}
     assert plan_job(loaded, **of_one, only="no guide").parts == (), "a batch, which makes one guide after the other, makes no parts"
+
+
+def test_pieces_that_a_cut_leaves_with_sharp_corners_are_closed_in_an_stl_too(tmp_path):
+    """Two cuts that meet leave edges shorter than an STL can tell: as they are, its rounding tears them open."""
+    loaded = load_case(CASES / "phantom-two-cut")
+    scene, own = read_bones(loaded, progress=lambda step: None).scene, sawings(loaded)
+    kerfs, run_outs = kerfs_of(loaded.case, own), run_outs_of(loaded.case, own)
+    body, printer = scene.bodies[0], loaded.printer(loaded.case.guide[0].printer, where="here")
+    site = BodySite(body.name, body.bone.mesh, planned_cuts(loaded, scene), kerfs, run_outs, printer, ())
+    frame = Frame(np.zeros(3), np.eye(3))
+    for number, (mesh, solid) in enumerate(zip((*site.retained, *site.specimens.values()), (*site.left.retained, site.left.specimen), strict=True)):
+        write_stl(tmp_path / f"{number}.stl", mesh, header="x")
+        read = Printed(tmp_path / f"{number}.stl", frame)
+        assert read.closed and read.bodies == 1 and read.mesh.volume == pytest.approx(solid.volume(), rel=1e-6)
+    write_stl(tmp_path / "raw.stl", mesh_of(site.left.retained[0]), header="x")
+    assert not Printed(tmp_path / "raw.stl", frame).closed, "else this tells nothing"
 
 
 WRONG_CASES = [

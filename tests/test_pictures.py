@@ -11,6 +11,7 @@ from PIL import Image
 import psi_cad
 from psi_cad.errors import InputError
 from psi_cad.report.lettering import ALARM, ARROW, GAP, TITLE_PX, Mark, Panel, edge_letters, save_sheet, scale_length
+from psi_cad.report.part_picture import PATIENT_VIEWS
 from psi_cad.report.pictures import picture_of_place
 from psi_cad.report.plan_pictures import contour
 from psi_cad.report.slices import ANATOMICAL, pixel_points, plane_view, slice_pixels
@@ -130,3 +131,9 @@ def test_a_guide_has_a_picture_with_its_label_large(phantom_out):
     with Image.open(next(phantom_out.glob("*.png"))) as image:
         size = image.size
     assert size[0] > 2000 and size[1] > 1500  # two rows of views, and the label below them
+
+
+def test_the_sides_of_a_part_in_the_patient_frame_are_called_as_they_are():
+    toward = {caption: direction for caption, direction, _ in PATIENT_VIEWS}
+    assert toward["from the patient's left"] == (1.0, 0.0, 0.0) and toward["from the patient's right"] == (-1.0, 0.0, 0.0)  # LPS: x looks left
+    assert toward["from the front"] == (0.0, -1.0, 0.0) and toward["from the head"] == (0.0, 0.0, 1.0)  # y looks back, z up

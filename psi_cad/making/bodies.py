@@ -73,7 +73,8 @@ def _built(one: PartJob, case: Case, folder: Path, progress: Progress) -> dict[s
     if passed:
         told(PICTURE_STEP)
         whole = trimesh.util.concatenate([file.mesh for file in written]) if len(written) > 1 else written[0].mesh
-        picture_of_part(folder / f"{one.stem}.png", whole, title=f"{case.id}, {case.side}: part {request.name}, printer {site.printer.id}")
+        title = f"{case.id}, {case.side}: part {request.name}, printer {site.printer.id}"
+        picture_of_part(folder / f"{one.stem}.png", whole, title=title, in_patient=True)
         if not (folder / f"{one.stem}.png").is_file():
             raise BuildError(f"The picture '{one.stem}.png' could not be drawn; off-screen OpenGL is missing or broken.")
         files = {file.key(kind): name for file in written for kind, name in file.files.items()}

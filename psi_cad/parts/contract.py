@@ -15,7 +15,7 @@ from psi_cad.resection.dust import resected
 from psi_cad.resection.pieces import Resection
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.kerf import Kerf
-from psi_cad.surface.solids import mesh_of, solid_of
+from psi_cad.surface.solids import printable, solid_of
 from psi_cad.units import Mm
 
 if TYPE_CHECKING:
@@ -160,13 +160,13 @@ class BodySite:
         for group, solid in self.left.specimens.items():
             if id(solid) not in seen:
                 seen.add(id(solid))
-                found[group] = mesh_of(solid)
+                found[group] = printable(solid)
         return found
 
     @property
     def retained(self) -> tuple[trimesh.Trimesh, ...]:
         """The closed surface of each piece that stays, the largest first."""
-        return tuple(mesh_of(solid) for solid in self.left.retained)
+        return tuple(printable(solid) for solid in self.left.retained)
 
 
 @dataclass(frozen=True)

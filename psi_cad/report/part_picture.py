@@ -1,4 +1,4 @@
-"""A picture of a part that sits on no bone: from above, from the front, from the side, and aslant."""
+"""A picture of a part that has no seat: from above, from the front, from the side, and aslant."""
 
 from __future__ import annotations
 
@@ -24,17 +24,24 @@ VIEWS: Final = (
     ("from the right", (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
     ("aslant", (0.8, -1.0, 0.9), (0.0, 0.0, 1.0)),
 )
+# the same of what lies in the patient frame, LPS
+PATIENT_VIEWS: Final = (
+    ("from the head", (0.0, 0.0, 1.0), (0.0, -1.0, 0.0)),
+    ("from the front", (0.0, -1.0, 0.0), (0.0, 0.0, 1.0)),
+    ("from the patient's left", (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
+    ("from the patient's right", (-1.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
+)
 
 
-def picture_of_part(path: Path, mesh: trimesh.Trimesh, *, title: str) -> None:
-    """A PNG of `mesh` (mm, standing on z = 0) from four sides, whole or not at all."""
+def picture_of_part(path: Path, mesh: trimesh.Trimesh, *, title: str, in_patient: bool = False) -> None:
+    """A PNG of `mesh` (mm, standing on z = 0, or in the patient frame) from four sides, whole or not at all."""
     from PIL import Image, ImageDraw
 
     studio, body = Studio(), Body(mesh, GUIDE, edges=True)
     sheet = Image.new("RGB", (2 * SIZE[0], HEAD_PX + 2 * (SIZE[1] + CAPTION_PX)), "white")
     draw = ImageDraw.Draw(sheet)
     draw.text((12, 8), title, font=font(28), fill="black")
-    for number, (caption, direction, up) in enumerate(VIEWS):
+    for number, (caption, direction, up) in enumerate(PATIENT_VIEWS if in_patient else VIEWS):
         x, y = number % 2 * SIZE[0], HEAD_PX + number // 2 * (SIZE[1] + CAPTION_PX)
         view = view_onto(np.asarray(mesh.vertices), np.array(direction), size=SIZE, up=np.array(up))
         draw.text((x + 12, y), caption, font=font(18), fill="black")

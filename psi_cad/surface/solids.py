@@ -12,10 +12,11 @@ import trimesh
 from psi_cad.errors import SurfaceError
 from psi_cad.surface.repair import edge_keys, parts_of, turned_outward, weld
 from psi_cad.surface.trust import at
-from psi_cad.units import Array
+from psi_cad.units import Array, Mm
 
-__all__ = ["closed_surface", "joined", "mesh_of", "pieces_of", "solid_of", "winding"]
+__all__ = ["closed_surface", "joined", "mesh_of", "pieces_of", "printable", "solid_of", "winding"]
 
+SHORTEST_MM: Final[Mm] = 1e-3  # an STL rounds a coordinate of 1 m to 6e-5 mm
 WELD_DIGITS: Final = 6  # of a millimetre: the same vertex written twice
 
 
@@ -85,6 +86,11 @@ def mesh_of(solid: Any) -> trimesh.Trimesh:
     data = solid.to_mesh64()
     vertices = np.array(data.vert_properties)[:, :3].copy()  # what Manifold hands out may not be written to
     return trimesh.Trimesh(vertices, np.array(data.tri_verts).astype(np.int64), process=False)
+
+
+def printable(solid: Any) -> trimesh.Trimesh:
+    """The surface of a solid without triangles that an STL's rounding would fold: where a cut grazes a corner, edges may be far shorter than that."""
+    return mesh_of(solid.simplify(SHORTEST_MM))
 
 
 def pieces_of(solid: Any) -> list[Any]:
