@@ -137,10 +137,10 @@ def one(volume: Any, truth: Truth, seeds: dict[str, Any], known: Any, cut: Any =
 
 
 def once_corrected(volume: Any, truth: Truth, seeds: dict[str, Any], known: Any, kind: str, words: str, place: Any) -> tuple[str, str]:
-    """The run again with one correction, made from what psi-cad says alone: `--cut-here` at the place of a doubt, or the seed put where it says."""
+    """The run again with one correction, from what psi-cad says alone: `--cut-here` where a doubt or a refusal says, or the seed put elsewhere."""
     if place is None:
         return kind, "no place is told"
-    if kind == "refused":
+    if kind == "refused" and "--cut-here=" not in words:
         name = next((n for n in seeds if f"seed of {n} " in words), None)
         if name is None:
             return kind, "no seed is named"

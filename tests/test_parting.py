@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 from shapes import rounded_box
 
+from psi_cad.bones.segment import refuse_far_seeds
 from psi_cad.errors import CaseError, SegmentationError
 from psi_cad.phantom.scanner import Body, ScannedBone, simulated_ct
 from psi_cad.segmentation.naming import named
@@ -129,7 +130,36 @@ def test_a_part_without_a_seed_is_left_out_and_told(joint):
 
 
 def test_two_names_in_one_bone_are_refused(joint):
-    with pytest.raises(SegmentationError, match="a and b could not be parted"):
-        named(joint, joint.layers[0], {"a": np.array([[-14.0, -4.0, 0.0]]), "b": np.array([[-10.0, 5.0, 0.0]])})
+    seeds = {"a": np.array([[-14.0, -4.0, 0.0]]), "b": np.array([[-10.0, 5.0, 0.0]])}
+    with pytest.raises(SegmentationError, match=r"a and b could not be parted.* paint a roughly") as refused:
+        named(joint, joint.layers[0], seeds)
+    assert -16.0 < refused.value.where[0] < -8.0, "between the two seeds"
     with pytest.raises(CaseError, match="same spot"):
         named(joint, joint.layers[0], {"a": np.array([[-14.0, 0.0, 0.0]]), "b": np.array([[-14.0, 0.0, 0.0]])})
+
+
+def test_a_seed_just_inside_of_a_neighbour_means_the_bone_beside_it(joint):
+    inside = {"a": np.array([[-14.0, 0.0, 0.0]]), "b": np.array([[14.0, 0.0, 0.0]])}
+    missed = {**inside, "b": np.array([[-1.2, 4.0, 0.0]])}  # 1.6 mm outside of b, 0.8 mm in a
+    right, found = bone_labels(joint, inside), bone_labels(joint, missed)
+    assert (found.values == right.values).all()
+    (told,) = [caution for caution in found.cautions if caution.id == "segmentation-look"]
+    assert told.text.startswith("The seed of b lies in the bone of a") and told.where == (-1.2, 4.0, 0.0)
+    assert not any(caution.id == "segmentation-look" for caution in right.cautions)
+    refuse_far_seeds(found.values, joint.volume, missed)
+    far = {**inside, "b": np.array([[-2.5, 4.0, 0.0]])}
+    with pytest.raises(CaseError, match="mm outside the bone") as refused:
+        refuse_far_seeds(bone_labels(joint, far).values, joint.volume, far)
+    again = {**inside, "b": np.array([refused.value.where])}  # put where the message says
+    assert (bone_labels(joint, again).values == right.values).all()
+    with pytest.raises(SegmentationError, match="could not be parted"):
+        bone_labels(joint, {**inside, "b": np.array([[-7.0, 4.0, 0.0]])})
+
+
+def test_a_refusal_names_the_cut_to_ask_for_where_it_would_be_made(joint, monkeypatch):
+    monkeypatch.setattr("psi_cad.segmentation.naming.MOST_ASKED_RATIO", 2.0)
+    with pytest.raises(SegmentationError, match="say where they touch") as refused:
+        named(joint, joint.layers[0], {"a": np.array([[-14.0, -4.0, 0.0]]), "b": np.array([[-10.0, 5.0, 0.0]])})
+    place = [float(v) for v in str(refused.value).split("--cut-here=")[1].rstrip(".").split(",")]
+    assert place == pytest.approx(refused.value.where, abs=0.06)
+    assert -16.0 < place[0] < -8.0, "between the two seeds"

@@ -1,11 +1,13 @@
-"""The canal of a bone: wide hollows that open outwards through narrow necks are no marrow."""
+"""The canal of a bone: wide hollows that open outwards through narrow necks are no marrow, nor is what opens as wide as it is."""
+
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from psi_cad.segmentation.fill import filled
-from psi_cad.segmentation.pockets import open_canals
+from psi_cad.filling.fill import filled
+from psi_cad.filling.pockets import open_canals
 from psi_cad.voxels.levels import TissueLevels
 
 SPACING = np.array([0.8, 0.8, 1.0])
@@ -26,11 +28,14 @@ def block(marrow, *hollows):
     return bone, values, values > LEVELS.threshold
 
 
-def found(marrow, *hollows):
-    """Which voxels are taken out of what filling gives, and which of those belong to a hollow."""
+def found(marrow, *hollows, content=SOFT):
+    """Which voxels are taken out of what filling gives, and which of those belong to a hollow, which shows `content` in HU."""
     bone, values, shell = block(marrow, *hollows)
-    solid = filled(shell, spacing=SPACING)
-    out = open_canals(solid, shell, ndimage.uniform_filter(values, 3), levels=LEVELS, spacing=SPACING)
+    for hollow in hollows:
+        values[hollow] += content - SOFT
+    fill = partial(filled, shell, spacing=SPACING)
+    solid = fill()
+    out = open_canals(solid, shell, values, levels=LEVELS, spacing=SPACING, tighter=fill)
     assert not (out & bone & ndimage.binary_erosion(bone)).any(), "no bone is taken out"
     return out, solid & ~bone
 
@@ -57,7 +62,8 @@ def test_a_canal_is_open_though_its_neck_is_narrow():
         (280.0, (CHAMBER,)),  # shut in: a cyst, or a tumour
         (280.0, (PLATE,)),  # a growth plate
         (280.0, (NECK,)),  # a vessel
-        (60.0, (CHAMBER, NECK)),  # marrow as dark as soft tissue: nothing tells them apart
+        (60.0, (CHAMBER, NECK)),  # marrow as dark as soft tissue, and a small opening: it may be a hole in the cortex
+        (60.0, (PLATE,)),
     ],
 )
 def test_what_is_shut_in_or_narrow_or_not_told_apart_stays(marrow, hollows):
@@ -70,8 +76,7 @@ def test_a_canal_beside_another_bone_is_that_one_s_affair():
     solid = filled(shell, spacing=SPACING)
     others = np.zeros(SHAPE, dtype=bool)
     others[:, 60:] = True
-    smooth = ndimage.uniform_filter(values, 3)
-    assert not open_canals(solid, shell, smooth, levels=LEVELS, spacing=SPACING, others=others | ~(bone | solid)).any()
+    assert not open_canals(solid, shell, values, levels=LEVELS, spacing=SPACING, others=others | ~(bone | solid)).any()
 
 
 FOLD = np.s_[28:31, 40:52, 16:28]  # a slit of 3 mm beside the chamber
@@ -82,3 +87,20 @@ def test_a_fold_of_a_canal_goes_with_it_and_a_growth_plate_does_not():
     assert out[29, 46, 20] and canal[29, 46, 20]
     out, _ = found(280.0, CHAMBER, np.s_[34:37, 50:60, 34:38], np.s_[23:27, 10:60, 10:60])
     assert out[32, 45, 36] and not out[24, 20, 20], "the plate stays, though it opens into the canal"
+
+
+SLOT = np.s_[28:31, 50:60, 20:45]  # 3 mm thick, 20 mm wide, 8 mm deep, open all along
+
+
+@pytest.mark.parametrize("marrow", [20.0, 45.0, 60.0, 120.0])
+def test_what_opens_as_wide_as_it_is_is_open_though_marrow_is_as_dark(marrow):
+    out, slot = found(marrow, SLOT)
+    inner = np.zeros(SHAPE, dtype=bool)
+    inner[29, 51:55, 22:43] = True
+    assert slot[inner].all(), "filling closes it"
+    assert out[inner].all()
+
+
+def test_what_opens_wide_stays_where_it_is_as_dense_as_marrow():
+    assert found(140.0, SLOT)[0].any()
+    assert not found(140.0, SLOT, content=140.0)[0].any(), "the cortex over marrow is lost"

@@ -13,12 +13,12 @@ from psi_cad.bones.segment import refuse_far_seeds, report_of, segment_bone, wri
 from psi_cad.errors import CaseError, SegmentationError
 from psi_cad.extraction.cortex import Shown, calibrated, edge_shift, profile
 from psi_cad.extraction.isosurface import level_surface, surface_of_mask
+from psi_cad.filling.fill import filled
 from psi_cad.imaging.metal import find_metal
 from psi_cad.imaging.totalsegmentator import BONES, proposed_seeds, seeds_of_labels
 from psi_cad.phantom.hemipelvis import _gradient, implicit
 from psi_cad.phantom.scanner import Body, ScannedBone, ScannedSolid, simulated_ct
 from psi_cad.phantom.scene import PHANTOM_SEEDS, femur_distance, phantom_ct
-from psi_cad.segmentation.fill import filled
 from psi_cad.surface.rays import SignedDistance
 from psi_cad.surface.relax import Neighbours, folded, unfolded
 from psi_cad.voxels.levels import tissue_levels

@@ -9,8 +9,8 @@ from shapes import rounded_box
 
 from psi_cad.bones.segment import segment_bone
 from psi_cad.extraction.plausible import border_of, through_bone
+from psi_cad.filling.fill import filled
 from psi_cad.phantom.scanner import Body, ScannedBone, simulated_ct
-from psi_cad.segmentation.fill import filled
 from psi_cad.segmentation.interface import met_again
 from psi_cad.segmentation.naming import named
 from psi_cad.segmentation.parting import Division, Layer, divided

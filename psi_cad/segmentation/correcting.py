@@ -14,7 +14,7 @@ from scipy.sparse.linalg import splu
 from psi_cad.errors import CaseError, SegmentationError
 from psi_cad.findings import Place, inmost, place_of
 from psi_cad.segmentation.naming import nearest_bone
-from psi_cad.segmentation.parting import Division, Layer
+from psi_cad.segmentation.parting import MOST_ASKED_RATIO, Division, Layer
 from psi_cad.segmentation.ratio_cut import best_cut, smooth_fields
 from psi_cad.units import Array, Ints, Mm
 from psi_cad.voxels.volume import Volume
@@ -25,7 +25,6 @@ NEAR_MM: Final[Mm] = 5.0
 """A place read off a picture: bone, or both sides of a seam, lie within this."""
 _SIDE_MM: Final[Mm] = 9.0  # how far to both sides of a wanted cut it must have passed: two cells
 _LEAST_MM3: Final = 500.0  # less is a splinter of a seam, and no side of one
-_MOST_RATIO: Final = 0.35  # more is no cut between two bones, but one through the middle of one
 _DIRECTIONS: Final = 40
 _SLACK_MM: Final[Mm] = 4.0  # bone that reaches no further out of a painted mask belongs to it
 _IN: Final = 0.5  # of a voxel in the mask
@@ -226,7 +225,7 @@ def _least_cut(division: Division, layer: Layer, mine: Ints, at: Place) -> tuple
         cut = best_cut(inner, amount, fields, least=least, apart=(np.array(ends[:1]), np.array(ends[1:])))
         if cut is not None and (best is None or cut.ratio < best.ratio):
             best = cut
-    if best is None or best.ratio > _MOST_RATIO:
+    if best is None or best.ratio > MOST_ASKED_RATIO:
         why = "there is bone on one side of it only" if best is None else f"the least cut there goes through {best.area:.0f} mm² of bone"
         raise SegmentationError(f"--cut-here {spot_of(at)}: bone cannot be cut there: {why}; give the place where two bones touch.", where=at)
     side = np.zeros(len(mine), dtype=bool)

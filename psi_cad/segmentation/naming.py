@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from psi_cad.errors import CaseError, SegmentationError
-from psi_cad.segmentation.parting import MOST_RATIO, Division, Layer
+from psi_cad.findings import place_of
+from psi_cad.segmentation.oneness import bordering, point_in
+from psi_cad.segmentation.parting import MOST_ASKED_RATIO, MOST_RATIO, Division, Layer
 from psi_cad.segmentation.ratio_cut import best_cut, smooth_fields, walk
 from psi_cad.units import Array, Ints, Mm
 
@@ -52,6 +54,8 @@ class Named:
         Part of each region, cut where seeds ask for it.
     ends : dict
         By name: the regions of its seeds.
+    moved : dict
+        By name, whose seed lies just inside of a neighbour: the name of that one.
     """
 
     names: tuple[str, ...]
@@ -60,6 +64,7 @@ class Named:
     unseen: set[tuple[int, int]] = field(default_factory=set)
     part: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     ends: dict[str, Ints] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
 
 
 def named(division: Division, layer: Layer, seeds: Mapping[str, Array]) -> Named:
@@ -78,13 +83,21 @@ def named(division: Division, layer: Layer, seeds: Mapping[str, Array]) -> Named
     _by_exclusion(part, ends, near)
     forced: dict[tuple[int, int], float] = {}
     unseen: set[tuple[int, int]] = set()
+    moved: dict[str, str] = {}
     names = list(ends)
     for _ in range(len(names)):  # each cut parts at least one pair
         _yield(layer, part, ends)
         clash = next(((a, b) for a in names for b in names if a < b and np.intersect1d(part[ends[a]], part[ends[b]]).size), None)
         if clash is None:
             break
-        area, sides = _part_two(layer, part, ends, clash)
+        cut = _part_two(layer, part, ends, clash)
+        if cut is None:
+            astray = _to_neighbour(division, layer, part, seeds, ends, clash)
+            if astray is None:
+                raise _not_parted(division, layer, part, ends, clash)
+            moved[astray] = clash[1] if astray == clash[0] else clash[0]
+            continue
+        area, sides = cut
         if area is not None:
             forced[names.index(clash[0]) + 1, names.index(clash[1]) + 1] = area
             one, other = ([number for number, name in enumerate(names, start=1) if (part[ends[name]] == side).any()] for side in sides)
@@ -99,7 +112,7 @@ def named(division: Division, layer: Layer, seeds: Mapping[str, Array]) -> Named
     loose = np.flatnonzero((size >= LEAST_LOOSE_MM3) & (table == 0))
     loose = loose[loose > 0][: np.iinfo(np.uint16).max - len(names)]
     table[loose] = np.arange(len(names) + 1, len(names) + 1 + len(loose))
-    return Named(tuple(names), table[part][layer.number], forced, unseen, part, ends)
+    return Named(tuple(names), table[part][layer.number], forced, unseen, part, ends, moved)
 
 
 def _by_exclusion(part: Ints, ends: dict[str, Ints], near: Mapping[str, list[list[int]]]) -> None:
@@ -128,37 +141,90 @@ def _yield(layer: Layer, part: Ints, ends: dict[str, Ints]) -> None:
                 mine[n] = max(beyond)[1]
 
 
-def _part_two(layer: Layer, part: Ints, ends: dict[str, Ints], clash: tuple[str, str]) -> tuple[float | None, tuple[int, int]]:
-    """Cut the part that two names share, in place: along a seam if there is one, else where least is shared.
+def _to_neighbour(
+    division: Division, layer: Layer, part: Ints, seeds: Mapping[str, Array], ends: dict[str, Ints], clash: tuple[str, str]
+) -> str | None:
+    """Move the seeds of one of two names that share a part, in place, to the bone beside it that has no name. Which name; None if there is none.
+
+    A seed may miss its bone by a millimetre, and the gap of a joint may be narrower: then it lies in the neighbour. The seam between may be as
+    wide as both cortices; how far the bone that is found lies from its seed is looked at later.
+    """
+    size = division.volume.spacing[::-1]
+    shared = int(np.intersect1d(part[ends[clash[0]]], part[ends[clash[1]]])[0])
+    claimed = {int(p) for theirs in ends.values() for p in part[theirs]}
+    free = np.bincount(part, weights=layer.volume) >= LEAST_LOOSE_MM3
+    free[[0, *claimed]] = False
+    found: list[tuple[Mm, str, dict[int, int]]] = []
+    for name in clash:
+        there: dict[int, int] = {}
+        furthest = 0.0
+        inside = [n for n, region in enumerate(ends[name]) if int(part[region]) == shared]
+        for n in inside:
+            at = division.volume.index(np.atleast_2d(seeds[name])[n][None])[0][::-1] - division.corner
+            away, flat = _near(division, at, size, _ONTO_MM)
+            number = layer.number[np.searchsorted(division.at, flat)]
+            good = np.flatnonzero(free[part[number]] & (away <= _ONTO_MM))
+            if len(good):
+                there[n] = int(number[good[0]])
+                furthest = max(furthest, float(away[good[0]]))
+        if len(there) == len(inside):
+            found.append((furthest, name, there))
+    if not found:
+        return None
+    _, name, there = min(found, key=lambda one: one[0])
+    for n, region in there.items():
+        ends[name][n] = region
+    return name
+
+
+def _part_two(layer: Layer, part: Ints, ends: dict[str, Ints], clash: tuple[str, str]) -> tuple[float | None, tuple[int, int]] | None:
+    """Cut the part that two names share, in place: along a seam if there is one, else where least is shared. None if it cannot be cut.
 
     The area in mm² of a cut that only the seeds ask for, None of one along a seam; and the numbers of the two parts.
     """
-    one, other = clash
-    number = int(np.intersect1d(part[ends[one]], part[ends[other]])[0])
-    mine = np.flatnonzero(part == number)
-    place = np.full(len(part), -1)
-    place[mine] = np.arange(len(mine))
-    inner, amount = layer.shared[mine][:, mine], layer.volume[mine]
-    a, b = (place[ends[name][part[ends[name]] == number]] for name in clash)
-    if np.intersect1d(a, b).size:
-        raise CaseError(f"The seeds of {one} and {other} lie on the same spot of bone; give each bone its own.")
-    fields = np.column_stack([smooth_fields(inner, amount), walk(inner, {0: a, 1: b})[:, :1]])
-    facing = layer.across[mine][:, mine]
-    cut = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=(a, b), across=facing)
+    number, mine, apart, fields = _between(layer, part, ends, clash)
+    inner, amount, facing = layer.shared[mine][:, mine], layer.volume[mine], layer.across[mine][:, mine]
+    cut = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=apart, across=facing)
     along_seam = cut is not None and cut.ratio <= MOST_RATIO
     if not along_seam:
-        seen = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=(a, b), across=facing / _SEEN_SHARE)
-        cut = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=(a, b))
+        seen = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=apart, across=facing / _SEEN_SHARE)
+        cut = best_cut(inner, amount, fields, least=_LEAST_MM3, apart=apart)
         if seen is not None and seen.ratio <= _SEEN_RATIO and (cut is None or cut.ratio > _MUCH_LESS * seen.ratio):
             cut = seen
         elif cut is not None and cut.ratio > _FORCED_RATIO:
             cut = None
     if cut is None:
-        raise SegmentationError(
-            f"{one} and {other} could not be parted: the scan shows no seam between their seeds. If they are two bones, add seeds near the joint."
-        )
+        return None
     part[mine[cut.side]] = int(part.max()) + 1
     return None if along_seam else cut.area, (number, int(part.max()))
+
+
+def _between(layer: Layer, part: Ints, ends: dict[str, Ints], clash: tuple[str, str]) -> tuple[int, Ints, tuple[Ints, Ints], Array]:
+    """What two names share: the part's number, its regions (m,), by place among them those of each name's seeds, and fields (m, k) to cut along."""
+    number = int(np.intersect1d(part[ends[clash[0]]], part[ends[clash[1]]])[0])
+    mine = np.flatnonzero(part == number)
+    place = np.full(len(part), -1)
+    place[mine] = np.arange(len(mine))
+    a, b = (place[ends[name][part[ends[name]] == number]] for name in clash)
+    if np.intersect1d(a, b).size:
+        raise CaseError(f"The seeds of {clash[0]} and {clash[1]} lie on the same spot of bone; give each bone its own.")
+    inner, amount = layer.shared[mine][:, mine], layer.volume[mine]
+    return number, mine, (a, b), np.column_stack([smooth_fields(inner, amount), walk(inner, {0: a, 1: b})[:, :1]])
+
+
+def _not_parted(division: Division, layer: Layer, part: Ints, ends: dict[str, Ints], clash: tuple[str, str]) -> SegmentationError:
+    """The refusal of two seeds that no seam lies between, with the place where least bone holds both sides together."""
+    said = f"{clash[0]} and {clash[1]} could not be parted: the scan shows no seam between their seeds. If they are two bones, "
+    _, mine, apart, fields = _between(layer, part, ends, clash)
+    cut = best_cut(layer.shared[mine][:, mine], layer.volume[mine], fields, least=_LEAST_MM3, apart=apart)
+    if cut is None:
+        return SegmentationError(said + "add seeds near the joint.")
+    where = point_in(division, layer, bordering(layer, mine[cut.side], mine[~cut.side]))
+    if cut.ratio > MOST_ASKED_RATIO:
+        said += f"paint {clash[0]} roughly and add the mask (--keep-in FILE --keep {clash[0]}=1), for no cut is smaller than {cut.area:.0f} mm²."
+        return SegmentationError(said, where=place_of(where))
+    spot = ",".join(f"{v:.1f}" for v in where)
+    return SegmentationError(said + f"say where they touch: least bone holds them together around --cut-here={spot}.", where=place_of(where))
 
 
 def _regions(division: Division, layer: Layer, name: str, seed: Array) -> list[int]:

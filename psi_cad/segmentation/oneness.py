@@ -13,7 +13,7 @@ from psi_cad.segmentation.parting import LEAST_PART_MM3, Division, Layer
 from psi_cad.segmentation.ratio_cut import Cut, best_cut, smooth_fields
 from psi_cad.units import Array, Ints
 
-__all__ = ["Loose", "loosely_held"]
+__all__ = ["Loose", "bordering", "loosely_held", "point_in"]
 
 _SMALL_MM3: Final = 3000.0
 _LIMITS: Final = (
@@ -54,7 +54,9 @@ def loosely_held(division: Division, layer: Layer, part: Ints, seeds: Ints) -> L
         rest = np.setdiff1d(main, side)
         if sown.any():
             side, rest = rest, side
-        return Loose(cut.area, float(layer.volume[side].sum()), _point(division, layer, side), _point(division, layer, _bordering(layer, side, rest)))
+        return Loose(
+            cut.area, float(layer.volume[side].sum()), point_in(division, layer, side), point_in(division, layer, bordering(layer, side, rest))
+        )
     return None
 
 
@@ -70,13 +72,13 @@ def _loose_cut(layer: Layer, main: Ints) -> Cut | None:
     return min(found, key=lambda cut: cut.ratio, default=None)
 
 
-def _bordering(layer: Layer, side: Ints, rest: Ints) -> Ints:
+def bordering(layer: Layer, side: Ints, rest: Ints) -> Ints:
     """The regions of `side` that share bone with `rest`, or all if none does."""
     touch = np.asarray(layer.shared[side][:, rest].sum(axis=1)).ravel() > 0.0
     return side[touch] if touch.any() else side
 
 
-def _point(division: Division, layer: Layer, regions: Ints) -> Array:
+def point_in(division: Division, layer: Layer, regions: Ints) -> Array:
     """The voxel's place (3,) nearest to the middle of some regions."""
     chosen = np.zeros(len(layer.part), dtype=bool)
     chosen[regions] = True

@@ -12,7 +12,7 @@ from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
 
 from psi_cad.errors import SegmentationError
-from psi_cad.segmentation.fill import filled
+from psi_cad.filling.fill import filled
 from psi_cad.segmentation.ratio_cut import best_cut, smooth_fields
 from psi_cad.segmentation.regions import regions_of
 from psi_cad.segmentation.seams import find_seams
@@ -20,7 +20,7 @@ from psi_cad.units import Array, Bools, Ints, Mm
 from psi_cad.voxels.levels import TissueLevels, tissue_levels
 from psi_cad.voxels.volume import Volume
 
-__all__ = ["LEAST_PART_MM3", "MOST_RATIO", "Division", "Layer", "divided"]
+__all__ = ["LEAST_PART_MM3", "MOST_ASKED_RATIO", "MOST_RATIO", "Division", "Layer", "divided"]
 
 STRENGTHS: Final = ((0.10, 3.0), (0.05, 2.0))
 """How much darker a seam is than its sides: a share of the way from soft tissue to cortex, but at least so many times the noise."""
@@ -29,6 +29,8 @@ MOST_FAINT: Final = 0.02
 weak strength is raised towards the strong one."""
 MOST_RATIO: Final = 0.12
 """A cut of a larger ratio is no joint: see `ratio_cut.Cut.ratio`."""
+MOST_ASKED_RATIO: Final = 0.35
+"""The same where a person asks for the cut at a place: more goes through the middle of one bone."""
 LEAST_PART_MM3: Final = 15_000.0
 """Smaller pieces are not cut off unless a seed asks for it: a slab of a thin blade falls into its two tables as easily as two small bones part."""
 _UNSHARP_MM: Final[Mm] = 1.3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -11,14 +12,14 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from psi_cad.errors import SegmentationError
+from psi_cad.filling.fill import LEAK_MM, filled
+from psi_cad.filling.pockets import open_canals
 from psi_cad.findings import Caution, Place, inmost, place_of
-from psi_cad.segmentation.fill import LEAK_MM, filled
 from psi_cad.segmentation.flood import flood_open
 from psi_cad.segmentation.interface import met_again
 from psi_cad.segmentation.naming import DISAGREE, Named, named
 from psi_cad.segmentation.oneness import loosely_held
 from psi_cad.segmentation.parting import LEAST_PART_MM3, Division
-from psi_cad.segmentation.pockets import open_canals
 from psi_cad.segmentation.regions import CELL_MM
 from psi_cad.units import Array, Mm
 from psi_cad.voxels.morphology import ball, closed, voxels_of
@@ -82,7 +83,7 @@ def bone_labels(
     tell("name bones")
     found = _named_in_all(division, seeds)
     chosen = found[-1]
-    cautions = _not_one(division, chosen, painted) if seeds else []
+    cautions = [*_moved(chosen, seeds), *_not_one(division, chosen, painted)] if seeds else []
     tell("share out the cortex")
     parted, marrow, held = _shared_out(chosen.label, division)
     names = list(seeds)
@@ -176,6 +177,18 @@ def _disagreements(division: Division, found: list[Named], solids: npt.NDArray[A
 
 def _share(some: npt.NDArray[np.bool_], whole: npt.NDArray[np.bool_]) -> float:
     return float(some.sum()) / max(float(whole.sum()), 1.0)
+
+
+def _moved(chosen: Named, seeds: Mapping[str, Array]) -> list[Caution]:
+    """What to look at where a seed lies in a neighbour, and means the bone beside it."""
+    return [
+        Caution(
+            "segmentation-look",
+            f"The seed of {name} lies in the bone of {other}, so the bone beside it, which has no other seed, was taken for {name}: look at both.",
+            place_of(np.atleast_2d(seeds[name])[0]),
+        )
+        for name, other in chosen.moved.items()
+    ]
 
 
 def _not_one(division: Division, chosen: Named, painted: Collection[str]) -> list[Caution]:
@@ -373,9 +386,10 @@ def _solids(parted: npt.NDArray[Any], marrow: npt.NDArray[Any], held: npt.NDArra
         at_edge = tuple((first and s.start == 0, last and s.stop == size) for (first, last), s, size in zip(edges, wide, parted.shape, strict=True))
         labels = parted[wide]
         others = ((labels != n) & (labels != 0)) | ((marrow[wide] != n) & (marrow[wide] != 0))
-        solid = filled(labels == n, spacing=spacing, others=others, held=held[wide] & (marrow[wide] == n), at_edge=at_edge)
-        smooth = ndimage.uniform_filter(division.volume.values[division.box][wide], 3, output=np.float32)
-        solid &= ~open_canals(solid, labels == n, smooth, levels=division.levels, spacing=spacing, others=others)
+        fill = partial(filled, labels == n, spacing=spacing, others=others, held=held[wide] & (marrow[wide] == n), at_edge=at_edge)
+        solid = fill()
+        scanned = division.volume.values[division.box][wide]
+        solid &= ~open_canals(solid, labels == n, scanned, levels=division.levels, spacing=spacing, others=others, tighter=fill)
         target = out[wide]
         target[solid & (target == 0)] = n
     return out

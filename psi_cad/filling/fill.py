@@ -26,6 +26,7 @@ def filled(
     others: Bools | None = None,
     held: Bools | None = None,
     at_edge: tuple[tuple[bool, bool], ...] = ((False, False),) * 3,
+    leak: Mm = LEAK_MM,
 ) -> Bools:
     """`shell` (nz, ny, nx) with all that it encloses.
 
@@ -39,12 +40,14 @@ def filled(
         Marrow of this bone: where it is shut in, it stays, though the neighbour beside it is no cortex of this bone.
     at_edge : three pairs
         Along k, j, i: whether the first and last layer is the scan's own edge. A bone cut open there is closed in that layer.
+    leak : float
+        Half the width in mm of the holes that are closed.
     """
     size = np.asarray(spacing)[::-1]
-    pad = [(0 if a else int(np.ceil(LEAK_MM / s)) + 2, 0 if b else int(np.ceil(LEAK_MM / s)) + 2) for (a, b), s in zip(at_edge, size, strict=True)]
+    pad = [(0 if a else int(np.ceil(leak / s)) + 2, 0 if b else int(np.ceil(leak / s)) + 2) for (a, b), s in zip(at_edge, size, strict=True)]
     wide = np.pad(shell, pad)
     # half a voxel: distances go to the middles of voxels; the cube: from a voxel to what borders on it
-    barrier = closed(wide, ball(LEAK_MM - 0.5 * float(size.min()), size, cube=1))
+    barrier = closed(wide, ball(leak - 0.5 * float(size.min()), size, cube=1))
     walls = np.zeros_like(barrier) if others is None else np.pad(others, pad)
     for axis in range(3):
         for end, cut in zip((0, -1), at_edge[axis], strict=True):
@@ -62,7 +65,7 @@ def filled(
     del barrier
     if held is not None:
         wide &= ~np.pad(held, pad)
-    outside = grown_within(outside, wide, int(np.ceil(LEAK_MM / size.min())) + 1)
+    outside = grown_within(outside, wide, int(np.ceil(leak / size.min())) + 1)
     del wide
     inner = tuple(slice(p[0], n - p[1]) for p, n in zip(pad, outside.shape, strict=True))
     solid = ~outside[inner]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from psi_cad.segmentation.fill import LEAK_MM
+from psi_cad.filling.openings import open_branches
+from psi_cad.filling.slits import PLATE_MM3, flat_gaps
 from psi_cad.units import Array, Bools, Mm
 from psi_cad.voxels.levels import TissueLevels
 from psi_cad.voxels.morphology import ball, grown, grown_within
@@ -20,18 +22,23 @@ _DENSER: Final = 0.1  # of the way from soft tissue to cortex: marrow that much 
 _NOISES: Final = 2.0  # ... and by so many times the noise; the average over 27 voxels has a third of it
 CANAL_MM: Final[Mm] = 1.25  # half the width of a canal at least; vessels are narrower
 LEAST_MM3: Final = 100.0  # of a canal's middle: the texture of marrow has darker spots, but small ones
-SLIT_MM: Final[Mm] = 4.0  # a gap that reaches this far in two directions, and is no wider than a leak, is a slit: a growth plate
-PLATE_MM3: Final = 1000.0  # of a slit: a growth plate of a hip, a femur or a sacrum has more
 REACH_MM: Final[Mm] = 16.0  # from a canal's middle outwards
 MARGIN: Final = 2  # voxels
 
 
 def open_canals(
-    solid: Bools, shell: Bools, values: npt.NDArray[np.float32], *, levels: TissueLevels, spacing: Array, others: Bools | None = None
+    solid: Bools,
+    shell: Bools,
+    values: npt.NDArray[Any],
+    *,
+    levels: TissueLevels,
+    spacing: Array,
+    others: Bools | None = None,
+    tighter: Callable[..., Bools] | None = None,
 ) -> Bools:
     """What of `solid` is no bone: canals as soft as soft tissue, with a way outwards that is as soft.
 
-    Where a bone's marrow is no denser than soft tissue there is nothing to tell the two apart by, and nothing is found. A hollow that is shut
+    Where a bone's marrow is hardly denser than soft tissue no voxel alone tells the two apart: see `open_branches`. A hollow that is shut
     in (a cyst, a tumour) stays, and so do vessels, and slits such as growth plates.
 
     Parameters
@@ -39,21 +46,27 @@ def open_canals(
     solid, shell : (nz, ny, nx)
         The bone with all that it encloses, and what of it is denser than the threshold.
     values : (nz, ny, nx)
-        HU of the same voxels, averaged over 27.
+        HU of the same voxels, as scanned.
     spacing : (3,)
         Voxel size along i, j, k in mm.
     others : (nz, ny, nx), optional
         Voxels of other bones.
+    tighter : callable, optional
+        Fills the bone anew, and closes holes of half the width `leak` (mm) only. Asked where marrow is hardly denser than soft tissue.
     """
     found = np.zeros_like(solid)
     size = np.asarray(spacing)[::-1]
     inner = ~grown(~solid, ball(INNER_MM, size))
     if not inner.any():
         return found
-    denser = float(np.median(values[inner])) - levels.soft
+    smooth = ndimage.uniform_filter(values, 3, output=np.float32)
+    denser = float(np.median(smooth[inner])) - levels.soft
     if denser < max(_DENSER * (levels.bone - levels.soft), _NOISES * levels.noise):
-        return found
-    soft = values < levels.soft + denser / 2.0
+        if tighter is None:
+            return found
+        tight = tighter(leak=CANAL_MM)
+        return open_branches(solid, tight, shell, values, denser=denser, levels=levels, spacing=spacing, others=others)
+    soft = smooth < levels.soft + denser / 2.0
     hollow = solid & soft & ~shell
     free = ~solid & soft
     if others is not None:
@@ -64,7 +77,7 @@ def open_canals(
     reach = int(np.ceil(REACH_MM / size.min()))
     box = tuple(slice(max(int(there.min()) - reach, 0), int(there.max()) + reach + 1) for there in np.nonzero(middle))  # all that can be reached
     middle, hollow, free = middle[box], hollow[box], free[box]
-    slits = _slits(hollow, free, size)
+    slits = flat_gaps(hollow, free, size)
     canals = _outwards(grown_within(middle & hollow & ~slits, hollow & ~slits, reach), free)
     found[box] = canals | _folds(hollow & ~canals, canals, size)
     return found
@@ -88,22 +101,6 @@ def _large(mask: Bools, voxels: float) -> Bools:
     return np.asarray(wanted[pieces])
 
 
-def _slits(hollow: Bools, free: Bools, size: Array) -> Bools:
-    """What of `hollow` lies in a flat gap no wider than a leak: a disc fits into it, and a ball does not."""
-    wide = grown(~grown(~hollow, ball(LEAK_MM, size)), ball(LEAK_MM, size))
-    room = (hollow & ~wide) | free
-    flat = np.zeros_like(hollow)
-    steps = np.ceil(SLIT_MM / size).astype(int)
-    offsets = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in steps), indexing="ij"), axis=-1) * size
-    near = np.linalg.norm(offsets, axis=-1) <= SLIT_MM
-    for normal in _NORMALS:
-        disc = near & (np.abs(offsets @ normal) <= 0.5 * float(np.abs(size * normal).max()))
-        fits = ndimage.binary_erosion(room, disc)
-        if fits.any():
-            flat |= ndimage.binary_dilation(fits, disc)
-    return np.asarray(flat & hollow & ~wide)
-
-
 def _outwards(mask: Bools, free: Bools) -> Bools:
     """The pieces of `mask` that touch `free`."""
     pieces, count = ndimage.label(mask)
@@ -112,7 +109,3 @@ def _outwards(mask: Bools, free: Bools) -> Bools:
     touching[np.unique(pieces[beside])] = True
     touching[0] = False
     return np.asarray(touching[pieces])
-
-
-_STEPS: Final = [np.array((k, j, i), dtype=float) for k in (0, 1) for j in (-1, 0, 1) for i in (-1, 0, 1) if (k, j, i) > (0, 0, 0)]
-_NORMALS: Final = [step / np.linalg.norm(step) for step in _STEPS]  # thirteen directions, one of each pair

@@ -1,0 +1,1 @@
+"""A bone from its cortex: what it encloses, and what opens outwards."""
