@@ -9,7 +9,7 @@ from psi_cad.extraction.plausible import _shut_in
 from psi_cad.segmentation.flood import flood_open
 from psi_cad.segmentation.regions import regions_of
 from psi_cad.voxels import morphology
-from psi_cad.voxels.morphology import ball, closed, grown, grown_within, in_slabs, voxels_of
+from psi_cad.voxels.morphology import away_from, ball, closed, grown, grown_within, in_slabs, voxels_of
 
 CUBE = np.ones((3, 3, 3), dtype=bool)
 SIZES = [(0.75, 0.75, 0.75), (1.0, 0.7, 0.7), (3.0, 0.9, 0.9)]
@@ -87,3 +87,7 @@ def test_flooding_each_contested_piece_is_flooding_all(mask):
     assert len(np.unique(every[open_])) > 5
     flood_open(parts, cortex, depth)
     assert (parts == every).all()
+
+
+def test_distances_are_those_of_the_transform_to_the_bit(mask):
+    assert (away_from(mask) == ndimage.distance_transform_edt(~mask).astype(np.float32)).all()

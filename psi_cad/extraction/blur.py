@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
@@ -122,10 +123,9 @@ def scan_blur(values: npt.NDArray[Any], parts: npt.NDArray[Any], *, spacing: Arr
     bony = np.flatnonzero((parts > 0).any(axis=(1, 2)))
     if len(bony) == 0:
         return None
-    found = [
-        _in_slice(values, parts, int(k), spacing=spacing, levels=levels)
-        for k in bony[np.linspace(0, len(bony) - 1, min(_SLICES, len(bony))).astype(int)]
-    ]
+    chosen = bony[np.linspace(0, len(bony) - 1, min(_SLICES, len(bony))).astype(int)]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda k: _in_slice(values, parts, int(k), spacing=spacing, levels=levels), chosen))
     part = np.concatenate([owner for _, owner in found])
     edges = Edges(*(np.concatenate([getattr(one, field.name) for one, _ in found]) for field in fields(Edges)))
     usable = edges.sure & ~edges.gap & np.isfinite(edges.width) & (edges.width < _WIDEST)

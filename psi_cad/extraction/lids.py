@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from psi_cad.units import Array, Bools, Ints, Mm
+from psi_cad.voxels.morphology import away_from
 
 __all__ = ["Lid", "euler_number", "lids"]
 
@@ -55,7 +56,7 @@ def lids(body: Bools, step: Mm) -> tuple[Lid, ...]:
     around = int(np.ceil(_AROUND_MM[-1] / step)) + 2
     wide = np.pad(body, around)
     wide |= _shut_in(wide)
-    away = ndimage.distance_transform_edt(~wide).astype(np.float32) * np.float32(step)
+    away = away_from(wide) * np.float32(step)
     space = _without_holes(away)
     left = _shrunk(space, wide, away) & ~wide
     sheets, _ = ndimage.label(left, structure=_WHOLE, output=np.int32)
