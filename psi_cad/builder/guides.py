@@ -37,7 +37,7 @@ from psi_cad.outputs.software import build_software
 from psi_cad.promises.expected import Expected, ExpectedAvoid
 from psi_cad.remedies.mending import base_id, sentence
 from psi_cad.report.lettering import Arrow
-from psi_cad.report.pictures import Mark, picture_of_guide
+from psi_cad.report.pictures import GuidePicture, Mark
 from psi_cad.units import LIMITS
 
 __all__ = ["BONE_FILE", "build_case"]
@@ -206,8 +206,24 @@ class _Bench:
         """Progress that says which guide it is about."""
         return lambda step: self.progress(step_of(guide.request, site.tool_id, step))
 
-    def draw(self, shown: _Shown, measured: Mapping[str, Any], failed: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Draw the picture of a guide, with the way it most easily slides; of a rejected one under a name that says so, its places marked.
+    def drawn(self, shown: _Shown) -> GuidePicture:
+        """Draw of a guide's picture what needs no measuring."""
+        self.told(self.job.guides[shown.task.guide], shown.made.site)(PICTURE_STEP)
+        case, made = self.job.loaded.case, shown.made
+        kind = "blade" if made.site.saw is not None else "tool"
+        return GuidePicture(
+            shown.mesh,
+            self.job.bones.scene.mesh,
+            made.site.frame,
+            tumour=self.job.tumour,
+            cuts=self.job.cuts,
+            labels=made.design.label.faces,
+            ways=[(way.name, *made.site.frame.patient(np.array([way.entry - way.depth * way.out, way.entry]))) for way in made.site.ways],
+            title=", ".join([f"{case.id}, {case.side}: guide {made.request.name}", f"{kind} {made.site.tool_id}", *made.naming.differs]),
+        )
+
+    def finish(self, shown: _Shown, picture: GuidePicture, measured: Mapping[str, Any], failed: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Write the picture of a guide, with the way it most easily slides; of a rejected one under a name that says so, its places marked.
 
         Raises
         ------
@@ -217,21 +233,7 @@ class _Bench:
         self.told(self.job.guides[shown.task.guide], shown.made.site)(PICTURE_STEP)
         path = self.folder / f"{shown.made.stem}{'_REJECTED' if failed else ''}.png"
         marks = [Mark((x, y, z), sentence(check).replace("`", "")) for check in failed if check["where"] for x, y, z in [check["where"]]]
-        case, made = self.job.loaded.case, shown.made
-        kind = "blade" if made.site.saw is not None else "tool"
-        picture_of_guide(
-            path,
-            shown.mesh,
-            self.job.bones.scene.mesh,
-            made.site.frame,
-            tumour=self.job.tumour,
-            cuts=self.job.cuts,
-            labels=made.design.label.faces,
-            arrows=[_weakest(measured)],
-            marks=marks,
-            ways=[(way.name, *made.site.frame.patient(np.array([way.entry - way.depth * way.out, way.entry]))) for way in made.site.ways],
-            title=", ".join([f"{case.id}, {case.side}: guide {made.request.name}", f"{kind} {made.site.tool_id}", *made.naming.differs]),
-        )
+        picture.saved(path, marks=marks, arrows=[_weakest(measured)])
         if not path.is_file():
             raise BuildError(f"The picture '{path.name}' could not be drawn; off-screen OpenGL is missing or broken.")
 
@@ -278,6 +280,7 @@ def build_case(
                 refused.append(error)
         tasks = []
         for one in shown:
+            picture = bench.drawn(one) if pictures else None  # the files are being measured meanwhile
             bench.told(job.guides[one.task.guide], one.made.site)("measure the files")
             measured = with_beside(inspection.result(), one.beside)
             failed = [check for check in measured["checks"] if not check["passed"]]
@@ -285,8 +288,8 @@ def build_case(
             if again is not None:
                 tasks.append(again)
                 continue
-            if pictures:
-                bench.draw(one, measured, failed)
+            if picture is not None:
+                bench.finish(one, picture, measured, failed)
             files = _kept(folder, one.made.stem, passed=not failed, pictures=pictures)
             more, parts = kept_beside(one.beside, folder, passed=not failed)
             entry = report_entry(one.made, measured, one.expected, files | more, folder, cautions=guide_overrides(loaded, one.made.request.name))

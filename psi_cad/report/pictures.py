@@ -16,7 +16,7 @@ from psi_cad.report.views import BONE, GUIDE, PLANE, TUMOUR, Body, Colour, Studi
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.units import Array, Mm
 
-__all__ = ["Arrow", "Mark", "picture_of_case", "picture_of_guide", "picture_of_place"]
+__all__ = ["Arrow", "GuidePicture", "Mark", "picture_of_case", "picture_of_place"]
 
 SIZE: Final = (700, 600)
 COLUMNS: Final = 3
@@ -28,21 +28,10 @@ ABOVE_ENTRY_MM: Final[Mm] = 45.0  # a trajectory is drawn so far above its entry
 SHOWN_PAST_MM: Final[Mm] = 6.0  # a cut's outline is drawn this far outside the bone, so that one sees it
 
 
-def picture_of_guide(
-    path: Path,
-    guide: trimesh.Trimesh,
-    bone: trimesh.Trimesh,
-    frame: Frame,
-    *,
-    tumour: trimesh.Trimesh | None = None,
-    cuts: Sequence[PlannedCut] = (),
-    marks: Sequence[Mark] = (),
-    arrows: Sequence[Arrow] = (),
-    labels: Sequence[tuple[Frame, Mm, Mm]] = (),
-    ways: Sequence[tuple[str, Array, Array]] = (),
-    title: str = "",
-) -> None:
-    """A PNG of `guide` on `bone` (patient mm) from six sides; where there are marks, the last is a close view of the first.
+class GuidePicture:
+    """A PNG of `guide` on `bone` (patient mm) from six sides; where there are marks, the last but one is a close view of the first.
+
+    What needs no measuring is drawn at once, and `saved` adds the rest: so a guide is drawn while its files are being measured.
 
     Parameters
     ----------
@@ -50,8 +39,6 @@ def picture_of_guide(
         The guide's: z the seating axis, x along its first slot.
     cuts : sequence of PlannedCut
         Drawn as outlines with their names.
-    marks, arrows
-        Drawn on top of everything; their texts stand below.
     labels : sequence of (Frame, mm, mm)
         The faces that carry the label, in the guide frame (z out of the face, y up), their widths and heights.
     ways : sequence of (name, tip, entry)
@@ -59,57 +46,79 @@ def picture_of_guide(
     title : str
         The case's id, its side, the guide and the blade or tool.
     """
-    x, y, z = frame.axes
-    studio = Studio()
-    whole, shown = Body(bone, BONE), Body(guide, GUIDE, edges=True)
-    near = Body(_nearby(bone, np.asarray(guide.bounds)), BONE)
-    tumours = [] if tumour is None else [Body(tumour, TUMOUR, 0.45)]
-    points = np.asarray(guide.vertices)
-    slot = Body(_glass(cuts), PLANE, 0.25) if cuts else None
-    planes = [slot] if slot is not None else []
-    outlines = (*_outlines(cuts), *((_way(tip, entry), PLANE) for _, tip, entry in ways))
-    names = (*_names(cuts), *(Label(_way(tip, entry)[-1], name, PLANE) for name, tip, entry in ways))
-    level = _level(z)
 
-    def close(direction: Array, up: Array, room: float = 1.12) -> View:
-        return view_onto(points, direction, size=SIZE, up=up, room=room)
+    def __init__(
+        self,
+        guide: trimesh.Trimesh,
+        bone: trimesh.Trimesh,
+        frame: Frame,
+        *,
+        tumour: trimesh.Trimesh | None = None,
+        cuts: Sequence[PlannedCut] = (),
+        labels: Sequence[tuple[Frame, Mm, Mm]] = (),
+        ways: Sequence[tuple[str, Array, Array]] = (),
+        title: str = "",
+    ) -> None:
+        x, y, z = frame.axes
+        self._studio = studio = Studio()
+        whole, self._guide = Body(bone, BONE), Body(guide, GUIDE, edges=True)
+        self._near = near = Body(_nearby(bone, np.asarray(guide.bounds)), BONE)
+        self._tumours = tumours = [] if tumour is None else [Body(tumour, TUMOUR, 0.45)]
+        shown, points = self._guide, np.asarray(guide.vertices)
+        slot = Body(_glass(cuts), PLANE, 0.25) if cuts else None
+        planes = [slot] if slot is not None else []
+        self._outlines = outlines = (*_outlines(cuts), *((_way(tip, entry), PLANE) for _, tip, entry in ways))
+        names = (*_names(cuts), *(Label(_way(tip, entry)[-1], name, PLANE) for name, tip, entry in ways))
+        self._towards = z + 0.4 * _level(z)
+        self._title = title
+        self._legend = _legend(tumour=tumour is not None, cuts=bool(cuts), guide=True)
 
-    above = close(z, _most_upright(z, (x, y)))
-    panels = []
-    overview = view_onto(np.vstack([np.asarray(bone.vertices), points]), level, size=SIZE)
-    pixels = studio.drawn(overview, [whole, shown, *tumours, *planes])
-    panels.append(Panel(overview, pixels, "the whole bone, upright", outlines, names, arrows=False))
-    panels.append(Panel(above, studio.drawn(above, [near, shown, *tumours]), "along the seating axis, as the surgeon looks", (), names))
-    along = close(x if float(x @ level) >= 0.0 else -x, z)
-    pixels = studio.ghosted(along, [shown, *tumours], [near])
-    caption = (
-        ("across the seating axis" if ways else "along the slot") + "; the bone of glass" + ("; the specimen lies where it says so" if cuts else "")
-    )
-    panels.append(Panel(along, pixels, caption, outlines, (*names, *_specimen(cuts, along)), arrows=False))
-    under = close(-z, _most_upright(z, (x, y)))
-    panels.append(Panel(under, studio.drawn(under, [shown]), "the guide alone, from the bone: its seat"))
-    if marks:
-        spot = np.array(marks[0].place)
-        direction = z + 0.4 * level
-        view = View(spot, direction, _most_upright(direction, ()), CLOSE_MM, SIZE)
-        panels.append(Panel(view, studio.ghosted(view, [near, *tumours], [shown], share=0.5), "place 1, close; the guide of glass", outlines))
-    else:
+        def close(direction: Array, up: Array, room: float = 1.12) -> View:
+            return view_onto(points, direction, size=SIZE, up=up, room=room)
+
+        above = close(z, _most_upright(z, (x, y)))
+        level = _level(z)
+        overview = view_onto(np.vstack([np.asarray(bone.vertices), points]), level, size=SIZE)
+        pixels = studio.drawn(overview, [whole, shown, *tumours, *planes])
+        self._first = [Panel(overview, pixels, "the whole bone, upright", outlines, names, arrows=False)]
+        self._first.append(Panel(above, studio.drawn(above, [near, shown, *tumours]), "along the seating axis, as the surgeon looks", (), names))
+        along = close(x if float(x @ level) >= 0.0 else -x, z)
+        pixels = studio.ghosted(along, [shown, *tumours], [near])
+        caption = (
+            ("across the seating axis" if ways else "along the slot")
+            + "; the bone of glass"
+            + ("; the specimen lies where it says so" if cuts else "")
+        )
+        self._first.append(Panel(along, pixels, caption, outlines, (*names, *_specimen(cuts, along)), arrows=False))
+        under = close(-z, _most_upright(z, (x, y)))
+        self._first.append(Panel(under, studio.drawn(under, [shown]), "the guide alone, from the bone: its seat"))
         oblique = close(z + 1.3 * y - 0.7 * x, _most_upright(z, (y,)))
-        panels.append(Panel(oblique, studio.drawn(oblique, [near, shown, *tumours]), "from the side", arrows=False))
-    other = close(-z - 1.3 * y, _most_upright(z, (y,)))
-    panels.append(Panel(other, studio.ghosted(other, [shown, *tumours], [near]), "from the bone's side; the bone of glass", outlines, arrows=False))
-    for number, (face, width, height) in enumerate(labels, 1):
-        which = f", part {number}" if len(labels) > 1 else ""
-        size = ((COLUMNS * SIZE[0] + (COLUMNS - 1) * GAP - (len(labels) - 1) * GAP) // len(labels), LABEL_PX)
-        out, above_it = frame.patient_direction(face.axes[[2, 1]])
-        middle = frame.patient(face.origin)
-        view = View(middle, out, above_it, 0.54 * max(width * size[1] / size[0], height), size)
-        behind = guide.slice_plane(middle + BEFORE_LABEL_MM * out, -out)  # a sleeve before it would hide letters
-        pixels = studio.drawn(view, [Body(behind, GUIDE, edges=True)])
-        panels.append(Panel(view, pixels, f"the label{which}, square onto its face; what stands before it is cut away", arrows=False))
-    studio.close()
-    legend = _legend(tumour=tumour is not None, cuts=bool(cuts), guide=True)
-    save_sheet(path, panels, title=title, columns=COLUMNS, legend=legend, marks=marks, arrows=arrows)
+        self._unmarked = Panel(oblique, studio.drawn(oblique, [near, shown, *tumours]), "from the side", arrows=False)
+        other = close(-z - 1.3 * y, _most_upright(z, (y,)))
+        pixels = studio.ghosted(other, [shown, *tumours], [near])
+        self._last = [Panel(other, pixels, "from the bone's side; the bone of glass", outlines, arrows=False)]
+        for number, (face, width, height) in enumerate(labels, 1):
+            which = f", part {number}" if len(labels) > 1 else ""
+            size = ((COLUMNS * SIZE[0] + (COLUMNS - 1) * GAP - (len(labels) - 1) * GAP) // len(labels), LABEL_PX)
+            out, above_it = frame.patient_direction(face.axes[[2, 1]])
+            middle = frame.patient(face.origin)
+            view = View(middle, out, above_it, 0.54 * max(width * size[1] / size[0], height), size)
+            behind = guide.slice_plane(middle + BEFORE_LABEL_MM * out, -out)  # a sleeve before it would hide letters
+            pixels = studio.drawn(view, [Body(behind, GUIDE, edges=True)])
+            said = f"the label{which}, square onto its face; what stands before it is cut away"
+            self._last.append(Panel(view, pixels, said, arrows=False))
+
+    def saved(self, path: Path, *, marks: Sequence[Mark] = (), arrows: Sequence[Arrow] = ()) -> None:
+        """Write the picture; `marks` and `arrows` are drawn on top of everything, and their texts stand below."""
+        panel = self._marked(np.array(marks[0].place)) if marks else self._unmarked
+        self._studio.close()
+        panels = [*self._first, panel, *self._last]
+        save_sheet(path, panels, title=self._title, columns=COLUMNS, legend=self._legend, marks=marks, arrows=arrows)
+
+    def _marked(self, spot: Array) -> Panel:
+        view = View(spot, self._towards, _most_upright(self._towards, ()), CLOSE_MM, SIZE)
+        pixels = self._studio.ghosted(view, [self._near, *self._tumours], [self._guide], share=0.5)
+        return Panel(view, pixels, "place 1, close; the guide of glass", self._outlines)
 
 
 def picture_of_place(
