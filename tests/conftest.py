@@ -14,6 +14,7 @@ from built_once import built_once
 
 from psi_cad import api, gauging
 from psi_cad.builder import suggest, together
+from psi_cad.builder.process import Workers
 from psi_cad.plans import case as plan_case
 from psi_cad.report import draw_plan
 
@@ -111,6 +112,7 @@ DONE_HERE = {
     (gauging, "perform"): in_process.perform,
     (suggest, "perform"): in_process.perform,
     (together, "perform"): in_process.perform,
+    (Workers, "start"): lambda *_: None,
     (plan_case, "draw_plan"): in_process.draw_plan,
     (draw_plan, "draw_plan"): in_process.draw_plan,
 }

@@ -134,6 +134,10 @@ class Workers:
             self._worker = _Process((*self._command, verb), self._inbox)
         return self._worker
 
+    def start(self, verb: str) -> None:
+        """Have the builder load its kernel now, for a request that will come soon."""
+        self._ready(verb)
+
     def perform(
         self,
         verb: str,

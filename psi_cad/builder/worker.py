@@ -6,6 +6,8 @@ the other, until its caller hangs up; nothing of one stays for the next but the 
 
 from __future__ import annotations
 
+import gc
+import importlib
 import importlib.util
 import io
 import json
@@ -40,6 +42,28 @@ def _later(name: str) -> None:
     spec.loader.exec_module(module)
 
 
+class _WhenCalled(ModuleType):
+    """Stands in for a module until something of it is called; what is taken from it stands in for that."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def called(*values: Any) -> Any:
+            if sys.modules.get(self.__name__) is self:
+                del sys.modules[self.__name__]
+            return getattr(importlib.import_module(self.__name__), name)(*values)
+
+        return called
+
+
+def _without_vtk() -> None:
+    """Have the kernel's packages load no VTK: that took as long as the kernel itself, and they use it for drawings that we do not ask for."""
+    _later("vtk")
+    for name in ("OCP.IVtkOCC", "OCP.IVtkVTK"):
+        sys.modules.setdefault(name, _WhenCalled(name))
+
+
 def _load() -> None:
     """Load the kernel: that takes longest, so it comes before the first request.
 
@@ -47,7 +71,7 @@ def _load() -> None:
     ------
     EnvironmentProblem
     """
-    _later("vtk")
+    _without_vtk()
     try:
         import OCP.gp  # noqa: F401
     except ImportError as error:
@@ -56,6 +80,12 @@ def _load() -> None:
                 "The system library libGL.so.1 is missing, the geometry kernel needs it; install it (Debian, Ubuntu: apt-get install libgl1)."
             ) from error
         raise
+
+
+def _settled() -> None:
+    """All that stays is loaded: rubbish is looked for from now on, and not among that."""
+    gc.freeze()
+    gc.enable()
 
 
 def server(verb: str, tell: Any) -> Any:
@@ -90,8 +120,10 @@ def _request() -> tuple[dict[str, Any], Any]:
 
 def _inspect(tell: Any) -> None:
     """Serve as inspector until the caller hangs up."""
-    _later("vtk")
+    _without_vtk()
     from psi_cad.builder import inspect
+
+    _settled()
 
     inspect.serve(io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8"), lambda message: tell(**message))
     os._exit(0)
@@ -104,6 +136,7 @@ def _serve(verb: str, tell: Any) -> bool:
         if verb:
             _load()
             server(verb, tell)  # its modules too
+            _settled()
         request, payload = _request()
         if not request:
             return False
@@ -125,6 +158,7 @@ def _serve(verb: str, tell: Any) -> bool:
 
 def main() -> None:
     """Serve requests until the caller hangs up."""
+    gc.disable()  # while modules are loaded nothing becomes rubbish, and looking for it took a tenth of that time
     out = own_stdout()
 
     def tell(**message: Any) -> None:
