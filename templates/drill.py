@@ -214,4 +214,4 @@ def _solid(site: Site, params: Params, laid: _Laid, tag: Tag | None) -> cq.Solid
         parts.append(bodies.leaning(tag.foot, face, top=-BELOW_FACE, thickness=THICK - BELOW_FACE - 0.2))
         parts += [bodies.leaning(leg, face, top=-THICK / 2.0, bottom=low) for leg in tag.stands]
     body = checked.fuse("bodies", parts[0], *parts[1:])
-    return checked.cut("seat and bores", body, bodies.bone_side(seat, where=ground), *holes)
+    return bodies.on_seat("seat and bores", body, seat, where=ground, holes=holes)

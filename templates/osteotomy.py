@@ -323,7 +323,7 @@ def _body(
     named = [_pad_solid(pad, params.wall) for pad in pads]
     named += _tag_solids(tag, low) if tag is not None else []
     block = checked.fuse("bodies", shells[0], *shells[1:], *fences, *sleeves, *named)
-    return checked.cut("seat and holes", block, bodies.bone_side(seat, where=ground), *holes)
+    return bodies.on_seat("seat and holes", block, seat, where=ground, holes=holes)
 
 
 def _pad_solid(pad: Pad, wall: Mm) -> cq.Solid:

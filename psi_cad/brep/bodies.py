@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import cadquery as cq
@@ -9,15 +10,21 @@ import numpy as np
 import shapely
 from scipy.spatial import cKDTree
 
-from psi_cad.brep.checked import common
-from psi_cad.brep.patch import below, patch_face, vector
+from psi_cad.brep.checked import common, cut, say
+from psi_cad.brep.floor import Tiles
+from psi_cad.brep.graph import Landscape
+from psi_cad.brep.patch import below, patch_face, tiled, vector
+from psi_cad.brep.prism import outline_of
+from psi_cad.brep.seated import seated
+from psi_cad.brep.sides import NotSimple
 from psi_cad.brep.slab import Slab, rise_along
+from psi_cad.errors import KernelError
 from psi_cad.frames import Frame
 from psi_cad.siting.envelope import gentle, gentle_line, thickened
 from psi_cad.siting.spline import HeightSpline, fit, uniform_knots
 from psi_cad.units import Array, Mm
 
-__all__ = ["bone_side", "cylinder", "fence", "footplate", "leaning", "placed", "sleeve"]
+__all__ = ["bone_side", "cylinder", "fence", "footplate", "leaning", "on_seat", "placed", "sleeve"]
 
 DEEP: Final[Mm] = 15.0  # how far bodies reach below the lowest seat before the seat cuts them
 FENCE_SPANS: Final = 40  # more make edges of so many pieces that the kernel integrates the faces beside them wrongly
@@ -64,6 +71,11 @@ def fence(seat: HeightSpline, slab: Slab, *, height: Mm, inner: Mm, edge_break: 
     top = HeightSpline(top.x_knots, top.y_knots, top.poles + short)
     face = patch_face(top, slab.frame, name="fence top", where=flat[rim >= -0.5])
     bottom = float(rise_along(seat, slab, flat).min()) - DEEP
+    if not slab.bounds:
+        ring = outline_of(half_width=slab.half_width, low=slab.low, high=slab.high, corner=slab.corner)
+        drawn = _drawn(face, top, slab.frame, np.array(ring), bottom=bottom, step=step)
+        if drawn is not None:
+            return drawn
     solid = slab.solid(bottom=bottom, top=float(top.poles.max()) + 5.0, step=step)
     return common(step, solid, below(face, direction=slab.frame.axes[2], depth=float(np.ptp(top.poles)) + height + DEEP + 30.0))
 
@@ -96,10 +108,37 @@ def footplate(seat: HeightSpline, outline: shapely.Polygon, *, thickness: Mm, ed
     )
     bottom = float(seat(points[~beside]).min()) - DEEP
     ring = np.asarray(outline.simplify(OUTLINE_MM).exterior.coords)[:-1]
+    face = patch_face(top, _LOCAL, name="footplate top", where=points[~beside])
+    drawn = _drawn(face, top, _LOCAL, ring if outline.exterior.is_ccw else ring[::-1], bottom=bottom, step=step)
+    if drawn is not None:
+        return drawn
     wire = cq.Wire.makePolygon([cq.Vector(float(x), float(y), bottom) for x, y in ring], close=True)
     prism = cq.Solid.extrudeLinear(wire, [], cq.Vector(0, 0, float(top.poles.max()) - bottom + 5.0))
-    face = patch_face(top, _LOCAL, name="footplate top", where=points[~beside])
     return common(step, prism, below(face, direction=np.array([0.0, 0.0, 1.0]), depth=float(np.ptp(top.poles)) + DEEP + 40.0))
+
+
+def _drawn(face: cq.Face, top: HeightSpline, frame: Frame, ring: Array, *, bottom: Mm, step: str) -> cq.Solid | None:
+    """What lies over `ring` (n, 2; against the clock) of `frame`, from `bottom` to the patch `top`; None where it runs along the end of a tile."""
+    say(step)
+    surface, us, vs = tiled(face)
+    try:
+        return Landscape(top, frame, surface, us, vs, ring).solid(bottom=bottom)
+    except KernelError:
+        return None
+
+
+def on_seat(step: str, body: cq.Solid, seat: HeightSpline, *, where: Array, holes: Sequence[cq.Solid] = ()) -> cq.Solid:
+    """What of `body` lies above the seat, without `holes`; a guide covers the points `where` (n, 2).
+
+    Raises
+    ------
+    KernelError
+    """
+    face = patch_face(seat, _LOCAL, name="seat", where=where)
+    try:
+        return seated(cut(step, body, *holes) if holes else body, Tiles(seat, *tiled(face)))
+    except (NotSimple, KernelError):  # the kernel's own cut may do all the same
+        return cut(step, body, bone_side(seat, where=where), *holes)
 
 
 def bone_side(seat: HeightSpline, *, where: Array) -> cq.Solid:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Final
+from typing import Any, Final
 
 import cadquery as cq
 import numpy as np
@@ -22,7 +22,7 @@ from psi_cad.siting.cliffs import cliff_of
 from psi_cad.siting.spline import DEGREE, HeightSpline
 from psi_cad.units import Array, Mm
 
-__all__ = ["below", "patch_face", "vector"]
+__all__ = ["below", "patch_face", "tiled", "vector"]
 
 TILE: Final[Mm] = 25.0  # smaller tiles give a Boolean more pieces to sort
 _SEW: Final[Mm] = 1e-6
@@ -85,9 +85,7 @@ def below(face: cq.Face, *, direction: Array, depth: Mm) -> cq.Solid:
         If the tiles do not close.
     """
     down = gp_Vec(*(float(value) for value in -np.asarray(direction) * depth))
-    surface = BRep_Tool.Surface_s(face.wrapped)
-    us = _tile_ends([surface.UKnot(n) for n in range(1, surface.NbUKnots() + 1)])
-    vs = _tile_ends([surface.VKnot(n) for n in range(1, surface.NbVKnots() + 1)])
+    surface, us, vs = tiled(face)
     sewing = BRepBuilderAPI_Sewing(_SEW)
     for u_low, u_high in itertools.pairwise(us):
         for v_low, v_high in itertools.pairwise(vs):
@@ -107,6 +105,13 @@ def below(face: cq.Face, *, direction: Array, depth: Mm) -> cq.Solid:
     solid = BRepBuilderAPI_MakeSolid(shells[0].wrapped).Solid()
     BRepLib.OrientClosedSolid_s(solid)
     return cq.Solid(solid)
+
+
+def tiled(face: cq.Face) -> tuple[Any, list[float], list[float]]:
+    """The surface of a patch's face, and the u and the v at which its tiles end."""
+    surface = BRep_Tool.Surface_s(face.wrapped)
+    us = _tile_ends([surface.UKnot(n) for n in range(1, surface.NbUKnots() + 1)])
+    return surface, us, _tile_ends([surface.VKnot(n) for n in range(1, surface.NbVKnots() + 1)])
 
 
 def _tile_ends(knots: list[float]) -> list[float]:
