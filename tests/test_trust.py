@@ -91,6 +91,13 @@ def test_a_filled_hole_under_the_fence_is_refused_with_its_place():
     assert refused.value.reason == "trust" and np.linalg.norm(np.array(refused.value.where) - [2.0, 5.0, 0.0]) < 3.0
 
 
+def test_more_of_the_bone_is_asked_for_where_a_fence_would_stand_on_a_cropped_end():
+    bone = slab(hole=(2.0, 5.0, 3.0))
+    ends = tuple(replace(defect, kind="cropped end") for defect in bone.defects)
+    with pytest.raises(SurfaceError, match="cropped end .* would stand, near .*; scan further, .* or move the cut or the approach"):
+        seated(replace(bone, defects=ends))
+
+
 def marked(tmp_path, x, y, radius):
     """The slab as a file of `psi-cad segment` gives it in which a hole (x, y, radius) was closed."""
     mesh = slab().mesh

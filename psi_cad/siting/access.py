@@ -250,9 +250,10 @@ def _trusted(bone: Bone, places: Array, under: Bools) -> None:
         return
     place = places[under][int(under.sum()) // 2]
     defect = min(bone.defects, key=lambda one: float(np.linalg.norm(one.rim - place, axis=1).min()))
+    mend = "scan further, for what lies beyond it is not known" if defect.is_end else "mend it in the segmentation"
     raise SurfaceError(
         f"bone.surface: '{bone.name}' has a {defect.kind} {2 * defect.radius:.0f} mm across where the guide would stand, "
-        f"near {at(place)}; mend it in the segmentation, or move the cut or the approach.",
+        f"near {at(place)}; {mend}, or move the cut or the approach.",
         where=place,
         reason="trust",
     )
