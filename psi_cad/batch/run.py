@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -211,7 +213,7 @@ def _worked(
     attempts = dict.fromkeys(left, 1)
     ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
     progress(standing, "start the workers")
-    with _client(workers, scheduler, len(todo)) as client:
+    with _stoppable() as stop, _client(workers, scheduler, len(todo)) as client:
 
         def submit(task: Task) -> None:
             request = _request(task, asked, store, time_limit)
@@ -222,6 +224,8 @@ def _worked(
             submit(task)
         lost = False
         while left:
+            if stop.is_set():
+                raise KeyboardInterrupt
             standing.seconds = time.monotonic() - begun
             try:
                 job, future = ended.get(timeout=LOOK_S)
@@ -249,6 +253,25 @@ def _worked(
                 if not any(folder in state.folders(other) for other in left):
                     _assembled(state, store, folder, before[folder])
                     touched.discard(folder)
+
+
+@contextmanager
+def _stoppable() -> Iterator[threading.Event]:
+    """Set when Ctrl-C is pressed, which interrupts as well: what it interrupts may keep that to itself, as a finaliser does."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # signals are not for it
+        yield stop
+        return
+
+    def stopped(_number: int, _frame: object) -> None:
+        stop.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stopped)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _request(task: Task, asked: Asked, store: Store, time_limit: float) -> Request:
@@ -328,6 +351,8 @@ def _client(workers: int | None, scheduler: str | None, jobs: int) -> Iterator[A
         yield client
     except BaseException:
         if cluster is not None:  # a worker that is asked to end finishes what it is at first
+            for nanny in cluster.workers.values():  # else it starts another, for which closing waits
+                nanny.close_gracefully()
             _kill_below()
         raise
     finally:
