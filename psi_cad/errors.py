@@ -18,7 +18,9 @@ PsiCadError
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "SurfaceError",
     "by_name",
     "from_json",
+    "unexpected",
 ]
 
 
@@ -165,3 +168,9 @@ def by_name(name: str) -> type[PsiCadError]:
     if isinstance(found, type) and issubclass(found, PsiCadError):
         return found
     return PsiCadError
+
+
+def unexpected(error: Exception) -> tuple[str, str]:
+    """What a last door tells of a mistake of psi-cad's own: its kind and the place it came from, and what it says, a line of it."""
+    place, said = traceback.extract_tb(error.__traceback__)[-1], str(error).splitlines()
+    return f"unexpected {type(error).__name__} in {PurePath(place.filename).name}, line {place.lineno}", said[0] if said else "no message"

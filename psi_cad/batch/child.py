@@ -10,7 +10,6 @@ import os
 import queue
 import sys
 import threading
-import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +20,7 @@ from psi_cad.builder.process import Workers
 from psi_cad.builder.together import all_built
 from psi_cad.builder.worker import own_stdout
 from psi_cad.case.load import LoadedCase
-from psi_cad.errors import InputError, PsiCadError
+from psi_cad.errors import InputError, PsiCadError, unexpected
 from psi_cad.files import sha256_of, write_json
 from psi_cad.intake.blades import tell_lengths
 from psi_cad.intake.bones import BonesRead, read_bones
@@ -131,10 +130,8 @@ def main() -> None:
             except OSError as error:
                 tell(error="BuildError", message=f"The system refused '{error.filename or request['folder']}': {error.strerror or error}.")
             except Exception as error:  # the last door: whatever else goes wrong ends this job alone, and is told with its place
-                place, said = traceback.extract_tb(error.__traceback__)[-1], str(error).splitlines()
-                where = f"{Path(place.filename).name}, line {place.lineno}"
-                message = f"An unexpected {type(error).__name__} in {where} ended the job: {said[0] if said else 'no message'}."
-                tell(error="BuildError", message=message)
+                what, said = unexpected(error)
+                tell(error="BuildError", message=f"An {what} ended the job: {said}.")
 
 
 if __name__ == "__main__":

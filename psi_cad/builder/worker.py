@@ -14,12 +14,11 @@ import json
 import os
 import pickle
 import sys
-import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, TextIO
 
-from psi_cad.errors import EnvironmentProblem, PsiCadError
+from psi_cad.errors import EnvironmentProblem, PsiCadError, unexpected
 
 WORK: Final = {"inspect": "measuring of the files", "measure": "measuring of the files", "try": "try of a change"}  # of a verb, in words
 
@@ -147,11 +146,8 @@ def _serve(verb: str, tell: Any) -> bool:
         tell(**error.to_json(), ends=not ready)
         return ready
     except Exception as error:  # the last door: whatever else goes wrong is told in one sentence, with where it came from
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        said = str(error).splitlines()[0] if str(error) else "no message"
-        where = f"{Path(place.filename).name}, line {place.lineno}"
-        message = f"An unexpected {type(error).__name__} in {where} ended the {WORK.get(verb, 'build')}: {said}."
-        tell(error="BuildError", message=message, ends=True)
+        what, said = unexpected(error)
+        tell(error="BuildError", message=f"An {what} ended the {WORK.get(verb, 'build')}: {said}.", ends=True)
         return False
     return True
 

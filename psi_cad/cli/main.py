@@ -7,10 +7,8 @@ import json
 import logging
 import os
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
@@ -31,7 +29,7 @@ from psi_cad.cli import (
     segmenting,
     variants,
 )
-from psi_cad.errors import PsiCadError
+from psi_cad.errors import PsiCadError, unexpected
 
 __all__ = ["app", "entry", "main"]
 
@@ -105,10 +103,8 @@ def main() -> None:
     except Exception as error:  # the last door: a mistake of ours is told in a sentence too
         if os.environ.get(DEBUG):
             raise
-        place, kind = traceback.extract_tb(error.__traceback__)[-1], type(error).__name__
-        said = str(error).splitlines()[0] if str(error) else "no message"
-        at = f"{Path(place.filename).name}, line {place.lineno}"
-        _end(kind, f"an unexpected {kind} in {at}: {said}; this is a defect of psi-cad ({DEBUG}=1 shows more).", code=1)
+        what, said = unexpected(error)
+        _end(type(error).__name__, f"an {what}: {said}; this is a defect of psi-cad ({DEBUG}=1 shows more).", code=1)
     sys.exit(code if isinstance(code, int) else 0)
 
 
