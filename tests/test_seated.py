@@ -10,7 +10,7 @@ from OCP.BRepCheck import BRepCheck_Analyzer
 from psi_cad.brep.bodies import on_seat
 from psi_cad.brep.checked import cut, fuse
 from psi_cad.brep.floor import Tiles
-from psi_cad.brep.graph import Landscape
+from psi_cad.brep.graph import Landscape, solid_of
 from psi_cad.brep.patch import below, patch_face, tiled
 from psi_cad.brep.seated import seated
 from psi_cad.brep.sides import NotSimple
@@ -108,6 +108,19 @@ def test_a_body_that_is_left_to_the_kernel_is_cut_by_it(seat):
     found = on_seat("seat", block, seat, where=where, holes=[HOLE])
     by_kernel = cut("seat", block, below(patch_face(seat, HERE, name="seat"), direction=DOWN, depth=60.0), HOLE)
     assert meshed(found).volume == pytest.approx(meshed(by_kernel).volume, rel=1e-6)
+
+
+def test_what_the_kernel_finds_fault_with_is_left_to_it(seat, tiles, monkeypatch):
+    def twisted(self):
+        """The body with one of its faces turned over."""
+        first, *others = self.body.Faces()
+        return solid_of([first.wrapped.Reversed(), *(face.wrapped for face in others)])
+
+    monkeypatch.setattr("psi_cad.brep.seated._Cut.solid", twisted)
+    with pytest.raises(NotSimple, match="not sound"):
+        seated(body(), tiles)
+    by_kernel = cut("seat", body(), below(patch_face(seat, HERE, name="seat"), direction=DOWN, depth=60.0))
+    assert meshed(on_seat("seat", body(), seat, where=np.zeros((1, 2)))).volume == pytest.approx(meshed(by_kernel).volume, rel=1e-6)
 
 
 def test_a_prism_under_a_patch_has_the_volume_below_it(seat):

@@ -228,9 +228,8 @@ def exact_curve(way: Callable[[Array], Array], breaks: Array, degree: int = ALON
 
 
 def _counts(breaks: Array, degree: int) -> Ints:
-    counts: Ints = np.full(
-        len(breaks), degree - DEGREE + 1, dtype=np.int64
-    )  # a cubic spline bends smoothly at its knots, and so does what is made of it
+    # a cubic spline bends smoothly at its knots, and so does what is made of it
+    counts: Ints = np.full(len(breaks), degree - DEGREE + 1, dtype=np.int64)
     counts[[0, -1]] = degree + 1
     return counts
 

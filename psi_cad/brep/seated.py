@@ -28,7 +28,7 @@ from scipy.optimize import brentq
 from psi_cad.brep.floor import Node, Section, Tiles, floor, vertex
 from psi_cad.brep.graph import joined, solid_of, spline_curve
 from psi_cad.brep.sides import CLOSE, NotSimple, Side, above, flat_curve
-from psi_cad.units import Array, Mm
+from psi_cad.units import Mm
 
 __all__ = ["seated"]
 
@@ -44,7 +44,7 @@ def seated(body: cq.Solid, tiles: Tiles) -> cq.Solid:
     Raises
     ------
     NotSimple
-        Where its sides do not all pass through the seat, once.
+        Where its sides do not all pass through the seat, once, or the kernel finds fault with what is left.
     """
     try:
         found = _Cut(body, tiles).solid()
@@ -59,6 +59,8 @@ def seated(body: cq.Solid, tiles: Tiles) -> cq.Solid:
                 counts[number] = counts.get(number, 0) + 1
     if any(count != 2 for count in counts.values()):
         raise NotSimple("what is left does not close")
+    if not found.isValid():
+        raise NotSimple("what is left is not sound")
     return found
 
 
@@ -278,7 +280,7 @@ def _count(length: Mm, most: int) -> int:
 
 def _walked(wire: Any, face: Any) -> list[Any]:
     """The edges of a wire, one after the other, as they are oriented in it."""
-    explorer, found = BRepTools_WireExplorer(wire, face), list[Array]()
+    explorer, found = BRepTools_WireExplorer(wire, face), list[Any]()
     while explorer.More():
         found.append(TopoDS.Edge_s(explorer.Current()))
         explorer.Next()
