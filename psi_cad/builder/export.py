@@ -10,9 +10,9 @@ import trimesh
 from psi_cad.builder.entry import Made
 from psi_cad.builder.inspect import Inspection
 from psi_cad.export.meshes import triangulated, write_3mf, write_stl
-from psi_cad.export.placing import placed
 from psi_cad.export.step import write_step
 from psi_cad.intake.prepare import Progress
+from psi_cad.making.placing import in_patient
 from psi_cad.making.told import SOFTWARE
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.promises.expected import Expected
@@ -32,7 +32,7 @@ def exported(made: Made, expected: Expected, folder: Path, *, case: str, side: s
     frame, stem = made.site.frame, made.stem
     step, stl = folder / f"{stem}.step", folder / f"{stem}.stl"
     told("write STEP")
-    solid = placed(made.design.solid, frame)
+    solid = in_patient(made.design.solid, frame)
     write_step(step, solid, product=f"{case}_{stem}", faces=named_faces(solid, expected), software=SOFTWARE)
     inspection.step(step, expected)
     told("write STL and 3MF")

@@ -11,8 +11,8 @@ import numpy as np
 import trimesh
 
 from psi_cad.export.parts import Written, rejected, write_parts
-from psi_cad.export.placing import placed
 from psi_cad.frames import Frame
+from psi_cad.making.placing import in_patient
 from psi_cad.making.told import SOFTWARE, measured_part, told_of_part
 from psi_cad.parts.contract import Part, named_apart
 from psi_cad.units import Mm
@@ -62,7 +62,7 @@ def parts_beside(
 def _in_patient(shape: cq.Solid | trimesh.Trimesh, frame: Frame) -> cq.Solid | trimesh.Trimesh:
     if isinstance(shape, trimesh.Trimesh):
         return trimesh.Trimesh(frame.patient(np.asarray(shape.vertices)), shape.faces, process=False)
-    return placed(shape, frame)
+    return in_patient(shape, frame)
 
 
 def with_beside(measured: Mapping[str, Any], beside: Sequence[Beside]) -> dict[str, Any]:
