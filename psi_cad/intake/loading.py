@@ -13,7 +13,7 @@ from psi_cad.errors import CaseError
 from psi_cad.guides.contract import Needs
 from psi_cad.guides.params import SeatParams, resolve_params
 from psi_cad.guides.registry import load_template, needs_of
-from psi_cad.making.asked import wrong_parts
+from psi_cad.making.asked import wrong_params, wrong_parts
 
 __all__ = ["load", "resolved_guides"]
 
@@ -100,13 +100,9 @@ def _wrong_guides(data: dict[str, Any], path: Path) -> list[Mistake]:
             continue
         found += _misfits(data, path, number, guide, needs_of(template))
         params = guide.get("params", {})
-        if not isinstance(params, dict):
-            continue
-        for given, value in params.items():
-            try:
-                resolve_params(template.Params, {given: value, **_allowances(template.Params, params)}, where=f"{path.name}: {key}.params")
-            except CaseError as error:
-                found += mistakes_of(error, key=f"{key}.params.{given}", place=place_in(data, ("guide", number, "params", given)))
+        if isinstance(params, dict):
+            allowed = _allowances(template.Params, params)
+            found += wrong_params(template.Params, params, allowed, data=data, path=path, table="guide", number=number)
     return found
 
 

@@ -11,7 +11,7 @@ from psi_cad.case.load import LoadedCase
 from psi_cad.case.mistakes import Mistake, mistakes_of, place_in
 from psi_cad.case.tables import tables_in
 from psi_cad.errors import CaseError
-from psi_cad.guides.params import resolve_params
+from psi_cad.guides.params import Parameters, resolve_params
 from psi_cad.guides.registry import load_body
 from psi_cad.parts.contract import BodySite, PartJob
 from psi_cad.scene.bodies import Scene, on
@@ -19,7 +19,7 @@ from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.kerf import Kerf
 from psi_cad.units import Mm
 
-__all__ = ["part_jobs", "wrong_parts"]
+__all__ = ["part_jobs", "wrong_params", "wrong_parts"]
 
 
 def wrong_parts(data: dict[str, Any], path: Path) -> list[Mistake]:
@@ -34,11 +34,21 @@ def wrong_parts(data: dict[str, Any], path: Path) -> list[Mistake]:
         except CaseError as error:
             found += mistakes_of(error, key=f"{key}.template", place=place_in(data, ("part", number, "template")))
             continue
-        for given, value in params.items() if isinstance(params, dict) else ():
-            try:
-                resolve_params(template.Params, {given: value}, where=f"{path.name}: {key}.params")
-            except CaseError as error:
-                found += mistakes_of(error, key=f"{key}.params.{given}", place=place_in(data, ("part", number, "params", given)))
+        found += wrong_params(template.Params, params, {}, data=data, path=path, table="part", number=number)
+    return found
+
+
+def wrong_params(
+    declared: type[Parameters], params: object, allowances: Mapping[str, Any], *, data: dict[str, Any], path: Path, table: str, number: int
+) -> list[Mistake]:
+    """Every one of `params`, as read for entry `number` of a table, that is none of a template's or out of its range, `allowances` set."""
+    found: list[Mistake] = []
+    key = f"{table}[{number}].params"
+    for given, value in params.items() if isinstance(params, dict) else ():
+        try:
+            resolve_params(declared, {given: value, **allowances}, where=f"{path.name}: {key}")
+        except CaseError as error:
+            found += mistakes_of(error, key=f"{key}.{given}", place=place_in(data, (table, number, "params", given)))
     return found
 
 
