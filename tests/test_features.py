@@ -96,7 +96,11 @@ def test_a_promise_survives_a_report(feature):
     assert feature_from_json(json.loads(json.dumps({**told(feature), "width_mm": 3.0}))) == feature
 
 
-@pytest.mark.parametrize("wrong", [{"kind": "feature"}, {"kind": "../gap"}, {"kind": "gap"}, {"name": "x"}, {**told(GAP), "kind": "hole"}], ids=str)
+@pytest.mark.parametrize(
+    "wrong",
+    [{"kind": "feature"}, {"kind": "../gap"}, {**told(GAP), "kind": "../../errors"}, {"kind": "gap"}, {"name": "x"}, {**told(GAP), "kind": "hole"}],
+    ids=str,
+)
 def test_a_promise_that_is_none_is_refused(wrong):
     with pytest.raises(InputError, match="features"):
         feature_from_json(wrong)

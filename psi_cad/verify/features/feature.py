@@ -66,7 +66,7 @@ def feature_from_json(data: dict[str, Any]) -> Feature:
     """
     try:
         kind = str(data["kind"])
-        if not (Path(__file__).parent / f"{kind}.py").is_file():
+        if not kind.isidentifier() or not (Path(__file__).parent / f"{kind}.py").is_file():
             raise KeyError(kind)
         made = getattr(importlib.import_module(f"{ROOM}.{kind}"), kind.capitalize())
         values = {name: tuple(data[name]) if isinstance(data[name], list) else data[name] for name in made.__dataclass_fields__}
