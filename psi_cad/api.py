@@ -78,7 +78,7 @@ def build(
     time_limit: float = DEFAULT_LIMIT,
     workers: Workers | None = None,
 ) -> dict[str, Any]:
-    """Build every guide of a case into `out`/<case id>/ and return the report.
+    """Build every guide and part of a case into `out`/<case id>/ and return the report.
 
     The work is done in a process of its own, in a folder beside the final one; files get their names only when all
     is whole. A guide that cannot be made does not end the others: `refused` in the report tells why. Other guides that an

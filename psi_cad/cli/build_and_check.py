@@ -43,7 +43,7 @@ def build(
     ] = 300.0,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Build every guide of a case: STEP, STL, 3MF, a picture, and a report measured from the files.
+    """Build every guide and part of a case: STEP, STL, 3MF, a picture, and a report measured from the files.
 
     Example: psi-cad build cases/phantom-type1 -o out --blade generic-25x0.89 --blade generic-20x1.27
     """
