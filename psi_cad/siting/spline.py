@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.interpolate import BSpline
+from scipy.interpolate import BSpline, NdBSpline
 from scipy.linalg import solveh_banded
 
 from psi_cad.errors import SeatError
@@ -50,21 +50,29 @@ class HeightSpline:
 
     def __call__(self, points: Array) -> Array:
         """Heights (n,) at `points` (n, 2); outside the rectangle the value at the nearest border."""
-        return self._places(points).values(self.poles, 0, 0)
+        return self._values(points, (0, 0))[0]
 
     def gradient(self, points: Array) -> Array:
         """(dS/dx, dS/dy) (n, 2) at `points` (n, 2)."""
-        places = self._places(points)
-        return np.column_stack([places.values(self.poles, 1, 0), places.values(self.poles, 0, 1)])
+        return np.column_stack(self._values(points, (1, 0), (0, 1)))
+
+    def _values(self, points: Array, *orders: tuple[int, int]) -> list[Array]:
+        """The derivatives (n,) of these orders, in x and in y."""
+        x_low, y_low, x_high, y_high = self.bounds
+        inside = np.column_stack([np.clip(points[:, 0], x_low, x_high), np.clip(points[:, 1], y_low, y_high)])
+        if _grid_of(inside) is None:
+            return [np.asarray(self._scattered(inside, nu=order)) for order in orders]
+        places = _Places(inside, self.x_knots, self.y_knots)
+        return [places.values(self.poles, *order) for order in orders]
+
+    @cached_property
+    def _scattered(self) -> NdBSpline:
+        """The same, as it is evaluated quickest at scattered points: a side of a guide asks for a few at a time, thousands of times."""
+        return NdBSpline((self.x_knots, self.y_knots), self.poles, DEGREE)
 
     def steepness(self, points: Array) -> Array:
         """Length (n,) of the upward normal (-Sx, -Sy, 1): what a normal offset of 1 adds in height, to first order."""
         return np.asarray(np.sqrt(1.0 + (self.gradient(points) ** 2).sum(axis=1)))
-
-    def _places(self, points: Array) -> _Places:
-        x_low, y_low, x_high, y_high = self.bounds
-        inside = np.column_stack([np.clip(points[:, 0], x_low, x_high), np.clip(points[:, 1], y_low, y_high)])
-        return _Places(inside, self.x_knots, self.y_knots)
 
 
 class _Places:
