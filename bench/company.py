@@ -22,8 +22,9 @@ from psi_cad.case.catalogue import shipped_catalogue
 from psi_cad.case.load import load_case
 from psi_cad.errors import PsiCadError
 from psi_cad.guides.registry import load_template
-from psi_cad.guides.sharing import Workshop, digest
 from psi_cad.intake.prepare import plan_job
+from psi_cad.stages.digests import digest
+from psi_cad.stages.workshop import Workshop
 
 ROOT = Path(__file__).resolve().parent.parent
 CASES = [ROOT / "cases" / name for name in ("phantom-type1", "phantom-two-cut", "phantom-type3")]

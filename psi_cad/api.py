@@ -26,6 +26,7 @@ from psi_cad.records.report import Release
 from psi_cad.scans import register, segment, tumour
 
 if TYPE_CHECKING:
+    from psi_cad.builder.kept import Kept
     from psi_cad.case.load import LoadedCase
     from psi_cad.intake.prepare import Job
 
@@ -77,6 +78,8 @@ def build(
     progress: Progress | None = None,
     time_limit: float = DEFAULT_LIMIT,
     workers: Workers | None = None,
+    kept: Kept | None = None,
+    stages: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Build every guide and part of a case into `out`/<case id>/ and return the report.
 
@@ -112,6 +115,10 @@ def build(
     workers : Workers, optional
         Processes that are there already, for the kernel's work (`Session` has such); by default there are new ones, for this build
         and the changes that are tried after it.
+    kept : Kept, optional
+        What this process has kept of earlier builds (`Session` has such); by default what lies on disk.
+    stages : list, optional
+        Told which stages were made and which were found, and why: `of`, `stage`, `made`, `found`, `seconds`, `why` of each.
 
     Raises
     ------
@@ -137,9 +144,23 @@ def build(
         asked = Asked(loaded, _own(catalogue), tuple(blades), suggest and not release, progress, hands)
 
         def job() -> Job:
+            from psi_cad.builder.kept import Kept
             from psi_cad.intake.prepare import plan_job
+            from psi_cad.stages.disk import own_disk
 
-            planned = plan_job(loaded, blades=list(dict.fromkeys(blades)), progress=progress or _silent, suggest=False)  # `explained` tries more
+            mine = kept if kept is not None else Kept(own_disk(), role="plan")
+            mine.begin(loaded)
+            planned = plan_job(
+                loaded,
+                blades=list(dict.fromkeys(blades)),
+                progress=progress or _silent,
+                read=mine.bones,
+                workshop=mine.workshop,
+                suggest=False,  # `explained` tries more
+            )
+            told = mine.end()
+            if stages is not None:
+                stages.extend(told)
             return job_named(planned, before, variant=variant)
 
         try:
@@ -147,6 +168,8 @@ def build(
         except PsiCadError as error:
             (final / REFUSED_FILE).unlink(missing_ok=True)
             raise explained(asked, error, final / REFUSED_FILE) from error
+        if stages is not None:
+            stages.extend(hands.stages)
         tell_lengths(report.guides, loaded.catalogue)
         suggested(asked, report)
         explain_refused(asked, report, final)

@@ -14,9 +14,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from psi_cad import api
+from psi_cad.builder.kept import Kept
 from psi_cad.builder.process import DEFAULT_LIMIT, Workers
 from psi_cad.errors import EnvironmentProblem, InputError
 from psi_cad.outputs.subject import stem
+from psi_cad.stages.disk import own_disk
 
 if TYPE_CHECKING:
     import cadquery as cq
@@ -119,6 +121,7 @@ class Built:
     report: dict[str, Any] = field(repr=False)
     folder: Path
     guides: tuple[BuiltGuide, ...]
+    stages: tuple[dict[str, Any], ...] = field(default=(), repr=False)  # which were made and which found, and why
 
     @property
     def status(self) -> str:
@@ -146,7 +149,8 @@ class Built:
 class Session:
     """Builds and measures, one after the other, in processes that live on, so that the kernel is loaded once.
 
-    What hangs or crashes there is an error of that one build, and the next has new processes. Close it, or use it in a `with`.
+    What a change does not touch is kept from one build to the next. What hangs or crashes there is an error of that one build, and
+    the next has new processes. Close it, or use it in a `with`.
     Not to be shared between threads.
 
     Parameters
@@ -162,6 +166,7 @@ class Session:
     def __init__(self, *, catalogue: Path | str | None = None, progress: Progress | None = None, time_limit: float = DEFAULT_LIMIT) -> None:
         self.catalogue, self.progress, self.time_limit = catalogue, progress, time_limit
         self._workers = Workers()
+        self._kept = Kept(own_disk(), role="plan")
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> Session:
@@ -203,6 +208,7 @@ class Session:
         if out is None:
             self._scratch = self._scratch or tempfile.TemporaryDirectory(prefix="psi-cad-", ignore_cleanup_errors=True)
             out = tempfile.mkdtemp(dir=self._scratch.name)
+        stages = list[dict[str, Any]]()
         report = api.build(
             case,
             out,
@@ -215,10 +221,12 @@ class Session:
             progress=self.progress,
             time_limit=self.time_limit,
             workers=self._workers,
+            kept=self._kept,
+            stages=stages,
         )
         folder = Path(out) / str(report["case"]["id"])
         made = tuple(BuiltGuide(entry, folder) for entry in json.loads(json.dumps(report["guides"])) if not entry.get("kept"))
-        return Built(report, folder, made)
+        return Built(report, folder, made, tuple(stages))
 
     def measure(self, folder: Path | str) -> dict[str, Any]:
         """Measure an output folder again, as `psi_cad.measure`.

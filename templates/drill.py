@@ -95,9 +95,9 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     )
 
 
-def lay_out(site: Site, params: Params) -> tuple[Caution, ...]:
+def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ...]:
     """Where sleeves, footplate and wires go, without any solid: raises what `build` would."""
-    _laid(site, params, Workshop())
+    _laid(site, params, workshop)
     return ()
 
 

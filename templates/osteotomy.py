@@ -94,7 +94,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     pins = _pins(site, params, plates, width, workshop)
     labels = _labelled(site, params, plans, plates, pins, workshop)
     ground = site.field.points[site.field.footprint]
-    body = workshop.made(_body, seat, ground, params, plans, plates, pins, labels.pads, labels.tag, site.printer.hole_compensation)
+    body = workshop.made(_body, seat, ground, _Making.of(params, site.printer.hole_compensation), plans, plates, pins, labels.pads, labels.tag)
     tools = [tool for plan in plans for tool in _slot_tools(site, plan)]
     tools += relief.corner_reliefs(plans, wall=params.wall)
     solid = checked.cut("slots", body, *tools)
@@ -127,9 +127,9 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     )
 
 
-def lay_out(site: Site, params: Params) -> tuple[Caution, ...]:
+def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ...]:
     """Where slots, footplates and wires go, without any solid: raises what `build` would, and tells what it would."""
-    plans, workshop = _slots(site, params), Workshop()
+    plans = _slots(site, params)
     _pins(site, params, _footprints(site, plans, workshop), site.slot_width(params.clearance), workshop)
     return tuple(caution for plan in plans for caution in plan.cautions)
 
@@ -217,7 +217,8 @@ def _labelled(site: Site, params: Params, plans: list[SlotPlan], plates: list[sh
     feet = [np.array([*pin.centre, float(seat(np.array([pin.centre]))[0])]) for pin in pins]
     up = np.array([0.0, 0.0, params.sleeve_height])
     sleeves = [(np.stack([foot, foot + up]), _sleeve_radius(params)) for foot in feet]
-    sides = workshop.made(_label_sides, seat, params, plans, plates, sleeves)
+    sides = workshop.made(_label_sides, seat, plans, plates, sleeves, plate_thickness=params.footplate_thickness, height=params.height,
+                          edge_break=params.edge_break)  # fmt: skip
     patches = place_label(sides, words, reserve=reserve, pad=PAD)
     if patches and patches[0].letter_height >= LEAST:
         return _Labels(_pads(patches, raised=False), None, tuple(patches))
@@ -254,24 +255,31 @@ def _pads(patches: list[LabelPatch], *, raised: bool) -> tuple[Pad, ...]:
 def _spare(site: Site, plan: SlotPlan, sides: list[Side]) -> Mm:
     """How much higher the saw's hub may stop on a fence before its blade is too short for the cut."""
     sawn = next(cut for cut in site.sawn if cut.name == plan.cut.name)
-    highest = max((float(side.top.max()) for side in sides if side.slab.frame.origin is plan.cut.origin), default=0.0)
+    highest = max((float(side.top.max()) for side in sides if np.array_equal(side.slab.frame.origin, plan.cut.origin)), default=0.0)
     return site.blade.usable_length - (highest - float(slot_depth(sawn, site.axis.direction).far.min())) - SPARE
 
 
 def _label_sides(
-    seat: HeightSpline, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], sleeves: list[tuple[Array, Mm]]
+    seat: HeightSpline,
+    plans: list[SlotPlan],
+    plates: list[shapely.Polygon],
+    sleeves: list[tuple[Array, Mm]],
+    *,
+    plate_thickness: Mm,
+    height: Mm,
+    edge_break: Mm,
 ) -> list[Side]:
     whole = shapely.union_all(plates)
     return [
         side
-        for plan, height in zip(plans, _stepped_heights(seat, plans, params.height), strict=True)
+        for plan, above in zip(plans, _stepped_heights(seat, plans, height), strict=True)
         for side in sides_of(
             seat,
             plan.slab(corner=0.0),
             plate=whole,
-            plate_thickness=params.footplate_thickness,
-            height=height,
-            edge_break=params.edge_break,
+            plate_thickness=plate_thickness,
+            height=above,
+            edge_break=edge_break,
             pad=PAD,
             span=plan.label_span(),
             bridges=plan.bridges(),
@@ -280,32 +288,57 @@ def _label_sides(
     ]
 
 
+@dataclass(frozen=True)
+class _Making:
+    """The parameters that a body without slots depends on (mm): with equal ones it is the same body, whatever else is asked for."""
+
+    plate: Mm
+    edge_break: Mm
+    height: Mm
+    wall: Mm
+    sleeve: Mm  # its outer diameter
+    sleeve_height: Mm
+    bore: Mm
+
+    @classmethod
+    def of(cls, params: Params, hole_compensation: Mm) -> _Making:
+        bore = params.wire_diameter + params.wire_clearance
+        return cls(
+            plate=params.footplate_thickness,
+            edge_break=params.edge_break,
+            height=params.height,
+            wall=params.wall,
+            sleeve=bore + 2.0 * params.sleeve_wall,
+            sleeve_height=params.sleeve_height,
+            bore=bore + hole_compensation,
+        )
+
+
 def _body(
     seat: HeightSpline,
     ground: Array,
-    params: Params,
+    making: _Making,
     plans: list[SlotPlan],
     plates: list[shapely.Polygon],
     pins: list[Pin],
     pads: tuple[Pad, ...],
     tag: TagShape | None,
-    hole_compensation: Mm,
 ) -> cq.Solid:
     """Footplates, fences, sleeves and label pads as one solid on the seat, with the wires' holes; no slots yet."""
     shells = [
-        bodies.footplate(seat, outline, thickness=params.footplate_thickness, edge_break=params.edge_break, step=f"footplate {n}")
+        bodies.footplate(seat, outline, thickness=making.plate, edge_break=making.edge_break, step=f"footplate {n}")
         for n, outline in enumerate(plates, start=1)
     ]
     fences = []
-    raised = _stepped_heights(seat, plans, params.height)
+    raised = _stepped_heights(seat, plans, making.height)
     for plan, height in zip(plans, raised, strict=True):
         fences.append(
             bodies.fence(
                 seat,
-                plan.slab(corner=params.edge_break),
+                plan.slab(corner=making.edge_break),
                 height=height,
-                inner=plan.half_width - params.wall,
-                edge_break=params.edge_break,
+                inner=plan.half_width - making.wall,
+                edge_break=making.edge_break,
                 free_ends=plan.free_ends,
                 step=f"fence {plan.cut.name}",
             )
@@ -314,13 +347,11 @@ def _body(
     low = float(seat.poles.min()) - bodies.DEEP
     for pin in pins:
         level = float(seat(np.array([pin.centre]))[0])
-        outer = params.wire_diameter + params.wire_clearance + 2.0 * params.sleeve_wall
-        bore = params.wire_diameter + params.wire_clearance + hole_compensation
         sleeves.append(
-            bodies.sleeve(np.array(pin.centre), diameter=outer, bottom=low, top=level + params.sleeve_height, edge_break=params.edge_break)
+            bodies.sleeve(np.array(pin.centre), diameter=making.sleeve, bottom=low, top=level + making.sleeve_height, edge_break=making.edge_break)
         )
-        holes.append(bodies.cylinder(np.array(pin.centre), diameter=bore, bottom=low - 5.0, top=level + params.sleeve_height + 5.0))
-    named = [_pad_solid(pad, params.wall) for pad in pads]
+        holes.append(bodies.cylinder(np.array(pin.centre), diameter=making.bore, bottom=low - 5.0, top=level + making.sleeve_height + 5.0))
+    named = [_pad_solid(pad, making.wall) for pad in pads]
     named += _tag_solids(tag, low) if tag is not None else []
     block = checked.fuse("bodies", shells[0], *shells[1:], *fences, *sleeves, *named)
     return bodies.on_seat("seat and holes", block, seat, where=ground, holes=holes)

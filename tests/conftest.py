@@ -18,6 +18,7 @@ from psi_cad.builder.process import Workers
 from psi_cad.plans import case as plan_case
 from psi_cad.report import draw_plan
 
+os.environ.setdefault("PSI_CAD_CACHE", "off")  # what one test made must not decide another
 ROOT = Path(__file__).resolve().parent.parent
 CASES = ROOT / "cases"
 

@@ -6,7 +6,7 @@ import pytest
 from conftest import CASES
 
 from psi_cad.approval.publish import Before
-from psi_cad.batch.child import Bones, done
+from psi_cad.batch.child import done
 from psi_cad.batch.collect import collect
 from psi_cad.batch.expand import Asked, case_files, level, tasks_of, values_of
 from psi_cad.batch.page import write_page
@@ -14,6 +14,7 @@ from psi_cad.batch.run import dry_run
 from psi_cad.batch.store import Store, published
 from psi_cad.batch.told import row_of, write_rows
 from psi_cad.batch.work import STAGE
+from psi_cad.builder.kept import Kept
 from psi_cad.errors import BuildError, CaseError, InputError
 
 ONE = str(CASES / "phantom-type1")
@@ -111,10 +112,10 @@ def test_a_job_done_by_a_worker_comes_out_as_a_build(tmp_path, phantom_out):
         request = {"case": ONE, "guide": task.guide, "blades": [], "settings": [], "catalogue": None, "final": str(tmp_path / task.folder),
                    "job": task.job, "time_limit": 300.0, "folder": str(store.folder / task.job)}  # fmt: skip
         with pytest.raises(InputError, match="is not what the batch was begun with"):
-            done({**request, "job": "other", "folder": str(store.folder / "other")}, bones=Bones(), workers=None, progress=said.append)
+            done({**request, "job": "other", "folder": str(store.folder / "other")}, kept=Kept(), workers=None, progress=said.append)
         store.discard("other")
         assert store.of(task.job) is None
-        assert done(request, bones=Bones(), workers=None, progress=said.append) == "passed"
+        assert done(request, kept=Kept(), workers=None, progress=said.append) == "passed"
         result = store.of(task.job)
         store.assemble([task], {task.job: result}, Before(tmp_path / task.folder))
         written = write_rows(tmp_path, [row_of(task, result, status="done", seconds=1.0, fresh=True)])

@@ -10,9 +10,10 @@ import shapely
 from conftest import CASES
 
 import psi_cad
-from psi_cad.guides.sharing import Workshop, digest
 from psi_cad.guides.slots import SlotPlan
 from psi_cad.labelling.fence import LEAST, Words
+from psi_cad.stages.digests import digest
+from psi_cad.stages.workshop import Workshop
 
 ONE_GUIDE = (CASES / "phantom-type3" / "case.toml").read_text("utf-8").split('[[guide]]\nname = "inferior')[0]
 CALLS = []

@@ -22,11 +22,11 @@ from psi_cad.drilling.sleeves import _raised, plan_sleeves
 from psi_cad.drilling.ways import about_ways, drilling_of
 from psi_cad.errors import CaseError, DesignError, PsiCadError
 from psi_cad.guides.registry import load_template
-from psi_cad.guides.sharing import Workshop
 from psi_cad.guides.site import Way, make_site
 from psi_cad.intake.loading import load, resolved_guides
 from psi_cad.siting.about import AboutPoints
 from psi_cad.siting.lines import segments_apart
+from psi_cad.stages.workshop import Workshop
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import checked_bone
 

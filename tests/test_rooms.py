@@ -12,7 +12,7 @@ ORDER = [
     {"frames", "files"},
     {"voxels", "anatomy", "case", "records"},
     {"dicom", "filling", "registration", "surface", "promises"},
-    {"segmentation"},
+    {"segmentation", "stages"},
     {"imaging", "extraction", "scene", "outputs", "export", "readback"},
     {"siting"},
     {"resection", "brep", "verify"},

@@ -12,53 +12,25 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from psi_cad.approval.publish import Before, job_named
 from psi_cad.batch.work import FILES, RESULT
+from psi_cad.builder.kept import Kept
 from psi_cad.builder.process import Workers
 from psi_cad.builder.together import all_built
 from psi_cad.builder.worker import own_stdout
-from psi_cad.case.load import LoadedCase
 from psi_cad.errors import InputError, PsiCadError, unexpected
 from psi_cad.files import sha256_of, write_json
 from psi_cad.intake.blades import tell_lengths
-from psi_cad.intake.bones import BonesRead, read_bones
 from psi_cad.intake.loading import load
-from psi_cad.intake.named import inputs_of
 from psi_cad.intake.prepare import Job, Progress, plan_job
-from psi_cad.outputs.subject import hash_of
+from psi_cad.stages.disk import own_disk
 
-__all__ = ["Bones", "done"]
-
-MOST_BONES: Final = 2  # kept as read: jobs of one case come one after the other, and memory is short
+__all__ = ["done"]
 
 
-class Bones:
-    """The bones of the cases that came last, as read, by the hashes of what they were read from."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, BonesRead] = {}
-
-    def of(self, loaded: LoadedCase, progress: Progress) -> BonesRead:
-        """The bones of a case.
-
-        Raises
-        ------
-        PsiCadError
-        """
-        said = loaded.case.model_dump(mode="json", exclude={"guide", "cut", "trajectory"})
-        key = hash_of([str(loaded.path), said, {name: digest for name, digest in inputs_of(loaded).items() if not name.startswith("cut[")}])
-        found = self._kept.pop(key, None)
-        if found is None:
-            found = read_bones(loaded, progress=progress)
-        self._kept[key] = found
-        while len(self._kept) > MOST_BONES:
-            del self._kept[next(iter(self._kept))]
-        return found
-
-
-def done(request: dict[str, Any], *, bones: Bones, workers: Workers | None, progress: Progress) -> str:
+def done(request: dict[str, Any], *, kept: Kept, workers: Workers | None, progress: Progress) -> str:
     """Do a job in `request["folder"]`: files, and `result.json` last; the status of the guide.
 
     Raises
@@ -72,8 +44,7 @@ def done(request: dict[str, Any], *, bones: Bones, workers: Workers | None, prog
     files.mkdir(parents=True)
 
     def planned() -> Job:
-        read = bones.of(loaded, progress)
-        job = plan_job(loaded, blades=blades, progress=progress, read=read, suggest=False, only=request["guide"])
+        job = plan_job(loaded, blades=blades, progress=progress, read=kept.bones, workshop=kept.workshop, suggest=False, only=request["guide"])
         hashes = [digest for guide in job.guides for digest in guide.hashes]
         if hashes != [request["job"]]:
             raise InputError(
@@ -119,12 +90,12 @@ def main() -> None:
         _end_all()
 
     threading.Thread(target=listen, daemon=True).start()
-    bones = Bones()
+    kept = Kept(own_disk(), role="plan")
     with Workers() as workers:
         while True:
             request = requests.get()
             try:
-                tell(done=done(request, bones=bones, workers=workers, progress=lambda step: tell(step=step)))
+                tell(done=done(request, kept=kept, workers=workers, progress=lambda step: tell(step=step)))
             except PsiCadError as error:
                 tell(**error.to_json())
             except OSError as error:

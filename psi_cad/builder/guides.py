@@ -16,13 +16,13 @@ from psi_cad.brep import checked
 from psi_cad.builder.entry import Made, expected_of, report_entry
 from psi_cad.builder.export import exported, facts_of
 from psi_cad.builder.inspect import Inspection, Inspector
+from psi_cad.builder.kept import Kept
 from psi_cad.builder.process import PICTURE_STEP
 from psi_cad.drilling.ways import Drilling, drilling_of
 from psi_cad.errors import BuildError, EnvironmentProblem, KernelError, PsiCadError
 from psi_cad.export.meshes import write_stl
 from psi_cad.files import sha256_of
 from psi_cad.findings import by_weight
-from psi_cad.guides.contract import Workshop
 from psi_cad.guides.params import GuideParams
 from psi_cad.guides.registry import load_template, told_as_ours
 from psi_cad.guides.site import Site
@@ -84,14 +84,15 @@ class _Shown:
 class _Bench:
     """Designs and exports the guides of one job, in one folder."""
 
-    def __init__(self, job: Job, folder: Path, inspection: Inspection, progress: Progress, *, seats: int) -> None:
+    def __init__(self, job: Job, folder: Path, inspection: Inspection, progress: Progress, kept: Kept, *, seats: int) -> None:
         self.job, self.folder, self.inspection, self.progress, self.seats = job, folder, inspection, progress, seats
-        self._workshop = Workshop()
+        self._kept, self._workshop = kept, kept.workshop
 
     @cached_property
     def _siting(self) -> Siting:
         loaded = self.job.loaded
-        return Siting(loaded, self.job.bones.scene, {cut.name: cut for cut in self.job.cuts}, sawings(loaded), self.job.avoid)
+        cuts = {cut.name: cut for cut in self.job.cuts}
+        return Siting(loaded, self.job.bones.scene, cuts, sawings(loaded), self.job.avoid, workshop=self._workshop)
 
     def site(self, task: _Task) -> Site:
         """Where a task's guide sits."""
@@ -181,6 +182,7 @@ class _Bench:
         if variant is not None:  # before the version, which ends a label
             site = dataclasses.replace(site, label=(*site.label[:-1], variant, site.label[-1]))
         told = self.told(guide, site)
+        self._kept.stages.of = f"{guide.request.name} {site.tool_id}"
         told("design")  # a template that hangs before it says anything is known by this
         try:
             with told_as_ours(guide.request.template), checked.listening(told):
@@ -239,7 +241,14 @@ class _Bench:
 
 
 def build_case(
-    job: Job, folder: Path, *, inspection: Inspection | None = None, progress: Progress, pictures: bool = True, seats: int = SEATS
+    job: Job,
+    folder: Path,
+    *,
+    inspection: Inspection | None = None,
+    progress: Progress,
+    pictures: bool = True,
+    seats: int = SEATS,
+    kept: Kept | None = None,
 ) -> dict[str, Any]:
     """Make every guide of a job in `folder`, and return the report.
 
@@ -255,6 +264,8 @@ def build_case(
         Without them no guide has a picture: a try needs none.
     seats : int
         In how many ways a guide is made to sit, where what was built on the first fails.
+    kept : optional
+        What this process has kept of earlier builds.
 
     Raises
     ------
@@ -265,7 +276,7 @@ def build_case(
     inspection = inspection if inspection is not None else Inspector()
     folder.mkdir(parents=True, exist_ok=True)
     used = _bones_written(job, folder, inspection)
-    bench = _Bench(job, folder, inspection, progress, seats=seats)
+    bench = _Bench(job, folder, inspection, progress, kept if kept is not None else Kept(), seats=seats)
     tasks = [_Task(number, site) for number, guide in enumerate(job.guides) for site in range(len(guide.sites))]
     entries: dict[tuple[int, int], dict[str, Any]] = {}
     refused: list[PsiCadError] = []

@@ -12,6 +12,7 @@ import numpy as np
 import trimesh
 
 from psi_cad.errors import PsiCadError, from_json
+from psi_cad.files import sha256_of
 from psi_cad.promises.expected import Expected
 from psi_cad.readback.part import Part
 from psi_cad.verify.checks import measure_part
@@ -24,7 +25,7 @@ class Inspection(Protocol):
     """Measures the files of guides, in the order in which they are shown."""
 
     def bones(self, paths: Mapping[str | None, Path]) -> None:
-        """The bones of the case, by name, that all guides to come are measured against; those of an earlier case are forgotten."""
+        """The bones of the case, by name, that all guides to come are measured against; of an earlier case only one that comes again is kept."""
         ...
 
     def on(self, bone: str | None) -> None:
@@ -55,6 +56,7 @@ class Inspector:
 
     def __init__(self) -> None:
         self._probes: list[BoneProbe] = []
+        self._kept: list[tuple[str, BoneProbe]] = []  # with the hashes of their files
         self._bone: str | None = None
         self._part: Part | PsiCadError | None = None
         self._expected: Expected | None = None
@@ -62,7 +64,10 @@ class Inspector:
 
     def bones(self, paths: Mapping[str | None, Path]) -> None:
         """See `Inspection`."""
-        self._probes = [bone_probe(path, name) for name, path in paths.items()]
+        wanted = [(name, sha256_of(path), path) for name, path in paths.items()]
+        before = {(probe.name, digest): probe for digest, probe in self._kept}
+        self._kept = [(digest, before.get((name, digest)) or bone_probe(path, name)) for name, digest, path in wanted]
+        self._probes = [probe for _, probe in self._kept]
 
     def on(self, bone: str | None) -> None:
         """See `Inspection`."""

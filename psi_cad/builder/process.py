@@ -95,6 +95,7 @@ class Workers:
         self._inspector: _Process | None = None
         self._around: tuple[str, dict[str, str]] = ("", {})
         self._served = 0
+        self.stages: list[dict[str, Any]] = []  # of the last build: which were made in its process, and which found
 
     def __enter__(self) -> Workers:
         return self
@@ -191,6 +192,8 @@ class Workers:
                     step = str(message["step"])
                     if progress is not None:
                         progress(step)
+                elif "stages" in message:
+                    self.stages = message["stages"]
                 elif "inspect" in message and self._inspector is not None:
                     asked += "stl" in message["inspect"]
                     self._inspector.send(json.dumps(message["inspect"]).encode() + b"\n")

@@ -14,6 +14,7 @@ import numpy as np
 import trimesh
 
 from psi_cad.builder.guides import build_case
+from psi_cad.builder.kept import Kept
 from psi_cad.builder.suggest import PICTURE_FILE, TRIED_FILE, Attempt
 from psi_cad.case.load import LoadedCase, load_case
 from psi_cad.case.model import Blade, GuideRequest
@@ -23,7 +24,7 @@ from psi_cad.frames import unit
 from psi_cad.guides.params import SeatParams, range_of, resolve_params, value_of
 from psi_cad.guides.registry import load_template
 from psi_cad.intake.approaches import in_planes, outward, turned, typed
-from psi_cad.intake.bones import BonesRead, read_bones
+from psi_cad.intake.bones import BonesRead
 from psi_cad.intake.prepare import Progress, asked_cuts, plan_job, planes_of
 from psi_cad.intake.sources import bone_source
 from psi_cad.remedies.mending import CHECKS, REFUSALS, Change, base_id, sentence
@@ -43,7 +44,7 @@ TURN_DEG: Final = 15.0
 AGAINST: Final = 0.1  # trajectories whose directions cancel out have none in common
 
 
-def attempt(folder: Path, wanted: Attempt, progress: Progress) -> dict[str, Any]:
+def attempt(folder: Path, wanted: Attempt, progress: Progress, *, kept: Kept | None = None) -> dict[str, Any]:
     """Draw the place and try the changes; what was tried stands in `folder`/tried.json from the first try on.
 
     Raises
@@ -51,21 +52,22 @@ def attempt(folder: Path, wanted: Attempt, progress: Progress) -> dict[str, Any]
     PsiCadError
     """
     folder.mkdir(parents=True, exist_ok=True)
-    bones = _bones_or_none(wanted.loaded, progress)
+    kept = kept if kept is not None else Kept()
+    bones = _bones_or_none(wanted.loaded, progress, kept)
     if wanted.place is not None:
         _draw(folder, wanted, bones)
     if wanted.guide is None or bones is None:
         return {"tried": []}
-    return {"tried": _tried(folder, wanted, bones, progress)}
+    return {"tried": _tried(folder, wanted, bones, progress, kept)}
 
 
 def _silent(step: str) -> None:
     """Progress of a step that takes no time."""
 
 
-def _bones_or_none(loaded: LoadedCase, progress: Progress) -> BonesRead | None:
+def _bones_or_none(loaded: LoadedCase, progress: Progress, kept: Kept) -> BonesRead | None:
     try:
-        return read_bones(loaded, progress=progress)
+        return kept.bones(loaded, progress)
     except PsiCadError:
         return None
 
@@ -90,7 +92,7 @@ def _draw(folder: Path, wanted: Attempt, bones: BonesRead | None) -> None:
     picture_of_place(folder / PICTURE_FILE, mesh, place=(x, y, z), text=wanted.text, cuts=cuts, title=title)
 
 
-def _tried(folder: Path, wanted: Attempt, bones: BonesRead, progress: Progress) -> list[dict[str, Any]]:
+def _tried(folder: Path, wanted: Attempt, bones: BonesRead, progress: Progress, kept: Kept) -> list[dict[str, Any]]:
     tried: list[dict[str, Any]] = []
     until, builds = time.monotonic() + SECONDS, 0
     for setting, change in candidates(wanted, bones.scene)[:MOST_CHANGES]:
@@ -100,14 +102,14 @@ def _tried(folder: Path, wanted: Attempt, bones: BonesRead, progress: Progress) 
         entry: dict[str, Any] = {"set": [setting], "passed": False, "why": change.why, "failed": "the geometry kernel crashed or hung"}
         tried.append(entry)
         write_json(folder / TRIED_FILE, tried)  # a crash in this try loses no other
-        failed, built = _failed(folder / "try", wanted, setting, bones, progress)
+        failed, built = _failed(folder / "try", wanted, setting, progress, kept)
         builds += built
         entry.update(passed=not failed, failed=failed)
         write_json(folder / TRIED_FILE, tried)
     return tried
 
 
-def _failed(folder: Path, wanted: Attempt, setting: str, bones: BonesRead, progress: Progress) -> tuple[str, bool]:
+def _failed(folder: Path, wanted: Attempt, setting: str, progress: Progress, kept: Kept) -> tuple[str, bool]:
     """What still fails with a setting ("" where all passes), and whether it was measured; in the very way that the pasted setting goes."""
     built = False
     shutil.rmtree(folder, ignore_errors=True)
@@ -117,8 +119,8 @@ def _failed(folder: Path, wanted: Attempt, setting: str, bones: BonesRead, progr
         loaded = dataclasses.replace(loaded, case=loaded.case.model_copy(update={"guide": only, "part": ()}))
         saws = any(guide.blade is not None for guide in only)
         blades = [wanted.blade] if wanted.given and wanted.blade is not None and saws else []
-        job = plan_job(loaded, blades=blades, progress=_silent, read=bones, suggest=False)
-        report = build_case(job, folder, progress=progress, pictures=False)
+        job = plan_job(loaded, blades=blades, progress=_silent, read=kept.bones, workshop=kept.workshop, suggest=False)
+        report = build_case(job, folder, progress=progress, pictures=False, kept=kept)
         built = True
     except PsiCadError as error:
         return str(error), built

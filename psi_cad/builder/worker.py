@@ -1,7 +1,7 @@
 """The build process: requests on standard input, progress and results as lines of JSON on standard output.
 
 Started by `psi_cad.builder.process`; a hang or crash of the kernel ends this process and not its caller. It serves one request after
-the other, until its caller hangs up; nothing of one stays for the next but the code that is loaded.
+the other, until its caller hangs up; of one stays for the next what is known by all that it was made from.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, Final, TextIO
 from psi_cad.errors import EnvironmentProblem, PsiCadError, unexpected
 
 WORK: Final = {"inspect": "measuring of the files", "measure": "measuring of the files", "try": "try of a change"}  # of a verb, in words
+KEEPS: Final = {"build", "try"}  # verbs that find again what was made for an earlier request
 
 
 def own_stdout() -> TextIO:
@@ -87,8 +88,8 @@ def _settled() -> None:
     gc.enable()
 
 
-def server(verb: str, tell: Any) -> Any:
-    """The function that serves `verb`: of a folder, what was sent along, and who is told of each step."""
+def server(verb: str, tell: Any, kept: Any = None) -> Any:
+    """The function that serves `verb`: of a folder, what was sent along, and who is told of each step; `kept`: see `Kept`."""
     if verb == "measure":
         from psi_cad.builder.measure import measure_folder
 
@@ -96,7 +97,7 @@ def server(verb: str, tell: Any) -> Any:
     if verb == "try":
         from psi_cad.builder.trying import attempt
 
-        return attempt
+        return lambda folder, payload, progress: attempt(folder, payload, progress, kept=kept)
     if verb == "free":
         from psi_cad.making.free import build_free
 
@@ -105,7 +106,21 @@ def server(verb: str, tell: Any) -> Any:
     from psi_cad.builder.inspect import Line
 
     line = Line(say=lambda message: tell(inspect=message), hear=lambda: json.loads(sys.stdin.buffer.readline()))
-    return lambda folder, payload, progress: build_case(payload, folder, inspection=line, progress=progress)
+
+    def build(folder: Path, job: Any, progress: Any) -> Any:
+        kept.begin(job.loaded)
+        report = build_case(job, folder, inspection=line, progress=progress, kept=kept)
+        tell(stages=kept.end())
+        return report
+
+    return build
+
+
+def _kept() -> Any:
+    from psi_cad.builder.kept import Kept
+    from psi_cad.stages.disk import own_disk
+
+    return Kept(own_disk(), role="build")
 
 
 def _request() -> tuple[dict[str, Any], Any]:
@@ -128,8 +143,8 @@ def _inspect(tell: Any) -> None:
     os._exit(0)
 
 
-def _serve(verb: str, tell: Any) -> bool:
-    """Serve the next request; whether one more may come. `verb` is what the first is expected to be."""
+def _serve(verb: str, tell: Any, hold: dict[str, Any]) -> bool:
+    """Serve the next request; whether one more may come. `verb` is what the first is expected to be; `hold`: what lives on to the next."""
     ready = False
     try:
         if verb:
@@ -141,7 +156,9 @@ def _serve(verb: str, tell: Any) -> bool:
             return False
         ready = True
         verb = request["verb"]
-        tell(done=server(verb, tell)(Path(request["folder"]), payload, lambda step: tell(step=step)))
+        if verb in KEEPS and "kept" not in hold:
+            hold["kept"] = _kept()
+        tell(done=server(verb, tell, hold.get("kept"))(Path(request["folder"]), payload, lambda step: tell(step=step)))
     except PsiCadError as error:
         tell(**error.to_json(), ends=not ready)
         return ready
@@ -164,7 +181,8 @@ def main() -> None:
     first = sys.argv[1]
     if first == "inspect":
         _inspect(tell)
-    while _serve(first, tell):
+    hold: dict[str, Any] = {}
+    while _serve(first, tell, hold):
         first = ""
     out.flush()
     os._exit(0)  # the kernel's own tear-down has crashed on exit; everything is written by now

@@ -15,7 +15,7 @@ from psi_cad.case.load import LoadedCase
 from psi_cad.errors import BuildError
 from psi_cad.findings import Caution, Check, by_weight
 from psi_cad.guides.params import SeatParams
-from psi_cad.guides.registry import load_template
+from psi_cad.guides.registry import lay_out, load_template
 from psi_cad.guides.site import Site
 from psi_cad.intake.blades import length_said
 from psi_cad.intake.bones import read_bones
@@ -28,6 +28,7 @@ from psi_cad.records.shared import CautionSaid, CheckSaid, Refused
 from psi_cad.scene.bodies import Scene
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.siting.sliding import side_in_words
+from psi_cad.stages.workshop import Workshop
 from psi_cad.units import Mm
 
 __all__ = ["validate_case"]
@@ -123,10 +124,8 @@ def _seat(loaded: LoadedCase, number: int, guide: GuideJob, site: Site, progress
     template = load_template(guide.request.template, where=f"{loaded.path.name}: guide[{number}].template")
     params = template.Params(**guide.params)
     told = guide_cautions(params, site)
-    lay_out = getattr(template, "lay_out", None)  # a template need not have one: then only its build tells
-    if lay_out is not None:
-        progress(f"{guide.request.name} {site.tool_id}: lay out {'slots' if site.saw is not None else 'sleeves'}, footplates and wires")
-        told += lay_out(site, params)
+    progress(f"{guide.request.name} {site.tool_id}: lay out {'slots' if site.saw is not None else 'sleeves'}, footplates and wires")
+    told += lay_out(template, site, params, Workshop())
     return SeatFound(
         name=guide.request.name,
         blade=site.tool_id,

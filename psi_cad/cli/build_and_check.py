@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -41,6 +41,7 @@ def build(
     time_limit: Annotated[
         float, typer.Option("--time-limit", min=1.0, help="Seconds before it is ended; guides beside one that hung get them anew.")
     ] = 300.0,
+    explain: Annotated[bool, typer.Option("--explain", help="Show which stages were made and which kept from earlier builds, and why.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Build every guide and part of a case: STEP, STL, 3MF, a picture, and a report measured from the files.
@@ -57,7 +58,9 @@ def build(
         from psi_cad.cli.rejected import rejection_lines
         from psi_cad.cli.telling import caution_lines, cautions_in
         from psi_cad.records.report import BuildReport
+        from psi_cad.stages.told import stage_lines
 
+        stages = list[dict[str, Any]]()
         told = run(
             case,
             out,
@@ -71,11 +74,13 @@ def build(
             progress=tell,
             time_limit=time_limit,
             workers=workers,
+            stages=stages,
         )
     report = BuildReport.model_validate(told)
     if json:
-        say_json(told)
+        say_json({**told, "stages": stages} if explain else told)
     else:
+        say_lines(stage_lines(stages) if explain else [])
         for guide in report.guides:
             say_lines(guide_lines(guide))
         for part in report.parts:

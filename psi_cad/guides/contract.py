@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 from psi_cad.findings import Caution
 from psi_cad.guides.params import Parameters, SeatParams
-from psi_cad.guides.sharing import Workshop
 from psi_cad.guides.site import Site
 from psi_cad.parts.contract import BodySite, FreeDesign, FreeJob, FreeSite, Label, Part
+from psi_cad.stages.workshop import Workshop
 from psi_cad.units import Array, Mm
 from psi_cad.verify.features.bore import Bore
 from psi_cad.verify.features.feature import Feature
@@ -174,8 +174,8 @@ class Template(Protocol):
     """A module in templates/: a docstring (purpose, datum, limits, source), `Params`, and `build`.
 
     It may have `NEEDS`, where it takes trajectories instead of cuts: then its `Params` are `SleeveParams`. It may also have
-    `lay_out(site, params)`, which makes no solid: it raises what `build` would where there is no room, and returns the cautions known by
-    then. `psi-cad check` calls it.
+    `lay_out(site, params)` or `lay_out(site, params, workshop)`, which makes no solid: it raises what `build` would where there is
+    no room, and returns the cautions known by then. `psi-cad check` calls it.
     """
 
     __doc__: str | None

@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import difflib
 import hashlib
+import inspect
 import os
 import sys
 import traceback
@@ -17,11 +18,15 @@ from typing import Final, cast
 
 from psi_cad.errors import CaseError, DesignError, EnvironmentProblem, PsiCadError
 from psi_cad.files import sha256_of
+from psi_cad.findings import Caution
 from psi_cad.guides.contract import BODY, FREE, SEAT, BodyTemplate, FreeTemplate, Needs, SiteKind, Template
 from psi_cad.guides.params import GuideParams, Parameters, SleeveParams, range_of
+from psi_cad.guides.site import Site
+from psi_cad.stages.workshop import CODE, Workshop
 
 __all__ = [
     "any_template",
+    "lay_out",
     "load_body",
     "load_free",
     "load_template",
@@ -36,7 +41,6 @@ __all__ = [
 
 _HERE: Final = Path(__file__).resolve().parent.parent
 FOLDER_VARIABLE: Final = "PSI_CAD_TEMPLATES"
-_DIGEST: Final = "__psi_cad_sha256__"  # of the file that a module was made from: one that has changed since is loaded again
 
 
 def _folders() -> list[Path]:
@@ -108,6 +112,21 @@ def load_free(name: str) -> FreeTemplate:
     return cast(FreeTemplate, found)
 
 
+def lay_out(template: Template, site: Site, params: Parameters, workshop: Workshop) -> tuple[Caution, ...]:
+    """What a template knows of a guide without making its solid; one that has no `lay_out` tells by its build only.
+
+    Raises
+    ------
+    PsiCadError
+        Where there is no room; whatever else the template raises.
+    """
+    own = getattr(template, "lay_out", None)
+    if own is None:
+        return ()
+    shares = len(inspect.signature(own).parameters) > len(("site", "params"))  # before 0.3 a template was given no workshop there
+    return tuple(own(site, params, workshop) if shares else own(site, params))
+
+
 @contextmanager
 def told_as_ours(name: str) -> Iterator[None]:
     """Around a call of the template `name`: whatever it raises becomes an error of one guide, which ends no other.
@@ -155,11 +174,11 @@ def any_template(name: str, *, where: str) -> ModuleType:
         raise CaseError(f"{where}: there is no template '{name}'; {hint}'psi-cad templates' lists them.")
     key, source = _key(known[name]), known[name].read_bytes()
     digest = hashlib.sha256(source).hexdigest()
-    if getattr(sys.modules.get(key), _DIGEST, None) == digest:
+    if getattr(sys.modules.get(key), CODE, None) == digest:
         return sys.modules[key]
     module = ModuleType(key)
     module.__file__ = str(known[name])
-    setattr(module, _DIGEST, digest)
+    setattr(module, CODE, digest)  # one that has changed since is loaded again
     sys.modules[key] = module  # where dataclasses look for it
     try:
         exec(compile(source, str(known[name]), "exec"), module.__dict__)  # these very bytes, and no compiled file of earlier ones
@@ -213,7 +232,7 @@ def summary(path: Path) -> str:
 def loaded_sha256(name: str) -> str | None:
     """SHA-256 of the file from which the template `name` was loaded in this process; it may have changed since."""
     path = template_files().get(name)
-    return None if path is None else getattr(sys.modules.get(_key(path)), _DIGEST, None)
+    return None if path is None else getattr(sys.modules.get(_key(path)), CODE, None)
 
 
 def template_sha256(name: str) -> str | None:

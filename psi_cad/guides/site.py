@@ -16,13 +16,13 @@ from psi_cad.guides.ground import NOT_EASED, Ground, SiteCut, Surroundings, foll
 from psi_cad.guides.params import GuideParams, SeatParams
 from psi_cad.guides.parts import one_part
 from psi_cad.guides.seating import Sat, Seating, Tried, contact_sliding, settled
-from psi_cad.guides.sharing import Workshop
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.siting.about import About, AboutCuts, AboutPoints, blade_axes, tilt_of
 from psi_cad.siting.access import accessible_field
 from psi_cad.siting.axis import SeatingAxis, expected_lock, seating_axes
 from psi_cad.siting.cliffs import cliff_of
 from psi_cad.siting.seat import HeightField, Seat
+from psi_cad.stages.workshop import Workshop
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone
 from psi_cad.surface.trust import at

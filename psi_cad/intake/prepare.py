@@ -32,6 +32,7 @@ from psi_cad.parts.contract import PartJob
 from psi_cad.scene.bodies import Asked, Scene
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.markups import read_planes
+from psi_cad.stages.workshop import Workshop
 from psi_cad.surface.repair import Bone
 from psi_cad.surface.solids import closed_surface
 from psi_cad.units import Array
@@ -122,7 +123,8 @@ def plan_job(
     *,
     blades: list[str],
     progress: Progress,
-    read: BonesRead | None = None,
+    read: Callable[[LoadedCase, Progress], BonesRead] | None = None,
+    workshop: Workshop | None = None,
     suggest: bool = True,
     only: str | None = None,
 ) -> Job:
@@ -137,7 +139,9 @@ def plan_job(
     progress : callable
         Told each step before it begins.
     read : optional
-        What `read_bones` gave of this case before; read where it is not given.
+        Gives the bones of a case, as `read_bones` does.
+    workshop : optional
+        Where pieces of sites are made, and kept.
     suggest : bool
         Of an approach that looks across its cut, try others, and tell one that has a seat.
     only : str, optional
@@ -148,18 +152,19 @@ def plan_job(
     PsiCadError
         What is about one guide names it; where none can sit, why the first cannot.
     """
+    workshop = workshop if workshop is not None else Workshop()
     templates = resolved_guides(loaded)  # mistakes in parameters are told before the bone is read
     own = sawings(loaded)
     if blades and not own:
         raise CaseError(f"--blade {blades[0]}: no guide of this case takes a saw blade; leave the option out.")
     progress("read the bone")
-    bones = read if read is not None else read_bones(loaded, progress=progress)
+    bones = read(loaded, progress) if read is not None else read_bones(loaded, progress=progress)
     tumour = tumour_source(loaded, progress=progress)
     progress("plan the cuts")
     cuts = planned_cuts(loaded, bones.scene)
     cautions = (*case_cautions(loaded, bones), *cautions_at_cuts(loaded, bones.scene, cuts))
     avoid = _avoided(loaded, progress=progress)
-    siting = Siting(loaded, bones.scene, cuts, own, avoid)
+    siting = Siting(loaded, bones.scene, cuts, own, avoid, workshop=workshop)
     planes, inputs = planes_of(loaded), inputs_of(loaded)
     guides = []
     refused: list[PsiCadError] = []
@@ -168,6 +173,7 @@ def plan_job(
         hashes: list[str] = []
         for work in works_of(loaded, number, params, blades) if only in (None, request.name) else ():
             progress(step_of(request, work.tool_id, "find the seat"))
+            workshop.shelf.stages.of = f"{request.name} {work.tool_id}"
             try:
                 sites.append(siting.site(work))
                 hashes.append(job_hash(job_facts(loaded, work, own, planes=planes, inputs=inputs)))

@@ -13,9 +13,8 @@ from psi_cad.case.model import Blade
 from psi_cad.drilling.ways import Avoided, Drilling, about_ways, checked_ways
 from psi_cad.findings import Check
 from psi_cad.guides.params import GuideParams, SeatParams
-from psi_cad.guides.registry import load_template, told_as_ours
+from psi_cad.guides.registry import lay_out, load_template, told_as_ours
 from psi_cad.guides.seating import Tried
-from psi_cad.guides.sharing import Workshop
 from psi_cad.guides.site import Site, make_site
 from psi_cad.intake.kerfs import Sawing, shifts_of
 from psi_cad.resection.depth import slot_depth
@@ -23,6 +22,7 @@ from psi_cad.scene.bodies import Grounds, Scene, on
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.siting.about import About, AboutCuts
 from psi_cad.siting.axis import SeatingAxis
+from psi_cad.stages.workshop import Workshop
 from psi_cad.units import Mm
 
 __all__ = ["Siting", "blade_reach", "guided_height"]
@@ -31,16 +31,23 @@ GUIDED_MM: Final[Mm] = 10.0  # the binding height of a guide, where its template
 
 
 class Siting:
-    """Finds sites for the guides of one case; what sites share is made once.
+    """Finds sites for the guides of one case; what sites share is made once, in `workshop`.
 
     `own`: how the case itself saws each cut; `avoid`: what the tools of trajectories keep from.
     """
 
     def __init__(
-        self, loaded: LoadedCase, scene: Scene, cuts: Mapping[str, PlannedCut], own: Sequence[Sawing], avoid: Sequence[Avoided] = ()
+        self,
+        loaded: LoadedCase,
+        scene: Scene,
+        cuts: Mapping[str, PlannedCut],
+        own: Sequence[Sawing],
+        avoid: Sequence[Avoided] = (),
+        *,
+        workshop: Workshop,
     ) -> None:
         self.loaded, self.scene, self.cuts, self.own, self.avoid = loaded, scene, dict(cuts), own, avoid
-        self._workshop = Workshop()
+        self._workshop = workshop
         self._grounds = Grounds(scene)
 
     def site(self, work: Sawing | Drilling, *, but: Sequence[Tried] = ()) -> Site:
@@ -57,7 +64,6 @@ class Siting:
         own = on(name, self.cuts)
         bone, caster = self._grounds.of(name)
         template = load_template(request.template, where=f"guide '{request.name}'.template")
-        lay_out = getattr(template, "lay_out", None)  # a template need not have one: then only its build tells
 
         about: About
         said: tuple[str, ...] = ()  # a template with sleeves knows what to say of each
@@ -71,9 +77,8 @@ class Siting:
             about, ways, said = AboutCuts(tuple(sawn)), (), (_blade_said(params, work.blade),)
 
         def laid_out(site: Site) -> None:
-            if lay_out is not None:
-                with told_as_ours(request.template):
-                    lay_out(site, params)
+            with told_as_ours(request.template):
+                lay_out(template, site, params, self._workshop)
 
         def short(axis: SeatingAxis, gap: Mm) -> str:
             checks = [blade_reach(params, sawing.blade, cut, axis, gap) for cut in sawn] if sawing is not None else []

@@ -10,10 +10,10 @@ from psi_cad.brep import checked
 from psi_cad.case.model import Case
 from psi_cad.errors import EnvironmentProblem, PsiCadError
 from psi_cad.guides.registry import load_body, loaded_sha256, told_as_ours
-from psi_cad.guides.sharing import Workshop
 from psi_cad.making.delivered import delivered
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.parts.contract import PartJob, step_of_part
+from psi_cad.stages.workshop import Workshop
 
 __all__ = ["build_bodies"]
 

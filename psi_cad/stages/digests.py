@@ -1,12 +1,12 @@
-"""Pieces that variants of one guide share, each known by the function that makes it and by all that function was given."""
+"""What a value holds, as a digest: pieces of a build are known by the digests of all that they are made from."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import pickle
-from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar, cast
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import shapely
@@ -15,37 +15,7 @@ from pydantic import BaseModel
 
 from psi_cad.surface.rays import RayCaster
 
-__all__ = ["Workshop", "digest"]
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class Workshop:
-    """Makes each piece once, so that a guide is the same alone and in company.
-
-    A piece is taken from the shelf only where the same function was called with equal values: what it makes may
-    depend on nothing else. A piece is shared, so nobody may change it.
-    """
-
-    def __init__(self) -> None:
-        self._pieces: dict[bytes, Any] = {}
-
-    def made(self, function: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
-        """What `function` makes of these values, now or earlier.
-
-        Raises
-        ------
-        TypeError
-            If `function` was not defined at the top of a module: what it holds on to would not show in its name.
-        """
-        name = getattr(function, "__qualname__", "")
-        if not name or "." in name or "<" in name or getattr(function, "__closure__", None):
-            raise TypeError(f"{function!r} cannot be shared: only a function at the top of a module depends on its values alone")
-        key = digest(f"{function.__module__}.{name}", values, named)
-        if key not in self._pieces:
-            self._pieces[key] = function(*values, **named)
-        return cast(T, self._pieces[key])
+__all__ = ["digest"]
 
 
 def digest(*values: Any) -> bytes:

@@ -1,0 +1,65 @@
+"""What one process keeps of the builds that it has done: bones as read, and pieces of sites and solids."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any, Final
+
+from psi_cad.case.load import LoadedCase
+from psi_cad.intake.bones import BonesRead, read_bones
+from psi_cad.intake.named import inputs_of
+from psi_cad.stages.digests import digest
+from psi_cad.stages.disk import Disk, held
+from psi_cad.stages.workshop import Shelf, Workshop
+
+__all__ = ["Kept"]
+
+BONE_BYTES: Final = 256 << 20  # in memory: two bones of a million triangles
+OTHER: Final = {"guide", "cut", "trajectory", "part"}  # tables that no bone depends on
+
+
+class Kept:
+    """Bones and a workshop that live on from one build to the next; on `disk` too, where there is one.
+
+    Parameters
+    ----------
+    role : str
+        Of the process, so that what two of them were asked for last is told apart.
+    """
+
+    def __init__(self, disk: Disk | None = None, *, role: str = "") -> None:
+        self._disk, self._role = disk, role
+        self.workshop = Workshop(Shelf(disk))
+        self.stages = self.workshop.shelf.stages
+        self._bones = Shelf(disk, most=BONE_BYTES, stages=self.stages)
+        self._case = b""
+
+    def begin(self, loaded: LoadedCase) -> None:
+        """A build of a case begins."""
+        self._case = digest("last", self._role, str(loaded.path.resolve()))
+        body = self._disk.read(self._case) if self._disk is not None else None
+        try:
+            self.stages.begin(pickle.loads(body) if body is not None else None)
+        except Exception:  # whatever is wrong with it: it only tells why a stage was made
+            self.stages.begin()
+
+    def end(self) -> list[dict[str, Any]]:
+        """It is done: which stages were made and which were found."""
+        body = held(self.stages.parts)
+        if self._disk is not None and body is not None:
+            self._disk.write(self._case, body)
+        return self.stages.to_json()
+
+    def bones(self, loaded: LoadedCase, progress: Callable[[str], None]) -> BonesRead:
+        """The bones of a case, read now or earlier; of scans, which are kept beside the case, in this process only.
+
+        Raises
+        ------
+        PsiCadError
+        """
+        said = loaded.case.model_dump(mode="json", exclude=OTHER)
+        files = {name: digest(sha) for name, sha in inputs_of(loaded).items() if not name.startswith("cut[")}
+        parts = {"settings of the bone": digest(str(loaded.path), said), **files}
+        surfaces = all(bone.surface is not None for bone in loaded.case.bones)
+        return self._bones.piece("read the bone", parts, lambda: read_bones(loaded, progress=progress), on_disk=surfaces)

@@ -1,0 +1,104 @@
+"""Pieces that builds share, each known by the function that makes it and by all that the function was given."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, Final, ParamSpec, TypeVar, cast
+
+from psi_cad.stages.digests import digest
+from psi_cad.stages.disk import Disk, held
+from psi_cad.stages.told import IN_MEMORY, MADE, ON_DISK, Stages
+
+__all__ = ["CODE", "Shelf", "Workshop"]
+
+CODE: Final = "__psi_cad_sha256__"  # of the file that a template's module was made from
+MOST_BYTES: Final = 96 << 20  # in memory, as pickled
+HEAVY: Final = 8 << 20  # what a piece that cannot be pickled is taken for
+WORTH_S: Final = 0.05  # what is made sooner is not worth a file
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Shelf:
+    """Pieces by key: those used last in memory, and on `disk` where there is one. Pieces are shared, so nobody may change them."""
+
+    def __init__(self, disk: Disk | None = None, *, most: int = MOST_BYTES, stages: Stages | None = None) -> None:
+        self.stages = stages if stages is not None else Stages()
+        self._disk, self._most, self._size = disk, most, 0
+        self._pieces: OrderedDict[bytes, tuple[Any, int]] = OrderedDict()
+
+    def piece(self, name: str, parts: Mapping[str, bytes], make: Callable[[], T], *, code: str = "", on_disk: bool = True) -> T:
+        """What `make` makes of parts with these digests, now or earlier.
+
+        Parameters
+        ----------
+        name : str
+            Of the stage; `code` tells it from one of the same name that other code makes.
+        on_disk : bool
+            It may be kept there, where it took long to make.
+        """
+        start = time.perf_counter()
+        key = digest(name, code, dict(parts))
+        found, how = self._found(key, on_disk)
+        if how == MADE:
+            found = make()
+            taken = time.perf_counter() - start
+            body = held(found)
+            if body is not None and on_disk and self._disk is not None and taken >= WORTH_S:
+                self._disk.write(key, body)
+            self._keep(key, found, HEAVY if body is None else len(body))
+        self.stages.tell(name, parts, how, time.perf_counter() - start)
+        return cast(T, found)
+
+    def _found(self, key: bytes, on_disk: bool) -> tuple[Any, str]:
+        if key in self._pieces:
+            self._pieces.move_to_end(key)
+            return self._pieces[key][0], IN_MEMORY
+        body = self._disk.read(key) if self._disk is not None and on_disk else None
+        if body is not None:
+            try:
+                found = pickle.loads(body)
+            except Exception:  # whatever is wrong with it, it is made again
+                return None, MADE
+            self._keep(key, found, len(body))
+            return found, ON_DISK
+        return None, MADE
+
+    def _keep(self, key: bytes, piece: Any, size: int) -> None:
+        self._pieces[key] = (piece, size)
+        self._size += size
+        while self._size > self._most and len(self._pieces) > 1:
+            self._size -= self._pieces.popitem(last=False)[1][1]
+
+
+class Workshop:
+    """Makes each piece once, so that a guide is the same alone and in company.
+
+    A piece is taken from the shelf only where the same function was called with equal values: what it makes may
+    depend on nothing else. A piece is shared, so nobody may change it.
+    """
+
+    def __init__(self, shelf: Shelf | None = None) -> None:
+        self.shelf = shelf if shelf is not None else Shelf()
+
+    def made(self, function: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
+        """What `function` makes of these values, now or earlier.
+
+        Raises
+        ------
+        TypeError
+            If `function` was not defined at the top of a module: what it holds on to would not show in its name.
+        """
+        name = getattr(function, "__qualname__", "")
+        if not name or "." in name or "<" in name or getattr(function, "__closure__", None):
+            raise TypeError(f"{function!r} cannot be shared: only a function at the top of a module depends on its values alone")
+        given = inspect.signature(function).bind(*values, **named).arguments
+        parts = {one: digest(value) for one, value in given.items()}
+        code = f"{function.__module__} {getattr(sys.modules.get(function.__module__), CODE, '')}"
+        return self.shelf.piece(name.strip("_").replace("_", " "), parts, lambda: function(*values, **named), code=code)
