@@ -301,6 +301,7 @@ def build_case(
         raise refused[0]
     guides = [entries[key] for key in sorted(entries)]
     told_there = {caution for guide in case.guide for caution in guide_overrides(loaded, guide.name)}
+    told_there |= {caution for part in job.parts for caution in part.cautions}
     return {
         "schema": 1,
         "software": build_software(),
