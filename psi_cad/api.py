@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from psi_cad.approval.acceptance import accept_in, accepted_ids, add_plans
 from psi_cad.approval.approve import approve_folder
 from psi_cad.approval.comparing import compare_folder
-from psi_cad.approval.publish import Before, job_named, publish, remove_guide
+from psi_cad.approval.publish import Before, job_named, publish, remove_made
 from psi_cad.approval.reasons import refusal
 from psi_cad.approval.release import check_approvals, in_the_way, refuse_early, release_said
 from psi_cad.builder.process import DEFAULT_LIMIT, Workers, perform
@@ -218,7 +218,14 @@ def measure(
 
 
 def approve(
-    folder: Path | str, *, role: str, name_code: str, note: str = "", same_person: bool = False, guides: Sequence[str] = ()
+    folder: Path | str,
+    *,
+    role: str,
+    name_code: str,
+    note: str = "",
+    same_person: bool = False,
+    guides: Sequence[str] = (),
+    parts: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Record that everything in a case's output folder (of `build` or `plan`) is approved as it is now; the new entry.
 
@@ -232,14 +239,14 @@ def approve(
         One line.
     same_person : bool
         One person may approve in both roles; it is recorded and shown.
-    guides : sequence of str
-        Only these guides ("NAME_BLADE"), and the plan.
+    guides, parts : sequence of str
+        Only these guides ("NAME_BLADE") and parts ("NAME_PRINTER"), and the plan.
 
     Raises
     ------
     InputError, ApprovalError
     """
-    return approve_folder(Path(folder), role=role, name_code=name_code, note=note, same_person=same_person, guides=guides)
+    return approve_folder(Path(folder), role=role, name_code=name_code, note=note, same_person=same_person, guides=guides, parts=parts)
 
 
 def compare(folder: Path | str) -> list[dict[str, Any]]:
@@ -253,7 +260,7 @@ def compare(folder: Path | str) -> list[dict[str, Any]]:
 
 
 def remove(folder: Path | str, guide: str, *, force: bool = False) -> dict[str, Any]:
-    """Take one guide ("NAME_BLADE" or "NAME_BLADE_VARIANT") out of a case's output folder; what went, and what is left.
+    """Take a guide ("NAME_BLADE" or "NAME_BLADE_VARIANT") or part ("NAME_PRINTER") out of a case's output folder; what went, and what is left.
 
     Parameters
     ----------
@@ -264,7 +271,7 @@ def remove(folder: Path | str, guide: str, *, force: bool = False) -> dict[str, 
     ------
     InputError, ApprovalError
     """
-    return remove_guide(Path(folder), guide, force=force)
+    return remove_made(Path(folder), guide, force=force)
 
 
 def validate(

@@ -134,7 +134,11 @@ def test_a_part_of_a_body_is_delivered_measured_and_approved(case, tmp_path, run
     assert entry["status"] == "approved for another version" and f"{STEM}-specimen.stl" in entry["changed"]
 
     again = psi_cad.build(case(('halves"\ntemplate', 'others"\ntemplate')), tmp_path / "out")
-    assert [one["name"] for one in again["parts"]] == ["others"] and not [name for name in written(folder) if name.startswith("halves")]
+    told = [(one["name"], one["status"], one["kept"]) for one in again["parts"]]
+    assert told == [("others", "passed", False), ("halves", "stale", True)], "as a guide that the case names no more"
+    assert strictly("report", again) == [] and names < written(folder)
+    assert api.remove(folder, STEM, force=True)["left"] == ["others_fdm-generic"]
+    assert not [name for name in written(folder) if name.startswith("halves")]
 
 
 WRONG = {"open": {"stl_watertight[specimen]"}, "inside out": {"stl_outward[specimen]"}, "promise": {"web[peg across]"}}

@@ -1,5 +1,7 @@
 """A guide that cannot be built, or fails its checks, on its first seat is made on the next; what was built first stands if there is none."""
 
+from types import SimpleNamespace
+
 import pytest
 from conftest import CASES
 
@@ -82,3 +84,29 @@ def test_what_no_seat_mends_is_not_built_again(job, tmp_path, monkeypatch, check
     bench, _ = bench_on(job, tmp_path, monkeypatch, lambda site, number: None)
     failed = [{"id": check, "value": 0.05, "limit": 0.12, "unit": "", "rule": ">=", "where": None}]
     assert build._again(bench, build._Task(0, 0), failed) is None
+
+
+@pytest.mark.parametrize(("own", "asked"), [([], []), (["seat_overlap"], ["seat_overlap"])])
+def test_a_part_beside_a_guide_makes_it_try_no_other_seat(job, tmp_path, monkeypatch, own, asked):
+    """Only checks of the guide itself that failed are a reason."""
+
+    class Asked(Exception):
+        pass
+
+    class Measured(Inspector):
+        def result(self):
+            return {"checks": [failed(name) for name in own], "status": "passed"}
+
+    def failed(name):
+        return {"id": name, "passed": False, "value": 1.0, "limit": 0.0, "unit": "mm", "rule": "<=", "where": None}
+
+    def again(_bench, _task, checks):
+        raise Asked([check["id"] for check in checks])
+
+    lid = SimpleNamespace(measured={"checks": [failed("stl_watertight[lid]")], "status": "rejected"})
+    shown = build._Shown(build._Task(0, 0), SimpleNamespace(site=job.guides[0].sites[0]), None, None, (lid,))
+    monkeypatch.setattr(build._Bench, "show", lambda self, task: shown)
+    monkeypatch.setattr(build, "_again", again)
+    with pytest.raises(Asked) as caught:
+        build.build_case(job, tmp_path, inspection=Measured(), progress=lambda step: None, pictures=False)
+    assert caught.value.args == (asked,)

@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import CASES, SAID
 
 import psi_cad
+from psi_cad.builder import process as running
 from psi_cad.builder.process import Workers, perform
 from psi_cad.case.load import load_case
 from psi_cad.errors import BuildError, CaseError, KernelError
@@ -27,6 +29,34 @@ READS = "import sys, time, os, json\nsys.stdin.buffer.read(json.loads(sys.stdin.
 def test_a_hang_is_ended_and_named():
     with pytest.raises(KernelError, match=r"ran longer than 1 s in the step 'fence A' with params.wall=3; nothing was written"):
         perform("build", {"settings": ["params.wall=3"]}, time_limit=1.0, command=worker(SAYS + "time.sleep(60)"))
+
+
+@pytest.mark.parametrize("size", [0, 1_000_000])
+def test_a_worker_that_hangs_before_it_reads_is_ended(monkeypatch, size):
+    """A pipe holds some 64 kB: what is larger waits for a reader."""
+    monkeypatch.setattr(running, "START_S", 1.0)
+    begun = time.monotonic()
+    said = "did not start within 1 s" if size else "ran longer than 1 s in the step 'start'"
+    with pytest.raises(KernelError, match=said):
+        perform("build", {}, payload=lambda: b"x" * size, time_limit=1.0, command=worker("import time; time.sleep(60)"))
+    assert time.monotonic() - begun < 30.0
+
+
+def test_what_the_inspector_says_waits_for_no_reader():
+    """The builder may hang while the inspector's answer, larger than a pipe holds, is on its way to it."""
+    talks = SAYS + (
+        "big = 'x' * 1_000_000\n"
+        "sys.argv[1] == 'inspect' or print(json.dumps({'inspect': {'stl': 'x'}}), flush=True)\n"
+        "sys.argv[1] == 'inspect' and print(json.dumps({'measured': big}), flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with pytest.raises(KernelError, match="ran longer than 3 s in the step 'fence A'"):
+        perform("build", {}, time_limit=3.0, command=worker(talks))
+
+
+def test_the_limit_of_the_work_counts_from_when_the_request_was_taken():
+    late = "import time; time.sleep(1.5)\n" + READS + "print(json.dumps({'done': 1}), flush=True)"
+    assert perform("build", {}, payload=lambda: b"x" * 1_000_000, time_limit=1.0, command=worker(late)) == 1
 
 
 def test_a_part_without_a_bone_is_told_of_its_own_parameters():

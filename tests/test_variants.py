@@ -11,7 +11,7 @@ from conftest import CASES
 
 from psi_cad import api
 from psi_cad.approval import publish as publishing
-from psi_cad.approval.publish import Before, publish, remove_guide
+from psi_cad.approval.publish import Before, publish, remove_made
 from psi_cad.approval.release import check_approvals, release_said
 from psi_cad.cli.showing import guide_lines
 from psi_cad.errors import ApprovalError, BuildError, InputError
@@ -269,7 +269,7 @@ def test_remove_takes_one_guide_and_its_files_and_no_other(two, run):
 def test_a_rejected_guide_can_be_removed_and_the_folder_is_sound_again(out, tmp_path):
     report = as_built(out, tmp_path / "s", "clearance-0.5", status="rejected", clearance=0.5)
     publish(tmp_path / "s", out, report.but(status="rejected"), Before(out))
-    assert remove_guide(out, f"{STEM}_clearance-0.5")["files"] == [f"{STEM}_clearance-0.5_REJECTED.step"]
+    assert remove_made(out, f"{STEM}_clearance-0.5")["files"] == [f"{STEM}_clearance-0.5_REJECTED.step"]
     assert read_json(out / "report.json")["status"] == "passed"
     accepted(out)
     api.approve(out, role="surgeon", name_code="S-17")
@@ -279,14 +279,14 @@ def test_a_changed_file_is_not_deleted_unless_forced(two):
     (two / f"{VARIANT}.stl").write_bytes(b"solid edited by somebody")
     before = digest_of(two)
     with pytest.raises(ApprovalError, match=rf"'{VARIANT}.stl' was changed since it was built, so nothing is removed; .*--force"):
-        remove_guide(two, VARIANT)
+        remove_made(two, VARIANT)
     assert digest_of(two) == before
-    assert f"{VARIANT}.stl" in remove_guide(two, VARIANT, force=True)["files"]
+    assert f"{VARIANT}.stl" in remove_made(two, VARIANT, force=True)["files"]
 
 
 def test_a_file_that_is_gone_is_told(two):
     (two / f"{VARIANT}.png").unlink()
-    assert remove_guide(two, VARIANT)["missing"] == [f"{VARIANT}.png"]
+    assert remove_made(two, VARIANT)["missing"] == [f"{VARIANT}.png"]
 
 
 @pytest.mark.parametrize("name", ["../case.toml", "bone.stl", f"{STEM}.step"])
@@ -294,7 +294,7 @@ def test_a_report_that_names_other_files_cannot_have_them_deleted(two, name):
     (two.parent / "case.toml").write_text("keep")
     edit_report(two, lambda report: report["guides"][0]["files"].update(stl=name))
     with pytest.raises((InputError, ApprovalError)):
-        remove_guide(two, VARIANT)
+        remove_made(two, VARIANT)
         raise ApprovalError("nothing was refused")
     assert (two.parent / "case.toml").is_file() and (two / "bone.stl").is_file() and (two / f"{STEM}.step").is_file()
 
@@ -307,7 +307,7 @@ def test_a_removal_that_fails_leaves_all_as_it_was(two, monkeypatch):
 
     monkeypatch.setattr(publishing, "write_json", full)
     with pytest.raises(OSError, match="No space"):
-        remove_guide(two, VARIANT)
+        remove_made(two, VARIANT)
     assert digest_of(two) == before and not any(path.name.startswith(".") for path in two.iterdir())
 
 
@@ -315,11 +315,11 @@ def test_a_released_guide_is_removed_only_by_force_and_the_other_stays_released(
     both(two)
     edit_report(two, lambda report: report.update(release=release_said(two, two, BuildReport.model_validate(report)).to_json()))
     with pytest.raises(ApprovalError, match="is released, so it is not removed; .*--force"):
-        remove_guide(two, VARIANT)
-    remove_guide(two, VARIANT, force=True)
+        remove_made(two, VARIANT)
+    remove_made(two, VARIANT, force=True)
     (case,) = check_approvals(two)
     assert case.releases == [GUIDE] and case.released and case.sound
-    remove_guide(two, STEM, force=True)
+    remove_made(two, STEM, force=True)
     assert read_json(two / "report.json")["release"] == {"released": False}
 
 
@@ -331,7 +331,7 @@ def test_a_release_stands_while_another_guide_is_built_beside_it(out, tmp_path):
     assert not case.released and case.releases == [GUIDE] and case.sound, "the run released nothing; the earlier guide is still released"
     assert [row["released"] for row in api.compare(out)] == [False, True]
     with pytest.raises(ApprovalError, match="is released"):
-        remove_guide(out, STEM)
+        remove_made(out, STEM)
     path = out / f"{STEM}.stl"
     path.write_bytes(path.read_bytes() + b"\n")
     (case,) = check_approvals(out)

@@ -1,4 +1,4 @@
-"""Cautions that a person accepts by name, so that a guide may be released in spite of them."""
+"""Cautions that a person accepts by name, so that a guide or part may be released in spite of them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Final
 
 from psi_cad.errors import InputError
 from psi_cad.findings import CAUTIONS, Caution
-from psi_cad.outputs.subject import NO_PLAN
+from psi_cad.outputs.subject import NO_PLAN, made_in
 from psi_cad.records.guide import Guide
+from psi_cad.records.parts import BodyPart
 from psi_cad.records.plan import PlanReport
 from psi_cad.records.report import BuildReport
 from psi_cad.records.shared import CautionSaid
@@ -44,32 +45,40 @@ def ordered(ids: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted((name for name in known if name in CAUTIONS), key=ORDER.index))
 
 
-def cautions_told(cautions: Sequence[CautionSaid], guides: Sequence[Guide]) -> list[CautionSaid]:
-    """The cautions of a case and of some of its guides: each once, the most serious first."""
-    found = [*cautions, *(caution for guide in guides for caution in guide.cautions)]
+def cautions_told(cautions: Sequence[CautionSaid], made: Sequence[Guide | BodyPart]) -> list[CautionSaid]:
+    """The cautions of a case and of some of its guides and parts: each once, the most serious first."""
+    found = [*cautions, *(caution for one in made for caution in one.cautions)]
     once = {(caution.id, caution.text): caution for caution in found}
     return sorted(once.values(), key=lambda caution: ORDER.index(caution.id) if caution.id in CAUTIONS else -1)
 
 
-def unaccepted(report: BuildReport, guides: Sequence[Guide], *, planned: bool) -> tuple[str, ...]:
-    """The kinds of caution that keep some guides of a report from being released: those that block, and are not accepted for the guide.
+def unaccepted(report: BuildReport, made: Sequence[Guide | BodyPart], *, planned: bool) -> tuple[str, ...]:
+    """The kinds of caution that keep some guides and parts of a report from being released: those that block, and are not accepted for them.
 
-    What a guide's own entry tells of its blade, printer and overrides counts, and whether a plan lies beside it now (`planned`),
+    What an entry itself tells of blade, printer and overrides counts, and whether a plan lies beside a guide now (`planned`),
     whatever cautions the report holds.
     """
     found: list[str] = []
-    for guide in guides:
-        told = [*(caution.id for caution in cautions_told(report.cautions, [guide])), *_told_by_entry(guide)]
-        told = [name for name in told if name != NO_PLAN] + ([] if planned or not guide.cuts_bone else [NO_PLAN])
-        found += [name for name in told if name in CAUTIONS and CAUTIONS[name].blocks_release and name not in guide.accepted]
+    for one in made:
+        told = [*(caution.id for caution in cautions_told(report.cautions, [one])), *_told_by_entry(one)]
+        told = [name for name in told if name != NO_PLAN] + ([] if planned or not _cuts_bone(one) else [NO_PLAN])
+        found += [name for name in told if name in CAUTIONS and CAUTIONS[name].blocks_release and name not in one.accepted]
     return ordered(found)
 
 
-def _told_by_entry(guide: Guide) -> list[str]:
-    """The kinds of caution that follow from the values of a guide's entry."""
+def _cuts_bone(one: Guide | BodyPart) -> bool:
+    return isinstance(one, Guide) and one.cuts_bone
+
+
+def _told_by_entry(one: Guide | BodyPart) -> list[str]:
+    """The kinds of caution that follow from the values of an entry."""
+    told = ["uncalibrated-printer"] if (one.printer_entry or {}).get("calibrated") is False else []
+    return told if isinstance(one, BodyPart) else [*told, *_told_by_guide(one)]
+
+
+def _told_by_guide(guide: Guide) -> list[str]:
     told = ["nominal-blade"] if (guide.blade_entry or {}).get("nominal") else []
     told += ["nominal-tool"] if any(way.tool.get("nominal") for way in guide.trajectories) else []
-    told += ["uncalibrated-printer"] if (guide.printer_entry or {}).get("calibrated") is False else []
     told += ["clearance-override"] if "clearance" in guide.overrides else []
     return told
 
@@ -91,26 +100,26 @@ def add_plans(report: BuildReport, plan: PlanReport | None) -> None:
     if plan is None:
         report.cautions.append(CautionSaid(**Caution(NO_PLAN, f"{NO_PLAN_SAID}; run 'psi-cad plan CASE -o OUT'").to_json()))
         return
-    told = {caution.id for caution in cautions_told(report.cautions, report.guides)}
+    told = {caution.id for caution in cautions_told(report.cautions, made_in(report))}
     more = [caution for caution in plan.cautions if caution.id not in told]
     report.cautions += [caution for caution in more if (kind := CAUTIONS.get(caution.id)) is not None and kind.blocks_release]
 
 
 def accept_in(report: BuildReport, accept: Sequence[str]) -> None:
-    """Write into a report that was just made what is accepted of its cautions: for each guide, for the case, and what still blocks.
+    """Write into a report that was just made what is accepted of its cautions: for each guide and part, for the case, and what still blocks.
 
     Raises
     ------
     InputError
         Where something is accepted that nobody was told; the report holds the rest by then.
     """
-    wanted, guides = accepted_ids(accept), report.guides
-    there = ordered(caution.id for caution in cautions_told(report.cautions, guides))
-    for guide in guides:
-        own = {caution.id for caution in cautions_told(report.cautions, [guide])}
-        guide.accepted = [name for name in wanted if name in own]
+    wanted, made = accepted_ids(accept), made_in(report)
+    there = ordered(caution.id for caution in cautions_told(report.cautions, made))
+    for one in made:
+        own = {caution.id for caution in cautions_told(report.cautions, [one])}
+        one.accepted = [name for name in wanted if name in own]
     report.accepted = [name for name in wanted if any(caution.id == name for caution in report.cautions)]
-    report.unaccepted = list(unaccepted(report, guides, planned=NO_PLAN not in there))
+    report.unaccepted = list(unaccepted(report, made, planned=NO_PLAN not in there))
     absent = [name for name in wanted if name not in there]
     if absent:
         what = "that option" if len(absent) == 1 else "those options"

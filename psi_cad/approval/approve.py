@@ -8,21 +8,22 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from psi_cad.approval.acceptance import cautions_told, unaccepted, way_on
 from psi_cad.approval.reasons import refusal
 from psi_cad.approval.record import APPROVALS_FILE, ROLES, START, Record, last_word, read_record, same_code
 from psi_cad.errors import ApprovalError, InputError
 from psi_cad.files import alone, write_json
-from psi_cad.outputs.subject import PLAIN, Subject, case_folder, hash_of, read_plan, read_report, stem_of, subject_of, unfit
+from psi_cad.outputs.subject import PLAIN, Subject, case_folder, hash_of, made_in, read_plan, read_report, section_of, stem_of, subject_of, unfit
 from psi_cad.records.approvals import Approval, Approvals
 from psi_cad.records.guide import Guide
+from psi_cad.records.parts import BodyPart
 from psi_cad.records.plan import PlanReport
 from psi_cad.records.report import BuildReport
 from psi_cad.records.shared import ApprovalEntry, ApprovalSaid
 
-__all__ = ["approvals_said", "approve_folder", "chosen_guide", "lacking"]
+__all__ = ["approvals_said", "approve_folder", "chosen_made", "lacking"]
 
 LOCK_FILE: Final = "approvals.lock"
 APPROVED: Final = "approved"
@@ -33,15 +34,17 @@ NOTE_LENGTH: Final = 500
 MENTIONED: Final = 3  # changed things named in one clause
 
 
-def approve_folder(path: Path, *, role: str, name_code: str, note: str = "", same_person: bool = False, guides: Sequence[str] = ()) -> dict[str, Any]:
+def approve_folder(
+    path: Path, *, role: str, name_code: str, note: str = "", same_person: bool = False, guides: Sequence[str] = (), parts: Sequence[str] = ()
+) -> dict[str, Any]:
     """Add an approval of everything that lies in a case's output folder, and return its entry.
 
     Parameters
     ----------
     same_person : bool
         Whether the one who approved in the other role may approve in this one too; the entry tells of it.
-    guides : sequence of str
-        Only these guides ("NAME_BLADE" or "NAME_BLADE_VARIANT"), and the plan, instead of everything.
+    guides, parts : sequence of str
+        Only these guides ("NAME_BLADE" or "NAME_BLADE_VARIANT") and parts ("NAME_PRINTER"), and the plan, instead of everything.
 
     Returns
     -------
@@ -52,7 +55,7 @@ def approve_folder(path: Path, *, role: str, name_code: str, note: str = "", sam
     Raises
     ------
     InputError
-        Where the role, the code, the note or a guide is none, or there is nothing to approve.
+        Where the role, the code, the note, a guide or a part is none, or there is nothing to approve.
     BuildError
         Where another approval is being written and does not end.
     ApprovalError
@@ -62,21 +65,24 @@ def approve_folder(path: Path, *, role: str, name_code: str, note: str = "", sam
     _valid(role, name_code, note)
     folder = case_folder(path)
     with alone(folder / LOCK_FILE, what="an approval is being written"):  # what two write at once, one would lose
-        return _add(folder, role=role, name_code=name_code, note=note, same_person=same_person, guides=guides)
+        plan, report = read_plan(folder), read_report(folder)
+        if guides or parts:
+            of_guides = [chosen_guide(report, wanted, option="--guide") for wanted in dict.fromkeys(guides)]
+            of_parts = [chosen_part(report, wanted, option="--part") for wanted in dict.fromkeys(parts)]
+            report = None if report is None else report.but(guides=of_guides, parts=of_parts)
+        return _add(folder, plan, report, role=role, name_code=name_code, note=note, same_person=same_person)
 
 
-def _add(folder: Path, *, role: str, name_code: str, note: str, same_person: bool, guides: Sequence[str]) -> dict[str, Any]:
-    plan, report = read_plan(folder), read_report(folder)
-    if guides:
-        chosen = [chosen_guide(report, wanted, option="--guide") for wanted in dict.fromkeys(guides)]
-        report = None if report is None else report.but(guides=chosen, parts=[])
-    elif report is not None and not report.guides and not report.parts:
+def _add(
+    folder: Path, plan: PlanReport | None, report: BuildReport | None, *, role: str, name_code: str, note: str, same_person: bool
+) -> dict[str, Any]:
+    if report is not None and not made_in(report):
         report = None
     about = report if report is not None else plan
     if about is None:
         raise InputError(f"{folder.name}: there is no plan and no guide here to approve; plan or build first.")
     subject = subject_of(folder, plan=plan, report=report)
-    record, found = read_record(folder), [] if report is None else report.guides
+    record, found = read_record(folder), made_in(report)
     both = [] if record.broken else _in_both_roles(record, subject, role=role, name_code=name_code)  # a broken record tells nothing of persons
     open_ = () if report is None else unaccepted(report, found, planned=plan is not None)
     wrong = unfit(folder, plan=plan, report=report)
@@ -116,13 +122,43 @@ def chosen_guide(report: BuildReport | None, wanted: str, *, option: str) -> Gui
     InputError
         Where there is none; the nearest name is given.
     """
-    known = {stem_of(guide): guide for guide in (() if report is None else report.guides)}
-    name = wanted.removeprefix("guide ")
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-        hint = f"did you mean '{near[0]}'?" if near else f"the guides are {', '.join(known)}." if known else "there is no guide in the folder."
-        raise InputError(f"{option} {wanted}: there is no guide of that name; {hint}")
-    return known[name]
+    return _chosen([] if report is None else report.guides, wanted, option=option, kind="guide")
+
+
+def chosen_part(report: BuildReport | None, wanted: str, *, option: str) -> BodyPart:
+    """The part of a report that is called `wanted` (NAME_PRINTER).
+
+    Raises
+    ------
+    InputError
+        As `chosen_guide`.
+    """
+    return _chosen([] if report is None else report.parts, wanted, option=option, kind="part")
+
+
+def chosen_made(report: BuildReport | None, wanted: str, *, option: str) -> Guide | BodyPart:
+    """The guide or part of a report that is called `wanted`.
+
+    Raises
+    ------
+    InputError
+        As `chosen_guide`.
+    """
+    return _chosen(made_in(report), wanted, option=option, kind="guide or part" if report is not None and report.parts else "guide")
+
+
+M = TypeVar("M", bound=Guide | BodyPart)
+
+
+def _chosen(among: Sequence[M], wanted: str, *, option: str, kind: str) -> M:
+    known = {**{stem_of(made): made for made in among}, **{section_of(made): made for made in among}}
+    if wanted not in known:
+        stems = [stem_of(made) for made in among]
+        near = difflib.get_close_matches(wanted.removeprefix("guide ").removeprefix("part "), stems, n=1, cutoff=0.4)
+        kinds = " and ".join(f"{one}s" for one in kind.split(" or "))
+        hint = f"did you mean '{near[0]}'?" if near else f"the {kinds} are {', '.join(stems)}." if stems else f"there is no {kind} in the folder."
+        raise InputError(f"{option} {wanted}: there is no {kind} of that name; {hint}")
+    return known[wanted]
 
 
 def _in_both_roles(record: Record, subject: Subject, *, role: str, name_code: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""A case's output folder as a whole: the files of a finished build get their names there, and a guide may be taken out again."""
+"""A case's output folder as a whole: the files of a finished build get their names there, and a guide or part may be taken out again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from psi_cad.approval.approve import approvals_said, chosen_guide
+from psi_cad.approval.approve import approvals_said, chosen_made
 from psi_cad.approval.record import standing_releases
 from psi_cad.approval.release import alone_with, earlier_releases
 from psi_cad.builder.suggest import REFUSED_FILE
@@ -16,15 +16,16 @@ from psi_cad.files import alone, sha256_of, staged, write_json
 from psi_cad.guides.registry import template_sha256
 from psi_cad.outputs.naming import Making, Naming, making_of, name_for, recorded_making
 from psi_cad.outputs.software import build_software
-from psi_cad.outputs.subject import REPORT_FILE, case_folder, inputs_said, made_from, read_plan, read_report, section_of, stem_of
+from psi_cad.outputs.subject import REPORT_FILE, case_folder, inputs_said, made_from, made_in, read_plan, read_report, section_of, stem_of
 from psi_cad.records.guide import Guide
+from psi_cad.records.parts import BodyPart
 from psi_cad.records.report import BuildReport, Release
 from psi_cad.records.shared import CaseSaid, Software
 
 if TYPE_CHECKING:
     from psi_cad.intake.prepare import Job
 
-__all__ = ["Before", "job_named", "publish", "remove_guide"]
+__all__ = ["Before", "job_named", "publish", "remove_made"]
 
 LOCK_FILE: Final = "report.lock"
 KINDS: Final = ("step", "stl", "3mf", "png")
@@ -42,6 +43,11 @@ class Before:
     def guides(self) -> list[Guide]:
         """The guides that lie there."""
         return [] if self.report is None else list(self.report.guides)
+
+    @property
+    def parts(self) -> list[BodyPart]:
+        """The parts that lie there."""
+        return [] if self.report is None else list(self.report.parts)
 
     def naming(self, making: Making, *, name: str, blade: str, inputs: Mapping[str, str], wanted: str | None) -> Naming:
         """The name there of a guide that is made so from these inputs.
@@ -105,24 +111,19 @@ def _still_named(before: Before, report: BuildReport) -> bool:
     return True
 
 
-def _same_template(guide: Guide) -> bool:
-    """Whether a guide was made with its template's file as that is now."""
-    return guide.template_sha256 is not None and guide.template_sha256 == template_sha256(guide.template)
+def _same_template(made: Guide | BodyPart) -> bool:
+    """Whether a guide or part was made with its template's file as that is now."""
+    return made.template_sha256 is not None and made.template_sha256 == template_sha256(made.template)
 
 
-def publish(staging: Path, final: Path, report: BuildReport, before: Before, *, whole: bool = True) -> None:
-    """Move the files of a finished build to their names, and write the report last; guides of earlier builds stay in it.
-
-    Parameters
-    ----------
-    whole : bool
-        Whether the build made all parts that the case asks for: then those that an earlier one left are taken away, else they stay.
+def publish(staging: Path, final: Path, report: BuildReport, before: Before) -> None:
+    """Move the files of a finished build to their names, and write the report last; guides and parts of earlier builds stay in it.
 
     Raises
     ------
     BuildError
         Where another run has written into the folder since `before` was read, and a name is no longer free; where a file would
-        replace one of another guide.
+        replace one of another guide or part.
     """
     final.mkdir(parents=True, exist_ok=True)
     with alone(final / LOCK_FILE, what="guides are being written"):
@@ -130,10 +131,9 @@ def publish(staging: Path, final: Path, report: BuildReport, before: Before, *, 
         if now.digest != before.digest and not _still_named(now, report):
             raise BuildError(f"another run has written guides of the same names into '{final.name}' meanwhile, so nothing was written; build again.")
         before = now
-        earlier = _kept(before, report)
-        _refuse_shared(report, earlier)
-        parts = [] if before.report is None else list(before.report.parts)
-        released = earlier_releases(before.report, earlier)
+        earlier, parts = _kept_guides(before, report), _kept_parts(before, report)
+        _refuse_shared([*earlier, *parts, *made_in(report)])
+        released = earlier_releases(before.report, [*earlier, *parts])
         if released:
             assert report.release is not None  # the build has said by now whether it is one
             report.release.earlier = released
@@ -141,18 +141,17 @@ def publish(staging: Path, final: Path, report: BuildReport, before: Before, *, 
             stem, marked = stem_of(guide), [f"{stem_of(guide)}_REJECTED.{kind}" for kind in KINDS]
             for name in (*(f"{stem}.{kind}" for kind in KINDS), *marked, f"{stem}_{REFUSED_FILE}"):
                 (final / name).unlink(missing_ok=True)  # never a clean name beside a rejection, nor the other way round
-        again = {stem_of(guide) for guide in report.guides}
-        for files in (*(guide.files for guide in before.guides if stem_of(guide) in again), *(part.files for part in (parts if whole else ()))):
-            for name in files.values():
-                if Path(name).name == name:  # a name that leads out of the folder is no file of psi-cad
-                    (final / name).unlink(missing_ok=True)
+        again = {section_of(made) for made in made_in(report)}
+        for name in (name for made in made_in(before.report) if section_of(made) in again for name in made.files.values()):
+            if Path(name).name == name:  # a name that leads out of the folder is no file of psi-cad
+                (final / name).unlink(missing_ok=True)
         for path in sorted(staging.iterdir()):
             path.replace(final / path.name)
-        for guide in report.guides:
-            guide.kept = False
+        for made in made_in(report):
+            made.kept = False
         report.guides += earlier
-        if parts and not whole:
-            report.parts = [part.but(kept=True, status="stale" if _other(before, report) else part.status) for part in parts]
+        if parts:
+            report.parts = [*report.parts, *parts]
         report.approval = approvals_said(final, plan=read_plan(final), report=report)
         write_json(final / REPORT_FILE, report.to_json())
 
@@ -163,7 +162,7 @@ def _other(before: Before, report: BuildReport) -> list[str]:
     return sorted(label for label in one.keys() | two.keys() if one.get(label) != two.get(label))
 
 
-def _refuse_shared(report: BuildReport, earlier: Sequence[Guide]) -> None:
+def _refuse_shared(made: Sequence[Guide | BodyPart]) -> None:
     """Refuse a build of which a file is called as one of another guide or part: a variant's name may end as a part's does.
 
     Raises
@@ -171,18 +170,17 @@ def _refuse_shared(report: BuildReport, earlier: Sequence[Guide]) -> None:
     BuildError
     """
     owners: dict[str, str] = {}
-    named = [(f"guide '{stem_of(guide)}'", guide.files) for guide in (*earlier, *report.guides)]
-    for owner, files in (*named, *((f"part '{part.name}'", part.files) for part in report.parts)):
-        for name in files.values():
+    for one in made:
+        kind, _, stem = section_of(one).partition(" ")
+        owner = f"{kind} '{stem}'"
+        for name in one.files.values():
             if name in owners:
                 raise BuildError(f"'{name}' would be a file of {owners[name]} and of {owner}, so nothing was written; name one of them otherwise.")
             owners[name] = owner
 
 
-def _kept(before: Before, report: BuildReport) -> list[Guide]:
+def _kept_guides(before: Before, report: BuildReport) -> list[Guide]:
     """Guides that lie there and that this build did not make (`kept`); marked where what they were made from has changed since."""
-    if before.report is None:
-        return []
     other = _other(before, report)
     now = {stem_of(guide) for guide in report.guides}
     refused = {(one.guide, one.blade) for one in report.refused}
@@ -198,65 +196,79 @@ def _kept(before: Before, report: BuildReport) -> list[Guide]:
     return kept
 
 
-def remove_guide(path: Path, name: str, *, force: bool = False) -> dict[str, str | list[str]]:
-    """Take a guide (NAME_BLADE or NAME_BLADE_VARIANT) out of a case's output folder: its files, and its entry in the report.
+def _kept_parts(before: Before, report: BuildReport) -> list[BodyPart]:
+    """The same of parts."""
+    other = _other(before, report)
+    now = {stem_of(part) for part in report.parts}
+    refused = {one.part for one in report.refused if one.part}
+    kept = [part.but(kept=True) for part in before.parts if stem_of(part) not in now]
+    for part in kept:
+        if other or part.name in refused or not _same_template(part):
+            part.status = "stale"
+    return kept
+
+
+def remove_made(path: Path, name: str, *, force: bool = False) -> dict[str, str | list[str]]:
+    """Take a guide (NAME_BLADE or NAME_BLADE_VARIANT) or part (NAME_PRINTER) out of a case's output folder: files, and entry in the report.
 
     Returns
     -------
     dict
-        `guide`, `folder`, the `files` that went, those that were `missing`, and the guides that are `left`.
+        `guide` or `part`, `folder`, the `files` that went, those that were `missing`, and the guides and parts that are `left`.
 
     Raises
     ------
     InputError
-        Where no guide is called so.
+        Where no guide and no part is called so.
     ApprovalError
         Where it is released, or a file is not the one that the report tells of; `force` removes it nevertheless.
     """
     folder = case_folder(path)
     with alone(folder / LOCK_FILE, what="guides are being written"):
         report = read_report(folder)
-        guide = chosen_guide(report, name, option="remove")
-        assert report is not None  # a guide was found in it
-        section = section_of(guide)
+        made = chosen_made(report, name, option="remove")
+        assert report is not None  # it was found in it
+        section = section_of(made)
         if not force and any(section in release.sections for release in standing_releases(report)):
             raise ApprovalError(f"the {section} is released, so it is not removed; add --force to remove it all the same.")
-        files = _own_files(folder, guide, report.guides)
+        files = _own_files(folder, made, made_in(report))
         there = [path for path in files if path.is_file()]
-        changed = [path.name for path in there if sha256_of(path) != guide.sha256.get(path.name)]
+        changed = [path.name for path in there if sha256_of(path) != made.sha256.get(path.name)]
         if changed and not force:
             raise ApprovalError(
                 f"'{changed[0]}' was changed since it was built, so nothing is removed; copy it elsewhere, or add --force to delete it."
             )
-        report.guides = [other for other in report.guides if stem_of(other) != stem_of(guide)]
+        report.guides = [other for other in report.guides if section_of(other) != section]
+        if report.parts:
+            report.parts = [other for other in report.parts if section_of(other) != section]
         _without(report, section)
         _swap(folder, there, report)
     return {
-        "guide": stem_of(guide),
+        section.partition(" ")[0]: stem_of(made),
         "folder": str(folder),
         "files": [path.name for path in there],
         "missing": [path.name for path in files if path not in there],
-        "left": [stem_of(other) for other in report.guides],
+        "left": [stem_of(other) for other in made_in(report)],
     }
 
 
-def _own_files(folder: Path, guide: Guide, guides: Sequence[Guide]) -> list[Path]:
-    """The files that a report names for one guide and for no other; a name that leads out of the folder is no file of it.
+def _own_files(folder: Path, made: Guide | BodyPart, every: Sequence[Guide | BodyPart]) -> list[Path]:
+    """The files that a report names for one guide or part and for no other; a name that leads out of the folder is no file of it.
 
     Raises
     ------
     InputError
     """
-    others = {name for other in guides if stem_of(other) != stem_of(guide) for name in other.files.values()}
-    names = list(guide.files.values())
-    strange = [name for name in names if Path(name).name != name or not name.startswith(stem_of(guide))]
+    others = {name for other in every if section_of(other) != section_of(made) for name in other.files.values()}
+    names = list(made.files.values())
+    strange = [name for name in names if Path(name).name != name or not name.startswith(stem_of(made))]
     if strange:
-        raise InputError(f"'{REPORT_FILE}' names '{strange[0]}' as a file of {stem_of(guide)}, which psi-cad does not write; delete it by hand.")
+        raise InputError(f"'{REPORT_FILE}' names '{strange[0]}' as a file of {stem_of(made)}, which psi-cad does not write; delete it by hand.")
     return [folder / name for name in names if name not in others]
 
 
 def _without(report: BuildReport, section: str) -> None:
-    """Take a guide's section out of the releases that a report tells of, and judge what is left."""
+    """Take a section out of the releases that a report tells of, and judge what is left."""
     release = report.release
     parts = [alone_with(one, [name for name in one.sections if name != section]) for one in standing_releases(report)]
     parts = [one for one in parts if any(name != "plan" for name in one.sections)]
@@ -264,8 +276,7 @@ def _without(report: BuildReport, section: str) -> None:
     report.release = parts.pop(0) if own else Release(released=False)
     if parts:
         report.release.earlier = parts
-    every = [*(guide.status for guide in report.guides), *(part.status for part in report.parts)]
-    report.status = "passed" if all(status in ("passed", "stale") for status in every) else "rejected"
+    report.status = "passed" if all(made.status in ("passed", "stale") for made in made_in(report)) else "rejected"
 
 
 def _swap(folder: Path, files: Sequence[Path], report: BuildReport) -> None:

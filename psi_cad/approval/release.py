@@ -1,4 +1,4 @@
-"""What is released: guides whose cautions were accepted by name, and that surgeon and engineer approved exactly as they are."""
+"""What is released: guides and parts whose cautions were accepted by name, and that surgeon and engineer approved exactly as they are."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from psi_cad.outputs.subject import (
     Subject,
     case_folders,
     disagreement,
+    made_in,
     read_plan,
     read_report,
     section_of,
-    section_of_part,
     subject_of,
 )
 from psi_cad.records.check import CheckedCase
 from psi_cad.records.guide import Guide
+from psi_cad.records.parts import BodyPart
 from psi_cad.records.plan import PlanReport
 from psi_cad.records.report import BuildReport, Release, ReliedOn
 
@@ -62,7 +63,7 @@ def check_approvals(path: Path) -> list[CheckedCase]:
                 sound=not (said.broken or (releases and missing)),
                 releases=[name for release in releases for name in release.sections if name != PLAN],
                 release_notes=list(dict.fromkeys(note for release in releases for note in release.notes)),
-                accepted={section_of(guide): list(guide.accepted) for guide in (() if report is None else report.guides)},
+                accepted={section_of(made): list(made.accepted) for made in made_in(report)},
                 broken=said.broken,
                 entries=said.entries,
                 missing=missing,
@@ -74,9 +75,9 @@ def check_approvals(path: Path) -> list[CheckedCase]:
 def _wanting(record: Record, subject: Subject, report: BuildReport, case: str) -> list[str]:
     """All that stands between these sections and a release, one clause each."""
     found = [*lacking(record, subject, case), *_one_person_unsaid(record, subject)]
-    for guide in report.guides:
-        if section_of(guide) in subject and (open_ := unaccepted(report, [guide], planned=PLAN in subject)):
-            found.append(f"{', '.join(open_)} not accepted for the {section_of(guide)}")
+    for made in made_in(report):
+        if section_of(made) in subject and (open_ := unaccepted(report, [made], planned=PLAN in subject)):
+            found.append(f"{', '.join(open_)} not accepted for the {section_of(made)}")
     return found
 
 
@@ -123,7 +124,7 @@ def refuse_early(folder: Path, case: str, *, accept: Sequence[str] = ()) -> None
     report = read_report(folder)
     if report is not None:
         wanted = accepted_ids(accept)
-        passed = [guide.but(accepted=list(wanted)) for guide in report.guides if guide.status == "passed"]
+        passed = [made.but(accepted=list(wanted)) for made in made_in(report) if made.status == "passed"]
         open_ = unaccepted(report, passed, planned=(folder / PLAN_FILE).is_file())
         found += [_not_accepted(open_, wanted)] if open_ else []
     raise refusal(ApprovalError, _refused(case), found)
@@ -136,13 +137,12 @@ def _refused(case: str) -> str:
 def in_the_way(folder: Path, staging: Path, report: BuildReport) -> list[str]:
     """All that stands between guides that were just built in `staging` and their release, one clause each."""
     case, record = report.case.id, read_record(folder)
-    found = [f"{section_of(guide)} is {guide.status}" for guide in report.guides if guide.status != "passed"]
-    found += [f"{section_of_part(part)} is {part.status}" for part in report.parts if part.status != "passed"]
+    found = [f"{section_of(made)} is {made.status}" for made in made_in(report) if made.status != "passed"]
     found += [f"part '{one.part}' was not made" if one.part else f"guide '{one.guide}' for {one.blade} was not made" for one in report.refused]
     plan = read_plan(folder)
-    open_ = unaccepted(report, report.guides, planned=plan is not None)
+    open_ = unaccepted(report, made_in(report), planned=plan is not None)
     if open_:
-        found.append(_not_accepted(open_, (name for guide in report.guides for name in guide.accepted)))
+        found.append(_not_accepted(open_, (name for made in made_in(report) for name in made.accepted)))
     if plan is not None and (other := disagreement(plan, report)):
         found.append(f"the guides are not built from the plan beside them: {other}, and have it approved")
     if record.broken:
@@ -177,7 +177,7 @@ def release_said(folder: Path, staging: Path, report: BuildReport) -> Release:
     notes = _of_the_plan(read_plan(folder), report)
     for code in dict.fromkeys(both[0] for name in subject if (both := one_person(record, name)) is not None):
         notes.append(f"one person ({code}) approved in both roles")
-    accepted = {section_of(guide): list(guide.accepted) for guide in report.guides}
+    accepted = {section_of(made): list(made.accepted) for made in made_in(report)}
     return Release(released=True, sections=list(subject), approvals=valid, accepted=accepted, notes=notes)
 
 
@@ -185,13 +185,13 @@ def _of_the_plan(plan: PlanReport | None, report: BuildReport) -> list[str]:
     """What the plan tells beside what the build does, so that it is said once more at the release."""
     if plan is None:
         return [NOT_PLANNED] if any(guide.cuts_bone for guide in report.guides) else []
-    told = {caution.text for caution in cautions_told(report.cautions, report.guides)}
+    told = {caution.text for caution in cautions_told(report.cautions, made_in(report))}
     return [f"the plan says: {caution.text}" for caution in plan.cautions if caution.text not in told]
 
 
-def earlier_releases(before: BuildReport | None, kept: Sequence[Guide]) -> list[Release]:
-    """The releases that an earlier report tells of, as far as their guides stay in the folder as they were."""
-    names = {section_of(guide) for guide in kept if guide.status == "passed"}
+def earlier_releases(before: BuildReport | None, kept: Sequence[Guide | BodyPart]) -> list[Release]:
+    """The releases that an earlier report tells of, as far as their guides and parts stay in the folder as they were."""
+    names = {section_of(made) for made in kept if made.status == "passed"}
     found = []
     for release in standing_releases(before):
         sections = [name for name in release.sections if name == PLAN or name in names]

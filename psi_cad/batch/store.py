@@ -154,7 +154,7 @@ class Store:
                 add_plans(report, plan)
             accept_in(report, ())
             report.release = Release(released=False)
-            publish(staging, final, report, before, whole=False)
+            publish(staging, final, report, before)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from psi_cad.guides.params import GuideParams, SeatParams, SleeveParams
 from psi_cad.guides.registry import loaded_sha256
 from psi_cad.guides.site import Site, blade_origin, slot_room
 from psi_cad.intake.cautions import guide_cautions
+from psi_cad.making.cautions import letters_caution
 from psi_cad.outputs.naming import Naming
 from psi_cad.outputs.subject import stem
 from psi_cad.promises.expected import Expected, ExpectedAvoid, ExpectedBore, ExpectedSlot
@@ -29,8 +30,6 @@ from psi_cad.units import LIMITS, Array, Mm
 from psi_cad.verify.features.feature import told
 
 __all__ = ["Made", "cautions_of", "expected_of", "report_entry"]
-
-PRINTED_LETTERS_MM: Final[Mm] = 2.5  # an FDM bead is about 0.4 mm wide; smaller letters run together
 
 
 @dataclass(frozen=True)
@@ -184,9 +183,9 @@ def cautions_of(made: Made, expected: Expected, measured: Mapping[str, Any]) -> 
         across = float(np.ptp(np.array(ring), axis=0).max())
         text = f"a footplate spans bone that falls away, over {across:.0f} mm, and does not rest there"
         found.append(Caution("seat-spans-hollow", text, place))
-    if design.label.letter_height < PRINTED_LETTERS_MM and not any(caution.id == "no-label" for caution in found):
-        text = f"the label's letters are {design.label.letter_height:.2f} mm high; few processes print letters below {PRINTED_LETTERS_MM:g} mm"
-        found.append(Caution("small-letters", text))
+    small = letters_caution(design.label)
+    if small is not None and not any(caution.id == "no-label" for caution in found):
+        found.append(small)
     return by_weight(found)
 
 

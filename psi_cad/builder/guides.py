@@ -293,12 +293,13 @@ def build_case(
         for one in shown:
             picture = bench.drawn(one) if pictures else None  # the files are being measured meanwhile
             bench.told(job.guides[one.task.guide], one.made.site)("measure the files")
-            measured = with_beside(inspection.result(), one.beside)
-            failed = [check for check in measured["checks"] if not check["passed"]]
-            again = _again(bench, one.task, failed)
+            own = inspection.result()
+            again = _again(bench, one.task, _failed(own))  # no other seat mends a part that comes beside it
             if again is not None:
                 tasks.append(again)
                 continue
+            measured = with_beside(own, one.beside)
+            failed = _failed(measured)
             if picture is not None:
                 bench.finish(one, picture, measured, failed)
             files = _kept(folder, one.made.stem, passed=not failed, pictures=pictures)
@@ -312,6 +313,7 @@ def build_case(
         raise refused[0]
     guides = [entries[key] for key in sorted(entries)]
     told_there = {caution for guide in case.guide for caution in guide_overrides(loaded, guide.name)}
+    told_there |= {caution for part in job.parts for caution in part.cautions}
     return {
         "schema": 1,
         "software": build_software(),
@@ -344,6 +346,10 @@ def _sweep(folder: Path, told: set[str]) -> None:
     for path in folder.iterdir():
         if path.is_file() and path.name not in told:
             path.unlink()
+
+
+def _failed(measured: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [check for check in measured["checks"] if not check["passed"]]
 
 
 def _again(bench: _Bench, task: _Task, failed: Sequence[Mapping[str, Any]]) -> _Task | None:

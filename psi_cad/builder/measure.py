@@ -10,7 +10,7 @@ from psi_cad.builder.inspect import bone_probe
 from psi_cad.errors import InputError, PsiCadError
 from psi_cad.files import sha256_of
 from psi_cad.findings import Check
-from psi_cad.outputs.subject import bones_of, read_report, stem_of, stem_of_part
+from psi_cad.outputs.subject import bones_of, read_report, stem_of
 from psi_cad.parts.again import measured_again
 from psi_cad.promises.expected import Expected
 from psi_cad.records.bones import BoneInReport
@@ -63,20 +63,21 @@ def measure_folder(folder: Path, *, progress: Callable[[str], None]) -> dict[str
             progress(f"{report.case.id}: {stem_of(guide)}")
             results.append(_again(here, guide, probes, changed, report.case.id))
         for part in report.parts:
-            progress(f"{report.case.id}: part {stem_of_part(part)}")
+            progress(f"{report.case.id}: part {stem_of(part)}")
             parts.append(_part_again(here, part, changed, report.case.id))
     passed = all(result["status"] == "passed" for result in (*results, *parts))
     return {"guides": results, **({"parts": parts} if parts else {}), "reports": reports, "status": "passed" if passed else "failed"}
 
 
 def _told(report: BuildReport) -> dict[str, Any]:
-    """What a report was written with: the cautions of the case and of each guide, and the guides that were not made."""
+    """What a report was written with: the cautions of the case, of each guide and each part, and what was not made."""
     guides = [
         {"name": guide.name, "blade": guide.blade, "variant": guide.variant, "cautions": [caution.to_json() for caution in guide.cautions]}
         for guide in report.guides
     ]
+    parts = [{"name": part.name, "printer": part.printer, "cautions": [caution.to_json() for caution in part.cautions]} for part in report.parts]
     cautions, refused = [caution.to_json() for caution in report.cautions], [one.to_json() for one in report.refused]
-    return {"case": report.case.id, "cautions": cautions, "guides": guides, "refused": refused}
+    return {"case": report.case.id, "cautions": cautions, "guides": guides, **({"parts": parts} if parts else {}), "refused": refused}
 
 
 def _unchanged(here: Path, files: Mapping[str, str], sha256: Mapping[str, str], other_bones: Sequence[BoneInReport]) -> tuple[list[str], list[Any]]:

@@ -26,6 +26,8 @@ from psi_cad.errors import BuildError, KernelError, PsiCadError, from_json
 __all__ = ["DEFAULT_LIMIT", "PICTURE_STEP", "Workers", "perform"]
 
 DEFAULT_LIMIT: Final = 300.0
+START_S: Final = 120.0  # to load the kernel and take a request, before the limit of the work itself counts
+TAKEN: Final = "taken"
 WORKER: Final = (sys.executable, "-m", "psi_cad.builder.worker")
 INSPECT: Final = "inspect"
 PICTURE_STEP: Final = "draw the picture"
@@ -38,14 +40,19 @@ Inbox = queue.SimpleQueue[tuple["_Process", dict[str, Any] | None]]
 
 
 class _Process:
-    """A process that speaks lines of JSON; what it says goes to `inbox` with itself, and None when it has ended."""
+    """A process that speaks lines of JSON; what it says goes to `inbox` with itself, and None when it has ended.
+
+    A thread writes to it: it may be busy for long before it reads, or hang, and its caller has a deadline to keep.
+    """
 
     def __init__(self, command: tuple[str, ...], inbox: Inbox) -> None:
         around = {**ONE_THREAD, **os.environ}
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=around)
         self._inbox = inbox
-        self._reader = threading.Thread(target=self._listen, daemon=True)
-        self._reader.start()
+        self._outbox: queue.SimpleQueue[tuple[bytes, int | None] | None] = queue.SimpleQueue()
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._listen, self._write)]
+        for thread in self._threads:
+            thread.start()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
@@ -58,27 +65,35 @@ class _Process:
                 self._inbox.put((self, message))
         self._inbox.put((self, None))
 
+    def _write(self) -> None:
+        assert self._process.stdin is not None
+        with suppress(OSError):  # to a process that has died words go nowhere, which its end will tell
+            while (one := self._outbox.get()) is not None:
+                data, number = one
+                self._process.stdin.write(data)
+                self._process.stdin.flush()
+                if number is not None:
+                    self._inbox.put((self, {TAKEN: number}))
+        with suppress(OSError):
+            self._process.stdin.close()
+
     @property
     def alive(self) -> bool:
         """Whether it can still be asked for something."""
         return self._process.poll() is None
 
-    def send(self, data: bytes) -> None:
-        """Send bytes; to a process that has died they go nowhere, which its end will tell."""
-        assert self._process.stdin is not None
-        with suppress(OSError):
-            self._process.stdin.write(data)
-            self._process.stdin.flush()
+    def send(self, data: bytes, *, number: int | None = None) -> None:
+        """Send bytes without waiting for it to read them; with a `number` a message `TAKEN` of that says that they are on their way."""
+        self._outbox.put((data, number))
 
     def ended(self, *, kill: bool) -> int:
         """The exit code, once it has ended."""
-        assert self._process.stdin is not None
         if kill and self._process.poll() is None:
             self._process.kill()
-        with suppress(OSError):
-            self._process.stdin.close()
+        self._outbox.put(None)
         code = self._process.wait()
-        self._reader.join()
+        for thread in self._threads:
+            thread.join()
         return code
 
 
@@ -157,7 +172,7 @@ class Workers:
         payload : callable, optional
             Makes the object to send along; called while the process starts.
         time_limit : float
-            Seconds from when the process has its request; then both are ended.
+            Seconds from when the process has taken its request; then both are ended. It has `START_S` to take it.
 
         Raises
         ------
@@ -166,11 +181,11 @@ class Workers:
         """
         worker = self._ready(verb)
         body = pickle.dumps(payload(), protocol=pickle.HIGHEST_PROTOCOL) if payload is not None else b""
-        step, answer, late, code = "start", None, False, 0
+        step, answer, late, taken, code = "start", None, False, False, 0
         asked, told = 0, 0  # of the inspector, and by it
         try:
-            worker.send(json.dumps({**request, "verb": verb, "payload": len(body)}).encode() + b"\n" + body)
-            deadline = time.monotonic() + time_limit  # of the kernel's work; segmenting a scan beforehand may take its time
+            worker.send(json.dumps({**request, "verb": verb, "payload": len(body)}).encode() + b"\n" + body, number=self._served)
+            deadline = time.monotonic() + START_S
             if verb == "build" and self._inspector is None:  # started late: while the caller plans and the builder starts, both cores are busy
                 self._inspector = _Process((*self._command, INSPECT), self._inbox)
             while answer is None:
@@ -188,7 +203,10 @@ class Workers:
                             continue  # it has told the worker why
                         step = "measure the files"
                     break
-                if "step" in message:
+                if TAKEN in message:  # the limit is of the kernel's work; segmenting a scan beforehand may take its time
+                    if message[TAKEN] == self._served:  # else of an earlier request, which was answered sooner
+                        taken, deadline = True, time.monotonic() + time_limit
+                elif "step" in message:
                     step = str(message["step"])
                     if progress is not None:
                         progress(step)
@@ -206,6 +224,8 @@ class Workers:
             self._served += 1
             ended = self._after(worker, answer, waiting=asked != told)
         if answer is None:
+            if late and not taken:
+                raise _not_started()
             raise _what_happened(verb, step, late, code or ended, time_limit, request)
         if "error" in answer:
             raise from_json(answer)
@@ -248,6 +268,10 @@ def perform(
         return workers.perform(verb, request, payload=payload, progress=progress, time_limit=time_limit)
     with Workers(command=command) as mine:
         return mine.perform(verb, request, payload=payload, progress=progress, time_limit=time_limit)
+
+
+def _not_started() -> KernelError:
+    return KernelError(f"The build process did not start within {START_S:g} s; nothing was written; end other programs, and try again.")
 
 
 def _what_happened(verb: str, step: str, late: bool, code: int, limit: float, request: dict[str, Any]) -> PsiCadError:

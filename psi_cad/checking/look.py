@@ -13,15 +13,14 @@ import trimesh
 
 from psi_cad.case.load import LoadedCase, load_case
 from psi_cad.case.model import Trajectory
+from psi_cad.checking.built import built_in
 from psi_cad.errors import InputError, PsiCadError
-from psi_cad.files import sha256_of
 from psi_cad.frames import unit
 from psi_cad.intake.named import named_in
 from psi_cad.intake.prepare import planes_of, planned_cuts
 from psi_cad.intake.sources import avoid_source, bone_source, tumour_source
-from psi_cad.outputs.subject import REPORT_FILE, read_report
 from psi_cad.report.look.page import LookBody, LookLine, LookScene, LookWord, write_page
-from psi_cad.report.views import AVOID, BONE, GUIDE, PLANE, TUMOUR, Colour
+from psi_cad.report.views import AVOID, BONE, PLANE, TUMOUR, Colour
 from psi_cad.scene.bodies import Body, Scene
 from psi_cad.scene.cuts import plane_axes
 from psi_cad.surface.mesh_files import SUFFIXES, read_surface
@@ -65,7 +64,7 @@ def look_at(
     units, coordinates
         Of a surface file; a case says its own.
     out : Path, optional
-        The output folder of a build, whose guides are drawn.
+        The output folder of a build, whose guides and parts are shown.
 
     Raises
     ------
@@ -91,6 +90,7 @@ def look_at(
         "page": str(page),
         "size_bytes": page.stat().st_size,
         "bodies": [{"name": body.name, "triangles": len(body.mesh.faces)} for body in scene.bodies],
+        **({"made": [{"name": one.name, "status": one.status} for one in scene.made]} if scene.made else {}),
         "scan": scene.volume is not None,
         "notes": [*scene.notes, *notes],
     }
@@ -160,14 +160,16 @@ def _of_case(loaded: LoadedCase, out: Path | None, progress: Progress) -> LookSc
         _draw_approach(found, guide.name, np.array(guide.approach), places, size)
     for name, place in case.landmarks.items():
         found.words.append(LookWord("landmarks", f"• {name}", np.array(place), LANDMARK))
-    _draw_guides(found, loaded, out)
+    built = built_in(out, case.id)
+    found.bodies += built.bodies
+    found.notes += built.notes
     volume = None
     scanned = next((bone for bone in case.bones if bone.ct is not None), None)
     if scanned is not None and scanned.ct is not None:
         progress("read the scan")
         volume = _volume(loaded.resolve(scanned.ct), series=scanned.series, kind="ct")
         found.notes += volume.notes
-    return LookScene(f"{case.id}, {case.side}", found.bodies, found.lines, found.words, volume, found.notes)
+    return LookScene(f"{case.id}, {case.side}", found.bodies, found.lines, found.words, volume, found.notes, built.made)
 
 
 def _nameless(error: PsiCadError, loaded: LoadedCase) -> str:
@@ -225,28 +227,3 @@ def _draw_approach(found: _Found, name: str, approach: Array, origins: list[Arra
     group = f"approach of {name}"
     found.lines.append(LookLine(group, np.vstack(_arrow(start, tip)), APPROACH))
     found.words.append(LookWord(group, f"approach of {name}", tip, APPROACH))
-
-
-def _draw_guides(found: _Found, loaded: LoadedCase, out: Path | None) -> None:
-    """The guides that a build of this case left in an output folder, by their report, where their files are still its own."""
-    given = out if out is not None else Path("out")
-    folder = given if given.name == loaded.case.id else given / loaded.case.id  # the case's own folder in it is meant too
-    if not (folder / REPORT_FILE).is_file():
-        if out is not None:
-            raise InputError(f"--out {out}: there is no '{loaded.case.id}/{REPORT_FILE}' in it; build the case with -o {out} first.")
-        return
-    report = read_report(folder)
-    for guide in report.guides if report is not None else ():
-        name = guide.files.get("stl", "")
-        digest = guide.sha256.get(name)
-        if digest is None:  # a rejected guide leaves no triangles
-            continue
-        path = folder / name
-        if not path.is_file():
-            found.notes.append(f"'{name}' is missing from the output folder, and is not drawn")
-            continue
-        if sha256_of(path) != digest:
-            found.notes.append(f"'{name}' is not the file that its report tells of, and is not drawn; build the guide again")
-            continue
-        mesh = read_surface(path, units="mm", coordinates="LPS", key="look")
-        found.bodies.append(LookBody(f"guide {guide.name}, {guide.blade} ({guide.status})", mesh, GUIDE))

@@ -28,12 +28,13 @@ def approve(
     guide: Annotated[
         list[str] | None, typer.Option("--guide", help="Approve the plan and only this guide (NAME_BLADE, as in its file names); may be repeated.")
     ] = None,
+    part: Annotated[list[str] | None, typer.Option("--part", help="The same for a part (NAME_PRINTER); may be repeated.")] = None,
     same_person: Annotated[
         bool, typer.Option("--same-person", help="One person approves in both roles; this is recorded, and shown with the release.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the entry as JSON.")] = False,
 ) -> None:
-    """Record that the plan and the guides in a folder are approved exactly as they are; any later change shows.
+    """Record that the plan, the guides and the parts in a folder are approved exactly as they are; any later change shows.
 
     Example: psi-cad approve out/hip-left-type1 --role surgeon --name-code S-17
     """
@@ -41,7 +42,7 @@ def approve(
     from psi_cad.cli.showing import say_json
     from psi_cad.cli.telling import caution_lines, cautions_of
 
-    entry = run(path, role=role, name_code=name_code, note=note, same_person=same_person, guides=guide or [])
+    entry = run(path, role=role, name_code=name_code, note=note, same_person=same_person, guides=guide or [], parts=part or [])
     if json:
         say_json(entry)
         return

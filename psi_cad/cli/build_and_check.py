@@ -88,13 +88,14 @@ def build(
         typer.echo(f"files: {out / report.case.id}")
         assert report.approval is not None and report.release is not None  # a build has just written both
         say_lines([*approval_lines(report.approval, released=report.release.released), *release_lines(report.release)])
-        say_lines([*caution_lines(cautions_in(report.cautions, report.guides)), *acceptance_lines(report, accept or [])])
+        say_lines([*caution_lines(cautions_in(report.cautions, [*report.guides, *report.parts])), *acceptance_lines(report, accept or [])])
     if report.status != "passed":
         for guide in report.guides:
             if not guide.kept:
                 say_lines(rejection_lines(guide), err=True)
         for part in report.parts:
-            say_lines([f"psi-cad: part {part.name} is rejected; its template has to be mended."] if part.status == "rejected" else [], err=True)
+            if part.status == "rejected" and not part.kept:
+                say_lines([f"psi-cad: part {part.name} is rejected; change its printer or parameters, or mend its template."], err=True)
         _tell_refused(report.refused)
         raise typer.Exit(1)
 
@@ -174,5 +175,5 @@ def _tell_measured(found: CheckedFolder) -> None:
         say_lines([f"{case.case}: " + "\n".join([*approval_lines(case, released=case.released), *standing_lines(case)])])
     _tell_refused([one for report in found.reports for one in report.refused])
     for report in found.reports:
-        head, *lines = caution_lines(cautions_in(report.cautions, report.guides)) or [""]
+        head, *lines = caution_lines(cautions_in(report.cautions, [*report.guides, *report.parts])) or [""]
         say_lines([f"{report.case}: {head[:1].lower()}{head[1:]}", *lines] if lines else [])

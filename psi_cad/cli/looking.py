@@ -22,7 +22,9 @@ def look(
     page: Annotated[Path, typer.Option("-o", "--page", help="The HTML file to write.")] = Path("look.html"),
     units: Annotated[str | None, typer.Option("--units", help="Unit of a surface file: mm, cm, m or in.")] = None,
     coordinates: Annotated[str, typer.Option("--coordinates", help="Frame of a surface file: LPS or RAS.")] = "LPS",
-    out: Annotated[Path | None, typer.Option("--out", help="Output folder of a build, to draw its guides; without it 'out', if it is there.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Output folder of a build, to show its guides and parts; without it 'out', if it is there.")
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key of the case, such as cut.A.origin=[1,2,3].")] = None,
     series: Annotated[str | None, typer.Option("--series", help="Of a DICOM folder: number or start of a SeriesInstanceUID.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -114,6 +114,8 @@ def part_lines(part: BodyPart | CheckedPart) -> list[str]:
     from psi_cad.records.parts import BodyPart as Built
 
     mark = {"rejected": "REJECTED", "failed": "FAILED"}.get(part.status, part.status)
+    if isinstance(part, Built) and part.kept:
+        return [f"part {part.name} for {part.printer}: kept from earlier, {mark}"]
     why = "" if isinstance(part, Built) else part.why
     lines = [f"part {part.name} for {part.printer}: {mark}" + (f" ({why})" if why else "")]
     each = part.parts if isinstance(part, Built) else []
@@ -131,6 +133,7 @@ def case_lines(found: CaseCheck) -> list[str]:
         sound = "the case can be built, but its side contradicts the bone's shape"
     lines = [f"{found.case}: {sound} (bone {found.bone.triangles} triangles; sections: {sections})"]
     lines += specimen_lines(found.cuts)
+    lines += [f"part {name}: 'psi-cad build' makes and measures it" for name in found.parts]
     for repair in found.bone.repairs:
         where = f"{repair.bone}, " if repair.bone else ""
         lines.append(f"  repaired: {where}{repair.kind} ({repair.count}), {repair.size_mm:.1f} mm")

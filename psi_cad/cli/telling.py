@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from psi_cad.records.check import ToldGuide
+from psi_cad.records.case_check import SeatFound
+from psi_cad.records.check import ToldGuide, ToldPart
 from psi_cad.records.guide import Guide
+from psi_cad.records.parts import BodyPart
 from psi_cad.records.shared import CautionSaid, CheckSaid
 from psi_cad.remedies.mending import WORDS
 
@@ -72,19 +74,17 @@ def _number(value: float, unit: str) -> str:
 
 
 class _Named(Protocol):
-    """A guide with its cautions, as any report holds one."""
+    """A guide or part with its cautions, as any report holds one."""
 
     @property
     def name(self) -> str: ...
-    @property
-    def blade(self) -> str: ...
     @property
     def cautions(self) -> list[CautionSaid]: ...
 
 
 @dataclass(frozen=True)
 class Told:
-    """A caution, and the guides that it is about: none for the whole case."""
+    """A caution, and the guides and parts that it is about: none for the whole case."""
 
     id: str
     text: str
@@ -92,13 +92,16 @@ class Told:
 
 
 def cautions_in(cautions: Sequence[CautionSaid], guides: Sequence[_Named] = ()) -> list[Told]:
-    """The cautions of a report and of its guides, each once, with the guides it is about."""
-    named = Counter(guide.name for guide in guides)
+    """The cautions of a report and of its guides and parts, each once, with those it is about."""
+    named = Counter((isinstance(guide, BodyPart | ToldPart), guide.name) for guide in guides)
 
     def called(guide: _Named) -> str:
-        """The guide's name, and its blade and variant where there are several."""
-        variant = guide.variant if isinstance(guide, Guide | ToldGuide) else None
-        return guide.name if named[guide.name] == 1 else " ".join([guide.name, guide.blade, *([variant] if variant else [])])
+        """The name, of a part with "part", and its blade and variant, or its printer, where there are several."""
+        if isinstance(guide, BodyPart | ToldPart):
+            return f"part {guide.name}" if named[True, guide.name] == 1 else f"part {guide.name} {guide.printer}"
+        assert isinstance(guide, Guide | ToldGuide | SeatFound)
+        variant = None if isinstance(guide, SeatFound) else guide.variant
+        return guide.name if named[False, guide.name] == 1 else " ".join([guide.name, guide.blade, *([variant] if variant else [])])
 
     found: dict[tuple[str, str], list[str]] = {(one.id, one.text): [] for one in cautions}
     for guide in guides:

@@ -1,4 +1,4 @@
-"""`compare` and `remove`: the guides of a case's output folder side by side, and one of them taken out."""
+"""`compare` and `remove`: the guides of a case's output folder side by side, and a guide or part taken out."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def _number(value: float | None, digits: int) -> str:
 
 def remove(
     path: Annotated[Path, typer.Argument(help="Output folder of one case.")],
-    guide: Annotated[str, typer.Argument(help="The guide as its files are called: NAME_BLADE, or NAME_BLADE_VARIANT.")],
+    guide: Annotated[str, typer.Argument(help="As its files are called: a guide NAME_BLADE or NAME_BLADE_VARIANT, or a part NAME_PRINTER.")],
     force: Annotated[bool, typer.Option("--force", help="Also if it is released, or if a file was changed since it was built.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print what was deleted as JSON.")] = False,
 ) -> None:
-    """Delete one guide of a folder: its files, and its entry in report.json.
+    """Delete one guide or part of a folder: all of its files, and its entry in report.json.
 
     Example: psi-cad remove out/hip-left-type1 supra-acetabular_generic-25x0.89_clearance-0.12
     """
@@ -88,7 +88,8 @@ def remove(
     if json:
         say_json(found)
         return
-    typer.echo(f"removed {found['guide']}: {', '.join(found['files']) or 'it had no file'}")
+    name = found["guide"] if "guide" in found else f"part {found['part']}"
+    typer.echo(f"removed {name}: {', '.join(found['files']) or 'it had no file'}")
     if found["missing"]:
         typer.echo(f"  gone before: {', '.join(found['missing'])}")
-    typer.echo(f"  left in {found['folder']}: {', '.join(found['left']) or 'no guide'}")
+    typer.echo(f"  left in {found['folder']}: {', '.join(found['left']) or 'nothing'}")

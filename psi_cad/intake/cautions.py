@@ -16,6 +16,7 @@ from psi_cad.guides.seating import REACH_FAR, Seating
 from psi_cad.guides.site import Site
 from psi_cad.intake.bones import BonesRead
 from psi_cad.intake.kerfs import clearance_of, kerf_caution
+from psi_cad.making.cautions import overrides_said, printer_caution
 from psi_cad.surface.trust import at
 
 __all__ = ["case_cautions", "guide_cautions", "source_cautions"]
@@ -28,7 +29,7 @@ _MENDED: Final = {"filled hole": "filled", "closed flat end": "closed flat", "cl
 
 def case_cautions(loaded: LoadedCase, bones: BonesRead) -> tuple[Caution, ...]:
     """What a person must know of how a case was run, and of its bones."""
-    told = [Caution("case-overridden", f"--set {setting} overrides the case file") for setting in loaded.settings]
+    told = [*overrides_said(loaded.settings)]
     tumour = loaded.case.tumour
     if tumour is not None and tumour.labels is not None and PurePath(tumour.labels).name.split(".")[0].endswith(PROPOSAL):
         text = f"the tumour's outline is a proposal of the software: correct '{PurePath(tumour.labels).name}', and give it another name"
@@ -88,9 +89,8 @@ def guide_cautions(params: SeatParams, site: Site) -> list[Caution]:
     if site.saw is not None and site.saw.nominal:
         told.append(Caution("nominal-blade", f"blade {site.saw.id} is a nominal catalogue entry: measure your blade"))
     told += _of_ways(site)
-    if not site.printer.calibrated:
-        text = f"printer {site.printer.id} is uncalibrated: print a gauge on it and measure its slots and holes"
-        told.append(Caution("uncalibrated-printer", text))
+    uncalibrated = printer_caution(site.printer)
+    told += [uncalibrated] if uncalibrated is not None else []
     unmeasured = None if site.saw is None else kerf_caution(site.saw, clearance_of(params))
     told += [unmeasured] if unmeasured is not None else []
     told += _of_seating(site.seating, params)

@@ -1,21 +1,22 @@
-"""What one guide is made from, resolved before anything is read or computed, and the hash that goes by it."""
+"""What one guide or part is made from, resolved before anything is read or computed, and the hash that goes by it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from psi_cad.case.load import LoadedCase
+from psi_cad.case.model import PartRequest
 from psi_cad.drilling.ways import Drilling
 from psi_cad.guides.registry import template_sha256
-from psi_cad.intake.kerfs import Sawing, shifts_of
+from psi_cad.intake.kerfs import Sawing, kerfs_of, run_outs_of, shifts_of
 from psi_cad.outputs.naming import making_of
 from psi_cad.outputs.software import DECISIVE, build_software
 from psi_cad.units import Array
 
-__all__ = ["job_facts", "job_hash"]
+__all__ = ["job_facts", "job_hash", "part_facts"]
 
 SCHEMA: Final = 1  # what the facts are has changed
 RESOLVED: Final = (".markups", "catalogue")  # inputs whose content stands in the facts: planes, a blade, a printer
@@ -37,12 +38,49 @@ def job_facts(
     inputs : mapping
         SHA-256 of everything that the case names, by the key that names it.
     """
-    case, request = loaded.case, work.request
+    request = work.request
     sawing = work if isinstance(work, Sawing) else None
-    shifts = shifts_of(case, sawing, own)
+    shifts = {name: {"shift": shift} for name, shift in shifts_of(loaded.case, sawing, own).items()}
     ways = [way.to_json() for way in work.ways] if isinstance(work, Drilling) else []
-    kept = {"avoid": [[avoid.name, avoid.distance] for avoid in case.avoid]} if ways else {}
-    software = build_software()
+    kept = {"avoid": [[avoid.name, avoid.distance] for avoid in loaded.case.avoid]} if ways else {}
+    printer = loaded.printer(request.printer, where="guide.printer")
+    return {
+        **_case_facts(loaded, shifts, planes=planes, inputs=inputs),
+        "guide": request.name,
+        **({"bone": request.bone} if len(loaded.case.bones) > 1 else {}),
+        "template_sha256": template_sha256(request.template),
+        "making": making_of(request, work.params.model_dump(), None if sawing is None else sawing.blade, printer, ways=ways),
+        **kept,
+    }
+
+
+def part_facts(
+    loaded: LoadedCase,
+    request: PartRequest,
+    params: Mapping[str, Any],
+    own: Sequence[Sawing],
+    *,
+    planes: Mapping[str, tuple[Array, Array]],
+    inputs: Mapping[str, str],
+) -> dict[str, Any]:
+    """All that the files of one part of a bone's body are made from; `params` are the resolved ones, for the rest see `job_facts`."""
+    kerfs, run_outs = kerfs_of(loaded.case, own), run_outs_of(loaded.case, own)
+    saw = {name: {"kerf": [kerf.side, kerf.width], "run_out": run_outs[name]} for name, kerf in kerfs.items()}
+    printer = loaded.printer(request.printer, where="part.printer")
+    return {
+        **_case_facts(loaded, saw, planes=planes, inputs=inputs),
+        "part": request.name,
+        **({"bone": request.bone} if len(loaded.case.bones) > 1 else {}),
+        "template_sha256": template_sha256(request.template),
+        "making": {"template": request.template, "params": dict(params), "printer": printer.model_dump(mode="json")},
+    }
+
+
+def _case_facts(
+    loaded: LoadedCase, saw: Mapping[str, dict[str, Any]], *, planes: Mapping[str, tuple[Array, Array]], inputs: Mapping[str, str]
+) -> dict[str, Any]:
+    """What everything of a case is made from; `saw`: what is told of the saw at each cut."""
+    case, software = loaded.case, build_software()
     several = len(case.bones) > 1
     cuts = [
         {
@@ -51,12 +89,11 @@ def job_facts(
             "normal": [float(v) for v in planes[cut.name][1]],
             "extent": cut.extent,
             "group": cut.group,
-            "shift": shifts[cut.name],
+            **saw[cut.name],
             **({"bone": cut.bone} if several else {}),
         }
         for cut in case.cut
     ]
-    printer = loaded.printer(request.printer, where="guide.printer")
     settings = case.model_dump(mode="json", include={"side_confirmed", "landmarks"})
     bones = [_without_files(bone.model_dump(mode="json", exclude=None if several else {"name", "side"})) for bone in case.bones]
     return {
@@ -65,11 +102,6 @@ def job_facts(
         "case": {"id": case.id, "side": case.side, **settings, "bone": bones if several else bones[0]},
         "inputs": {key: digest for key, digest in sorted(inputs.items()) if not key.endswith(RESOLVED)},
         "cuts": cuts,
-        "guide": request.name,
-        **({"bone": request.bone} if several else {}),
-        "template_sha256": template_sha256(request.template),
-        "making": making_of(request, work.params.model_dump(), None if sawing is None else sawing.blade, printer, ways=ways),
-        **kept,
     }
 
 
@@ -81,5 +113,5 @@ def _without_files(value: Any) -> Any:
 
 
 def job_hash(facts: Mapping[str, Any]) -> str:
-    """SHA-256 of what a guide is made from; where it is equal, the files come out equal to the byte, on the same machine."""
+    """SHA-256 of what a guide or part is made from; where it is equal, the files come out equal to the byte, on the same machine."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True, allow_nan=False).encode()).hexdigest()

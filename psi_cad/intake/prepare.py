@@ -20,10 +20,11 @@ from psi_cad.guides.site import Site
 from psi_cad.intake.approaches import across_refused
 from psi_cad.intake.bones import BonesRead, cautions_at_cuts, read_bones
 from psi_cad.intake.cautions import case_cautions
-from psi_cad.intake.jobs import job_facts, job_hash
+from psi_cad.intake.jobs import job_facts, job_hash, part_facts
 from psi_cad.intake.kerfs import Sawing, kerfs_of, run_outs_of, sawings
 from psi_cad.intake.loading import resolved_guides
 from psi_cad.intake.named import inputs_of
+from psi_cad.intake.overrides import part_overrides
 from psi_cad.intake.siting import Siting
 from psi_cad.intake.sources import avoid_source, tumour_source
 from psi_cad.making.asked import part_jobs
@@ -189,8 +190,15 @@ def plan_job(
     tumour_mesh = tumour.mesh if tumour is not None else None
     told = tuple(error.to_json() for error in refused)
     kerfs, run_outs = kerfs_of(loaded.case, own), run_outs_of(loaded.case, own)
-    parts = part_jobs(loaded, bones.scene, cuts, kerfs=kerfs, run_outs=run_outs) if only is None else ()
+    asked = part_jobs(loaded, bones.scene, cuts, kerfs=kerfs, run_outs=run_outs) if only is None else ()
+    parts = tuple(_hashed(one, loaded, own, planes=planes, inputs=inputs) for one in asked)
     return Job(loaded, bones, inputs, tumour_mesh, tuple(cuts.values()), tuple(guides), cautions, told, avoid, parts)
+
+
+def _hashed(part: PartJob, loaded: LoadedCase, own: list[Sawing], *, planes: Mapping[str, tuple[Array, Array]], inputs: Mapping[str, str]) -> PartJob:
+    """A part to make with the hash of all that it is made from, and how its entry in the case was run."""
+    facts = part_facts(loaded, part.request, part.params, own, planes=planes, inputs=inputs)
+    return dataclasses.replace(part, job=job_hash(facts), cautions=part_overrides(loaded, part.request.name))
 
 
 def _avoided(loaded: LoadedCase, *, progress: Progress) -> tuple[Avoided, ...]:

@@ -9,7 +9,9 @@ from typing import Any
 from psi_cad.brep import checked
 from psi_cad.case.model import Case
 from psi_cad.errors import EnvironmentProblem, PsiCadError
+from psi_cad.findings import by_weight
 from psi_cad.guides.registry import load_body, loaded_sha256, told_as_ours
+from psi_cad.making.cautions import printed_cautions, saw_cautions
 from psi_cad.making.delivered import delivered
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.parts.contract import PartJob, step_of_part
@@ -57,8 +59,10 @@ def _built(one: PartJob, case: Case, folder: Path, progress: Progress) -> dict[s
         told=told,
         in_patient=True,
     )
+    cautions = by_weight([*one.cautions, *design.cautions, *saw_cautions(site), *printed_cautions(site.printer, design.parts)])
     return {
         "name": request.name,
+        "job": one.job,
         "template": request.template,
         "template_sha256": loaded_sha256(request.template),
         "printer": site.printer.id,
@@ -70,5 +74,6 @@ def _built(one: PartJob, case: Case, folder: Path, progress: Progress) -> dict[s
         "sha256": made.hashes(folder),
         "parts": made.parts,
         "checks": made.checks,
+        "cautions": [caution.to_json() for caution in cautions],
         "status": made.status,
     }

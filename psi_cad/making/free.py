@@ -9,6 +9,7 @@ from typing import Any
 
 from psi_cad.brep import checked
 from psi_cad.files import sha256_of, whole_file, write_json
+from psi_cad.findings import by_weight
 from psi_cad.gauges.jobs import SHEET
 from psi_cad.guides.contract import FreeJob, FreeSite, Workshop
 from psi_cad.guides.registry import load_free, loaded_sha256
@@ -66,6 +67,8 @@ def build_free(job: FreeJob, folder: Path, *, progress: Progress) -> dict[str, A
         "files": files,
         "sha256": {file: sha256_of(folder / file) for file in files.values()},
     }
+    if design.cautions:
+        report["cautions"] = [caution.to_json() for caution in by_weight(design.cautions)]
     write_json(folder / f"{name}.json", report)
     return report
 

@@ -1,4 +1,4 @@
-"""What an approval is of: hashes of the inputs, the plan and each guide that lie in a case's output folder."""
+"""What an approval is of: hashes of the inputs, the plan and each guide and part that lie in a case's output folder."""
 
 from __future__ import annotations
 
@@ -37,14 +37,13 @@ __all__ = [
     "hash_of",
     "inputs_said",
     "made_from",
+    "made_in",
     "read_json",
     "read_plan",
     "read_report",
     "section_of",
-    "section_of_part",
     "stem",
     "stem_of",
-    "stem_of_part",
     "subject_of",
     "unfit",
 ]
@@ -160,12 +159,12 @@ def bones_of(report: BuildReport) -> list[BoneInReport]:
 
 
 def _inputs(report: BuildReport | PlanReport) -> dict[str, str]:
-    """The case file, every file that it names, and what was overridden of it; a guide's own parameters stand in the guide."""
+    """The case file, every file that it names, and what was overridden of it; the parameters of a guide or part stand there."""
     return _inputs_of(report.case, report.inputs)
 
 
 def _inputs_of(case: CaseSaid, inputs: Mapping[str, str]) -> dict[str, str]:
-    overridden = [setting for setting in case.settings if not setting.startswith(("params.", "guide."))]
+    overridden = [setting for setting in case.settings if not setting.startswith(("params.", "guide.", "part."))]
     said = {OVERRIDDEN: ", ".join(sorted(overridden))} if overridden else {}
     return {"case file": case.sha256, **inputs, **said}
 
@@ -176,7 +175,7 @@ def inputs_said(case: CaseSaid, inputs: Mapping[str, str], software: Software | 
 
 
 def made_from(report: BuildReport) -> dict[str, str]:
-    """Everything that all guides of a report of `build` are made from: the inputs, the side, the software, and the bone as it was used.
+    """Everything that all guides and parts of a report of `build` are made from: the inputs, the side, the software, and the bone as it was used.
 
     The bone as used also tells of settings (such as other units) that no file's hash tells of.
     """
@@ -191,18 +190,17 @@ def _plan_section(plan: PlanReport, folder: Path) -> dict[str, str]:
     return {**_inputs(plan), PLAN_FILE: hash_of(content), **{name: _file(folder / name) for name in sorted(signed)}}
 
 
-def _guide_section(report: BuildReport, guide: Guide, folder: Path) -> dict[str, str]:
-    content = {key: value for key, value in guide.to_json().items() if key not in OF_THE_BUILD}
-    names = _printed(guide.files)
+def _made_section(report: BuildReport, made: Guide | BodyPart, folder: Path) -> dict[str, str]:
+    content = {key: value for key, value in made.to_json().items() if key not in OF_THE_BUILD}
     return {
         **_inputs(report),
         **{bone.used: _file(folder / bone.used) for bone in bones_of(report)},
-        "template file": guide.template_sha256 or MISSING,
+        "template file": made.template_sha256 or MISSING,
         SOFTWARE: software_said(report.software),
         f"{REPORT_FILE}: parameters and checks": hash_of(content),
-        "cautions": hash_of([one.to_json() for one in (*report.cautions, *guide.cautions) if one.id != NO_PLAN]),
-        ACCEPTED: ", ".join(guide.accepted) or "none",
-        **{name: _file(folder / name) for name in names},
+        "cautions": hash_of([one.to_json() for one in (*report.cautions, *made.cautions) if one.id != NO_PLAN]),
+        ACCEPTED: ", ".join(made.accepted) or "none",
+        **{name: _file(folder / name) for name in _printed(made.files)},
     }
 
 
@@ -211,42 +209,24 @@ def _printed(files: Mapping[str, str]) -> list[str]:
     return [files[kind] for kind in sorted(files, key=lambda kind: "-" in kind) if kind.split("-")[0] in PRINTED]
 
 
-def _part_section(report: BuildReport, part: BodyPart, folder: Path) -> dict[str, str]:
-    content = {key: value for key, value in part.to_json().items() if key not in OF_THE_BUILD}
-    return {
-        **_inputs(report),
-        **{bone.used: _file(folder / bone.used) for bone in bones_of(report)},
-        "template file": part.template_sha256 or MISSING,
-        SOFTWARE: software_said(report.software),
-        f"{REPORT_FILE}: parameters and checks": hash_of(content),
-        "cautions": hash_of([one.to_json() for one in report.cautions if one.id != NO_PLAN]),
-        **{name: _file(folder / name) for name in _printed(part.files)},
-    }
-
-
-def stem_of_part(part: BodyPart) -> str:
-    """The file name, without its ending, of a report's part."""
-    return f"{part.name}_{part.printer}"
-
-
-def section_of_part(part: BodyPart) -> str:
-    """The name of a part's section."""
-    return f"part {stem_of_part(part)}"
-
-
 def stem(name: str, blade: str, variant: str | None) -> str:
     """A guide's file name without its ending; no part of it holds a '_'."""
     return f"{name}_{blade}" + (f"_{variant}" if variant else "")
 
 
-def stem_of(guide: Guide) -> str:
-    """The file name, without its ending, of a report's guide."""
-    return stem(guide.name, guide.blade, guide.variant)
+def stem_of(made: Guide | BodyPart) -> str:
+    """The file name, without its ending, of a report's guide or part."""
+    return f"{made.name}_{made.printer}" if isinstance(made, BodyPart) else stem(made.name, made.blade, made.variant)
 
 
-def section_of(guide: Guide) -> str:
-    """The name of a guide's section."""
-    return f"guide {stem_of(guide)}"
+def section_of(made: Guide | BodyPart) -> str:
+    """The name of a guide's or part's section."""
+    return f"{'part' if isinstance(made, BodyPart) else 'guide'} {stem_of(made)}"
+
+
+def made_in(report: BuildReport | None) -> list[Guide | BodyPart]:
+    """Every guide of a report, then every part."""
+    return [] if report is None else [*report.guides, *report.parts]
 
 
 def subject_of(folder: Path, *, plan: PlanReport | None, report: BuildReport | None) -> Subject:
@@ -258,12 +238,8 @@ def subject_of(folder: Path, *, plan: PlanReport | None, report: BuildReport | N
         What plan.json and report.json say, as far as there are such.
     """
     found: Subject = {} if plan is None else {PLAN: _plan_section(plan, folder)}
-    for guide in report.guides if report is not None else ():
-        assert report is not None
-        found[section_of(guide)] = _guide_section(report, guide, folder)
-    for part in report.parts if report is not None else ():
-        assert report is not None
-        found[section_of_part(part)] = _part_section(report, part, folder)
+    if report is not None:
+        found |= {section_of(made): _made_section(report, made, folder) for made in made_in(report)}
     return found
 
 
@@ -278,31 +254,27 @@ def unfit(folder: Path, *, plan: PlanReport | None, report: BuildReport | None) 
         found += _changed_files(folder, {name: plan.sha256.get(name) for name in names}, f"'{PLAN_FILE}'", "plan")
     if report is None:
         return found
-    for guide in report.guides:
-        if not _sound(guide):
-            found.append(_not_sound(guide, [other for other in report.guides if _sound(other)]))
+    for made in made_in(report):
+        if not _sound(made):
+            found.append(_not_sound(made, [other for other in made_in(report) if _sound(other)]))
         else:
-            found += _changed_files(folder, {name: guide.sha256.get(name) for name in guide.files.values()}, f"'{REPORT_FILE}'", "build")
-    for part in report.parts:
-        if part.status != "passed" or not all(check.passed for check in part.checks):
-            found.append(f"{section_of_part(part)} is {part.status}, so it cannot be approved; build it again, or take it out of the case")
-        else:
-            found += _changed_files(folder, {name: part.sha256.get(name) for name in part.files.values()}, f"'{REPORT_FILE}'", "build")
+            found += _changed_files(folder, {name: made.sha256.get(name) for name in made.files.values()}, f"'{REPORT_FILE}'", "build")
     found += _changed_files(folder, {bone.used: bone.used_sha256 for bone in bones_of(report)}, f"'{REPORT_FILE}'", "build")
     if plan is not None and (other := disagreement(plan, report)):
         found.append(f"the guides were not built from the plan beside them: {other}")
     return found
 
 
-def _sound(guide: Guide) -> bool:
-    return guide.status == "passed" and all(check.passed for check in guide.checks)
+def _sound(made: Guide | BodyPart) -> bool:
+    return made.status == "passed" and all(check.passed for check in made.checks)
 
 
-def _not_sound(guide: Guide, sound: Sequence[Guide]) -> str:
-    """Why a guide cannot be approved, and the three ways on."""
-    what = guide.status if guide.status != "passed" else "not sound"
-    others = f"approve the others alone with {' '.join(f'--guide {stem_of(other)}' for other in sound)}, or " if sound else ""
-    return f"{section_of(guide)} is {what}, so it cannot be approved; {others}drop it with 'psi-cad remove OUT {stem_of(guide)}', or build it again"
+def _not_sound(made: Guide | BodyPart, sound: Sequence[Guide | BodyPart]) -> str:
+    """Why a guide or part cannot be approved, and the three ways on."""
+    what = made.status if made.status != "passed" else "not sound"
+    chosen = " ".join(f"--{'part' if isinstance(other, BodyPart) else 'guide'} {stem_of(other)}" for other in sound)
+    others = f"approve the others alone with {chosen}, or " if sound else ""
+    return f"{section_of(made)} is {what}, so it cannot be approved; {others}drop it with 'psi-cad remove OUT {stem_of(made)}', or build it again"
 
 
 def _changed_files(folder: Path, wanted: Mapping[str, Any], where: str, verb: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psi_cad.case.model import Blade, PartRequest, Printer
 from psi_cad.errors import DesignError
+from psi_cad.findings import Caution
 from psi_cad.frames import Frame
 from psi_cad.resection.dust import resected
 from psi_cad.resection.pieces import Resection
@@ -82,6 +83,7 @@ class FreeDesign:
     features: tuple[Feature, ...] = ()
     label: Label = field(default=Label((), 0.0))
     further: tuple[Part, ...] = ()
+    cautions: tuple[Caution, ...] = ()  # what a person must know of it
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -153,6 +155,11 @@ class BodySite:
         return resected(solid, self.mesh, self.cuts, self.kerfs, self.run_outs)
 
     @property
+    def sawn(self) -> bool:
+        """Whether somebody has asked what the saw leaves."""
+        return "left" in vars(self)
+
+    @property
     def specimens(self) -> dict[str, trimesh.Trimesh]:
         """The closed surface of each piece that is removed, by its group of cuts; a piece that several groups free stands under the first."""
         found: dict[str, trimesh.Trimesh] = {}
@@ -171,11 +178,16 @@ class BodySite:
 
 @dataclass(frozen=True)
 class PartJob:
-    """One part of a bone's body to make: what was asked, its parameters (by name), and what it is made from."""
+    """One part of a bone's body to make: what was asked, its parameters (by name), and what it is made from; `job` is the hash of all that.
+
+    `cautions`: how its entry in the case was run.
+    """
 
     request: PartRequest
     params: dict[str, Any]
     site: BodySite
+    job: str = ""
+    cautions: tuple[Caution, ...] = ()
 
     @property
     def stem(self) -> str:

@@ -23,7 +23,7 @@ class Approval(Record):
     note: str = Field(description="one line; may be empty")
     time: str = Field(description="when, UTC")
     what: dict[str, dict[str, str]] = Field(
-        description="what was approved: a section (plan, guide NAME_BLADE) to its labels and their hashes or words"
+        description="what was approved: a section (plan, guide NAME_BLADE, part NAME_PRINTER) to its labels and their hashes or words"
     )
     previous: str = Field(description="hash of the entry before it; 64 zeros for the first")
     hash: str = Field(description="SHA-256 of this entry without this key, as JSON with sorted keys and no spaces")

@@ -10,7 +10,7 @@ from psi_cad.records.base import Flag, Record, at_times
 from psi_cad.records.guide import MeasuredSeat, MeasuredSlot, OtherBone
 from psi_cad.records.shared import ApprovalEntry, CautionSaid, CheckSaid, Refused
 
-__all__ = ["CheckedCase", "CheckedFolder", "CheckedGuide", "CheckedPart", "ToldGuide", "ToldReport"]
+__all__ = ["CheckedCase", "CheckedFolder", "CheckedGuide", "CheckedPart", "ToldGuide", "ToldPart", "ToldReport"]
 
 
 class CheckedGuide(Record):
@@ -50,12 +50,21 @@ class ToldGuide(Record):
     cautions: list[CautionSaid] = Field(description="of this guide")
 
 
+class ToldPart(Record):
+    """What a report tells of one part's cautions."""
+
+    name: str = Field(description="as in the report")
+    printer: str = Field(description="as in the report")
+    cautions: list[CautionSaid] = Field(description="of this part")
+
+
 class ToldReport(Record):
     """What a report was written with."""
 
     case: str = Field(description="the case's id")
     cautions: list[CautionSaid] = Field(description="of the case and its bone")
     guides: list[ToldGuide] = Field(description="one for each guide of the report")
+    parts: list[ToldPart] = at_times("one for each part of a bone's body; only where there is one", list)
     refused: list[Refused] = Field(description="guides that were not made")
 
 
@@ -65,9 +74,9 @@ class CheckedCase(Record):
     case: str = Field(description="the case's id")
     released: Flag = Field(description="of the last build")
     sound: Flag = Field(description="the record of approvals and every release hold")
-    releases: list[str] = Field(description="the guides that are released")
+    releases: list[str] = Field(description="the guides and parts that are released, as their sections are called")
     release_notes: list[str] = Field(description="what was noted of the releases")
-    accepted: dict[str, list[str]] = Field(description="accepted cautions by guide")
+    accepted: dict[str, list[str]] = Field(description="accepted cautions by guide and part")
     broken: str | None = Field(description="what is wrong with the record of approvals")
     entries: list[ApprovalEntry] = Field(description="the approvals, oldest first")
     missing: list[str] = Field(description="what a release still lacks")

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from psi_cad.records.base import Flag, Number, Record, at_times
-from psi_cad.records.shared import CheckSaid, Entry
+from psi_cad.records.base import Flag, Number, Record, at_times, lately
+from psi_cad.records.shared import CautionSaid, CheckSaid, Entry
 
 __all__ = ["BodyPart", "MadePart"]
 
@@ -29,6 +29,7 @@ class BodyPart(Record):
     """What a template made of a bone's body: one or several parts, all or none under clean names."""
 
     name: str = Field(description="as in the case")
+    job: str = lately("hash of everything the part is made from", "")
     template: str = Field(description="as in the case")
     template_sha256: str | None = Field(description="hash of the template's file")
     printer: str = Field(description="the id of its printer")
@@ -41,4 +42,6 @@ class BodyPart(Record):
     parts: list[MadePart] = Field(description="each part")
     checks: list[CheckSaid] = Field(description="of all its parts")
     status: Literal["passed", "rejected", "stale"] = Field(description="stale: something it was made from has changed since")
-    kept: Flag = at_times("an earlier build made it; only where the last one made no parts", False)
+    cautions: list[CautionSaid] = lately("of this part", list)
+    accepted: list[str] = lately("cautions of this part, and of the case, that --accept named", list)
+    kept: Flag = lately("an earlier build made it, and the last one left it as it was", False)

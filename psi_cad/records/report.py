@@ -30,15 +30,15 @@ class Release(Record):
     """What is released."""
 
     released: Flag = Field(description="of the last build")
-    sections: list[str] = at_times("what is released: plan, guide NAME_BLADE; only where something is", list)
+    sections: list[str] = at_times("what is released: plan, guide NAME_BLADE, part NAME_PRINTER; only where something is", list)
     approvals: list[ReliedOn] = at_times("the approvals that it rests on; only where something is released", list)
-    accepted: dict[str, list[str]] = at_times("accepted cautions by guide; only where something is released", dict)
+    accepted: dict[str, list[str]] = at_times("accepted cautions by guide and part; only where something is released", dict)
     notes: list[str] = at_times("such as: one person in both roles; only where something is released", list)
     earlier: list[Release] = at_times("releases of earlier builds that still stand; only where there are some", list)
 
 
 class BuildReport(Record):
-    """Every guide in a case's output folder, also those of earlier builds."""
+    """Every guide and part in a case's output folder, also those of earlier builds."""
 
     schema_: Literal[1] = Field(description="rises if the meaning of a key changes")
     software: Software | None = lately("what made the file")
@@ -49,7 +49,7 @@ class BuildReport(Record):
     bones: list[BoneInReport] = at_times("each bone; only with several", list)
     cautions: list[CautionSaid] = lately("of the case and its bone", list)
     guides: list[Guide] = Field(description="every guide in the folder")
-    parts: list[BodyPart] = at_times("parts of bones' bodies; only where the case asks for some", list)
+    parts: list[BodyPart] = at_times("every part of a bone's body in the folder; only where there is one", list)
     refused: list[Refused] = lately("guides that were not made, beside others that were", list)
     status: Literal["passed", "rejected"] = lately("of the last build", "rejected")
     accepted: list[str] = lately("cautions of the case that --accept named", list)

@@ -81,7 +81,7 @@ class ApprovalEntry(Record):
     time: str = Field(description="when, UTC")
     hash: str = Field(description="the entry's hash in approvals.json")
     same_person: Flag = lately("one person approved in both roles, and said so", False)
-    covers: list[str] = lately("what was approved: plan, guide NAME_BLADE", list)
+    covers: list[str] = lately("what was approved: plan, guide NAME_BLADE, part NAME_PRINTER", list)
     gone: list[str] = lately("what of that lies in the folder no more", list)
     status: Literal["approved", "approved for another version"] = Field(description="whether it is for what lies there now")
     changed: list[str] = lately("what has changed since", list)

@@ -14,13 +14,14 @@ import trimesh
 from psi_cad.surface.polydata import poly_data
 from psi_cad.units import Array, Mm
 
-__all__ = ["AVOID", "BONE", "GUIDE", "PLANE", "TUMOUR", "Body", "Colour", "Pixels", "Studio", "View", "upright", "view_onto"]
+__all__ = ["AVOID", "BONE", "GUIDE", "PART", "PLANE", "TUMOUR", "Body", "Colour", "Pixels", "Studio", "View", "upright", "view_onto"]
 
 Colour: TypeAlias = tuple[float, float, float]
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 BONE: Final[Colour] = (0.91, 0.86, 0.72)
 GUIDE: Final[Colour] = (0.25, 0.47, 0.72)
+PART: Final[Colour] = (0.2, 0.6, 0.62)
 TUMOUR: Final[Colour] = (0.75, 0.25, 0.2)
 PLANE: Final[Colour] = (0.1, 0.6, 0.35)
 AVOID: Final[Colour] = (0.35, 0.2, 0.55)

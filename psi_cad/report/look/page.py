@@ -18,6 +18,7 @@ import numpy.typing as npt
 import trimesh
 
 from psi_cad.files import whole_file
+from psi_cad.report.look.made import STYLE, LookMade, section_of_made
 from psi_cad.report.views import Colour
 from psi_cad.units import Array, Mm
 from psi_cad.voxels.volume import Volume
@@ -72,6 +73,7 @@ class LookScene:
     words: Sequence[LookWord] = ()
     volume: Volume | None = None
     notes: Sequence[str] = ()
+    made: Sequence[LookMade] = ()
 
 
 def write_page(path: Path, scene: LookScene) -> list[str]:
@@ -88,13 +90,15 @@ def write_page(path: Path, scene: LookScene) -> list[str]:
     data["notes"] = [*scene.notes, *notes]
     room = resources.files("psi_cad.report.look")
     script = "\n".join((room / name).read_text("utf-8") for name in SCRIPTS)
-    style = (room / "look.css").read_text("utf-8")
-    policy = f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; base-uri 'none'; form-action 'none'"
+    style = (room / "look.css").read_text("utf-8") + (STYLE if scene.made else "")
+    images = "img-src data:; " if any(one.picture is not None for one in scene.made) else ""  # those in the page itself
+    policy = f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; {images}base-uri 'none'; form-action 'none'"
     parts = {
         "policy": policy,
         "title": html.escape(scene.title),
         "style": style,
         "data": json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),  # no name in it can end the element
+        "made": section_of_made(scene.made),
         "script": script,
     }
     pieces = (room / "template.html").read_text("utf-8").split("@@")

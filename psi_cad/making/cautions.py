@@ -1,0 +1,51 @@
+"""What a person must know of a printed part, whatever it is: its printer, its letters, how the case was run, and the saw that it counts on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from psi_cad.case.model import Printer
+from psi_cad.findings import Caution, place_of
+from psi_cad.parts.contract import BodySite, Label, Part
+from psi_cad.units import Mm
+
+__all__ = ["letters_caution", "overrides_said", "printed_cautions", "printer_caution", "saw_cautions"]
+
+PRINTED_LETTERS_MM: Final[Mm] = 2.5  # an FDM bead is about 0.4 mm wide; smaller letters run together
+
+
+def printer_caution(printer: Printer) -> Caution | None:
+    """That nobody has measured what a printer makes of slots and holes."""
+    if printer.calibrated:
+        return None
+    text = f"printer {printer.id} is uncalibrated: print a gauge on it and measure its slots and holes"
+    return Caution("uncalibrated-printer", text)
+
+
+def letters_caution(label: Label) -> Caution | None:
+    """That a label's letters are too small for most printers."""
+    if label.letter_height >= PRINTED_LETTERS_MM:
+        return None
+    text = f"the label's letters are {label.letter_height:.2f} mm high; few processes print letters below {PRINTED_LETTERS_MM:g} mm"
+    return Caution("small-letters", text)
+
+
+def printed_cautions(printer: Printer, parts: Iterable[Part]) -> list[Caution]:
+    """What a person must know of parts that come from a printer, each thing once; a part may do without a label."""
+    letters = [letters_caution(part.label) for part in parts if part.label.lines]
+    return list(dict.fromkeys(one for one in (printer_caution(printer), *letters) if one is not None))
+
+
+def overrides_said(settings: Iterable[str]) -> tuple[Caution, ...]:
+    """That these arguments of `--set` changed the case file for this run."""
+    return tuple(Caution("case-overridden", f"--set {setting} overrides the case file") for setting in settings)
+
+
+def saw_cautions(site: BodySite) -> tuple[Caution, ...]:
+    """The cuts of which no saw is known, though a part was made of what the saw leaves; none where its template did not ask for that."""
+    if not site.sawn:
+        return ()
+    unknown = [cut for name, cut in site.cuts.items() if site.kerfs[name].width is None]
+    what = "so the part is made as if the saw removed nothing there"
+    return tuple(Caution("kerf-unknown", f"no guide takes cut {cut.name}, {what}", place_of(cut.origin)) for cut in unknown)

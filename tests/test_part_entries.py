@@ -1,0 +1,268 @@
+"""A part in an output folder is what a guide is there: known by its job, with cautions to accept, approved, released, kept, removed, looked at."""
+
+import json
+import re
+import shutil
+
+import pytest
+from built_once import built_once
+from conftest import CASES, written
+from strict import strictly
+
+import psi_cad
+from psi_cad import api
+from psi_cad.approval.acceptance import accept_in
+from psi_cad.approval.publish import Before, publish
+from psi_cad.approval.release import release_said
+from psi_cad.checking.look import look_at
+from psi_cad.errors import ApprovalError, BuildError, InputError
+from psi_cad.intake.jobs import job_hash, part_facts
+from psi_cad.intake.kerfs import sawings
+from psi_cad.intake.loading import load
+from psi_cad.intake.named import inputs_of
+from psi_cad.intake.prepare import planes_of
+from psi_cad.outputs.subject import read_report, section_of, stem_of
+from psi_cad.records.report import BuildReport, Release
+
+TEMPLATE = '''"""A box at the cut, with a model of the bone: small, to be tested.
+
+Purpose
+    To be tested.
+Datum
+    The patient frame.
+Limits
+    None.
+Source
+    None.
+"""
+
+from typing import Final
+
+import cadquery as cq
+
+from psi_cad.findings import Caution
+from psi_cad.guides.contract import BodySite, FreeDesign, Label, Part, Web, Workshop
+from psi_cad.guides.params import Parameters, param
+
+SITE: Final = "body"
+
+
+class Params(Parameters):
+    """Parameters of the box."""
+
+    width: float = param(6.0, unit="mm", low=1.0, high=10.0, help="of the box")
+
+
+def build(site: BodySite, params: Params, workshop: Workshop) -> FreeDesign:
+    (cut,) = site.cuts.values()
+    x, y, z = cut.origin
+    box = cq.Solid.makeBox(params.width, 6.0, 20.0, cq.Vector(x, y, z))
+    side = Web("across", (x + params.width / 2.0, y + 3.0, z + 10.0), (1.0, 0.0, 0.0), params.width)
+    odd = (Caution("metal", "the box is of metal"),)
+    return FreeDesign(box, (side,), Label(("AB",), 1.0), further=(Part("bone", site.mesh),), cautions=odd)
+'''
+PART = '\n[[part]]\nname = "box"\ntemplate = "boxed"\nprinter = "fdm-ultem1010"\n'
+PHANTOM = (CASES / "phantom-type1" / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
+STEM = "box_fdm-ultem1010"
+NAMES = {f"{STEM}.{kind}" for kind in ("step", "stl", "3mf", "png")} | {f"{STEM}-bone.stl"}
+BLOCKING = ["metal", "uncalibrated-printer"]
+
+
+@pytest.fixture(scope="module")
+def folder_of_templates(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("templates")
+    (folder / "boxed.py").write_text(TEMPLATE, "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PSI_CAD_TEMPLATES", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def path(folder_of_templates):
+    """A case of one part and no guide."""
+    case = folder_of_templates / "case.toml"
+    case.write_text(PHANTOM[: PHANTOM.index("[[guide]]")] + PART, "utf-8")
+    return case
+
+
+@pytest.fixture(scope="module")
+def built(path, tmp_path_factory):
+    return built_once(tmp_path_factory, "a-part", lambda out: psi_cad.build(path, out)) / "phantom-type1"
+
+
+@pytest.fixture
+def folder(built, tmp_path):
+    """A copy of the built case."""
+    return shutil.copytree(built, tmp_path / "out" / built.name)
+
+
+def facts_of(path, *settings):
+    loaded = load(path, settings=settings)
+    request = loaded.case.part[0]
+    return part_facts(loaded, request, dict(request.params), sawings(loaded), planes=planes_of(loaded), inputs=inputs_of(loaded))
+
+
+def test_a_part_has_the_hash_of_what_it_is_made_from_and_its_cautions(built, path):
+    report = json.loads((built / "report.json").read_text("utf-8"))
+    assert strictly("report", report) == [] and written(built) == NAMES | {"bone.stl", "report.json"}
+    (part,) = report["parts"]
+    assert [one["id"] for one in part["cautions"]] == [*BLOCKING, "small-letters"] and part["accepted"] == [] and part["kept"] is False
+    assert report["unaccepted"] == BLOCKING, "nothing is cut, so no plan is asked for"
+    facts = facts_of(path, "part.box.params={width=6.0}")
+    assert part["job"] == job_hash(facts)
+
+
+def test_everything_that_changes_a_part_changes_its_hash_and_nothing_else_does(path, folder_of_templates, tmp_path):
+    guided = tmp_path / "guided.toml"
+    guided.write_text(PHANTOM + PART, "utf-8")
+    one = job_hash(facts_of(guided))
+    changes = ["part.box.params={width=5.0}", "part.box.printer=fdm-generic", "cut.A.extent=90.0", "guide.blade=generic-20x1.27", "guide.params.run_out=7",
+               "cut.A.kerf_side=specimen", "side_confirmed=true"]  # fmt: skip
+    assert len({one, job_hash(facts_of(path)), *(job_hash(facts_of(guided, change)) for change in changes)}) == len(changes) + 2
+    elsewhere = tmp_path / "elsewhere" / "another.toml"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text(guided.read_text("utf-8").replace("# ", "#  "), "utf-8")
+    assert job_hash(facts_of(elsewhere)) == one, "no path and no comment is in it"
+    template = folder_of_templates / "boxed.py"
+    template.write_text(f"{TEMPLATE}\n", "utf-8")
+    other = job_hash(facts_of(guided))
+    template.write_text(TEMPLATE, "utf-8")
+    assert other != one and job_hash(facts_of(guided)) == one
+
+
+def accepting(folder, *accept):
+    """The report of the same build with these cautions accepted."""
+    report = read_report(folder)
+    accept_in(report, accept)
+    (folder / "report.json").write_text(json.dumps(report.to_json()), "utf-8")
+    return report
+
+
+def test_a_part_is_released_when_its_cautions_are_accepted_and_both_have_approved_it(folder):
+    accepting(folder, *BLOCKING)
+    for role, code in (("surgeon", "S-1"), ("engineer", "E-2")):
+        api.approve(folder, role=role, name_code=code, parts=[STEM])
+    with pytest.raises(ApprovalError, match=r"metal, uncalibrated-printer are not accepted; build with --accept metal --accept uncalibrated-printer"):
+        release_said(folder, folder, accepting(folder))
+    with pytest.raises(
+        ApprovalError, match=rf"approved another version of the part {STEM} \(changed: accepted cautions: was metal, uncalibrated-printer"
+    ):
+        release_said(folder, folder, accepting(folder, "metal"))
+    report = accepting(folder, *BLOCKING)
+    report.release = release_said(folder, folder, report)
+    assert report.release.released and report.release.accepted == {f"part {STEM}": BLOCKING} and strictly("report", report.to_json()) == []
+    (folder / "report.json").write_text(json.dumps(report.to_json()), "utf-8")
+    checked = api.measure(folder)
+    (approval,) = checked["approvals"]
+    assert strictly("check", checked) == [] and checked["status"] == "passed" and approval["releases"] == [f"part {STEM}"]
+    assert [one["id"] for one in checked["reports"][0]["parts"][0]["cautions"]] == [*BLOCKING, "small-letters"]
+
+    with pytest.raises(ApprovalError, match=f"the part {STEM} is released, so it is not removed; add --force"):
+        api.remove(folder, STEM)
+    report.parts[0].accepted = ["metal"]
+    (folder / "report.json").write_text(json.dumps(report.to_json()), "utf-8")
+    (case,) = api.measure(folder)["approvals"]
+    assert case["sound"] is False and f"uncalibrated-printer not accepted for the part {STEM}" in case["missing"]
+
+
+def test_a_release_of_a_part_stands_while_it_stays_as_it_was(folder, tmp_path):
+    report = accepting(folder, *BLOCKING)
+    for role, code in (("surgeon", "S-1"), ("engineer", "E-2")):
+        api.approve(folder, role=role, name_code=code)
+    report.release = release_said(folder, folder, report)
+    (folder / "report.json").write_text(json.dumps(report.to_json()), "utf-8")
+    later, before = another(folder, tmp_path / "one")
+    publish(tmp_path / "one", folder, later, before)
+    assert [one.sections for one in read_report(folder).release.earlier] == [[f"part {STEM}"]]
+    later, before = another(folder, tmp_path / "two", inputs={"bone.surface": "other"})
+    publish(tmp_path / "two", folder, later, before)
+    assert read_report(folder).release.earlier == []
+
+
+def test_what_the_command_line_says_of_a_part(path, folder, run):
+    said = run("check", folder)
+    assert said.returncode == 0 and f"part {STEM}: not released, accepted cautions: none" in said.stdout
+    assert "metal: the box is of metal" in said.stdout
+    approved = run("approve", folder, "--role", "surgeon", "--name-code", "S-1", "--part", STEM)
+    assert approved.returncode == 0 and f"part {STEM}: " in approved.stdout and "accepted cautions: none" in approved.stdout
+    assert "build with --accept metal --accept uncalibrated-printer" in approved.stdout
+    assert f"did you mean '{STEM}'" in run("approve", folder, "--role", "surgeon", "--name-code", "S-1", "--part", f"{STEM}x").stderr
+    assert "part box: 'psi-cad build' makes and measures it" in run("check", path).stdout
+
+
+def test_a_part_is_removed_with_all_of_its_files(folder, run):
+    with pytest.raises(InputError, match=f"there is no guide or part of that name; did you mean '{STEM}'"):
+        api.remove(folder, "box_fdm")
+    (folder / f"{STEM}-bone.stl").write_bytes(b"changed")
+    said = run("remove", folder, STEM)
+    assert said.returncode == 1 and f"'{STEM}-bone.stl' was changed since it was built, so nothing is removed" in said.stderr
+    assert written(folder) > NAMES
+    said = run("remove", folder, STEM, "--force", "--json")
+    found = json.loads(said.stdout)
+    assert found["part"] == STEM and set(found["files"]) == NAMES and found["left"] == [] and "guide" not in found
+    assert written(folder) == {"bone.stl", "report.json"} and read_report(folder).parts == []
+
+
+def another(folder, staging, **changed):
+    """A report as of a later build of other parts, and what lay there before."""
+    staging.mkdir()
+    report = BuildReport.model_validate(json.loads((folder / "report.json").read_text("utf-8")))
+    before = Before(folder)
+    report.parts, report.refused, report.release = [], [], Release(released=False)
+    for key, value in changed.items():
+        setattr(report, key, value)
+    return report, before
+
+
+def test_a_part_of_an_earlier_build_stays_and_is_stale_where_what_it_was_made_from_changed(folder, tmp_path):
+    report, before = another(folder, tmp_path / "one")
+    publish(tmp_path / "one", folder, report, before)
+    (part,) = read_report(folder).parts
+    assert (part.kept, part.status) == (True, "passed") and written(folder) > NAMES
+    report, before = another(folder, tmp_path / "two", inputs={"bone.surface": "other"})
+    publish(tmp_path / "two", folder, report, before)
+    assert read_report(folder).parts[0].status == "stale"
+
+
+def test_a_part_that_is_refused_now_is_stale(folder, tmp_path):
+    refused = [{"error": "DesignError", "message": "no.", "part": "box"}]
+    report, before = another(folder, tmp_path / "one")
+    report = BuildReport.model_validate({**report.to_json(), "refused": refused})
+    publish(tmp_path / "one", folder, report, before)
+    assert read_report(folder).parts[0].status == "stale"
+
+
+def test_a_part_gives_no_file_of_its_own_to_another(folder, tmp_path):
+    report, before = another(folder, tmp_path / "one")
+    (part,) = read_report(folder).parts
+    report.parts = [part.but(name="box2"), part]
+    with pytest.raises(BuildError, match=rf"would be a file of part 'box2_fdm-ultem1010' and of part '{STEM}'"):
+        publish(tmp_path / "one", folder, report, before)
+    assert (section_of(part), stem_of(part)) == (f"part {STEM}", STEM)
+
+
+def test_the_page_shows_a_part_with_its_picture_values_and_checks(path, folder, tmp_path):
+    page = tmp_path / "look.html"
+    said = look_at(path, page, out=folder.parent, progress=lambda step: None)
+    names = [body["name"] for body in said["bodies"]]
+    assert "part box, fdm-ultem1010, the part itself (passed)" in names and "part box, fdm-ultem1010, bone (passed)" in names
+    assert said["made"] == [{"name": f"part {STEM}", "status": "passed"}]
+    text = page.read_text("utf-8")
+    shown = text[text.index('<section id="madebox">') : text.index("<h2>Points</h2>")]
+    assert "the part itself: a solid of 0.7 cm³; web across 6 mm" in shown and "part bone: a mesh of" in shown
+    assert re.search(r"<li>\d+ checks passed</li>", shown) and "caution: the box is of metal" in shown
+    assert 'src="data:image/png;base64,iVBOR' in shown and "img-src data:;" in text
+
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    report["parts"][0]["checks"][0] |= {"passed": False, "value": 0.0}
+    (folder / "report.json").write_text(json.dumps(report), "utf-8")
+    (folder / f"{STEM}.png").write_bytes(b"another picture")
+    said = look_at(path, page, out=folder.parent, progress=lambda step: None)
+    text = page.read_text("utf-8")
+    assert '<li class="bad">step_schema_ap242 failed' in text and "data:image/png" not in text and "img-src" not in text
+    assert f"'{STEM}.png' is not the file that its report tells of, and is not drawn; build the part again" in said["notes"]
+
+
+def test_a_page_without_a_build_has_no_place_for_one(path, tmp_path):
+    look_at(path, tmp_path / "look.html", progress=lambda step: None)
+    assert "madebox" not in (tmp_path / "look.html").read_text("utf-8")
