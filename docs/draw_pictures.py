@@ -18,6 +18,7 @@ PICTURES = {
     "phantom-type1.png": "phantom-type1/supra-acetabular_*.png",
     "phantom-two-cut.png": "phantom-two-cut/chevron_*.png",
     "phantom-drill.png": "phantom-drill/roof_*.png",
+    "phantom-model.png": "phantom-model/model_*.png",
     "phantom-margins.png": "near/phantom-type1/plan-margins.png",
     "phantom-ct.png": "bones/hip.png",
 }

@@ -91,6 +91,7 @@ CAUTIONS: Final[Mapping[str, CautionKind]] = {
     "margin-through-bone": CautionKind("no way through bone leads from the tumour to a cut", False),
     "tip-past-bone": CautionKind("the planned tip of a tool lies past the far side of the bone", False),
     "may-skid": CautionKind("a tool meets the bone slantingly, and may skid before it bites", False),
+    "part-less": CautionKind("a part has less than was asked for: pegs, a hollow, a window, letters", False),
     "no-label": CautionKind("the guide carries no label", False),
     "small-letters": CautionKind("the label's letters are too small to print or read", False),
     "slot-without-bridge": CautionKind("a long slot has no bridge across it", False),

@@ -170,13 +170,13 @@ def test_what_is_left_of_a_bone_is_what_the_plan_says(case):
     read, own = read_bones(loaded, progress=lambda step: None), sawings(loaded)
     scene = read.scene
     kerfs, run_outs = kerfs_of(loaded.case, own), run_outs_of(loaded.case, own)
-    (one,) = part_jobs(loaded, scene, planned_cuts(loaded, scene), kerfs=kerfs, run_outs=run_outs)
+    (one,) = part_jobs(loaded, scene, planned_cuts(loaded, scene), kerfs=kerfs, run_outs=run_outs, tumour=None)
     plan = api.plan(loaded.path)
     left = one.site.left
     assert left.kerf == pytest.approx(plan["kerf_mm3"], rel=1e-6) and left.kerf > 100.0
     assert [mesh.volume for mesh in one.site.specimens.values()] == pytest.approx([plan["specimen"]["volume_mm3"]], rel=1e-6)
     assert sum(mesh.volume for mesh in one.site.retained) == pytest.approx(plan["retained"]["volume_mm3"], rel=1e-6)
-    of_one = {"blades": [], "progress": lambda step: None, "read": read}
+    of_one = {"blades": [], "progress": lambda step: None, "read": lambda *_: read}
     assert plan_job(loaded, **of_one, only="no guide").parts == (), "a batch, which makes one guide after the other, makes no parts"
 
 

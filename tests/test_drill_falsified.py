@@ -10,11 +10,11 @@ import pytest
 import trimesh
 from test_drill import STEM, drill_out, drill_report  # noqa: F401  (fixtures)
 
-from psi_cad.builder.inspect import bone_probe
-from psi_cad.builder.measure import measure_folder
 from psi_cad.export.meshes import triangulated, write_stl
 from psi_cad.export.step import write_step
 from psi_cad.files import sha256_of
+from psi_cad.inspection.inspect import bone_probe
+from psi_cad.inspection.measure import measure_folder
 from psi_cad.promises.expected import Expected
 from psi_cad.remedies.mending import CHECKS
 from psi_cad.verify.checks import measure_files

@@ -6,9 +6,9 @@ import pytest
 from conftest import CASES
 
 from psi_cad.builder import guides as build
-from psi_cad.builder.inspect import Inspector
 from psi_cad.case.load import load_case
 from psi_cad.errors import DesignError, KernelError
+from psi_cad.inspection.inspect import Inspector
 from psi_cad.intake.prepare import plan_job
 
 

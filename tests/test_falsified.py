@@ -14,11 +14,11 @@ from test_drill_falsified import BY_PLAN
 from test_drill_falsified import FAULTS as SLEEVE_FAULTS
 from test_parts import FAULTS as PART_FAULTS
 
-from psi_cad.builder.inspect import bone_probe
-from psi_cad.builder.measure import measure_folder
 from psi_cad.errors import SurfaceError
 from psi_cad.export.meshes import triangulated, write_stl
 from psi_cad.files import sha256_of
+from psi_cad.inspection.inspect import bone_probe
+from psi_cad.inspection.measure import measure_folder
 from psi_cad.promises.expected import Expected
 from psi_cad.readback.part import Part
 from psi_cad.readback.printed import Printed
@@ -187,7 +187,7 @@ def needed_by_sections(folder, guide):
 @pytest.mark.slow
 def test_a_fence_with_a_tower_needs_more_blade(phantom_out, tmp_path, good):
     """Something that stands 15 mm above the fence over the line that decides stops the saw's hub: the check says so and where."""
-    from psi_cad.builder.inspect import bone_probe
+    from psi_cad.inspection.inspect import bone_probe
     from psi_cad.verify.checks import measure_files
 
     _, guide = good
@@ -211,7 +211,7 @@ def test_a_fence_with_a_tower_needs_more_blade(phantom_out, tmp_path, good):
 
 def test_a_guide_that_slides_fails_unless_it_may(good, tmp_path):
     """Files of a round rod and a shell on it: nothing stops a slide along it or round it; the case may allow that."""
-    from psi_cad.builder.inspect import bone_probe
+    from psi_cad.inspection.inspect import bone_probe
     from psi_cad.verify.features.seat import measure as measure_seat
     from psi_cad.verify.holding import holding_json, lock_check
 

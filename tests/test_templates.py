@@ -16,7 +16,7 @@ from psi_cad.guides.registry import any_template, load_template, needs_of, site_
 @pytest.mark.parametrize("name", template_files())
 def test_a_template_declares_itself(name):
     template = any_template(name, where="here")
-    kind = Parameters if site_of(template) == "free" else SleeveParams if needs_of(template).trajectories[1] else GuideParams
+    kind = Parameters if site_of(template) in ("free", "body") else SleeveParams if needs_of(template).trajectories[1] else GuideParams
     assert issubclass(template.Params, kind)
     for entry in described(template.Params):
         assert entry["help"], entry["name"]
@@ -42,7 +42,10 @@ def test_ranges_are_kept(name):
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] if name == "drill" else []) for name in template_files()])
 def test_a_template_builds_what_passes(name, phantom_report, tmp_path):
-    if site_of(any_template(name, where="here")) == "free":
+    kind = site_of(any_template(name, where="here"))
+    if kind == "body":
+        (built,) = psi_cad.build(CASES / "phantom-model", tmp_path, settings=[f"part.template={name}", "part.params={}"])["parts"]
+    elif kind == "free":
         assert name == "coupon", "what makes another that sits on nothing?"
         built = api.coupon(tmp_path, blade="generic-20x1.0", printer="fdm-generic", settings=["params.step=0.1", "params.most=0.2"])
     else:

@@ -15,10 +15,10 @@ from test_several_bones import BONES, GUIDE, HEAD, ILIUM, A, box
 
 import psi_cad
 from psi_cad.api import plan
-from psi_cad.builder.inspect import Inspector
-from psi_cad.builder.measure import measure_folder
 from psi_cad.case.load import load_case
 from psi_cad.errors import InputError, PsiCadError
+from psi_cad.inspection.inspect import Inspector
+from psi_cad.inspection.measure import measure_folder
 from psi_cad.intake.prepare import plan_job
 from psi_cad.outputs.subject import made_from, read_plan, read_report, subject_of, unfit
 from psi_cad.phantom.hemipelvis import implicit

@@ -8,9 +8,9 @@ import numpy as np
 import trimesh
 
 from psi_cad.builder.entry import Made
-from psi_cad.builder.inspect import Inspection
 from psi_cad.export.meshes import triangulated, write_3mf, write_stl
 from psi_cad.export.step import write_step
+from psi_cad.inspection.inspect import Inspection
 from psi_cad.intake.prepare import Progress
 from psi_cad.making.placing import in_patient
 from psi_cad.making.told import SOFTWARE

@@ -15,7 +15,6 @@ import trimesh
 from psi_cad.brep import checked
 from psi_cad.builder.entry import Made, expected_of, report_entry
 from psi_cad.builder.export import exported, facts_of
-from psi_cad.builder.inspect import Inspection, Inspector
 from psi_cad.builder.kept import Kept
 from psi_cad.builder.process import PICTURE_STEP
 from psi_cad.drilling.ways import Drilling, drilling_of
@@ -26,6 +25,7 @@ from psi_cad.findings import by_weight
 from psi_cad.guides.params import GuideParams
 from psi_cad.guides.registry import load_template, told_as_ours
 from psi_cad.guides.site import Site
+from psi_cad.inspection.inspect import Inspection, Inspector
 from psi_cad.intake.kerfs import Sawing, sawings
 from psi_cad.intake.overrides import guide_overrides
 from psi_cad.intake.prepare import GuideJob, Job, Progress, step_of

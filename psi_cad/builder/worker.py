@@ -91,7 +91,7 @@ def _settled() -> None:
 def server(verb: str, tell: Any, kept: Any = None) -> Any:
     """The function that serves `verb`: of a folder, what was sent along, and who is told of each step; `kept`: see `Kept`."""
     if verb == "measure":
-        from psi_cad.builder.measure import measure_folder
+        from psi_cad.inspection.measure import measure_folder
 
         return lambda folder, _payload, progress: measure_folder(folder, progress=progress)
     if verb == "try":
@@ -103,7 +103,7 @@ def server(verb: str, tell: Any, kept: Any = None) -> Any:
 
         return lambda folder, payload, progress: build_free(payload, folder, progress=progress)
     from psi_cad.builder.guides import build_case
-    from psi_cad.builder.inspect import Line
+    from psi_cad.inspection.inspect import Line
 
     line = Line(say=lambda message: tell(inspect=message), hear=lambda: json.loads(sys.stdin.buffer.readline()))
 
@@ -135,7 +135,7 @@ def _request() -> tuple[dict[str, Any], Any]:
 def _inspect(tell: Any) -> None:
     """Serve as inspector until the caller hangs up."""
     _without_vtk()
-    from psi_cad.builder import inspect
+    from psi_cad.inspection import inspect
 
     _settled()
 

@@ -70,8 +70,12 @@ def write_3mf(
     software: str,
     metadata: dict[str, str],
     further: Sequence[tuple[str, trimesh.Trimesh]] = (),
+    colours: Sequence[str] = (),
 ) -> None:
-    """3MF in millimetres, with what the guide is as metadata (lib3mf); `further` parts are objects of their own, by name."""
+    """3MF in millimetres, with what the guide is as metadata (lib3mf); `further` parts are objects of their own, by name.
+
+    `colours` ("#rrggbb", or "" for none) of each.
+    """
     import lib3mf
     from lib3mf import get_wrapper
 
@@ -79,6 +83,7 @@ def write_3mf(
     model = wrapper.CreateModel()
     model.SetUnit(lib3mf.ModelUnit.MilliMeter)
     identity = "{:08d}-0000-4000-8000-000000000000"
+    paints = None
     for number, (name, part) in enumerate([(title, mesh), *further]):
         body = model.AddMeshObject()
         body.SetName(name)
@@ -92,6 +97,12 @@ def write_3mf(
             triangle.Indices[0], triangle.Indices[1], triangle.Indices[2] = int(a), int(b), int(c)
             triangles.append(triangle)
         body.SetGeometry(positions, triangles)
+        colour = colours[number] if number < len(colours) else ""
+        if colour:
+            paints = paints if paints is not None else model.AddBaseMaterialGroup()
+            red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+            paint = paints.AddMaterial(name, wrapper.RGBAToColor(red, green, blue, 255))
+            body.SetObjectLevelProperty(paints.GetUniqueResourceID(), paint)
         item = model.AddBuildItem(body, wrapper.GetIdentityTransform())
         item.SetUUID(identity.format(2 + 2 * number))
         body.SetUUID(identity.format(3 + 2 * number))

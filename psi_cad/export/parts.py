@@ -48,10 +48,11 @@ def write_parts(
     software: str,
     metadata: Mapping[str, str],
     units: str = "mm",
+    colours: Sequence[str] = (),
 ) -> tuple[Written, ...]:
     """Write the parts (name, shape) as `stem`.step, `stem`.stl, those after the first as `stem`-NAME.*, and all of them as `stem`.3mf.
 
-    `units` stands in the header of each STL.
+    `units` stands in the header of each STL; `colours` ("#rrggbb", or "") of the parts are those of the 3MF.
 
     Raises
     ------
@@ -71,7 +72,7 @@ def write_parts(
         write_stl(folder / files["stl"], mesh, header=f"{said} {units}")
         found.append(Written(name, mesh, files))
     further = [(f"{title} {one.name}", one.mesh) for one in found[1:]]
-    write_3mf(folder / f"{stem}.3mf", found[0].mesh, title=title, software=software, metadata=dict(metadata), further=further)
+    write_3mf(folder / f"{stem}.3mf", found[0].mesh, title=title, software=software, metadata=dict(metadata), further=further, colours=colours)
     return tuple(found)
 
 

@@ -190,7 +190,7 @@ def plan_job(
     tumour_mesh = tumour.mesh if tumour is not None else None
     told = tuple(error.to_json() for error in refused)
     kerfs, run_outs = kerfs_of(loaded.case, own), run_outs_of(loaded.case, own)
-    asked = part_jobs(loaded, bones.scene, cuts, kerfs=kerfs, run_outs=run_outs) if only is None else ()
+    asked = part_jobs(loaded, bones.scene, cuts, kerfs=kerfs, run_outs=run_outs, tumour=tumour_mesh) if only is None else ()
     parts = tuple(_hashed(one, loaded, own, planes=planes, inputs=inputs) for one in asked)
     return Job(loaded, bones, inputs, tumour_mesh, tuple(cuts.values()), tuple(guides), cautions, told, avoid, parts)
 

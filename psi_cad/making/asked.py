@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import trimesh
+
 from psi_cad import __version__
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.mistakes import Mistake, mistakes_of, place_in
@@ -53,7 +55,13 @@ def wrong_params(
 
 
 def part_jobs(
-    loaded: LoadedCase, scene: Scene, cuts: Mapping[str, PlannedCut], *, kerfs: Mapping[str, Kerf], run_outs: Mapping[str, Mm]
+    loaded: LoadedCase,
+    scene: Scene,
+    cuts: Mapping[str, PlannedCut],
+    *,
+    kerfs: Mapping[str, Kerf],
+    run_outs: Mapping[str, Mm],
+    tumour: trimesh.Trimesh | None,
 ) -> tuple[PartJob, ...]:
     """Every part of a case with what it is made from; `kerfs` and `run_outs` of every cut by name.
 
@@ -75,6 +83,7 @@ def part_jobs(
             run_outs=run_outs,
             printer=loaded.printer(request.printer, where=f"{where}.printer"),
             label=(f"{case.id} {case.side[0].upper()}", request.name, f"v{__version__}"),
+            tumour=tumour,
         )
         found.append(PartJob(request, params.model_dump(), site))
     return tuple(found)

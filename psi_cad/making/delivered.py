@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import trimesh
-
 from psi_cad.errors import BuildError
 from psi_cad.export.parts import rejected, write_parts
 from psi_cad.files import sha256_of
@@ -72,7 +70,9 @@ def delivered(
     told("write the files")
     units = "mm SPACE=LPS" if in_patient else "mm"
     shapes = [(part.name, part.shape) for part in parts]
-    written = write_parts(folder, stem, shapes, title=title, software=SOFTWARE, metadata=metadata, units=units)
+    written = write_parts(
+        folder, stem, shapes, title=title, software=SOFTWARE, metadata=metadata, units=units, colours=[part.colour for part in parts]
+    )
     told("measure the files")
     measured = tuple(
         measured_part(part, one, folder, build_volume=build_volume, part_name=part.name) for part, one in zip(parts, written, strict=True)
@@ -80,8 +80,8 @@ def delivered(
     passed = all(one["status"] == "passed" for one in measured)
     if passed:
         told(PICTURE_STEP)
-        whole = trimesh.util.concatenate([one.mesh for one in written]) if len(written) > 1 else written[0].mesh
-        picture_of_part(folder / f"{stem}.png", whole, title=caption, in_patient=in_patient)
+        shown = [(one.mesh, part.colour) for part, one in zip(parts, written, strict=True)]
+        picture_of_part(folder / f"{stem}.png", shown, title=caption, in_patient=in_patient)
         if not (folder / f"{stem}.png").is_file():
             raise BuildError(f"The picture '{stem}.png' could not be drawn; off-screen OpenGL is missing or broken.")
         files = {one.key(kind): name for one in written for kind, name in one.files.items()}

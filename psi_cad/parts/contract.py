@@ -16,7 +16,7 @@ from psi_cad.resection.dust import resected
 from psi_cad.resection.pieces import Resection
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.kerf import Kerf
-from psi_cad.surface.solids import printable, solid_of
+from psi_cad.surface.solids import closed_surface, printable, solid_of
 from psi_cad.units import Mm
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Part:
     shape: cq.Solid | trimesh.Trimesh
     features: tuple[Feature, ...] = ()
     label: Label = field(default=Label((), 0.0))
+    colour: str = ""  # in the 3MF, as "#rrggbb"; "": as the printer has it
 
 
 def named_apart(further: tuple[Part, ...]) -> tuple[Part, ...]:
@@ -84,6 +85,7 @@ class FreeDesign:
     label: Label = field(default=Label((), 0.0))
     further: tuple[Part, ...] = ()
     cautions: tuple[Caution, ...] = ()  # what a person must know of it
+    colour: str = ""  # of the first part in the 3MF
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -94,7 +96,7 @@ class FreeDesign:
         DesignError
             Where a further part has no name that a file can have, or one that another has.
         """
-        return (Part("", self.solid, self.features, self.label), *named_apart(self.further))
+        return (Part("", self.solid, self.features, self.label, self.colour), *named_apart(self.further))
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ class BodySite:
         How wide the saw cuts at each, and how far past the bone it runs.
     label : tuple of str
         What the house writes on an instrument.
+    tumour : trimesh.Trimesh or None
+        Its surface as it was given, where the case has one.
     """
 
     bone: str | None
@@ -141,6 +145,35 @@ class BodySite:
     run_outs: Mapping[str, Mm]
     printer: Printer
     label: tuple[str, ...]
+    tumour: trimesh.Trimesh | None = None
+
+    @cached_property
+    def tumour_body(self) -> Any | None:
+        """The tumour as a solid (Manifold); None where the case has none.
+
+        Raises
+        ------
+        SurfaceError
+            Where its surface is not closed.
+        """
+        if self.tumour is None:
+            return None
+        named = {"name": "the tumour", "key": "tumour"}
+        return solid_of(closed_surface(self.tumour, **named), **named)
+
+    @cached_property
+    def apart(self) -> Resection:
+        """The same with the saw taken as a plane: nothing turns to dust, and pieces meet where they part.
+
+        Raises
+        ------
+        CaseError
+        """
+        return resected(self._solid, self.mesh, self.cuts, {name: Kerf() for name in self.cuts}, self.run_outs)
+
+    @property
+    def _solid(self) -> Any:
+        return solid_of(self.mesh, name=self.bone or "the bone", key="bone")
 
     @cached_property
     def left(self) -> Resection:
@@ -151,8 +184,7 @@ class BodySite:
         CaseError
             Where the cuts do not free a specimen.
         """
-        solid = solid_of(self.mesh, name=self.bone or "the bone", key="bone")
-        return resected(solid, self.mesh, self.cuts, self.kerfs, self.run_outs)
+        return resected(self._solid, self.mesh, self.cuts, self.kerfs, self.run_outs)
 
     @property
     def sawn(self) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import trimesh
 
 from psi_cad.errors import KernelError
 from psi_cad.findings import Check, place_of
@@ -40,7 +41,7 @@ def measure_alone(
         If the STL cannot be read.
     """
     part, printed = None if step is None else Part(step, frame), Printed(stl, frame)
-    beyond = np.sort(np.ptp(printed.bounds, axis=0)) - np.sort(np.array(build_volume))
+    beyond = _beyond(printed.mesh, build_volume)
     volume, exact = float(printed.mesh.volume), list[Check]()
     closed = [
         held("stl_watertight", float(printed.closed), "", "==", 1.0),
@@ -60,7 +61,7 @@ def measure_alone(
             held("step_valid", float(part.valid), "", "==", 1.0),
         ]
         closed.append(held("stl_volume", abs(float(printed.mesh.volume) - volume) / volume, "", "<=", LIMITS.stl_volume))
-    checks = [*exact, *closed, held("printer_room", float(beyond.max()), "mm", "<=", 0.0)]
+    checks = [*exact, *closed, held("printer_room", beyond, "mm", "<=", 0.0)]
     promised = measured(tuple(features), part, printed)
     for _, _, found in promised:
         checks += found if frame is OWN else [_placed(check, frame) for check in found]
@@ -72,6 +73,16 @@ def measure_alone(
         "checks": [check.to_json() for check in checks],
         "status": "passed" if all(check.passed for check in checks) else "rejected",
     }
+
+
+def _beyond(mesh: trimesh.Trimesh, build_volume: tuple[Mm, Mm, Mm]) -> Mm:
+    """How far a part exceeds the printer's room, as it lies or turned to its smallest box."""
+    room = np.sort(np.array(build_volume))
+    lying = float((np.sort(np.ptp(np.asarray(mesh.bounds), axis=0)) - room).max())
+    if lying <= 0.0:
+        return lying
+    _, turned = trimesh.bounds.oriented_bounds(mesh)
+    return min(lying, float((np.sort(turned) - room).max()))
 
 
 def _placed(check: Check, frame: Frame) -> Check:

@@ -1,7 +1,8 @@
-"""A picture of a part that has no seat: from above, from the front, from the side, and aslant."""
+"""A picture of parts that have no seat: from above, from the front, from the side, and aslant."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ import trimesh
 from psi_cad.files import whole_file
 from psi_cad.report.lettering import font
 from psi_cad.report.views import GUIDE, Body, Studio, view_onto
+from psi_cad.units import Mm
 
 __all__ = ["picture_of_part"]
 
@@ -33,19 +35,53 @@ PATIENT_VIEWS: Final = (
 )
 
 
-def picture_of_part(path: Path, mesh: trimesh.Trimesh, *, title: str, in_patient: bool = False) -> None:
-    """A PNG of `mesh` (mm, standing on z = 0, or in the patient frame) from four sides, whole or not at all."""
+# the same of several parts there: as they lie, and each beside the other
+SEVERAL: Final = (
+    ("from the patient's left, put together", (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
+    ("from the patient's right, put together", (-1.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
+    ("from the front, side by side", (0.0, -1.0, 0.0), (0.0, 0.0, 1.0)),
+    ("from the front and above, side by side", (0.0, -0.8, 1.0), (0.0, 0.0, 1.0)),
+)
+BETWEEN_MM: Final[Mm] = 12.0  # parts that are drawn side by side
+
+
+def picture_of_part(path: Path, parts: Sequence[tuple[trimesh.Trimesh, str]], *, title: str, in_patient: bool = False) -> None:
+    """A PNG of parts (mm, standing on z = 0, or in the patient frame), each with its colour, from four sides; whole or not at all."""
     from PIL import Image, ImageDraw
 
-    studio, body = Studio(), Body(mesh, GUIDE, edges=True)
+    together = [Body(mesh, _colour(colour), edges=len(parts) == 1) for mesh, colour in parts]
+    apart = [Body(mesh, _colour(colour), edges=False) for mesh, colour in _side_by_side(parts)]
+    several = in_patient and len(parts) > 1
+    studio = Studio()
     sheet = Image.new("RGB", (2 * SIZE[0], HEAD_PX + 2 * (SIZE[1] + CAPTION_PX)), "white")
     draw = ImageDraw.Draw(sheet)
     draw.text((12, 8), title, font=font(28), fill="black")
-    for number, (caption, direction, up) in enumerate(PATIENT_VIEWS if in_patient else VIEWS):
+    for number, (caption, direction, up) in enumerate(SEVERAL if several else PATIENT_VIEWS if in_patient else VIEWS):
+        shown = apart if several and number >= 2 else together
         x, y = number % 2 * SIZE[0], HEAD_PX + number // 2 * (SIZE[1] + CAPTION_PX)
-        view = view_onto(np.asarray(mesh.vertices), np.array(direction), size=SIZE, up=np.array(up))
+        corners = np.vstack([np.asarray(body.mesh.vertices) for body in shown])
+        view = view_onto(corners, np.array(direction), size=SIZE, up=np.array(up))
         draw.text((x + 12, y), caption, font=font(18), fill="black")
-        sheet.paste(Image.fromarray(studio.drawn(view, [body])), (x, y + CAPTION_PX))
+        sheet.paste(Image.fromarray(studio.drawn(view, shown)), (x, y + CAPTION_PX))
     studio.close()
     with whole_file(path) as temporary:
         sheet.save(temporary)
+
+
+def _colour(said: str) -> tuple[float, float, float]:
+    """Of "#rrggbb", or the one that parts have."""
+    if not said:
+        return GUIDE
+    red, green, blue = (int(said[at : at + 2], 16) / 255.0 for at in (1, 3, 5))
+    return red, green, blue
+
+
+def _side_by_side(parts: Sequence[tuple[trimesh.Trimesh, str]]) -> list[tuple[trimesh.Trimesh, str]]:
+    """The parts moved along x, so that each stands to the right of the one before, seen from the front."""
+    found, edge = [], 0.0
+    for mesh, colour in parts:
+        low, high = np.asarray(mesh.bounds)
+        shift = np.array([edge - low[0], -(low[1] + high[1]) / 2.0, -(low[2] + high[2]) / 2.0])
+        found.append((trimesh.Trimesh(np.asarray(mesh.vertices) + shift, mesh.faces, process=False), colour))
+        edge += float(high[0] - low[0]) + BETWEEN_MM
+    return found

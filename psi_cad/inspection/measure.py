@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from psi_cad.builder.inspect import bone_probe
 from psi_cad.errors import InputError, PsiCadError
 from psi_cad.files import sha256_of
 from psi_cad.findings import Check
+from psi_cad.inspection.inspect import bone_probe
 from psi_cad.outputs.subject import bones_of, read_report, stem_of
 from psi_cad.parts.again import measured_again
 from psi_cad.promises.expected import Expected

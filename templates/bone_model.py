@@ -1,0 +1,280 @@
+"""Bone model: the bone 1:1, in the pieces that the planned cuts leave, with pegs, and the tumour in it.
+
+Purpose
+    A model in the hand: the team sees the tumour and the cuts, takes the specimen out along its way, and tries the guide on the
+    bone before it is sawn. With `cut = false` it is whole, with a line engraved where each cut runs.
+Datum
+    The patient frame. Pieces part at the planned planes (with `kerf = true` the saw's kerf is missing between them).
+Limits
+    As right as the bone's surface, and the print. Voids that are shut in the bone are filled. Hollow pieces have walls of at least
+    `shell`, and a drain in a cut face. A bone that is taken back by `fit` is smaller by that much all round: a guide with a small
+    seat gap then goes on in spite of a rough print. It shows where the plan cuts; it does not show what the saw will do.
+Source
+    1:1 models on which the team plans and tries the guide, as in the series that psi-cad follows; no published dimensions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from psi_cad.errors import DesignError
+from psi_cad.findings import Caution
+from psi_cad.frames import unit
+from psi_cad.guides.contract import BodySite, Bore, FreeDesign, Label, Part, Workshop
+from psi_cad.guides.params import Parameters, param
+from psi_cad.models import faces, offsets
+from psi_cad.scene.cuts import PlannedCut
+from psi_cad.surface.solids import joined, mesh_of, pieces_of, printable, solid_of
+from psi_cad.units import Array, Mm
+
+SITE: Final = "body"
+SUNK: Final[Mm] = 0.6  # of letters and of cut lines
+LINE: Final[Mm] = 0.8  # width of a cut line
+RIM: Final[Mm] = 1.5  # of bone round a peg or a drain
+LEANS: Final = 0.35  # the least share of a peg's way that leads out of its face: a peg along the face holds nothing
+BONE, TAKEN, TUMOUR, MARGIN = "#e6dcc3", "#7fb2d9", "#c0392b", "#f2c14e"
+CRUMB_MM3: Final = 1.0
+SPLINTER_MM3: Final = 200.0  # a piece of that size is nothing to hold
+FURTHER: Final = (15.0, 30.0)  # mm that a drain may lead to a hollow which does not come near the cut face
+RETAINED: Final = "retained"
+
+
+class Params(Parameters):
+    """Parameters of the bone model."""
+
+    cut: bool = param(True, unit="", help="in pieces, as the planned cuts leave them; false: whole, with a line engraved at each cut")
+    kerf: bool = param(False, unit="", help="leave out what the saw turns to dust; false: pieces meet at the planned planes")
+    fit: float = param(0.0, unit="mm", low=0.0, high=0.3, help="taken off the bone all round, so that a guide goes on in spite of a rough print")
+    pegs: int = param(2, unit="", low=0, high=4, help="pegs wanted in each cut face; all pegs of a specimen have one direction, so that it comes out")
+    peg_diameter: float = param(4.0, unit="mm", low=2.0, high=10.0, help="of a peg")
+    peg_length: float = param(6.0, unit="mm", low=2.0, high=20.0, help="how far a peg goes into either piece")
+    peg_clearance: float = param(0.2, unit="mm", low=0.0, high=0.6, help="added to a peg's diameter for its socket")
+    shell: float = param(0.0, unit="mm", low=0.0, high=8.0, help="hollow, with at least so much wall; 0: solid")
+    drain: float = param(4.0, unit="mm", low=2.0, high=10.0, help="diameter of the drain in a cut face of each hollow piece")
+    tumour: bool = param(True, unit="", help="the tumour as a part of its own, taken out of the bone around it")
+    window: float = param(0.0, unit="mm", low=0.0, high=60.0, help="diameter of an opening onto the tumour; 0: none, for a clear material")
+    margin: float = param(0.0, unit="mm", low=0.0, high=30.0, help="bone within so much of the tumour as a part of its own; 0: none")
+
+
+@dataclass
+class _Piece:
+    """One piece of bone as it is being made: what is added and taken at its faces, and which circles (place, radius) of each face are used."""
+
+    name: str
+    solid: Any
+    sign: float  # of the side of a cut that it lies on: +1 along the normal
+    colour: str
+    faces: dict[str, list[tuple[Array, Mm]]] = field(default_factory=dict)
+    features: list[Bore] = field(default_factory=list)
+    added: list[Any] = field(default_factory=list)
+    taken: list[Any] = field(default_factory=list)
+    room: Any = None  # what is taken out of the bone for it
+    stays: list[Any] = field(default_factory=list)  # not to be hollowed: round pegs and sockets
+
+
+def build(site: BodySite, params: Params, workshop: Workshop) -> FreeDesign:  # noqa: ARG001  (pieces are made for one model only)
+    """The pieces of the bone, the tumour and its margin."""
+    bone = offsets.without_voids(offsets.shrunk_by(site.mesh, params.fit))
+    pieces = _pieces(site, params, bone)
+    if params.cut and params.pegs:
+        _pegged(site, params, pieces, bone)
+    inside = _inside(site, params)
+    parts, less = [], _unpegged(site, params, pieces)
+    if params.window > 0.0 and not inside:
+        less.append("there is no window, for the case has no tumour or tumour = false")
+    for piece in pieces:
+        body = piece.solid if not piece.added else joined([piece.solid, *piece.added])
+        for one in inside:
+            body = body - one.room
+        if params.window > 0.0 and inside:
+            body = body - _window(site, params)
+        if params.shell > 0.0:
+            hollow = _hollow(site, params, piece, body) if params.cut else []
+            piece.taken += hollow
+            if not hollow:
+                less.append(f"the piece '{piece.name or RETAINED}' is solid: no drain leads to a hollow with walls of {params.shell:g} mm")
+        marks, said = _marked(site, params, piece)
+        if params.cut and not said.lines:
+            less.append(f"the piece '{piece.name or RETAINED}' carries no letters: its cut faces have no room for them")
+        for tool in (*piece.taken, *marks):
+            body = body - tool
+        parts.append(Part(piece.name, printable(_one(body, piece.name, less)), tuple(piece.features), said, piece.colour))
+    parts += [Part(one.name, printable(one.solid), (), Label((), 0.0), one.colour) for one in inside]
+    first, *further = parts
+    return FreeDesign(
+        first.shape, first.features, first.label, tuple(further), tuple(Caution("part-less", text) for text in less), colour=first.colour
+    )
+
+
+def _pieces(site: BodySite, params: Params, bone: Any) -> list[_Piece]:
+    """The bone whole, or what the cuts leave of it: what stays first."""
+    if not params.cut:
+        return [_Piece("", bone, 0.0, BONE, {name: [] for name in site.cuts})]
+    left = site.left if params.kerf else site.apart
+    pieces = [
+        _Piece("" if number == 0 else f"retained-{number + 1}", solid, -1.0, BONE, {name: [] for name in site.cuts})
+        for number, solid in enumerate(left.retained)
+    ]
+    different: dict[int, _Piece] = {}
+    for group, solid in left.specimens.items():
+        if id(solid) not in different:
+            name = "specimen" if left.pieces == 1 else f"specimen-{group}"
+            different[id(solid)] = _Piece(name, solid, 1.0, TAKEN)
+        different[id(solid)].faces |= {name: [] for name, cut in site.cuts.items() if cut.group == group}
+    found = [*pieces, *different.values()]
+    for piece in found:
+        piece.solid = offsets.without_voids(piece.solid)
+        if params.fit > 0.0:
+            piece.solid = piece.solid ^ bone
+    return found
+
+
+def _unpegged(site: BodySite, params: Params, pieces: list[_Piece]) -> list[str]:
+    """The cut faces with fewer pegs than asked for, in words."""
+    if not params.cut:
+        return []
+    made = [bore.name.split(" ")[1] for piece in pieces for bore in piece.features]
+    few = {name: made.count(name) for name in site.cuts if made.count(name) < params.pegs}
+    return [f"cut {name} has {count} of {params.pegs} pegs: there is no room for more" for name, count in few.items()]
+
+
+def _pegged(site: BodySite, params: Params, pieces: list[_Piece], bone: Any) -> None:
+    """Pegs on each specimen, sockets in what stays: all pegs of a specimen lie along the mean of its cuts' normals."""
+    for piece in (one for one in pieces if one.sign > 0.0):
+        cuts = [site.cuts[name] for name in piece.faces]
+        way = unit(np.sum([cut.normal for cut in cuts], axis=0))
+        for cut in cuts:
+            if float(way @ cut.normal) < LEANS:
+                continue
+            rim = params.peg_diameter / 2.0 / float(way @ cut.normal) + RIM
+            places = [
+                place for place in faces.places_in(cut.section, rim=rim) if _fits(params, cut.patient(place[None])[0], way, bone, pieces, piece)
+            ]
+            for number, place in enumerate(faces.spread(np.array(places).reshape(-1, 2), wanted=params.pegs, apart=2.0 * rim), start=1):
+                middle = cut.patient(place[None])[0]
+                if _fits(params, middle, way, bone, pieces, piece):  # among those made by now
+                    _peg(params, piece, pieces, cut, middle, way, f"{cut.name} {number}")
+                    for one in pieces:
+                        if cut.name in one.faces:
+                            one.faces[cut.name].append((place, rim + RIM))
+
+
+def _fits(params: Params, middle: Array, way: Array, bone: Any, pieces: list[_Piece], own: _Piece) -> bool:
+    """Whether a peg has bone all round on both sides of the cut, and keeps off other pegs and other specimens."""
+    long = params.peg_length + RIM
+    around = faces.cylinder(middle, way, -long, long, params.peg_diameter + 2.0 * RIM)
+    return float((around - bone).volume()) <= 0.0 and not _meets(around, pieces, own)
+
+
+def _meets(around: Any, pieces: list[_Piece], own: _Piece) -> bool:
+    """Whether a peg would come near another, or lead into a second specimen."""
+    others = [one.solid for one in pieces if one.sign > 0.0 and one is not own] + [rod for one in pieces for rod in one.stays]
+    return any(float((around ^ other).volume()) > 0.0 for other in others)
+
+
+def _peg(params: Params, piece: _Piece, pieces: list[_Piece], cut: PlannedCut, middle: Array, way: Array, name: str) -> None:
+    """One peg, and its socket in whatever piece it leads into."""
+    long, wide = params.peg_length, params.peg_diameter + params.peg_clearance
+    deep = long + 0.5  # a socket is a little deeper than its peg is long
+    lean = params.peg_diameter / 2.0 * float(np.tan(np.arccos(min(float(way @ cut.normal), 1.0))))
+    piece.added.append(faces.cylinder(middle, way, -long, lean + 1.0, params.peg_diameter))
+    socket = faces.cylinder(middle, way, -deep, lean + 1.0, wide)
+    around = faces.cylinder(middle, way, -deep - RIM, long + RIM, params.peg_diameter + 2.0 * RIM)
+    point = middle - (lean + (deep - lean) / 2.0) * way
+    for one in pieces:
+        one.stays.append(around)
+        if one.sign < 0.0 and float((one.solid ^ socket).volume()) > 0.0:
+            one.taken.append(socket)
+            one.features.append(Bore(f"socket {name}", _triple(point), _triple(way), wide))
+
+
+def _inside(site: BodySite, params: Params) -> list[_Piece]:
+    """The tumour, and what lies within the margin of it, as far as they are bone or reach out of it."""
+    tumour = site.tumour_body
+    if tumour is None:
+        return []
+    found = [_Piece("tumour", tumour, 0.0, TUMOUR, room=tumour)] if params.tumour else []
+    if params.margin > 0.0:
+        bone = solid_of(site.mesh, name="the bone", key="bone")
+        around = offsets.grown(tumour, params.margin)
+        shell = around ^ bone
+        large = [piece for piece in pieces_of(shell - tumour if params.tumour else shell) if piece.volume() > CRUMB_MM3]
+        if large:
+            found.append(_Piece("margin", large[0], 0.0, MARGIN, room=around))
+    return found
+
+
+def _window(site: BodySite, params: Params) -> Any:
+    """A round opening from the middle of the tumour to where the bone's surface is nearest to it."""
+    middle = np.asarray(mesh_of(site.tumour_body).center_mass)
+    vertices = np.asarray(site.mesh.vertices)
+    away = vertices - middle
+    nearest = away[int(np.argmin(np.linalg.norm(away, axis=1)))]
+    length = float(np.linalg.norm(nearest))
+    way = nearest / length if length > 0.0 else np.array([0.0, 0.0, 1.0])
+    return faces.cylinder(middle, way, 0.0, length + params.window, params.window)
+
+
+def _hollow(site: BodySite, params: Params, piece: _Piece, body: Any) -> list[Any]:
+    """What is taken out of a piece, of which so far `body` is made: its inside and a drain from a cut face; nothing where no drain reaches it."""
+    inside = offsets.hollow_of(body, params.shell)
+    if inside is None:
+        return []
+    for stays in piece.stays:
+        inside = inside - stays
+    inside = pieces_of(inside)[0]
+    ways = [(name, deep) for deep in (3.0 * params.shell + RIM, *FURTHER) for name in piece.faces]
+    for name, deep in ways:
+        cut = site.cuts[name]
+        into = piece.sign * cut.normal
+        wide = params.drain / 2.0 + RIM
+        for place in faces.places_in(cut.section, rim=wide, off=[(taken, radius + wide) for taken, radius in piece.faces[name]]):
+            drain = faces.cylinder(cut.patient(place[None])[0], into, -1.0, deep, params.drain)
+            if float((drain ^ inside).volume()) > 0.2 * params.drain**3:
+                piece.faces[name].append((place, wide))
+                return [joined([inside, drain])]
+    return []
+
+
+def _marked(site: BodySite, params: Params, piece: _Piece) -> tuple[list[Any], Label]:
+    """Letters in the largest cut face that holds them; on a whole bone a line along every cut."""
+    if not params.cut:
+        core = offsets.hollow_of(piece.solid, SUNK)
+        lines = [faces.prism(cut.section.buffer(2.0), cut, -LINE / 2.0, LINE / 2.0) for cut in site.cuts.values()]
+        return [line - core if core is not None else line for line in lines], Label((), 0.0)
+    said = [*site.label[:-1], piece.name or RETAINED]
+    for name in sorted(piece.faces, key=lambda one: -float(site.cuts[one].section.area)):
+        cut = site.cuts[name]
+        found = faces.letters_on(cut, said, mirrored=piece.sign > 0.0, off=piece.faces[name])
+        if found is not None:
+            region, height = found
+            low, high = (-SUNK, 1.0) if piece.sign < 0.0 else (-1.0, SUNK)
+            return [faces.prism(region, cut, low, high)], Label(tuple(said), height)
+    return [], Label((), 0.0)
+
+
+def _one(body: Any, name: str, less: list[str]) -> Any:
+    """The only piece of a body that is more than a splinter; splinters are left out, and told.
+
+    Raises
+    ------
+    DesignError
+    """
+    first, *others = pieces_of(body)
+    large = [piece for piece in others if piece.volume() > SPLINTER_MM3]
+    if large:
+        raise DesignError(
+            f"The piece '{name or RETAINED}' falls into {len(large) + 1} parts; set tumour = false, or lower margin, window, fit or shell.",
+            where=_triple(mesh_of(large[0]).centroid),
+        )
+    lost = sum(float(piece.volume()) for piece in others)
+    if lost > CRUMB_MM3:
+        less.append(f"the piece '{name or RETAINED}' is without splinters of {lost:.0f} mm³ that hang on nothing")
+    return first
+
+
+def _triple(point: Array) -> tuple[float, float, float]:
+    return float(point[0]), float(point[1]), float(point[2])

@@ -1,0 +1,178 @@
+"""The bone model: its pieces are the bone, they go together, walls are as thick as asked, and each promise can fail."""
+
+import dataclasses
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+import trimesh
+from built_once import built_once
+from conftest import CASES
+
+import psi_cad
+from psi_cad import api
+from psi_cad.guides.registry import load_body
+from psi_cad.intake.loading import load
+from psi_cad.intake.prepare import plan_job
+from psi_cad.parts.measured import OWN
+from psi_cad.readback.printed import Printed
+from psi_cad.stages.workshop import Workshop
+from psi_cad.surface.rays import SignedDistance
+from psi_cad.surface.solids import joined, mesh_of, printable, solid_of
+from psi_cad.verify.features.bore import Bore
+
+CASE = CASES / "phantom-model"
+STEM = "model_fdm-generic"
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    return built_once(tmp_path_factory, "model", lambda folder: psi_cad.build(CASE, folder)) / "phantom-model"
+
+
+@pytest.fixture(scope="module")
+def site():
+    (part,) = plan_job(load(CASE), blades=[], progress=lambda step: None).parts
+    return part.site
+
+
+def made(site, **params):
+    """The parts by name, and what is told of them."""
+    template = load_body("bone-model", where="here")
+    design = template.build(site, template.Params(**params), Workshop())
+    return {part.name: part for part in design.parts}, [caution.text for caution in design.cautions]
+
+
+def solid(mesh):
+    return solid_of(mesh, name="a part", key="part")
+
+
+def read(folder, name=""):
+    """A part's STL as it was written, corners at one place made one."""
+    found = trimesh.load_mesh(folder / f"{STEM}{name}.stl")
+    found.merge_vertices()
+    return found
+
+
+def test_the_example_is_delivered_in_colours_and_passes(out):
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    (part,) = report["parts"]
+    assert part["status"] == "passed" and [one["name"] for one in part["parts"]] == ["", "specimen", "tumour"]
+    assert api.measure(out)["status"] == "passed"
+    for name in ("", "-specimen", "-tumour"):
+        mesh = read(out, name)
+        assert mesh.is_watertight and mesh.body_count == 1 and mesh.volume > 1000.0
+    with zipfile.ZipFile(out / f"{STEM}.3mf") as held:
+        model = held.read("3D/3dmodel.model").decode()
+    assert all(f'displaycolor="{colour}"' in model.replace('FF"', '"') for colour in ("#E6DCC3", "#7FB2D9", "#C0392B"))
+
+
+def test_walls_of_the_example_are_as_thick_as_asked(out, site):
+    outside = SignedDistance(site.mesh)
+    for name in ("", "-specimen"):
+        mesh = read(out, name)
+        centres = np.asarray(mesh.triangles_center)
+        inner = centres[outside(centres) < -0.7]  # no outer face, and no letter
+        off = [np.abs((inner - cut.origin) @ cut.normal) for cut in site.cuts.values()]
+        hidden = inner[(np.min(off, axis=0) > 12.0)]  # nor anything of a cut face, its pegs and drains
+        tumour = SignedDistance(mesh_of(site.tumour_body))
+        hidden = hidden[np.abs(tumour(hidden)) > 0.05]
+        assert len(hidden) > 500
+        assert -outside(hidden).max() >= 2.0 and np.abs(tumour(hidden)).min() >= 2.0
+    assert read(out).volume < 0.6 * sum(float(one.volume()) for one in site.apart.retained)
+
+
+def test_a_socket_that_was_filled_fails(out, tmp_path):
+    shutil.copytree(out, tmp_path / "out")
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    (promised, *_) = [one for one in report["parts"][0]["parts"][0]["features"] if one["kind"] == "bore"]
+    mesh = read(out)
+    plug = trimesh.creation.cylinder(radius=1.5, height=30.0)
+    plug.apply_transform(trimesh.geometry.align_vectors([0, 0, 1], promised["direction"]))
+    plug.apply_translation(promised["point"])
+    filled = printable(solid(mesh) + (solid(plug) ^ solid(mesh).hull()))
+    filled.export(tmp_path / "out" / f"{STEM}.stl")
+    (again,) = api.measure(tmp_path / "out")["parts"]
+    assert f"bore[{promised['name']}]" in {check["id"] for check in again["checks"] if not check["passed"]}
+
+
+def test_solid_pieces_are_the_bone_and_go_together(site):
+    parts, told = made(site, tumour=False, pegs=3, peg_clearance=0.3)
+    assert set(parts) == {"", "specimen"} and told == []
+    retained, specimen = (solid(parts[name].shape) for name in ("", "specimen"))
+    bone = solid(site.mesh)
+    assert float((retained ^ specimen).volume()) < 1e-3, "pegs do not touch their sockets"
+    lacking = float((bone - joined([retained, specimen])).volume())
+    sockets = 3 * np.pi * (2.15**2 - 2.0**2) * 6.5
+    assert sockets < lacking < sockets + 3 * np.pi * 2.15**2 * 0.5 + 60.0, "what lacks are the gaps round pegs, and letters"
+    bores = [feature for feature in parts[""].features if isinstance(feature, Bore)]
+    assert len(bores) == 3 and {bore.diameter for bore in bores} == {4.3}
+    cut = site.cuts["A"]
+    deep = (np.asarray(parts["specimen"].shape.vertices) - cut.origin) @ cut.normal
+    assert deep.min() == pytest.approx(-6.0, abs=1e-3)
+
+
+def of(tmp_path, case, **params):
+    """The parts of a model of another example's bone and cuts."""
+    text = (CASES / case / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
+    text = text[: text.index("[[guide]]")] + '\n[[part]]\nname = "model"\ntemplate = "bone-model"\nprinter = "fdm-generic"\n'
+    (tmp_path / "case.toml").write_text(text, "utf-8")
+    (part,) = plan_job(load(tmp_path / "case.toml"), blades=[], progress=lambda step: None).parts
+    return made(part.site, **params)[0]
+
+
+def test_pegs_of_cuts_that_meet_let_the_specimen_out(tmp_path):
+    parts = of(tmp_path, "phantom-two-cut", tumour=False)
+    ways = {feature.direction for feature in parts[""].features}
+    assert len(parts[""].features) > 2 and len(ways) == 1
+    (way,) = ways
+    retained, specimen = (solid(parts[name].shape) for name in ("", "specimen"))
+    for step in (0.0, 1.0, 3.0, 6.0, 12.0):
+        assert float((retained ^ specimen.translate(tuple(step * np.array(way)))).volume()) < 1e-3, step
+
+
+def test_fit_takes_as_much_off_as_asked(site):
+    parts, _ = made(site, cut=False, tumour=False, fit=0.2)
+    points = np.asarray(parts[""].shape.triangles_center)
+    off = [np.abs((points - cut.origin) @ cut.normal) for cut in site.cuts.values()]
+    away = -SignedDistance(site.mesh)(points[np.min(off, axis=0) > 1.0])  # no engraved line
+    assert np.median(away) == pytest.approx(0.2, abs=0.01) and np.quantile(away, 0.99) < 0.25
+
+
+def test_a_whole_bone_shows_its_cuts_as_lines(site):
+    parts, _ = made(site, cut=False, tumour=False)
+    (mesh,) = [part.shape for part in parts.values()]
+    points = np.asarray(mesh.vertices)
+    deep = -SignedDistance(site.mesh)(points)
+    cut = site.cuts["A"]
+    off = np.abs((points - cut.origin) @ cut.normal)
+    assert deep[off > 0.5].max() < 0.01 and deep[off <= 0.5].max() >= 0.6
+    assert mesh.is_watertight
+
+
+def test_a_tumour_that_parts_the_bone_is_refused_by_name(site):
+    sheet = trimesh.creation.box((300.0, 300.0, 6.0))
+    sheet.apply_translation((-96.0, 0.0, 80.0))
+    with pytest.raises(psi_cad.errors.DesignError, match="falls into . parts; set tumour = false, or lower margin"):
+        made(dataclasses.replace(site, tumour=sheet))
+
+
+def test_what_is_less_than_asked_is_told(site):
+    _, told = made(site, pegs=4, peg_diameter=10.0, peg_length=20.0, shell=8.0, tumour=False, window=10.0)
+    assert any("pegs: there is no room for more" in text for text in told)
+    assert any("is solid" in text for text in told)
+    assert any("no window" in text for text in told)
+
+
+def test_a_surface_that_touches_itself_stays_closed_in_an_stl(tmp_path):
+    one = trimesh.creation.box((1.0, 1.0, 1.0))
+    two = one.copy()
+    two.apply_translation((1.0, 1.0, 0.0))  # they share an edge
+    both = solid(trimesh.util.concatenate([one, two]))
+    mesh = mesh_of(both)
+    trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).export(tmp_path / "touching.stl")
+    assert not Printed(tmp_path / "touching.stl", OWN).closed
+    printable(both).export(tmp_path / "apart.stl")
+    assert Printed(tmp_path / "apart.stl", OWN).closed
