@@ -44,7 +44,7 @@ def test_ranges_are_kept(name):
 def test_a_template_builds_what_passes(name, phantom_report, tmp_path):
     kind = site_of(any_template(name, where="here"))
     if kind == "body":
-        (built,) = psi_cad.build(CASES / "phantom-model", tmp_path, settings=[f"part.template={name}", "part.params={}"])["parts"]
+        (built,) = psi_cad.build(CASES / "phantom-model", tmp_path, settings=[f"part.model.template={name}", "part.model.params={}"])["parts"]
     elif kind == "free":
         assert name == "coupon", "what makes another that sits on nothing?"
         built = api.coupon(tmp_path, blade="generic-20x1.0", printer="fdm-generic", settings=["params.step=0.1", "params.most=0.2"])
