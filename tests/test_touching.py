@@ -10,12 +10,12 @@ from shapes import rounded_box
 from psi_cad.bones.segment import segment_bone
 from psi_cad.extraction.plausible import border_of, through_bone
 from psi_cad.filling.fill import filled
+from psi_cad.joints.interface import met_again
+from psi_cad.joints.regions import regions_of
+from psi_cad.joints.seams import Seams
 from psi_cad.phantom.scanner import Body, ScannedBone, simulated_ct
-from psi_cad.segmentation.interface import met_again
 from psi_cad.segmentation.naming import named
 from psi_cad.segmentation.parting import Division, Layer, divided
-from psi_cad.segmentation.regions import regions_of
-from psi_cad.segmentation.seams import Seams
 from psi_cad.segmentation.segment import _disagreements, _met_solids, _shared_out, bone_labels
 from psi_cad.voxels.levels import TissueLevels, tissue_levels
 from psi_cad.voxels.volume import Volume

@@ -13,9 +13,9 @@ from scipy.sparse.linalg import splu
 
 from psi_cad.errors import CaseError, SegmentationError
 from psi_cad.findings import Place, inmost, place_of
+from psi_cad.joints.ratio_cut import best_cut, smooth_fields
 from psi_cad.segmentation.naming import nearest_bone
 from psi_cad.segmentation.parting import MOST_ASKED_RATIO, Division, Layer
-from psi_cad.segmentation.ratio_cut import best_cut, smooth_fields
 from psi_cad.units import Array, Ints, Mm
 from psi_cad.voxels.volume import Volume
 

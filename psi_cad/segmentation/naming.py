@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from psi_cad.errors import CaseError, SegmentationError
 from psi_cad.findings import place_of
+from psi_cad.joints.ratio_cut import best_cut, smooth_fields, walk
 from psi_cad.segmentation.oneness import bordering, point_in
 from psi_cad.segmentation.parting import MOST_ASKED_RATIO, MOST_RATIO, Division, Layer
-from psi_cad.segmentation.ratio_cut import best_cut, smooth_fields, walk
 from psi_cad.units import Array, Ints, Mm
 
 __all__ = ["DISAGREE", "Named", "named"]
