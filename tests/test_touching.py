@@ -205,7 +205,7 @@ def chain(*, strong_parted, off=12):
 
 def two_ways(division, found):
     """The doubts of bones that two partings part differently, as `bone_labels` finds them."""
-    return _disagreements(division, found, _met_solids(*_shared_out(found[-1].label, division), len(found[-1].names), division))
+    return _disagreements(division, found, _met_solids(*_shared_out(found[-1], found[-1].label, division), len(found[-1].names), division))
 
 
 def test_a_cut_that_only_seeds_ask_for_is_no_second_opinion():

@@ -54,6 +54,8 @@ class Layer:
         Part of each region, from 1; 0 of region 0.
     ratio : dict
         Of each part that was cut off: the largest ratio among the cuts around it.
+    sheet : (m,), optional
+        bool: voxels on bright sheets, along which a part was divided anew: see `touching`.
     """
 
     number: npt.NDArray[Any]
@@ -62,6 +64,7 @@ class Layer:
     volume: Array
     part: Ints
     ratio: dict[int, float]
+    sheet: Bools | None = None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from psi_cad.segmentation.naming import DISAGREE, Named, named
 from psi_cad.segmentation.oneness import loosely_held
 from psi_cad.segmentation.parting import LEAST_PART_MM3, Division
 from psi_cad.segmentation.settling import meet, retract, settled
-from psi_cad.units import Array
+from psi_cad.units import Array, Bools, Ints
 from psi_cad.voxels.morphology import voxels_of
 
 __all__ = ["BoneLabels", "bone_labels"]
@@ -33,6 +33,7 @@ LEAST_BONE_MM3: Final = 1000.0
 ISLAND_MM3: Final = 5000.0
 """Less cortex than this apart from the rest of its part is named by what it is grown together with."""
 MOST_BONES: Final = 12
+_BESIDE: Final = 2  # voxels from a sheet: the cortices on both its sides
 _AT_ONCE: Final = 2  # bones filled at the same time
 _SPLINTER: Final = 1.5  # a part that shares more with a bone, for its size, than a joint: it may be a piece of that bone
 
@@ -80,7 +81,7 @@ def bone_labels(
     chosen = found[-1]
     cautions = [*_moved(chosen, seeds), *_not_one(division, chosen, painted)] if seeds else []
     tell("share out the cortex")
-    parted, marrow, held = _shared_out(chosen.label, division)
+    parted, marrow, held = _shared_out(chosen, chosen.label, division)
     names = list(seeds)
     if not seeds:
         names = _by_size(parted, marrow, division)
@@ -156,7 +157,7 @@ def _disagreements(division: Division, found: list[Named], solids: npt.NDArray[A
     apart = (first != last) & (first > 0) & (last > 0)
     if not any(_share(apart & ((first == n) | (last == n)), last == n) > DISAGREE for n in range(1, count + 1)):
         return []
-    others = _met_solids(*_shared_out(first, division), count, division)
+    others = _met_solids(*_shared_out(found[0], first, division), count, division)
     told = []
     for number, name in enumerate(found[0].names, start=1):
         mine = solids == number
@@ -190,7 +191,7 @@ def _not_one(division: Division, chosen: Named, painted: Collection[str]) -> lis
     """Cautions of names whose part may be two bones, with the seed that says which."""
     told = []
     for name, mine in chosen.ends.items():
-        loose = None if name in painted else loosely_held(division, division.layers[-1], chosen.part, mine)
+        loose = None if name in painted else loosely_held(division, chosen.layer, chosen.part, mine)
         if loose is None:
             continue
         point = ",".join(f"{v:.0f}" for v in loose.inside)
@@ -205,27 +206,47 @@ def _not_one(division: Division, chosen: Named, painted: Collection[str]) -> lis
     return told
 
 
-def _shared_out(label: npt.NDArray[Any], division: Division) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.bool_]]:
+def _shared_out(of: Named, label: npt.NDArray[Any], division: Division) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.bool_]]:
     """Cortex by number, marrow by number, and what is surely marrow, of parts that are numbered by `label` (m,) along `Division.at`."""
     parts = np.zeros(division.solid.shape, dtype=np.uint16)
     parts.reshape(-1)[division.at] = label
-    return settled(_flooded(parts.copy(), division), parts, division)
+    return settled(_flooded(parts.copy(), _beside_sheets(parts, of.layer.sheet, division), division), parts, division)
 
 
-def _flooded(parts: npt.NDArray[Any], division: Division) -> npt.NDArray[Any]:
-    """Cortex voxels by number, in place: seams and splinters go to the neighbour they reach over the densest path."""
+def _beside_sheets(parts: npt.NDArray[Any], sheet: Bools | None, division: Division) -> Ints:
+    """Flat indices of voxels beside a `sheet` (m,; along `Division.at`) of two cortices that touch: between two of the `parts` (nz, ny, nx)."""
+    if sheet is None or not sheet.any():
+        return np.zeros(0, dtype=np.int64)
+    index = np.stack(np.unravel_index(division.at[sheet], parts.shape), axis=1)
+    steps = np.stack(np.meshgrid(*[np.arange(-_BESIDE, _BESIDE + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    out = []
+    for some in np.array_split(index, len(index) // 20_000 + 1):
+        near = np.clip(some[:, None, :] + steps, 0, np.array(parts.shape) - 1)
+        flat = np.ravel_multi_index(tuple(np.moveaxis(near, -1, 0)), parts.shape)
+        there = parts.ravel()[flat]
+        least = np.where(there > 0, there, np.iinfo(there.dtype).max).min(axis=1)
+        out.append(flat[(there.max(axis=1) > least)].ravel())
+    return np.unique(np.concatenate(out))
+
+
+def _flooded(parts: npt.NDArray[Any], sure: Ints, division: Division) -> npt.NDArray[Any]:
+    """Cortex voxels by number, in place: seams and splinters go to the neighbour they reach over the densest path. Pieces at `sure` (n,) stay."""
     retract(parts, division)
     parts[~division.cortex] = 0
-    _drop_islands(parts, division)
+    _drop_islands(parts, sure, division)
     flood_open(parts, division.cortex, division.depth)
     return parts
 
 
-def _drop_islands(parts: npt.NDArray[Any], division: Division) -> None:
-    """Unname, in place, small pieces of cortex apart from their part's main piece: a part may reach them through the gap of a joint."""
+def _drop_islands(parts: npt.NDArray[Any], sure: Ints, division: Division) -> None:
+    """Unname, in place, small pieces of cortex apart from their part's main piece: a part may reach them through the gap of a joint.
+
+    Pieces with a voxel at `sure` (n,) stay: there lies no gap, but a sheet of two cortices.
+    """
     piece, count = ndimage.label(parts, output=np.int32)  # no two parts touch any more: a piece is of one part
     at = np.flatnonzero(parts)
     mine = piece.ravel()[at]
+    held = piece.ravel()[sure]
     del piece
     owner = np.zeros(count + 1, dtype=np.int64)
     owner[mine] = parts.ravel()[at]
@@ -233,6 +254,7 @@ def _drop_islands(parts: npt.NDArray[Any], division: Division) -> None:
     largest = np.zeros(int(owner.max()) + 1)
     np.maximum.at(largest, owner, size)
     small = (size < largest[owner]) & (size * float(np.prod(division.volume.spacing)) < ISLAND_MM3)
+    small[held] = False
     parts.ravel()[at[small[mine]]] = 0
 
 
