@@ -106,7 +106,7 @@ def remember_steps() -> None:
     import psi_cad.segmentation.segment as labels
 
     room.bone_surface = remembered(room.bone_surface, copies=False)
-    for step in ("_flooded", "_settled", "_solids"):
+    for step in ("_flooded", "settled", "_solids"):
         setattr(labels, step, remembered(getattr(labels, step)))
     looked, kept = room.border_of, {}
 

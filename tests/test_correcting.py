@@ -14,9 +14,9 @@ from psi_cad.bones.segment import report_of, segment_bone, write_segmentation
 from psi_cad.errors import CaseError, SegmentationError
 from psi_cad.filling.fill import filled
 from psi_cad.findings import Caution
+from psi_cad.joints.interface import met_again
 from psi_cad.phantom.scanner import Body, ScannedBone, simulated_ct
 from psi_cad.segmentation.correcting import Corrections, Done, corrected
-from psi_cad.segmentation.interface import met_again
 from psi_cad.segmentation.parting import divided
 from psi_cad.segmentation.segment import bone_labels
 from psi_cad.voxels.volume import Volume

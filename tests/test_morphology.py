@@ -6,10 +6,15 @@ from scipy import ndimage
 from skimage.segmentation import watershed
 
 from psi_cad.extraction.plausible import _shut_in
+from psi_cad.filling.fill import MOST_FOREIGN, _not_mine
+from psi_cad.joints.regions import regions_of
 from psi_cad.segmentation.flood import flood_open
-from psi_cad.segmentation.regions import regions_of
+from psi_cad.segmentation.parting import Division
+from psi_cad.segmentation.settling import _dark, _without_pores
 from psi_cad.voxels import morphology
-from psi_cad.voxels.morphology import away_from, ball, closed, grown, grown_within, in_slabs, voxels_of
+from psi_cad.voxels.levels import TissueLevels
+from psi_cad.voxels.morphology import CROSS, away_from, ball, closed, grown, grown_within, in_slabs, voxels_of
+from psi_cad.voxels.volume import Volume
 
 CUBE = np.ones((3, 3, 3), dtype=bool)
 SIZES = [(0.75, 0.75, 0.75), (1.0, 0.7, 0.7), (3.0, 0.9, 0.9)]
@@ -91,3 +96,51 @@ def test_flooding_each_contested_piece_is_flooding_all(mask):
 
 def test_distances_are_those_of_the_transform_to_the_bit(mask):
     assert (away_from(mask) == ndimage.distance_transform_edt(~mask).astype(np.float32)).all()
+
+
+def test_a_cross_grows_and_shrinks_as_scipys_does(mask):
+    assert (grown(mask, CROSS) == ndimage.binary_dilation(mask)).all()
+    assert (~grown(~mask, CROSS) == ndimage.binary_erosion(mask, border_value=1)).all()
+
+
+def test_voids_are_foreign_by_the_faces_that_other_bones_have_of_them(mask):
+    """Against every face looked at one by one."""
+    rng = np.random.default_rng(3)
+    shut = mask & (rng.random(mask.shape) < 0.3)
+    walls = ~shut & (rng.random(mask.shape) < MOST_FOREIGN)
+    pieces, count = ndimage.label(shut)
+    foreign, faces = np.zeros(count + 1), np.zeros(count + 1)
+    for place in np.argwhere(shut):
+        for axis in range(3):
+            for way in (-1, 1):
+                beyond = place.copy()
+                beyond[axis] += way
+                if (beyond >= 0).all() and (beyond < mask.shape).all() and not shut[tuple(beyond)]:
+                    faces[pieces[tuple(place)]] += 1
+                    foreign[pieces[tuple(place)]] += walls[tuple(beyond)]
+    theirs = foreign > MOST_FOREIGN * faces
+    assert 0.2 < theirs[1:].mean() < 0.8
+    assert (_not_mine(shut, walls) == (theirs[pieces] & shut)).all()
+
+
+def test_what_settles_parts_does_not_depend_on_slabs(mask):
+    rng = np.random.default_rng(4)
+    cortex = mask & (rng.random(mask.shape) < 0.3)
+    values = rng.normal(160.0, 120.0, mask.shape).astype(np.int16)
+    depth = rng.integers(-60, -10, mask.shape).astype(np.int16)
+    parts = np.where(mask & (rng.random(mask.shape) < 0.7), rng.integers(1, 4, mask.shape), 0).astype(np.uint16)
+    volume, box = Volume(values, np.eye(4)), tuple(slice(0, n) for n in mask.shape)
+    division = Division(volume, TissueLevels(50.0, 1250.0, 10.0, 290.0), box, mask, cortex, depth, np.flatnonzero(mask), ())
+    dark = (ndimage.uniform_filter(values, 3, output=np.float32) < 110.0) | (
+        (ndimage.uniform_filter(depth, 3, output=np.int16) * -8 < 110.0) & (parts == 0)
+    )
+    dark = ndimage.binary_dilation(dark & ~cortex, iterations=2) & ~cortex
+    assert 0.1 < dark.mean() < 0.9
+    assert (_dark(parts, division) == dark).all()
+    parted = np.where(cortex, parts, 0).astype(np.uint16)
+    whole = np.where(parted > 0, parted, parts)
+    for _ in range(3):
+        pores = mask & (whole == 0)
+        whole[pores] = ndimage.maximum_filter(whole, 3)[pores]
+    assert (_without_pores(parted, parts, mask) == whole).all()
+    assert (_without_pores(parted, parts, mask) != parts).any()

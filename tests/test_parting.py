@@ -7,12 +7,12 @@ from shapes import rounded_box
 
 from psi_cad.bones.segment import refuse_far_seeds
 from psi_cad.errors import CaseError, SegmentationError
+from psi_cad.joints.ratio_cut import best_cut, smooth_fields, walk
+from psi_cad.joints.regions import regions_of
+from psi_cad.joints.seams import find_seams
 from psi_cad.phantom.scanner import Body, ScannedBone, simulated_ct
 from psi_cad.segmentation.naming import named
 from psi_cad.segmentation.parting import divided
-from psi_cad.segmentation.ratio_cut import best_cut, smooth_fields, walk
-from psi_cad.segmentation.regions import regions_of
-from psi_cad.segmentation.seams import find_seams
 from psi_cad.segmentation.segment import bone_labels
 from psi_cad.voxels.levels import TissueLevels
 

@@ -11,7 +11,7 @@ ORDER = [
     {"errors", "units", "findings", "remedies"},
     {"frames", "files"},
     {"voxels", "anatomy", "case", "records"},
-    {"dicom", "filling", "registration", "surface", "promises"},
+    {"dicom", "filling", "joints", "registration", "surface", "promises"},
     {"segmentation", "stages"},
     {"imaging", "extraction", "scene", "outputs", "export", "readback"},
     {"siting"},

@@ -10,12 +10,12 @@ from shapes import rounded_box
 from psi_cad.bones.segment import segment_bone
 from psi_cad.extraction.plausible import border_of, through_bone
 from psi_cad.filling.fill import filled
+from psi_cad.joints.interface import met_again
+from psi_cad.joints.regions import regions_of
+from psi_cad.joints.seams import Seams
 from psi_cad.phantom.scanner import Body, ScannedBone, simulated_ct
-from psi_cad.segmentation.interface import met_again
 from psi_cad.segmentation.naming import named
 from psi_cad.segmentation.parting import Division, Layer, divided
-from psi_cad.segmentation.regions import regions_of
-from psi_cad.segmentation.seams import Seams
 from psi_cad.segmentation.segment import _disagreements, _met_solids, _shared_out, bone_labels
 from psi_cad.voxels.levels import TissueLevels, tissue_levels
 from psi_cad.voxels.volume import Volume
@@ -205,7 +205,7 @@ def chain(*, strong_parted, off=12):
 
 def two_ways(division, found):
     """The doubts of bones that two partings part differently, as `bone_labels` finds them."""
-    return _disagreements(division, found, _met_solids(*_shared_out(found[-1].label, division), len(found[-1].names), division))
+    return _disagreements(division, found, _met_solids(*_shared_out(found[-1], found[-1].label, division), len(found[-1].names), division))
 
 
 def test_a_cut_that_only_seeds_ask_for_is_no_second_opinion():

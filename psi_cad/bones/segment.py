@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 import numpy as np
@@ -15,22 +17,29 @@ import trimesh
 from scipy.ndimage import find_objects
 
 from psi_cad.bones.accuracy import accuracy_of
+from psi_cad.bones.doubts import (
+    doubts_of,
+    edge_cautions,
+    fit_cautions,
+    grown_metal,
+    jumps_of,
+    left_out,
+    metal_cautions,
+    two_shells,
+)
 from psi_cad.bones.holes import HOLES, check_close, hole_cautions, write_holes
 from psi_cad.bones.parting import PARTS, confirmed, parting_of, refuse_needless, rejected_panels, write_parts
 from psi_cad.bones.segmented import DOUBT, REJECTED, Segmentation, SegmentedBone, report_of
 from psi_cad.errors import CaseError, ImageError, SegmentationError
 from psi_cad.extraction.blur import ScanBlur, scan_blur
-from psi_cad.extraction.bone import BoneSurface, bone_surface
+from psi_cad.extraction.bone import bone_surface
 from psi_cad.extraction.isosurface import MESH_MM, surface_of_part
-from psi_cad.extraction.plausible import Border, border_of, hollow, mere_shell, off_bone, other_blur, through_bone
-from psi_cad.extraction.refine import SurfaceFit
+from psi_cad.extraction.plausible import border_of
 from psi_cad.files import sha256_of, write_json
-from psi_cad.findings import Caution, inmost, place_of
+from psi_cad.findings import Caution
 from psi_cad.imaging.image_files import write_image
-from psi_cad.imaging.judge import bone_at_edges, judge_spacing
-from psi_cad.imaging.metal import METAL_HU, METAL_LEAST_MM3, Metal, find_metal
-from psi_cad.imaging.motion import JUMP_MM, find_jumps
-from psi_cad.imaging.shells import apart_at
+from psi_cad.imaging.judge import judge_spacing
+from psi_cad.imaging.metal import Metal, find_metal
 from psi_cad.records.segmentation import SegmentationReport
 from psi_cad.segmentation.correcting import Corrections, Done, corrected
 from psi_cad.segmentation.parting import Division, divided
@@ -44,13 +53,9 @@ __all__ = ["DOUBT", "REJECTED", "Segmentation", "SegmentedBone", "report_of", "s
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 _RESERVED: Final = ("labels", "parts", "report")
-_METAL_NEAR_MM: Final[Mm] = 10.0
 _MOST_BEYOND: Final = 0.02  # of a ready mask's surface outside of its scan
-_UNSURE: Final = 0.05  # more points than this without a clear edge are told
-_MOST_UNSURE: Final = 0.3  # with more than this the surface is a guess; right ones have up to 0.1
 _AROUND_MM: Final[Mm] = 10.0  # of the scan that is looked at with a bone: more than any profile reaches
-_NO_DOUBT: Final = {"no-gap": "touching-bones"}
-"""Cautions of what is told of a surface, but is no doubt."""
+_AT_ONCE: Final = 2  # bones whose surfaces are made at the same time; each alone leaves a core idle half of its time
 _SEED_OUTSIDE_MM: Final[Mm] = 1.0
 """A click on a bone's outline may miss it by this."""
 
@@ -111,46 +116,15 @@ def segment_bone(
         blur = scan_blur(volume.values[division.box], labels.parts, spacing=volume.spacing, levels=levels)
     del division  # surfaces need its memory
     metal = find_metal(volume)
-    bones = []
-    coarsest = judge_spacing(volume).largest
-    boxes = find_objects(labels.values)
-    said_apart: set[int] = set()
-    shown: set[str] = set()
-    for number, name in labels.names.items():
-        if number > len(boxes) or boxes[number - 1] is None:
-            continue
-        near, box = volume.around(boxes[number - 1], _AROUND_MM)
-        numbers = labels.values[box]
-        solid, others = numbers == number, ((numbers != number) & (numbers != 0)) | unnamed[box]
-        tell = (lambda step, name=name: progress(f"{name}: {step}")) if progress else None
-        with ThreadPoolExecutor(1) as beside:
-            jumps = beside.submit(_jumps, name, solid, near, levels)
-            made = bone_surface(
-                near, solid, levels=levels, others=others, mesh_mm=mesh_mm, close_holes=close, coarsest=coarsest, scan_blur=blur, progress=tell
-            )
-        mesh, fit = made.mesh, made.fit
-        beside_metal = _metal_cautions(name, mesh, metal)
-        accuracy = accuracy_of(fit, volume, metal_near=bool(beside_metal))
-        border = border_of(mesh, near, levels, others)
-        doubts = [
-            *_doubts(name, made, solid, near, border, blur),
-            *_left_out(name, made),
-            *jumps.result(),
-            *_grown_metal(name, solid, near),
-        ]
-        if border.shown and not any(one.id == DOUBT for one in doubts):
-            shown.add(name)
-        doubts, used = confirmed(doubts, others, near, done)
-        said_apart |= used
-        told = (
-            *doubts,
-            *_edge_cautions(volume, labels.values == number, name),
-            *_fit_cautions(name, mesh, fit),
-            *beside_metal,
-            *_two_shells(name, solid, near, levels),
-            *hole_cautions(name, made.holes),
-        )
-        bones.append(SegmentedBone(name, number, mesh, fit, told, made.holes, made.patch, accuracy))
+    bone = partial(
+        _bone, volume=volume, labels=labels, unnamed=unnamed, levels=levels, blur=blur, metal=metal, done=done, mesh_mm=mesh_mm, close=close,
+        progress=_one_at_a_time(progress),
+    )  # fmt: skip
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        found = [one for one in pool.map(bone, find_objects(labels.values), range(1, len(labels.names) + 1)) if one is not None]
+    bones = [one.bone for one in found]
+    said_apart: set[int] = set().union(*(one.said_apart for one in found))
+    shown = {one.bone.name for one in found if one.shown}
     refuse_needless(done, said_apart)
     of_parting = (*labels.cautions, *_forced(labels, shown))
     notes = [*volume.notes, *(caution.text for caution in of_parting), *(one["text"] for one in parting.corrections)]
@@ -158,6 +132,74 @@ def segment_bone(
         notes.append(f"Metal in the scan: {sum(m.volume for m in metal):.0f} mm³ in {len(metal)} pieces; its streaks move surfaces near it.")
     plain, said = Volume(labels.values, volume.patient_from_index), (*volume.cautions, *of_parting)
     return Segmentation(volume, plain, tuple(bones), levels, metal, tuple(notes), said, labels.touching, parting)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One bone; which of the corrections have answered a doubt of it; whether its surface shows its joints, and nothing speaks against it."""
+
+    bone: SegmentedBone
+    said_apart: set[int]
+    shown: bool
+
+
+def _bone(
+    spots: tuple[slice, ...] | None,
+    number: int,
+    *,
+    volume: Volume,
+    labels: BoneLabels,
+    unnamed: npt.NDArray[np.bool_],
+    levels: TissueLevels,
+    blur: ScanBlur | None,
+    metal: tuple[Metal, ...],
+    done: tuple[Done, ...],
+    mesh_mm: Mm,
+    close: Mm,
+    progress: Callable[[str], None] | None,
+) -> _Found | None:
+    """The bone of a label `number`, which lies in the box `spots` of the scan; None where no voxel has the label."""
+    if spots is None:
+        return None
+    name = labels.names[number]
+    near, box = volume.around(spots, _AROUND_MM)
+    numbers = labels.values[box]
+    solid, others = numbers == number, ((numbers != number) & (numbers != 0)) | unnamed[box]
+    tell = None if progress is None else (lambda step: progress(f"{name}: {step}"))
+    jumps = jumps_of(name, solid, near, levels)
+    made = bone_surface(
+        near, solid, levels=levels, others=others, mesh_mm=mesh_mm, close_holes=close, coarsest=judge_spacing(volume).largest, scan_blur=blur,
+        progress=tell,
+    )  # fmt: skip
+    mesh, fit = made.mesh, made.fit
+    beside_metal = metal_cautions(name, mesh, metal)
+    accuracy = accuracy_of(fit, volume, metal_near=bool(beside_metal))
+    border = border_of(mesh, near, levels, others)
+    doubts = [*doubts_of(name, made, solid, near, border, blur), *left_out(name, made), *jumps, *grown_metal(name, solid, near)]
+    shown = border.shown and not any(one.id == DOUBT for one in doubts)
+    doubts, used = confirmed(doubts, others, near, done)
+    told = (
+        *doubts,
+        *edge_cautions(volume, labels.values == number, name),
+        *fit_cautions(name, mesh, fit),
+        *beside_metal,
+        *two_shells(name, solid, near, levels),
+        *hole_cautions(name, made.holes),
+    )
+    return _Found(SegmentedBone(name, number, mesh, fit, told, made.holes, made.patch, accuracy), used, shown)
+
+
+def _one_at_a_time(progress: Callable[[str], None] | None) -> Callable[[str], None] | None:
+    """`progress` for several threads: one step is told after the other."""
+    if progress is None:
+        return None
+    alone = Lock()
+
+    def tell(step: str) -> None:
+        with alone:
+            progress(step)
+
+    return tell
 
 
 def segmentation_of_labels(labels: LabelMap, wanted: Mapping[str, int | str], *, scan: Volume) -> Segmentation:
@@ -183,7 +225,7 @@ def segmentation_of_labels(labels: LabelMap, wanted: Mapping[str, int | str], *,
         mesh = surface_of_part(occupied, patient_from_index=labels.patient_from_index)
         _lies_in(scan, mesh, name)
         told = Caution("ready-mask", f"{name} is the surface of a ready mask, not moved to the cortex.")
-        bones.append(SegmentedBone(name, number, mesh, None, (told, *_metal_cautions(name, mesh, metal))))
+        bones.append(SegmentedBone(name, number, mesh, None, (told, *metal_cautions(name, mesh, metal))))
     plain = Volume(values, labels.patient_from_index)
     return Segmentation(scan, plain, tuple(bones), None, metal, (*scan.notes, *labels.notes), scan.cautions)
 
@@ -222,24 +264,6 @@ def _has_near(labels: npt.NDArray[Any], number: int, volume: Volume, point: Arra
     return bool((np.linalg.norm((found - at) * volume.spacing[::-1], axis=1) <= reach).any())
 
 
-def _doubts(name: str, made: BoneSurface, solid: npt.NDArray[np.bool_], volume: Volume, border: Border, blur: ScanBlur | None) -> list[Caution]:
-    """What speaks against a bone: its surface, voxels and volume cannot be those of a bone in this scan; and contacts without a gap."""
-    fit = made.fit
-    found = [
-        through_bone(border), off_bone(border, made.patch > 0), hollow(solid, volume), mere_shell(border.mesh),
-        other_blur(fit.own_sigma, None if blur is None else blur.sigma),
-    ]  # fmt: skip
-    told = [
-        Caution(_NO_DOUBT[one.reason] if one.settled else DOUBT, f"The surface of {name} {one.text}.", one.where, one.reason)
-        for one in found
-        if one is not None
-    ]
-    if fit.unsure > _MOST_UNSURE:
-        text = f"{100.0 * fit.unsure:.0f} % of the surface of {name} shows no clear edge in the scan: it is a guess."
-        told.append(Caution(DOUBT, text, None, "guess"))
-    return told
-
-
 def _forced(labels: BoneLabels, shown: set[str]) -> list[Caution]:
     """Cuts that only seeds ask for: a doubt, unless the surfaces of both bones show the joint."""
     told = []
@@ -250,58 +274,6 @@ def _forced(labels: BoneLabels, shown: set[str]) -> list[Caution]:
         else:
             told.append(Caution(DOUBT, text + "though the scan shows no joint there.", None, "forced-cut"))
     return told
-
-
-def _left_out(name: str, made: BoneSurface) -> list[Caution]:
-    """Doubts of pieces that seeds ask for and that no closed surface of one body can hold: a growth plate or a joint lies between."""
-    return [
-        Caution(
-            DOUBT,
-            f"A piece of {name} of {volume / 1000.0:.1f} cm³ does not hang together with the rest, so it is not in the surface: an open growth "
-            f"plate, a joint or a break lies between. Give it a name of its own: --bone {name}-2={','.join(f'{v:.1f}' for v in place)}.",
-            place,
-            "left-out",
-        )
-        for place, volume in made.left_out
-    ]
-
-
-def _jumps(name: str, solid: npt.NDArray[np.bool_], volume: Volume, levels: TissueLevels) -> list[Caution]:
-    """Where the patient moved between two slices: a doubt where the bone jumps, a place to look at where it only changes abruptly."""
-    told = []
-    for jump in find_jumps(volume, solid, levels):
-        moved = jump.size > JUMP_MM
-        how = f"jumps sideways by {jump.size:.1f} mm" if moved else "changes abruptly"
-        text = f"{name} {how} between two slices: the patient moved, or slices are out of place or doubled."
-        if moved:
-            text += " Its surface has a step there that the bone has not; take the scan again."
-        told.append(Caution(DOUBT if moved else "segmentation-look", text, place_of(jump.centre), "moved" if moved else ""))
-    return told
-
-
-def _grown_metal(name: str, solid: npt.NDArray[np.bool_], volume: Volume) -> list[Caution]:
-    """A doubt where metal was taken for bone: the surface then runs on the implant, and on the streaks around it."""
-    dense = solid & (volume.values >= METAL_HU)
-    amount = float(dense.sum() * np.prod(volume.spacing))
-    if amount < METAL_LEAST_MM3:
-        return []
-    index = np.argwhere(dense)[:, ::-1]
-    inner = inmost(index, volume.spacing)
-    text = f"{amount:.0f} mm³ of {name} are metal: its surface follows the implant and the streaks, not the bone; paint the bone, or scan again."
-    return [Caution(DOUBT, text, place_of(volume.patient(inner[None].astype(np.float64))[0]), "metal-in-bone")]
-
-
-def _two_shells(name: str, solid: npt.NDArray[np.bool_], volume: Volume, levels: TissueLevels) -> list[Caution]:
-    """What to look at where one bone has two shells of cortex."""
-    return [
-        Caution(
-            "segmentation-look",
-            f"{name} has two shells of cortex, one of {size / 1000.0:.1f} cm³, with something softer between: two bones, or an open growth plate, "
-            "and the surface crosses the gap. Look there; if they are two, give each a name and a seed, or cut between them (--cut-here).",
-            place,
-        )
-        for place, size in apart_at(solid, volume, levels)
-    ]
 
 
 def _lies_in(scan: Volume, mesh: trimesh.Trimesh, name: str) -> None:
@@ -322,76 +294,61 @@ def check_name(name: str) -> None:
         raise CaseError(f"Bone name '{name}' must be lower-case letters, digits and '-', at most 41, and not {' or '.join(_RESERVED)}.")
 
 
-def _edge_cautions(volume: Volume, solid: npt.NDArray[np.bool_], name: str) -> list[Caution]:
-    touches = bone_at_edges(replace(volume, values=solid.view(np.uint8)), 0.5)
-    told = [
-        Caution("scan-edge", f"{name} reaches the {t.face} edge of the scan over {t.area:.0f} mm²; its surface is closed flat there.")
-        for t in touches
-    ]
-    if len(touches) > 1:
-        text = f"{name} is cut by more than one edge of the scan; where two edges meet in it, its marrow may stay open."
-        told.append(Caution("segmentation-look", text))
-    return told
-
-
-def _fit_cautions(name: str, mesh: trimesh.Trimesh, fit: SurfaceFit) -> list[Caution]:
-    told = []
-    if not mesh.is_watertight:
-        told.append(Caution("segmentation-look", f"The surface of {name} is not closed everywhere; check it before use."))
-    if fit.unsure > _UNSURE:
-        text = f"{100.0 * fit.unsure:.0f} % of the surface of {name} shows no clear edge, and its neighbours placed it: look at the pictures."
-        told.append(Caution("segmentation-look", text))
-    return told
-
-
-def _metal_cautions(name: str, mesh: trimesh.Trimesh, metal: tuple[Metal, ...]) -> list[Caution]:
-    low, high = mesh.bounds
-    near = [m for m in metal if (m.high > low - _METAL_NEAR_MM).all() and (m.low < high + _METAL_NEAR_MM).all()]
-    if not near:
-        return []
-    text = f"{sum(m.volume for m in near):.0f} mm³ of metal lie in or near {name}; do not trust its surface there."
-    return [Caution("metal", text, place_of(max(near, key=lambda m: m.volume).centre))]
-
-
 def write_segmentation(folder: Path, found: Segmentation, *, progress: Callable[[str], None] | None = None) -> SegmentationReport:
     """Write labels.nii.gz, NAME.stl, NAME.png and NAME_holes.png per bone, and last report.json, which names the files with their hashes.
 
     A bone with doubts is NAME_REJECTED.stl and NAME_REJECTED.png, whose planes go through the place of the first doubt. A clean file of
     that name, from an earlier run, is removed.
     """
-    from psi_cad.export.surfaces import write_stl
-    from psi_cad.report.overlay import overlay_planes, write_overlay
-
     if not found.bones:
         raise SegmentationError("No bone was found; nothing is written.")
-    files: dict[str, str] = {}
     (folder / "report.json").unlink(missing_ok=True)  # an old report never stands beside new files
-    for bone in found.bones:
-        if progress:
-            progress(f"{bone.name}: write")
-        doubts = [caution for caution in bone.cautions if caution.id == DOUBT]
-        for old in (f"{bone.name}{end}{suffix}" for end in ("", REJECTED) for suffix in (".stl", ".png", HOLES)):
-            (folder / old).unlink(missing_ok=True)
-        stem = f"{bone.name}{REJECTED if doubts else ''}"
-        stl, png = folder / f"{stem}.stl", folder / f"{stem}.png"
-        write_stl(stl, bone.mesh, header=f"psi-cad {stem}, mm, SPACE=LPS", patch=bone.patch)
-        spots = [caution.where for caution in doubts if caution.where is not None]
-        at = np.array(spots[0]) if spots else overlay_planes(bone.mesh)
-        title = f"{bone.name}, REJECTED: {doubts[0].text}" if doubts else f"{bone.name}: its surface on the scan"
-        write_overlay(
-            png, found.scan, bone.mesh, at=at, title=title, below=rejected_panels(found.scan, found.parting, bone.mesh, at) if doubts else ()
-        )
-        files |= {stl.name: sha256_of(stl), png.name: sha256_of(png)}
-        if bone.holes:
-            write_holes(folder / f"{stem}{HOLES}", found.scan, bone.name, bone.mesh, bone.holes)
-            files[f"{stem}{HOLES}"] = sha256_of(folder / f"{stem}{HOLES}")
-    (folder / PARTS).unlink(missing_ok=True)
-    if found.parting is not None:
-        write_parts(folder / PARTS, found.scan, found.parting, {bone.name: bone.mesh for bone in found.bones}, found.cautions)
-        files[PARTS] = sha256_of(folder / PARTS)
-    labels = folder / "labels.nii.gz"
-    write_image(labels, found.labels)
-    files[labels.name] = sha256_of(labels)
+
+    def labels() -> dict[str, str]:
+        path = folder / "labels.nii.gz"
+        write_image(path, found.labels)
+        return {path.name: sha256_of(path)}
+
+    tell = _one_at_a_time(progress)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        beside = pool.submit(labels)
+        done = list(pool.map(lambda bone: _write_bone(folder, found, bone, progress=tell), found.bones))
+    done += [_write_parts(folder, found), beside.result()]  # the picture of all parts reads every bone's surface
+    files = {name: sha for some in done for name, sha in some.items()}
     report = SegmentationReport.model_validate({**report_of(found), "files": files})
     write_json(folder / "report.json", report.to_json())
     return report
+
+
+def _write_bone(folder: Path, found: Segmentation, bone: SegmentedBone, *, progress: Callable[[str], None] | None) -> dict[str, str]:
+    """Surface and pictures of one bone; the hash of each file by its name."""
+    from psi_cad.export.surfaces import write_stl
+    from psi_cad.report.overlay import overlay_planes, write_overlay
+
+    if progress:
+        progress(f"{bone.name}: write")
+    doubts = [caution for caution in bone.cautions if caution.id == DOUBT]
+    for old in (f"{bone.name}{end}{suffix}" for end in ("", REJECTED) for suffix in (".stl", ".png", HOLES)):
+        (folder / old).unlink(missing_ok=True)
+    stem = f"{bone.name}{REJECTED if doubts else ''}"
+    stl, png = folder / f"{stem}.stl", folder / f"{stem}.png"
+    write_stl(stl, bone.mesh, header=f"psi-cad {stem}, mm, SPACE=LPS", patch=bone.patch)
+    spots = [caution.where for caution in doubts if caution.where is not None]
+    at = np.array(spots[0]) if spots else overlay_planes(bone.mesh)
+    title = f"{bone.name}, REJECTED: {doubts[0].text}" if doubts else f"{bone.name}: its surface on the scan"
+    write_overlay(png, found.scan, bone.mesh, at=at, title=title, below=rejected_panels(found.scan, found.parting, bone.mesh, at) if doubts else ())
+    written = [stl, png]
+    if bone.holes:
+        written.append(folder / f"{stem}{HOLES}")
+        write_holes(written[-1], found.scan, bone.name, bone.mesh, bone.holes)
+    return {path.name: sha256_of(path) for path in written}
+
+
+def _write_parts(folder: Path, found: Segmentation) -> dict[str, str]:
+    """The picture of all parts, where bone was parted; its hash by its name."""
+    path = folder / PARTS
+    path.unlink(missing_ok=True)
+    if found.parting is None:
+        return {}
+    write_parts(path, found.scan, found.parting, {bone.name: bone.mesh for bone in found.bones}, found.cautions)
+    return {path.name: sha256_of(path)}

@@ -18,6 +18,7 @@ from psi_cad.extraction.refine import SurfaceFit, refined
 from psi_cad.findings import Place, inmost, place_of
 from psi_cad.units import Array, Bools, Ints, Mm
 from psi_cad.voxels.levels import TissueLevels
+from psi_cad.voxels.morphology import CROSS, grown
 from psi_cad.voxels.volume import Volume
 
 __all__ = ["BoneSurface", "bone_surface"]
@@ -72,13 +73,13 @@ def bone_surface(
     corner = np.array([s.start for s in box][::-1], dtype=np.float64)
     matrix[:3, 3] = volume.patient(corner[None])[0]
     level = levels.soft + _START_SHARE * (levels.bone - levels.soft)
-    core = ndimage.binary_erosion(inside, border_value=1)
-    around = ndimage.binary_dilation(inside)
+    core = ~grown(~inside, CROSS)
+    around = grown(inside, CROSS)
     soft, top = np.float32(levels.soft), np.float32(levels.bone)
     field = np.where(core, top, np.where(around, np.clip(values, soft, top), soft))
     # cortex thinner than a voxel reads less than the level, and must not tear
     np.maximum(field, np.float32(level + _THIN_SHARE * (levels.bone - level)), out=field, where=inside)
-    foreign: Bools = (values > level) & ~ndimage.binary_dilation(around)
+    foreign: Bools = (values > level) & ~grown(around, CROSS)
     if others is not None:
         foreign |= others[box]
     del core, around

@@ -69,18 +69,19 @@ class Scan:
         out = ndimage.map_coordinates(self.coefficients, at, order=3, prefilter=False, mode="nearest", output=np.float64).reshape(-1, len(offsets))
         if self.others is None:
             return out, np.full(len(points), np.nan)
-        other = ndimage.map_coordinates(self.others, at, order=0, mode="nearest").reshape(-1, len(offsets)) > 0
+        outer = offsets > -_EDGE_MM
+        at = at.reshape(3, -1, len(offsets))[:, :, outer].reshape(3, -1)
+        other = np.zeros(out.shape, dtype=bool)
+        other[:, outer] = ndimage.map_coordinates(self.others, at, order=0, mode="nearest").reshape(len(out), -1) > 0
         return out, _levelled(out, other, offsets)
 
 
 def _levelled(hu: Array, other: Bools, offsets: Array) -> Array:
-    """Level `hu` (n, m) in place from its trough on where it meets `other` (n, m); the offset (n,) of the trough."""
-    outer = offsets > -_EDGE_MM
-    blocked = other & outer[None, :]
-    rows = np.nonzero(blocked.any(axis=1))[0]
+    """Level `hu` (n, m) in place from its trough on where it meets `other` (n, m), outside of the edge; the offset (n,) of the trough."""
+    rows = np.nonzero(other.any(axis=1))[0]
     columns = np.arange(len(offsets))[None, :]
-    entry = np.argmax(blocked[rows], axis=1)
-    before = (columns <= entry[:, None]) & (outer & (offsets > -0.7))[None, :]
+    entry = np.argmax(other[rows], axis=1)
+    before = (columns <= entry[:, None]) & (offsets > -0.7)[None, :]
     before |= columns == entry[:, None]
     trough = np.argmin(np.where(before, hu[rows], np.inf), axis=1)
     low = hu[rows, trough]

@@ -84,14 +84,19 @@ def _not_mine(shut: Bools, walls: Bools) -> Bools:
     if count == 0:
         return shut
     foreign, all_faces = np.zeros(count + 1), np.zeros(count + 1)
-    for axis in range(3):
-        for here, there in ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1))):
-            mine, beside = np.moveaxis(pieces, axis, 0)[here], np.moveaxis(pieces, axis, 0)[there] == 0
-            all_faces += np.bincount(mine[beside], minlength=count + 1)
-            foreign += np.bincount(mine[beside & np.moveaxis(walls, axis, 0)[there]], minlength=count + 1)
+    inner, flat, wall = np.flatnonzero(shut), pieces.ravel(), walls.ravel()
+    mine = flat[inner]
+    for axis, stride in enumerate((shut.shape[1] * shut.shape[2], shut.shape[2], 1)):
+        place = inner // stride % shut.shape[axis]
+        for way, within in ((stride, place < shut.shape[axis] - 1), (-stride, place > 0)):
+            beyond = np.where(within, inner + way, inner)  # the grid's border is no face
+            face = flat[beyond] == 0
+            all_faces += np.bincount(mine[face], minlength=count + 1)
+            foreign += np.bincount(mine[face & wall[beyond]], minlength=count + 1)
     theirs = foreign > MOST_FOREIGN * all_faces
-    theirs[0] = False
-    return np.asarray(theirs[pieces])
+    out = np.zeros(shut.shape, dtype=bool)
+    out.ravel()[inner] = theirs[mine]
+    return out
 
 
 def _outside(barrier: Bools) -> Bools:

@@ -13,9 +13,10 @@ from scipy.sparse.linalg import splu
 
 from psi_cad.errors import CaseError, SegmentationError
 from psi_cad.findings import Place, inmost, place_of
+from psi_cad.joints.ratio_cut import Cut, best_cut, smooth_fields
 from psi_cad.segmentation.naming import nearest_bone
-from psi_cad.segmentation.parting import MOST_ASKED_RATIO, Division, Layer
-from psi_cad.segmentation.ratio_cut import best_cut, smooth_fields
+from psi_cad.segmentation.parting import MOST_ASKED_RATIO, MOST_RATIO, Division, Layer
+from psi_cad.segmentation.touching import LEAST_SIDE_MM3, sheeted
 from psi_cad.units import Array, Ints, Mm
 from psi_cad.voxels.volume import Volume
 
@@ -88,7 +89,7 @@ def corrected(division: Division, corrections: Corrections, seeds: Mapping[str, 
     SegmentationError
         If bone cannot be cut at a place.
     """
-    parts = [layer.part.copy() for layer in division.layers]
+    layers, parts = list(division.layers), [layer.part.copy() for layer in division.layers]
     named = {name: np.atleast_2d(points) for name, points in seeds.items()}
     done: list[Done] = []
     for name, mask in corrections.keep.items():
@@ -96,9 +97,9 @@ def corrected(division: Division, corrections: Corrections, seeds: Mapping[str, 
         done.append(one)
         named[name] = seed
     done += [_joined(division, parts, at) for at in corrections.join]
-    done += [_cut(division, parts, at) for at in corrections.cut_here]
-    layers = tuple(replace(layer, part=part) for layer, part in zip(division.layers, parts, strict=True))
-    return replace(division, layers=layers), named, tuple(done)
+    done += [_cut(division, layers, parts, at) for at in corrections.cut_here]
+    anew = tuple(replace(layer, part=part) for layer, part in zip(layers, parts, strict=True))
+    return replace(division, layers=anew), named, tuple(done)
 
 
 def spot_of(at: Sequence[float]) -> str:
@@ -161,10 +162,13 @@ def _joined(division: Division, parts: list[Ints], at: Place) -> Done:
     return done
 
 
-def _cut(division: Division, parts: list[Ints], at: Place) -> Done:
-    """Cut the part at a place through it, in place: in the layer with most seams, and in the others at the same voxels."""
+def _cut(division: Division, layers: list[Layer], parts: list[Ints], at: Place) -> Done:
+    """Cut the part at a place through it, in place: in the layer with most seams, and in the others at the same voxels.
+
+    Where dark seams alone do not lead around it, two cortices that touch may: see `touching`.
+    """
     near = _around(division, at, "--cut-here")
-    layer, part = division.layers[-1], parts[-1]
+    layer, part = layers[-1], parts[-1]
     meeting = _meeting(layer, part, near)
     if not meeting:
         raise CaseError(
@@ -175,14 +179,24 @@ def _cut(division: Division, parts: list[Ints], at: Place) -> Done:
         done = Done("confirmed", at, float(layer.shared[sides[0]][:, sides[1]].sum()), tuple(float(layer.volume[s].sum()) for s in sides))
     else:
         mine = np.flatnonzero(part == meeting[0])
-        side, area = _least_cut(division, layer, mine, at)
-        sides = [mine[side], mine[~side]]
+        cut = _least_cut(division, layer, mine, at)
+        if cut is None or cut.ratio > MOST_RATIO:
+            anew = sheeted(division, layer, part, meeting[0])
+            along = _least_cut(division, replace(anew.layer, shared=anew.cost), anew.mine, at, sheet=anew.sheet) if len(anew.mine) > 1 else None
+            if along is not None and along.ratio <= MOST_RATIO:
+                cut, mine = along, anew.mine
+                layers[-1], parts[-1] = layer, part = anew.layer, anew.part
+        if cut is None or cut.ratio > MOST_ASKED_RATIO:
+            why = "there is bone on one side of it only" if cut is None else f"the least cut there goes through {cut.area:.0f} mm² of bone"
+            raise SegmentationError(f"--cut-here {spot_of(at)}: bone cannot be cut there: {why}; give the place where two bones touch.", where=at)
+        sides = [mine[cut.side], mine[~cut.side]]
+        area = float(layer.shared[sides[0]][:, sides[1]].sum())
         done = Done("cut-here", at, area, tuple(float(layer.volume[s].sum()) for s in sides))
         part[sides[1]] = int(part.max()) + 1
     which = np.zeros(len(part), dtype=np.int8)
     which[sides[0]], which[sides[1]] = 1, 2
     voxel = which[layer.number]
-    for other, theirs in zip(division.layers[:-1], parts[:-1], strict=True):
+    for other, theirs in zip(layers[:-1], parts[:-1], strict=True):
         _cut_alike(other, theirs, voxel)
     return done
 
@@ -198,8 +212,10 @@ def _cut_alike(layer: Layer, part: Ints, voxel: Any) -> None:
             part[mine & second] = int(part.max()) + 1
 
 
-def _least_cut(division: Division, layer: Layer, mine: Ints, at: Place) -> tuple[Any, float]:
-    """The side (n,) of each region of one part, and the area in mm², of the cut of least ratio that passes a place.
+def _least_cut(division: Division, layer: Layer, mine: Ints, at: Place, *, sheet: Any = None) -> Cut | None:
+    """The cut of least ratio through one part, whose regions are `mine` (n,), that passes a place; None if there is bone on one side of it only.
+
+    With `sheet`, mm² of bright sheet between regions, it has to run along sheets, with much bone on both sides.
 
     Currents through the part, in and out on opposite sides of the place in many directions, show as many ways to cut there.
     """
@@ -213,7 +229,8 @@ def _least_cut(division: Division, layer: Layer, mine: Ints, at: Place) -> tuple
     degree = np.asarray(inner.sum(axis=1)).ravel()
     solver = splu((sp.diags(degree + 1e-6 * degree.mean()) - inner).tocsc())
     slow = smooth_fields(inner, amount)
-    least = min(_LEAST_MM3, 0.25 * float(amount.sum()))
+    least = min(_LEAST_MM3, 0.25 * float(amount.sum())) if sheet is None else LEAST_SIDE_MM3
+    across = None if sheet is None else sheet[mine[local]][:, mine[local]]
     best = None
     for way in _half_sphere(_DIRECTIONS):
         ends = [int(np.argmin(np.linalg.norm(away - sign * _SIDE_MM * way, axis=1))) for sign in (1.0, -1.0)]
@@ -222,17 +239,16 @@ def _least_cut(division: Division, layer: Layer, mine: Ints, at: Place) -> tuple
         current = np.zeros(len(local))
         current[ends[0]], current[ends[1]] = 1.0, -1.0
         fields = np.column_stack([solver.solve(current), slow])
-        cut = best_cut(inner, amount, fields, least=least, apart=(np.array(ends[:1]), np.array(ends[1:])))
+        cut = best_cut(inner, amount, fields, least=least, apart=(np.array(ends[:1]), np.array(ends[1:])), across=across)
         if cut is not None and (best is None or cut.ratio < best.ratio):
             best = cut
-    if best is None or best.ratio > MOST_ASKED_RATIO:
-        why = "there is bone on one side of it only" if best is None else f"the least cut there goes through {best.area:.0f} mm² of bone"
-        raise SegmentationError(f"--cut-here {spot_of(at)}: bone cannot be cut there: {why}; give the place where two bones touch.", where=at)
+    if best is None:
+        return None
     side = np.zeros(len(mine), dtype=bool)
     side[local] = best.side
     if not best.side[int(np.argmax(amount))]:
         side[piece != piece[local[0]]] = False
-    return side, best.area
+    return replace(best, side=side)
 
 
 def _middles(division: Division, layer: Layer) -> Array:

@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from psi_cad.errors import CaseError, SegmentationError
 from psi_cad.findings import place_of
+from psi_cad.joints.ratio_cut import best_cut, smooth_fields, walk
 from psi_cad.segmentation.oneness import bordering, point_in
 from psi_cad.segmentation.parting import MOST_ASKED_RATIO, MOST_RATIO, Division, Layer
-from psi_cad.segmentation.ratio_cut import best_cut, smooth_fields, walk
+from psi_cad.segmentation.touching import cut_along_sheet
 from psi_cad.units import Array, Ints, Mm
 
 __all__ = ["DISAGREE", "Named", "named"]
@@ -46,6 +47,8 @@ class Named:
         Numbered from 1.
     label : (m,)
         uint16, along `Division.at`: a name's number; above them parts without a name of at least 8 cm³; 0 for splinters and seams.
+    layer : Layer
+        Whose regions these are: that which was asked, or the same with regions divided anew between two bones that touch.
     forced : dict
         By pair of numbers that were cut apart with a larger ratio than a joint has: the area in mm².
     unseen : set
@@ -60,6 +63,7 @@ class Named:
 
     names: tuple[str, ...]
     label: npt.NDArray[Any]
+    layer: Layer
     forced: dict[tuple[int, int], float] = field(default_factory=dict)
     unseen: set[tuple[int, int]] = field(default_factory=set)
     part: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
@@ -90,7 +94,14 @@ def named(division: Division, layer: Layer, seeds: Mapping[str, Array]) -> Named
         clash = next(((a, b) for a in names for b in names if a < b and np.intersect1d(part[ends[a]], part[ends[b]]).size), None)
         if clash is None:
             break
+        before = part.copy()
         cut = _part_two(layer, part, ends, clash)
+        if cut is None or cut[0] is not None:  # nothing dark lies between them
+            sheet = cut_along_sheet(division, layer, before, ends, seeds, clash)
+            if sheet is not None:
+                layer, part, ends = sheet.layer, sheet.part, sheet.ends
+                forced[names.index(clash[0]) + 1, names.index(clash[1]) + 1] = sheet.area
+                continue
         if cut is None:
             astray = _to_neighbour(division, layer, part, seeds, ends, clash)
             if astray is None:
@@ -112,7 +123,7 @@ def named(division: Division, layer: Layer, seeds: Mapping[str, Array]) -> Named
     loose = np.flatnonzero((size >= LEAST_LOOSE_MM3) & (table == 0))
     loose = loose[loose > 0][: np.iinfo(np.uint16).max - len(names)]
     table[loose] = np.arange(len(names) + 1, len(names) + 1 + len(loose))
-    return Named(tuple(names), table[part][layer.number], forced, unseen, part, ends, moved)
+    return Named(tuple(names), table[part][layer.number], layer, forced, unseen, part, ends, moved)
 
 
 def _by_exclusion(part: Ints, ends: dict[str, Ints], near: Mapping[str, list[list[int]]]) -> None:

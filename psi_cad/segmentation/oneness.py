@@ -9,8 +9,8 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from psi_cad.findings import inmost
+from psi_cad.joints.ratio_cut import Cut, best_cut, smooth_fields
 from psi_cad.segmentation.parting import LEAST_PART_MM3, Division, Layer
-from psi_cad.segmentation.ratio_cut import Cut, best_cut, smooth_fields
 from psi_cad.units import Array, Ints
 
 __all__ = ["Loose", "bordering", "loosely_held", "point_in"]

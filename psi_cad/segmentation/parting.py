@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,9 +14,9 @@ from scipy.sparse.csgraph import connected_components
 
 from psi_cad.errors import SegmentationError
 from psi_cad.filling.fill import filled
-from psi_cad.segmentation.ratio_cut import best_cut, smooth_fields
-from psi_cad.segmentation.regions import regions_of
-from psi_cad.segmentation.seams import find_seams
+from psi_cad.joints.ratio_cut import best_cut, smooth_fields
+from psi_cad.joints.regions import regions_of
+from psi_cad.joints.seams import find_seams
 from psi_cad.units import Array, Bools, Ints, Mm
 from psi_cad.voxels.levels import TissueLevels, tissue_levels
 from psi_cad.voxels.volume import Volume
@@ -53,6 +54,8 @@ class Layer:
         Part of each region, from 1; 0 of region 0.
     ratio : dict
         Of each part that was cut off: the largest ratio among the cuts around it.
+    sheet : (m,), optional
+        bool: voxels on bright sheets, along which a part was divided anew: see `touching`.
     """
 
     number: npt.NDArray[Any]
@@ -61,6 +64,7 @@ class Layer:
     volume: Array
     part: Ints
     ratio: dict[int, float]
+    sheet: Bools | None = None
 
 
 @dataclass(frozen=True)
@@ -126,17 +130,20 @@ def divided(volume: Volume, levels: TissueLevels | None = None, *, progress: Cal
     tell("find seams")
     seams = find_seams(volume.values[box], solid, spacing=volume.spacing, levels=levels)
     at = np.flatnonzero(solid.ravel())
-    layers = []
     asked = [max(share * (levels.bone - levels.soft), noises * levels.noise) for share, noises in STRENGTHS]
     grain = min(seams.fainter(max(asked), MOST_FAINT * np.count_nonzero(solid)), max(asked))
-    for least in (max(one, grain) for one in asked):
-        tell("part bones")
-        seam = seams.stronger(least, solid)
+    tell("part bones")
+
+    def layer(least: float) -> Layer:
+        seam = seams.stronger(max(least, grain), solid)
         regions = regions_of(solid & ~seam, spacing=volume.spacing, seam=seam)
+        del seam
         part, ratio = _parts(regions.shared, regions.across, regions.volume)
-        layers.append(Layer(regions.number.ravel()[at], regions.shared, regions.across, regions.volume, part, ratio))
-        del seam, regions
-    return Division(volume, levels, box, solid, cortex, depth, at, tuple(layers))
+        return Layer(regions.number.ravel()[at], regions.shared, regions.across, regions.volume, part, ratio)
+
+    with ThreadPoolExecutor(len(asked)) as pool:
+        layers = tuple(pool.map(layer, asked))
+    return Division(volume, levels, box, solid, cortex, depth, at, layers)
 
 
 def _parts(shared: Any, across: Any, volume: Array) -> tuple[Ints, dict[int, float]]:

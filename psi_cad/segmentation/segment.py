@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -16,13 +17,12 @@ from psi_cad.filling.fill import LEAK_MM, filled
 from psi_cad.filling.pockets import open_canals
 from psi_cad.findings import Caution, Place, inmost, place_of
 from psi_cad.segmentation.flood import flood_open
-from psi_cad.segmentation.interface import met_again
 from psi_cad.segmentation.naming import DISAGREE, Named, named
 from psi_cad.segmentation.oneness import loosely_held
 from psi_cad.segmentation.parting import LEAST_PART_MM3, Division
-from psi_cad.segmentation.regions import CELL_MM
-from psi_cad.units import Array, Mm
-from psi_cad.voxels.morphology import ball, closed, voxels_of
+from psi_cad.segmentation.settling import meet, retract, settled
+from psi_cad.units import Array, Bools, Ints
+from psi_cad.voxels.morphology import voxels_of
 
 __all__ = ["BoneLabels", "bone_labels"]
 
@@ -33,12 +33,8 @@ LEAST_BONE_MM3: Final = 1000.0
 ISLAND_MM3: Final = 5000.0
 """Less cortex than this apart from the rest of its part is named by what it is grown together with."""
 MOST_BONES: Final = 12
-RETRACT_MM: Final[Mm] = 1.25 * CELL_MM
-"""A cut that is not on a seam may lie a cell off; the flood finds the darkest way within this."""
-_MARROW_SHARE: Final = 0.05  # of the way from soft tissue to cortex: marrow that much brighter than soft tissue is none of it
-_MARROW_NOISES: Final = 1.5  # but no less than so many times the noise, over 27 voxels
-_WIDE_MM: Final[Mm] = LEAK_MM + 0.5  # half the width that no gap has: wider ones are no part of what bone encloses
-_PORES: Final = 3  # voxels; pores of the marrow between regions that are closed
+_BESIDE: Final = 2  # voxels from a sheet: the cortices on both its sides
+_AT_ONCE: Final = 2  # bones filled at the same time
 _SPLINTER: Final = 1.5  # a part that shares more with a bone, for its size, than a joint: it may be a piece of that bone
 
 
@@ -85,7 +81,7 @@ def bone_labels(
     chosen = found[-1]
     cautions = [*_moved(chosen, seeds), *_not_one(division, chosen, painted)] if seeds else []
     tell("share out the cortex")
-    parted, marrow, held = _shared_out(chosen.label, division)
+    parted, marrow, held = _shared_out(chosen, chosen.label, division)
     names = list(seeds)
     if not seeds:
         names = _by_size(parted, marrow, division)
@@ -161,7 +157,7 @@ def _disagreements(division: Division, found: list[Named], solids: npt.NDArray[A
     apart = (first != last) & (first > 0) & (last > 0)
     if not any(_share(apart & ((first == n) | (last == n)), last == n) > DISAGREE for n in range(1, count + 1)):
         return []
-    others = _met_solids(*_shared_out(first, division), count, division)
+    others = _met_solids(*_shared_out(found[0], first, division), count, division)
     told = []
     for number, name in enumerate(found[0].names, start=1):
         mine = solids == number
@@ -195,7 +191,7 @@ def _not_one(division: Division, chosen: Named, painted: Collection[str]) -> lis
     """Cautions of names whose part may be two bones, with the seed that says which."""
     told = []
     for name, mine in chosen.ends.items():
-        loose = None if name in painted else loosely_held(division, division.layers[-1], chosen.part, mine)
+        loose = None if name in painted else loosely_held(division, chosen.layer, chosen.part, mine)
         if loose is None:
             continue
         point = ",".join(f"{v:.0f}" for v in loose.inside)
@@ -210,84 +206,47 @@ def _not_one(division: Division, chosen: Named, painted: Collection[str]) -> lis
     return told
 
 
-def _shared_out(label: npt.NDArray[Any], division: Division) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.bool_]]:
+def _shared_out(of: Named, label: npt.NDArray[Any], division: Division) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.bool_]]:
     """Cortex by number, marrow by number, and what is surely marrow, of parts that are numbered by `label` (m,) along `Division.at`."""
     parts = np.zeros(division.solid.shape, dtype=np.uint16)
     parts.reshape(-1)[division.at] = label
-    return _settled(_flooded(parts.copy(), division), parts, division)
+    return settled(_flooded(parts.copy(), _beside_sheets(parts, of.layer.sheet, division), division), parts, division)
 
 
-def _flooded(parts: npt.NDArray[Any], division: Division) -> npt.NDArray[Any]:
-    """Cortex voxels by number, in place: seams and splinters go to the neighbour they reach over the densest path."""
-    _retract(parts, division)
+def _beside_sheets(parts: npt.NDArray[Any], sheet: Bools | None, division: Division) -> Ints:
+    """Flat indices of voxels beside a `sheet` (m,; along `Division.at`) of two cortices that touch: between two of the `parts` (nz, ny, nx)."""
+    if sheet is None or not sheet.any():
+        return np.zeros(0, dtype=np.int64)
+    index = np.stack(np.unravel_index(division.at[sheet], parts.shape), axis=1)
+    steps = np.stack(np.meshgrid(*[np.arange(-_BESIDE, _BESIDE + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    out = []
+    for some in np.array_split(index, len(index) // 20_000 + 1):
+        near = np.clip(some[:, None, :] + steps, 0, np.array(parts.shape) - 1)
+        flat = np.ravel_multi_index(tuple(np.moveaxis(near, -1, 0)), parts.shape)
+        there = parts.ravel()[flat]
+        least = np.where(there > 0, there, np.iinfo(there.dtype).max).min(axis=1)
+        out.append(flat[(there.max(axis=1) > least)].ravel())
+    return np.unique(np.concatenate(out))
+
+
+def _flooded(parts: npt.NDArray[Any], sure: Ints, division: Division) -> npt.NDArray[Any]:
+    """Cortex voxels by number, in place: seams and splinters go to the neighbour they reach over the densest path. Pieces at `sure` (n,) stay."""
+    retract(parts, division)
     parts[~division.cortex] = 0
-    _drop_islands(parts, division)
+    _drop_islands(parts, sure, division)
     flood_open(parts, division.cortex, division.depth)
     return parts
 
 
-def _settled(
-    parted: npt.NDArray[Any], parts: npt.NDArray[Any], division: Division
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """`parted`, the cortex by number, with the borders drawn anew that a flood alone may have drawn through one bone's cortex; and the marrow.
+def _drop_islands(parts: npt.NDArray[Any], sure: Ints, division: Division) -> None:
+    """Unname, in place, small pieces of cortex apart from their part's main piece: a part may reach them through the gap of a joint.
 
-    Marrow, as the parts have it, holds its cortex. What is narrow and as dark as soft tissue may be the gap of a joint, and holds nothing.
-    Last comes which voxels are surely marrow: the rest of a part, on no seam.
+    Pieces with a voxel at `sure` (n,) stay: there lies no gap, but a sheet of two cortices.
     """
-    levels = division.levels
-    brighter = levels.soft + max(_MARROW_SHARE * (levels.bone - levels.soft), _MARROW_NOISES * levels.noise)
-    dark = ndimage.uniform_filter(division.volume.values[division.box], 3, output=np.float32) < brighter
-    # a narrow gap is dark only once the scan is sharpened; so is marrow beside cortex, which lies on no seam
-    dark |= (ndimage.uniform_filter(division.depth, 3, output=np.int16) * -8 < brighter) & (parts == 0)
-    dark = ndimage.binary_dilation(dark & ~division.cortex, iterations=2) & ~division.cortex
-    size = division.volume.spacing[::-1]
-    hollow = division.cortex | ~division.solid
-    dark &= closed(hollow, ball(_WIDE_MM, size))  # wider than any gap that bone encloses is marrow, however dark
-    del hollow
-    held = (parts > 0) & ~dark & ~division.cortex
-    first = parts
-    parts = np.where(parted > 0, parted, parts)
-    for _ in range(_PORES):  # marrow is full of what looks like small seams, and of specks as dense as bone
-        pores = division.solid & (parts == 0)
-        parts[pores] = ndimage.maximum_filter(parts, 3)[pores]
-    labels = np.where(dark, 0, parts)
-    _meet(labels, division)
-    bone = division.cortex & (parted > 0)
-    marrow = np.where(dark, parts, labels)
-    marrow[bone] = 0
-    held &= first == labels
-    return np.where(bone, labels, 0), marrow, held
-
-
-def _meet(labels: npt.NDArray[Any], division: Division) -> None:
-    levels = division.levels
-    span = levels.bone - levels.soft
-    values = division.volume.values[division.box]  # as scanned: marrow beside cortex sinks when a scan is sharpened, and looks like a gap
-    met_again(labels, values, size=division.volume.spacing[::-1], reach=RETRACT_MM, span=span, noise=levels.noise)
-
-
-def _retract(parts: npt.NDArray[Any], division: Division) -> None:
-    """Take the parts back, in place, where two meet without a seam between them: the cut followed the sides of cells there, not the bone."""
-    touch = np.zeros(parts.shape, dtype=bool)
-    for axis in range(3):
-        low, high = np.moveaxis(parts, axis, 0)[:-1], np.moveaxis(parts, axis, 0)[1:]
-        np.moveaxis(touch, axis, 0)[:-1] |= (low != high) & (low > 0) & (high > 0)
-    spots = np.argwhere(touch)
-    size = division.volume.spacing[::-1]
-    reach = np.floor(RETRACT_MM / size).astype(int)
-    steps = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1).reshape(-1, 3)
-    steps = steps[np.linalg.norm(steps * size, axis=1) <= RETRACT_MM]
-    for some in np.array_split(spots, len(spots) // 500 + 1):  # few voxels touch, and the ball around each is small
-        near = (some[:, None, :] + steps).reshape(-1, 3)
-        near = near[((near >= 0) & (near < parts.shape)).all(axis=1)]
-        parts[tuple(near.T)] = 0
-
-
-def _drop_islands(parts: npt.NDArray[Any], division: Division) -> None:
-    """Unname, in place, small pieces of cortex apart from their part's main piece: a part may reach them through the gap of a joint."""
     piece, count = ndimage.label(parts, output=np.int32)  # no two parts touch any more: a piece is of one part
     at = np.flatnonzero(parts)
     mine = piece.ravel()[at]
+    held = piece.ravel()[sure]
     del piece
     owner = np.zeros(count + 1, dtype=np.int64)
     owner[mine] = parts.ravel()[at]
@@ -295,6 +254,7 @@ def _drop_islands(parts: npt.NDArray[Any], division: Division) -> None:
     largest = np.zeros(int(owner.max()) + 1)
     np.maximum.at(largest, owner, size)
     small = (size < largest[owner]) & (size * float(np.prod(division.volume.spacing)) < ISLAND_MM3)
+    small[held] = False
     parts.ravel()[at[small[mine]]] = 0
 
 
@@ -365,7 +325,7 @@ def _contacts(parted: npt.NDArray[Any], names: list[str], division: Division) ->
 def _met_solids(parted: npt.NDArray[Any], marrow: npt.NDArray[Any], held: npt.NDArray[np.bool_], count: int, division: Division) -> npt.NDArray[Any]:
     """Each of the first `count` bones filled, with the borders between them drawn anew."""
     solids = _solids(parted, marrow, held, count, division)
-    _meet(solids, division)
+    meet(solids, division)
     return solids
 
 
@@ -379,9 +339,10 @@ def _solids(parted: npt.NDArray[Any], marrow: npt.NDArray[Any], held: npt.NDArra
     spacing = division.volume.spacing
     edges = [(s.start == 0, s.stop == n) for s, n in zip(division.box, division.volume.values.shape, strict=True)]
     margin = np.ceil((LEAK_MM + 1.0) / spacing[::-1]).astype(int)
-    for n, inner in enumerate(ndimage.find_objects(parted, max_label=count), start=1):
+
+    def bone(n: int, inner: tuple[slice, ...] | None) -> tuple[int, tuple[slice, ...], npt.NDArray[np.bool_]] | None:
         if inner is None:
-            continue
+            return None
         wide = tuple(slice(max(s.start - m, 0), min(s.stop + m, size)) for s, m, size in zip(inner, margin, parted.shape, strict=True))
         at_edge = tuple((first and s.start == 0, last and s.stop == size) for (first, last), s, size in zip(edges, wide, parted.shape, strict=True))
         labels = parted[wide]
@@ -390,6 +351,12 @@ def _solids(parted: npt.NDArray[Any], marrow: npt.NDArray[Any], held: npt.NDArra
         solid = fill()
         scanned = division.volume.values[division.box][wide]
         solid &= ~open_canals(solid, labels == n, scanned, levels=division.levels, spacing=spacing, others=others, tighter=fill)
-        target = out[wide]
-        target[solid & (target == 0)] = n
+        return n, wide, solid
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for done in pool.map(bone, range(1, count + 1), ndimage.find_objects(parted, max_label=count)):
+            if done is not None:
+                n, wide, solid = done
+                target = out[wide]
+                target[solid & (target == 0)] = n
     return out

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from psi_cad.units import Array, Bools, Ints, Mm
 from psi_cad.voxels.morphology import in_slabs, slabs
 
-__all__ = ["Regions", "regions_of"]
+__all__ = ["Regions", "across_of", "regions_of"]
 
 CELL_MM: Final[Mm] = 4.0
 _SEAM_MM: Final[Mm] = 4.0  # a thicker seam is none: the sides of a joint face each other within this
@@ -77,11 +77,12 @@ def regions_of(bone: Bools, *, spacing: Array, seam: Bools | None = None) -> Reg
     a, b, w = np.concatenate(one), np.concatenate(other), np.concatenate(area)
     shared = sp.coo_matrix((np.r_[w, w], (np.r_[a, b], np.r_[b, a])), shape=(count + 1, count + 1)).tocsr()
     volume = np.concatenate([[0], *(part[1:] for part in voxels)]) * float(np.prod(size))
-    return Regions(number, shared, _across(number, seam, size, count), volume)
+    return Regions(number, shared, across_of(number, seam, spacing=spacing, count=count), volume)
 
 
-def _across(number: npt.NDArray[Any], seam: Bools | None, size: Array, count: int) -> Any:
-    """Regions that face each other along an axis with nothing but a thin seam between them."""
+def across_of(number: npt.NDArray[Any], seam: Bools | None, *, spacing: Array, count: int) -> Any:
+    """Sparse (count + 1, count + 1): mm² over which regions face each other along an axis with nothing but a thin seam between them."""
+    size = np.asarray(spacing)[::-1]
     empty = sp.csr_matrix((count + 1, count + 1))
     if seam is None:
         return empty

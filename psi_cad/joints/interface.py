@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from psi_cad.units import Array, Bools, Ints, Mm
-from psi_cad.voxels.morphology import ball, grown
+from psi_cad.voxels.morphology import ball, grown, in_slabs
 
 __all__ = ["met_again"]
 
@@ -29,13 +29,20 @@ _UNIT: Final = 1000.0  # capacities are whole numbers
 
 def _touching(parts: npt.NDArray[Any]) -> Bools:
     """Voxels (nz, ny, nx) of a numbered part that share a face with another; 0 is no part."""
-    touch = np.zeros(parts.shape, dtype=bool)
-    for axis in range(3):
-        low, high = np.moveaxis(parts, axis, 0)[:-1], np.moveaxis(parts, axis, 0)[1:]
-        here = (low != high) & (low > 0) & (high > 0)
-        np.moveaxis(touch, axis, 0)[:-1] |= here
-        np.moveaxis(touch, axis, 0)[1:] |= here
-    return touch
+    out = np.zeros(parts.shape, dtype=bool)
+
+    def slab(read: slice, made: slice, inner: slice) -> None:
+        some = parts[read]
+        touch = np.zeros(some.shape, dtype=bool)
+        for axis in range(3):
+            low, high = np.moveaxis(some, axis, 0)[:-1], np.moveaxis(some, axis, 0)[1:]
+            here = (low != high) & (low > 0) & (high > 0)
+            np.moveaxis(touch, axis, 0)[:-1] |= here
+            np.moveaxis(touch, axis, 0)[1:] |= here
+        out[made] = touch[inner]
+
+    in_slabs(slab, parts.shape, 1)
+    return out
 
 
 def met_again(labels: npt.NDArray[Any], density: npt.NDArray[Any], *, size: Array, reach: Mm, span: float, noise: float) -> None:
