@@ -21,7 +21,7 @@ from psi_cad.batch.store import Result, Store, published
 from psi_cad.batch.told import refusals_in, row_of, write_rows
 from psi_cad.batch.work import Request, run_request
 from psi_cad.builder.process import DEFAULT_LIMIT
-from psi_cad.errors import BuildError, DesignError, InputError, PsiCadError, SeatError, by_name
+from psi_cad.errors import BuildError, InputError, PsiCadError
 
 __all__ = ["Progress", "Standing", "batch", "dry_run"]
 
@@ -30,7 +30,6 @@ LOOK_S: Final = 0.5
 ATTEMPTS: Final = 2
 HERE: Final = "127.0.0.1"
 CONNECT_S: Final = 10.0
-REFUSALS: Final = (InputError, DesignError, SeatError)  # of what was asked for: another try would end alike
 
 
 @dataclass
@@ -97,15 +96,13 @@ class _State:
 def _known(out: Path, tasks: list[Task], store: Store) -> _State:
     """What earlier runs have done of these jobs."""
     state = _State(tasks)
-    refused, there = refusals_in(out), published(out, tasks)
+    there = {**refusals_in(out, tasks), **published(out, tasks)}
     state.there = set(there)
     anywhere = {job: result for (_, job), result in there.items()}
     for task in tasks:
         found = anywhere.get(task.job) or store.of(task.job)
-        if found is not None and found.report is not None:
-            state.take(task.job, found, "done" if found.report["guides"][0]["status"] == "passed" else "rejected")
-        elif task.job in refused:
-            state.take(task.job, refused[task.job], "refused")
+        if found is not None:
+            state.take(task.job, found, found.status)
     return state
 
 
@@ -174,7 +171,7 @@ def batch(
 def _lies_elsewhere(task: Task, state: _State) -> bool:
     """Whether a job's result is only in the store, or in another folder that it belongs to as well."""
     found = state.results.get(task.job)
-    return found is not None and found.report is not None and (task.folder, task.job) not in state.there
+    return found is not None and (task.folder, task.job) not in state.there
 
 
 def _assembled(state: _State, store: Store, folder: str, before: Before) -> None:
@@ -216,6 +213,8 @@ def _worked(
     with _stoppable() as stop, _client(workers, scheduler, len(todo)) as client:
 
         def submit(task: Task) -> None:
+            if store.of(task.job) is None:
+                store.discard(task.job)  # what is there is damaged, and would stand in the way of a whole one
             request = _request(task, asked, store, time_limit)
             future = client.submit(run_request, request, key=f"psi-cad-{uuid.uuid4().hex}", retries=0, pure=False)
             future.add_done_callback(lambda done, job=task.job: ended.put((job, done)))
@@ -278,6 +277,7 @@ def _request(task: Task, asked: Asked, store: Store, time_limit: float) -> Reque
     return {
         "case": str(task.case),
         "guide": task.guide,
+        "tool": task.blade,
         "blades": task.blades,
         "settings": list(task.settings),
         "catalogue": None if asked.catalogue is None else str(asked.catalogue.resolve()),
@@ -307,12 +307,11 @@ def _take(state: _State, store: Store, task: Task, answer: Mapping[str, Any]) ->
     state.seconds[task.job] = float(answer["seconds"])
     state.fresh.add(task.job)
     found = store.of(task.job)
-    if found is not None and found.report is not None:
-        state.take(task.job, found, "done" if found.report["guides"][0]["status"] == "passed" else "rejected")
+    if found is not None:
+        state.take(task.job, found, found.status)
         return
     error = answer["error"] or BuildError("The files that the worker left are not whole; start the batch again.").to_json()
-    refused = issubclass(by_name(error["error"]), REFUSALS) and "start the batch again" not in error["message"]
-    state.take(task.job, Result(None, store.folder, error=error), "refused" if refused else "failed")
+    state.take(task.job, Result(None, store.folder, error=error), "failed")
 
 
 @contextmanager
