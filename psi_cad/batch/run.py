@@ -69,6 +69,14 @@ class _State:
     fresh: set[str] = field(default_factory=set)
     there: set[tuple[str, str]] = field(default_factory=set)  # folder and job of what lies under its name
     written: set[str] = field(default_factory=set)  # folders
+    in_folder: dict[str, list[Task]] = field(init=False)
+    of_job: dict[str, list[Task]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.in_folder, self.of_job = {}, {}
+        for task in self.tasks:
+            self.in_folder.setdefault(task.folder, []).append(task)
+            self.of_job.setdefault(task.job, []).append(task)
 
     def take(self, job: str, result: Result, status: str) -> None:
         self.results[job], self.status[job] = result, status
@@ -90,7 +98,11 @@ class _State:
 
     def folders(self, job: str) -> list[str]:
         """Where a job's guide lies: a setting of one guide changes no other, which is then the same in several folders."""
-        return list(dict.fromkeys(task.folder for task in self.tasks if task.job == job))
+        return list(dict.fromkeys(task.folder for task in self.of_job[job]))
+
+    def waits(self, folder: str) -> bool:
+        """Whether a job of a folder is still to do."""
+        return any(task.job not in self.status for task in self.in_folder[folder])
 
 
 def _known(out: Path, tasks: list[Task], store: Store) -> _State:
@@ -150,8 +162,9 @@ def batch(
     tasks = tasks_of(asked)
     store = Store(out)
     with store.held():
-        before = {task.folder: Before(out / task.folder) for task in tasks}
+        before = {folder: Before(out / folder) for folder in dict.fromkeys(task.folder for task in tasks)}
         state = _known(out, tasks, store)
+        _forgotten(state, store)
         touched = {task.folder for task in tasks if _lies_elsewhere(task, state)}
         standing = Standing(len(tasks), len(tasks) - len(state.todo()))
         try:
@@ -163,9 +176,17 @@ def batch(
             store.stop()
             for folder in sorted(touched):
                 _assembled(state, store, folder, before[folder])
+            _forgotten(state, store)
             said = write_rows(out, state.rows())
             write_page(out, said)
     return said
+
+
+def _forgotten(state: _State, store: Store) -> None:
+    """Take away results that lie under their names everywhere: of a run that was killed in between, or of a worker that came late."""
+    for job in {job for _, job in state.there}:
+        if all((folder, job) in state.there for folder in state.folders(job)):
+            store.discard(job)
 
 
 def _lies_elsewhere(task: Task, state: _State) -> bool:
@@ -176,8 +197,9 @@ def _lies_elsewhere(task: Task, state: _State) -> bool:
 
 def _assembled(state: _State, store: Store, folder: str, before: Before) -> None:
     """Write a case's folder; what cannot be written fails its jobs, and stays in the store for the next run."""
-    tasks = [task for task in state.tasks if task.folder == folder]
-    ours = [task for task in tasks if state.status.get(task.job) in ("done", "rejected", "refused")]
+    ours = [task for task in state.in_folder[folder] if state.status.get(task.job) in ("done", "rejected", "refused")]
+    if not ours:  # all of it failed
+        return
     try:
         store.assemble(ours, state.results, before)
     except (PsiCadError, OSError) as error:
@@ -187,6 +209,7 @@ def _assembled(state: _State, store: Store, folder: str, before: Before) -> None
                 state.take(task.job, Result(None, store.folder, error=told.to_json()), "failed")
         return
     state.written.add(folder)
+    state.there |= {(folder, task.job) for task in ours}
     for task in ours:
         if state.written.issuperset(state.folders(task.job)):  # its files are wanted in other folders until then
             store.discard(task.job)
@@ -236,20 +259,22 @@ def _worked(
                 job, future = next(iter(left)), None
             task = left[job]
             answer = _answer(future)
+            if future is not None:
+                future.release()  # else it is done again where the worker that did it dies later
             if answer["status"] == "failed" and attempts[job] < ATTEMPTS and not lost and answer["error"]["error"] != "Lost":
                 attempts[job] += 1
                 submit(task)
                 continue
             del left[job]
             _take(state, store, task, answer)
-            alike = sum(other.job == job for other in state.tasks)
+            alike = len(state.of_job[job])
             standing.ended += alike
             standing.bad += alike * (state.status[job] != "done")
             standing.seconds = time.monotonic() - begun
             progress(standing, f"{task.folder}: {task.guide} for {task.blade}: {state.status[job]}")
             for folder in state.folders(job):
                 touched.add(folder)
-                if not any(folder in state.folders(other) for other in left):
+                if not state.waits(folder):
                     _assembled(state, store, folder, before[folder])
                     touched.discard(folder)
 
