@@ -40,7 +40,7 @@ class Watch:
         self.seen: list[str] = []
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._inotify = self._libc.inotify_init1(os.O_NONBLOCK)
-        self._folders: dict[int, Path] = {}
+        self.folders: dict[int, Path] = {}
         self._over = threading.Event()
         self._add(folder)
         self._thread = threading.Thread(target=self._look)
@@ -48,9 +48,9 @@ class Watch:
 
     def _add(self, folder: Path) -> None:
         number = self._libc.inotify_add_watch(self._inotify, os.fsencode(folder), NEW | WRITTEN)
-        if number < 0 or number in self._folders:
+        if number < 0 or number in self.folders:
             return
-        self._folders[number] = folder
+        self.folders[number] = folder
         for below in folder.iterdir():  # made before they could be watched
             if below.is_dir() and not below.name.startswith("."):
                 self._add(below)
@@ -66,9 +66,9 @@ class Watch:
                 number, mask, _, length = struct.unpack_from("iIII", data, at)
                 name = data[at + 16 : at + 16 + length].rstrip(b"\0").decode()
                 at += 16 + length
-                if not name or name.startswith(".") or name.endswith(".lock") or number not in self._folders:
+                if not name or name.startswith(".") or name.endswith(".lock") or number not in self.folders:
                     continue
-                path = self._folders[number] / name
+                path = self.folders[number] / name
                 if mask & FOLDER:
                     self._add(path)
                 elif mask & (0x100 | WRITTEN):
@@ -76,7 +76,7 @@ class Watch:
 
     def close(self) -> list[str]:
         """Stop, and tell what was seen."""
-        time.sleep(0.05)
+        time.sleep(0.5)  # it has seen by then all that there was
         self._over.set()
         self._thread.join()
         os.close(self._inotify)
