@@ -52,18 +52,14 @@ def there(loaded: LoadedCase, relative: str, *, key: str) -> Path:
 
 
 def stamps_of(loaded: LoadedCase) -> Stamps:
-    """What tells, without reading them, whether the inputs of a case have been written to or replaced in between.
-
-    Raises
-    ------
-    CaseError
-        If something is not there.
-    """
+    """What tells, without reading them, whether the inputs of a case have been written to, replaced or taken away in between."""
     found: Stamps = {}
     for key, name in named_in(loaded).items():
-        path = there(loaded, name, key=key)
+        path = loaded.resolve(name)
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-        states = [(str(file), file.stat()) for file in files]
+        states = []
+        with suppress(OSError):  # it is not there, or has gone meanwhile
+            states = [(str(file), file.stat()) for file in files]
         found[key] = tuple((file, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for file, state in states)
     return found
 
@@ -75,10 +71,9 @@ def refuse_changed(loaded: LoadedCase, before: Stamps) -> None:
     ------
     BuildError
     """
-    named, now = named_in(loaded), {}
-    with suppress(CaseError, OSError):  # one of them has gone, which is a change as well
-        now = stamps_of(loaded)
+    named, now = named_in(loaded), stamps_of(loaded)
     for key, stamp in before.items():
         if now.get(key) != stamp:
-            said = f"'{named.get(key, '')}' or another file of the case" if not now else f"'{named.get(key, '')}'"
-            raise BuildError(f"{loaded.path.name}: {key}: {said} changed while it was being read; wait until it is whole, and try again.")
+            raise BuildError(
+                f"{loaded.path.name}: {key}: '{named.get(key, '')}' changed while it was being read; wait until it is whole, and try again."
+            )
