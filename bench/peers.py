@@ -1,6 +1,6 @@
 """What else a guide could be made with, beside psi-cad, on one bone in one run: `python bench/peers.py`; `--keep` writes docs/speed.json.
 
-- VTK's Boolean filter, the one that 3D Slicer and ParaView users have: a block less the bone, at many places of the bone. A result counts as
+- VTK's own Boolean filter: a block less the bone, at many places of the bone. A result counts as
   failed where it is empty, not closed, or its volume is off that of Manifold by more than 1 %.
 - The bone's facets sewn into a B-rep, as users of a CAD program try first: import the STL, make a solid, subtract it from the guide's block.
   That is measured on bones of few triangles and extrapolated by the power law that they follow.
