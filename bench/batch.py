@@ -84,6 +84,7 @@ def run(found: list[Path], words: list[str], out: Path, workers: int) -> dict[st
         "seconds": round(took.seconds, 1),
         "worker_mib": round(memory.most),
         "all_mib": round(took.peak_mib),
+        "cpu_s": round(took.cpu_s),
         "main_cpu_s": round(memory.main_s, 1),
     }
     ended = [seconds for seconds, step in took.steps if "start the workers" not in step]
