@@ -65,7 +65,7 @@ def all_built(
         except KernelError as error:
             if full(folder):  # what is read back of files that were cut short fails in many ways
                 raise BuildError(
-                    "The disk that the output folder lies on is full, so nothing was written; make room, and run the same command again."
+                    "The disk that the output folder lies on is full or nearly so, and nothing was written; make room and run the same command again."
                 ) from error
             left = None if left is None else _without(left, error)
             if left is None:
