@@ -23,9 +23,13 @@ tidy:
 demo:
     .venv/bin/psi-cad demo
 
-# time and memory, beside a mesh-Boolean guide made with the same libraries
+# time and memory, beside what else a user would take; growth, batches and faults take an hour, and the tables of docs/speed.md are made of them
 bench:
     .venv/bin/python bench/run.py
+    .venv/bin/python bench/growth.py --keep
+    .venv/bin/python bench/peers.py --keep
+    .venv/bin/python bench/batch.py --jobs 100 --keep
+    .venv/bin/python bench/draw.py
 
 # the phantom's surfaces that the example cases lie on
 phantom:

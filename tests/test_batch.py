@@ -5,12 +5,14 @@ import json
 import pytest
 from conftest import CASES
 
+from psi_cad.api import approve
 from psi_cad.approval.publish import Before
+from psi_cad.batch import collect as collecting
 from psi_cad.batch.child import done
-from psi_cad.batch.collect import collect
+from psi_cad.batch.collect import NOT_RELEASED, collect
 from psi_cad.batch.expand import Asked, case_files, level, tasks_of, values_of
 from psi_cad.batch.page import write_page
-from psi_cad.batch.run import dry_run
+from psi_cad.batch.run import batch, dry_run
 from psi_cad.batch.store import Store, published
 from psi_cad.batch.told import row_of, write_rows
 from psi_cad.batch.work import STAGE
@@ -109,9 +111,9 @@ def test_a_second_batch_in_a_folder_is_refused_and_unfinished_stages_go(tmp_path
 def test_a_job_done_by_a_worker_comes_out_as_a_build(tmp_path, phantom_out):
     (task,), store, said = tasks_of(Asked((ONE,))), Store(tmp_path), []
     with store.held():
-        request = {"case": ONE, "guide": task.guide, "blades": [], "settings": [], "catalogue": None, "final": str(tmp_path / task.folder),
+        request = {"case": ONE, "guide": task.guide, "tool": task.blade, "blades": [], "settings": [], "catalogue": None, "final": str(tmp_path / task.folder),
                    "job": task.job, "time_limit": 300.0, "folder": str(store.folder / task.job)}  # fmt: skip
-        with pytest.raises(InputError, match="is not what the batch was begun with"):
+        with pytest.raises(BuildError, match="is not what the batch was begun with"):
             done({**request, "job": "other", "folder": str(store.folder / "other")}, kept=Kept(), workers=None, progress=said.append)
         store.discard("other")
         assert store.of(task.job) is None
@@ -142,6 +144,46 @@ def test_only_passed_guides_are_collected_and_a_changed_file_is_not(out, tmp_pat
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["manifest.json"]
 
 
+def test_what_is_collected_and_not_released_is_listed(out, tmp_path):
+    rows, folder = dry_run(Asked((ONE,)), out.parent), tmp_path / "c"
+    (entry,) = collect(out.parent, folder, rows)
+    said = (folder / NOT_RELEASED).read_text("utf-8")
+    assert (entry["approved"], entry["released"]) == (False, False) and f"{entry['file']}: not approved" in said and "not for a patient" in said
+    for role, code in (("surgeon", "s-1"), ("engineer", "e-1")):
+        approve(out, role=role, name_code=code)
+    (entry,) = collect(out.parent, folder, rows)
+    assert (entry["approved"], entry["released"]) == (True, False)
+    assert f"{entry['file']}: approved, not released" in (folder / NOT_RELEASED).read_text("utf-8")
+    assert json.loads((folder / "manifest.json").read_text("utf-8"))["files"] == [entry]
+    record = out / "approvals.json"
+    record.write_text(record.read_text("utf-8").replace("s-1", "s-2"), "utf-8")
+    assert not collect(out.parent, folder, rows)[0]["approved"], "a record that was tampered with approves nothing"
+
+
+def test_nothing_is_listed_where_all_is_released(out, tmp_path, monkeypatch):
+    rows = dry_run(Asked((ONE,)), out.parent)
+    collect(out.parent, tmp_path / "c", rows)
+    released = [{"guide": "supra-acetabular_generic-25x0.89", "approved": True, "released": True, "sound": True}]
+    monkeypatch.setattr(collecting, "compare_folder", lambda folder: released)
+    (entry,) = collect(out.parent, tmp_path / "c", rows)
+    assert entry["released"] and not (tmp_path / "c" / NOT_RELEASED).exists()
+
+
+@pytest.mark.slow
+def test_a_refusal_has_its_picture_and_is_not_asked_for_again(tmp_path):
+    asked = Asked((ONE,), settings=("guide.approach=[0.1,0.2,1]",))
+    (row,) = batch(asked, tmp_path, workers=1)["tasks"]
+    picture = tmp_path / row["files"]["png"]
+    assert row["status"] == "refused" and picture.name == "supra-acetabular_generic-25x0.89_REFUSED.png" and picture.is_file()
+    assert f'src="{row["files"]["png"]}"' in (tmp_path / "index.html").read_text("utf-8") and not (tmp_path / ".psi-cad-batch").exists()
+    (again,) = batch(asked, tmp_path, workers=1)["tasks"]
+    assert again == {**row, "fresh": False, "seconds": 0.0}
+    picture.write_bytes(b"")
+    assert [one["status"] for one in dry_run(asked, tmp_path)] == ["waiting"]
+    (made,) = batch(Asked((ONE,)), tmp_path, workers=1)["tasks"]
+    assert made["status"] == "done" and not picture.exists(), "the guide was made since"
+
+
 def test_the_page_shows_each_guide_and_why_one_failed(out):
     (row,) = dry_run(Asked((ONE,)), out.parent)
     bad = {**row, "status": "failed", "reason": "a <b> is wrong", "files": {}}
@@ -160,8 +202,6 @@ def test_a_setting_of_one_guide_leaves_the_other_the_same_job():
 
 @pytest.mark.slow
 def test_a_guide_that_belongs_into_two_folders_is_made_once_and_lies_in_both(tmp_path):
-    from psi_cad.batch.run import batch
-
     asked = Asked((str(CASES / "phantom-type3"),), settings=("guide.superior-ramus.params.height=10,11",))
     said = batch(asked, tmp_path / "out", workers=1)
     assert [row["status"] for row in said["tasks"]] == ["done"] * 4

@@ -1,6 +1,7 @@
 """A batch on a Dask scheduler and workers that are started by themselves, one of which dies."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from contextlib import suppress
 import psutil
 import pytest
 from conftest import CASES
+from distributed import Client
 
 import psi_cad
 from psi_cad.batch.expand import Asked
@@ -72,6 +74,26 @@ def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(cluster, tmp_
     psi_cad.build(ONE, tmp_path / "alone", settings=["params.clearance=0.1"], suggest=False)
     for path in (tmp_path / "alone" / "phantom-type1").iterdir():
         assert (tmp_path / "o" / "params.clearance-0.1" / "phantom-type1" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_what_is_done_is_not_done_again_where_its_worker_dies_later(cluster, tmp_path):
+    address, workers = cluster
+    killed, stages = [], set()
+
+    def progress(standing, _said):
+        stages.update((tmp_path / "o").glob(".psi-cad-batch/stage-*"))
+        if standing.ended == 1 and not killed:
+            with Client(address, set_as_default=False) as client:
+                idle = [where for where, jobs in client.processing().items() if not jobs]
+                pids = client.run(os.getpid)
+            killed.extend(worker for worker in workers if worker.pid in {pids[where] for where in idle})
+            for worker in killed:
+                worker.kill()
+                worker.wait()
+
+    said = batch(Asked((ONE,), (), (), ("params.clearance=0.1,0.15",)), tmp_path / "o", scheduler=address, progress=progress)
+    assert said["counts"]["done"] == 2 and len(killed) == 1 and len(stages) == 2
+    assert not list((tmp_path / "o").glob(".psi*"))
 
 
 def test_ctrl_c_ends_a_batch_within_five_seconds_and_leaves_no_process(tmp_path):

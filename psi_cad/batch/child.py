@@ -8,60 +8,106 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from psi_cad.approval.publish import Before, job_named
 from psi_cad.batch.work import FILES, RESULT
 from psi_cad.builder.kept import Kept
 from psi_cad.builder.process import Workers
+from psi_cad.builder.suggest import REFUSED_FILE, Asked, explained
 from psi_cad.builder.together import all_built
 from psi_cad.builder.worker import own_stdout
-from psi_cad.errors import InputError, PsiCadError, unexpected
+from psi_cad.case.load import LoadedCase
+from psi_cad.case.named import Stamps, refuse_changed, stamps_of
+from psi_cad.errors import BuildError, DesignError, InputError, PsiCadError, SeatError, unexpected
 from psi_cad.files import sha256_of, write_json
 from psi_cad.intake.blades import tell_lengths
-from psi_cad.intake.loading import load
-from psi_cad.intake.prepare import Job, Progress, plan_job
+from psi_cad.intake.jobs import job_facts, job_hash
+from psi_cad.intake.kerfs import sawings
+from psi_cad.intake.loading import load, resolved_guides
+from psi_cad.intake.named import inputs_of
+from psi_cad.intake.prepare import Job, Progress, plan_job, planes_of, works_of
 from psi_cad.stages.disk import own_disk
 
 __all__ = ["done"]
 
+ANOTHER: Final = "the case, a file that it names, a template or psi-cad itself is not what the batch was begun with; start the batch again."
+REFUSALS: Final = (InputError, DesignError, SeatError)  # of what was asked for: another try would end alike
+
 
 def done(request: dict[str, Any], *, kept: Kept, workers: Workers | None, progress: Progress) -> str:
-    """Do a job in `request["folder"]`: files, and `result.json` last; the status of the guide.
+    """Do a job in `request["folder"]`: files, and `result.json` last; the status of the guide, or "refused".
 
     Raises
     ------
     PsiCadError
-        Also where the case, or a file or template that it names, is not what the batch was begun with.
+        What is no refusal of what was asked for. Also where the case, or a file or template that it names, is not what the batch was begun with.
     """
     folder, settings, blades = Path(request["folder"]), request["settings"], request["blades"]
-    loaded = load(request["case"], settings=settings, catalogue=request["catalogue"])
+    loaded, stamps = _as_begun(request)
     files = folder / FILES
     files.mkdir(parents=True)
 
     def planned() -> Job:
-        job = plan_job(loaded, blades=blades, progress=progress, read=kept.bones, workshop=kept.workshop, suggest=False, only=request["guide"])
+        try:
+            job = plan_job(loaded, blades=blades, progress=progress, read=kept.bones, workshop=kept.workshop, suggest=False, only=request["guide"])
+        finally:
+            refuse_changed(loaded, stamps)  # a refusal, too, would be of something else
         hashes = [digest for guide in job.guides for digest in guide.hashes]
         if hashes != [request["job"]]:
-            raise InputError(
-                f"{loaded.path.name}: the case, a file that it names, a template or psi-cad itself is not what the batch was begun with; "
-                "start the batch again."
-            )
+            raise BuildError(f"{loaded.path.name}: {ANOTHER}")
         return job_named(job, Before(Path(request["final"])), variant=None)
 
-    job = planned()  # before the build process has its request: the deadline is then the kernel's alone
-    built = all_built(lambda: job, files, settings=settings, blades=blades, progress=progress, time_limit=request["time_limit"], workers=workers)
-    tell_lengths(built.guides, loaded.catalogue)
-    report = built.to_json()
-    for guide in report["guides"]:
-        if guide["status"] != "passed":  # as a build without suggestions says it
-            guide["tried"], guide["remedies"] = [], []
-    write_json(folder / RESULT, {"job": request["job"], "report": report, "sha256": {path.name: sha256_of(path) for path in sorted(files.iterdir())}})
-    return str(report["guides"][0]["status"])
+    said: dict[str, Any]
+    try:
+        job = planned()  # before the build process has its request: the deadline is then the kernel's alone
+        built = all_built(lambda: job, files, settings=settings, blades=blades, progress=progress, time_limit=request["time_limit"], workers=workers)
+    except REFUSALS as error:
+        shutil.rmtree(files)
+        files.mkdir()
+        error.about(request["guide"], request["tool"])
+        with suppress(OSError):  # the refusal counts, the picture does not
+            explained(Asked(loaded, None, tuple(blades), False, progress, workers), error, files / f"{error.guide}_{error.blade}_{REFUSED_FILE}")
+        said, status = {"error": error.to_json()}, "refused"
+    else:
+        tell_lengths(built.guides, loaded.catalogue)
+        report = built.to_json()
+        for guide in report["guides"]:
+            if guide["status"] != "passed":  # as a build without suggestions says it
+                guide["tried"], guide["remedies"] = [], []
+        said, status = {"report": report}, str(report["guides"][0]["status"])
+    write_json(folder / RESULT, {"job": request["job"], **said, "sha256": {path.name: sha256_of(path) for path in sorted(files.iterdir())}})
+    return status
+
+
+def _as_begun(request: dict[str, Any]) -> tuple[LoadedCase, Stamps]:
+    """The case of a request, which was sound when the batch began, and what tells whether its files change from now on.
+
+    Raises
+    ------
+    BuildError
+        Where the case, or what its guide is made from, is not what it was then.
+    """
+    try:
+        loaded = load(request["case"], settings=request["settings"], catalogue=request["catalogue"])
+        stamps = stamps_of(loaded)
+        inputs, own, planes = inputs_of(loaded), sawings(loaded), planes_of(loaded)
+        hashes = [
+            job_hash(job_facts(loaded, work, own, planes=planes, inputs=inputs))
+            for number, params in enumerate(resolved_guides(loaded))
+            if loaded.case.guide[number].name == request["guide"]
+            for work in works_of(loaded, number, params, request["blades"])
+        ]
+    except PsiCadError as error:
+        raise BuildError(f"{Path(request['case']).name}: {ANOTHER} It is refused now: {error}") from error
+    if hashes != [request["job"]]:
+        raise BuildError(f"{loaded.path.name}: {ANOTHER}")
+    return loaded, stamps
 
 
 def _end_all() -> None:

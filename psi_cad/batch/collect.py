@@ -1,4 +1,4 @@
-"""A plain folder of finished STL files for the print shop: names that say what each is, and a manifest with hashes."""
+"""A plain folder of finished STL files for the print shop: names that say what each is, a manifest with hashes, and what is not released."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from psi_cad.errors import BuildError
+from psi_cad.approval.comparing import compare_folder
+from psi_cad.errors import BuildError, InputError
 from psi_cad.files import sha256_of, whole_file, write_json
 from psi_cad.outputs.notice import NOT_A_DEVICE
 
-__all__ = ["MANIFEST", "collect"]
+__all__ = ["MANIFEST", "NOT_RELEASED", "collect"]
 
 MANIFEST: Final = "manifest.json"
+NOT_RELEASED: Final = "NOT-RELEASED.txt"
+HEAD: Final = """These files are not released by surgeon and engineer. Print them to look at and to try, not for a patient.
+A released guide is made by 'psi-cad approve' in both roles and 'psi-cad build --release'; collect again after that.
+"""
 
 
 def collect(out: Path, folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Copy the STL of every guide that passed into `folder`, as <case>_<guide>_<blade>….stl; what the manifest written there holds.
 
+    Passed is not approved: each entry says whether its guide is `approved` and `released`, and `NOT-RELEASED.txt` lists those that are not.
     Files that an earlier manifest names and that are not among them any more go, unless they were changed.
 
     Raises
@@ -28,7 +34,7 @@ def collect(out: Path, folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[
         Where a file is not the one that was built.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    entries = list(_entries(rows))
+    entries = list(_entries(out, rows))
     for entry in entries:
         with whole_file(folder / entry["file"]) as path:
             shutil.copyfile(out / entry["source"], path)
@@ -39,19 +45,44 @@ def collect(out: Path, folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[
         old = folder / name
         if name not in kept and Path(name).name == name and old.is_file() and sha256_of(old) == digest:
             old.unlink()
+    _say_not_released(folder / NOT_RELEASED, entries)
     write_json(folder / MANIFEST, {"schema": 1, "notice": NOT_A_DEVICE, "files": entries})
     return entries
 
 
-def _entries(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _say_not_released(path: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Write which files are of guides that nobody has released; none such: no file."""
+    told = [f"{entry['file']}: {'approved, not released' if entry['approved'] else 'not approved'}" for entry in entries if not entry["released"]]
+    if not told:
+        path.unlink(missing_ok=True)
+        return
+    with whole_file(path) as temporary:
+        temporary.write_text("\n".join([HEAD, *told]) + "\n", "utf-8", newline="\n")
+
+
+def _standing(folder: Path) -> dict[str, tuple[bool, bool]]:
+    """Of each guide of a case's folder, by its files' name: whether it is approved, and whether it is released; what cannot be read is neither."""
+    try:
+        return {row["guide"]: (row["sound"] and row["approved"], row["sound"] and row["released"]) for row in compare_folder(folder)}
+    except InputError:
+        return {}
+
+
+def _entries(out: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """A manifest's entries: of passed guides alone."""
+    known: dict[Path, dict[str, tuple[bool, bool]]] = {}
     for row in rows:
         if row["status"] != "done":
             continue
         source = str(row["files"]["stl"])
         *levels, case, name = source.split("/")
         keys = ("case", "guide", "blade", "printer", "settings", "job")
-        yield {"file": "_".join([case, *levels, name]), "sha256": row["sha256"][source], "source": source, **{key: row[key] for key in keys}}
+        there = (out / source).parent
+        if there not in known:
+            known[there] = _standing(there)
+        approved, released = known[there].get(Path(name).stem, (False, False))
+        said = {"file": "_".join([case, *levels, name]), "sha256": row["sha256"][source], "source": source, **{key: row[key] for key in keys}}
+        yield {**said, "approved": approved, "released": released}
 
 
 def _earlier(folder: Path) -> dict[str, str]:

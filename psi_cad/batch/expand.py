@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from psi_cad.case.load import LoadedCase
+from psi_cad.case.named import named_in, there
 from psi_cad.errors import CaseError, InputError, PsiCadError
 from psi_cad.intake.jobs import job_facts, job_hash
 from psi_cad.intake.kerfs import sawings
 from psi_cad.intake.loading import load, resolved_guides
-from psi_cad.intake.named import named_in, there
 from psi_cad.intake.prepare import planes_of, works_of
 from psi_cad.intake.work import digest_of
 

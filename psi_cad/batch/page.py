@@ -44,9 +44,8 @@ def write_page(out: Path, said: Mapping[str, Any]) -> None:
 
 def _card(row: Mapping[str, Any]) -> str:
     files = row["files"]
-    picture = (
-        f'<a href="{quote(files["png"])}"><img loading="lazy" src="{quote(files["png"])}" alt="the guide on its bone"></a>' if "png" in files else ""
-    )
+    shown = "the place that is refused" if row["status"] == "refused" else "the guide on its bone"
+    picture = f'<a href="{quote(files["png"])}"><img loading="lazy" src="{quote(files["png"])}" alt="{shown}"></a>' if "png" in files else ""
     links = " ".join(f'<a href="{quote(name)}">{escape(kind.upper())}</a>' for kind, name in files.items())
     reasons = "".join(f"<p>{escape(part)}</p>" for part in str(row["reason"]).split("; ") if part)
     settings = f"<p>{escape(', '.join(row['settings']))}</p>" if row["settings"] else ""

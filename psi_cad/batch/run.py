@@ -21,7 +21,7 @@ from psi_cad.batch.store import Result, Store, published
 from psi_cad.batch.told import refusals_in, row_of, write_rows
 from psi_cad.batch.work import Request, run_request
 from psi_cad.builder.process import DEFAULT_LIMIT
-from psi_cad.errors import BuildError, DesignError, InputError, PsiCadError, SeatError, by_name
+from psi_cad.errors import BuildError, InputError, PsiCadError
 
 __all__ = ["Progress", "Standing", "batch", "dry_run"]
 
@@ -30,7 +30,6 @@ LOOK_S: Final = 0.5
 ATTEMPTS: Final = 2
 HERE: Final = "127.0.0.1"
 CONNECT_S: Final = 10.0
-REFUSALS: Final = (InputError, DesignError, SeatError)  # of what was asked for: another try would end alike
 
 
 @dataclass
@@ -70,6 +69,14 @@ class _State:
     fresh: set[str] = field(default_factory=set)
     there: set[tuple[str, str]] = field(default_factory=set)  # folder and job of what lies under its name
     written: set[str] = field(default_factory=set)  # folders
+    in_folder: dict[str, list[Task]] = field(init=False)
+    of_job: dict[str, list[Task]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.in_folder, self.of_job = {}, {}
+        for task in self.tasks:
+            self.in_folder.setdefault(task.folder, []).append(task)
+            self.of_job.setdefault(task.job, []).append(task)
 
     def take(self, job: str, result: Result, status: str) -> None:
         self.results[job], self.status[job] = result, status
@@ -91,21 +98,23 @@ class _State:
 
     def folders(self, job: str) -> list[str]:
         """Where a job's guide lies: a setting of one guide changes no other, which is then the same in several folders."""
-        return list(dict.fromkeys(task.folder for task in self.tasks if task.job == job))
+        return list(dict.fromkeys(task.folder for task in self.of_job[job]))
+
+    def waits(self, folder: str) -> bool:
+        """Whether a job of a folder is still to do."""
+        return any(task.job not in self.status for task in self.in_folder[folder])
 
 
 def _known(out: Path, tasks: list[Task], store: Store) -> _State:
     """What earlier runs have done of these jobs."""
     state = _State(tasks)
-    refused, there = refusals_in(out), published(out, tasks)
+    there = {**refusals_in(out, tasks), **published(out, tasks)}
     state.there = set(there)
     anywhere = {job: result for (_, job), result in there.items()}
     for task in tasks:
         found = anywhere.get(task.job) or store.of(task.job)
-        if found is not None and found.report is not None:
-            state.take(task.job, found, "done" if found.report["guides"][0]["status"] == "passed" else "rejected")
-        elif task.job in refused:
-            state.take(task.job, refused[task.job], "refused")
+        if found is not None:
+            state.take(task.job, found, found.status)
     return state
 
 
@@ -153,8 +162,9 @@ def batch(
     tasks = tasks_of(asked)
     store = Store(out)
     with store.held():
-        before = {task.folder: Before(out / task.folder) for task in tasks}
+        before = {folder: Before(out / folder) for folder in dict.fromkeys(task.folder for task in tasks)}
         state = _known(out, tasks, store)
+        _forgotten(state, store)
         touched = {task.folder for task in tasks if _lies_elsewhere(task, state)}
         standing = Standing(len(tasks), len(tasks) - len(state.todo()))
         try:
@@ -166,21 +176,30 @@ def batch(
             store.stop()
             for folder in sorted(touched):
                 _assembled(state, store, folder, before[folder])
+            _forgotten(state, store)
             said = write_rows(out, state.rows())
             write_page(out, said)
     return said
 
 
+def _forgotten(state: _State, store: Store) -> None:
+    """Take away results that lie under their names everywhere: of a run that was killed in between, or of a worker that came late."""
+    for job in {job for _, job in state.there}:
+        if all((folder, job) in state.there for folder in state.folders(job)):
+            store.discard(job)
+
+
 def _lies_elsewhere(task: Task, state: _State) -> bool:
     """Whether a job's result is only in the store, or in another folder that it belongs to as well."""
     found = state.results.get(task.job)
-    return found is not None and found.report is not None and (task.folder, task.job) not in state.there
+    return found is not None and (task.folder, task.job) not in state.there
 
 
 def _assembled(state: _State, store: Store, folder: str, before: Before) -> None:
     """Write a case's folder; what cannot be written fails its jobs, and stays in the store for the next run."""
-    tasks = [task for task in state.tasks if task.folder == folder]
-    ours = [task for task in tasks if state.status.get(task.job) in ("done", "rejected", "refused")]
+    ours = [task for task in state.in_folder[folder] if state.status.get(task.job) in ("done", "rejected", "refused")]
+    if not ours:  # all of it failed
+        return
     try:
         store.assemble(ours, state.results, before)
     except (PsiCadError, OSError) as error:
@@ -190,6 +209,7 @@ def _assembled(state: _State, store: Store, folder: str, before: Before) -> None
                 state.take(task.job, Result(None, store.folder, error=told.to_json()), "failed")
         return
     state.written.add(folder)
+    state.there |= {(folder, task.job) for task in ours}
     for task in ours:
         if state.written.issuperset(state.folders(task.job)):  # its files are wanted in other folders until then
             store.discard(task.job)
@@ -216,6 +236,8 @@ def _worked(
     with _stoppable() as stop, _client(workers, scheduler, len(todo)) as client:
 
         def submit(task: Task) -> None:
+            if store.of(task.job) is None:
+                store.discard(task.job)  # what is there is damaged, and would stand in the way of a whole one
             request = _request(task, asked, store, time_limit)
             future = client.submit(run_request, request, key=f"psi-cad-{uuid.uuid4().hex}", retries=0, pure=False)
             future.add_done_callback(lambda done, job=task.job: ended.put((job, done)))
@@ -237,20 +259,22 @@ def _worked(
                 job, future = next(iter(left)), None
             task = left[job]
             answer = _answer(future)
+            if future is not None:
+                future.release()  # else it is done again where the worker that did it dies later
             if answer["status"] == "failed" and attempts[job] < ATTEMPTS and not lost and answer["error"]["error"] != "Lost":
                 attempts[job] += 1
                 submit(task)
                 continue
             del left[job]
             _take(state, store, task, answer)
-            alike = sum(other.job == job for other in state.tasks)
+            alike = len(state.of_job[job])
             standing.ended += alike
             standing.bad += alike * (state.status[job] != "done")
             standing.seconds = time.monotonic() - begun
             progress(standing, f"{task.folder}: {task.guide} for {task.blade}: {state.status[job]}")
             for folder in state.folders(job):
                 touched.add(folder)
-                if not any(folder in state.folders(other) for other in left):
+                if not state.waits(folder):
                     _assembled(state, store, folder, before[folder])
                     touched.discard(folder)
 
@@ -278,6 +302,7 @@ def _request(task: Task, asked: Asked, store: Store, time_limit: float) -> Reque
     return {
         "case": str(task.case),
         "guide": task.guide,
+        "tool": task.blade,
         "blades": task.blades,
         "settings": list(task.settings),
         "catalogue": None if asked.catalogue is None else str(asked.catalogue.resolve()),
@@ -307,12 +332,11 @@ def _take(state: _State, store: Store, task: Task, answer: Mapping[str, Any]) ->
     state.seconds[task.job] = float(answer["seconds"])
     state.fresh.add(task.job)
     found = store.of(task.job)
-    if found is not None and found.report is not None:
-        state.take(task.job, found, "done" if found.report["guides"][0]["status"] == "passed" else "rejected")
+    if found is not None:
+        state.take(task.job, found, found.status)
         return
     error = answer["error"] or BuildError("The files that the worker left are not whole; start the batch again.").to_json()
-    refused = issubclass(by_name(error["error"]), REFUSALS) and "start the batch again" not in error["message"]
-    state.take(task.job, Result(None, store.folder, error=error), "refused" if refused else "failed")
+    state.take(task.job, Result(None, store.folder, error=error), "failed")
 
 
 @contextmanager

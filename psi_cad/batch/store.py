@@ -16,7 +16,7 @@ from psi_cad.approval.acceptance import accept_in, add_plans
 from psi_cad.approval.publish import Before, publish
 from psi_cad.batch.expand import Task
 from psi_cad.batch.work import FILES, RESULT, STAGE
-from psi_cad.files import alone, sha256_of
+from psi_cad.files import alone, sha256_of, whole_file
 from psi_cad.outputs.subject import NO_PLAN, disagreement, read_plan
 from psi_cad.records.base import read_as
 from psi_cad.records.report import BuildReport, Release
@@ -38,6 +38,13 @@ class Result:
     sha256: dict[str, str] = field(default_factory=dict)
     error: dict[str, Any] | None = None
     kept: bool = False  # a person has accepted or released what lies there: it is not written again
+
+    @property
+    def status(self) -> str:
+        """As `batch.json` tells it, of a whole result."""
+        if self.report is None:
+            return "refused"
+        return "done" if self.report["guides"][0]["status"] == "passed" else "rejected"
 
     @property
     def sound(self) -> bool:
@@ -111,10 +118,10 @@ class Store:
         folder = self.folder / job
         try:
             said = json.loads((folder / RESULT).read_text("utf-8"))
-            found = Result(dict(said["report"]), folder / FILES, dict(said["sha256"]))
+            found = Result(said.get("report"), folder / FILES, dict(said["sha256"]), error=said.get("error"))
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return found if said.get("job") == job and found.sound else None
+        return found if said.get("job") == job and (found.report or found.error) and found.sound else None
 
     def discard(self, job: str) -> None:
         """Take away what lies there of a job."""
@@ -140,6 +147,11 @@ class Store:
         """
         there = [results[task.job] for task in tasks if task.job in results]
         final = self.out / tasks[0].folder
+        for result in there:
+            if result.report is None and result.folder != final:
+                for name in result.sha256:  # the picture of what was refused
+                    with whole_file(final / name) as path:
+                        shutil.copyfile(result.folder / name, path)
         made = [result for result in there if result.report is not None and not (result.kept and result.folder == final)]
         if not made:
             return

@@ -30,6 +30,9 @@ def row_of(task: Task, result: Result | None, *, status: str, seconds: float, fr
     guide = result.report["guides"][0] if result is not None and result.report is not None else None
     error = result.error if result is not None else None
     failed = [sentence(check) for check in guide["checks"] if not check["passed"]] if guide is not None else []
+    files, sums = (guide["files"], guide["sha256"]) if guide is not None else ({}, {})
+    if status == "refused" and result is not None:
+        files, sums = dict(zip(("png",), result.sha256, strict=False)), result.sha256
     return {
         "case": task.case_id,
         "guide": task.guide,
@@ -39,9 +42,9 @@ def row_of(task: Task, result: Result | None, *, status: str, seconds: float, fr
         "status": status,
         "reason": str(error["message"]) if error is not None else "; ".join(failed),
         "seconds": seconds,
-        "files": {kind: f"{task.folder}/{name}" for kind, name in guide["files"].items()} if guide is not None else {},
+        "files": {kind: f"{task.folder}/{name}" for kind, name in files.items()},
         "job": task.job,
-        "sha256": {f"{task.folder}/{name}": digest for name, digest in guide["sha256"].items()} if guide is not None else {},
+        "sha256": {f"{task.folder}/{name}": digest for name, digest in sums.items()},
         "variant": guide.get("variant") if guide is not None else None,
         "fresh": fresh,
         **({"error": error} if error is not None else {}),
@@ -68,10 +71,17 @@ def write_rows(out: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return said
 
 
-def refusals_in(out: Path) -> dict[str, Result]:
-    """The refusals that an earlier batch wrote down, by job: nothing that they rest on has changed."""
+def refusals_in(out: Path, tasks: Sequence[Task]) -> dict[tuple[str, str], Result]:
+    """The refusals that an earlier batch wrote down, by folder and job: nothing that they rest on has changed, nor have their pictures."""
+    found: dict[tuple[str, str], Result] = {}
     try:
-        tasks = json.loads((out / BATCH).read_text("utf-8"))["tasks"]
-        return {str(row["job"]): Result(None, out, error=dict(row["error"])) for row in tasks if row["status"] == "refused"}
-    except (OSError, ValueError, KeyError, TypeError):
+        rows = {str(row["job"]): row for row in json.loads((out / BATCH).read_text("utf-8"))["tasks"] if row["status"] == "refused"}
+        for task in tasks:
+            if task.job in rows:
+                sums = {str(name).rpartition("/")[2]: str(digest) for name, digest in rows[task.job]["sha256"].items()}
+                result = Result(None, out / task.folder, sums, error=dict(rows[task.job]["error"]))
+                if result.sound:
+                    found[task.folder, task.job] = result
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
+    return found

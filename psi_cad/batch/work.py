@@ -47,6 +47,8 @@ def run_request(request: Request) -> dict[str, Any]:
     try:
         if not store.is_dir():
             raise BuildError(f"There is no folder '{store}' on this worker; cases and output must lie in a folder that all workers share.")
+        if (final / RESULT).is_file():  # another worker did it, and died before it could tell
+            return {"status": "done", "seconds": 0.0, "error": None}
         staging = Path(tempfile.mkdtemp(prefix=STAGE, dir=store))
         limit = BEFORE_S + float(request["time_limit"])
         told = {**request, "folder": str(staging)}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from psi_cad.case.load import LoadedCase
+from psi_cad.case.named import refuse_changed, stamps_of
 from psi_cad.intake.bones import BonesRead, read_bones
 from psi_cad.intake.named import inputs_of
 from psi_cad.stages.digests import digest
@@ -58,8 +59,15 @@ class Kept:
         ------
         PsiCadError
         """
+        stamps = stamps_of(loaded)
         said = loaded.case.model_dump(mode="json", exclude=OTHER)
         files = {name: digest(sha) for name, sha in inputs_of(loaded).items() if not name.startswith("cut[")}
         parts = {"settings of the bone": digest(str(loaded.path), said), **files}
         surfaces = all(bone.surface is not None for bone in loaded.case.bones)
-        return self._bones.piece("read the bone", parts, lambda: read_bones(loaded, progress=progress), on_disk=surfaces)
+
+        def read() -> BonesRead:
+            found = read_bones(loaded, progress=progress)
+            refuse_changed(loaded, stamps)  # else it would be kept under the hash of another
+            return found
+
+        return self._bones.piece("read the bone", parts, read, on_disk=surfaces)

@@ -13,10 +13,10 @@ import trimesh
 
 from psi_cad.case.load import LoadedCase, load_case
 from psi_cad.case.model import Trajectory
+from psi_cad.case.named import named_in
 from psi_cad.checking.built import built_in
 from psi_cad.errors import InputError, PsiCadError
 from psi_cad.frames import unit
-from psi_cad.intake.named import named_in
 from psi_cad.intake.prepare import planes_of, planned_cuts
 from psi_cad.intake.sources import avoid_source, bone_source, tumour_source
 from psi_cad.report.look.page import LookBody, LookLine, LookScene, LookWord, write_page

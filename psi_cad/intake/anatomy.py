@@ -12,9 +12,9 @@ from scipy.spatial import cKDTree
 from psi_cad.anatomy.kinds import ANATOMIES, Anatomy, FlatEnd, flat_ends, length_of
 from psi_cad.anatomy.side import BONE_NAMES, ShapeVerdict
 from psi_cad.case.load import LoadedCase
+from psi_cad.case.named import bone_key
 from psi_cad.errors import CaseError
 from psi_cad.findings import Caution, place_of
-from psi_cad.intake.named import bone_key
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.surface.repair import Bone, signed_volume
 from psi_cad.surface.trust import at

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from psi_cad.case.load import LoadedCase
+from psi_cad.case.named import BONE, refuse_changed, stamps_of
 from psi_cad.errors import PsiCadError, SurfaceError
 from psi_cad.findings import Caution, by_weight, place_of
 from psi_cad.intake.anatomy import checked_anatomy, cut_cautions
@@ -65,9 +66,10 @@ def read_bones(loaded: LoadedCase, *, progress: Progress) -> BonesRead:
     Raises
     ------
     PsiCadError
-        Of several bones it names the one that it is about.
+        Of several bones it names the one that it is about; `BuildError` where a file was changed while it was read.
     """
     several = len(loaded.case.bones) > 1
+    stamps = {key: stamp for key, stamp in stamps_of(loaded).items() if key.startswith(BONE)}
     bodies, said = [], []
     for number, source in enumerate(loaded.case.bones):
         try:
@@ -78,6 +80,7 @@ def read_bones(loaded: LoadedCase, *, progress: Progress) -> BonesRead:
             raise _about(error, f"bone '{source.name}'") from error
         bodies.append(Body(source.name, bone))
         said.append(told)
+    refuse_changed(loaded, stamps)
     return BonesRead(Scene(tuple(bodies)), tuple(said), _against_each_other(bodies))
 
 

@@ -12,6 +12,7 @@ import trimesh
 
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, GuideRequest
+from psi_cad.case.named import refuse_changed, stamps_of
 from psi_cad.drilling.ways import Avoided, Drilling, drilling_of
 from psi_cad.errors import CaseError, PsiCadError
 from psi_cad.findings import Caution
@@ -151,7 +152,7 @@ def plan_job(
     Raises
     ------
     PsiCadError
-        What is about one guide names it; where none can sit, why the first cannot.
+        What is about one guide names it; where none can sit, why the first cannot. `BuildError` where an input was changed meanwhile.
     """
     workshop = workshop if workshop is not None else Workshop()
     templates = resolved_guides(loaded)  # mistakes in parameters are told before the bone is read
@@ -159,6 +160,7 @@ def plan_job(
     if blades and not own:
         raise CaseError(f"--blade {blades[0]}: no guide of this case takes a saw blade; leave the option out.")
     progress("read the bone")
+    stamps = stamps_of(loaded)
     bones = read(loaded, progress) if read is not None else read_bones(loaded, progress=progress)
     tumour = tumour_source(loaded, progress=progress)
     progress("plan the cuts")
@@ -167,6 +169,7 @@ def plan_job(
     avoid = _avoided(loaded, progress=progress)
     siting = Siting(loaded, bones.scene, cuts, own, avoid, workshop=workshop)
     planes, inputs = planes_of(loaded), inputs_of(loaded)
+    refuse_changed(loaded, stamps)
     guides = []
     refused: list[PsiCadError] = []
     for number, (request, params) in enumerate(zip(loaded.case.guide, templates, strict=True)):

@@ -13,10 +13,10 @@ import trimesh
 
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Avoid, BoneSource, Segment, Tumour
+from psi_cad.case.named import BONE, bone_key, refuse_changed, stamps_of, there
 from psi_cad.errors import CaseError, ImageError, PsiCadError, SegmentationError, SurfaceError
 from psi_cad.files import sha256_of
 from psi_cad.findings import Caution, by_weight
-from psi_cad.intake.named import BONE, bone_key, there
 from psi_cad.intake.work import Stage, Work, digest_of
 from psi_cad.surface.mesh_files import read_surface
 from psi_cad.units import Array
@@ -138,7 +138,9 @@ def _made(stage: Stage, name: str, *, key: str) -> Found:
 
 
 def _work(loaded: LoadedCase, progress: Progress) -> Work:
-    return Work(loaded.path.parent / "work" / loaded.case.id, progress)  # case files of one folder do not share it
+    stamps = stamps_of(loaded)
+    folder = loaded.path.parent / "work" / loaded.case.id  # case files of one folder do not share it
+    return Work(folder, progress, lambda: refuse_changed(loaded, stamps))
 
 
 def _with_key(error: PsiCadError, loaded: LoadedCase, key: str) -> PsiCadError:

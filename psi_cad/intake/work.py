@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from psi_cad import __version__
 from psi_cad.errors import BuildError, PsiCadError
-from psi_cad.files import sha256_of, write_json
+from psi_cad.files import sha256_of, staged, write_json
 
 __all__ = ["Stage", "Work", "digest_of"]
 
@@ -58,10 +57,13 @@ class Stage:
 
 
 class Work:
-    """The folder of one case in `work/` beside the case file, a folder in it for each stage."""
+    """The folder of one case in `work/` beside the case file, a folder in it for each stage.
 
-    def __init__(self, folder: Path, progress: Callable[[str], None]) -> None:
-        self.folder, self.progress = folder, progress
+    `sound` raises where the files that stages are made from have changed meanwhile: such a stage is not kept.
+    """
+
+    def __init__(self, folder: Path, progress: Callable[[str], None], sound: Callable[[], None] = lambda: None) -> None:
+        self.folder, self.progress, self._sound = folder, progress, sound
 
     def stage(self, name: str, inputs: dict[str, Any], make: Callable[[Path], dict[str, Any]]) -> Stage:
         """The stage `name` of `inputs` (plain values, hashes of files): as kept, or as `make` gives it now.
@@ -82,15 +84,12 @@ class Work:
         if said is not None:
             self.progress(f"{name}: as kept in work/{self.folder.name}/")
             return Stage(final, said, key)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=self.folder))
-        try:
+        with staged(self.folder) as fresh:
             said = make(fresh)
+            self._sound()
             files = {path.name: sha256_of(path) for path in sorted(fresh.iterdir()) if path.is_file()}
             write_json(fresh / _KEPT, {"key": key, "files": files, "said": said})
             _put(fresh, final, key)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
         return Stage(final, said, key)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from psi_cad.case.load import LoadedCase
+from psi_cad.case.named import named_in
 from psi_cad.errors import InputError
 from psi_cad.files import sha256_of
-from psi_cad.intake.named import named_in
 from psi_cad.outputs.subject import PLAN_FILE, read_json
 
 __all__ = ["keep_safe", "move_all", "start_safe"]

@@ -10,12 +10,13 @@ from typing import Any, Final
 import numpy as np
 
 from psi_cad.case.load import LoadedCase
+from psi_cad.case.named import bone_key, refuse_changed, stamps_of
 from psi_cad.errors import CaseError
 from psi_cad.frames import distance_to_box, patient_from_ras
 from psi_cad.intake.bones import BonesRead, read_bones
 from psi_cad.intake.kerfs import Sawing, kerfs_of, sawings
 from psi_cad.intake.loading import resolved_guides
-from psi_cad.intake.named import bone_key, inputs_of
+from psi_cad.intake.named import inputs_of
 from psi_cad.intake.prepare import Progress
 from psi_cad.intake.sources import avoid_source, tumour_source
 from psi_cad.resection.avoid import Structure
@@ -83,10 +84,13 @@ def read_patient(loaded: LoadedCase, *, blades: Sequence[str] = (), progress: Pr
     Raises
     ------
     InputError
+    BuildError
+        Where a file was changed while it was read.
     """
     resolved_guides(loaded)  # mistakes in guides and parameters are told before the bone is read
     sawn_by = tuple(sawings(loaded, blades))
     progress("read the bone")
+    stamps = stamps_of(loaded)
     bones = read_bones(loaded, progress=progress)
     models = tuple(_model(body, f"{bone_key(loaded.case, number)}.surface") for number, body in enumerate(bones.scene.bodies))
     tumour, tumour_solid, file = None, None, None
@@ -101,7 +105,9 @@ def read_patient(loaded: LoadedCase, *, blades: Sequence[str] = (), progress: Pr
         structure = avoid_source(loaded, entry, number=number, progress=progress)
         mesh = closed_surface(structure.mesh, name=structure.name, key=f"avoid[{number}]")
         avoid.append(Structure(entry.name, Surface(mesh), entry.distance))
-    return Patient(loaded, bones, models, inputs_of(loaded), tumour, tumour_solid, file, tuple(avoid), sawn_by)
+    inputs = inputs_of(loaded)
+    refuse_changed(loaded, stamps)
+    return Patient(loaded, bones, models, inputs, tumour, tumour_solid, file, tuple(avoid), sawn_by)
 
 
 def _model(body: Body, key: str) -> BoneModel:

@@ -51,6 +51,9 @@ class Bone:
     name: str = field(default="bone")
     beside: int = 0
 
+    def __getstate__(self) -> dict[str, Any]:  # what trimesh keeps of a mesh is nine times its size, and quicker made anew than sent
+        return {**self.__dict__, "mesh": self.mesh.copy()}
+
 
 def checked_bone(mesh: trimesh.Trimesh, *, name: str, units: str | None = "mm") -> Bone:
     """The bone of `mesh`, repaired, or a refusal that names the defect and its place.

@@ -1,0 +1,117 @@
+"""Run a command and watch it: wall time, when each of its steps began, and the most memory that it and all below it held at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+__all__ = ["DOCS", "PSI_CAD", "Ran", "busy", "keep", "pss_mib", "ran"]
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+KEPT = DOCS / "speed.json"
+PSI_CAD = [sys.executable, "-m", "psi_cad"]
+os.environ["PSI_CAD_CACHE"] = "off"  # every build that is measured is the first
+EVERY_S = 0.4
+STEP = re.compile(r"^\s*([0-9.]+) s\s+(.*)$")
+
+
+@dataclass
+class Ran:
+    """What a command took: wall seconds, MiB (proportional set size of all its processes together), and its steps with when each began."""
+
+    code: int
+    seconds: float
+    peak_mib: float
+    steps: list[tuple[float, str]] = field(default_factory=list)
+    said: str = ""
+    cpu_s: float = 0.0  # processor time of all of them
+    cpu_at: list[float] = field(default_factory=list)  # the same, when each step began
+
+    def at(self, word: str) -> float:
+        """When the step began that holds `word`."""
+        return next(seconds for seconds, step in self.steps if word in step)
+
+
+def pss_mib(process: psutil.Process) -> float:
+    """Proportional set size of a process and of all below it: what they share counts once."""
+    total = 0
+    try:
+        every = [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return 0.0
+    for one in every:
+        try:
+            total += one.memory_full_info().pss
+        except psutil.Error:
+            continue  # it has just ended
+    return total / 2**20
+
+
+def cpu_of(process: psutil.Process) -> float:
+    """Processor seconds that a process and all below it have spent by now."""
+    total = 0.0
+    with suppress(psutil.Error):
+        for one in [process, *process.children(recursive=True)]:
+            with suppress(psutil.Error):
+                total += sum(one.cpu_times()[:2])
+    return total
+
+
+def ran(command: list[str], *, look: Callable[[psutil.Process], None] = lambda _process: None) -> Ran:
+    """Run a command to its end; `look` is called with its process now and then."""
+    begun = time.perf_counter()
+    started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process, peak, over = psutil.Process(started.pid), [0.0], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(EVERY_S):
+            peak[0] = max(peak[0], pss_mib(process))
+            look(process)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    assert started.stderr is not None
+    lines, steps, spent = [], [], []
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for line in started.stderr:
+        lines.append(line)
+        found = STEP.match(line)
+        if found:
+            steps.append((float(found[1]), found[2]))
+            spent.append(cpu_of(process))
+    code = started.wait()
+    seconds = time.perf_counter() - begun
+    over.set()
+    thread.join()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Ran(code, seconds, peak[0], steps, "".join(lines), cpu, spent)
+
+
+def busy() -> dict[str, Any]:
+    """What else a time depends on: the load of the machine while it was measured, and its cores."""
+    return {
+        "load": round(os.getloadavg()[1], 1),
+        "cores": os.cpu_count(),
+        "python": sys.version.split()[0],
+        "at": time.strftime("%Y-%m-%d"),
+    }
+
+
+def keep(name: str, found: dict[str, Any]) -> None:
+    """Write what was measured into docs/speed.json, under its name."""
+    known = json.loads(KEPT.read_text("utf-8")) if KEPT.is_file() else {}
+    KEPT.write_text(json.dumps({**known, name: found}, indent=2) + "\n", "utf-8")
