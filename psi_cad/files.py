@@ -18,11 +18,10 @@ from filelock import SoftFileLock, Timeout
 
 from psi_cad.errors import BuildError
 
-__all__ = ["alone", "full", "sha256_of", "staged", "whole_file", "write_json"]
+__all__ = ["alone", "sha256_of", "staged", "whole_file", "write_json"]
 
 WAIT_S: Final = 10.0  # far longer than a record takes to be written
 LOOK_S: Final = 0.05
-FULL_BYTES: Final = 1 << 16
 HIDDEN: Final = ".psi-cad-stage-"  # in front of the names of folders in which files wait until they are whole
 FILES: Final = "files"  # in such a folder, beside what says who holds it
 HELD: Final = "held"
@@ -77,12 +76,6 @@ def alone(lock: Path, *, what: str, wait: float = WAIT_S) -> Iterator[None]:
         yield
     finally:
         held.release()
-
-
-def full(folder: Path) -> bool:
-    """Whether hardly anything more can be written into a folder: less than lies there already, since a file that did not fit is gone again."""
-    there = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
-    return shutil.disk_usage(folder).free < max(FULL_BYTES, there)
 
 
 def sha256_of(path: Path) -> str:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from conftest import CASES
@@ -19,10 +18,9 @@ from psi_cad.batch.run import batch
 from psi_cad.batch.store import Store
 from psi_cad.batch.work import FILES, RESULT
 from psi_cad.builder import kept as keeping
-from psi_cad.builder import together
 from psi_cad.builder.kept import Kept
 from psi_cad.case.named import refuse_changed, stamps_of
-from psi_cad.errors import BuildError, KernelError, SeatError
+from psi_cad.errors import BuildError, SeatError
 from psi_cad.files import HIDDEN, staged, whole_file, write_json
 from psi_cad.intake import sources
 from psi_cad.intake.bones import read_bones
@@ -348,22 +346,6 @@ def test_a_disk_that_cannot_be_written_to_is_told_in_one_sentence(tmp_path, disk
     ran = subprocess.run([*PSI_CAD, verb, ONE, "-o", str(folder / "out")], capture_output=True, text=True)
     assert ran.returncode in (1, 2) and "Traceback" not in ran.stderr and "Read-only file system" in ran.stderr, ran.stderr
     assert len([line for line in ran.stderr.splitlines() if line.startswith("psi-cad")]) == 1
-
-
-def test_a_kernel_that_fails_on_files_that_were_cut_short_is_told_as_a_full_disk(tmp_path, monkeypatch):
-    def perform(*_values, **_named):
-        raise KernelError("The geometry kernel crashed")
-
-    def built():
-        return together.all_built(lambda: None, tmp_path, settings=[], blades=[], progress=None, time_limit=1.0)
-
-    monkeypatch.setattr(together, "perform", perform)
-    with pytest.raises(KernelError):
-        built()
-    monkeypatch.setattr("shutil.disk_usage", lambda _folder: SimpleNamespace(free=4096))
-    with pytest.raises(BuildError, match="lies on is full") as told:
-        built()
-    assert not isinstance(told.value, KernelError)
 
 
 @pytest.mark.slow

@@ -241,7 +241,8 @@ class Workers:
         waiting : bool
             The inspector still measures for a request that is over.
         """
-        if self._inspector is not None and (answer is None or waiting):
+        # after an error it may still be reading files that are taken away, and would be found dead by the next request
+        if self._inspector is not None and (answer is None or waiting or "error" in answer):
             self._end(self._inspector, kill=True)
         if answer is None or answer.get("ends"):
             return self._end(worker, kill=answer is None)

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psi_cad.builder.process import Workers, perform
-from psi_cad.errors import BuildError, KernelError
-from psi_cad.files import full
+from psi_cad.errors import KernelError
 from psi_cad.records.report import BuildReport
 
 if TYPE_CHECKING:
@@ -63,10 +62,6 @@ def all_built(
         try:
             made = perform("build", request, payload=payload, progress=progress, time_limit=time_limit, workers=workers)
         except KernelError as error:
-            if full(folder):  # what is read back of files that were cut short fails in many ways
-                raise BuildError(
-                    "The disk that the output folder lies on is full or nearly so, and nothing was written; make room and run the same command again."
-                ) from error
             left = None if left is None else _without(left, error)
             if left is None:
                 raise
