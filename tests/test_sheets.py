@@ -10,6 +10,7 @@ from psi_cad.phantom.scanner import Body, ScannedBone, simulated_ct
 from psi_cad.segmentation.correcting import Corrections
 from psi_cad.segmentation.naming import named
 from psi_cad.segmentation.parting import divided
+from psi_cad.segmentation.touching import _cut_between, _on_two_sides, sheeted
 from psi_cad.voxels.levels import TissueLevels
 
 LEVELS = TissueLevels(soft=50.0, bone=1250.0, noise=10.0, threshold=290.0)
@@ -55,9 +56,27 @@ def test_the_cut_goes_through_the_joint_and_not_through_a_neck_with_less_bone():
         cut = named(division, layer, points)
         assert cut.layer.sheet is not None and cut.forced[2, 1] > 1.2 * (2.0 * NECK) ** 2
         assert not cut.unseen
+        check_seed_on_the_sheet(division, layer, cut, points["socket"])
     found = segment_bone(ct, SEEDS, known=division)
     assert not found.doubts  # the gap shows at the rim
     assert max(off(found, 1.2).values()) < 0.2
+
+
+def check_seed_on_the_sheet(division, layer, cut, socket_seed):
+    """A seed of the head that was taken for the socket's moves to the head if it lies on the sheet, and stays if it lies in the socket's marrow."""
+    number = int(np.bincount(layer.part[layer.number[cut.label == 1]]).argmax())
+    found = sheeted(division, layer, layer.part, number)
+    best = _cut_between(found, None)
+    inside = found.layer.number[(cut.label == 1) & np.isin(found.layer.number, found.mine)]
+    wrong = {"socket": inside[:1].astype(np.int64), "head": inside[-1:].astype(np.int64)}
+    sheet = division.patient(np.stack(np.unravel_index(division.at[found.layer.sheet], division.solid.shape), axis=1))
+    top = sheet[np.argmin(np.linalg.norm(sheet - (MIDDLE + np.array([0.0, 0.0, RADIUS])), axis=1))]
+    gone, names = np.array([True]), ("head", "socket")
+    assert not _on_two_sides(division, found, best, dict(wrong), gone, socket_seed, names)
+    meant = dict(wrong)
+    assert _on_two_sides(division, found, best, meant, gone, top[None], names)
+    assert (cut.label[found.layer.number == meant["head"][0]] == 2).mean() > 0.9
+    assert _cut_between(found, (meant["head"], meant["socket"])) is not None
 
 
 def test_what_shows_no_gap_anywhere_is_told_and_right_when_a_person_says_so():

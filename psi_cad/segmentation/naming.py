@@ -13,7 +13,7 @@ from psi_cad.errors import CaseError, SegmentationError
 from psi_cad.findings import place_of
 from psi_cad.joints.ratio_cut import best_cut, smooth_fields, walk
 from psi_cad.segmentation.oneness import bordering, point_in
-from psi_cad.segmentation.parting import MOST_ASKED_RATIO, MOST_RATIO, Division, Layer
+from psi_cad.segmentation.parting import MOST_ASKED_RATIO, MOST_RATIO, ONTO_MM, Division, Layer
 from psi_cad.segmentation.touching import cut_along_sheet
 from psi_cad.units import Array, Ints, Mm
 
@@ -34,7 +34,6 @@ _MUCH_LESS: Final = 0.75
 LEAST_LOOSE_MM3: Final = 8000.0
 """Smaller parts without a name are splinters between seams, and go to the bone they are grown together with."""
 _LEAST_MM3: Final = 500.0
-_ONTO_MM: Final[Mm] = 5.0  # from a seed on a seam to the bone beside it
 
 
 @dataclass(frozen=True)
@@ -172,9 +171,9 @@ def _to_neighbour(
         inside = [n for n, region in enumerate(ends[name]) if int(part[region]) == shared]
         for n in inside:
             at = division.volume.index(np.atleast_2d(seeds[name])[n][None])[0][::-1] - division.corner
-            away, flat = _near(division, at, size, _ONTO_MM)
+            away, flat = _near(division, at, size, ONTO_MM)
             number = layer.number[np.searchsorted(division.at, flat)]
-            good = np.flatnonzero(free[part[number]] & (away <= _ONTO_MM))
+            good = np.flatnonzero(free[part[number]] & (away <= ONTO_MM))
             if len(good):
                 there[n] = int(number[good[0]])
                 furthest = max(furthest, float(away[good[0]]))
@@ -249,7 +248,7 @@ def _regions(division: Division, layer: Layer, name: str, seed: Array) -> list[i
         raise CaseError(f"The seed of {name} at {spot} mm lies outside the scan; seeds are x, y, z in patient mm (LPS).")
     size = division.volume.spacing[::-1]
     at = at - division.corner
-    away, flat = _near(division, at, size, 2.0 * _ONTO_MM)
+    away, flat = _near(division, at, size, 2.0 * ONTO_MM)
     reach = SEED_OUTSIDE_MM + 0.5 * float(np.linalg.norm(size))
     if not len(away) or away[0] > reach:
         where, far = nearest_bone(division, at, size)
@@ -260,9 +259,9 @@ def _regions(division: Division, layer: Layer, name: str, seed: Array) -> list[i
         )
     number = layer.number[np.searchsorted(division.at, flat)]
     sizes = np.bincount(layer.part, weights=layer.volume)
-    good = (number > 0) & (sizes[layer.part[number]] >= _LEAST_MM3) & (away <= _ONTO_MM)
+    good = (number > 0) & (sizes[layer.part[number]] >= _LEAST_MM3) & (away <= ONTO_MM)
     if not good.any():
-        raise SegmentationError(f"Only specks of bone lie within {_ONTO_MM:g} mm of the seed of {name} at {spot} mm; put it on dense cortex.")
+        raise SegmentationError(f"Only specks of bone lie within {ONTO_MM:g} mm of the seed of {name} at {spot} mm; put it on dense cortex.")
     first = int(np.argmax(good))
     if first == 0 and away[0] <= 0.5 * float(np.linalg.norm(size)):
         return [int(number[0])]

@@ -21,7 +21,7 @@ from psi_cad.units import Array, Bools, Ints, Mm
 from psi_cad.voxels.levels import TissueLevels, tissue_levels
 from psi_cad.voxels.volume import Volume
 
-__all__ = ["LEAST_PART_MM3", "MOST_ASKED_RATIO", "MOST_RATIO", "Division", "Layer", "divided"]
+__all__ = ["LEAST_PART_MM3", "MOST_ASKED_RATIO", "MOST_RATIO", "ONTO_MM", "Division", "Layer", "divided"]
 
 STRENGTHS: Final = ((0.10, 3.0), (0.05, 2.0))
 """How much darker a seam is than its sides: a share of the way from soft tissue to cortex, but at least so many times the noise."""
@@ -34,6 +34,8 @@ MOST_ASKED_RATIO: Final = 0.35
 """The same where a person asks for the cut at a place: more goes through the middle of one bone."""
 LEAST_PART_MM3: Final = 15_000.0
 """Smaller pieces are not cut off unless a seed asks for it: a slab of a thin blade falls into its two tables as easily as two small bones part."""
+ONTO_MM: Final[Mm] = 5.0
+"""From a seed on a seam to the bone beside it."""
 _UNSHARP_MM: Final[Mm] = 1.3
 _UNSHARP: Final = 1.6
 _SMOOTH_FROM: Final = 20.0  # HU of noise; more is smoothed before bone is looked for

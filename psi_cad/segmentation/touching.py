@@ -11,10 +11,10 @@ import scipy.sparse as sp
 from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
 
-from psi_cad.joints.ratio_cut import best_cut, smooth_fields, walk
+from psi_cad.joints.ratio_cut import Cut, best_cut, smooth_fields, walk
 from psi_cad.joints.regions import across_of, regions_of
 from psi_cad.joints.sheets import bright_sheets
-from psi_cad.segmentation.parting import MOST_RATIO, Division, Layer
+from psi_cad.segmentation.parting import MOST_RATIO, ONTO_MM, Division, Layer
 from psi_cad.units import Array, Bools, Ints
 
 __all__ = ["LEAST_SIDE_MM3", "AlongSheet", "Sheeted", "cut_along_sheet", "sheeted"]
@@ -125,19 +125,64 @@ def cut_along_sheet(
     mine = found.mine
     if len(mine) < 2:
         return None
-    ends = _moved(division, layer, found, part == number, ends, seeds)
-    apart = (_places(mine, ends[clash[0]]), _places(mine, ends[clash[1]]))
-    if np.intersect1d(*apart).size:
-        return None
-    cost, amount, sheet = found.cost[mine][:, mine], found.layer.volume[mine], found.sheet[mine][:, mine]
-    fields = np.column_stack([smooth_fields(cost, amount), walk(cost, {0: apart[0], 1: apart[1]})[:, :1]])
-    cut = best_cut(cost, amount, fields, least=LEAST_SIDE_MM3, apart=apart, across=sheet)
-    if cut is None or cut.ratio > MOST_RATIO:
-        return None
+    gone = part == number
+    meant = _moved(division, layer, found, gone, ends, seeds)
+    cut = _cut_between(found, (meant[clash[0]], meant[clash[1]]))
+    if cut is None:  # a seed on the sheet, or in the gap beside it, may have been taken for the other bone's
+        cut = _cut_between(found, None)
+        if cut is None or not any(
+            _on_two_sides(division, found, cut, meant, gone[ends[one]], seeds[one], (one, other)) for one, other in (clash, clash[::-1])
+        ):
+            return None
     area = float(found.layer.shared[mine[cut.side]][:, mine[~cut.side]].sum())
     out = found.part.copy()
     out[mine[~cut.side]] = int(part.max()) + 1
-    return AlongSheet(found.layer, out, ends, area)
+    return AlongSheet(found.layer, out, meant, area)
+
+
+def _cut_between(found: Sheeted, ends: tuple[Ints, Ints] | None) -> Cut | None:
+    """The cut along sheets with the regions of two ends on its two sides, or the best of all."""
+    mine = found.mine
+    cost, amount, sheet = found.cost[mine][:, mine], found.layer.volume[mine], found.sheet[mine][:, mine]
+    fields, apart = smooth_fields(cost, amount), None
+    if ends is not None:
+        apart = (_places(mine, ends[0]), _places(mine, ends[1]))
+        if np.intersect1d(*apart).size:
+            return None
+        fields = np.column_stack([fields, walk(cost, {0: apart[0], 1: apart[1]})[:, :1]])
+    cut = best_cut(cost, amount, fields, least=LEAST_SIDE_MM3, apart=apart, across=sheet)
+    return None if cut is None or cut.ratio > MOST_RATIO else cut
+
+
+def _on_two_sides(division: Division, found: Sheeted, cut: Cut, meant: dict[str, Ints], gone: Bools, seeds: Array, names: tuple[str, str]) -> bool:
+    """Whether the second name's regions lie on one side of the cut, and the first's `seeds` (k, 3) on the other, or on no region and near to it.
+
+    The latter are then moved there, in `meant`. Where `gone` (k,) is false a seed lies in another part.
+    """
+    mine = found.mine
+    theirs = np.unique(cut.side[_places(mine, meant[names[1]])])
+    if len(theirs) != 1:
+        return False
+    beyond = np.zeros(len(found.part), dtype=bool)
+    beyond[mine[cut.side != theirs[0]]] = True
+    index = np.flatnonzero(beyond[found.layer.number])
+    where = np.stack(np.unravel_index(division.at[index], division.solid.shape), axis=1)
+    size = division.volume.spacing[::-1]
+    regions = meant[names[0]].copy()
+    for n in np.flatnonzero(gone):
+        at = division.volume.index(np.atleast_2d(seeds)[n][None])[0][::-1] - division.corner
+        if beyond[regions[n]]:
+            continue
+        here = np.ravel_multi_index(tuple(np.clip(np.rint(at).astype(int), 0, np.array(division.solid.shape) - 1)), division.solid.shape)
+        place = int(np.searchsorted(division.at, here))
+        if place < len(division.at) and division.at[place] == here and found.layer.number[place] > 0:
+            return False  # it lies in bone, and means that
+        away = np.linalg.norm((where - at) * size, axis=1)
+        if away.min() > ONTO_MM:
+            return False
+        regions[n] = found.layer.number[index[int(np.argmin(away))]]
+    meant[names[0]] = regions
+    return True
 
 
 def _places(regions: Ints, some: Ints) -> Ints:
