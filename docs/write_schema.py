@@ -14,7 +14,7 @@ from psi_cad.records.scans import RegistrationReport, TumourReport
 from psi_cad.records.segmentation import SegmentationReport
 
 FOLDER: Final = Path(__file__).resolve().parent / "schema"
-LATER: Final = "It names each key that psi-cad writes now. Later versions add keys, and none goes away."
+LATER: Final = "It names each key that psi-cad writes now. Later versions add keys, which it allows, and none goes away."
 KINDS: Final[dict[str, tuple[type[Record], str, str]]] = {
     "report": (BuildReport, "report.json", "What build writes into a case's output folder."),
     "plan": (PlanReport, "plan.json", "What plan writes into a case's output folder, or prints with --json."),
