@@ -11,6 +11,7 @@ from psi_cad.records.approvals import Approvals
 from psi_cad.records.base import Record, faults, read_as
 from psi_cad.records.case_check import CaseCheck
 from psi_cad.records.check import CheckedFolder
+from psi_cad.records.coupon import CouponReport
 from psi_cad.records.plan import PlanReport
 from psi_cad.records.report import BuildReport
 from psi_cad.records.scans import RegistrationReport, TumourReport
@@ -22,6 +23,7 @@ KINDS: Final[dict[str, type[Record]]] = {
     "approvals": Approvals,
     "check": CheckedFolder,
     "case-check": CaseCheck,
+    "coupon": CouponReport,
     "registration": RegistrationReport,
     "segmentation": SegmentationReport,
     "tumour": TumourReport,

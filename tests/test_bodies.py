@@ -319,15 +319,15 @@ def test_a_part_is_written_in_the_patients_frame_and_measured_in_the_guides(tmp_
     kinds = ({"step"} if kind == "solid" else set()) | {"stl", "3mf"}
     files, (told,) = kept_beside(beside, tmp_path, passed=promised == 4.0)
     if promised == 4.0:
-        assert files == {f"{one}-lid": f"g_b-lid.{one}" for one in kinds} and told["status"] == "passed"
+        assert files == {f"{one}-lid": f"g_b-lid.{one}" for one in kinds} and told.status == "passed"
     else:
         left = "step" if kind == "solid" else "stl"
-        assert files == {f"{left}-lid": f"g_b-lid_REJECTED.{left}"} and told["status"] == "rejected"
+        assert files == {f"{left}-lid": f"g_b-lid_REJECTED.{left}"} and told.status == "rejected"
     assert written(tmp_path) == set(files.values()) and strictly_part(told) == []
 
 
 def strictly_part(told):
-    return list(faults(MadePart.model_validate(told)))
+    return list(faults(MadePart.model_validate(told.to_json())))
 
 
 def test_a_file_of_two_guides_is_refused(phantom_out, phantom_report, tmp_path):
