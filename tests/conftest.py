@@ -28,7 +28,7 @@ CASES = ROOT / "cases"
 WORKERS = 2
 # files that take longest, which are begun first so that both workers end together; the second needs no guide, while the first has it built
 LONGEST = ("falsified", "segment", "met_once", "drill", "kerf", "trust", "plan_cli", "margins", "dicom_scans", "side", "errors", "sources", "optimise",
-           "correcting", "together", "release", "scans", "records", "elsewhere", "touching", "requirements", "holes", "gauges", "register")  # fmt: skip
+           "correcting", "part_entries", "bodies", "together", "release", "scans", "records", "elsewhere", "touching", "requirements", "holes", "gauges", "register")  # fmt: skip
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -107,7 +107,7 @@ def ellipsoid_ct(step, *, half=(24.0, 18.0, 30.0)):
     return ct, away
 
 
-@pytest.mark.parametrize("step", [0.8, 1.0, 1.25])
+@pytest.mark.parametrize("step", [pytest.param(0.8, marks=pytest.mark.slow), 1.0, pytest.param(1.25, marks=pytest.mark.slow)])
 def test_what_is_said_of_the_surface_bounds_what_it_is(step):
     ct, away = ellipsoid_ct(step)
     found = segment_bone(ct, {"b": (0.0, 0.0, 0.0)})
@@ -124,7 +124,7 @@ def test_slices_that_may_carry_a_guide_but_no_number(tmp_path, here):
     assert "±" not in said and "above 1.25 mm the accuracy of a surface is not known" in said and "too coarse" not in said
 
 
-@pytest.mark.parametrize("step", [3.0, 5.0])
+@pytest.mark.parametrize("step", [3.0, pytest.param(5.0, marks=pytest.mark.slow)])
 def test_a_coarse_scan_is_named_first_and_no_accuracy_is_said(step, tmp_path, here):
     ct, _ = ellipsoid_ct(step)
     sitk.WriteImage(ct.to_sitk(), str(tmp_path / "ct.nii.gz"))
@@ -144,7 +144,9 @@ def moved(ct, first, last, shift, *, doubled=False):
     return Volume(np.rint(values).astype(np.int16), ct.patient_from_index)
 
 
-@pytest.mark.parametrize(("shift", "doubled", "size"), [((2.0, 0.0), False, 2.0), ((-1.0, 1.5), False, 1.8), ((0.0, 4.0), True, 2.0)])
+@pytest.mark.parametrize(
+    ("shift", "doubled", "size"), [pytest.param((2.0, 0.0), False, 2.0, marks=pytest.mark.slow), ((-1.0, 1.5), False, 1.8), ((0.0, 4.0), True, 2.0)]
+)
 def test_a_band_of_slices_that_moved_is_refused_with_its_place(shift, doubled, size):
     ct, _ = ellipsoid_ct(1.0)
     found = segment_bone(moved(ct, 26, 34, shift, doubled=doubled), {"b": (0.0, 0.0, 0.0)})
