@@ -150,7 +150,7 @@ def test_a_sheet_thinner_than_two_voxels_stays_whole():
     assert abs(away.mean()) < 0.12
 
 
-@pytest.mark.parametrize(("sigma", "cortex", "noise"), [(0.4, 2.5, 30.0), (0.8, 1.6, 10.0)])
+@pytest.mark.parametrize(("sigma", "cortex", "noise"), [pytest.param(0.4, 2.5, 30.0, marks=pytest.mark.slow), (0.8, 1.6, 10.0)])
 def test_other_blur_cortex_and_noise(sigma, cortex, noise):
     bone = ScannedBone(ball((1.0, 2.0, -1.0), 14.0), cortex, cortex=1500.0, marrow=60.0)
     found = segment_bone(ct_of([bone], 22.0, spacing=(0.6, 0.6, 0.8), psf_sigma=sigma, noise_sd=noise), {"head": (1.0, 2.0, -1.0)})
