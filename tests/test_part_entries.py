@@ -125,7 +125,7 @@ def test_everything_that_changes_a_part_changes_its_hash_and_nothing_else_does(p
     guided.write_text(PHANTOM + PART, "utf-8")
     one = job_hash(facts_of(guided))
     changes = ["part.box.params={width=5.0}", "part.box.printer=fdm-generic", "cut.A.extent=90.0", "guide.blade=generic-20x1.27", "guide.params.run_out=7",
-               "cut.A.kerf_side=specimen", "side_confirmed=true"]  # fmt: skip
+               "cut.A.kerf_side=specimen", "side_confirmed=true", "tumour.units=cm"]  # fmt: skip
     assert len({one, job_hash(facts_of(path)), *(job_hash(facts_of(guided, change)) for change in changes)}) == len(changes) + 2
     elsewhere = tmp_path / "elsewhere" / "another.toml"
     elsewhere.parent.mkdir()
@@ -324,7 +324,7 @@ def test_a_part_done_by_a_worker_comes_out_as_a_build(path, folder, tmp_path):
         store.assemble([task], {task.job: store.of(task.job)}, Before(store.out / task.folder))
         store.discard(task.job)
         wrong = {**request, "settings": ["part.box.params={width=1.5}"], "folder": str(store.folder / "wrong")}
-        with pytest.raises(InputError, match="is not what the batch was begun with"):
+        with pytest.raises(BuildError, match="is not what the batch was begun with"):
             done(wrong, kept=Kept(), workers=None, progress=lambda step: None)
     for name in (*(NAMES - {f"{STEM}.png"}), "bone.stl", "report.json"):
         assert (store.out / task.folder / name).read_bytes() == (folder / name).read_bytes(), name
