@@ -40,7 +40,7 @@ WRONG = {
     "wrong RAS": ('coordinates = "LPS"\n\n[tumour]', 'coordinates = "RAS"\n\n[tumour]', ["LPS"]),
     "metres": ('units = "mm"\ncoordinates = "LPS"\n\n[tumour]', 'units = "m"\ncoordinates = "LPS"\n\n[tumour]', ["bone.units", 'units = "mm"']),
     "centimetres": ('units = "mm"\ncoordinates = "LPS"\n\n[tumour]', 'units = "cm"\ncoordinates = "LPS"\n\n[tumour]', ["unit"]),
-    "no such surface": ("bone.stl", "bones.stl", ["bone.surface", "no file"]),
+    "no such surface": ("bone.stl", "bones.stl", ["bone.surface", "is not there"]),
     "not TOML": ("schema = 1", "schema = = 1", ["not valid TOML"]),
     "two sources": ("[bone]", '[bone]\nct = "ct/"', ["bone", "exactly one"]),
     "labels": ("surface = ", "labels = ", ["bone"]),

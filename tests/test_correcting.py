@@ -161,7 +161,7 @@ def test_corrections_and_parts_without_a_seed_stand_in_report_and_picture(tmp_pa
 
     picture = np.asarray(Image.open(tmp_path / "parts.png").convert("RGB")).reshape(-1, 3)
     assert (np.ptp(picture.astype(int), axis=1) > 60).mean() > 0.02  # colours over the grey
-    assert report_of(found)["corrections"] == report["corrections"]
+    assert report_of(found, {}).to_json()["corrections"] == report["corrections"]
 
 
 def test_a_contact_without_a_seam_is_cut_straight_across():

@@ -68,7 +68,7 @@ def by_position(folder: Path, volume, rng, count=2000):
 @pytest.mark.parametrize(
     ("archive", "every", "tilt", "exact"),
     [
-        ("ct_thorax_1mm_dicom/lidc_idri_0314_upper165.tar.xz", 3, 0.0, True),
+        pytest.param("ct_thorax_1mm_dicom/lidc_idri_0314_upper165.tar.xz", 3, 0.0, True, marks=pytest.mark.slow),
         pytest.param("ct_skull_phantom_dicom/bone_1mm_notilt.tar.xz", 4, 0.0, True, marks=pytest.mark.slow),
         ("ct_skull_phantom_dicom/std_2p5mm_tilt_minus18p5.tar.xz", 1, 18.5, False),
     ],

@@ -6,6 +6,7 @@ import pytest
 from conftest import CASES
 
 from psi_cad.builder import guides as build
+from psi_cad.builder.kept import Kept
 from psi_cad.case.load import load_case
 from psi_cad.errors import DesignError, KernelError
 from psi_cad.inspection.inspect import Inspector
@@ -27,7 +28,7 @@ def bench_on(job, tmp_path, monkeypatch, outcome, seats=3):
         return task
 
     monkeypatch.setattr(build._Bench, "_show", show)
-    return build._Bench(job, tmp_path, Inspector(), lambda step: None, seats=seats), sites
+    return build._Bench(job, tmp_path, Inspector(), lambda step: None, Kept(), seats=seats), sites
 
 
 def test_a_design_that_fails_is_tried_on_another_seat(job, tmp_path, monkeypatch):

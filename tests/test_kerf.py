@@ -77,7 +77,9 @@ def above(height, *, radius=10.0, fine=6):
     return ball(radius, at=(3, -2, radius + height), fine=fine)
 
 
-@pytest.mark.parametrize(("side", "margin", "kind"), [("centre", 1.8, "R1"), ("specimen", 1.3, "R1"), ("retained", 2.3, "R0")])
+@pytest.mark.parametrize(
+    ("side", "margin", "kind"), [pytest.param("centre", 1.8, "R1", marks=pytest.mark.slow), ("specimen", 1.3, "R1"), ("retained", 2.3, "R0")]
+)
 def test_a_ball_in_a_block(plan_of, side, margin, kind):
     report = plan_of(above(2.3), side)
     (cut,) = report["cuts"]
@@ -99,7 +101,15 @@ def test_a_ball_in_a_block(plan_of, side, margin, kind):
     assert "kerf-not-measured" not in {caution["id"] for caution in report["cautions"]}
 
 
-@pytest.mark.parametrize(("side", "height", "kind"), [("specimen", 0.7, "R2"), ("centre", 0.7, "R1"), ("retained", 0.7, "R1"), ("centre", 0.4, "R2")])
+@pytest.mark.parametrize(
+    ("side", "height", "kind"),
+    [
+        ("specimen", 0.7, "R2"),
+        ("centre", 0.7, "R1"),
+        pytest.param("retained", 0.7, "R1", marks=pytest.mark.slow),
+        pytest.param("centre", 0.4, "R2", marks=pytest.mark.slow),
+    ],
+)
 def test_a_kerf_wider_than_the_margin_is_positive(side, height, kind):
     bone, cuts = planned(block(100, 60, 80), [("A", [0, 0, 0], Z)])
     kerf, tumour = Kerf(side, 1.0), Surface(above(height))

@@ -33,7 +33,18 @@ def test_classes_at_their_limits(margin, kind):
     assert margin_class(margin) == kind
 
 
-@pytest.mark.parametrize("height", [20.0, 14.5, 14.0, 13.0, 12.0, 8.0, -3.0])
+@pytest.mark.parametrize(
+    "height",
+    [
+        20.0,
+        pytest.param(14.5, marks=pytest.mark.slow),
+        14.0,
+        pytest.param(13.0, marks=pytest.mark.slow),
+        12.0,
+        pytest.param(8.0, marks=pytest.mark.slow),
+        -3.0,
+    ],
+)
 def test_a_ball_in_a_block(height):
     _, cuts = planned(block(100, 60, 80), [("A", [0, 0, 0], Z)])
     found = margin_of(ball(12, at=(3, -2, height)), cuts["A"])
@@ -121,7 +132,7 @@ def test_through_bone_goes_round_a_hollow():
     assert cut_margin(cuts["A"], Surface(ball(4, at=(0, 0, 35)))).to_face.distance < want - 5
 
 
-@pytest.mark.parametrize("gap", [1.5, 4.0, 12.0])
+@pytest.mark.parametrize("gap", [1.5, pytest.param(4.0, marks=pytest.mark.slow), 12.0])
 def test_through_bone_takes_a_way_many_times_the_straight_one(gap):
     """A slit between tumour and cut, open at one end of the bone: round the slit's other end and down, not across the slit."""
     slit = trimesh.creation.box([60, 90, gap])
@@ -133,7 +144,7 @@ def test_through_bone_takes_a_way_many_times_the_straight_one(gap):
     assert through(bone, cuts["A"], tumour).distance == pytest.approx(want, abs=0.1)
 
 
-@pytest.mark.parametrize("shift", [0.0, 0.4, 0.9, 1.3])
+@pytest.mark.parametrize("shift", [0.0, pytest.param(0.4, marks=pytest.mark.slow), 0.9, pytest.param(1.3, marks=pytest.mark.slow)])
 def test_through_bone_thinner_than_a_cell(shift):
     """Two blocks joined by a bent web of 1 mm, wherever the grid may fall."""
     parts = [block(20, 20, 20, at=(0, 0, 30), fine=2), block(20, 20, 20, at=(0, 0, -30), fine=2), block(1, 20, 60, at=(9.5, 0, 0), fine=3)]

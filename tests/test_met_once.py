@@ -76,7 +76,7 @@ def test_a_piece_beyond_an_open_growth_plate_is_not_lost_in_silence():
     found = segment_bone(plate_ct(6.0), {"hip": [(0.0, 0.0, -15.0), (0.0, 0.0, 10.0)]})
     (doubt,) = found.doubts
     assert "does not hang together" in doubt.text and "growth plate" in doubt.text and doubt.where[2] > 3.0
-    assert report_of(found)["rejected"]
+    assert report_of(found, {}).rejected
     named = segment_bone(plate_ct(6.0), {"hip": (0.0, 0.0, -15.0), "hip-2": doubt.where})
     assert not named.doubts and [bone.name for bone in named.bones] == ["hip", "hip-2"], "what the message says makes it right"
 
@@ -107,14 +107,14 @@ def ellipsoid_ct(step, *, half=(24.0, 18.0, 30.0)):
     return ct, away
 
 
-@pytest.mark.parametrize("step", [0.8, 1.0, 1.25])
+@pytest.mark.parametrize("step", [pytest.param(0.8, marks=pytest.mark.slow), 1.0, pytest.param(1.25, marks=pytest.mark.slow)])
 def test_what_is_said_of_the_surface_bounds_what_it_is(step):
     ct, away = ellipsoid_ct(step)
     found = segment_bone(ct, {"b": (0.0, 0.0, 0.0)})
-    said = report_of(found)["bones"][0]
+    said = report_of(found, {}).bones[0]
     measured = float(np.percentile(np.abs(away(np.asarray(found.bones[0].mesh.vertices))), 95))
-    assert measured <= said["within_mm"] <= 0.6
-    assert said["within_mm"] == pytest.approx(2.0 * said["uncertainty_mm"], abs=0.002) and said["no_accuracy"] is None
+    assert measured <= said.within_mm <= 0.6
+    assert said.within_mm == pytest.approx(2.0 * said.uncertainty_mm, abs=0.002) and said.no_accuracy is None
 
 
 def test_slices_that_may_carry_a_guide_but_no_number(tmp_path, here):
@@ -124,7 +124,7 @@ def test_slices_that_may_carry_a_guide_but_no_number(tmp_path, here):
     assert "±" not in said and "above 1.25 mm the accuracy of a surface is not known" in said and "too coarse" not in said
 
 
-@pytest.mark.parametrize("step", [3.0, 5.0])
+@pytest.mark.parametrize("step", [3.0, pytest.param(5.0, marks=pytest.mark.slow)])
 def test_a_coarse_scan_is_named_first_and_no_accuracy_is_said(step, tmp_path, here):
     ct, _ = ellipsoid_ct(step)
     sitk.WriteImage(ct.to_sitk(), str(tmp_path / "ct.nii.gz"))
@@ -144,7 +144,9 @@ def moved(ct, first, last, shift, *, doubled=False):
     return Volume(np.rint(values).astype(np.int16), ct.patient_from_index)
 
 
-@pytest.mark.parametrize(("shift", "doubled", "size"), [((2.0, 0.0), False, 2.0), ((-1.0, 1.5), False, 1.8), ((0.0, 4.0), True, 2.0)])
+@pytest.mark.parametrize(
+    ("shift", "doubled", "size"), [pytest.param((2.0, 0.0), False, 2.0, marks=pytest.mark.slow), ((-1.0, 1.5), False, 1.8), ((0.0, 4.0), True, 2.0)]
+)
 def test_a_band_of_slices_that_moved_is_refused_with_its_place(shift, doubled, size):
     ct, _ = ellipsoid_ct(1.0)
     found = segment_bone(moved(ct, 26, 34, shift, doubled=doubled), {"b": (0.0, 0.0, 0.0)})
@@ -153,7 +155,7 @@ def test_a_band_of_slices_that_moved_is_refused_with_its_place(shift, doubled, s
     assert all(jump.blocks_release for jump in jumps)
     if not doubled:
         assert [float(jump.text.split(" by ")[1].split()[0]) for jump in jumps] == pytest.approx([size, size], abs=0.3)
-        assert report_of(found)["rejected"]
+        assert report_of(found, {}).rejected
 
 
 @pytest.mark.slow
@@ -193,7 +195,7 @@ def test_metal_that_was_taken_for_bone_is_refused_by_name(gap, streak):
     found = segment_bone(beside_metal(gap, streak), {"b": (0.0, 0.0, -15.0)})
     (doubt,) = [doubt for doubt in found.doubts if "are metal" in doubt.text]
     assert np.linalg.norm(np.array(doubt.where) - [26.0 + gap, 0.0, 0.0]) < 8.0
-    assert report_of(found)["rejected"] and report_of(found)["bones"][0]["within_mm"] is None
+    assert report_of(found, {}).rejected and report_of(found, {}).bones[0].within_mm is None
     assert "metal" in {caution.id for caution in found.bones[0].cautions}
 
 

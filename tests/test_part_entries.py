@@ -14,6 +14,14 @@ from psi_cad import api
 from psi_cad.approval.acceptance import accept_in
 from psi_cad.approval.publish import Before, publish
 from psi_cad.approval.release import release_said
+from psi_cad.batch.child import done
+from psi_cad.batch.collect import collect
+from psi_cad.batch.expand import Asked, tasks_of
+from psi_cad.batch.page import write_page
+from psi_cad.batch.run import dry_run
+from psi_cad.batch.store import Store, published
+from psi_cad.batch.told import write_rows
+from psi_cad.builder.kept import Kept
 from psi_cad.checking.look import look_at
 from psi_cad.errors import ApprovalError, BuildError, InputError
 from psi_cad.intake.jobs import job_hash, part_facts
@@ -93,7 +101,7 @@ def built(path, tmp_path_factory):
 @pytest.fixture
 def folder(built, tmp_path):
     """A copy of the built case."""
-    return shutil.copytree(built, tmp_path / "out" / built.name)
+    return shutil.copytree(built, tmp_path / "of-a-part" / built.name)
 
 
 def facts_of(path, *settings):
@@ -117,7 +125,7 @@ def test_everything_that_changes_a_part_changes_its_hash_and_nothing_else_does(p
     guided.write_text(PHANTOM + PART, "utf-8")
     one = job_hash(facts_of(guided))
     changes = ["part.box.params={width=5.0}", "part.box.printer=fdm-generic", "cut.A.extent=90.0", "guide.blade=generic-20x1.27", "guide.params.run_out=7",
-               "cut.A.kerf_side=specimen", "side_confirmed=true"]  # fmt: skip
+               "cut.A.kerf_side=specimen", "side_confirmed=true", "tumour.units=cm"]  # fmt: skip
     assert len({one, job_hash(facts_of(path)), *(job_hash(facts_of(guided, change)) for change in changes)}) == len(changes) + 2
     elsewhere = tmp_path / "elsewhere" / "another.toml"
     elsewhere.parent.mkdir()
@@ -266,3 +274,72 @@ def test_the_page_shows_a_part_with_its_picture_values_and_checks(path, folder, 
 def test_a_page_without_a_build_has_no_place_for_one(path, tmp_path):
     look_at(path, tmp_path / "look.html", progress=lambda step: None)
     assert "madebox" not in (tmp_path / "look.html").read_text("utf-8")
+
+
+def both(path, folder, out):
+    """A folder with the guide of the phantom and the part, as one build of both leaves it; the jobs of the part and of the guide for two blades."""
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    report["parts"] = json.loads((folder / "report.json").read_text("utf-8"))["parts"]
+    for name in NAMES:
+        shutil.copy(folder / name, out)
+    (out / "report.json").write_text(json.dumps(report), "utf-8")
+    guided = path.parent / "guided" / "case.toml"
+    guided.parent.mkdir(exist_ok=True)
+    guided.write_text(PHANTOM + PART, "utf-8")
+    return tasks_of(Asked((str(guided),), ("generic-25x0.89", "generic-20x1.27")))
+
+
+def test_a_batch_makes_a_part_once_whatever_the_blades(path, folder, out):
+    first, second, part = both(path, folder, out)
+    assert [first.called, second.called, part.called] == ["supra-acetabular for generic-25x0.89", "supra-acetabular for generic-20x1.27", "part box"]
+    assert (part.guide, part.blade, part.blades, part.printer, part.saws) == ("", "", [], "fdm-ultem1010", False)
+    assert part.job == job_hash(facts_of(path.parent / "guided" / "case.toml", "part.box.params={width=6.0}"))
+    (alone,) = tasks_of(Asked((str(path),)))
+    assert alone.job == read_report(folder).parts[0].job, "as a build tells it"
+
+
+def test_a_part_that_lies_there_is_done_and_told_in_every_list(path, folder, tmp_path):
+    asked = Asked((str(path),))
+    (row,) = dry_run(asked, folder.parent)
+    assert (row["part"], row["guide"], row["blade"], row["status"]) == ("box", "", "", "done")
+    assert set(row["files"].values()) == {f"phantom-type1/{name}" for name in NAMES}
+    said = write_rows(folder.parent, [row])
+    write_page(folder.parent, said)
+    head, line = (folder.parent / "batch.csv").read_text("utf-8").splitlines()
+    assert head.endswith(",job,part") and line.endswith(f",{row['job']},box")
+    page = (folder.parent / "index.html").read_text("utf-8")
+    assert "phantom-type1: part box</h2>" in page and "<b>done</b> · fdm-ultem1010</p>" in page
+    entries = collect(folder.parent, tmp_path / "print", [row])
+    assert {entry["file"] for entry in entries} == {f"phantom-type1_{STEM}.stl", f"phantom-type1_{STEM}-bone.stl"} and entries[0]["part"] == "box"
+    (folder / f"{STEM}-bone.stl").write_bytes(b"changed")
+    assert [one["status"] for one in dry_run(asked, folder.parent)] == ["waiting"]
+
+
+def test_a_part_done_by_a_worker_comes_out_as_a_build(path, folder, tmp_path):
+    (task,), store = tasks_of(Asked((str(path),))), Store(tmp_path / "batch")
+    with store.held():
+        request = {"case": str(path), "guide": "", "part": task.part, "blades": [], "settings": [], "catalogue": None, "job": task.job,
+                   "final": str(store.out / task.folder), "time_limit": 300.0, "folder": str(store.folder / task.job)}  # fmt: skip
+        assert done(request, kept=Kept(), workers=None, progress=lambda step: None) == "passed"
+        store.assemble([task], {task.job: store.of(task.job)}, Before(store.out / task.folder))
+        store.discard(task.job)
+        wrong = {**request, "settings": ["part.box.params={width=1.5}"], "folder": str(store.folder / "wrong")}
+        with pytest.raises(BuildError, match="is not what the batch was begun with"):
+            done(wrong, kept=Kept(), workers=None, progress=lambda step: None)
+    for name in (*(NAMES - {f"{STEM}.png"}), "bone.stl", "report.json"):
+        assert (store.out / task.folder / name).read_bytes() == (folder / name).read_bytes(), name
+
+
+def test_a_guide_that_a_batch_takes_as_it_lies_there_leaves_the_part_beside_it(path, folder, out):
+    first, _, part = both(path, folder, out)
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    report["guides"][0]["job"], report["parts"][0]["job"] = first.job, part.job
+    (out / "report.json").write_text(json.dumps(report), "utf-8")
+    found = published(out.parent, [first, part])
+    guide, box = found[first.folder, first.job], found[part.folder, part.job]
+    assert "parts" not in guide.report and box.report["guides"] == [] and (guide.made["name"], box.made["name"]) == ("supra-acetabular", "box")
+    store = Store(out.parent)
+    with store.held():
+        store.assemble([first], {first.job: guide}, Before(out))
+    (part,) = read_report(out).parts
+    assert written(out) > NAMES and part.kept and [guide.kept for guide in read_report(out).guides] == [False]

@@ -7,6 +7,7 @@ import zipfile
 import pytest
 import trimesh
 from conftest import written
+from strict import strictly
 
 from psi_cad.case.catalogue import shipped_catalogue
 from psi_cad.errors import DesignError
@@ -74,7 +75,8 @@ def made(tmp_path, monkeypatch):
         entries = shipped_catalogue()
         values = load_free("box").Params(**params).model_dump()
         job = FreeJob("box", values, entries.blades["generic-20x1.0"], entries.printers["fdm-generic"])
-        report = build_free(job, tmp_path / "out", progress=lambda step: None)
+        report = build_free(job, tmp_path / "out", progress=lambda step: None).to_json()
+        assert strictly("coupon", report) == []
         assert json.loads(json.dumps(report)) == json.loads((tmp_path / "out" / "box.json").read_text("utf-8"))
         assert set(report["sha256"]) == set(report["files"].values()) == written(tmp_path / "out") - {"box.json"}
         return report, tmp_path / "out"

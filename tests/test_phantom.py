@@ -20,6 +20,7 @@ def test_the_committed_bone_is_the_phantom(committed):
     assert (committed.vertices[:, 0] < 5).all(), "a right bone lies at negative x (LPS)"
 
 
+@pytest.mark.slow
 def test_a_fresh_mesh_is_the_committed_one(committed):
     fresh = hemipelvis.bone_mesh(spacing=2.0)
     assert len(fresh.faces) == len(committed.faces)

@@ -131,6 +131,22 @@ def test_another_key_a_wrong_type_and_a_missing_key_are_refused(name, place, key
     data = copy.deepcopy(sound)
     _in(data, place)["colour"] = 1
     assert any("colour" in one for one in strictly(name, data))
+    published = json.loads(SCHEMAS.written(name))
+    assert list(misfits(data, published, published)) == [], "a consumer of the schema reads what a later version writes"
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_validator_of_others_takes_the_schemas(name):
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.Draft202012Validator.check_schema(json.loads(SCHEMAS.written(name)))
+
+
+def test_a_validator_of_others_says_the_same_of_reports(phantom_report, plans, checked):
+    jsonschema = pytest.importorskip("jsonschema")
+    for name, data in (("report", phantom_report), *(("plan", json.loads(json.dumps(one))) for one in plans), ("check", checked)):
+        validator = jsonschema.Draft202012Validator(json.loads(SCHEMAS.written(name)))
+        assert list(validator.iter_errors(data)) == [] and list(validator.iter_errors({**data, "mood": 1})) == []
+        assert list(validator.iter_errors({**data, "status": "perhaps"})), name
 
 
 def test_a_later_versions_keys_are_kept(phantom_report):

@@ -115,7 +115,8 @@ def test_surfaces_are_closed_manifold_and_unfolded(joint):
 def test_a_bone_cut_by_the_scan_is_closed_flat_and_told(joint, joint_ct):
     hip = joint.bones[0]
     assert any("superior edge" in caution.text for caution in hip.cautions if caution.id == "scan-edge")
-    assert set(report_of(joint)["bones"][0]["notes"]) == {caution["text"] for caution in report_of(joint)["bones"][0]["cautions"]}
+    (told, *_) = report_of(joint, {}).bones
+    assert set(told.notes) == {caution.text for caution in told.cautions}
     top = joint_ct.origin[2] + joint_ct.spacing[2] * (joint_ct.values.shape[0] - 1)
     z = np.asarray(hip.mesh.vertices)[:, 2]
     assert z.max() <= top + 0.5 * joint_ct.spacing[2] + 1e-6
@@ -149,7 +150,7 @@ def test_a_sheet_thinner_than_two_voxels_stays_whole():
     assert abs(away.mean()) < 0.12
 
 
-@pytest.mark.parametrize(("sigma", "cortex", "noise"), [(0.4, 2.5, 30.0), (0.8, 1.6, 10.0)])
+@pytest.mark.parametrize(("sigma", "cortex", "noise"), [pytest.param(0.4, 2.5, 30.0, marks=pytest.mark.slow), (0.8, 1.6, 10.0)])
 def test_other_blur_cortex_and_noise(sigma, cortex, noise):
     bone = ScannedBone(ball((1.0, 2.0, -1.0), 14.0), cortex, cortex=1500.0, marrow=60.0)
     found = segment_bone(ct_of([bone], 22.0, spacing=(0.6, 0.6, 0.8), psf_sigma=sigma, noise_sd=noise), {"head": (1.0, 2.0, -1.0)})
@@ -370,6 +371,7 @@ def test_bones_that_touch_are_told_in_the_report():
     bones = [ScannedBone(ball((-8.1, 0.0, 0.0), 8.0), 2.0), ScannedBone(ball((8.1, 0.0, 0.0), 8.0), 2.0)]
     found = segment_bone(ct_of(bones, (20.0, 14.0, 14.0)), {"hip": (-10.0, 0.0, 0.0), "femur": (10.0, 0.0, 0.0)})
     assert found.touching == (("hip", "femur"),)
-    (told,) = [one for one in report_of(found)["cautions"] if one["text"].startswith("hip and femur touch")]
-    assert told["id"] == "touching-bones" and told["blocks_release"] and told["text"] in report_of(found)["notes"]
-    assert not report_of(found)["rejected"]
+    report = report_of(found, {})
+    (told,) = [one for one in report.cautions if one.text.startswith("hip and femur touch")]
+    assert told.id == "touching-bones" and told.blocks_release and told.text in report.notes
+    assert not report.rejected

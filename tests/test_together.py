@@ -158,7 +158,7 @@ def test_an_earlier_guide_that_the_case_now_refuses_does_not_stand(phantom_repor
     guide = before["guides"][0]
     refused = {"guide": guide["name"], "blade": guide["blade"], "error": "DesignError", "message": "No."}
     now = BuildReport.model_validate({**phantom_report, "guides": [], "refused": [refused]})
-    (kept,) = publish._kept(publish.Before(folder), now)
+    (kept,) = publish._kept_guides(publish.Before(folder), now)
     assert kept.status == status and ("refuses this guide" in " ".join(kept.notes)) is (status == "stale")
 
 

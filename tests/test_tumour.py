@@ -64,6 +64,7 @@ def test_it_comes_into_the_frame_of_the_ct():
     assert here.volume == pytest.approx(there.volume, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_real_thick_sliced_tumour(data):
     """Slices 6.5 mm thick, y flipped, outlines that jump from slice to slice."""
     from psi_cad.imaging.label_files import read_labels

@@ -60,7 +60,7 @@ def test_a_hip_turned_by_five_random_rotations(shared_cases, rng):
     same_when_turned(shared_cases / "hip-left-type1" / "case.toml", rng, 5)
 
 
-@pytest.mark.parametrize("name", ["phantom-two-cut", "phantom-type3"])
+@pytest.mark.parametrize("name", [pytest.param("phantom-two-cut", marks=pytest.mark.slow), "phantom-type3"])
 def test_the_phantom_turned(name, rng):
     """Two cuts in one guide; and a ramus, where further reach is tried for its lock."""
     same_when_turned(CASES / name / "case.toml", rng, 1)

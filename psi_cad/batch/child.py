@@ -24,14 +24,16 @@ from psi_cad.builder.together import all_built
 from psi_cad.builder.worker import own_stdout
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.named import Stamps, refuse_changed, stamps_of
-from psi_cad.errors import BuildError, DesignError, InputError, PsiCadError, SeatError, unexpected
+from psi_cad.errors import BuildError, DesignError, InputError, PsiCadError, SeatError, from_json, unexpected
 from psi_cad.files import sha256_of, write_json
 from psi_cad.intake.blades import tell_lengths
-from psi_cad.intake.jobs import job_facts, job_hash
+from psi_cad.intake.jobs import job_facts, job_hash, part_facts
 from psi_cad.intake.kerfs import sawings
 from psi_cad.intake.loading import load, resolved_guides
 from psi_cad.intake.named import inputs_of
 from psi_cad.intake.prepare import Job, Progress, plan_job, planes_of, works_of
+from psi_cad.making.asked import resolved_part
+from psi_cad.outputs.subject import made_in
 from psi_cad.stages.disk import own_disk
 
 __all__ = ["done"]
@@ -54,11 +56,14 @@ def done(request: dict[str, Any], *, kept: Kept, workers: Workers | None, progre
     files.mkdir(parents=True)
 
     def planned() -> Job:
+        guide, part = request["guide"] or None, request.get("part") or None
         try:
-            job = plan_job(loaded, blades=blades, progress=progress, read=kept.bones, workshop=kept.workshop, suggest=False, only=request["guide"])
+            job = plan_job(
+                loaded, blades=blades, progress=progress, read=kept.bones, workshop=kept.workshop, suggest=False, only=guide, only_part=part
+            )
         finally:
             refuse_changed(loaded, stamps)  # a refusal, too, would be of something else
-        hashes = [digest for guide in job.guides for digest in guide.hashes]
+        hashes = [*(digest for guide in job.guides for digest in guide.hashes), *(part.job for part in job.parts)]
         if hashes != [request["job"]]:
             raise BuildError(f"{loaded.path.name}: {ANOTHER}")
         return job_named(job, Before(Path(request["final"])), variant=None)
@@ -67,20 +72,24 @@ def done(request: dict[str, Any], *, kept: Kept, workers: Workers | None, progre
     try:
         job = planned()  # before the build process has its request: the deadline is then the kernel's alone
         built = all_built(lambda: job, files, settings=settings, blades=blades, progress=progress, time_limit=request["time_limit"], workers=workers)
+        if not made_in(built):  # of a part alone, a build tells in its report why it was not made
+            raise from_json(built.refused[0].to_json())
     except REFUSALS as error:
         shutil.rmtree(files)
         files.mkdir()
-        error.about(request["guide"], request["tool"])
-        with suppress(OSError):  # the refusal counts, the picture does not
-            explained(Asked(loaded, None, tuple(blades), False, progress, workers), error, files / f"{error.guide}_{error.blade}_{REFUSED_FILE}")
-        said, status = {"error": error.to_json()}, "refused"
+        part = {"part": request["part"]} if request.get("part") else {}
+        if not part:  # a part has no place on the bone to draw
+            error.about(request["guide"], request["tool"])
+            with suppress(OSError):  # the refusal counts, the picture does not
+                explained(Asked(loaded, None, tuple(blades), False, progress, workers), error, files / f"{error.guide}_{error.blade}_{REFUSED_FILE}")
+        said, status = {"error": {**error.to_json(), **part}}, "refused"
     else:
         tell_lengths(built.guides, loaded.catalogue)
         report = built.to_json()
         for guide in report["guides"]:
             if guide["status"] != "passed":  # as a build without suggestions says it
                 guide["tried"], guide["remedies"] = [], []
-        said, status = {"report": report}, str(report["guides"][0]["status"])
+        said, status = {"report": report}, made_in(built)[0].status
     write_json(folder / RESULT, {"job": request["job"], **said, "sha256": {path.name: sha256_of(path) for path in sorted(files.iterdir())}})
     return status
 
@@ -102,6 +111,11 @@ def _as_begun(request: dict[str, Any]) -> tuple[LoadedCase, Stamps]:
             for number, params in enumerate(resolved_guides(loaded))
             if loaded.case.guide[number].name == request["guide"]
             for work in works_of(loaded, number, params, request["blades"])
+        ]
+        hashes += [
+            job_hash(part_facts(loaded, part, resolved_part(loaded, number).model_dump(), own, planes=planes, inputs=inputs))
+            for number, part in enumerate(loaded.case.part)
+            if part.name == request.get("part")
         ]
     except PsiCadError as error:
         raise BuildError(f"{Path(request['case']).name}: {ANOTHER} It is refused now: {error}") from error

@@ -23,7 +23,7 @@ A released guide is made by 'psi-cad approve' in both roles and 'psi-cad build -
 
 
 def collect(out: Path, folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Copy the STL of every guide that passed into `folder`, as <case>_<guide>_<blade>….stl; what the manifest written there holds.
+    """Copy the STL of every guide and part that passed into `folder`, as <case>_<guide>_<blade>….stl; what the manifest written there holds.
 
     Passed is not approved: each entry says whether its guide is `approved` and `released`, and `NOT-RELEASED.txt` lists those that are not.
     Files that an earlier manifest names and that are not among them any more go, unless they were changed.
@@ -69,20 +69,20 @@ def _standing(folder: Path) -> dict[str, tuple[bool, bool]]:
 
 
 def _entries(out: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """A manifest's entries: of passed guides alone."""
+    """A manifest's entries: of what passed alone."""
     known: dict[Path, dict[str, tuple[bool, bool]]] = {}
     for row in rows:
         if row["status"] != "done":
             continue
-        source = str(row["files"]["stl"])
-        *levels, case, name = source.split("/")
-        keys = ("case", "guide", "blade", "printer", "settings", "job")
-        there = (out / source).parent
+        keys = ("case", "guide", *(["part"] if "part" in row else []), "blade", "printer", "settings", "job")
+        there = (out / str(row["files"]["stl"])).parent
         if there not in known:
             known[there] = _standing(there)
-        approved, released = known[there].get(Path(name).stem, (False, False))
-        said = {"file": "_".join([case, *levels, name]), "sha256": row["sha256"][source], "source": source, **{key: row[key] for key in keys}}
-        yield {**said, "approved": approved, "released": released}
+        approved, released = known[there].get(Path(str(row["files"]["stl"])).stem, (False, False))
+        for source in (str(name) for kind, name in row["files"].items() if kind.partition("-")[0] == "stl"):  # and of what comes with it
+            *levels, case, name = source.split("/")
+            said = {"file": "_".join([case, *levels, name]), "sha256": row["sha256"][source], "source": source, **{key: row[key] for key in keys}}
+            yield {**said, "approved": approved, "released": released}
 
 
 def _earlier(folder: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a batch is asked for, as single jobs: one guide of one case for one blade, with a hash of all it is made from."""
+"""What a batch is asked for, as single jobs: one guide of one case for one blade, or one part, with a hash of all it is made from."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from typing import Any, Final
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.named import named_in, there
 from psi_cad.errors import CaseError, InputError, PsiCadError
-from psi_cad.intake.jobs import job_facts, job_hash
+from psi_cad.intake.jobs import job_facts, job_hash, part_facts
 from psi_cad.intake.kerfs import sawings
 from psi_cad.intake.loading import load, resolved_guides
 from psi_cad.intake.prepare import planes_of, works_of
 from psi_cad.intake.work import digest_of
+from psi_cad.making.asked import resolved_part
 
 __all__ = ["Asked", "Task", "case_files", "tasks_of", "values_of"]
 
@@ -44,18 +45,24 @@ class Asked:
 
 @dataclass(frozen=True)
 class Task:
-    """One guide for one blade: what it takes to make it, where it goes, and the hash of all it is made from."""
+    """One guide for one blade, or one part: what it takes to make it, where it goes, and the hash of all it is made from."""
 
     case: Path
     case_id: str
-    guide: str
-    blade: str  # or the id of its tool
+    guide: str  # empty of a part
+    blade: str  # or the id of its tool; empty of a part
     printer: str
     saws: bool
     named: bool  # the blade was named on the command line
     settings: tuple[str, ...]  # as `--set` of one build
     levels: tuple[str, ...]  # folders between the output folder and the case's
     job: str
+    part: str = ""  # of a bone's body; empty of a guide
+
+    @property
+    def called(self) -> str:
+        """What it makes, in words."""
+        return f"part {self.part}" if self.part else f"{self.guide} for {self.blade}"
 
     @property
     def folder(self) -> str:
@@ -218,4 +225,9 @@ def _of_case(loaded: LoadedCase, asked: Asked, settings: tuple[str, ...], levels
             printer = loaded.printer(request.printer, where=f"{loaded.path.name}: guide[{number}].printer").id
             saws = request.blade is not None
             tasks.append(Task(loaded.path, case.id, request.name, work.tool_id, printer, saws, bool(blades), settings, levels, job_hash(facts)))
+    for number, part in enumerate(case.part):  # once, whatever the blades: it is cut as the case itself saws
+        where = f"{loaded.path.name}: part[{number}]"
+        facts = part_facts(loaded, part, resolved_part(loaded, number).model_dump(), own, planes=planes, inputs=inputs)
+        printer = loaded.printer(part.printer, where=f"{where}.printer").id
+        tasks.append(Task(loaded.path, case.id, "", "", printer, False, False, settings, levels, job_hash(facts), part.name))
     return tasks

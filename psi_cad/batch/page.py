@@ -1,4 +1,4 @@
-"""`index.html`: a picture of every guide, what failed in words, and a filter by status."""
+"""`index.html`: a picture of every guide and part, what failed in words, and a filter by status."""
 
 from __future__ import annotations
 
@@ -44,12 +44,14 @@ def write_page(out: Path, said: Mapping[str, Any]) -> None:
 
 def _card(row: Mapping[str, Any]) -> str:
     files = row["files"]
-    shown = "the place that is refused" if row["status"] == "refused" else "the guide on its bone"
+    shown = "the place that is refused" if row["status"] == "refused" else "the part" if "part" in row else "the guide on its bone"
     picture = f'<a href="{quote(files["png"])}"><img loading="lazy" src="{quote(files["png"])}" alt="{shown}"></a>' if "png" in files else ""
     links = " ".join(f'<a href="{quote(name)}">{escape(kind.upper())}</a>' for kind, name in files.items())
     reasons = "".join(f"<p>{escape(part)}</p>" for part in str(row["reason"]).split("; ") if part)
     settings = f"<p>{escape(', '.join(row['settings']))}</p>" if row["settings"] else ""
+    what = f"part {row['part']}" if "part" in row else row["guide"]
+    tools = " · ".join(escape(tool) for tool in (row["blade"], row["printer"]) if tool)
     return (
-        f'<article class="{row["status"]}">{picture}<h2>{escape(row["case"])}: {escape(row["guide"])}</h2>'
-        f"<p><b>{row['status']}</b> · {escape(row['blade'])} · {escape(row['printer'])}</p>{settings}{reasons}<p>{links}</p></article>"
+        f'<article class="{row["status"]}">{picture}<h2>{escape(row["case"])}: {escape(what)}</h2>'
+        f"<p><b>{row['status']}</b> · {tools}</p>{settings}{reasons}<p>{links}</p></article>"
     )

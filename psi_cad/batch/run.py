@@ -271,7 +271,7 @@ def _worked(
             standing.ended += alike
             standing.bad += alike * (state.status[job] != "done")
             standing.seconds = time.monotonic() - begun
-            progress(standing, f"{task.folder}: {task.guide} for {task.blade}: {state.status[job]}")
+            progress(standing, f"{task.folder}: {task.called}: {state.status[job]}")
             for folder in state.folders(job):
                 touched.add(folder)
                 if not state.waits(folder):
@@ -303,6 +303,7 @@ def _request(task: Task, asked: Asked, store: Store, time_limit: float) -> Reque
         "case": str(task.case),
         "guide": task.guide,
         "tool": task.blade,
+        "part": task.part,
         "blades": task.blades,
         "settings": list(task.settings),
         "catalogue": None if asked.catalogue is None else str(asked.catalogue.resolve()),
@@ -336,6 +337,7 @@ def _take(state: _State, store: Store, task: Task, answer: Mapping[str, Any]) ->
         state.take(task.job, found, found.status)
         return
     error = answer["error"] or BuildError("The files that the worker left are not whole; start the batch again.").to_json()
+    error = {**error, "part": task.part} if task.part else error
     state.take(task.job, Result(None, store.folder, error=error), "failed")
 
 

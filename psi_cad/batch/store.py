@@ -31,7 +31,7 @@ WAIT_S: Final = 1.0
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a job: a report of one guide with the files it names, or an error."""
+    """What came of a job: a report of one guide or part with the files it names, or an error."""
 
     report: dict[str, Any] | None
     folder: Path
@@ -44,7 +44,12 @@ class Result:
         """As `batch.json` tells it, of a whole result."""
         if self.report is None:
             return "refused"
-        return "done" if self.report["guides"][0]["status"] == "passed" else "rejected"
+        return "done" if self.made is not None and self.made["status"] == "passed" else "rejected"
+
+    @property
+    def made(self) -> dict[str, Any] | None:
+        """The guide or part."""
+        return None if self.report is None else dict((*self.report["guides"], *self.report.get("parts", ()))[0])
 
     @property
     def sound(self) -> bool:
@@ -60,16 +65,17 @@ def published(out: Path, tasks: Sequence[Task]) -> dict[tuple[str, str], Result]
         lies = Before(out / folder).report
         report = lies.to_json() if lies is not None else {"guides": []}
         used = {one["used"]: one["used_sha256"] for one in report.get("bones") or [report.get("bone", {})] if "used" in one}
-        for guide in report["guides"]:
-            if guide.get("job") not in wanted or guide["status"] == "stale":
+        for kind, made in (*(("guides", guide) for guide in report["guides"]), *(("parts", part) for part in report.get("parts", ()))):
+            if made.get("job") not in wanted or made["status"] == "stale":
                 continue
-            sums = {**used, **{str(name): str(guide["sha256"][name]) for name in guide["files"].values()}}
-            one = {key: value for key, value in guide.items() if key != "kept"}
+            sums = {**used, **{str(name): str(made["sha256"][name]) for name in made["files"].values()}}
+            one = {key: value for key, value in made.items() if key != "kept"}
             cautions = [caution for caution in report["cautions"] if caution["id"] != NO_PLAN]  # which is told anew
-            kept = bool(guide.get("accepted")) or bool(report.get("accepted")) or set(report.get("release", {})) != {"released"}
-            result = Result({**report, "cautions": cautions, "guides": [one], "refused": []}, out / folder, sums, kept=kept)
+            kept = bool(made.get("accepted")) or bool(report.get("accepted")) or set(report.get("release", {})) != {"released"}
+            alone = {key: value for key, value in report.items() if key != "parts"} | {"cautions": cautions, "guides": [], "refused": [], kind: [one]}
+            result = Result(alone, out / folder, sums, kept=kept)
             if result.sound:
-                found[folder, str(guide["job"])] = result
+                found[folder, str(made["job"])] = result
     return found
 
 
@@ -175,9 +181,14 @@ def _joined(made: Sequence[Result], errors: Sequence[dict[str, Any] | None]) -> 
     """One report of several results of a case."""
     reports = [result.report for result in made if result.report is not None]
     guides = [guide for report in reports for guide in report["guides"]]
+    parts = [part for report in reports for part in report.get("parts", ())]
     refused = [error for error in errors if error is not None]
-    status = "passed" if not refused and all(guide["status"] == "passed" for guide in guides) else "rejected"
-    return {**reports[0], "guides": guides, "refused": refused, "status": status}
+    status = "passed" if not refused and all(one["status"] == "passed" for one in (*guides, *parts)) else "rejected"
+    outcome = {"guides": guides, **({"parts": parts} if parts else {})}
+    told = {key: value for key, value in reports[0].items() if key not in ("guides", "parts", "refused")}
+    before = list(reports[0]).index("guides")  # the keys in the order of one build
+    first = dict(list(told.items())[:before])
+    return {**first, **outcome, "refused": refused, **told, "status": status}
 
 
 def _laid(source: Path, target: Path) -> None:

@@ -27,7 +27,7 @@ COLUMNS: Final = ("case", "guide", "blade", "printer", "settings", "status", "re
 
 def row_of(task: Task, result: Result | None, *, status: str, seconds: float, fresh: bool) -> dict[str, Any]:
     """What is said of one job; `files` are relative to the output folder."""
-    guide = result.report["guides"][0] if result is not None and result.report is not None else None
+    guide = result.made if result is not None else None
     error = result.error if result is not None else None
     failed = [sentence(check) for check in guide["checks"] if not check["passed"]] if guide is not None else []
     files, sums = (guide["files"], guide["sha256"]) if guide is not None else ({}, {})
@@ -36,6 +36,7 @@ def row_of(task: Task, result: Result | None, *, status: str, seconds: float, fr
     return {
         "case": task.case_id,
         "guide": task.guide,
+        **({"part": task.part} if task.part else {}),
         "blade": task.blade,
         "printer": task.printer,
         "settings": list(task.settings),
@@ -63,11 +64,11 @@ def write_rows(out: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     said = {"schema": SCHEMA, "software": made_by, "notice": NOT_A_DEVICE, "counts": counts_of(rows), "tasks": [dict(row) for row in rows]}
     write_json(out / BATCH, said)
     with whole_file(out / TABLE) as path, path.open("w", encoding="utf-8", newline="") as stream:
-        table = csv.writer(stream)
-        table.writerow(COLUMNS)
+        table, parts = csv.writer(stream), any("part" in row for row in rows)
+        table.writerow([*COLUMNS, *(["part"] if parts else [])])
         for row in rows:
             table.writerow([*(row[key] for key in COLUMNS[:4]), " ".join(row["settings"]), *(row[key] for key in COLUMNS[5:8]),
-                            " ".join(row["files"].values()), row["job"]])  # fmt: skip
+                            " ".join(row["files"].values()), row["job"], *([row.get("part", "")] if parts else [])])  # fmt: skip
     return said
 
 

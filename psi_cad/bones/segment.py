@@ -315,7 +315,7 @@ def write_segmentation(folder: Path, found: Segmentation, *, progress: Callable[
         done = list(pool.map(lambda bone: _write_bone(folder, found, bone, progress=tell), found.bones))
     done += [_write_parts(folder, found), beside.result()]  # the picture of all parts reads every bone's surface
     files = {name: sha for some in done for name, sha in some.items()}
-    report = SegmentationReport.model_validate({**report_of(found), "files": files})
+    report = report_of(found, files)
     write_json(folder / "report.json", report.to_json())
     return report
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import trimesh
 
@@ -14,6 +15,8 @@ from psi_cad.extraction.holes import Hole
 from psi_cad.extraction.refine import SurfaceFit
 from psi_cad.findings import Caution, by_weight
 from psi_cad.imaging.metal import Metal
+from psi_cad.records.segmentation import CorrectionSaid, FitSaid, HoleSaid, LoosePart, MetalSaid, SegmentationReport, SegmentedSaid, SegmentedScan
+from psi_cad.records.shared import CautionSaid
 from psi_cad.units import Array, Ints
 from psi_cad.voxels.levels import TissueLevels
 from psi_cad.voxels.volume import Volume
@@ -72,58 +75,72 @@ class Segmentation:
         return tuple(caution for caution in told if caution.id == DOUBT)
 
 
-def report_of(found: Segmentation) -> dict[str, Any]:
-    """What `report.json` says, without the files."""
-    volume = found.scan
-    return {
-        "psi_cad_segmentation": SCHEMA,
-        "version": __version__,
-        "scan": {
-            "size": [int(n) for n in volume.values.shape[::-1]],
-            "spacing_mm": [round(float(v), 6) for v in volume.spacing],
-            "refuse_guide": volume.facts.get("refuse_guide"),
-            "too_coarse": coarse_scan(volume),
-        },
-        "levels_hu": None if found.levels is None else {k: round(v, 1) for k, v in asdict(found.levels).items()},
-        "bones": [_bone_facts(bone) for bone in found.bones],
-        "metal": [{"volume_mm3": round(m.volume, 1), "centre_mm": _round(m.centre), "low_mm": _round(m.low), "high_mm": _round(m.high)}
-                  for m in found.metal],
-        "cautions": [caution.to_json() for caution in by_weight(found.cautions)],
-        "rejected": bool(found.doubts),
-        "corrections": [] if found.parting is None else list(found.parting.corrections),
-        "unnamed_parts": [] if found.parting is None else [
-            {"number": number, "point_mm": list(place), "cortex_mm3": round(size, 0)} for number, place, size in found.parting.loose
+def report_of(found: Segmentation, files: Mapping[str, str]) -> SegmentationReport:
+    """The report of a segmentation; `files`: SHA-256 of each file beside it, by its name."""
+    volume, parting = found.scan, found.parting
+    return SegmentationReport(
+        psi_cad_segmentation=SCHEMA,
+        version=__version__,
+        scan=SegmentedScan(
+            size=[int(n) for n in volume.values.shape[::-1]],
+            spacing_mm=[round(float(v), 6) for v in volume.spacing],
+            refuse_guide=volume.facts.get("refuse_guide"),
+            too_coarse=coarse_scan(volume),
+        ),
+        levels_hu=None if found.levels is None else {k: round(v, 1) for k, v in asdict(found.levels).items()},
+        bones=[_bone_said(bone) for bone in found.bones],
+        metal=[
+            MetalSaid(volume_mm3=round(m.volume, 1), centre_mm=_round(m.centre), low_mm=_round(m.low), high_mm=_round(m.high)) for m in found.metal
         ],
-        "notes": list(found.notes),
-    }  # fmt: skip
+        cautions=_cautions_said(found.cautions),
+        rejected=bool(found.doubts),
+        corrections=[] if parting is None else [CorrectionSaid.model_validate(one) for one in parting.corrections],
+        unnamed_parts=[]
+        if parting is None
+        else [LoosePart(number=number, point_mm=list(place), cortex_mm3=round(size, 0)) for number, place, size in parting.loose],
+        notes=list(found.notes),
+        files=dict(files),
+    )
 
 
-def _bone_facts(bone: SegmentedBone) -> dict[str, Any]:
-    fit = bone.fit
-    return {
-        "name": bone.name,
-        "label": bone.number,
-        "volume_mm3": round(float(bone.mesh.volume), 1),
-        "area_mm2": round(float(bone.mesh.area), 1),
-        "closed": bool(bone.mesh.is_watertight),
-        "triangles": len(bone.mesh.faces),
-        "low_mm": _round(bone.mesh.bounds[0]),
-        "high_mm": _round(bone.mesh.bounds[1]),
+def _bone_said(bone: SegmentedBone) -> SegmentedSaid:
+    return SegmentedSaid(
+        name=bone.name,
+        label=bone.number,
+        volume_mm3=round(float(bone.mesh.volume), 1),
+        area_mm2=round(float(bone.mesh.area), 1),
+        closed=bool(bone.mesh.is_watertight),
+        triangles=len(bone.mesh.faces),
+        low_mm=_round(bone.mesh.bounds[0]),
+        high_mm=_round(bone.mesh.bounds[1]),
         **said_of(bone.accuracy),
-        "surface": None if fit is None else {
-            "blur_in_plane_mm": round(fit.sigma[0], 3), "own_blur_in_plane_mm": round(fit.own_sigma, 3),
-            "blur_along_k_mm": round(fit.sigma[1], 3), "cortex_hu": round(fit.cortex, 0),
-            "half_way_hu": round(fit.level, 0), "thin_cortex_shift_median_mm": round(fit.shift[0], 3),
-            "thin_cortex_shift_95_mm": round(fit.shift[1], 3),
-            "noise_mm": round(fit.random, 3), "scatter_mm": round(fit.residual, 3), "without_edge": round(fit.unsure, 4),
-            "unfolded_points": fit.unfolded,
-        },
-        "holes": [hole.to_json() for hole in bone.holes],
-        "patched_faces": 0 if bone.patch is None else int((bone.patch > 0).sum()),
-        "rejected": any(caution.id == DOUBT for caution in bone.cautions),
-        "cautions": [caution.to_json() for caution in by_weight(bone.cautions)],
-        "notes": list(bone.notes),
-    }  # fmt: skip
+        surface=None if bone.fit is None else _fit_said(bone.fit),
+        holes=[HoleSaid.model_validate(hole.to_json()) for hole in bone.holes],
+        patched_faces=0 if bone.patch is None else int((bone.patch > 0).sum()),
+        rejected=any(caution.id == DOUBT for caution in bone.cautions),
+        cautions=_cautions_said(bone.cautions),
+        notes=list(bone.notes),
+    )
+
+
+def _fit_said(fit: SurfaceFit) -> FitSaid:
+    return FitSaid(
+        blur_in_plane_mm=round(fit.sigma[0], 3),
+        own_blur_in_plane_mm=round(fit.own_sigma, 3),
+        blur_along_k_mm=round(fit.sigma[1], 3),
+        cortex_hu=round(fit.cortex, 0),
+        half_way_hu=round(fit.level, 0),
+        thin_cortex_shift_median_mm=round(fit.shift[0], 3),
+        thin_cortex_shift_95_mm=round(fit.shift[1], 3),
+        noise_mm=round(fit.random, 3),
+        scatter_mm=round(fit.residual, 3),
+        without_edge=round(fit.unsure, 4),
+        unfolded_points=fit.unfolded,
+    )
+
+
+def _cautions_said(cautions: Iterable[Caution]) -> list[CautionSaid]:
+    return [CautionSaid.model_validate(caution.to_json()) for caution in by_weight(cautions)]
 
 
 def _round(point: Array) -> list[float]:

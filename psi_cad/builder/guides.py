@@ -306,9 +306,10 @@ def build_case(
             more, parts = kept_beside(one.beside, folder, passed=not failed)
             entry = report_entry(one.made, measured, one.expected, files | more, folder, cautions=guide_overrides(loaded, one.made.request.name))
             of_bone = {"bone": one.made.request.bone} if job.bones.scene.several else {}
-            entries[one.task.key] = {**entry, **({"parts": parts} if parts else {}), **of_bone}
+            entries[one.task.key] = {**entry, **({"parts": [part.to_json() for part in parts]} if parts else {}), **of_bone}
     bodies, lacking = build_bodies(job.parts, case, folder, progress=progress)
-    _sweep(folder, {*used, *bench.kept_away, *(name for one in (*entries.values(), *bodies) for name in one["files"].values())})
+    every = [*(one["files"] for one in entries.values()), *(body.files for body in bodies)]
+    _sweep(folder, {*used, *bench.kept_away, *(name for files in every for name in files.values())})
     if refused and not entries and not bodies:
         raise refused[0]
     guides = [entries[key] for key in sorted(entries)]
@@ -323,9 +324,9 @@ def build_case(
         **job.bones.report([{"used": name, "used_sha256": sha256_of(folder / name)} for name in used]),
         "cautions": [caution.to_json() for caution in by_weight(job.cautions) if caution not in told_there],
         "guides": guides,
-        **({"parts": bodies} if job.parts else {}),
-        "refused": [*job.refused, *(error.to_json() for error in refused), *lacking],
-        "status": "passed" if all(one["status"] == "passed" for one in (*guides, *bodies)) else "rejected",
+        **({"parts": [body.to_json() for body in bodies]} if job.parts else {}),
+        "refused": [*job.refused, *(error.to_json() for error in refused), *(one.to_json() for one in lacking)],
+        "status": "passed" if {*(one["status"] for one in guides), *(body.status for body in bodies)} <= {"passed"} else "rejected",
     }
 
 

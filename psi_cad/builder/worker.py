@@ -101,7 +101,7 @@ def server(verb: str, tell: Any, kept: Any = None) -> Any:
     if verb == "free":
         from psi_cad.making.free import build_free
 
-        return lambda folder, payload, progress: build_free(payload, folder, progress=progress)
+        return lambda folder, payload, progress: build_free(payload, folder, progress=progress).to_json()
     from psi_cad.builder.guides import build_case
     from psi_cad.inspection.inspect import Line
 

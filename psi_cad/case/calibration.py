@@ -42,15 +42,15 @@ class Closing:
         return max(self.by_orientation.values()) - min(self.by_orientation.values()) > APART_MM
 
 
-def closing_of_sheet(path: Path, coupon: Mapping[str, Any]) -> list[Closing]:
-    """From a filled-in sheet: for each kind of opening with at least three widths.
+def closing_of_sheet(path: Path, features: Sequence[Mapping[str, Any]]) -> list[Closing]:
+    """From a filled-in sheet of a coupon with these `features`: for each kind of opening with at least three widths.
 
     Raises
     ------
     InputError
         Where the sheet is not of this coupon, has too few widths, or one that cannot be.
     """
-    drawn = {(one["kind"], one["name"]): _drawn(one) for one in coupon["features"]}
+    drawn = {(one["kind"], one["name"]): _drawn(one) for one in features}
     found: dict[str, list[tuple[str, Mm]]] = {}
     try:
         lines = path.read_text("utf-8-sig").splitlines()
@@ -87,7 +87,7 @@ def closing_of_sheet(path: Path, coupon: Mapping[str, Any]) -> list[Closing]:
     return closings
 
 
-def closing_of_fits(fits: Sequence[str], coupon: Mapping[str, Any], *, option: str, kind: str) -> Closing | None:
+def closing_of_fits(fits: Sequence[str], features: Sequence[Mapping[str, Any]], *, step: Mm, option: str, kind: str) -> Closing | None:
     """From the first opening that a blade (or wire) went into, for each orientation: "upright=0.15"; None where nothing is given.
 
     The printed opening is then wider than the tool, and the one before it was not: the middle of that step is taken. The value may be
@@ -99,8 +99,7 @@ def closing_of_fits(fits: Sequence[str], coupon: Mapping[str, Any], *, option: s
     """
     if not fits:
         return None
-    step = float(coupon["params"]["step"])
-    names = {one["name"] for one in coupon["features"] if KINDS.get(one["kind"]) == kind}
+    names = {one["name"] for one in features if KINDS.get(one["kind"]) == kind}
     values: list[tuple[str, Mm]] = []
     for fit in fits:
         orientation, _, more = fit.partition("=")

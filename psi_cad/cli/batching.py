@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,7 +30,7 @@ def batch(
     scheduler: Annotated[str | None, typer.Option("--scheduler", help="Address of a Dask scheduler, instead of workers here.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the jobs, and what of them is done; write nothing.")] = False,
     time_limit: Annotated[float, typer.Option("--time-limit", min=1.0, help="Seconds that the kernel may take for one guide.")] = 300.0,
-    collect: Annotated[Path | None, typer.Option("--collect", help="Folder to copy the STL of every guide that passed into, for printing.")] = None,
+    collect: Annotated[Path | None, typer.Option("--collect", help="Folder to copy the STL of all that passed into, for printing.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print what batch.json holds.")] = False,
 ) -> None:
     """Build many guides: every case with every blade, printer and value. What is done already is not done again.
@@ -55,7 +56,7 @@ def batch(
         if json:
             say_json({"counts": counts_of(rows), "tasks": rows})
             return
-        shown = [[row["case"], row["guide"], row["blade"], row["printer"], " ".join(row["settings"]), row["status"]] for row in rows]
+        shown = [[row["case"], _called(row), row["blade"], row["printer"], " ".join(row["settings"]), row["status"]] for row in rows]
         typer.echo(table(shown, ["case", "guide", "blade", "printer", "settings", "status"]))
         typer.echo(_counted(counts_of(rows)))
         return
@@ -77,7 +78,8 @@ def batch(
         for row in said["tasks"]:
             if row["status"] != "done":
                 setting = f" ({' '.join(row['settings'])})" if row["settings"] else ""
-                typer.echo(f"psi-cad: {row['case']}: {row['guide']} for {row['blade']}{setting} {row['status']}: {row['reason']}", err=True)
+                tool = f" for {row['blade']}" if row["blade"] else ""
+                typer.echo(f"psi-cad: {row['case']}: {_called(row)}{tool}{setting} {row['status']}: {row['reason']}", err=True)
         typer.echo(f"{_counted(said['counts'])}; see {out / 'index.html'}")
     if said["counts"]["done"] != said["counts"]["tasks"]:
         raise typer.Exit(1)
@@ -85,3 +87,8 @@ def batch(
 
 def _counted(counts: dict[str, int]) -> str:
     return f"{counts['tasks']} jobs: " + ", ".join(f"{number} {status}" for status, number in counts.items() if status != "tasks" and number)
+
+
+def _called(row: Mapping[str, Any]) -> str:
+    """A row's guide, or its part."""
+    return f"part {row['part']}" if "part" in row else str(row["guide"])

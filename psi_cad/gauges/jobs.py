@@ -19,6 +19,7 @@ from psi_cad.files import sha256_of
 from psi_cad.guides.contract import FreeJob
 from psi_cad.guides.params import resolve_params
 from psi_cad.guides.registry import load_free
+from psi_cad.records.coupon import CouponReport
 
 __all__ = ["SHEET", "calibrated_entry", "free_job", "put_in_place", "refuse_other"]
 
@@ -91,9 +92,9 @@ def calibrated_entry(coupon: Path, out: Path, *, id: str, measured: Path | None,
     """
     path = coupon / REPORT if coupon.is_dir() else coupon
     try:
-        report = json.loads(path.read_text("utf-8"))
-        right = report["template"] == "coupon" and bool(report["features"]) and report["schema"] == 1
-    except (OSError, ValueError, KeyError, TypeError):
+        report = CouponReport.model_validate(json.loads(path.read_text("utf-8")))
+        right = report.template == "coupon" and bool(report.features)
+    except (OSError, ValueError):
         right = False
     if not right:
         raise InputError(f"{path}: this is no report of a coupon; give the folder that psi-cad coupon made.")
@@ -101,24 +102,24 @@ def calibrated_entry(coupon: Path, out: Path, *, id: str, measured: Path | None,
         raise InputError("give either --measured with the filled-in sheet, or --fits and --wire-fits.")
     if out.exists():
         raise InputError(f"-o {out}: there is such a file already; name another, and copy the entry over.")
-    found: list[Closing] = []
+    step, found = float(report.params["step"]), list[Closing]()
     if measured is not None:
-        found = closing_of_sheet(measured, report)
+        found = closing_of_sheet(measured, report.features)
     else:
         kinds = ((fits, "--fits", "slot"), (wire_fits, "--wire-fits", "hole"))
-        found = [one for given, option, kind in kinds if (one := closing_of_fits(given, report, option=option, kind=kind)) is not None]
-    step = float(report["params"]["step"])
+        each = (closing_of_fits(given, report.features, step=step, option=option, kind=kind) for given, option, kind in kinds)
+        found = [one for one in each if one is not None]
     exact = {one.kind: f"spread {one.spread:.3f} mm" if measured is not None else f"to half of {step:g} mm" for one in found}
     said = ", ".join(f"{one.count} {one.kind}{'' if one.count == 1 else 's'}, {exact[one.kind]}" for one in found)
     how = "measured" if measured is not None else "tried"
     if id in shipped_catalogue().printers:
         raise InputError(f"--id {id}: a printer of psi-cad has that id; give yours another.")
     try:
-        entry = calibrated(Printer.model_validate(report["printer_entry"]), found, id=id, reference=f"coupon {how}: {said}")
+        entry = calibrated(Printer.model_validate(report.printer_entry), found, id=id, reference=f"coupon {how}: {said}")
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"--id or the coupon: {'.'.join(str(step) for step in first['loc'])}: {first['msg']}.") from None
-    write_printer(out, entry, comment=f"Printer {id}, from a coupon for blade {report['blade_entry']['id']} (SHA-256 {sha256_of(path)[:12]})")
+    write_printer(out, entry, comment=f"Printer {id}, from a coupon for blade {report.blade_entry['id']} (SHA-256 {sha256_of(path)[:12]})")
     return {
         "printer": entry.model_dump(mode="json"),
         "closings": [

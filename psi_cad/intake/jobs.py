@@ -70,6 +70,7 @@ def part_facts(
     return {
         **_case_facts(loaded, saw, planes=planes, inputs=inputs),
         "part": request.name,
+        "tumour": None if loaded.case.tumour is None else _without_files(loaded.case.tumour.model_dump(mode="json")),
         **({"bone": request.bone} if len(loaded.case.bones) > 1 else {}),
         "template_sha256": template_sha256(request.template),
         "making": {"template": request.template, "params": dict(params), "printer": printer.model_dump(mode="json")},
@@ -109,7 +110,7 @@ def _without_files(value: Any) -> Any:
     """A dumped source without the paths in it: what lies there counts, not where."""
     if not isinstance(value, dict):
         return value
-    return {key: _without_files(entry) for key, entry in value.items() if key not in ("surface", "labels", "ct", "keep_in")}
+    return {key: _without_files(entry) for key, entry in value.items() if key not in ("surface", "labels", "ct", "keep_in", "mri", "transform")}
 
 
 def job_hash(facts: Mapping[str, Any]) -> str:

@@ -129,6 +129,7 @@ def plan_job(
     workshop: Workshop | None = None,
     suggest: bool = True,
     only: str | None = None,
+    only_part: str | None = None,
 ) -> Job:
     """Read and check the bones, plan the cuts, and find a site for every guide and blade.
 
@@ -146,8 +147,8 @@ def plan_job(
         Where pieces of sites are made, and kept.
     suggest : bool
         Of an approach that looks across its cut, try others, and tell one that has a seat.
-    only : str, optional
-        The one guide to make, and no part; cuts, kerfs and cautions are those of the whole case all the same.
+    only, only_part : str, optional
+        The one guide to make, and no part; or the one part, and no guide. Cuts, kerfs and cautions are those of the whole case all the same.
 
     Raises
     ------
@@ -175,7 +176,7 @@ def plan_job(
     for number, (request, params) in enumerate(zip(loaded.case.guide, templates, strict=True)):
         sites: list[Site] = []
         hashes: list[str] = []
-        for work in works_of(loaded, number, params, blades) if only in (None, request.name) else ():
+        for work in works_of(loaded, number, params, blades) if only_part is None and only in (None, request.name) else ():
             progress(step_of(request, work.tool_id, "find the seat"))
             workshop.shelf.stages.of = f"{request.name} {work.tool_id}"
             try:
@@ -194,7 +195,8 @@ def plan_job(
     told = tuple(error.to_json() for error in refused)
     kerfs, run_outs = kerfs_of(loaded.case, own), run_outs_of(loaded.case, own)
     asked = part_jobs(loaded, bones.scene, cuts, kerfs=kerfs, run_outs=run_outs, tumour=tumour_mesh) if only is None else ()
-    parts = tuple(_hashed(one, loaded, own, planes=planes, inputs=inputs) for one in asked)
+    wanted = (one for one in asked if only_part in (None, one.request.name))
+    parts = tuple(_hashed(one, loaded, own, planes=planes, inputs=inputs) for one in wanted)
     return Job(loaded, bones, inputs, tumour_mesh, tuple(cuts.values()), tuple(guides), cautions, told, avoid, parts)
 
 

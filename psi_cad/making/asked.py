@@ -21,7 +21,7 @@ from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.kerf import Kerf
 from psi_cad.units import Mm
 
-__all__ = ["part_jobs", "wrong_params", "wrong_parts"]
+__all__ = ["part_jobs", "resolved_part", "wrong_params", "wrong_parts"]
 
 
 def wrong_parts(data: dict[str, Any], path: Path) -> list[Mistake]:
@@ -54,6 +54,17 @@ def wrong_params(
     return found
 
 
+def resolved_part(loaded: LoadedCase, number: int) -> Parameters:
+    """The parameters of a part of the case, each checked.
+
+    Raises
+    ------
+    CaseError
+    """
+    request, where = loaded.case.part[number], f"{loaded.path.name}: part[{number}]"
+    return resolve_params(load_body(request.template, where=f"{where}.template").Params, request.params, where=f"{where}.params")
+
+
 def part_jobs(
     loaded: LoadedCase,
     scene: Scene,
@@ -73,7 +84,7 @@ def part_jobs(
     case, found = loaded.case, []
     for number, request in enumerate(case.part):
         where = f"{loaded.path.name}: part[{number}]"
-        params = resolve_params(load_body(request.template, where=f"{where}.template").Params, request.params, where=f"{where}.params")
+        params = resolved_part(loaded, number)
         name = case.bone_of(request)
         site = BodySite(
             bone=name,

@@ -15,6 +15,7 @@ from psi_cad.frames import Frame
 from psi_cad.making.placing import in_patient
 from psi_cad.making.told import SOFTWARE, measured_part, told_of_part
 from psi_cad.parts.contract import Part, named_apart
+from psi_cad.records.parts import MadePart
 from psi_cad.units import Mm
 
 if TYPE_CHECKING:
@@ -72,12 +73,11 @@ def with_beside(measured: Mapping[str, Any], beside: Sequence[Beside]) -> dict[s
     return {**measured, "checks": checks, "status": "passed" if passed else "rejected"}
 
 
-def kept_beside(beside: Sequence[Beside], folder: Path, *, passed: bool) -> tuple[dict[str, str], list[dict[str, Any]]]:
+def kept_beside(beside: Sequence[Beside], folder: Path, *, passed: bool) -> tuple[dict[str, str], list[MadePart]]:
     """The files of the parts as a report calls them, and what it says of each part; of a guide that failed only files whose names say so."""
-    files, told = dict[str, str](), list[dict[str, Any]]()
+    files, told = dict[str, str](), list[MadePart]()
     for one in beside:
         own = {**one.written.files, "3mf": f"{one.stem}.3mf"} if passed else rejected(folder, one.stem, [one.written])
         files |= {f"{kind}-{one.part.name}": name for kind, name in own.items()}
-        said = told_of_part(one.part, one.written, one.measured, [name for kind, name in own.items() if kind != "3mf"])
-        told.append({**said, "features": one.measured["features"], "status": one.measured["status"]})
+        told.append(told_of_part(one.part, one.written, one.measured, [name for kind, name in own.items() if kind != "3mf"]))
     return files, told

@@ -15,6 +15,8 @@ from psi_cad.making.cautions import printed_cautions, saw_cautions
 from psi_cad.making.delivered import delivered
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.parts.contract import PartJob, step_of_part
+from psi_cad.records.parts import BodyPart
+from psi_cad.records.shared import CautionSaid, Refused
 from psi_cad.stages.workshop import Workshop
 
 __all__ = ["build_bodies"]
@@ -22,23 +24,23 @@ __all__ = ["build_bodies"]
 Progress = Callable[[str], None]
 
 
-def build_bodies(parts: Sequence[PartJob], case: Case, folder: Path, *, progress: Progress) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Make every part of a case in `folder`: an entry of the report for each that was made, and the errors of those that were not.
+def build_bodies(parts: Sequence[PartJob], case: Case, folder: Path, *, progress: Progress) -> tuple[list[BodyPart], list[Refused]]:
+    """Make every part of a case in `folder`: an entry of the report for each that was made, and why the others were not.
 
     Where a check of a part, or of one that comes with it, fails, only `…_REJECTED` files are left.
     """
-    made, refused = list[dict[str, Any]](), list[dict[str, Any]]()
+    made, refused = list[BodyPart](), list[Refused]()
     for one in parts:
         try:
             made.append(_built(one, case, folder, progress))
         except EnvironmentProblem:
             raise
         except PsiCadError as error:  # of this part; the others go on
-            refused.append({**error.to_json(), "part": one.request.name})
+            refused.append(Refused.model_validate({**error.to_json(), "part": one.request.name}))
     return made, refused
 
 
-def _built(one: PartJob, case: Case, folder: Path, progress: Progress) -> dict[str, Any]:
+def _built(one: PartJob, case: Case, folder: Path, progress: Progress) -> BodyPart:
     request, site = one.request, one.site
     template = load_body(request.template, where=f"part '{request.name}'.template")
 
@@ -60,20 +62,21 @@ def _built(one: PartJob, case: Case, folder: Path, progress: Progress) -> dict[s
         in_patient=True,
     )
     cautions = by_weight([*one.cautions, *design.cautions, *saw_cautions(site), *printed_cautions(site.printer, design.parts)])
-    return {
-        "name": request.name,
-        "job": one.job,
-        "template": request.template,
-        "template_sha256": loaded_sha256(request.template),
-        "printer": site.printer.id,
-        **({"bone": site.bone} if len(case.bones) > 1 else {}),
-        "cuts": list(site.cuts),
-        "params": one.params,
-        "printer_entry": site.printer.model_dump(mode="json"),
-        "files": made.files,
-        "sha256": made.hashes(folder),
-        "parts": made.parts,
-        "checks": made.checks,
-        "cautions": [caution.to_json() for caution in cautions],
-        "status": made.status,
-    }
+    of_bone: dict[str, Any] = {"bone": site.bone} if len(case.bones) > 1 else {}
+    return BodyPart(
+        name=request.name,
+        job=one.job,
+        template=request.template,
+        template_sha256=loaded_sha256(request.template),
+        printer=site.printer.id,
+        **of_bone,
+        cuts=list(site.cuts),
+        params=one.params,
+        printer_entry=site.printer.model_dump(mode="json"),
+        files=made.files,
+        sha256=made.hashes(folder),
+        parts=made.parts,
+        checks=made.checks,
+        cautions=[CautionSaid.model_validate(caution.to_json()) for caution in cautions],
+        status=made.status,
+    )

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from psi_cad.errors import BuildError
 from psi_cad.export.parts import rejected, write_parts
 from psi_cad.files import sha256_of
 from psi_cad.making.told import SOFTWARE, measured_part, told_of_part
 from psi_cad.parts.contract import Part
+from psi_cad.records.parts import MadePart
+from psi_cad.records.shared import CheckSaid
 from psi_cad.report.part_picture import picture_of_part
 from psi_cad.units import Mm
 
@@ -25,17 +27,17 @@ class Delivered:
     """What became of parts: of each what was measured and what a report says, the files as a report calls them, and whether every check passed."""
 
     measured: tuple[dict[str, Any], ...]
-    parts: list[dict[str, Any]]
+    parts: list[MadePart]
     files: dict[str, str]
     passed: bool
 
     @property
-    def checks(self) -> list[dict[str, Any]]:
+    def checks(self) -> list[CheckSaid]:
         """Those of every part."""
-        return [check for one in self.measured for check in one["checks"]]
+        return [CheckSaid.model_validate(check) for one in self.measured for check in one["checks"]]
 
     @property
-    def status(self) -> str:
+    def status(self) -> Literal["passed", "rejected"]:
         """As a report says it."""
         return "passed" if self.passed else "rejected"
 
@@ -91,5 +93,5 @@ def delivered(
     said = []
     for part, one, found in zip(parts, written, measured, strict=True):
         own = [files[key] for key in (one.key("step"), one.key("stl")) if key in files]
-        said.append({**told_of_part(part, one, found, own), "features": found["features"], "status": found["status"]})
+        said.append(told_of_part(part, one, found, own))
     return Delivered(measured, said, files, passed)

@@ -16,13 +16,17 @@ from psi_cad.guides.registry import load_free, loaded_sha256
 from psi_cad.making.delivered import delivered
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.outputs.software import build_software
+from psi_cad.parts.contract import Part
+from psi_cad.records.coupon import CouponLabel, CouponReport, FreePart
+from psi_cad.records.parts import MadePart
+from psi_cad.records.shared import CautionSaid, Software
 
 __all__ = ["build_free"]
 
 Progress = Callable[[str], None]
 
 
-def build_free(job: FreeJob, folder: Path, *, progress: Progress) -> dict[str, Any]:
+def build_free(job: FreeJob, folder: Path, *, progress: Progress) -> CouponReport:
     """Make the part in `folder` (its files are called as its template), and return the report, which lies there too.
 
     Where a check of any part fails, only `…_REJECTED.step` of each is left; of one that is a mesh, `…_REJECTED.stl`.
@@ -47,30 +51,37 @@ def build_free(job: FreeJob, folder: Path, *, progress: Progress) -> dict[str, A
         build_volume=job.printer.build_volume,
         told=lambda step: progress(f"{name}: {step}"),
     )
-    measured = {**made.measured[0], "checks": made.checks, "status": made.status}
-    files = made.files
+    first, files = made.measured[0], made.files
     if made.passed:
-        _write_sheet(folder / SHEET, measured["features"])
+        _write_sheet(folder / SHEET, first["features"])
         files = {**files, "sheet": SHEET}
-    report = {
-        "schema": 1,
-        "software": build_software(),
-        "notice": NOT_A_DEVICE,
-        "template": name,
-        "template_sha256": loaded_sha256(name),
-        "params": template.Params(**job.params).model_dump(),
-        "blade_entry": job.blade.model_dump(),
-        "printer_entry": job.printer.model_dump(mode="json"),
-        "label": {"lines": list(design.label.lines), "letter_height_mm": design.label.letter_height},
-        **measured,
-        "parts": [{**said, "features": [feature.name for feature in part.features]} for part, said in zip(design.parts, made.parts, strict=True)],
-        "files": files,
-        "sha256": {file: sha256_of(folder / file) for file in files.values()},
-    }
+    report = CouponReport(
+        schema_=1,
+        software=Software.model_validate(build_software()),
+        notice=NOT_A_DEVICE,
+        template=name,
+        template_sha256=loaded_sha256(name),
+        params=template.Params(**job.params).model_dump(),
+        blade_entry=job.blade.model_dump(),
+        printer_entry=job.printer.model_dump(mode="json"),
+        label=CouponLabel(lines=list(design.label.lines), letter_height_mm=design.label.letter_height),
+        features=first["features"],
+        volume_mm3=first["volume_mm3"],
+        checks=made.checks,
+        status=made.status,
+        parts=[_named(part, said) for part, said in zip(design.parts, made.parts, strict=True)],
+        files=files,
+        sha256={file: sha256_of(folder / file) for file in files.values()},
+    )
     if design.cautions:
-        report["cautions"] = [caution.to_json() for caution in by_weight(design.cautions)]
-    write_json(folder / f"{name}.json", report)
+        report.cautions = [CautionSaid.model_validate(caution.to_json()) for caution in by_weight(design.cautions)]
+    write_json(folder / f"{name}.json", report.to_json())
     return report
+
+
+def _named(part: Part, said: MadePart) -> FreePart:
+    """A part with the names of its features alone, which are told of elsewhere."""
+    return FreePart.model_validate({**said.to_json(), "features": [feature.name for feature in part.features]})
 
 
 def _write_sheet(path: Path, features: list[dict[str, Any]]) -> None:

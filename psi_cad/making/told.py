@@ -10,6 +10,7 @@ from psi_cad import __version__
 from psi_cad.export.parts import NO_STEP, Written
 from psi_cad.parts.contract import Part
 from psi_cad.parts.measured import measure_alone
+from psi_cad.records.parts import MadePart
 from psi_cad.units import Mm
 
 __all__ = ["SOFTWARE", "measured_part", "told_of_part"]
@@ -17,16 +18,18 @@ __all__ = ["SOFTWARE", "measured_part", "told_of_part"]
 SOFTWARE = f"psi-cad {__version__}"
 
 
-def told_of_part(part: Part, written: Written, measured: Mapping[str, Any], files: Sequence[str]) -> dict[str, Any]:
-    """What a report says of a part beside its features and status; `files`: the names of its own files."""
-    return {
-        "name": part.name,
-        "kind": "solid" if written.exact else "mesh",
+def told_of_part(part: Part, written: Written, measured: Mapping[str, Any], files: Sequence[str]) -> MadePart:
+    """What a report says of a part; `files`: the names of its own files."""
+    return MadePart(
+        name=part.name,
+        kind="solid" if written.exact else "mesh",
         **({} if written.exact else {"no_step": NO_STEP}),
-        "files": list(files),
-        "volume_mm3": measured["volume_mm3"],
-        "label": list(part.label.lines),
-    }
+        files=list(files),
+        volume_mm3=measured["volume_mm3"],
+        label=list(part.label.lines),
+        features=measured["features"],
+        status=measured["status"],
+    )
 
 
 def measured_part(part: Part, written: Written, folder: Path, *, build_volume: tuple[Mm, Mm, Mm], **more: Any) -> dict[str, Any]:

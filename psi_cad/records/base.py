@@ -88,9 +88,9 @@ def _key(field: str) -> str:
     return {"psi_cad": "psi-cad"}.get(field, field.rstrip("_"))
 
 
-def _exact(schema: dict[str, Any], _: type[BaseModel]) -> None:
-    """The schema of what this version writes: no other key, and each that is always written."""
-    schema["additionalProperties"] = False
+def _as_written(schema: dict[str, Any], _: type[BaseModel]) -> None:
+    """The schema of what this version writes: each key that is always there, and any that a later version adds."""
+    schema["additionalProperties"] = True
     properties = schema.get("properties", {})
     needed = [key for key, one in properties.items() if one.pop(OFTEN, False) or key in schema.get("required", ())]
     for one in properties.values():
@@ -104,7 +104,7 @@ class Record(BaseModel):
     """One object of JSON. A field that was never given or set is a key that is not there."""
 
     model_config = ConfigDict(
-        extra="allow", alias_generator=_key, populate_by_name=True, defer_build=True, json_schema_extra=_exact, protected_namespaces=()
+        extra="allow", alias_generator=_key, populate_by_name=True, defer_build=True, json_schema_extra=_as_written, protected_namespaces=()
     )
 
     _order: tuple[str, ...] = PrivateAttr(())  # of the keys as they were given

@@ -9,7 +9,7 @@ from pydantic import Field
 from psi_cad.records.base import Count, Flag, Number, Point, Record, lately
 from psi_cad.records.shared import CautionSaid
 
-__all__ = ["CorrectionSaid", "HoleSaid", "SegmentationReport", "SegmentedSaid"]
+__all__ = ["CorrectionSaid", "FitSaid", "HoleSaid", "LoosePart", "MetalSaid", "SegmentationReport", "SegmentedSaid", "SegmentedScan"]
 
 
 class HoleSaid(Record):
