@@ -95,7 +95,7 @@ def test_a_measurement_that_nobody_waits_for_is_not_taken_for_the_next(workers, 
     with pytest.raises(CaseError, match="not waited"):
         asked(workers, "leave", wait=wait)
     found = asked(workers, "measure")
-    assert found[0] == builder and (found[1] == inspector or wait == 0.0)
+    assert found[0] == builder and found[1] != inspector, "after an error it may still be reading files that are taken away"
 
 
 def test_a_process_knows_the_settings_and_the_folder_as_they_are_now(workers, monkeypatch, tmp_path):
