@@ -23,7 +23,7 @@ tidy:
 demo:
     .venv/bin/psi-cad demo
 
-# time and memory, beside what else a user would take; growth, batches and faults take an hour, and the tables of docs/speed.md are made of them
+# time and memory, beside what else a user would take; growth and batches take hours, and the tables of docs/speed.md are made of them
 bench:
     .venv/bin/python bench/run.py
     .venv/bin/python bench/growth.py --keep

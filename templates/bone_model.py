@@ -26,6 +26,7 @@ from psi_cad.frames import unit
 from psi_cad.guides.contract import BodySite, Bore, FreeDesign, Label, Part, Workshop
 from psi_cad.guides.params import Parameters, param
 from psi_cad.models import faces, offsets
+from psi_cad.resection.dust import prism
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.surface.solids import joined, mesh_of, pieces_of, printable, solid_of
 from psi_cad.units import Array, Mm
@@ -38,6 +39,8 @@ LEANS: Final = 0.35  # the least share of a peg's way that leads out of its face
 BONE, TAKEN, TUMOUR, MARGIN = "#e6dcc3", "#7fb2d9", "#c0392b", "#f2c14e"
 CRUMB_MM3: Final = 1.0
 SPLINTER_MM3: Final = 200.0  # a piece of that size is nothing to hold
+THIN: Final[Mm] = 0.2  # of bone under a face, by which a piece is known to have it
+SHARE: Final = 0.02  # ... on so much of the face: its rim touches other pieces
 FURTHER: Final = (15.0, 30.0)  # mm that a drain may lead to a hollow which does not come near the cut face
 RETAINED: Final = "retained"
 
@@ -81,14 +84,14 @@ def build(site: BodySite, params: Params, workshop: Workshop) -> FreeDesign:  # 
     pieces = _pieces(site, params, bone)
     if params.cut and params.pegs:
         _pegged(site, params, pieces, bone)
-    inside = _inside(site, params)
     parts, less = [], _unpegged(site, params, pieces)
+    inside = _inside(site, params, less)
     if params.window > 0.0 and not inside:
         less.append("there is no window, for the case has no tumour or tumour = false")
     for piece in pieces:
         body = piece.solid if not piece.added else joined([piece.solid, *piece.added])
         for one in inside:
-            body = body - one.room
+            body = body - one.room  # margins have one room together
         if params.window > 0.0 and inside:
             body = body - _window(site, params)
         if params.shell > 0.0:
@@ -114,10 +117,9 @@ def _pieces(site: BodySite, params: Params, bone: Any) -> list[_Piece]:
     if not params.cut:
         return [_Piece("", bone, 0.0, BONE, {name: [] for name in site.cuts})]
     left = site.left if params.kerf else site.apart
-    pieces = [
-        _Piece("" if number == 0 else f"retained-{number + 1}", solid, -1.0, BONE, {name: [] for name in site.cuts})
-        for number, solid in enumerate(left.retained)
-    ]
+    pieces = [_Piece("" if number == 0 else f"retained-{number + 1}", solid, -1.0, BONE) for number, solid in enumerate(left.retained)]
+    for piece in pieces:
+        piece.faces = {name: [] for name, cut in site.cuts.items() if _has_face(site, params, cut, piece)}
     different: dict[int, _Piece] = {}
     for group, solid in left.specimens.items():
         if id(solid) not in different:
@@ -130,6 +132,18 @@ def _pieces(site: BodySite, params: Params, bone: Any) -> list[_Piece]:
         if params.fit > 0.0:
             piece.solid = piece.solid ^ bone
     return found
+
+
+def _face(site: BodySite, params: Params, cut: PlannedCut, sign: float) -> Mm:
+    """How far along a cut's normal from its plane the face of a piece on that side lies: where the kerf is missing, at its edge."""
+    kerf = site.kerfs[cut.name]
+    return (kerf.high if sign > 0.0 else kerf.low) if params.kerf else 0.0
+
+
+def _has_face(site: BodySite, params: Params, cut: PlannedCut, piece: _Piece) -> bool:
+    """Whether a piece that stays was parted at a cut."""
+    at = _face(site, params, cut, piece.sign)
+    return float((prism(cut.section, cut, at - THIN, at) ^ piece.solid).volume()) > SHARE * THIN * float(cut.section.area)
 
 
 def _unpegged(site: BodySite, params: Params, pieces: list[_Piece]) -> list[str]:
@@ -145,7 +159,10 @@ def _pegged(site: BodySite, params: Params, pieces: list[_Piece], bone: Any) -> 
     """Pegs on each specimen, sockets in what stays: all pegs of a specimen lie along the mean of its cuts' normals."""
     for piece in (one for one in pieces if one.sign > 0.0):
         cuts = [site.cuts[name] for name in piece.faces]
-        way = unit(np.sum([cut.normal for cut in cuts], axis=0))
+        out = np.sum([cut.normal for cut in cuts], axis=0)
+        if float(np.linalg.norm(out)) < LEANS:  # its faces look away from each other: no way leads out of all
+            continue
+        way = unit(out)
         for cut in cuts:
             if float(way @ cut.normal) < LEANS:
                 continue
@@ -156,7 +173,7 @@ def _pegged(site: BodySite, params: Params, pieces: list[_Piece], bone: Any) -> 
             for number, place in enumerate(faces.spread(np.array(places).reshape(-1, 2), wanted=params.pegs, apart=2.0 * rim), start=1):
                 middle = cut.patient(place[None])[0]
                 if _fits(params, middle, way, bone, pieces, piece):  # among those made by now
-                    _peg(params, piece, pieces, cut, middle, way, f"{cut.name} {number}")
+                    _peg(site, params, piece, pieces, cut, middle, way, f"{cut.name} {number}")
                     for one in pieces:
                         if cut.name in one.faces:
                             one.faces[cut.name].append((place, rim + RIM))
@@ -175,15 +192,17 @@ def _meets(around: Any, pieces: list[_Piece], own: _Piece) -> bool:
     return any(float((around ^ other).volume()) > 0.0 for other in others)
 
 
-def _peg(params: Params, piece: _Piece, pieces: list[_Piece], cut: PlannedCut, middle: Array, way: Array, name: str) -> None:
+def _peg(site: BodySite, params: Params, piece: _Piece, pieces: list[_Piece], cut: PlannedCut, middle: Array, way: Array, name: str) -> None:
     """One peg, and its socket in whatever piece it leads into."""
     long, wide = params.peg_length, params.peg_diameter + params.peg_clearance
     deep = long + 0.5  # a socket is a little deeper than its peg is long
     lean = params.peg_diameter / 2.0 * float(np.tan(np.arccos(min(float(way @ cut.normal), 1.0))))
-    piece.added.append(faces.cylinder(middle, way, -long, lean + 1.0, params.peg_diameter))
+    above = lean + 1.0 + _face(site, params, cut, piece.sign) / float(way @ cut.normal)  # well into the specimen, whatever the saw takes
+    piece.added.append(faces.cylinder(middle, way, -long, above, params.peg_diameter))
     socket = faces.cylinder(middle, way, -deep, lean + 1.0, wide)
     around = faces.cylinder(middle, way, -deep - RIM, long + RIM, params.peg_diameter + 2.0 * RIM)
-    point = middle - (lean + (deep - lean) / 2.0) * way
+    shallow = lean - _face(site, params, cut, -1.0) / float(way @ cut.normal)
+    point = middle - (shallow + deep) / 2.0 * way
     for one in pieces:
         one.stays.append(around)
         if one.sign < 0.0 and float((one.solid ^ socket).volume()) > 0.0:
@@ -191,7 +210,7 @@ def _peg(params: Params, piece: _Piece, pieces: list[_Piece], cut: PlannedCut, m
             one.features.append(Bore(f"socket {name}", _triple(point), _triple(way), wide))
 
 
-def _inside(site: BodySite, params: Params) -> list[_Piece]:
+def _inside(site: BodySite, params: Params, less: list[str]) -> list[_Piece]:
     """The tumour, and what lies within the margin of it, as far as they are bone or reach out of it."""
     tumour = site.tumour_body
     if tumour is None:
@@ -201,9 +220,12 @@ def _inside(site: BodySite, params: Params) -> list[_Piece]:
         bone = solid_of(site.mesh, name="the bone", key="bone")
         around = offsets.grown(tumour, params.margin)
         shell = around ^ bone
-        large = [piece for piece in pieces_of(shell - tumour if params.tumour else shell) if piece.volume() > CRUMB_MM3]
-        if large:
-            found.append(_Piece("margin", large[0], 0.0, MARGIN, room=around))
+        pieces = pieces_of(shell - tumour if params.tumour else shell)
+        large = [piece for piece in pieces if piece.volume() > SPLINTER_MM3]
+        found += [_Piece(f"margin-{n}" if n > 1 else "margin", piece, 0.0, MARGIN, room=around) for n, piece in enumerate(large, start=1)]
+        lost = sum(float(piece.volume()) for piece in pieces) - sum(float(piece.volume()) for piece in large)
+        if lost > CRUMB_MM3:
+            less.append(f"the margin is without splinters of {lost:.0f} mm³ that hang on nothing")
     return found
 
 
@@ -232,7 +254,7 @@ def _hollow(site: BodySite, params: Params, piece: _Piece, body: Any) -> list[An
         into = piece.sign * cut.normal
         wide = params.drain / 2.0 + RIM
         for place in faces.places_in(cut.section, rim=wide, off=[(taken, radius + wide) for taken, radius in piece.faces[name]]):
-            drain = faces.cylinder(cut.patient(place[None])[0], into, -1.0, deep, params.drain)
+            drain = faces.cylinder(cut.patient(place[None])[0] + _face(site, params, cut, piece.sign) * cut.normal, into, -1.0, deep, params.drain)
             if float((drain ^ inside).volume()) > 0.2 * params.drain**3:
                 piece.faces[name].append((place, wide))
                 return [joined([inside, drain])]
@@ -243,7 +265,7 @@ def _marked(site: BodySite, params: Params, piece: _Piece) -> tuple[list[Any], L
     """Letters in the largest cut face that holds them; on a whole bone a line along every cut."""
     if not params.cut:
         core = offsets.hollow_of(piece.solid, SUNK)
-        lines = [faces.prism(cut.section.buffer(2.0), cut, -LINE / 2.0, LINE / 2.0) for cut in site.cuts.values()]
+        lines = [prism(cut.section.buffer(2.0), cut, -LINE / 2.0, LINE / 2.0) for cut in site.cuts.values()]
         return [line - core if core is not None else line for line in lines], Label((), 0.0)
     said = [*site.label[:-1], piece.name or RETAINED]
     for name in sorted(piece.faces, key=lambda one: -float(site.cuts[one].section.area)):
@@ -251,8 +273,9 @@ def _marked(site: BodySite, params: Params, piece: _Piece) -> tuple[list[Any], L
         found = faces.letters_on(cut, said, mirrored=piece.sign > 0.0, off=piece.faces[name])
         if found is not None:
             region, height = found
-            low, high = (-SUNK, 1.0) if piece.sign < 0.0 else (-1.0, SUNK)
-            return [faces.prism(region, cut, low, high)], Label(tuple(said), height)
+            at = _face(site, params, cut, piece.sign)
+            low, high = (at - SUNK, at + 1.0) if piece.sign < 0.0 else (at - 1.0, at + SUNK)
+            return [prism(region, cut, low, high)], Label(tuple(said), height)
     return [], Label((), 0.0)
 
 

@@ -10,18 +10,21 @@ import pytest
 import trimesh
 from built_once import built_once
 from conftest import CASES
+from shapes import block, planned
 
 import psi_cad
 from psi_cad import api
 from psi_cad.guides.registry import load_body
 from psi_cad.intake.loading import load
 from psi_cad.intake.prepare import plan_job
+from psi_cad.parts.contract import BodySite
 from psi_cad.parts.measured import OWN
 from psi_cad.readback.printed import Printed
+from psi_cad.scene.kerf import Kerf
 from psi_cad.stages.workshop import Workshop
 from psi_cad.surface.rays import SignedDistance
 from psi_cad.surface.solids import joined, mesh_of, printable, solid_of
-from psi_cad.verify.features.bore import Bore
+from psi_cad.verify.features.bore import Bore, measure
 
 CASE = CASES / "phantom-model"
 STEM = "model_fdm-generic"
@@ -114,23 +117,75 @@ def test_solid_pieces_are_the_bone_and_go_together(site):
     assert deep.min() == pytest.approx(-6.0, abs=1e-3)
 
 
-def of(tmp_path, case, **params):
-    """The parts of a model of another example's bone and cuts."""
+def of(tmp_path, case, *, guides=False, **params):
+    """The site and the parts of a model of another example's bone and cuts."""
     text = (CASES / case / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
-    text = text[: text.index("[[guide]]")] + '\n[[part]]\nname = "model"\ntemplate = "bone-model"\nprinter = "fdm-generic"\n'
+    text = (text if guides else text[: text.index("[[guide]]")]) + '\n[[part]]\nname = "model"\ntemplate = "bone-model"\nprinter = "fdm-generic"\n'
     (tmp_path / "case.toml").write_text(text, "utf-8")
     (part,) = plan_job(load(tmp_path / "case.toml"), blades=[], progress=lambda step: None).parts
-    return made(part.site, **params)[0]
+    return part.site, made(part.site, **params)[0]
 
 
 def test_pegs_of_cuts_that_meet_let_the_specimen_out(tmp_path):
-    parts = of(tmp_path, "phantom-two-cut", tumour=False)
+    _, parts = of(tmp_path, "phantom-two-cut", tumour=False)
     ways = {feature.direction for feature in parts[""].features}
     assert len(parts[""].features) > 2 and len(ways) == 1
     (way,) = ways
     retained, specimen = (solid(parts[name].shape) for name in ("", "specimen"))
     for step in (0.0, 1.0, 3.0, 6.0, 12.0):
         assert float((retained ^ specimen.translate(tuple(step * np.array(way)))).volume()) < 1e-3, step
+
+
+def engraved(site, part, *, kerf):
+    """The cuts in whose face a part has letters: floors that lie 0.6 mm under it."""
+    points, found = np.asarray(part.shape.vertices), []
+    sign = 1.0 if part.name.startswith("specimen") else -1.0
+    for name, cut in site.cuts.items():
+        face = (site.kerfs[name].high if sign > 0.0 else site.kerfs[name].low) if kerf else 0.0
+        floor = np.abs((points - cut.origin) @ cut.normal - (face + sign * 0.6)) < 1e-4
+        if floor.sum() > 50:
+            found.append(name)
+    return found
+
+
+def check_letters(site, parts, *, kerf):
+    """Each part has letters where its label tells of some, in one face of its own."""
+    for part in parts.values():
+        assert len(engraved(site, part, kerf=kerf)) == bool(part.label.lines) == 1, part.name
+
+
+def test_letters_and_pegs_keep_their_depth_where_the_kerf_is_missing(tmp_path):
+    site, parts = of(tmp_path, "phantom-two-cut", guides=True, tumour=False, kerf=True)
+    check_letters(site, parts, kerf=True)
+    assert parts[""].features and printed_bores(parts[""], tmp_path)
+    assert len(solid(parts["specimen"].shape).decompose()) == 1, "pegs hang on it"
+    assert float((solid(parts[""].shape) ^ solid(parts["specimen"].shape)).volume()) < 1e-3
+
+
+def test_each_piece_has_its_letters_in_a_face_of_its_own(site):
+    bone, cuts = planned(block(120, 40, 60), [("A", [-20, 0, 0], [1, 0, 0]), ("B", [20, 0, 0], [-1, 0, 0])])
+    bar = BodySite(None, bone.mesh, cuts, dict.fromkeys(cuts, Kerf()), dict.fromkeys(cuts, 5.0), site.printer, site.label)
+    parts, told = made(bar)
+    assert set(parts) == {"", "retained-2", "specimen"}
+    check_letters(bar, parts, kerf=False)
+    assert [engraved(bar, parts[name], kerf=False) for name in ("", "retained-2")] in ([["A"], ["B"]], [["B"], ["A"]])
+    assert all("pegs" in text for text in told) and len(told) == 2, "no way leads out of two faces that look at each other"
+
+
+def printed_bores(part, folder):
+    part.shape.export(folder / "part.stl")
+    printed = Printed(folder / "part.stl", OWN)
+    return all(abs(measure(bore, None, printed)["diameter_mm"] - bore.diameter) < 0.06 for bore in part.features)
+
+
+def test_a_margin_in_two_pieces_is_delivered_as_two(site):
+    sheet = trimesh.creation.box((300.0, 300.0, 6.0))
+    sheet.apply_translation((-96.0, 0.0, 80.0))
+    template, less = load_body("bone-model", where="here"), []
+    found = template._inside(dataclasses.replace(site, tumour=sheet), template.Params(margin=4.0), less)
+    assert [piece.name for piece in found] == ["tumour", "margin", "margin-2"] and less == []
+    bone, around = solid(site.mesh), found[1].room
+    assert sum(piece.solid.volume() for piece in found[1:]) == pytest.approx(((bone ^ around) - found[0].solid).volume(), rel=1e-6)
 
 
 def test_fit_takes_as_much_off_as_asked(site):

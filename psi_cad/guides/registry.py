@@ -123,7 +123,7 @@ def lay_out(template: Template, site: Site, params: Parameters, workshop: Worksh
     own = getattr(template, "lay_out", None)
     if own is None:
         return ()
-    shares = len(inspect.signature(own).parameters) > len(("site", "params"))  # before 0.3 a template was given no workshop there
+    shares = len(inspect.signature(own).parameters) > len(("site", "params"))  # a template of a user may be older than that
     return tuple(own(site, params, workshop) if shares else own(site, params))
 
 

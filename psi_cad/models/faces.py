@@ -14,7 +14,7 @@ from psi_cad.frames import unit
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.units import Array, Mm
 
-__all__ = ["cylinder", "letters_on", "places_in", "prism", "spread"]
+__all__ = ["cylinder", "letters_on", "places_in", "spread"]
 
 GRID: Final = 24  # places looked at across a face for letters
 PLACES: Final = 14  # ... for pegs and drains
@@ -23,21 +23,10 @@ TURNS: Final = (0.0, 90.0, 45.0, 135.0, 22.5, 67.5, 112.5, 157.5)
 HEIGHTS: Final = (6.0, 5.0, 4.0, 3.5, 3.0, 2.5, 2.0)  # of letters, the largest first
 
 
-def prism(region: shapely.Geometry, cut: PlannedCut, low: Mm, high: Mm) -> Any:
-    """A region of a cut's plane (s, u) drawn out along its normal from `low` to `high` (Manifold)."""
-    import manifold3d
-
-    rings: list[Array] = []
-    for part in shapely.get_parts(region):
-        rings += [np.asarray(ring.coords)[:-1, :2] for ring in (part.exterior, *part.interiors)]
-    outline = manifold3d.CrossSection(rings, manifold3d.FillRule.EvenOdd)
-    return manifold3d.Manifold.extrude(outline, high - low).transform(np.column_stack([cut.axes.T, cut.origin + low * cut.normal]))
-
-
 def cylinder(middle: Array, way: Array, low: Mm, high: Mm, diameter: Mm) -> Any:
     """A round rod about the line through `middle` along the unit `way`, from `low` to `high` along it (Manifold).
 
-    Its flats touch the circle from outside, so that a bore is nowhere narrower than asked.
+    Its corners lie on the circle; amid its flats it is narrower by 0.2 % of the diameter.
     """
     import manifold3d
 

@@ -20,7 +20,6 @@ __all__ = ["grown", "hollow_of", "shrunk_by", "without_voids"]
 PITCH: Final[Mm] = 0.8
 MOST_VOXELS: Final = 30_000_000
 SMALLEST_MM3: Final = 200.0  # a hollow smaller than that saves nothing
-FINE_MM: Final[Mm] = 0.35  # the longest a surface may be moved along its normals: further, it folds at the rims of bone
 OFF_GRID: Final[Mm] = 0.0137
 FIT_PLAY: Final[Mm] = 0.05
 
@@ -95,7 +94,7 @@ def grown(solid: Any, by: Mm) -> Any:
 
 
 def shrunk_by(mesh: trimesh.Trimesh, by: Mm) -> Any:
-    """The solid (Manifold) of a surface whose corners are moved inward by `by`, which is at most 0.35 mm.
+    """The solid (Manifold) of a surface whose corners are moved inward by `by`: some tenths of a millimetre; further, it folds at rims.
 
     Raises
     ------
@@ -106,7 +105,7 @@ def shrunk_by(mesh: trimesh.Trimesh, by: Mm) -> Any:
 
     if by == 0.0:
         return solid_of(mesh, name="the bone", key="bone")
-    moved = trimesh.Trimesh(np.asarray(mesh.vertices) - min(by, FINE_MM) * np.asarray(mesh.vertex_normals), mesh.faces, process=False)
+    moved = trimesh.Trimesh(np.asarray(mesh.vertices) - by * np.asarray(mesh.vertex_normals), mesh.faces, process=False)
     off = -SignedDistance(mesh)(np.asarray(moved.triangles_center))  # inside is negative there
     if float(np.quantile(np.abs(off - by), 0.99)) > FIT_PLAY or moved.volume <= 0.0:
         raise DesignError("The surface cannot be taken back by that much evenly; lower fit.")

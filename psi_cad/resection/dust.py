@@ -18,7 +18,7 @@ from psi_cad.surface.solids import joined, mesh_of, pieces_of
 from psi_cad.surface.trust import at
 from psi_cad.units import Array, Mm
 
-__all__ = ["resected", "without_dust"]
+__all__ = ["prism", "resected", "without_dust"]
 
 HAIR_MM: Final[Mm] = 1e-7  # a slab is thicker than the kerf by this: its faces never coincide with faces that the planes left
 AROUND: Final = 2.0  # kerfs beyond the run-out: where two cuts meet sharply, the corner of their kerfs lies past both sections
@@ -103,7 +103,7 @@ def _slab(cut: PlannedCut, cuts: Mapping[str, PlannedCut], kerfs: Mapping[str, K
     kerf = kerfs[cut.name]
     width = kerf.width or 0.0
     region = cut.section.buffer(run_out + AROUND * width, quad_segs=16)
-    solid = _prism(region, cut, kerf.low - HAIR_MM, kerf.high + HAIR_MM)
+    solid = prism(region, cut, kerf.low - HAIR_MM, kerf.high + HAIR_MM)
     for name in cut.neighbours:
         solid = solid.trim_by_plane(*_half_space(cuts[name], kerfs[name].low - HAIR_MM))
     for group in cut.beside:  # the blade stops where the other piece begins
@@ -121,8 +121,8 @@ def _half_space(cut: PlannedCut, height: Mm) -> tuple[tuple[float, float, float]
     return (x, y, z), float(cut.normal @ cut.origin) + height
 
 
-def _prism(region: shapely.Geometry, cut: PlannedCut, low: Mm, high: Mm) -> Any:
-    """A region of a cut's plane (s, u) drawn out along the normal from `low` to `high`, patient mm."""
+def prism(region: shapely.Geometry, cut: PlannedCut, low: Mm, high: Mm) -> Any:
+    """A region of a cut's plane (s, u) drawn out along the normal from `low` to `high` (Manifold), patient mm."""
     import manifold3d
 
     rings: list[Array] = []

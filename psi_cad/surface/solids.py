@@ -18,7 +18,7 @@ __all__ = ["closed_surface", "joined", "mesh_of", "pieces_of", "printable", "sol
 
 SHORTEST_MM: Final = (1e-3, 4e-3, 1e-2)  # an STL rounds a coordinate of 1 m to 6e-5 mm
 FLAT_MM: Final[Mm] = 1e-9  # a triangle no higher is none, to whoever reads the file
-PINCH_MM: Final[Mm] = 2e-3  # into the solid: ten times what an STL rounds
+PINCH_MM: Final[Mm] = 2e-3  # into the solid: far more than an STL rounds, and far less than a print shows
 WELD_DIGITS: Final = 6  # of a millimetre: the same vertex written twice
 
 
@@ -91,9 +91,10 @@ def mesh_of(solid: Any) -> trimesh.Trimesh:
 
 
 def printable(solid: Any) -> trimesh.Trimesh:
-    """The surface of a solid that stays closed in an STL, whose rounding folds what is far smaller than a print can show.
+    """The surface of a solid, made to stay closed in an STL, whose rounding folds what is far smaller than a print can show.
 
-    Where a cut grazes a corner, edges may be that short; a solid may also touch itself. So much is taken off as it needs, 0.01 mm at most.
+    Where a cut grazes a corner, edges may be that short; a solid may also touch itself. So much is taken off as it needs, 0.01 mm at most;
+    what is open all the same fails where its file is measured.
     """
     found = None
     for shortest in SHORTEST_MM:
