@@ -40,6 +40,7 @@ __all__ = [
     "SurfaceError",
     "by_name",
     "from_json",
+    "refused_by_system",
     "unexpected",
 ]
 
@@ -168,6 +169,11 @@ def by_name(name: str) -> type[PsiCadError]:
     if isinstance(found, type) and issubclass(found, PsiCadError):
         return found
     return PsiCadError
+
+
+def refused_by_system(error: OSError, where: object) -> BuildError:
+    """What a refusal of the system (a full disk, no right to write) is told as; `where`: the file or folder, if it does not say."""
+    return BuildError(f"The system refused '{error.filename or where}': {error.strerror or error}.")
 
 
 def unexpected(error: Exception) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import pytest
 from conftest import CASES
 
 from psi_cad.api import approve
+from psi_cad.approval.comparing import Standing
 from psi_cad.approval.publish import Before
 from psi_cad.batch import collect as collecting
 from psi_cad.batch.child import done
@@ -163,8 +164,8 @@ def test_what_is_collected_and_not_released_is_listed(out, tmp_path):
 def test_nothing_is_listed_where_all_is_released(out, tmp_path, monkeypatch):
     rows = dry_run(Asked((ONE,)), out.parent)
     collect(out.parent, tmp_path / "c", rows)
-    released = [{"guide": "supra-acetabular_generic-25x0.89", "approved": True, "released": True, "sound": True}]
-    monkeypatch.setattr(collecting, "compare_folder", lambda folder: released)
+    released = {"guide supra-acetabular_generic-25x0.89": Standing(approved=True, released=True, sound=True)}
+    monkeypatch.setattr(collecting, "standing_in", lambda folder: released)
     (entry,) = collect(out.parent, tmp_path / "c", rows)
     assert entry["released"] and not (tmp_path / "c" / NOT_RELEASED).exists()
 

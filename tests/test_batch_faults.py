@@ -31,6 +31,7 @@ from psi_cad.intake.work import Work
 from psi_cad.stages.disk import Disk
 
 ONE = str(CASES / "phantom-type1")
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="files are watched with inotify, which Linux alone has")
 HOLDS = """
 import sys, time
 from pathlib import Path
@@ -99,6 +100,7 @@ def test_a_killed_build_leaves_nothing_after_the_next(tmp_path, phantom_out):
     assert contents(tmp_path / phantom_out.name) == contents(phantom_out) and [path.name for path in tmp_path.iterdir()] == [phantom_out.name]
 
 
+@LINUX
 def test_the_watch_sees_a_file_that_is_written_under_its_own_name(tmp_path):
     watch = Watch(tmp_path)
     (tmp_path / "case").mkdir()
@@ -112,6 +114,7 @@ def test_the_watch_sees_a_file_that_is_written_under_its_own_name(tmp_path):
     assert half(tmp_path, {"case/here.step": "another"}) == ["case/here.step"]
 
 
+@LINUX
 @pytest.mark.slow
 @pytest.mark.parametrize("cluster", [False, True], ids=["workers here", "a scheduler"])
 def test_random_kills_change_no_byte(tmp_path, cluster):
@@ -309,6 +312,8 @@ def test_a_result_that_lies_under_its_name_already_is_taken_out_of_the_store(tmp
 def mounted(folder, *options):
     """A small file system of its own at a folder; the tests that need it are skipped where nobody may mount."""
     folder.mkdir()
+    if shutil.which("mount") is None:
+        pytest.skip("this system has no mount")
     tried = subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(options), "none", str(folder)], capture_output=True, text=True)
     if tried.returncode != 0:
         pytest.skip(f"no file system can be mounted here: {tried.stderr.strip()}")

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from conftest import CASES
@@ -49,7 +50,6 @@ def test_every_matrix_of_a_written_plane_says_the_same(rng):
 
 def test_against_the_published_schema(rng):
     """The schema itself is not in this repository: PSI_CAD_MARKUPS_SCHEMA names a copy of markups-schema-v1.0.3.json."""
-    jsonschema = pytest.importorskip("jsonschema")
     schema = Path(os.environ.get("PSI_CAD_MARKUPS_SCHEMA", ""))
     if not schema.is_file():
         pytest.skip("PSI_CAD_MARKUPS_SCHEMA names no file")

@@ -311,6 +311,11 @@ def test_a_part_that_lies_there_is_done_and_told_in_every_list(path, folder, tmp
     assert "phantom-type1: part box</h2>" in page and "<b>done</b> · fdm-ultem1010</p>" in page
     entries = collect(folder.parent, tmp_path / "print", [row])
     assert {entry["file"] for entry in entries} == {f"phantom-type1_{STEM}.stl", f"phantom-type1_{STEM}-bone.stl"} and entries[0]["part"] == "box"
+    assert {(entry["approved"], entry["released"]) for entry in entries} == {(False, False)}
+    for role, code in (("surgeon", "S-1"), ("engineer", "E-2")):
+        api.approve(folder, role=role, name_code=code)
+    (row,) = dry_run(asked, folder.parent)
+    assert {(entry["approved"], entry["released"]) for entry in collect(folder.parent, tmp_path / "print", [row])} == {(True, False)}
     (folder / f"{STEM}-bone.stl").write_bytes(b"changed")
     assert [one["status"] for one in dry_run(asked, folder.parent)] == ["waiting"]
 

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import shutil
 
+import jsonschema
 import pytest
 from conftest import CASES, ROOT
 from json_schema import misfits
@@ -137,12 +138,10 @@ def test_another_key_a_wrong_type_and_a_missing_key_are_refused(name, place, key
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_validator_of_others_takes_the_schemas(name):
-    jsonschema = pytest.importorskip("jsonschema")
     jsonschema.Draft202012Validator.check_schema(json.loads(SCHEMAS.written(name)))
 
 
 def test_a_validator_of_others_says_the_same_of_reports(phantom_report, plans, checked):
-    jsonschema = pytest.importorskip("jsonschema")
     for name, data in (("report", phantom_report), *(("plan", json.loads(json.dumps(one))) for one in plans), ("check", checked)):
         validator = jsonschema.Draft202012Validator(json.loads(SCHEMAS.written(name)))
         assert list(validator.iter_errors(data)) == [] and list(validator.iter_errors({**data, "mood": 1})) == []

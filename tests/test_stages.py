@@ -107,10 +107,16 @@ def test_a_disk_that_cannot_be_written_to_keeps_nothing_and_stops_nothing(tmp_pa
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no owner's number here")
-def test_a_folder_of_somebody_else_is_refused(tmp_path, monkeypatch):
+def test_a_folder_of_somebody_else_or_of_everybody_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: 12345678)
     with pytest.raises(InputError, match=VARIABLE):
         Disk(tmp_path)
+    monkeypatch.undo()
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(InputError, match="everybody may write"):
+        Disk(tmp_path / "open")
+    monkeypatch.setattr(os, "getuid", lambda: 12345678)
     monkeypatch.delenv(VARIABLE)
     monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: tmp_path)
     assert own_disk() is None, "nobody asked for it"

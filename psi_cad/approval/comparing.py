@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,11 +12,11 @@ from psi_cad.approval.approve import lacking
 from psi_cad.approval.record import read_record
 from psi_cad.approval.release import check_approvals
 from psi_cad.files import sha256_of
-from psi_cad.outputs.subject import PLAN, case_folders, read_plan, read_report, section_of, stem_of, subject_of
+from psi_cad.outputs.subject import PLAN, case_folders, made_in, read_plan, read_report, section_of, stem_of, subject_of
 from psi_cad.records.guide import Guide
 from psi_cad.records.report import BuildReport
 
-__all__ = ["compare_folder"]
+__all__ = ["Standing", "compare_folder", "standing_in"]
 
 REACH: Final = "blade_reach"
 
@@ -31,25 +32,45 @@ def compare_folder(path: Path) -> list[dict[str, Any]]:
     """
     rows = []
     for folder in case_folders(path):
-        plan, report = read_plan(folder), read_report(folder)
+        report = read_report(folder)
         if report is None:
             continue
-        subject, record = subject_of(folder, plan=plan, report=report), read_record(folder)
-        case = report.case.id
-        (standing,) = check_approvals(folder)
+        standing = standing_in(folder)
         for guide in report.guides:
-            section = section_of(guide)
-            own = {name: subject[name] for name in (PLAN, section) if name in subject}
-            rows.append(
-                {
-                    "case": case,
-                    **_row(folder, report, guide),
-                    "approved": record.broken is None and not lacking(record, own, case),
-                    "released": section in standing.releases,
-                    "sound": standing.sound,
-                }
-            )
+            stands = standing[section_of(guide)]
+            told = {"approved": stands.approved, "released": stands.released, "sound": stands.sound}
+            rows.append({"case": report.case.id, **_row(folder, report, guide), **told})
     return rows
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a guide or part stands: approved in both roles as it is, released, and whether the record and every release of its case hold."""
+
+    approved: bool
+    released: bool
+    sound: bool
+
+
+def standing_in(folder: Path) -> dict[str, Standing]:
+    """How each guide and part of a case's folder stands, by its section.
+
+    Raises
+    ------
+    InputError
+    """
+    plan, report = read_plan(folder), read_report(folder)
+    if report is None:
+        return {}
+    subject, record = subject_of(folder, plan=plan, report=report), read_record(folder)
+    (case,) = check_approvals(folder)
+
+    def approved(section: str) -> bool:
+        own = {name: subject[name] for name in (PLAN, section) if name in subject}
+        return record.broken is None and not lacking(record, own, report.case.id)
+
+    sections = [section_of(made) for made in made_in(report)]
+    return {section: Standing(approved(section), section in case.releases, case.sound) for section in sections}
 
 
 def _row(folder: Path, report: BuildReport, guide: Guide) -> dict[str, Any]:

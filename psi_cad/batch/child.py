@@ -24,7 +24,7 @@ from psi_cad.builder.together import all_built
 from psi_cad.builder.worker import own_stdout
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.named import Stamps, refuse_changed, stamps_of
-from psi_cad.errors import BuildError, DesignError, InputError, PsiCadError, SeatError, from_json, unexpected
+from psi_cad.errors import BuildError, DesignError, InputError, PsiCadError, SeatError, from_json, refused_by_system, unexpected
 from psi_cad.files import sha256_of, write_json
 from psi_cad.intake.blades import tell_lengths
 from psi_cad.intake.jobs import job_facts, job_hash, part_facts
@@ -150,16 +150,17 @@ def main() -> None:
         _end_all()
 
     threading.Thread(target=listen, daemon=True).start()
-    kept = Kept(own_disk(), role="plan")
+    kept: Kept | None = None
     with Workers() as workers:
         while True:
             request = requests.get()
             try:
+                kept = kept or Kept(own_disk(), role="plan")
                 tell(done=done(request, kept=kept, workers=workers, progress=lambda step: tell(step=step)))
             except PsiCadError as error:
                 tell(**error.to_json())
             except OSError as error:
-                tell(error="BuildError", message=f"The system refused '{error.filename or request['folder']}': {error.strerror or error}.")
+                tell(**refused_by_system(error, request["folder"]).to_json())
             except Exception as error:  # the last door: whatever else goes wrong ends this job alone, and is told with its place
                 what, said = unexpected(error)
                 tell(error="BuildError", message=f"An {what} ended the job: {said}.")

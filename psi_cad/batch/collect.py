@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from psi_cad.approval.comparing import compare_folder
+from psi_cad.approval.comparing import Standing, standing_in
 from psi_cad.errors import BuildError, InputError
 from psi_cad.files import sha256_of, whole_file, write_json
 from psi_cad.outputs.notice import NOT_A_DEVICE
@@ -17,6 +17,7 @@ __all__ = ["MANIFEST", "NOT_RELEASED", "collect"]
 
 MANIFEST: Final = "manifest.json"
 NOT_RELEASED: Final = "NOT-RELEASED.txt"
+NOWHERE: Final = Standing(approved=False, released=False, sound=False)
 HEAD: Final = """These files are not released by surgeon and engineer. Print them to look at and to try, not for a patient.
 A released guide is made by 'psi-cad approve' in both roles and 'psi-cad build --release'; collect again after that.
 """
@@ -60,17 +61,17 @@ def _say_not_released(path: Path, entries: Sequence[Mapping[str, Any]]) -> None:
         temporary.write_text("\n".join([HEAD, *told]) + "\n", "utf-8", newline="\n")
 
 
-def _standing(folder: Path) -> dict[str, tuple[bool, bool]]:
-    """Of each guide of a case's folder, by its files' name: whether it is approved, and whether it is released; what cannot be read is neither."""
+def _standing(folder: Path) -> dict[str, Standing]:
+    """How each guide and part of a case's folder stands, by its files' name; nothing of what cannot be read."""
     try:
-        return {row["guide"]: (row["sound"] and row["approved"], row["sound"] and row["released"]) for row in compare_folder(folder)}
+        return {section.partition(" ")[2]: standing for section, standing in standing_in(folder).items()}
     except InputError:
         return {}
 
 
 def _entries(out: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """A manifest's entries: of what passed alone."""
-    known: dict[Path, dict[str, tuple[bool, bool]]] = {}
+    known: dict[Path, dict[str, Standing]] = {}
     for row in rows:
         if row["status"] != "done":
             continue
@@ -78,11 +79,12 @@ def _entries(out: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str,
         there = (out / str(row["files"]["stl"])).parent
         if there not in known:
             known[there] = _standing(there)
-        approved, released = known[there].get(Path(str(row["files"]["stl"])).stem, (False, False))
+        stands = known[there].get(Path(str(row["files"]["stl"])).stem, NOWHERE)
+        told = {"approved": stands.sound and stands.approved, "released": stands.sound and stands.released}
         for source in (str(name) for kind, name in row["files"].items() if kind.partition("-")[0] == "stl"):  # and of what comes with it
             *levels, case, name = source.split("/")
             said = {"file": "_".join([case, *levels, name]), "sha256": row["sha256"][source], "source": source, **{key: row[key] for key in keys}}
-            yield {**said, "approved": approved, "released": released}
+            yield {**said, **told}
 
 
 def _earlier(folder: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from psi_cad.builder.process import Workers
-from psi_cad.errors import BuildError, PsiCadError
+from psi_cad.errors import BuildError, PsiCadError, refused_by_system
 
 __all__ = ["FILES", "RESULT", "STAGE", "Request", "run_request"]
 
@@ -62,7 +62,7 @@ def run_request(request: Request) -> dict[str, Any]:
     except PsiCadError as error:
         return {"status": "failed", "seconds": round(time.monotonic() - begun, 1), "error": error.to_json()}
     except OSError as error:
-        said = BuildError(f"The system refused '{error.filename or store}': {error.strerror or error}.").to_json()
+        said = refused_by_system(error, store).to_json()
         return {"status": "failed", "seconds": round(time.monotonic() - begun, 1), "error": said}
     finally:
         if staging is not None:

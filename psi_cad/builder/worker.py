@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, TextIO
 
-from psi_cad.errors import EnvironmentProblem, PsiCadError, unexpected
+from psi_cad.errors import EnvironmentProblem, PsiCadError, refused_by_system, unexpected
 
 WORK: Final = {"inspect": "measuring of the files", "measure": "measuring of the files", "try": "try of a change"}  # of a verb, in words
 KEEPS: Final = {"build", "try"}  # verbs that find again what was made for an earlier request
@@ -162,6 +162,9 @@ def _serve(verb: str, tell: Any, hold: dict[str, Any]) -> bool:
     except PsiCadError as error:
         tell(**error.to_json(), ends=not ready)
         return ready
+    except OSError as error:  # no mistake of ours: a full disk, a folder that has gone
+        tell(**refused_by_system(error, "the output folder").to_json(), ends=True)
+        return False
     except Exception as error:  # the last door: whatever else goes wrong is told in one sentence, with where it came from
         what, said = unexpected(error)
         tell(error="BuildError", message=f"An {what} ended the {WORK.get(verb, 'build')}: {said}.", ends=True)

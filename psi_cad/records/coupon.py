@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from psi_cad.records.base import Number, Record, at_times
+from psi_cad.records.parts import PartSaid
 from psi_cad.records.shared import CautionSaid, CheckSaid, Entry, Software
 
 __all__ = ["CouponLabel", "CouponReport", "FreePart"]
@@ -19,15 +20,9 @@ class CouponLabel(Record):
     letter_height_mm: Number = Field(description="how high")
 
 
-class FreePart(Record):
+class FreePart(PartSaid):
     """One of the parts."""
 
-    name: str = Field(description="its files end with it; empty for the first or only one")
-    kind: Literal["solid", "mesh"] = Field(description="a mesh has no STEP")
-    no_step: str = at_times("why there is no STEP; only of a mesh", "")
-    files: list[str] = Field(description="its STEP and STL; of a rejected one what is left")
-    volume_mm3: Number = Field(description="of the STEP; of a mesh, of the STL")
-    label: list[str] = Field(description="what is engraved")
     features: list[str] = Field(description="the names of its features")
     status: Literal["passed", "rejected"] = Field(description="whether every check of it passed")
 

@@ -9,11 +9,11 @@ from pydantic import Field
 from psi_cad.records.base import Flag, Number, Record, at_times, lately
 from psi_cad.records.shared import CautionSaid, CheckSaid, Entry
 
-__all__ = ["BodyPart", "MadePart"]
+__all__ = ["BodyPart", "MadePart", "PartSaid"]
 
 
-class MadePart(Record):
-    """One part, and what was measured of its files."""
+class PartSaid(Record):
+    """What is said of any part."""
 
     name: str = Field(description="its files end with it; empty for the first or only one")
     kind: Literal["solid", "mesh"] = Field(description="a mesh has no STEP")
@@ -21,6 +21,11 @@ class MadePart(Record):
     files: list[str] = Field(description="its STEP and STL; of a rejected one what is left")
     volume_mm3: Number = Field(description="of the STEP; of a mesh, of the STL")
     label: list[str] = Field(description="what is engraved")
+
+
+class MadePart(PartSaid):
+    """One part, and what was measured of its files."""
+
     features: list[dict[str, Any]] = Field(description="what was promised, and what was measured of it")
     status: Literal["passed", "rejected"] = Field(description="whether every check of it passed")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import stat
 import sys
 from contextlib import suppress
 from functools import cache
@@ -33,7 +34,7 @@ class Disk:
     Raises
     ------
     InputError
-        Where the folder belongs to somebody else.
+        Where the folder belongs to somebody else, or everybody may write there.
     """
 
     def __init__(self, folder: Path, *, most: int = MOST_BYTES) -> None:
@@ -41,8 +42,13 @@ class Disk:
         self._written = 0
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if hasattr(os, "getuid") and folder.is_dir() and folder.stat().st_uid != os.getuid():
+        if not hasattr(os, "getuid") or not folder.is_dir():  # on Windows a user's own folders are closed to others by its access lists
+            return
+        told = folder.stat()
+        if told.st_uid != os.getuid():
             raise InputError(f"{VARIABLE}: the folder '{folder}' belongs to another user; name one of your own, or 'off'.")
+        if told.st_mode & stat.S_IWOTH:
+            raise InputError(f"{VARIABLE}: everybody may write into the folder '{folder}'; take that right away (chmod o-w), or name 'off'.")
 
     def _path(self, key: bytes) -> Path:
         name = hashlib.sha256(key + code_sha256()).hexdigest()
