@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import trimesh
 from conftest import CASES, ROOT, written
+from own_templates import PHANTOM, head
 from strict import strictly
 
 import psi_cad
@@ -29,18 +30,9 @@ from psi_cad.records.base import faults
 from psi_cad.records.parts import MadePart
 from psi_cad.surface.solids import mesh_of
 
-HALVES = '''"""The pieces of a bone after the planned cuts: small, to be tested.
-
-Purpose
-    To be tested.
-Datum
-    The patient frame.
-Limits
-    None.
-Source
-    None.
-"""
-
+HALVES = (
+    head("The pieces of a bone after the planned cuts: small, to be tested.")
+    + '''
 from typing import Final
 
 import cadquery as cq
@@ -74,9 +66,9 @@ def build(site: BodySite, params: Params, workshop: Workshop) -> FreeDesign:
     side = Web("across", (x, y, z + 10.0), (1.0, 0.0, 0.0), thick)
     return FreeDesign(retained, further=(Part("specimen", specimen), Part("peg", peg, (side,))))
 '''
+)
 PART = '\n[[part]]\nname = "halves"\ntemplate = "halves"\nprinter = "fdm-generic"\n'
 STEM = "halves_fdm-generic"
-PHANTOM = (CASES / "phantom-type1" / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 from built_once import built_once
-from conftest import CASES, written
+from conftest import written
+from own_templates import PHANTOM, head
 from strict import strictly
 
 import psi_cad
@@ -32,18 +33,9 @@ from psi_cad.intake.prepare import planes_of
 from psi_cad.outputs.subject import read_report, section_of, stem_of
 from psi_cad.records.report import BuildReport, Release
 
-TEMPLATE = '''"""A box at the cut, with a model of the bone: small, to be tested.
-
-Purpose
-    To be tested.
-Datum
-    The patient frame.
-Limits
-    None.
-Source
-    None.
-"""
-
+TEMPLATE = (
+    head("A box at the cut, with a model of the bone: small, to be tested.")
+    + '''
 from typing import Final
 
 import cadquery as cq
@@ -69,8 +61,8 @@ def build(site: BodySite, params: Params, workshop: Workshop) -> FreeDesign:
     odd = (Caution("metal", "the box is of metal"),)
     return FreeDesign(box, (side,), Label(("AB",), 1.0), further=(Part("bone", site.mesh),), cautions=odd)
 '''
+)
 PART = '\n[[part]]\nname = "box"\ntemplate = "boxed"\nprinter = "fdm-ultem1010"\n'
-PHANTOM = (CASES / "phantom-type1" / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
 STEM = "box_fdm-ultem1010"
 NAMES = {f"{STEM}.{kind}" for kind in ("step", "stl", "3mf", "png")} | {f"{STEM}-bone.stl"}
 BLOCKING = ["metal", "uncalibrated-printer"]

@@ -7,6 +7,7 @@ import zipfile
 import pytest
 import trimesh
 from conftest import written
+from own_templates import head
 from strict import strictly
 
 from psi_cad.case.catalogue import shipped_catalogue
@@ -15,18 +16,9 @@ from psi_cad.guides.contract import FreeDesign, FreeJob, Part
 from psi_cad.guides.registry import load_free
 from psi_cad.making.free import build_free
 
-TEMPLATE = '''"""A box with a lid: small, of two parts.
-
-Purpose
-    To be tested.
-Datum
-    The part's frame.
-Limits
-    None.
-Source
-    None.
-"""
-
+TEMPLATE = (
+    head("A box with a lid: small, of two parts.", datum="The part's frame.")
+    + '''
 from typing import Final
 
 import cadquery as cq
@@ -63,6 +55,7 @@ def build(site, params, workshop):
     lids = (Part("lid", lid(params), (hole, Web("rim", (7.0, 0.0, 0.0), (0.0, 0.0, 1.0), 3.0))),)
     return FreeDesign(box, (Web("side", (10.0, 15.0, 5.0), (1.0, 0.0, 0.0), 20.0),), Label((), 0.0), further=lids)
 '''
+)
 
 
 @pytest.fixture
