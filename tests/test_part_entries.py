@@ -24,6 +24,7 @@ from psi_cad.batch.store import Store, published
 from psi_cad.batch.told import write_rows
 from psi_cad.builder.kept import Kept
 from psi_cad.checking.look import look_at
+from psi_cad.cli.telling import check_lines
 from psi_cad.errors import ApprovalError, BuildError, InputError
 from psi_cad.intake.jobs import job_hash, part_facts
 from psi_cad.intake.kerfs import sawings
@@ -32,6 +33,7 @@ from psi_cad.intake.named import inputs_of
 from psi_cad.intake.prepare import planes_of
 from psi_cad.outputs.subject import read_report, section_of, stem_of
 from psi_cad.records.report import BuildReport, Release
+from psi_cad.records.shared import CheckSaid
 
 TEMPLATE = (
     head("A box at the cut, with a model of the bone: small, to be tested.")
@@ -340,3 +342,10 @@ def test_a_guide_that_a_batch_takes_as_it_lies_there_leaves_the_part_beside_it(p
         store.assemble([first], {first.job: guide}, Before(out))
     (part,) = read_report(out).parts
     assert written(out) > NAMES and part.kept and [guide.kept for guide in read_report(out).guides] == [False]
+
+
+def test_a_failed_check_of_a_part_is_told_in_words_of_its_own():
+    said = {"value": 0.5, "unit": "mm", "rule": "<=", "limit": 0.06, "passed": False, "note": "", "where": None}
+    wrong = [CheckSaid.model_validate({"id": name, **said}) for name in ("bore[socket A 1]", "web[lid across]", "stl_bodies[lid]", "slot_width[A]")]
+    _, *lines = check_lines(wrong)
+    assert [line.partition(" is ")[0].rpartition(", ")[2] for line in lines] == ["'socket A 1'", "'lid across'", "part lid", "slot A"]

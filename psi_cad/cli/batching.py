@@ -29,7 +29,7 @@ def batch(
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes; by default one for each two cores.")] = None,
     scheduler: Annotated[str | None, typer.Option("--scheduler", help="Address of a Dask scheduler, instead of workers here.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the jobs, and what of them is done; write nothing.")] = False,
-    time_limit: Annotated[float, typer.Option("--time-limit", min=1.0, help="Seconds that the kernel may take for one guide.")] = 300.0,
+    time_limit: Annotated[float, typer.Option("--time-limit", min=1.0, help="Seconds that the kernel may take for one guide or part.")] = 300.0,
     collect: Annotated[Path | None, typer.Option("--collect", help="Folder to copy the STL of all that passed into, for printing.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print what batch.json holds.")] = False,
 ) -> None:

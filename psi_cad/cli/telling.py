@@ -22,6 +22,8 @@ OF_A_KIND: Final = 3  # lines of one kind; what is alike is counted
 UNMEASURED: Final = 1e8  # a number beyond this stands for one that could not be measured
 
 _OF_SLEEVES: Final = ("bore_", "sleeve_", "tool_")
+_OF_PARTS: Final = ("stl_", "step_", "printer_room")
+_FEATURES: Final = {"bore", "gap", "web"}  # with a name of its own
 _FLAGS: Final = {"step_schema_ap242", "step_valid", "stl_watertight", "bone_unchanged"}
 _RULES: Final = {">=": "at least", "<=": "at most", "==": "exactly"}
 
@@ -52,11 +54,17 @@ def _failed(check: CheckSaid) -> str:
 
 
 def _parted(name: str) -> tuple[str, str]:
-    """The kind of a check and what it is about: "slot_width[A]" is ("slot_width", "slot A"), "margin_A" ("margin", "cut A")."""
+    """The kind of a check and what it is about.
+
+    "slot_width[A]" is ("slot_width", "slot A"), "bore[vent]" ("bore", "'vent'"), "margin_A" ("margin", "cut A").
+    """
     bracket = re.fullmatch(r"(.+)\[(.+)\]", name)
     if bracket:
-        kind = "trajectory" if bracket[1].startswith(_OF_SLEEVES) else "slot"
-        return bracket[1], f"{kind} {bracket[2].replace(' ', ', ')}"
+        stem, about = bracket[1], bracket[2]
+        if stem in _FEATURES:
+            return stem, f"'{about}'"
+        kind = "trajectory" if stem.startswith(_OF_SLEEVES) else "part" if stem.startswith(_OF_PARTS) else "slot"
+        return stem, f"{kind} {about.replace(' ', ', ')}"
     if name in WORDS:
         return name, ""
     stem = next((stem for stem in sorted(WORDS, key=len, reverse=True) if name.startswith(f"{stem}_")), None)
