@@ -118,18 +118,20 @@ DONE_HERE = {
     (Workers, "start"): lambda *_: None,
     (plan_case, "draw_plan"): in_process.draw_plan,
     (draw_plan, "draw_plan"): in_process.draw_plan,
+}
+MADE_ONCE = {
     (bones, "checked_bone"): met_before.checked_once,
     (side, "verdict_of"): met_before.told_once,
     (prepare, "Workshop"): met_before.workshop,
 }
-REAL = {(module, name): getattr(module, name) for module, name in DONE_HERE}
+REAL = {(module, name): getattr(module, name) for module, name in DONE_HERE | MADE_ONCE}
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _in_process():
     """The work of the build process and of the drawing process is done in this one, and what is alike once; what was there comes back."""
     with pytest.MonkeyPatch.context() as patch:
-        for (module, name), done in DONE_HERE.items():
+        for (module, name), done in (DONE_HERE | MADE_ONCE).items():
             patch.setattr(module, name, done)
         yield
 
@@ -139,6 +141,13 @@ def processes(monkeypatch):
     """Builds and drawings in processes of their own, as for a user."""
     for (module, name), real in REAL.items():
         monkeypatch.setattr(module, name, real)
+
+
+@pytest.fixture
+def afresh(monkeypatch):
+    """Nothing that another test worked out: for a test that changes how it is worked out."""
+    for module, name in MADE_ONCE:
+        monkeypatch.setattr(module, name, REAL[module, name])
 
 
 @pytest.fixture
