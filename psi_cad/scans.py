@@ -183,7 +183,7 @@ def tumour(
     from psi_cad.findings import Caution
     from psi_cad.imaging.tumour import PROPOSAL, shape_interpolated
     from psi_cad.records.scans import TumourReport
-    from psi_cad.records.shared import CautionSaid
+    from psi_cad.records.shared import cautions_said
     from psi_cad.registration.rigid import inverse, read_transform
 
     out, say = Path(out), progress or (lambda _: None)
@@ -219,7 +219,7 @@ def tumour(
         parts=found.parts,
         level_mm=round(found.level_mm, 3),
         margin_mm=margin,
-        cautions=[CautionSaid.model_validate(Caution("tumour-proposed", PROPOSAL).to_json())] if found.proposal else [],
+        cautions=cautions_said([Caution("tumour-proposed", PROPOSAL)] if found.proposal else []),
         notes=[PROPOSAL] if found.proposal else [],
     ).to_json()
     write_json(out.with_suffix(".json"), report)

@@ -34,7 +34,7 @@ def _server(verb):
     if verb == "build":
         from psi_cad.builder.guides import build_case
 
-        return lambda folder, job, progress: build_case(job, folder, progress=progress)
+        return lambda folder, job, progress: build_case(job, folder, progress=progress).to_json()
     return worker.server(verb, None)
 
 

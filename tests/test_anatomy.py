@@ -51,7 +51,7 @@ def test_every_kind_has_ranges_and_a_reference():
 
 def test_the_phantom_is_a_plausible_hip_and_nothing_else(case, phantom):
     said, cautions = checked_anatomy(case('anatomy = "hip"'), phantom, look(phantom))
-    assert cautions == () and said["volume_cm3"] == pytest.approx(315, abs=5) and said["ends"] == []
+    assert cautions == () and said.volume_cm3 == pytest.approx(315, abs=5) and said.ends == []
     assert checked_anatomy(case(""), phantom, look(phantom)) == (None, ())
     for other in ("femur", "sacrum"):
         with pytest.raises(CaseError, match=f'bone.anatomy = "{other}", but the bone looks like a hip bone: the socket at'):

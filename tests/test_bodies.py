@@ -27,6 +27,7 @@ from psi_cad.making.beside import kept_beside, parts_beside, with_beside
 from psi_cad.outputs.subject import read_report, subject_of
 from psi_cad.readback.printed import Printed
 from psi_cad.records.base import faults
+from psi_cad.records.guide import MeasuredFiles, MeasuredSeat
 from psi_cad.records.parts import MadePart
 from psi_cad.surface.solids import mesh_of
 
@@ -306,8 +307,10 @@ def test_a_part_is_written_in_the_patients_frame_and_measured_in_the_guides(tmp_
     parts = (Part("lid", shape, (Bore("middle", (0.0, 0.0, 0.0), (0.0, 0.0, 1.0), promised),)),)
     beside = parts_beside(parts, frame, tmp_path, stem="g_b", case="c", metadata={"case": "c"}, build_volume=(100.0, 100.0, 100.0))
     np.testing.assert_allclose(trimesh.load_mesh(tmp_path / "g_b-lid.stl").center_mass, frame.origin, atol=1e-3)
-    whole = with_beside({"checks": [], "status": "passed", "volume_mm3": 1.0}, beside)
-    assert (whole["status"] == "passed") is (promised == 4.0) and failed(whole) == (set() if promised == 4.0 else {"bore[lid middle]"})
+    whole = with_beside(MeasuredFiles(slots=[], seat=MeasuredSeat(), volume_mm3=1.0, checks=[], status="passed"), beside)
+    assert (whole.status == "passed") is (promised == 4.0) and {check.id for check in whole.failed} == (
+        set() if promised == 4.0 else {"bore[lid middle]"}
+    )
     kinds = ({"step"} if kind == "solid" else set()) | {"stl", "3mf"}
     files, (told,) = kept_beside(beside, tmp_path, passed=promised == 4.0)
     if promised == 4.0:

@@ -15,6 +15,7 @@ from psi_cad.guides.params import GuideParams
 from psi_cad.guides.seating import Seating
 from psi_cad.intake.bones import BonesRead
 from psi_cad.intake.cautions import _of_seating, case_cautions, source_cautions
+from psi_cad.records.bones import Bone
 from psi_cad.records.check import ToldGuide
 from psi_cad.records.shared import CautionSaid, CheckSaid
 from psi_cad.remedies.mending import CHECKS, WORDS
@@ -107,21 +108,21 @@ def test_every_check_of_a_guide_has_words(phantom_report):
 
 def read(said):
     """What was read of a case whose only bone a report says `said` of."""
-    return BonesRead(Scene((Body(None, None),)), (said,))
+    return BonesRead(Scene((Body(None, None),)), (Bone.model_validate({"file": "bone.stl", "sha256": "", **said}),))
 
 
 def test_sources_become_cautions_of_the_case(tmp_path):
     loaded = load_case(CASES / "phantom-type1", settings=["params.clearance=0.12"])
     metal = Caution("metal", "metal lies in bone", (1.0, 2.0, 3.0))
     said = {
-        "scan": {"cautions": [Caution("coarse-scan", "too coarse").to_json()]},
-        "segmentation": {"cautions": [metal.to_json()]},
+        "scan": {"spacing_mm": [], "cautions": [Caution("coarse-scan", "too coarse").to_json()]},
+        "segmentation": {"uncertainty_mm": None, "cautions": [metal.to_json()]},
         "repairs": [{"kind": "filled hole", "size_mm": size, "where": [0.0, 0.0, size], "count": 1} for size in (3.0, 5.0)],
     }
     told = case_cautions(loaded, read(said))
     assert [caution.id for caution in told] == ["case-overridden", "coarse-scan", "metal", "surface-mended"]
     assert metal in told and told[-1].where == (0.0, 0.0, 5.0) and "2 openings" in told[-1].text and "5.0 mm" in told[-1].text
-    assert source_cautions({"file": "bone.stl"}) == ()
+    assert source_cautions(Bone(file="bone.stl", sha256="")) == ()
 
 
 def test_a_proposed_outline_is_told():

@@ -11,6 +11,8 @@ from psi_cad.case.load import load_case
 from psi_cad.errors import DesignError, KernelError
 from psi_cad.inspection.inspect import Inspector
 from psi_cad.intake.prepare import plan_job
+from psi_cad.records.guide import MeasuredFiles, MeasuredSeat
+from psi_cad.records.shared import CheckSaid
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,10 @@ def test_the_first_reason_is_told_when_no_seat_does(job, tmp_path, monkeypatch):
     assert len({(*site.axis.direction, site.seating.reach) for site in sites}) == 3
 
 
+def failed(name, value=1.0, rule="<=", limit=0.0):
+    return CheckSaid(id=name, value=value, unit="mm", rule=rule, limit=limit, passed=False, where=None)
+
+
 def test_a_kernel_that_stumbles_gets_other_outlines_first(job, tmp_path, monkeypatch):
     def outcome(site, number):
         if number < 3:
@@ -73,7 +79,7 @@ def test_what_was_built_first_stands_where_the_next_cannot_be_built(job, tmp_pat
             raise DesignError("no room on the second seat.")
 
     bench, sites = bench_on(job, tmp_path, monkeypatch, outcome, seats=2)
-    again = build._again(bench, build._Task(0, 0), [{"id": "seat_overlap", "value": 0.1, "limit": 0.05, "unit": "mm", "rule": "<=", "where": None}])
+    again = build._again(bench, build._Task(0, 0), [failed("seat_overlap", 0.1, "<=", 0.05)])
     assert again.elsewhere is not None
     made = bench.show(again)
     assert made.stands and sites[-1] is job.guides[0].sites[0]
@@ -83,8 +89,7 @@ def test_what_was_built_first_stands_where_the_next_cannot_be_built(job, tmp_pat
 @pytest.mark.parametrize("check", ["sliding_lock", "printer_room", "printer_wall"])
 def test_what_no_seat_mends_is_not_built_again(job, tmp_path, monkeypatch, check):
     bench, _ = bench_on(job, tmp_path, monkeypatch, lambda site, number: None)
-    failed = [{"id": check, "value": 0.05, "limit": 0.12, "unit": "", "rule": ">=", "where": None}]
-    assert build._again(bench, build._Task(0, 0), failed) is None
+    assert build._again(bench, build._Task(0, 0), [failed(check, 0.05, ">=", 0.12)]) is None
 
 
 @pytest.mark.parametrize(("own", "asked"), [([], []), (["seat_overlap"], ["seat_overlap"])])
@@ -96,15 +101,12 @@ def test_a_part_beside_a_guide_makes_it_try_no_other_seat(job, tmp_path, monkeyp
 
     class Measured(Inspector):
         def result(self):
-            return {"checks": [failed(name) for name in own], "status": "passed"}
-
-    def failed(name):
-        return {"id": name, "passed": False, "value": 1.0, "limit": 0.0, "unit": "mm", "rule": "<=", "where": None}
+            return MeasuredFiles(slots=[], seat=MeasuredSeat(), volume_mm3=1.0, checks=[failed(name) for name in own], status="passed")
 
     def again(_bench, _task, checks):
-        raise Asked([check["id"] for check in checks])
+        raise Asked([check.id for check in checks])
 
-    lid = SimpleNamespace(measured={"checks": [failed("stl_watertight[lid]")], "status": "rejected"})
+    lid = SimpleNamespace(measured={"checks": [failed("stl_watertight[lid]").to_json()], "status": "rejected"})
     shown = build._Shown(build._Task(0, 0), SimpleNamespace(site=job.guides[0].sites[0]), None, None, (lid,))
     monkeypatch.setattr(build._Bench, "show", lambda self, task: shown)
     monkeypatch.setattr(build, "_again", again)

@@ -217,7 +217,7 @@ def test_two_labels_of_one_file(tmp_path):
     found = read_bones(load_case(tmp_path / "case.toml", needs=()), progress=lambda step: None)
     middles = [body.bone.mesh.bounds.mean(axis=0)[0] for body in found.scene.bodies]
     assert middles == pytest.approx([10.5, 28.5], abs=0.1)
-    assert [said["label"] for said in found.said] == [1, 2]
+    assert [said.label for said in found.said] == [1, 2]
     assert sorted(path.name for path in (tmp_path / "work" / "boxes").iterdir()) == ["bone-one", "bone-two"]
 
 

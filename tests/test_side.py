@@ -16,6 +16,7 @@ from psi_cad.case.load import load_case
 from psi_cad.errors import CaseError
 from psi_cad.intake.side import checked_side
 from psi_cad.phantom.femur import femur, references
+from psi_cad.records.bones import ScannedBody
 from psi_cad.surface.mesh_files import read_surface
 from psi_cad.surface.repair import checked_bone, outside_of
 
@@ -164,7 +165,7 @@ def cautions(found):
 
 def test_a_right_side_says_nothing(case, phantom):
     found = checked_side(case("right"), phantom)
-    assert found[1]["verdict"] == "agrees" and cautions(found) == []
+    assert found[1].verdict == "agrees" and cautions(found) == []
     assert found[1]["bone"] == "hip" and "socket" in found[1]["evidence"] and len(found[1]["where"]) == 3
 
 
@@ -174,7 +175,7 @@ def test_a_wrong_side_is_refused_unless_confirmed(case, phantom, side):
         checked_side(case(side), phantom)
     assert refused.value.exit_code == 2 and refused.value.where is not None and "side_confirmed = true" in str(refused.value)
     found = checked_side(case(side, "side_confirmed = true"), phantom)
-    assert cautions(found) == ["side-against-shape"] and found[1]["verdict"] == "against"
+    assert cautions(found) == ["side-against-shape"] and found[1].verdict == "against"
 
 
 def test_plan_and_check_refuse_a_wrong_side_and_tell_of_a_right_one(case):
@@ -200,7 +201,7 @@ def test_a_mirrored_surface_is_refused_by_that_word(case, phantom, side, wrong):
 def test_upside_down_only_the_hand_counts(case, phantom):
     over = turned(phantom, np.diag([1, -1, -1]))
     found = checked_side(case("right"), over)
-    assert found[1]["verdict"] == "not verified" and cautions(found) == ["side-not-verified"]
+    assert found[1].verdict == "not verified" and cautions(found) == ["side-not-verified"]
     with pytest.raises(CaseError, match=r"turned by 1\d\d° from upright.* left hip bone|of the other side, or mirrored"):
         checked_side(case("left"), over)
 
@@ -214,26 +215,26 @@ def test_what_cannot_be_told_is_told(case):
 
 def test_a_sacrum_is_of_the_midline(case, data):
     sacrum = read_surface(data / "pelvis_atlas_meshes" / "Sacrum27_cpd.vtk", units="mm", coordinates="LPS", key="bone")
-    assert checked_side(case("midline"), sacrum)[1]["verdict"] == "agrees"
-    assert checked_side(case("left"), sacrum)[1]["verdict"] == "not verified"
+    assert checked_side(case("midline"), sacrum)[1].verdict == "agrees"
+    assert checked_side(case("left"), sacrum)[1].verdict == "not verified"
 
 
 def test_the_scans_midline_counts_too(case, phantom):
-    body = {"middle_x_mm": 0.0, "width_mm": 360.0, "why": ""}
+    body = ScannedBody(middle_x_mm=0.0, width_mm=360.0, why="")
     found = checked_side(case("right"), phantom, scan=body)
-    assert found[1]["scan"]["side"] == "right" and found[1]["verdict"] == "agrees"
+    assert found[1].scan.side == "right" and found[1].verdict == "agrees"
     for insists in ("", "side_confirmed = true"):
         with pytest.raises(CaseError, match="mirrored.* lies left of the body's middle.*; export it again"):
-            checked_side(case("right", insists), phantom, scan={**body, "middle_x_mm": -200.0})
+            checked_side(case("right", insists), phantom, scan=body.but(middle_x_mm=-200.0))
     aside = block(60, 40, 100, at=(80, 0, 0))
     with pytest.raises(CaseError, match="lies left of the body's middle"):
         checked_side(case("right"), aside, scan=body)
     told = checked_side(case("left"), aside, scan=body)
     assert cautions(told) == ["side-not-verified"] and "lies left of the body's middle" in told[2][0].text
     near = checked_side(case("left"), block(60, 40, 100, at=(20, 0, 0)), scan=body)
-    assert near[1]["scan"]["side"] is None
-    unknown = checked_side(case("right"), phantom, scan={"middle_x_mm": None, "width_mm": None, "why": "cropped"})
-    assert unknown[1]["scan"]["side"] is None and unknown[1]["verdict"] == "agrees"
+    assert near[1].scan.side is None
+    unknown = checked_side(case("right"), phantom, scan=ScannedBody(middle_x_mm=None, width_mm=None, why="cropped"))
+    assert unknown[1].scan.side is None and unknown[1].verdict == "agrees"
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from psi_cad.intake.cautions import source_cautions
 from psi_cad.intake.sources import avoid_source, bone_source, tumour_source
 from psi_cad.phantom.hemipelvis import _gradient, implicit
 from psi_cad.phantom.scene import phantom_ct
+from psi_cad.records.bones import Bone
 from psi_cad.surface.mesh_files import read_surface
 from psi_cad.voxels.volume import Volume
 
@@ -61,7 +62,7 @@ def test_bone_from_ct_is_kept_and_made_again_when_something_changed(folder, slab
     assert first.said["segmentation"]["uncertainty_mm"] > 0.0 and not first.said["forced_spacing"]
     body = first.said["segmentation"]["body"]
     assert body["middle_x_mm"] is None and "both sides" in body["why"], "a scan of a slab of bone holds no body"
-    told = source_cautions(first.said)
+    told = source_cautions(Bone.model_validate(first.said))
     assert "scan-edge" in {caution.id for caution in told} and not any(caution.id == "coarse-scan" for caution in told)
 
     said.clear()
@@ -110,7 +111,7 @@ def test_holes_that_a_case_closes_are_marked_in_its_bone(tmp_path):
         found = bone_source(case(tmp_path, text.replace("] }", f"]{closing} }}")), progress=lambda _: None)
         assert [defect.kind for defect in checked_bone(found.mesh, name="bone").defects] == kinds
         assert [hole["closed"] for hole in found.said["segmentation"]["holes"]] == [bool(kinds)]
-        assert ("surface-mended" in {caution.id for caution in source_cautions(found.said)}) == bool(kinds)
+        assert ("surface-mended" in {caution.id for caution in source_cautions(Bone.model_validate(found.said))}) == bool(kinds)
 
 
 def test_a_coarse_scan_is_refused_unless_forced(folder, slab):
@@ -121,7 +122,7 @@ def test_a_coarse_scan_is_refused_unless_forced(folder, slab):
         bone_source(case(folder, CT), progress=lambda _: None)
     forced = bone_source(case(folder, CT.replace("[bone]\n", "[bone]\nforce_spacing = true\n")), progress=lambda _: None)
     assert forced.said["forced_spacing"] is True
-    told = source_cautions(forced.said)
+    told = source_cautions(Bone.model_validate(forced.said))
     assert "coarse-scan" in {caution.id for caution in told} and any("3.75 mm" in caution.text for caution in told)
 
 
@@ -134,7 +135,7 @@ def test_bone_and_structures_from_a_label_map(tmp_path):
         mesh = trimesh.Trimesh(found.mesh.vertices, found.mesh.faces, process=True)  # an STL repeats its corners
         assert mesh.is_watertight
         assert mesh.volume == pytest.approx(4 / 3 * np.pi * 12.0**3, rel=0.02)
-        assert [caution.id for caution in source_cautions(found.said)] == ["ready-mask"]
+        assert [caution.id for caution in source_cautions(Bone.model_validate(found.said))] == ["ready-mask"]
         assert np.asarray(mesh.center_mass) == pytest.approx([5.0, 0.0, 0.0], abs=0.15)
     with pytest.raises(ImageError, match=r"bone\.labels: label '3' is not in the label map"):
         bone_source(case(tmp_path, text.replace("label = 7", "label = 3", 1)), progress=lambda _: None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
@@ -16,7 +16,7 @@ from psi_cad.extraction.refine import SurfaceFit
 from psi_cad.findings import Caution, by_weight
 from psi_cad.imaging.metal import Metal
 from psi_cad.records.segmentation import CorrectionSaid, FitSaid, HoleSaid, LoosePart, MetalSaid, SegmentationReport, SegmentedSaid, SegmentedScan
-from psi_cad.records.shared import CautionSaid
+from psi_cad.records.shared import cautions_said
 from psi_cad.units import Array, Ints
 from psi_cad.voxels.levels import TissueLevels
 from psi_cad.voxels.volume import Volume
@@ -92,7 +92,7 @@ def report_of(found: Segmentation, files: Mapping[str, str]) -> SegmentationRepo
         metal=[
             MetalSaid(volume_mm3=round(m.volume, 1), centre_mm=_round(m.centre), low_mm=_round(m.low), high_mm=_round(m.high)) for m in found.metal
         ],
-        cautions=_cautions_said(found.cautions),
+        cautions=cautions_said(by_weight(found.cautions)),
         rejected=bool(found.doubts),
         corrections=[] if parting is None else [CorrectionSaid.model_validate(one) for one in parting.corrections],
         unnamed_parts=[]
@@ -118,7 +118,7 @@ def _bone_said(bone: SegmentedBone) -> SegmentedSaid:
         holes=[HoleSaid.model_validate(hole.to_json()) for hole in bone.holes],
         patched_faces=0 if bone.patch is None else int((bone.patch > 0).sum()),
         rejected=any(caution.id == DOUBT for caution in bone.cautions),
-        cautions=_cautions_said(bone.cautions),
+        cautions=cautions_said(by_weight(bone.cautions)),
         notes=list(bone.notes),
     )
 
@@ -137,10 +137,6 @@ def _fit_said(fit: SurfaceFit) -> FitSaid:
         without_edge=round(fit.unsure, 4),
         unfolded_points=fit.unfolded,
     )
-
-
-def _cautions_said(cautions: Iterable[Caution]) -> list[CautionSaid]:
-    return [CautionSaid.model_validate(caution.to_json()) for caution in by_weight(cautions)]
 
 
 def _round(point: Array) -> list[float]:

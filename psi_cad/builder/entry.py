@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,10 @@ from psi_cad.outputs.naming import Naming
 from psi_cad.outputs.subject import stem
 from psi_cad.promises.expected import Expected, ExpectedAvoid, ExpectedBore, ExpectedSlot
 from psi_cad.promises.requirements import refuse_lacking, refuse_missing
+from psi_cad.records.guide import Guide, LabelSaid, MeasuredFiles, MeasuredSeat, PinSaid, SeatingSaid, TriedSeat, Way
+from psi_cad.records.parts import MadePart
+from psi_cad.records.planned import PlannedGuide
+from psi_cad.records.shared import cautions_said
 from psi_cad.resection.depth import slot_depth
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.kerf import blade_kerf
@@ -168,15 +172,14 @@ def _triple(values: Any) -> tuple[float, float, float]:
     return (float(values[0]), float(values[1]), float(values[2]))
 
 
-def cautions_of(made: Made, expected: Expected, measured: Mapping[str, Any]) -> list[Caution]:
+def cautions_of(made: Made, expected: Expected, measured: MeasuredFiles) -> list[Caution]:
     """What a person must know of one guide, the most serious first."""
-    design, seat = made.design, measured["seat"]
+    design, seat = made.design, measured.seat
     found = [*design.cautions, *guide_cautions(made.params, made.site)]
-    if expected.allow_sliding and seat["sliding_lock"] < LIMITS.sliding_lock:
-        text = f"the guide can slide: it {seat['weakest_in_words']}; place it by hand, and hold it until it is pinned"
-        found.append(
-            Caution("slides", f"{text} (lock {seat['sliding_lock']:.2f}, {LIMITS.sliding_lock:g} is wanted)", tuple(seat["contact_middle_mm"]))
-        )
+    lock = seat.sliding_lock
+    if expected.allow_sliding and lock is not None and lock < LIMITS.sliding_lock:
+        text = f"the guide can slide: it {seat.weakest_in_words}; place it by hand, and hold it until it is pinned"
+        found.append(Caution("slides", f"{text} (lock {lock:.2f}, {LIMITS.sliding_lock:g} is wanted)", place_of(seat.contact_middle_mm)))
     for ring in expected.voids:
         middle = np.mean(ring, axis=0)
         place = place_of(expected.frame.patient(np.array([*middle, float(made.site.seat.patch(middle[None, :])[0])])))
@@ -190,54 +193,79 @@ def cautions_of(made: Made, expected: Expected, measured: Mapping[str, Any]) -> 
 
 
 def report_entry(
-    made: Made, measured: Mapping[str, Any], expected: Expected, files: dict[str, str], folder: Path, *, cautions: Sequence[Caution] = ()
-) -> dict[str, Any]:
-    """One entry of the report's `guides`; `cautions` are those of how its entry in the case was run."""
-    printer, blade = made.site.printer, made.site.saw
-    ways = {"trajectories": made.site.planned_ways()} if made.site.ways else {}
+    made: Made,
+    measured: MeasuredFiles,
+    expected: Expected,
+    files: dict[str, str],
+    folder: Path,
+    *,
+    cautions: Sequence[Caution] = (),
+    parts: Sequence[MadePart] = (),
+    bone: str | None = None,
+) -> Guide:
+    """One entry of the report's `guides`.
+
+    Parameters
+    ----------
+    cautions
+        Those of how its entry in the case was run.
+    parts
+        What comes beside it.
+    bone
+        The one that it is on; None where the case has but one.
+    """
+    blade, label = made.site.saw, made.design.label
     cautions = by_weight([*cautions, *cautions_of(made, expected, measured)])
-    axis, seating, seat = made.site.axis, made.site.seating, measured["seat"]
-    return {
-        "name": made.request.name,
-        "job": made.job,
-        "template": made.request.template,
-        "template_sha256": loaded_sha256(made.request.template),
-        "blade": made.site.tool_id,
-        "printer": printer.id,
-        "variant": made.naming.variant,
-        "variant_given": made.naming.given,
-        "differs": list(made.naming.differs),
-        "cuts": list(made.request.cuts),
+    ways: dict[str, Any] = {"trajectories": [Way.model_validate(way) for way in made.site.planned_ways()]} if made.site.ways else {}
+    at_times: dict[str, Any] = {**({"parts": list(parts)} if parts else {}), **({} if bone is None else {"bone": bone})}
+    return Guide(
+        name=made.request.name,
+        job=made.job,
+        template=made.request.template,
+        template_sha256=loaded_sha256(made.request.template),
+        blade=made.site.tool_id,
+        printer=made.site.printer.id,
+        variant=made.naming.variant,
+        variant_given=made.naming.given,
+        differs=list(made.naming.differs),
+        cuts=list(made.request.cuts),
         **ways,
-        "approach": list(made.request.approach),
-        "seating_axis": [round(float(v), 9) for v in axis.direction],
-        "seating": {
-            "tilt_from_approach_deg": round(axis.tilt, 3),
-            "sliding_lock": seat["sliding_lock"],
-            "sliding_lock_planned": None if seating.lock is None else round(seating.lock, 4),
-            "weakest_kind": seat["weakest_kind"],
-            "weakest_direction": seat["weakest_direction"],
-            "weakest_in_words": seat["weakest_in_words"],
-            "footplate_reach_mm": seating.reach,
-            "slope_limit_deg": seating.slope_limit,
-            "tried": [trial.to_json() for trial in seating.tried],
-            "directions_searched": axis.searched,
-            "fit_rms_mm": round(made.site.seat.rms, 5),
-            "fit_max_mm": round(made.site.seat.max, 5),
-        },
-        "files": files,
-        "sha256": {name: sha256_of(folder / name) for name in files.values()},
-        **measured,
-        "label": {"lines": list(made.design.label.lines), "letter_height_mm": made.design.label.letter_height, "on": made.design.label.on},
-        "pins": [
-            {"name": pin.name, "centre_mm": [round(v, 4) for v in pin.centre], "diameter_mm": pin.diameter, "depth_mm": round(pin.depth, 2)}
+        approach=list(made.request.approach),
+        seating_axis=[round(float(v), 9) for v in made.site.axis.direction],
+        seating=_seating(made, measured.seat),
+        files=files,
+        sha256={name: sha256_of(folder / name) for name in files.values()},
+        **{name: getattr(measured, name) for name in MeasuredFiles.model_fields if name in measured.model_fields_set},
+        label=LabelSaid(lines=list(label.lines), letter_height_mm=label.letter_height, on=label.on),
+        pins=[
+            PinSaid(name=pin.name, centre_mm=[round(v, 4) for v in pin.centre], diameter_mm=pin.diameter, depth_mm=round(pin.depth, 2))
             for pin in made.design.pins
         ],
-        "params": made.params.model_dump(),
-        "blade_entry": None if blade is None else blade.model_dump(),
-        "printer_entry": printer.model_dump(mode="json"),
-        "cautions": [caution.to_json() for caution in cautions],
-        "notes": [*made.design.notes, *(caution.text for caution in cautions)],
-        "overrides": list(made.design.overrides),
-        "plan": expected.to_json(),
-    }
+        params=made.params.model_dump(),
+        blade_entry=None if blade is None else blade.model_dump(),
+        printer_entry=made.site.printer.model_dump(mode="json"),
+        cautions=cautions_said(cautions),
+        notes=[*made.design.notes, *(caution.text for caution in cautions)],
+        overrides=list(made.design.overrides),
+        plan=PlannedGuide.model_validate(expected.to_json()),
+        **at_times,
+    )
+
+
+def _seating(made: Made, seat: MeasuredSeat) -> SeatingSaid:
+    """How a guide sits: as it was searched, and as it was measured."""
+    axis, seating = made.site.axis, made.site.seating
+    return SeatingSaid(
+        tilt_from_approach_deg=round(axis.tilt, 3),
+        sliding_lock=seat.sliding_lock,
+        sliding_lock_planned=None if seating.lock is None else round(seating.lock, 4),
+        weakest_kind=seat.weakest_kind,
+        weakest_direction=seat.weakest_direction,
+        weakest_in_words=seat.weakest_in_words,
+        footplate_reach_mm=seating.reach,
+        slope_limit_deg=seating.slope_limit,
+        tried=[TriedSeat.model_validate(trial.to_json()) for trial in seating.tried],
+        directions_searched=axis.searched,
+        fit_rms_mm=round(made.site.seat.rms, 5),
+        fit_max_mm=round(made.site.seat.max, 5),
+    )

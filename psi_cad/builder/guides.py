@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,10 @@ from psi_cad.making.bodies import build_bodies
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.outputs.software import build_software
 from psi_cad.promises.expected import Expected, ExpectedAvoid
+from psi_cad.records.bones import BoneInReport
+from psi_cad.records.guide import Guide, MeasuredFiles, MeasuredSeat
+from psi_cad.records.report import BuildReport
+from psi_cad.records.shared import CaseSaid, CheckSaid, Refused, Software, cautions_said
 from psi_cad.remedies.mending import base_id, sentence
 from psi_cad.report.lettering import Arrow
 from psi_cad.report.pictures import GuidePicture, Mark
@@ -224,7 +228,7 @@ class _Bench:
             title=", ".join([f"{case.id}, {case.side}: guide {made.request.name}", f"{kind} {made.site.tool_id}", *made.naming.differs]),
         )
 
-    def finish(self, shown: _Shown, picture: GuidePicture, measured: Mapping[str, Any], failed: Sequence[Mapping[str, Any]] = ()) -> None:
+    def finish(self, shown: _Shown, picture: GuidePicture, measured: MeasuredFiles) -> None:
         """Write the picture of a guide, with the way it most easily slides; of a rejected one under a name that says so, its places marked.
 
         Raises
@@ -233,9 +237,10 @@ class _Bench:
             If it could not be drawn.
         """
         self.told(self.job.guides[shown.task.guide], shown.made.site)(PICTURE_STEP)
+        failed = measured.failed
         path = self.folder / f"{shown.made.stem}{'_REJECTED' if failed else ''}.png"
-        marks = [Mark((x, y, z), sentence(check).replace("`", "")) for check in failed if check["where"] for x, y, z in [check["where"]]]
-        picture.saved(path, marks=marks, arrows=[_weakest(measured)])
+        marks = [Mark((x, y, z), sentence(check.to_json()).replace("`", "")) for check in failed if check.where for x, y, z in [check.where]]
+        picture.saved(path, marks=marks, arrows=[_weakest(measured.seat)])
         if not path.is_file():
             raise BuildError(f"The picture '{path.name}' could not be drawn; off-screen OpenGL is missing or broken.")
 
@@ -249,7 +254,7 @@ def build_case(
     pictures: bool = True,
     seats: int = SEATS,
     kept: Kept | None = None,
-) -> dict[str, Any]:
+) -> BuildReport:
     """Make every guide of a job in `folder`, and return the report.
 
     Parameters
@@ -278,7 +283,7 @@ def build_case(
     used = _bones_written(job, folder, inspection)
     bench = _Bench(job, folder, inspection, progress, kept if kept is not None else Kept(), seats=seats)
     tasks = [_Task(number, site) for number, guide in enumerate(job.guides) for site in range(len(guide.sites))]
-    entries: dict[tuple[int, int], dict[str, Any]] = {}
+    entries: dict[tuple[int, int], Guide] = {}
     refused: list[PsiCadError] = []
     while tasks:
         shown = []
@@ -294,40 +299,51 @@ def build_case(
             picture = bench.drawn(one) if pictures else None  # the files are being measured meanwhile
             bench.told(job.guides[one.task.guide], one.made.site)("measure the files")
             own = inspection.result()
-            again = _again(bench, one.task, _failed(own))  # no other seat mends a part that comes beside it
+            again = _again(bench, one.task, own.failed)  # no other seat mends a part that comes beside it
             if again is not None:
                 tasks.append(again)
                 continue
             measured = with_beside(own, one.beside)
-            failed = _failed(measured)
+            passed = not measured.failed
             if picture is not None:
-                bench.finish(one, picture, measured, failed)
-            files = _kept(folder, one.made.stem, passed=not failed, pictures=pictures)
-            more, parts = kept_beside(one.beside, folder, passed=not failed)
-            entry = report_entry(one.made, measured, one.expected, files | more, folder, cautions=guide_overrides(loaded, one.made.request.name))
-            of_bone = {"bone": one.made.request.bone} if job.bones.scene.several else {}
-            entries[one.task.key] = {**entry, **({"parts": [part.to_json() for part in parts]} if parts else {}), **of_bone}
+                bench.finish(one, picture, measured)
+            files = _kept(folder, one.made.stem, passed=passed, pictures=pictures)
+            more, parts = kept_beside(one.beside, folder, passed=passed)
+            request = one.made.request
+            entries[one.task.key] = report_entry(
+                one.made,
+                measured,
+                one.expected,
+                files | more,
+                folder,
+                cautions=guide_overrides(loaded, request.name),
+                parts=parts,
+                bone=request.bone if job.bones.scene.several else None,
+            )
     bodies, lacking = build_bodies(job.parts, case, folder, progress=progress)
-    every = [*(one["files"] for one in entries.values()), *(body.files for body in bodies)]
+    every = [*(one.files for one in entries.values()), *(body.files for body in bodies)]
     _sweep(folder, {*used, *bench.kept_away, *(name for files in every for name in files.values())})
     if refused and not entries and not bodies:
         raise refused[0]
     guides = [entries[key] for key in sorted(entries)]
     told_there = {caution for guide in case.guide for caution in guide_overrides(loaded, guide.name)}
     told_there |= {caution for part in job.parts for caution in part.cautions}
-    return {
-        "schema": 1,
-        "software": build_software(),
-        "notice": NOT_A_DEVICE,
-        "case": {"id": case.id, "side": case.side, "file": loaded.path.name, "sha256": loaded.sha256, "settings": list(loaded.settings)},
-        "inputs": job.inputs,
-        **job.bones.report([{"used": name, "used_sha256": sha256_of(folder / name)} for name in used]),
-        "cautions": [caution.to_json() for caution in by_weight(job.cautions) if caution not in told_there],
-        "guides": guides,
-        **({"parts": [body.to_json() for body in bodies]} if job.parts else {}),
-        "refused": [*job.refused, *(error.to_json() for error in refused), *(one.to_json() for one in lacking)],
-        "status": "passed" if {*(one["status"] for one in guides), *(body.status for body in bodies)} <= {"passed"} else "rejected",
-    }
+    used_bones = [said.more(BoneInReport, used=name, used_sha256=sha256_of(folder / name)) for said, name in zip(job.bones.said, used, strict=True)]
+    lacked = [*job.refused, *(error.to_json() for error in refused)]
+    parts_said: dict[str, Any] = {"parts": bodies} if job.parts else {}
+    return BuildReport(
+        schema_=1,
+        software=Software.model_validate(build_software()),
+        notice=NOT_A_DEVICE,
+        case=CaseSaid(id=case.id, side=case.side, file=loaded.path.name, sha256=loaded.sha256, settings=list(loaded.settings)),
+        inputs=job.inputs,
+        **job.bones.report(used_bones),
+        cautions=cautions_said(by_weight(caution for caution in job.cautions if caution not in told_there)),
+        guides=guides,
+        **parts_said,
+        refused=[*(Refused.model_validate(one) for one in lacked), *lacking],
+        status="passed" if {*(one.status for one in guides), *(body.status for body in bodies)} <= {"passed"} else "rejected",
+    )
 
 
 def _bones_written(job: Job, folder: Path, inspection: Inspection) -> list[str]:
@@ -349,27 +365,23 @@ def _sweep(folder: Path, told: set[str]) -> None:
             path.unlink()
 
 
-def _failed(measured: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [check for check in measured["checks"] if not check["passed"]]
-
-
-def _again(bench: _Bench, task: _Task, failed: Sequence[Mapping[str, Any]]) -> _Task | None:
+def _again(bench: _Bench, task: _Task, failed: Sequence[CheckSaid]) -> _Task | None:
     """How a guide is made once more after its files were measured; None where it stands as it is."""
-    ids = {base_id(check["id"]) for check in failed}
+    ids = {base_id(check.id) for check in failed}
     if ids and ids <= KERNEL_CHECKS and not task.final:  # only the kernel's own soundness
         return dataclasses.replace(task, attempt=task.attempt + 1)
     passed_over = UNSITED if task.final else KERNEL_CHECKS | UNSITED
-    told = [sentence(check) for check in failed if base_id(check["id"]) not in passed_over]
+    told = [sentence(check.to_json()) for check in failed if base_id(check.id) not in passed_over]
     return bench.elsewhere(task, "; ".join(told)) if told else None
 
 
-def _weakest(measured: Mapping[str, Any]) -> Arrow:
+def _weakest(seat: MeasuredSeat) -> Arrow:
     """The direction in which a guide's contact holds it least, about the middle of that contact."""
-    seat = measured["seat"]
+    (x, y, z), (u, v, w) = seat.contact_middle_mm, seat.weakest_direction or (0.0, 0.0, 0.0)
     return Arrow(
-        tuple(seat["contact_middle_mm"]),
-        tuple(seat["weakest_direction"]),
-        f"held least this way and back (lock {seat['sliding_lock']:.2f}): {seat['weakest_in_words']}",
+        (x, y, z),
+        (u, v, w),
+        f"held least this way and back (lock {seat.sliding_lock or 0.0:.2f}): {seat.weakest_in_words}",
         either_way=True,
     )
 

@@ -126,7 +126,7 @@ def _failed(folder: Path, wanted: Attempt, setting: str, progress: Progress, kep
         return str(error), built
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    failed = [sentence(check) for guide in report["guides"] for check in guide["checks"] if not check["passed"]]
+    failed = [sentence(check.to_json()) for guide in report.guides for check in guide.checks if not check.passed]
     return "; ".join(failed), built
 
 

@@ -111,7 +111,7 @@ def server(verb: str, tell: Any, kept: Any = None) -> Any:
         kept.begin(job.loaded)
         report = build_case(job, folder, inspection=line, progress=progress, kept=kept)
         tell(stages=kept.end())
-        return report
+        return report.to_json()
 
     return build
 

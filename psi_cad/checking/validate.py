@@ -13,7 +13,7 @@ import trimesh
 from psi_cad.case.catalogue import Catalogue
 from psi_cad.case.load import LoadedCase
 from psi_cad.errors import BuildError
-from psi_cad.findings import Caution, Check, by_weight
+from psi_cad.findings import Check, by_weight
 from psi_cad.guides.params import SeatParams
 from psi_cad.guides.registry import lay_out, load_template
 from psi_cad.guides.site import Site
@@ -24,7 +24,7 @@ from psi_cad.intake.prepare import GuideJob, Progress, plan_job, planned_cuts
 from psi_cad.intake.siting import blade_reach
 from psi_cad.intake.sources import tumour_source
 from psi_cad.records.case_check import CaseCheck, CutMet, SeatFound
-from psi_cad.records.shared import CautionSaid, CheckSaid, Refused
+from psi_cad.records.shared import CheckSaid, Refused, cautions_said
 from psi_cad.scene.bodies import Scene
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.siting.sliding import side_in_words
@@ -62,12 +62,12 @@ def validate_case(loaded: LoadedCase, *, blades: Sequence[str] = (), picture: Pa
     found = CaseCheck(
         case=loaded.case.id,
         picture=None if picture is None else str(picture),
-        **job.bones.report([{} for _ in job.bones.said]),
+        **job.bones.report(job.bones.said),
         cuts=[_met(cut, several=job.bones.scene.several) for cut in job.cuts],
         guides=[guide.name for guide in loaded.case.guide],
         seats=seats,
         refused=[Refused.model_validate(one) for one in job.refused],
-        cautions=said_of(job.cautions),
+        cautions=cautions_said(by_weight(job.cautions)),
         status="passed" if reached and not job.refused else "failed",
     )
     if loaded.case.part:
@@ -84,11 +84,6 @@ def _met(cut: PlannedCut, *, several: bool) -> CutMet:
         cut_short_by=list(cut.neighbours),
         other_bone_in_plane=len(cut.others),
     )
-
-
-def said_of(cautions: Sequence[Caution]) -> list[CautionSaid]:
-    """Cautions as a report holds them, the most serious first."""
-    return [CautionSaid.model_validate(caution.to_json()) for caution in by_weight(cautions)]
 
 
 def _draw_case(picture: Path, loaded: LoadedCase, scene: Scene, cuts: dict[str, PlannedCut], tumour: trimesh.Trimesh | None) -> None:
@@ -138,7 +133,7 @@ def _seat(loaded: LoadedCase, number: int, guide: GuideJob, site: Site, progress
         fit_max_mm=round(site.seat.max, 5),
         gap_mm=round(site.seat.gap, 3),
         checks=[CheckSaid.model_validate(_reach(params, site, planned, loaded.catalogue).to_json()) for planned in site.sawn],
-        cautions=said_of(told),
+        cautions=cautions_said(by_weight(told)),
     )
 
 

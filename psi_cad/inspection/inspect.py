@@ -15,6 +15,7 @@ from psi_cad.errors import PsiCadError, from_json
 from psi_cad.files import sha256_of
 from psi_cad.promises.expected import Expected
 from psi_cad.readback.part import Part
+from psi_cad.records.guide import MeasuredFiles
 from psi_cad.verify.checks import measure_part
 from psi_cad.verify.features.seat import BoneProbe
 
@@ -40,8 +41,8 @@ class Inspection(Protocol):
         """The STL of the same guide is written: measure both."""
         ...
 
-    def result(self) -> dict[str, Any]:
-        """What was measured of the next guide (as `Measured.to_json`)."""
+    def result(self) -> MeasuredFiles:
+        """What was measured of the next guide."""
         ...
 
 
@@ -60,7 +61,7 @@ class Inspector:
         self._bone: str | None = None
         self._part: Part | PsiCadError | None = None
         self._expected: Expected | None = None
-        self._results: deque[dict[str, Any] | PsiCadError] = deque()
+        self._results: deque[MeasuredFiles | PsiCadError] = deque()
 
     def bones(self, paths: Mapping[str | None, Path]) -> None:
         """See `Inspection`."""
@@ -91,11 +92,12 @@ class Inspector:
         try:
             if isinstance(self._part, PsiCadError):
                 raise self._part
-            self._results.append(measure_part(self._part, path, self._expected, own, others).to_json())
+            found = measure_part(self._part, path, self._expected, own, others)
+            self._results.append(MeasuredFiles.model_validate(found.to_json()))
         except PsiCadError as error:
             self._results.append(error)
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> MeasuredFiles:
         """See `Inspection`.
 
         Raises
@@ -131,7 +133,7 @@ class Line:
         """See `Inspection`."""
         self._say({"stl": str(path)})
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> MeasuredFiles:
         """See `Inspection`.
 
         Raises
@@ -141,7 +143,7 @@ class Line:
         answer = self._hear()
         if "error" in answer:
             raise from_json(answer)
-        return dict(answer["measured"])
+        return MeasuredFiles.model_validate(answer["measured"])
 
 
 def serve(messages: TextIO, answer: Callable[[dict[str, Any]], None]) -> None:
@@ -158,6 +160,6 @@ def serve(messages: TextIO, answer: Callable[[dict[str, Any]], None]) -> None:
         else:
             inspector.stl(Path(message["stl"]))
             try:
-                answer({"measured": inspector.result()})
+                answer({"measured": inspector.result().to_json()})
             except PsiCadError as error:
                 answer(error.to_json())

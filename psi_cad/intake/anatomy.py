@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import shapely
@@ -15,6 +15,7 @@ from psi_cad.case.load import LoadedCase
 from psi_cad.case.named import bone_key
 from psi_cad.errors import CaseError
 from psi_cad.findings import Caution, place_of
+from psi_cad.records.bones import AnatomySaid, FlatEndSaid
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.surface.repair import Bone, signed_volume
 from psi_cad.surface.trust import at
@@ -28,7 +29,7 @@ END_NEAR_MM: Final[Mm] = 20.0  # the same: a guide must not sit on the scan's ed
 MET_MM: Final[Mm] = 1.0  # from the outline of a cut: it runs into the place
 
 
-def checked_anatomy(loaded: LoadedCase, bone: Bone, shape: ShapeVerdict, *, number: int = 0) -> tuple[dict[str, Any] | None, tuple[Caution, ...]]:
+def checked_anatomy(loaded: LoadedCase, bone: Bone, shape: ShapeVerdict, *, number: int = 0) -> tuple[AnatomySaid | None, tuple[Caution, ...]]:
     """What a report says of a bone's size, and what a person must know; nothing where the case names no anatomy of it.
 
     Raises
@@ -44,7 +45,8 @@ def checked_anatomy(loaded: LoadedCase, bone: Bone, shape: ShapeVerdict, *, numb
         where = None if shape.where is None else place_of(shape.where)
         raise CaseError(f"{key}, but the bone looks like a {BONE_NAMES[shape.bone]}: {shape.evidence}; correct anatomy, or the file.", where=where)
     length, volume = length_of(bone.mesh), abs(signed_volume(bone.mesh)) / 1000.0
-    said = {"anatomy": name, "length_mm": round(length, 1), "volume_cm3": round(volume, 1), "ends": [_end_said(end) for end in flat_ends(bone.mesh)]}
+    ends = [_end_said(end) for end in flat_ends(bone.mesh)]
+    said = AnatomySaid(anatomy=name, length_mm=round(length, 1), volume_cm3=round(volume, 1), ends=ends)
     cautions = []
     for what, value, (low, high), unit in (("long", length, known.length, "mm"), ("in volume", volume, known.volume, "cm³")):
         if value > high:
@@ -62,8 +64,8 @@ def _plural(known: Anatomy) -> str:
     return {"hip bone": "hip bones", "femur": "femora", "sacrum": "sacra"}[known.name]
 
 
-def _end_said(end: FlatEnd) -> dict[str, Any]:
-    return {"middle": list(place_of(end.middle) or ()), "area_mm2": round(end.area, 1)}
+def _end_said(end: FlatEnd) -> FlatEndSaid:
+    return FlatEndSaid(middle=list(place_of(end.middle) or ()), area_mm2=round(end.area, 1))
 
 
 def cut_cautions(loaded: LoadedCase, bone: Bone, cuts: Iterable[PlannedCut], *, number: int = 0) -> tuple[Caution, ...]:

@@ -17,6 +17,9 @@ from psi_cad.findings import Caution, by_weight, place_of
 from psi_cad.intake.anatomy import checked_anatomy, cut_cautions
 from psi_cad.intake.side import checked_side
 from psi_cad.intake.sources import bone_source
+from psi_cad.records.bones import AllBones, BoneInPlan, KeptClear, RepairSaid
+from psi_cad.records.bones import Bone as BoneSaid
+from psi_cad.records.shared import cautions_said
 from psi_cad.scene.bodies import Body, Scene, on
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.surface.bodies import deepest_overlap, gaps_of, refuse_overlap
@@ -36,28 +39,32 @@ class BonesRead:
     """The bones of a case, what a report says of each (in the same order), and the cautions of how they lie to each other."""
 
     scene: Scene
-    said: tuple[dict[str, Any], ...]
+    said: tuple[BoneSaid, ...]
     cautions: tuple[Caution, ...] = ()
 
     def of(self, name: str | None, text: str) -> str:
         """A sentence about one bone, with its name where there are several."""
         return f"{name}: {text}" if self.scene.several else text
 
-    def report(self, more: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """The parts `bone` and, of several, `bones` of a report; `more` is said of each bone besides.
+    def report(self, each: Sequence[BoneSaid]) -> dict[str, Any]:
+        """The parts `bone` and, of several, `bones` of a report, from what it says of each.
 
         Of several, `bone` tells of all together: their names, triangles and mended places, and the sum of their volumes where that is known.
         """
-        each = [{**said, **extra} for said, extra in zip(self.said, more, strict=True)]
         if not self.scene.several:
             return {"bone": each[0]}
-        names = [body.name for body in self.scene.bodies]
-        whole: dict[str, Any] = {"names": names, "triangles": sum(said["triangles"] for said in each)}
-        for key in ("repairs", "kept_clear_of"):
-            whole[key] = [{**one, "bone": name} for name, said in zip(names, each, strict=True) for one in said[key]]
-        if all("volume_mm3" in said for said in each):
-            whole["volume_mm3"] = round(sum(said["volume_mm3"] for said in each), 3)
-        return {"bone": whole, "bones": [{"name": name, **said} for name, said in zip(names, each, strict=True)]}
+        names = [str(body.name) for body in self.scene.bodies]
+        named = list(zip(names, each, strict=True))
+        whole = AllBones(
+            names=names,
+            triangles=sum(said.triangles for said in each),
+            repairs=[one.but(bone=name) for name, said in named for one in said.repairs],
+            kept_clear_of=[one.but(bone=name) for name, said in named for one in said.kept_clear_of],
+        )
+        volumes = [said.volume_mm3 for said in each if isinstance(said, BoneInPlan)]
+        if volumes:
+            whole.volume_mm3 = round(sum(volumes), 3)
+        return {"bone": whole, "bones": [type(said).model_validate({"name": name, **said.to_json()}) for name, said in named]}
 
 
 def read_bones(loaded: LoadedCase, *, progress: Progress) -> BonesRead:
@@ -92,23 +99,21 @@ def cautions_at_cuts(loaded: LoadedCase, scene: Scene, cuts: Mapping[str, Planne
     return tuple(found)
 
 
-def _read(loaded: LoadedCase, number: int, *, progress: Progress) -> tuple[Bone, dict[str, Any]]:
+def _read(loaded: LoadedCase, number: int, *, progress: Progress) -> tuple[Bone, BoneSaid]:
     found = bone_source(loaded, number, progress=progress)
     bone = checked_bone(found.mesh, name=found.name, units=found.units)
     refuse_overlap(bone)
     progress("tell the side from the shape")
-    shape, side_said, cautions = checked_side(loaded, outside_of(bone), number=number, scan=found.said.get("segmentation", {}).get("body"))
+    said = BoneSaid.model_validate(found.said)
+    scanned = None if said.segmentation is None else said.segmentation.body
+    shape, side_said, cautions = checked_side(loaded, outside_of(bone), number=number, scan=scanned)
     anatomy_said, odd = checked_anatomy(loaded, bone, shape, number=number)
-    said = {
-        **found.said,
-        "side_check": side_said,
-        "anatomy": anatomy_said,
-        "cautions": [caution.to_json() for caution in by_weight((*cautions, *odd, *body_cautions(bone)))],
-        "triangles": len(bone.mesh.faces),
-        "extent_mm": [round(float(v), 3) for v in bone.mesh.extents],
-        "repairs": [dataclasses.asdict(repair) for repair in bone.repairs],
-        "kept_clear_of": [defect.to_json() for defect in bone.defects],
-    }
+    said.side_check, said.anatomy = side_said, anatomy_said
+    said.cautions = cautions_said(by_weight((*cautions, *odd, *body_cautions(bone))))
+    said.triangles = len(bone.mesh.faces)
+    said.extent_mm = [round(float(v), 3) for v in bone.mesh.extents]
+    said.repairs = [RepairSaid.model_validate(dataclasses.asdict(repair)) for repair in bone.repairs]
+    said.kept_clear_of = [KeptClear.model_validate(defect.to_json()) for defect in bone.defects]
     return bone, said
 
 

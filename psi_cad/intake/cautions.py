@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from psi_cad.guides.site import Site
 from psi_cad.intake.bones import BonesRead
 from psi_cad.intake.kerfs import clearance_of, kerf_caution
 from psi_cad.making.cautions import overrides_said, printer_caution
+from psi_cad.records.bones import Bone
 from psi_cad.surface.trust import at
 
 __all__ = ["case_cautions", "guide_cautions", "source_cautions"]
@@ -39,24 +39,18 @@ def case_cautions(loaded: LoadedCase, bones: BonesRead) -> tuple[Caution, ...]:
     return (*told, *bones.cautions)
 
 
-def source_cautions(bone_said: Mapping[str, Any]) -> tuple[Caution, ...]:
-    """What a person must know of a bone's scan, segmentation or mask, and of what was mended in its surface.
-
-    Parameters
-    ----------
-    bone_said : mapping
-        As `read_bones` gives it, and as a report holds it under `bone`.
-    """
-    told = [Caution.from_json(one) for one in bone_said.get("cautions", ())]  # of its shape: side, anatomy
-    told += [Caution.from_json(one) for part in ("scan", "segmentation", "mask") for one in (bone_said.get(part) or {}).get("cautions", ())]
+def source_cautions(said: Bone) -> tuple[Caution, ...]:
+    """What a person must know of a bone's scan, segmentation or mask, and of what was mended in its surface."""
+    parts = (said, said.scan, said.segmentation, said.mask)  # the first: of its shape: side, anatomy
+    told = [Caution.from_json(one.to_json()) for part in parts if part is not None for one in part.cautions]
     for kind, how in _MENDED.items():
-        found = [repair for repair in bone_said.get("repairs", ()) if repair["kind"] == kind]
+        found = [repair for repair in said.repairs if repair.kind == kind]
         if not found or (kind == "closed hole" and any(one.id == "surface-mended" for one in told)):  # the segmentation has told of them
             continue
-        largest = max(found, key=lambda repair: float(repair["size_mm"]))
-        where: Place | None = None if largest["where"] is None else place_of(largest["where"])
+        largest = max(found, key=lambda repair: repair.size_mm)
+        where: Place | None = None if largest.where is None else place_of(largest.where)
         holes = f"{len(found)} openings of the bone's surface were" if len(found) > 1 else "an opening of the bone's surface was"
-        size, near = f"{largest['size_mm']:.1f} mm across", "" if where is None else f" near {at(np.array(where))}"
+        size, near = f"{largest.size_mm:.1f} mm across", "" if where is None else f" near {at(np.array(where))}"
         which = f", the largest {size}" if len(found) > 1 else f", {size}"
         told.append(Caution("surface-mended", f"{holes} {how}{which}{near}; no guide sits there", where))
     return tuple(told)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final, Literal
 
 import trimesh
 
@@ -11,6 +11,7 @@ from psi_cad.case.load import LoadedCase
 from psi_cad.errors import CaseError
 from psi_cad.findings import Caution, place_of
 from psi_cad.phantom.femur import references
+from psi_cad.records.bones import ScannedBody, SideCheck
 
 __all__ = ["checked_side"]
 
@@ -22,8 +23,8 @@ _BESIDE: Final = 0.1  # of the body's width: the middle of a hip bone or femur l
 
 
 def checked_side(
-    loaded: LoadedCase, mesh: trimesh.Trimesh, *, number: int = 0, scan: dict[str, Any] | None = None
-) -> tuple[ShapeVerdict, dict[str, Any], tuple[Caution, ...]]:
+    loaded: LoadedCase, mesh: trimesh.Trimesh, *, number: int = 0, scan: ScannedBody | None = None
+) -> tuple[ShapeVerdict, SideCheck, tuple[Caution, ...]]:
     """What the bone's shape says, what a report says of the side, and what a person must know of it.
 
     Parameters
@@ -32,8 +33,8 @@ def checked_side(
         The checked bone, patient mm.
     number : int
         Which of the case's bones it is.
-    scan : dict, optional
-        `middle_x_mm` and `width_mm` of the body in the bone's scan, both None where it does not tell, and then `why`.
+    scan : ScannedBody, optional
+        The body in the bone's scan.
 
     Raises
     ------
@@ -45,20 +46,20 @@ def checked_side(
     against = _contradiction(shape, side, scan_side)
     verdict = against[0] if against is not None else "agrees" if shape.side == side or (side == "midline" and shape.symmetric) else "not verified"
     where = None if shape.where is None else place_of(shape.where)
-    said = {
-        "verdict": verdict,
-        "bone": shape.bone,
-        "side": shape.side,
-        "hand": shape.hand,
-        "looks_to": shape.place,
-        "turned_deg": None if shape.turned is None else round(shape.turned, 1),
-        "margin": round(shape.margin, 3),
-        "symmetric": shape.symmetric,
-        "evidence": shape.evidence,
-        "where": None if where is None else list(where),
-        "scan": beside,
-        "confirmed": loaded.case.side_confirmed,
-    }
+    said = SideCheck(
+        verdict=verdict,
+        bone=shape.bone,
+        side=shape.side,
+        hand=shape.hand,
+        looks_to=shape.place,
+        turned_deg=None if shape.turned is None else round(shape.turned, 1),
+        margin=round(shape.margin, 3),
+        symmetric=shape.symmetric,
+        evidence=shape.evidence,
+        where=None if where is None else list(where),
+        scan=beside,
+        confirmed=loaded.case.side_confirmed,
+    )
     if against is not None:
         # of a mirrored bone nobody can be certain: a guide on it fits no bone, or that of the other side
         if not loaded.case.side_confirmed or verdict == "mirrored":
@@ -69,7 +70,7 @@ def checked_side(
     return shape, said, (Caution("side-not-verified", f"side not verified: {_doubt(shape, side, scan_side)}", where),)
 
 
-def _contradiction(shape: ShapeVerdict, side: str, scan_side: Side | None) -> tuple[str, str] | None:
+def _contradiction(shape: ShapeVerdict, side: str, scan_side: Side | None) -> tuple[Literal["mirrored", "against"], str] | None:
     """("mirrored" or "against", what contradicts the side of the case), or None."""
     given = f'side = "{side}"'
     name = BONE_NAMES[shape.bone] if shape.bone else "bone"
@@ -113,16 +114,16 @@ def _doubt(shape: ShapeVerdict, side: str, scan_side: Side | None) -> str:
     return why
 
 
-def _beside_midline(mesh: trimesh.Trimesh, scan: dict[str, Any] | None) -> tuple[dict[str, Any] | None, Side | None]:
+def _beside_midline(mesh: trimesh.Trimesh, scan: ScannedBody | None) -> tuple[ScannedBody | None, Side | None]:
     """What is said of the bone's place in the scanned body, and the side it lies on."""
     if scan is None:
         return None, None
     bone = float((mesh.triangles_center[:, 0] * mesh.area_faces).sum() / mesh.area)
-    said = {**scan, "bone_x_mm": round(bone, 1), "side": None}
-    if scan.get("middle_x_mm") is None:
+    said = scan.more(ScannedBody, bone_x_mm=round(bone, 1), side=None)
+    if scan.middle_x_mm is None or scan.width_mm is None:
         return said, None
-    away = bone - float(scan["middle_x_mm"])
-    if abs(away) < _BESIDE * float(scan["width_mm"]):
+    away = bone - scan.middle_x_mm
+    if abs(away) < _BESIDE * scan.width_mm:
         return said, None
     side: Side = "left" if away > 0.0 else "right"
-    return {**said, "side": side}, side
+    return said.but(side=side), side

@@ -15,7 +15,9 @@ from psi_cad.frames import Frame
 from psi_cad.making.placing import in_patient
 from psi_cad.making.told import SOFTWARE, measured_part, told_of_part
 from psi_cad.parts.contract import Part, named_apart
+from psi_cad.records.guide import MeasuredFiles
 from psi_cad.records.parts import MadePart
+from psi_cad.records.shared import CheckSaid
 from psi_cad.units import Mm
 
 if TYPE_CHECKING:
@@ -66,11 +68,11 @@ def _in_patient(shape: cq.Solid | trimesh.Trimesh, frame: Frame) -> cq.Solid | t
     return in_patient(shape, frame)
 
 
-def with_beside(measured: Mapping[str, Any], beside: Sequence[Beside]) -> dict[str, Any]:
+def with_beside(measured: MeasuredFiles, beside: Sequence[Beside]) -> MeasuredFiles:
     """What was measured of a guide together with the parts beside it: where one fails, all fail."""
-    checks = [*measured["checks"], *(check for one in beside for check in one.measured["checks"])]
-    passed = measured["status"] == "passed" and all(one.measured["status"] == "passed" for one in beside)
-    return {**measured, "checks": checks, "status": "passed" if passed else "rejected"}
+    checks = [*measured.checks, *(CheckSaid.model_validate(check) for one in beside for check in one.measured["checks"])]
+    passed = measured.status == "passed" and all(one.measured["status"] == "passed" for one in beside)
+    return measured.but(checks=checks, status="passed" if passed else "rejected")
 
 
 def kept_beside(beside: Sequence[Beside], folder: Path, *, passed: bool) -> tuple[dict[str, str], list[MadePart]]:

@@ -16,7 +16,7 @@ from psi_cad.making.delivered import delivered
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.parts.contract import PartJob, step_of_part
 from psi_cad.records.parts import BodyPart
-from psi_cad.records.shared import CautionSaid, Refused
+from psi_cad.records.shared import Refused, cautions_said
 from psi_cad.stages.workshop import Workshop
 
 __all__ = ["build_bodies"]
@@ -77,6 +77,6 @@ def _built(one: PartJob, case: Case, folder: Path, progress: Progress) -> BodyPa
         sha256=made.hashes(folder),
         parts=made.parts,
         checks=made.checks,
-        cautions=[CautionSaid.model_validate(caution.to_json()) for caution in cautions],
+        cautions=cautions_said(cautions),
         status=made.status,
     )

@@ -19,7 +19,7 @@ from psi_cad.outputs.software import build_software
 from psi_cad.parts.contract import Part
 from psi_cad.records.coupon import CouponLabel, CouponReport, FreePart
 from psi_cad.records.parts import MadePart
-from psi_cad.records.shared import CautionSaid, Software
+from psi_cad.records.shared import Software, cautions_said
 
 __all__ = ["build_free"]
 
@@ -74,7 +74,7 @@ def build_free(job: FreeJob, folder: Path, *, progress: Progress) -> CouponRepor
         sha256={file: sha256_of(folder / file) for file in files.values()},
     )
     if design.cautions:
-        report.cautions = [CautionSaid.model_validate(caution.to_json()) for caution in by_weight(design.cautions)]
+        report.cautions = cautions_said(by_weight(design.cautions))
     write_json(folder / f"{name}.json", report.to_json())
     return report
 

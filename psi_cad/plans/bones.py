@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from psi_cad.findings import Caution, place_of
 from psi_cad.plans.said import least, least_sawn, retained_said, rounded, triple, worst
 from psi_cad.plans.shares import Share
 from psi_cad.plans.tumour_in import LEFT_MM3
+from psi_cad.records.bones import Bone, BoneInPlan, BonePieces, TumourAtBone
 from psi_cad.records.plan import CutSaid
 from psi_cad.resection.depth import beyond
 from psi_cad.scene.bodies import on
@@ -28,36 +29,32 @@ SAME_MM: Final[Mm] = 0.01  # distances from triangles that differ by less are on
 NOTCH_MM2: Final = 1.0  # of another bone under the saw's run-out
 
 
-def bone_said(patient: Patient, share: Share, cuts: list[CutSaid]) -> dict[str, Any]:
-    """What is said of one bone besides its source: its volume, and of several what the cuts on it do."""
-    said: dict[str, Any] = {"volume_mm3": rounded(patient.model(share.name).solid.volume())}
+def bone_said(patient: Patient, read: Bone, share: Share, cuts: list[CutSaid]) -> BoneInPlan:
+    """One bone as it was read, with its volume, and of several what the cuts on it do."""
+    said = read.more(BoneInPlan, volume_mm3=rounded(patient.model(share.name).solid.volume()))
     if not patient.bones.scene.several:
         return said
     mine = [cut for cut in cuts if cut.bone == share.name]
     measured = [cut for cut in mine if cut.margin_mm is not None]
     found = share.resection
-    tumour = {
-        "in_bone_mm3": rounded(share.in_bone),
-        "left_in_retained_mm3": rounded(share.left),
-        "to_retained_mm": None if share.to_retained is None else rounded(share.to_retained),
-        "to_retained_at": None if share.nearest is None else triple(share.nearest),
-    }
-    return {
-        **said,
-        "cuts": [cut.name for cut in mine],
-        "margin_mm": least(cut.margin_mm for cut in measured),
-        "margin_sawn_mm": least_sawn(measured),
-        "margin_face_mm": least(cut.margin_face_mm for cut in measured),
-        "class": worst(measured),
-        "specimen": {
-            "volume_mm3": rounded(found.specimen.volume() if found.specimens else 0.0),
-            "pieces": found.pieces,
-            "groups": sorted(found.specimens),
-        },
-        "kerf_mm3": rounded(found.kerf),
-        "retained": retained_said(found),
-        "tumour": None if patient.tumour is None else tumour,
-    }
+    said.cuts = [cut.name for cut in mine]
+    said.margin_mm = least(cut.margin_mm for cut in measured)
+    said.margin_sawn_mm = least_sawn(measured)
+    said.margin_face_mm = least(cut.margin_face_mm for cut in measured)
+    said.class_ = worst(measured)
+    volume = rounded(found.specimen.volume() if found.specimens else 0.0)
+    said.specimen = BonePieces(volume_mm3=volume, pieces=found.pieces, groups=sorted(found.specimens))
+    said.kerf_mm3 = rounded(found.kerf)
+    said.retained = retained_said(found)
+    said.tumour = None
+    if patient.tumour is not None:
+        said.tumour = TumourAtBone(
+            in_bone_mm3=rounded(share.in_bone),
+            left_in_retained_mm3=rounded(share.left),
+            to_retained_mm=None if share.to_retained is None else rounded(share.to_retained),
+            to_retained_at=None if share.nearest is None else triple(share.nearest),
+        )
+    return said
 
 
 def bones_cautions(patient: Patient, found: Evaluated) -> list[Caution]:

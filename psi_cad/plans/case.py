@@ -26,7 +26,7 @@ from psi_cad.plans.measured import evaluate
 from psi_cad.plans.patient import Patient, read_patient
 from psi_cad.records.plan import CutSaid, PlanReport
 from psi_cad.records.report import BuildReport
-from psi_cad.records.shared import CautionSaid
+from psi_cad.records.shared import cautions_said
 from psi_cad.report.draw_plan import draw_plan
 from psi_cad.report.plan_pictures import Closest, DepthPicture, write_face_maps
 from psi_cad.resection.margins import FaceMap, face_map
@@ -119,7 +119,7 @@ def _files(
 def add_cautions(report: PlanReport, more: Sequence[Caution]) -> None:
     """Add cautions to a report, among those it holds, and their sentences to its notes."""
     every = by_weight([*(Caution.from_json(one.to_json()) for one in report.cautions), *more])
-    report.cautions = [CautionSaid.model_validate(caution.to_json()) for caution in every]
+    report.cautions = cautions_said(every)
     report.notes = list(dict.fromkeys([*report.notes, *(caution.text for caution in more)]))
 
 
@@ -262,7 +262,7 @@ def start_plan(loaded: LoadedCase, kind: str, out: Path | None, *, progress: Pro
         "case": {"id": loaded.case.id},
         "type": "+".join(region for region in REGIONS if region in regions_of(kind)),
         "cuts": entries,
-        "cautions": said["cautions"],
+        "cautions": [caution.to_json() for caution in said.cautions],
         "notes": [*notes, "a plan to edit, not a decision"],
         "toml": text,
         "files": {key: str(path) for key, path in files.items()},

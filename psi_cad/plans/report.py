@@ -31,7 +31,7 @@ from psi_cad.records.plan import (
     Specimen,
     TumourSaid,
 )
-from psi_cad.records.shared import CaseSaid, CautionSaid, CheckSaid, Software
+from psi_cad.records.shared import CaseSaid, CheckSaid, Software, cautions_said
 from psi_cad.resection.avoid import Structure, face_distance
 from psi_cad.resection.depth import SlotDepth
 from psi_cad.resection.margins import SAME_MM, CutMargin
@@ -72,7 +72,7 @@ def report_of(patient: Patient, found: Evaluated) -> PlanReport:
         notice=NOT_A_DEVICE,
         case=CaseSaid(id=case.id, side=case.side, file=loaded.path.name, sha256=loaded.sha256, settings=list(loaded.settings)),
         inputs=patient.inputs,
-        **patient.bones.report([bone_said(patient, share, cuts) for share in found.shares]),
+        **patient.bones.report([bone_said(patient, said, share, cuts) for said, share in zip(patient.bones.said, found.shares, strict=True)]),
         cuts=cuts,
         margin_mm=least(cut.margin_mm for cut in measured),
         margin_sawn_mm=least_sawn(measured),
@@ -97,7 +97,7 @@ def report_of(patient: Patient, found: Evaluated) -> PlanReport:
         slots=[_slot(slot) for slot in found.slots],
         avoid=[_avoid(structure, near) for structure, near in avoided],
         checks=checks,
-        cautions=[CautionSaid.model_validate(caution.to_json()) for caution in cautions],
+        cautions=cautions_said(cautions),
         notes=[caution.text for caution in cautions],
         status="passed" if all(check.passed for check in checks) else "failed",
     )

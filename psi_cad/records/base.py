@@ -127,6 +127,10 @@ class Record(BaseModel):
         """A copy with other values of some fields; what it holds is not copied."""
         return self.model_copy(update=changed)
 
+    def more(self, kind: type[R], **fields: Any) -> R:
+        """The same as a record that says more."""
+        return kind.model_validate({**self.to_json(), **fields})
+
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Record):

@@ -10,7 +10,24 @@ from psi_cad.records.base import KIND, Count, Flag, LabelId, Number, Point, Reco
 from psi_cad.records.segmentation import CorrectionSaid, HoleSaid
 from psi_cad.records.shared import CautionSaid
 
-__all__ = ["AllBones", "Bone", "BoneInPlan", "BoneInReport", "InPlan", "InReport", "Retained", "one_or_all"]
+__all__ = [
+    "AllBones",
+    "AnatomySaid",
+    "Bone",
+    "BoneInPlan",
+    "BoneInReport",
+    "BonePieces",
+    "FlatEndSaid",
+    "InPlan",
+    "InReport",
+    "KeptClear",
+    "RepairSaid",
+    "Retained",
+    "ScannedBody",
+    "SideCheck",
+    "TumourAtBone",
+    "one_or_all",
+]
 
 
 class RepairSaid(Record):

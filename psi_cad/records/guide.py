@@ -11,7 +11,21 @@ from psi_cad.records.parts import MadePart
 from psi_cad.records.planned import PlannedGuide
 from psi_cad.records.shared import CautionSaid, CheckSaid, Entry
 
-__all__ = ["Guide", "MeasuredBore", "MeasuredSeat", "MeasuredSlot", "OtherBone", "Remedy", "TriedChange", "Way"]
+__all__ = [
+    "Guide",
+    "LabelSaid",
+    "MeasuredBore",
+    "MeasuredFiles",
+    "MeasuredSeat",
+    "MeasuredSlot",
+    "OtherBone",
+    "PinSaid",
+    "Remedy",
+    "SeatingSaid",
+    "TriedChange",
+    "TriedSeat",
+    "Way",
+]
 
 Hold = Literal["slide", "turn"]
 
@@ -104,6 +118,24 @@ class OtherBone(Record):
     pull_off_mm: Number = Field(description="how far the bone stands in the way along the seating axis")
     gap_mm: Number = Field(description="the least distance")
     closest: Point | None = Field(description="the place on the guide, patient mm")
+
+
+class MeasuredFiles(Record):
+    """All that was measured of one guide's files."""
+
+    slots: list[MeasuredSlot] = Field(description="of its slots")
+    bores: list[MeasuredBore] = at_times("of its sleeves; only of a guide with sleeves", list)
+    features: list[dict[str, Any]] = at_times("of what else the template promised; only where it did", list)
+    seat: MeasuredSeat = Field(description="of the seat")
+    other_bones: list[OtherBone] = at_times("how it lies to each of the others; only with several bones", list)
+    volume_mm3: Number | None = Field(description="of the solid in the STEP file")
+    checks: list[CheckSaid] = Field(description="against their limits")
+    status: Literal["passed", "rejected"] = Field(description="whether every check passed")
+
+    @property
+    def failed(self) -> list[CheckSaid]:
+        """The checks that did not pass."""
+        return [check for check in self.checks if not check.passed]
 
 
 class LabelSaid(Record):

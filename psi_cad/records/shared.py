@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import Field
 
+from psi_cad.findings import Caution
 from psi_cad.records.base import Count, Flag, Number, Point, Record, at_times, lately
 
-__all__ = ["ApprovalEntry", "ApprovalSaid", "CaseSaid", "CautionSaid", "CheckSaid", "Refused", "Software"]
+__all__ = ["ApprovalEntry", "ApprovalSaid", "CaseSaid", "CautionSaid", "CheckSaid", "Refused", "Software", "cautions_said"]
 
 Role = Literal["surgeon", "engineer"]
 
@@ -55,6 +57,11 @@ class CautionSaid(Record):
     where: Point | None = lately("the place, patient mm")
     blocks_release: Flag = lately("a release must accept it by name", False)
     reason: str = at_times("why a segmentation is doubted; only of such a doubt", "")
+
+
+def cautions_said(cautions: Iterable[Caution]) -> list[CautionSaid]:
+    """Cautions as a report holds them, in this order."""
+    return [CautionSaid.model_validate(caution.to_json()) for caution in cautions]
 
 
 class Refused(Record):
