@@ -166,7 +166,7 @@ def cautions(found):
 def test_a_right_side_says_nothing(case, phantom):
     found = checked_side(case("right"), phantom)
     assert found[1].verdict == "agrees" and cautions(found) == []
-    assert found[1]["bone"] == "hip" and "socket" in found[1]["evidence"] and len(found[1]["where"]) == 3
+    assert found[1].bone == "hip" and "socket" in found[1].evidence and len(found[1].where) == 3
 
 
 @pytest.mark.parametrize("side", ["left", "midline"])
