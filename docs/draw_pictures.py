@@ -19,6 +19,7 @@ PICTURES = {
     "phantom-two-cut.png": "phantom-two-cut/chevron_*.png",
     "phantom-drill.png": "phantom-drill/roof_*.png",
     "phantom-model.png": "phantom-model/model_*.png",
+    "phantom-spacer.png": "phantom-spacer/cast_*.png",
     "phantom-margins.png": "near/phantom-type1/plan-margins.png",
     "phantom-ct.png": "bones/hip.png",
 }

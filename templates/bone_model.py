@@ -26,22 +26,18 @@ from psi_cad.frames import unit
 from psi_cad.guides.contract import BodySite, Bore, FreeDesign, Label, Part, Workshop
 from psi_cad.guides.params import Parameters, param
 from psi_cad.models import faces, offsets
+from psi_cad.models.sawn import CRUMB_MM3, RIM, SPLINTER_MM3, SUNK, SawnFace, hollow, lettered, one_piece, triple
 from psi_cad.resection.dust import prism
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.surface.solids import joined, mesh_of, pieces_of, printable, solid_of
 from psi_cad.units import Array, Mm
 
 SITE: Final = "body"
-SUNK: Final[Mm] = 0.6  # of letters and of cut lines
 LINE: Final[Mm] = 0.8  # width of a cut line
-RIM: Final[Mm] = 1.5  # of bone round a peg or a drain
 LEANS: Final = 0.35  # the least share of a peg's way that leads out of its face: a peg along the face holds nothing
 BONE, TAKEN, TUMOUR, MARGIN = "#e6dcc3", "#7fb2d9", "#c0392b", "#f2c14e"
-CRUMB_MM3: Final = 1.0
-SPLINTER_MM3: Final = 200.0  # a piece of that size is nothing to hold
 THIN: Final[Mm] = 0.2  # of bone under a face, by which a piece is known to have it
 SHARE: Final = 0.02  # ... on so much of the face: its rim touches other pieces
-FURTHER: Final = (15.0, 30.0)  # mm that a drain may lead to a hollow which does not come near the cut face
 RETAINED: Final = "retained"
 
 
@@ -64,13 +60,13 @@ class Params(Parameters):
 
 @dataclass
 class _Piece:
-    """One piece of bone as it is being made: what is added and taken at its faces, and which circles (place, radius) of each face are used."""
+    """One piece of bone as it is being made: its faces by cut, and what is added and taken there."""
 
     name: str
     solid: Any
     sign: float  # of the side of a cut that it lies on: +1 along the normal
     colour: str
-    faces: dict[str, list[tuple[Array, Mm]]] = field(default_factory=dict)
+    faces: dict[str, SawnFace] = field(default_factory=dict)
     features: list[Bore] = field(default_factory=list)
     added: list[Any] = field(default_factory=list)
     taken: list[Any] = field(default_factory=list)
@@ -95,9 +91,9 @@ def build(site: BodySite, params: Params, workshop: Workshop) -> FreeDesign:  # 
         if params.window > 0.0 and inside:
             body = body - _window(site, params)
         if params.shell > 0.0:
-            hollow = _hollow(site, params, piece, body) if params.cut else []
-            piece.taken += hollow
-            if not hollow:
+            inner = hollow(body, params.shell, list(piece.faces.values()), drain=params.drain, stays=piece.stays) if params.cut else []
+            piece.taken += inner
+            if not inner:
                 less.append(f"the piece '{piece.name or RETAINED}' is solid: no drain leads to a hollow with walls of {params.shell:g} mm")
         marks, said = _marked(site, params, piece)
         if params.cut and not said.lines:
@@ -115,17 +111,18 @@ def build(site: BodySite, params: Params, workshop: Workshop) -> FreeDesign:  # 
 def _pieces(site: BodySite, params: Params, bone: Any) -> list[_Piece]:
     """The bone whole, or what the cuts leave of it: what stays first."""
     if not params.cut:
-        return [_Piece("", bone, 0.0, BONE, {name: [] for name in site.cuts})]
+        return [_Piece("", bone, 0.0, BONE)]
     left = site.left if params.kerf else site.apart
     pieces = [_Piece("" if number == 0 else f"retained-{number + 1}", solid, -1.0, BONE) for number, solid in enumerate(left.retained)]
     for piece in pieces:
-        piece.faces = {name: [] for name, cut in site.cuts.items() if _has_face(site, params, cut, piece)}
+        piece.faces = {name: _face(site, params, cut, piece) for name, cut in site.cuts.items() if _has_face(site, params, cut, piece)}
     different: dict[int, _Piece] = {}
     for group, solid in left.specimens.items():
         if id(solid) not in different:
             name = "specimen" if left.pieces == 1 else f"specimen-{group}"
             different[id(solid)] = _Piece(name, solid, 1.0, TAKEN)
-        different[id(solid)].faces |= {name: [] for name, cut in site.cuts.items() if cut.group == group}
+        piece = different[id(solid)]
+        piece.faces |= {name: _face(site, params, cut, piece) for name, cut in site.cuts.items() if cut.group == group}
     found = [*pieces, *different.values()]
     for piece in found:
         piece.solid = offsets.without_voids(piece.solid)
@@ -134,15 +131,15 @@ def _pieces(site: BodySite, params: Params, bone: Any) -> list[_Piece]:
     return found
 
 
-def _face(site: BodySite, params: Params, cut: PlannedCut, sign: float) -> Mm:
-    """How far along a cut's normal from its plane the face of a piece on that side lies: where the kerf is missing, at its edge."""
+def _face(site: BodySite, params: Params, cut: PlannedCut, piece: _Piece) -> SawnFace:
+    """The face of a piece at a cut: where the kerf is missing, at its edge."""
     kerf = site.kerfs[cut.name]
-    return (kerf.high if sign > 0.0 else kerf.low) if params.kerf else 0.0
+    return SawnFace(cut, (kerf.high if piece.sign > 0.0 else kerf.low) if params.kerf else 0.0, piece.sign)
 
 
 def _has_face(site: BodySite, params: Params, cut: PlannedCut, piece: _Piece) -> bool:
     """Whether a piece that stays was parted at a cut."""
-    at = _face(site, params, cut, piece.sign)
+    at = _face(site, params, cut, piece).at
     return float((prism(cut.section, cut, at - THIN, at) ^ piece.solid).volume()) > SHARE * THIN * float(cut.section.area)
 
 
@@ -176,7 +173,7 @@ def _pegged(site: BodySite, params: Params, pieces: list[_Piece], bone: Any) -> 
                     _peg(site, params, piece, pieces, cut, middle, way, f"{cut.name} {number}")
                     for one in pieces:
                         if cut.name in one.faces:
-                            one.faces[cut.name].append((place, rim + RIM))
+                            one.faces[cut.name].taken.append((place, rim + RIM))
 
 
 def _fits(params: Params, middle: Array, way: Array, bone: Any, pieces: list[_Piece], own: _Piece) -> bool:
@@ -197,17 +194,17 @@ def _peg(site: BodySite, params: Params, piece: _Piece, pieces: list[_Piece], cu
     long, wide = params.peg_length, params.peg_diameter + params.peg_clearance
     deep = long + 0.5  # a socket is a little deeper than its peg is long
     lean = params.peg_diameter / 2.0 * float(np.tan(np.arccos(min(float(way @ cut.normal), 1.0))))
-    above = lean + 1.0 + _face(site, params, cut, piece.sign) / float(way @ cut.normal)  # well into the specimen, whatever the saw takes
+    above = lean + 1.0 + piece.faces[cut.name].at / float(way @ cut.normal)  # well into the specimen, whatever the saw takes
     piece.added.append(faces.cylinder(middle, way, -long, above, params.peg_diameter))
     socket = faces.cylinder(middle, way, -deep, lean + 1.0, wide)
     around = faces.cylinder(middle, way, -deep - RIM, long + RIM, params.peg_diameter + 2.0 * RIM)
-    shallow = lean - _face(site, params, cut, -1.0) / float(way @ cut.normal)
+    shallow = lean - (site.kerfs[cut.name].low if params.kerf else 0.0) / float(way @ cut.normal)
     point = middle - (shallow + deep) / 2.0 * way
     for one in pieces:
         one.stays.append(around)
         if one.sign < 0.0 and float((one.solid ^ socket).volume()) > 0.0:
             one.taken.append(socket)
-            one.features.append(Bore(f"socket {name}", _triple(point), _triple(way), wide))
+            one.features.append(Bore(f"socket {name}", triple(point), triple(way), wide))
 
 
 def _inside(site: BodySite, params: Params, less: list[str]) -> list[_Piece]:
@@ -240,43 +237,13 @@ def _window(site: BodySite, params: Params) -> Any:
     return faces.cylinder(middle, way, 0.0, length + params.window, params.window)
 
 
-def _hollow(site: BodySite, params: Params, piece: _Piece, body: Any) -> list[Any]:
-    """What is taken out of a piece, of which so far `body` is made: its inside and a drain from a cut face; nothing where no drain reaches it."""
-    inside = offsets.hollow_of(body, params.shell)
-    if inside is None:
-        return []
-    for stays in piece.stays:
-        inside = inside - stays
-    inside = pieces_of(inside)[0]
-    ways = [(name, deep) for deep in (3.0 * params.shell + RIM, *FURTHER) for name in piece.faces]
-    for name, deep in ways:
-        cut = site.cuts[name]
-        into = piece.sign * cut.normal
-        wide = params.drain / 2.0 + RIM
-        for place in faces.places_in(cut.section, rim=wide, off=[(taken, radius + wide) for taken, radius in piece.faces[name]]):
-            drain = faces.cylinder(cut.patient(place[None])[0] + _face(site, params, cut, piece.sign) * cut.normal, into, -1.0, deep, params.drain)
-            if float((drain ^ inside).volume()) > 0.2 * params.drain**3:
-                piece.faces[name].append((place, wide))
-                return [joined([inside, drain])]
-    return []
-
-
 def _marked(site: BodySite, params: Params, piece: _Piece) -> tuple[list[Any], Label]:
     """Letters in the largest cut face that holds them; on a whole bone a line along every cut."""
     if not params.cut:
         core = offsets.hollow_of(piece.solid, SUNK)
         lines = [prism(cut.section.buffer(2.0), cut, -LINE / 2.0, LINE / 2.0) for cut in site.cuts.values()]
         return [line - core if core is not None else line for line in lines], Label((), 0.0)
-    said = [*site.label[:-1], piece.name or RETAINED]
-    for name in sorted(piece.faces, key=lambda one: -float(site.cuts[one].section.area)):
-        cut = site.cuts[name]
-        found = faces.letters_on(cut, said, mirrored=piece.sign > 0.0, off=piece.faces[name])
-        if found is not None:
-            region, height = found
-            at = _face(site, params, cut, piece.sign)
-            low, high = (at - SUNK, at + 1.0) if piece.sign < 0.0 else (at - 1.0, at + SUNK)
-            return [prism(region, cut, low, high)], Label(tuple(said), height)
-    return [], Label((), 0.0)
+    return lettered(list(piece.faces.values()), [*site.label[:-1], piece.name or RETAINED])
 
 
 def _one(body: Any, name: str, less: list[str]) -> Any:
@@ -286,18 +253,12 @@ def _one(body: Any, name: str, less: list[str]) -> Any:
     ------
     DesignError
     """
-    first, *others = pieces_of(body)
-    large = [piece for piece in others if piece.volume() > SPLINTER_MM3]
+    first, large, lost = one_piece(body)
     if large:
         raise DesignError(
             f"The piece '{name or RETAINED}' falls into {len(large) + 1} parts; set tumour = false, or lower margin, window, fit or shell.",
-            where=_triple(mesh_of(large[0]).centroid),
+            where=triple(mesh_of(large[0]).centroid),
         )
-    lost = sum(float(piece.volume()) for piece in others)
-    if lost > CRUMB_MM3:
+    if lost:
         less.append(f"the piece '{name or RETAINED}' is without splinters of {lost:.0f} mm³ that hang on nothing")
     return first
-
-
-def _triple(point: Array) -> tuple[float, float, float]:
-    return float(point[0]), float(point[1]), float(point[2])

@@ -28,6 +28,7 @@ from psi_cad.verify import neighbours
 from psi_cad.verify.checks import measure_part
 from psi_cad.verify.features.bore import Bore
 from psi_cad.verify.features.feature import told
+from psi_cad.verify.features.flat import Flat
 from psi_cad.verify.features.gap import Gap
 from psi_cad.verify.features.web import Web
 
@@ -84,7 +85,7 @@ ELSEWHERE = {  # each falsified by a test of its own below, which asks for this 
     "sliding_lock": "test_a_guide_that_slides_fails_unless_it_may",
     "other_bone_overlap": "test_another_bone_in_the_guide_or_over_it_fails",
     "other_bone_pull_off": "test_another_bone_in_the_guide_or_over_it_fails",
-    **dict.fromkeys(("gap_width", "gap_open", "gap_printed", "bore", "web"), "test_what_else_a_template_promised_is_measured"),
+    **dict.fromkeys(("gap_width", "gap_open", "gap_printed", "bore", "flat", "web"), "test_what_else_a_template_promised_is_measured"),
 }
 
 
@@ -309,22 +310,25 @@ def test_what_else_a_template_promised_is_measured(phantom_out, good):
     width, wall = expected.slots[0].width, expected.slots[0].wall
     gap = Gap("slot", tuple(middle), tuple(normal), tuple(blade), width, 4.0, 4.0)
     bore = Bore("wire", (x, y, float(middle[2])), (0.0, 0.0, 1.0), expected.bore)
+    side = Flat("side", tuple(middle - width / 2.0 * normal), tuple(normal), 20.0)
     web = Web("wall", tuple(middle + (width + wall) / 2.0 * normal), tuple(normal), wall)
     wrong = (
         dataclasses.replace(gap, name="wide", width=width + 0.05),
         dataclasses.replace(gap, name="shut", point=tuple(middle + 1.5 * normal), depth=14.0),
         dataclasses.replace(bore, name="wide", diameter=expected.bore + 0.05),
+        dataclasses.replace(side, name="moved", point=tuple(middle - (width / 2.0 + 0.05) * normal)),
+        dataclasses.replace(side, name="gone", area=1e5),
         dataclasses.replace(web, name="thick", thickness=wall + 0.1),
     )
-    plan = dataclasses.replace(expected, features=tuple(told(one) for one in (gap, bore, web, *wrong)))
+    plan = dataclasses.replace(expected, features=tuple(told(one) for one in (gap, bore, side, web, *wrong)))
     plan = Expected.from_json(json.loads(json.dumps(plan.to_json())))
     part = Part(phantom_out / f"{STEM}.step", expected.frame)
     found = measure_part(part, phantom_out / f"{STEM}.stl", plan, bone_probe(phantom_out / "bone.stl")).to_json()
     failed = {check["id"]: check["where"] for check in found["checks"] if not check["passed"]}
-    assert {"gap_width[wide]", "gap_printed[wide]", "gap_open[shut]", "bore[wide]", "web[thick]"} <= set(failed)
-    assert not [name for name in failed if name.endswith(("[slot]", "[wire]", "[wall]"))]
+    assert {"gap_width[wide]", "gap_printed[wide]", "gap_open[shut]", "bore[wide]", "flat[moved]", "flat[gone]", "web[thick]"} <= set(failed)
+    assert not [name for name in failed if name.endswith(("[slot]", "[wire]", "[side]", "[wall]"))]
     np.testing.assert_allclose(failed["bore[wide]"], expected.frame.patient(np.array(bore.point)), atol=0.01)
-    assert [one["kind"] for one in found["features"]][:3] == ["gap", "bore", "web"]
+    assert [one["kind"] for one in found["features"]][:4] == ["gap", "bore", "flat", "web"]
 
 
 def frame_in(guide):

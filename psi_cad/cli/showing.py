@@ -120,6 +120,7 @@ def part_lines(part: BodyPart | CheckedPart) -> list[str]:
     lines = [f"part {part.name} for {part.printer}: {mark}" + (f" ({why})" if why else "")]
     each = part.parts if isinstance(part, Built) else []
     lines += [f"  {one.name or 'the part'}: a {one.kind} of {one.volume_mm3 / 1000.0:.1f} cm³" for one in each]
+    lines += [f"  {note}" for note in (part.notes if isinstance(part, Built) else [])]
     return lines + check_lines(part.checks)
 
 

@@ -23,7 +23,7 @@ UNMEASURED: Final = 1e8  # a number beyond this stands for one that could not be
 
 _OF_SLEEVES: Final = ("bore_", "sleeve_", "tool_")
 _OF_PARTS: Final = ("stl_", "step_", "printer_room")
-_FEATURES: Final = {"bore", "gap", "web"}  # with a name of its own
+_FEATURES: Final = {"bore", "flat", "gap", "web"}  # with a name of its own
 _FLAGS: Final = {"step_schema_ap242", "step_valid", "stl_watertight", "bone_unchanged"}
 _RULES: Final = {">=": "at least", "<=": "at most", "==": "exactly"}
 

@@ -13,6 +13,7 @@ from psi_cad.stages.workshop import Workshop
 from psi_cad.units import Array, Mm
 from psi_cad.verify.features.bore import Bore
 from psi_cad.verify.features.feature import Feature
+from psi_cad.verify.features.flat import Flat
 from psi_cad.verify.features.gap import Gap
 from psi_cad.verify.features.web import Web
 
@@ -27,6 +28,8 @@ __all__ = [
     "BodyTemplate",
     "Bore",
     "Design",
+    "Feature",
+    "Flat",
     "FreeDesign",
     "FreeJob",
     "FreeSite",

@@ -78,5 +78,6 @@ def _built(one: PartJob, case: Case, folder: Path, progress: Progress) -> BodyPa
         parts=made.parts,
         checks=made.checks,
         cautions=cautions_said(cautions),
+        notes=list(design.notes),
         status=made.status,
     )

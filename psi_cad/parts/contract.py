@@ -86,6 +86,7 @@ class FreeDesign:
     further: tuple[Part, ...] = ()
     cautions: tuple[Caution, ...] = ()  # what a person must know of it
     colour: str = ""  # of the first part in the 3MF
+    notes: tuple[str, ...] = ()  # what else there is to say of it, a sentence each
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -169,10 +170,11 @@ class BodySite:
         ------
         CaseError
         """
-        return resected(self._solid, self.mesh, self.cuts, {name: Kerf() for name in self.cuts}, self.run_outs)
+        return resected(self.solid, self.mesh, self.cuts, {name: Kerf() for name in self.cuts}, self.run_outs)
 
     @property
-    def _solid(self) -> Any:
+    def solid(self) -> Any:
+        """The whole bone as a solid (Manifold)."""
         return solid_of(self.mesh, name=self.bone or "the bone", key="bone")
 
     @cached_property
@@ -184,12 +186,17 @@ class BodySite:
         CaseError
             Where the cuts do not free a specimen.
         """
-        return resected(self._solid, self.mesh, self.cuts, self.kerfs, self.run_outs)
+        return resected(self.solid, self.mesh, self.cuts, self.kerfs, self.run_outs)
+
+    @cached_property
+    def faces_left(self) -> dict[str, Mm]:
+        """How far along each cut's normal from its plane the face of the bone that stays lies."""
+        return {name: kerf.low for name, kerf in self.kerfs.items()}
 
     @property
     def sawn(self) -> bool:
         """Whether somebody has asked what the saw leaves."""
-        return "left" in vars(self)
+        return not vars(self).keys().isdisjoint({"left", "faces_left"})
 
     @property
     def specimens(self) -> dict[str, trimesh.Trimesh]:

@@ -48,5 +48,6 @@ class BodyPart(Record):
     checks: list[CheckSaid] = Field(description="of all its parts")
     status: Literal["passed", "rejected", "stale"] = Field(description="stale: something it was made from has changed since")
     cautions: list[CautionSaid] = lately("of this part", list)
+    notes: list[str] = lately("remarks of the template", list)
     accepted: list[str] = lately("cautions of this part, and of the case, that --accept named", list)
     kept: Flag = lately("an earlier build made it, and the last one left it as it was", False)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import shapely
 
 from psi_cad.case.model import Blade, KerfSide
 from psi_cad.errors import CaseError
 from psi_cad.scene.cuts import PlannedCut, cut_short, within_extent
-from psi_cad.surface.repair import Bone
 from psi_cad.surface.section import section_parts
 from psi_cad.surface.trust import at
 from psi_cad.units import Mm
+
+if TYPE_CHECKING:
+    import trimesh
 
 __all__ = ["CLEARANCE_MM", "Kerf", "blade_kerf", "blade_shift", "moved_cuts", "specimen_faces"]
 
@@ -35,6 +37,13 @@ def blade_shift(side: KerfSide, kerf: Mm) -> Mm:
     return {"centre": 0.0, "specimen": kerf / 2.0, "retained": -kerf / 2.0}[side]
 
 
+class Surfaced(Protocol):
+    """What has a closed surface, patient mm."""
+
+    @property
+    def mesh(self) -> trimesh.Trimesh: ...
+
+
 @dataclass(frozen=True)
 class Kerf:
     """The slab that the saw removes at a cut; `width` is None where no guide takes the cut, and so no blade is known."""
@@ -53,7 +62,7 @@ class Kerf:
         return self.high - (self.width or 0.0)
 
 
-def specimen_faces(bone: Bone, cuts: Mapping[str, PlannedCut], kerfs: Mapping[str, Kerf]) -> dict[str, PlannedCut]:
+def specimen_faces(bone: Surfaced, cuts: Mapping[str, PlannedCut], kerfs: Mapping[str, Kerf]) -> dict[str, PlannedCut]:
     """The cuts as the faces that are left on the specimen once the kerf is gone.
 
     Raises
@@ -63,7 +72,7 @@ def specimen_faces(bone: Bone, cuts: Mapping[str, PlannedCut], kerfs: Mapping[st
     return moved_cuts(bone, cuts, {name: kerf.high for name, kerf in kerfs.items()})
 
 
-def moved_cuts(bone: Bone, cuts: Mapping[str, PlannedCut], by: Mapping[str, Mm]) -> dict[str, PlannedCut]:
+def moved_cuts(bone: Surfaced, cuts: Mapping[str, PlannedCut], by: Mapping[str, Mm]) -> dict[str, PlannedCut]:
     """The cuts with their planes moved along their normals, mm: the same bone, held by the same neighbours, which move too.
 
     What does not move, and has no neighbour that does, is given back as it is.
@@ -88,7 +97,7 @@ def moved_cuts(bone: Bone, cuts: Mapping[str, PlannedCut], by: Mapping[str, Mm])
     return found
 
 
-def _moved(bone: Bone, cut: PlannedCut, by: Mm) -> PlannedCut:
+def _moved(bone: Surfaced, cut: PlannedCut, by: Mm) -> PlannedCut:
     """One cut moved, not yet cut short by others: all bone in the moved plane that the planned section lies over."""
     if by == 0.0:
         return replace(cut, section=within_extent(cut.whole, cut.extent), bounds=())
