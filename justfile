@@ -39,6 +39,10 @@ phantom:
 schema:
     .venv/bin/python docs/write_schema.py
 
+# docs/gallery.md, from what the templates declare
+gallery:
+    .venv/bin/python docs/write_gallery.py
+
 # the drawing of docs/terms.md, from a guide built now
 terms:
     .venv/bin/psi-cad build cases/phantom-type1 -o build-terms
@@ -52,6 +56,7 @@ pictures:
     .venv/bin/psi-cad build cases/phantom-drill -o build-pictures
     .venv/bin/psi-cad build cases/phantom-model -o build-pictures
     .venv/bin/psi-cad build cases/phantom-spacer -o build-pictures
+    .venv/bin/psi-cad coupon -o build-pictures/coupon
     # a plane too near to the tumour, so that the picture shows the wanted margin: the plan fails
     -.venv/bin/psi-cad plan cases/phantom-type1 -o build-pictures/near --set "cut.A.origin=[-96,-8,66]" --set "cut.A.normal=[0,0.3,1]"
     .venv/bin/psi-cad phantom -o build-pictures/scans

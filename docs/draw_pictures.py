@@ -20,6 +20,8 @@ PICTURES = {
     "phantom-drill.png": "phantom-drill/roof_*.png",
     "phantom-model.png": "phantom-model/model_*.png",
     "phantom-spacer.png": "phantom-spacer/cast_*.png",
+    "spacer.png": "phantom-spacer/trial_*.png",
+    "coupon.png": "coupon/*/coupon.png",
     "phantom-margins.png": "near/phantom-type1/plan-margins.png",
     "phantom-ct.png": "bones/hip.png",
 }

@@ -26,7 +26,7 @@ from psi_cad.guides.contract import BodySite, Bore, Flat, FreeDesign, Label, Par
 from psi_cad.guides.params import Parameters, param
 from psi_cad.models import faces
 from psi_cad.models.defect import fillers
-from psi_cad.models.parting import Halves, drawn_along, parted, turned
+from psi_cad.models.parting import Halves, drawn_along, held, parted, turned
 from psi_cad.models.sawn import RIM, SawnFace, lettered, triple
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.surface.solids import joined, mesh_of, pieces_of, printable
@@ -36,7 +36,8 @@ SITE: Final = "body"
 UP: Final = np.array([0.0, 0.0, 1.0])
 LOWER: Final = "lower"
 APART: Final[Mm] = 20.0  # between vents
-CONE: Final = 0.4  # how much narrower a key is at its end, mm
+HELD: Final = 2e-3  # share of the body's volume: lips at its outline, less than a tenth of a millimetre thick
+FEATHER: Final[Mm] = 0.02  # halves end in feather edges where they meet the body: what is thinner is left off
 
 
 class Params(Parameters):
@@ -80,9 +81,12 @@ def build(site: BodySite, params: Params, workshop: Workshop) -> FreeDesign:  # 
     share = 100.0 * added / float(body.volume())
     if share > params.undercut:
         raise DesignError(
-            f"Two halves would hold what is cast: {share:.0f} % of its volume would have to be added, and undercut allows {params.undercut:g} %; "
+            f"Two halves would hold what is cast: {share:.1f} % of its volume would have to be added, and undercut allows {params.undercut:g} %; "
             "raise undercut, or cast it otherwise."
         )
+    if held(halves) > HELD * float(body.volume()):
+        raise DesignError("Two halves hold what is cast, whatever undercut allows: its outline is too rugged; cast it otherwise.")
+    _refuse_too_large(site, halves)
     lower, upper = _Half(halves.lower), _Half(halves.upper)
     _keyed(params, halves, lower, upper)
     less = _opened(params, halves, upper)
@@ -90,16 +94,32 @@ def build(site: BodySite, params: Params, workshop: Workshop) -> FreeDesign:  # 
     upper.solid = upper.solid - joined(marks) if marks else upper.solid
     if not label.lines:
         less.append("the mould carries no letters: there is no room on its top")
-    notes = (f"the cast is {added / 1000.0:.1f} cm³ ({share:.1f} %) larger than the specimen's shape, so that the halves let go of it",)
+    notes = (f"the cast is {added / 1000.0:.1f} cm³ ({share:.1f} %) larger than the body that fills the defect, so that the halves let go of it",)
     parts = [_part(half, axes, name) for half, name in ((upper, ""), (lower, LOWER))]
-    return FreeDesign(
-        parts[0].shape, parts[0].features, label, (parts[1],), tuple(Caution("part-less", text) for text in less), notes=notes if added > 0.0 else ()
-    )
+    return FreeDesign(parts[0].shape, parts[0].features, label, (parts[1],), tuple(Caution("part-less", text) for text in less), notes=notes)
+
+
+def _refuse_too_large(site: BodySite, halves: Halves) -> None:
+    """Refuse a half that the printer has no room for in any position along its axes.
+
+    Raises
+    ------
+    DesignError
+    """
+    for half in (halves.lower, halves.upper):
+        low, high = np.reshape(half.bounding_box(), (2, 3))
+        over = np.sort(high - low) - np.sort(site.printer.build_volume)
+        if float(over.max()) > 0.0:
+            size = " x ".join(f"{value:.0f}" for value in high - low)
+            raise DesignError(
+                f"A half of {size} mm is {float(over.max()):.0f} mm too large for printer {site.printer.id}; lower key_diameter, wall or key_height, "
+                "or name a larger printer."
+            )
 
 
 def _part(half: _Half, axes: Array, name: str) -> Part:
     """A half in the patient frame, with what is promised of it."""
-    solid = pieces_of(half.solid)[0].transform(turned(axes.T))
+    solid = pieces_of(half.solid.simplify(FEATHER))[0].transform(turned(axes.T))
     return Part(name, printable(solid), tuple(_placed(one, axes) for one in half.features), Label((), 0.0))
 
 

@@ -19,6 +19,7 @@ __all__ = ["cylinder", "letters_on", "places_in", "spread"]
 GRID: Final = 24  # places looked at across a face for letters
 PLACES: Final = 14  # ... for pegs and drains
 ROUND: Final = 48  # sides of a cylinder
+WIDE: Final[Mm] = 20.0  # ... of one that is wider, twice as many
 TURNS: Final = (0.0, 90.0, 45.0, 135.0, 22.5, 67.5, 112.5, 157.5)
 HEIGHTS: Final = (6.0, 5.0, 4.0, 3.5, 3.0, 2.5, 2.0)  # of letters, the largest first
 
@@ -32,7 +33,7 @@ def cylinder(middle: Array, way: Array, low: Mm, high: Mm, diameter: Mm) -> Any:
 
     x = unit(np.cross(way, np.eye(3)[int(np.argmin(np.abs(way)))]))
     radius = diameter / 2.0
-    rod = manifold3d.Manifold.cylinder(high - low, radius, radius, ROUND)
+    rod = manifold3d.Manifold.cylinder(high - low, radius, radius, ROUND if diameter <= WIDE else 2 * ROUND)
     return rod.transform(np.column_stack([x, np.cross(way, x), way, middle + low * way]))
 
 

@@ -13,12 +13,13 @@ from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.solids import joined, mesh_of, pieces_of, solid_of
 from psi_cad.units import Array, Bools, Mm
 
-__all__ = ["Halves", "drawn_along", "parted", "turned"]
+__all__ = ["Halves", "drawn_along", "held", "parted", "turned"]
 
-PITCH: Final[Mm] = 1.5  # of the parting surface
+PITCH: Final[Mm] = 1.0  # of the parting surface
 SMOOTH: Final = 2.0  # cells by which it is evened out
-STEP: Final[Mm] = 0.4  # of the way in which a half opens
-STEPS: Final = 7  # doublings of that: 51 mm
+INTO: Final[Mm] = 0.3  # how far what is taken out of a half ends in the body: it never reaches its surface
+EDGE: Final[Mm] = 0.7  # from its outline
+OPENED: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0)  # mm by which halves are opened to see what holds
 UP: Final = np.array([0.0, 0.0, 1.0])
 
 
@@ -90,14 +91,18 @@ def parted(body: Any, *, wall: Mm, flange: Mm) -> Halves:
     columns = np.ceil((high - low)[:2] / PITCH).astype(int)
     pitch = (high - low)[:2] / columns
     xs, ys = (low[k] + pitch[k] * np.arange(columns[k] + 1) for k in (0, 1))
-    heights = _parting(mesh_of(body), xs, ys, float(low[2]), float(high[2]))
-    below = _under(xs, ys, heights, float(low[2]))
-    block = _box(low, high)
-    down, up = _swept(body, -1.0), _swept(body, 1.0)
-    lower, upper = (block ^ below) - joined([body, up]), (block - below) - joined([body, down])
-    cavity = block - joined([lower, upper])
+    floor, roof, away = _extent(mesh_of(body), xs, ys, float(low[2]), float(high[2]))
+    heights = _parting(floor, roof, away)
+    deep = float(low[2]) - 1.0
+
+    def under(surface: Array) -> Any:
+        return _under(xs, ys, surface, deep)
+
+    below, block, amid = under(heights), _box(low, high), _amid(body, low, high)
+    lower = (block ^ below) - joined([body, amid ^ (under(heights + INTO) - under(floor + INTO))])
+    upper = (block - below) - joined([body, amid ^ (under(roof - INTO) - under(heights - INTO))])
     lower, upper = pieces_of(lower)[0], pieces_of(upper)[0]
-    return Halves(lower, upper, cavity, heights, low[:2], float(pitch.max()))
+    return Halves(lower, upper, block - joined([lower, upper]), heights, low[:2], float(pitch.max()))
 
 
 def _box(low: Array, high: Array) -> Any:
@@ -106,30 +111,38 @@ def _box(low: Array, high: Array) -> Any:
     return manifold3d.Manifold.cube(tuple(float(v) for v in high - low)).translate(tuple(float(v) for v in low))
 
 
-def _swept(body: Any, sign: float) -> Any:
-    """All that a body passes on its way along z."""
-    found, away = body, STEP
-    for _ in range(STEPS):
-        found = joined([found, found.translate((0.0, 0.0, sign * away))])
-        away *= 2.0
-    return found
+def _amid(body: Any, low: Array, high: Array) -> Any:
+    """All columns well within a body's outline."""
+    import manifold3d
+
+    outline = body.project().offset(-EDGE, manifold3d.JoinType.Round)
+    return manifold3d.Manifold.extrude(outline, float(high[2] - low[2])).translate((0.0, 0.0, float(low[2])))
 
 
-def _parting(mesh: trimesh.Trimesh, xs: Array, ys: Array, low: Mm, high: Mm) -> Array:
-    """Heights (x, y) amid the body in each column, and even beside it."""
+def _extent(mesh: trimesh.Trimesh, xs: Array, ys: Array, low: Mm, high: Mm) -> tuple[Array, Array, Array]:
+    """The lowest and the highest place (x, y) of a body in each column; beside it those of the nearest that meets it, and how many off that is."""
     grid = np.array([(x, y) for x in xs for y in ys])
     caster = RayCaster(mesh)
     up, _ = caster.first(caster.frame.local(np.column_stack([grid, np.full(len(grid), low)])), UP)
     down, _ = caster.first(caster.frame.local(np.column_stack([grid, np.full(len(grid), high)])), -UP)
     inside: Bools = (np.isfinite(up) & np.isfinite(down)).reshape(len(xs), len(ys))
-    middle = np.zeros(inside.shape)
-    middle[inside] = (low + up.reshape(inside.shape)[inside] + high - down.reshape(inside.shape)[inside]) / 2.0
-    near = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
-    filled = middle[tuple(near)]
-    away = ndimage.distance_transform_edt(~inside)
-    even = ndimage.gaussian_filter(filled, SMOOTH)
+    away, indices = ndimage.distance_transform_edt(~inside, return_indices=True)
+    near = tuple(indices)
+    return (low + up).reshape(inside.shape)[near], (high - down).reshape(inside.shape)[near], away
+
+
+def _parting(floor: Array, roof: Array, away: Array) -> Array:
+    """Heights (x, y) amid the body, and even beside it."""
+    even = ndimage.gaussian_filter((floor + roof) / 2.0, SMOOTH)
+    amid = np.clip(even, floor, roof)
     share = np.clip(away / (2.0 * SMOOTH), 0.0, 1.0)
-    return np.asarray(filled * (1.0 - share) + even * share)
+    return np.asarray(amid * (1.0 - share) + even * share)
+
+
+def held(cast: Halves) -> float:
+    """The volume by which what is cast is in the way when the halves open, mm³."""
+    ways = ((cast.upper, 1.0), (cast.lower, -1.0))
+    return max(float((half.translate((0.0, 0.0, sign * away)) ^ cast.cavity).volume()) for half, sign in ways for away in OPENED)
 
 
 def _under(xs: Array, ys: Array, heights: Array, low: Mm) -> Any:
@@ -137,7 +150,7 @@ def _under(xs: Array, ys: Array, heights: Array, low: Mm) -> Any:
     columns, rows = heights.shape
     top = np.column_stack([np.repeat(xs, rows), np.tile(ys, columns), heights.ravel()])
     bottom = top.copy()
-    bottom[:, 2] = low - 1.0
+    bottom[:, 2] = low
     index = np.arange(columns * rows).reshape(columns, rows)
     a, b, c, d = index[:-1, :-1].ravel(), index[1:, :-1].ravel(), index[1:, 1:].ravel(), index[:-1, 1:].ravel()
     upper = np.vstack([np.column_stack([a, b, c]), np.column_stack([a, c, d])])
