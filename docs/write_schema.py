@@ -13,6 +13,7 @@ from psi_cad.records.plan import PlanReport
 from psi_cad.records.report import BuildReport
 from psi_cad.records.scans import RegistrationReport, TumourReport
 from psi_cad.records.segmentation import SegmentationReport
+from psi_cad.records.sheet import Sheet
 
 FOLDER: Final = Path(__file__).resolve().parent / "schema"
 LATER: Final = "It names each key that psi-cad writes now. Later versions add keys, which it allows, and none goes away."
@@ -25,6 +26,7 @@ KINDS: Final[dict[str, tuple[type[Record], str, str]]] = {
     "coupon": (CouponReport, "coupon.json", "What coupon writes beside the gauge coupon, or prints with --json."),
     "registration": (RegistrationReport, "CT_TO_MRI.json", "What register writes beside the transform, or prints with --json."),
     "segmentation": (SegmentationReport, "report.json of a segmentation", "What segment writes beside the surfaces, or prints with --json."),
+    "sheet": (Sheet, "sheet --json", "What sheet prints of one case with --json, in a list."),
     "tumour": (TumourReport, "TUMOUR.json", "What tumour writes beside the surface, or prints with --json."),
 }
 

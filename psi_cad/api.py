@@ -13,6 +13,7 @@ from psi_cad.approval.comparing import compare_folder
 from psi_cad.approval.publish import Before, job_named, publish, remove_made
 from psi_cad.approval.reasons import refusal
 from psi_cad.approval.release import check_approvals, in_the_way, refuse_early, release_said
+from psi_cad.approval.sheet import write_sheets
 from psi_cad.builder.process import DEFAULT_LIMIT, Workers, perform
 from psi_cad.builder.suggest import REFUSED_FILE, Asked, explain_refused, explained, suggested
 from psi_cad.builder.together import all_built
@@ -41,6 +42,7 @@ __all__ = [
     "register",
     "remove",
     "segment",
+    "sheet",
     "starting_plan",
     "tumour",
     "validate",
@@ -257,6 +259,18 @@ def compare(folder: Path | str) -> list[dict[str, Any]]:
     InputError
     """
     return compare_folder(Path(folder))
+
+
+def sheet(folder: Path | str) -> dict[Path, dict[str, Any]]:
+    """Write `sheet.html`, a printable page for each instrument, into the folder of each case below `folder`; what each file says.
+
+    What the hospital has not entered for its printer (`[printer.processing]`) is None, and open on the page.
+
+    Raises
+    ------
+    InputError
+    """
+    return {path: said.to_json() for path, said in write_sheets(Path(folder)).items()}
 
 
 def remove(folder: Path | str, guide: str, *, force: bool = False) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from psi_cad.records.plan import PlanReport
 from psi_cad.records.report import BuildReport
 from psi_cad.records.scans import RegistrationReport, TumourReport
 from psi_cad.records.segmentation import SegmentationReport
+from psi_cad.records.sheet import Sheet
 
 KINDS: Final[dict[str, type[Record]]] = {
     "report": BuildReport,
@@ -26,6 +27,7 @@ KINDS: Final[dict[str, type[Record]]] = {
     "coupon": CouponReport,
     "registration": RegistrationReport,
     "segmentation": SegmentationReport,
+    "sheet": Sheet,
     "tumour": TumourReport,
 }
 

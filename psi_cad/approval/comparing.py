@@ -14,9 +14,10 @@ from psi_cad.approval.release import check_approvals
 from psi_cad.files import sha256_of
 from psi_cad.outputs.subject import PLAN, case_folders, made_in, read_plan, read_report, section_of, stem_of, subject_of
 from psi_cad.records.guide import Guide
+from psi_cad.records.parts import BodyPart
 from psi_cad.records.report import BuildReport
 
-__all__ = ["Standing", "compare_folder", "standing_in"]
+__all__ = ["Standing", "changed", "compare_folder", "standing_in"]
 
 REACH: Final = "blade_reach"
 
@@ -81,7 +82,7 @@ def _row(folder: Path, report: BuildReport, guide: Guide) -> dict[str, Any]:
         "name": guide.name,
         "blade": guide.blade,
         "variant": guide.variant,
-        "status": "changed" if _touched(folder, guide) else guide.status,
+        "status": "changed" if changed(folder, guide) else guide.status,
         "clearance_mm": (guide.params or {}).get("clearance"),
         "slot_width_mm": _each([slot.width_mm for slot in guide.slots], max),
         "wall_mm": _each([slot.wall_min_mm for slot in guide.slots], min),
@@ -96,9 +97,9 @@ def _row(folder: Path, report: BuildReport, guide: Guide) -> dict[str, Any]:
     }
 
 
-def _touched(folder: Path, guide: Guide) -> bool:
-    """Whether a file of a guide is missing, or not the one that the report tells of."""
-    return any(not (folder / name).is_file() or sha256_of(folder / name) != guide.sha256.get(name) for name in guide.files.values())
+def changed(folder: Path, made: Guide | BodyPart) -> bool:
+    """Whether a file of a guide or part is missing, or not the one that the report tells of."""
+    return any(not (folder / name).is_file() or sha256_of(folder / name) != made.sha256.get(name) for name in made.files.values())
 
 
 def _each(values: Sequence[float | None], of: Callable[[list[float]], float]) -> float | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from psi_cad.approval.approve import approvals_said, chosen_made
 from psi_cad.approval.record import standing_releases
 from psi_cad.approval.release import alone_with, earlier_releases
+from psi_cad.approval.sheet import SHEET
 from psi_cad.builder.suggest import REFUSED_FILE
 from psi_cad.errors import ApprovalError, BuildError, InputError
 from psi_cad.files import alone, sha256_of, staged, write_json
@@ -145,6 +146,7 @@ def publish(staging: Path, final: Path, report: BuildReport, before: Before) -> 
         for name in (name for made in made_in(before.report) if section_of(made) in again for name in made.files.values()):
             if Path(name).name == name:  # a name that leads out of the folder is no file of psi-cad
                 (final / name).unlink(missing_ok=True)
+        (final / SHEET).unlink(missing_ok=True)  # it tells of what lay there
         for path in sorted(staging.iterdir()):
             path.replace(final / path.name)
         for made in made_in(report):
@@ -289,6 +291,7 @@ def _swap(folder: Path, files: Sequence[Path], report: BuildReport) -> None:
                 path.replace(waiting / path.name)
                 moved.append((waiting / path.name, path))
             write_json(folder / REPORT_FILE, report.to_json())
+            (folder / SHEET).unlink(missing_ok=True)
         except BaseException:
             for there, back in moved:
                 there.replace(back)

@@ -105,6 +105,19 @@ class Tool(_Strict):
     reference: Annotated[str, StringConstraints(min_length=3)]
 
 
+Words = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class Processing(_Strict):
+    """How a hospital processes what comes from a printer, in its own words; what it has not entered stays open on the sheet."""
+
+    orientation: Words | None = None
+    post_processing: Words | None = None
+    washing: Words | None = None
+    packing: Words | None = None
+    sterilisation: Words | None = None
+
+
 class Printer(_Strict):
     """A printing process: sizes in mm; compensations are added to slot widths and hole diameters.
 
@@ -123,4 +136,5 @@ class Printer(_Strict):
     slot_spread: Annotated[Mm, Field(ge=0.0, le=0.5)] = 0.0
     hole_spread: Annotated[Mm, Field(ge=0.0, le=0.5)] = 0.0
     calibrated: bool = False
+    processing: Processing | None = None
     reference: Annotated[str, StringConstraints(min_length=3)]

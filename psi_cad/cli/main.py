@@ -27,6 +27,7 @@ from psi_cad.cli import (
     planning,
     registering,
     segmenting,
+    sheets,
     variants,
 )
 from psi_cad.errors import PsiCadError, unexpected
@@ -69,6 +70,7 @@ looking.register(app)
 planning.register(app)
 build_and_check.register(app)
 variants.register(app)
+sheets.register(app)
 batching.register(app)
 approving.register(app)
 catalogues.register(app)

@@ -1,0 +1,44 @@
+"""The processing sheet of a case: what a print shop and a sterile supply have to know of each instrument, and what is open."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from psi_cad.records.base import Flag, Record
+
+__all__ = ["InstrumentSheet", "Sheet"]
+
+
+class InstrumentSheet(Record):
+    """One guide or part; a field that nobody has entered is null, and open on the sheet."""
+
+    instrument: str = Field(description="guide or part, and its name with blade or printer, as its section is called")
+    template: str = Field(description="as in the case")
+    job: str = Field(description="hash of everything it is made from")
+    status: str = Field(description="passed, rejected, stale, or changed: a file is not the one that was built")
+    approved: Flag = Field(description="in both roles, as it is now")
+    released: Flag = Field(description="of the last build")
+    sound: Flag = Field(description="the record of approvals and every release of its case hold")
+    tool: str | None = Field(description="the blade or tool that it is for; null where there is none")
+    printer: str = Field(description="the id of its printer")
+    process: str | None = Field(description="of the printer")
+    material: str | None = Field(description="of the printer")
+    calibrated: Flag = Field(description="somebody has measured a print of a gauge on it")
+    gauge: str = Field(description="which gauge is to be printed with it")
+    label: list[str] = Field(description="what is engraved")
+    orientation: str | None = Field(description="how it lies in the printer")
+    post_processing: str | None = Field(description="supports, curing, edges")
+    washing: str | None = Field(description="the cleaning programme")
+    packing: str | None = Field(description="how it is packed")
+    sterilisation: str | None = Field(description="the sterilisation programme")
+    cautions: list[str] = Field(description="the kinds of caution that a release has to accept by name")
+    files: dict[str, str] = Field(description="SHA-256 of each file, by its name")
+
+
+class Sheet(Record):
+    """All instruments of a case."""
+
+    notice: str = Field(description="that this is no medical device")
+    case: str = Field(description="the case's id")
+    side: str = Field(description="as in the case file")
+    instruments: list[InstrumentSheet] = Field(description="every guide and part in the folder")
