@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 import shapely
+import trimesh
 
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
@@ -36,6 +37,7 @@ SITE: Final = "body"
 UP: Final = np.array([0.0, 0.0, 1.0])
 LOWER: Final = "lower"
 APART: Final[Mm] = 20.0  # between vents
+NONE: Final = 0.05  # %: less is rounding
 HELD: Final = 2e-3  # share of the body's volume: lips at its outline, less than a tenth of a millimetre thick
 FEATHER: Final[Mm] = 0.02  # halves end in feather edges where they meet the body: what is thinner is left off
 
@@ -79,7 +81,7 @@ def build(site: BodySite, params: Params, workshop: Workshop) -> FreeDesign:  # 
     halves = parted(body, wall=max(params.wall, params.key_height + RIM), flange=params.key_diameter + 2.0 * RIM + params.key_clearance)
     added = float(halves.cavity.volume() - body.volume())
     share = 100.0 * added / float(body.volume())
-    if share > params.undercut:
+    if share > params.undercut + NONE:
         raise DesignError(
             f"Two halves would hold what is cast: {share:.1f} % of its volume would have to be added, and undercut allows {params.undercut:g} %; "
             "raise undercut, or cast it otherwise."
@@ -120,7 +122,13 @@ def _refuse_too_large(site: BodySite, halves: Halves) -> None:
 def _part(half: _Half, axes: Array, name: str) -> Part:
     """A half in the patient frame, with what is promised of it."""
     solid = pieces_of(half.solid.simplify(FEATHER))[0].transform(turned(axes.T))
-    return Part(name, printable(solid), tuple(_placed(one, axes) for one in half.features), Label((), 0.0))
+    return Part(name, _largest(printable(solid)), tuple(_placed(one, axes) for one in half.features), Label((), 0.0))
+
+
+def _largest(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
+    """A surface without crumbs that its corners' rounding has parted from it."""
+    parts = mesh.split(only_watertight=False) if mesh.body_count > 1 else [mesh]
+    return max(parts, key=lambda part: float(part.volume))
 
 
 def _placed(feature: Bore | Flat, axes: Array) -> Bore | Flat:
