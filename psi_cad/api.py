@@ -252,7 +252,7 @@ def approve(
 
 
 def compare(folder: Path | str) -> list[dict[str, Any]]:
-    """The guides that lie in a case's output folder, or in those of several cases, one row each, as their reports tell.
+    """The guides and parts that lie in a case's output folder, or in those of several cases, one row each, as their reports tell.
 
     Raises
     ------

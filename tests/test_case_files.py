@@ -188,7 +188,9 @@ def test_proposal_writes_out_what_only_a_catalogue_of_the_command_line_holds(tmp
     own = '[[blade]]\nid = "mine"\nthickness = 0.94\ncutting_width = 18.0\nusable_length = 75.0\nreference = "measured"\n'
     known = '[[blade]]\nid = "theirs"\nthickness = 0.5\ncutting_width = 9.0\nusable_length = 60.0\nreference = "measured"\n'
     printer = next(entry for entry in shipped_catalogue().printers.values() if entry.id == "fdm-ultem1010")
-    gauged = "\n".join(f"{key} = {json.dumps(value)}" for key, value in {**printer.model_dump(mode="json", exclude_none=True), "slot_compensation": 0.03}.items())
+    gauged = "\n".join(
+        f"{key} = {json.dumps(value)}" for key, value in {**printer.model_dump(mode="json", exclude_none=True), "slot_compensation": 0.03}.items()
+    )
     (tmp_path / "mine.toml").write_text(f"{own}[[printer]]\n{gauged}\n", "utf-8")
     (tmp_path / "known.toml").write_text(known, "utf-8")
     guide = GOOD[GOOD.index("[[guide]]") :]

@@ -185,6 +185,9 @@ def test_what_the_command_line_says_of_a_part(path, folder, run):
     said = run("check", folder)
     assert said.returncode == 0 and f"part {STEM}: not released, accepted cautions: none" in said.stdout
     assert "metal: the box is of metal" in said.stdout
+    (row,) = json.loads(run("compare", folder, "--json").stdout)
+    assert (row["guide"], row["part"], row["status"], row["approved"], row["cautions"][:2]) == (None, STEM, "passed", False, BLOCKING)
+    assert f"part {STEM}" in run("compare", folder).stdout
     approved = run("approve", folder, "--role", "surgeon", "--name-code", "S-1", "--part", STEM)
     assert approved.returncode == 0 and f"part {STEM}: " in approved.stdout and "accepted cautions: none" in approved.stdout
     assert "build with --accept metal --accept uncalibrated-printer" in approved.stdout

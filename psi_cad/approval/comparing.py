@@ -1,4 +1,4 @@
-"""The guides of an output folder side by side."""
+"""The guides and parts of an output folder side by side."""
 
 from __future__ import annotations
 
@@ -20,10 +20,23 @@ from psi_cad.records.report import BuildReport
 __all__ = ["Standing", "changed", "compare_folder", "standing_in"]
 
 REACH: Final = "blade_reach"
+OF_GUIDES: Final = (
+    "blade",
+    "variant",
+    "clearance_mm",
+    "slot_width_mm",
+    "wall_mm",
+    "contact_mm2",
+    "seat_max_mm",
+    "reach_spare_mm",
+    "letters_mm",
+)
 
 
 def compare_folder(path: Path) -> list[dict[str, Any]]:
-    """A row for each guide of every case below `path`, as its report tells; nothing is measured, but files are held against their hashes.
+    """A row for each guide and part of every case below `path`, as its report tells; nothing is measured, but files are held against their hashes.
+
+    A row has "guide" or "part", its file name; the other is None, and so is what there is of the other kind only.
 
     `released`: the report tells of a release of it; `sound`: the record of approvals and every release of its case hold, as `check` finds.
 
@@ -37,10 +50,10 @@ def compare_folder(path: Path) -> list[dict[str, Any]]:
         if report is None:
             continue
         standing = standing_in(folder)
-        for guide in report.guides:
-            stands = standing[section_of(guide)]
+        for made in made_in(report):
+            stands = standing[section_of(made)]
             told = {"approved": stands.approved, "released": stands.released, "sound": stands.sound}
-            rows.append({"case": report.case.id, **_row(folder, report, guide), **told})
+            rows.append({"case": report.case.id, **_row(folder, report, made), **told})
     return rows
 
 
@@ -74,26 +87,36 @@ def standing_in(folder: Path) -> dict[str, Standing]:
     return {section: Standing(approved(section), section in case.releases, case.sound) for section in sections}
 
 
-def _row(folder: Path, report: BuildReport, guide: Guide) -> dict[str, Any]:
+def _row(folder: Path, report: BuildReport, made: Guide | BodyPart) -> dict[str, Any]:
+    guide, part = (made, None) if isinstance(made, Guide) else (None, made)
+    return {
+        "guide": None if guide is None else stem_of(guide),
+        "part": None if part is None else stem_of(part),
+        "name": made.name,
+        "printer": made.printer,
+        "status": "changed" if changed(folder, made) else made.status,
+        **(_of_guide(guide) if guide is not None else dict.fromkeys(OF_GUIDES)),
+        "volume_mm3": guide.volume_mm3 if guide is not None else round(sum(one.volume_mm3 for one in made.parts), 3),
+        "differs": list(guide.differs) if guide is not None else [],
+        "cautions": [caution.id for caution in cautions_told(report.cautions, [made])],
+        "accepted": list(made.accepted),
+    }
+
+
+def _of_guide(guide: Guide) -> dict[str, Any]:
+    """What only a guide has."""
     seat, label = guide.seat, guide.label
     spare = [check.value - check.limit for check in guide.checks if check.id.startswith(REACH)]
     return {
-        "guide": stem_of(guide),
-        "name": guide.name,
         "blade": guide.blade,
         "variant": guide.variant,
-        "status": "changed" if changed(folder, guide) else guide.status,
         "clearance_mm": (guide.params or {}).get("clearance"),
         "slot_width_mm": _each([slot.width_mm for slot in guide.slots], max),
         "wall_mm": _each([slot.wall_min_mm for slot in guide.slots], min),
         "contact_mm2": None if seat is None else seat.contact_area_mm2,
         "seat_max_mm": None if seat is None else seat.max_mm,
         "reach_spare_mm": round(min(spare), 3) if spare else None,
-        "volume_mm3": guide.volume_mm3,
         "letters_mm": None if label is None else label.letter_height_mm,
-        "differs": list(guide.differs),
-        "cautions": [caution.id for caution in cautions_told(report.cautions, [guide])],
-        "accepted": list(guide.accepted),
     }
 
 

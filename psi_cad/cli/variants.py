@@ -1,4 +1,4 @@
-"""`compare` and `remove`: the guides of a case's output folder side by side, and a guide or part taken out."""
+"""`compare` and `remove`: the guides and parts of a case's output folder side by side, and a guide or part taken out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def compare(
     path: Annotated[Path, typer.Argument(help="Output folder of 'build', of one case or of several.")],
     json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
 ) -> None:
-    """Table the guides in a folder: what each is, how it differs, and whether it is approved and released.
+    """Table the guides and parts in a folder: what each is, how it differs, and whether it is approved and released.
 
     Example: psi-cad compare out/hip-left-type1
     """
@@ -32,19 +32,32 @@ def compare(
         say_json(rows)
         return
     if not rows:
-        typer.echo(f"{path}: no guide lies there; 'psi-cad build' makes one")
+        typer.echo(f"{path}: no guide and no part lies there; 'psi-cad build' makes one")
         return
     several = len({row["case"] for row in rows}) > 1
     typer.echo(table([_cells(row, several=several) for row in rows], HEAD))
     for row in rows:
         if row["differs"]:
-            typer.echo(f"{row['guide']}: {', '.join(row['differs'])}")
+            typer.echo(f"{_called(row)}: {', '.join(row['differs'])}")
     broken = dict.fromkeys(row["case"] for row in rows if not row["sound"])
     if broken:
         typer.echo(f"NOT SOUND: the release or the record of approvals of {', '.join(broken)} does not hold; 'psi-cad check' says why")
 
 
-HEAD = ["guide", "status", "clearance", "slot mm", "wall mm", "contact mm²", "seat max", "reach spare", "cm³", "letters", "cautions", "approved"]
+HEAD = [
+    "instrument",
+    "status",
+    "clearance",
+    "slot mm",
+    "wall mm",
+    "contact mm²",
+    "seat max",
+    "reach spare",
+    "cm³",
+    "letters",
+    "cautions",
+    "approved",
+]
 
 
 def _cells(row: dict[str, Any], *, several: bool) -> list[str]:
@@ -52,7 +65,7 @@ def _cells(row: dict[str, Any], *, several: bool) -> list[str]:
     if row["released"] and not row["sound"]:
         approved = "NOT SOUND"
     return [
-        f"{row['case']}/{row['guide']}" if several else row["guide"],
+        f"{row['case']}/{_called(row)}" if several else _called(row),
         row["status"],
         _number(row["clearance_mm"], 2),
         _number(row["slot_width_mm"], 3),
@@ -65,6 +78,11 @@ def _cells(row: dict[str, Any], *, several: bool) -> list[str]:
         str(len(row["cautions"])),
         approved,
     ]
+
+
+def _called(row: dict[str, Any]) -> str:
+    """A guide's file name, or that of a part."""
+    return str(row["guide"] or f"part {row['part']}")
 
 
 def _number(value: float | None, digits: int) -> str:
