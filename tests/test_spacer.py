@@ -18,7 +18,7 @@ from psi_cad.errors import DesignError
 from psi_cad.guides.registry import load_body
 from psi_cad.intake.loading import load
 from psi_cad.intake.prepare import plan_job
-from psi_cad.models.defect import fillers, way_out
+from psi_cad.models.defect import Filler, fillers, way_out
 from psi_cad.models.parting import drawn_along, parted, turned
 from psi_cad.parts.contract import BodySite
 from psi_cad.parts.measured import OWN
@@ -217,12 +217,18 @@ def test_the_mould_of_the_example_holds_the_spacers_shape(out, site):
     assert float(filler.solid.transform(turned(axes)).volume()) == pytest.approx(float(filler.solid.volume()))
 
 
-def test_a_mould_that_would_add_too_much_is_refused(site):
-    two = joined([solid(block(40, 40, 40)), solid(block(60, 60, 12, at=(0, 0, -30))), solid(block(60, 60, 12, at=(0, 0, 30)))])
-    bone, cuts = planned(mesh_of(two), [("A", [0, 0, 34], [0, 0, -1])])
-    spool = BodySite(None, bone.mesh, cuts, {"A": Kerf()}, {"A": 5.0}, site.printer, site.label)
-    with pytest.raises(DesignError, match=r"would have to be added, and undercut allows 0 %; raise undercut"):
-        made("mould", spool, undercut=0.0)
+def test_a_mould_that_would_add_too_much_is_refused(site, monkeypatch):
+    def jack(way):
+        ends = [ball(9.0, at=tuple(sign * 18.0 * np.array(way)), fine=4) for sign in (1.0, -1.0)]
+        return [*map(solid, ends), solid(trimesh.creation.cylinder(4.0, segment=[-18.0 * np.array(way), 18.0 * np.array(way)]))]
+
+    body = joined([one for way in np.eye(3) for one in jack(way)])  # balls hang over rods whichever way it opens
+    template = load_body("mould", where="here")
+    monkeypatch.setitem(template.build.__globals__, "fillers", lambda *_: [Filler(body, [])])
+    with pytest.raises(DesignError, match=r"would have to be added, and undercut allows 2 %; raise undercut"):
+        made("mould", site, undercut=2.0)
+    with pytest.raises(DesignError, match="whatever undercut allows: its outline is too rugged"):
+        made("mould", site, undercut=30.0)
 
 
 def test_shrinkage_makes_the_cavity_larger_all_round(site):
