@@ -1,7 +1,7 @@
 """The build process: requests on standard input, progress and results as lines of JSON on standard output.
 
-Started by `psi_cad.builder.process`; a hang or crash of the kernel ends this process and not its caller. It serves one request after
-the other, until its caller hangs up; of one stays for the next what is known by all that it was made from.
+Started by `psi_cad.builder.process`, or forked of one that is; a hang or crash of the kernel ends this process and not its caller. It serves
+one request after the other, until its caller hangs up; of one stays for the next what is known by all that it was made from.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ import json
 import os
 import pickle
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, TextIO
 
+from psi_cad.builder.nursery import tend
 from psi_cad.errors import EnvironmentProblem, PsiCadError, refused_by_system, unexpected
 
 WORK: Final = {"inspect": "measuring of the files", "measure": "measuring of the files", "try": "try of a change"}  # of a verb, in words
+NURSE: Final = "nurse"  # as `process` says it
 KEEPS: Final = {"build", "try"}  # verbs that find again what was made for an earlier request
 
 
@@ -28,7 +31,11 @@ def own_stdout() -> TextIO:
     """A stream on the real standard output; what the kernel prints there goes to standard error from now on."""
     private = os.dup(1)
     os.dup2(2, 1)
-    return os.fdopen(private, "w", encoding="utf-8", newline="\n")
+    return _written(private)
+
+
+def _written(descriptor: int) -> TextIO:
+    return os.fdopen(descriptor, "w", encoding="utf-8", newline="\n")
 
 
 def _later(name: str) -> None:
@@ -172,16 +179,30 @@ def _serve(verb: str, tell: Any, hold: dict[str, Any]) -> bool:
     return True
 
 
-def main() -> None:
-    """Serve requests until the caller hangs up."""
-    gc.disable()  # while modules are loaded nothing becomes rubbish, and looking for it took a tenth of that time
-    out = own_stdout()
+def _forked(verb: str, requests: int, answers: int) -> None:
+    """Serve `verb` in a process that was forked for it, on its own pipes."""
+    os.dup2(requests, 0)
+    os.close(requests)
+    _served(verb, _written(answers))
+
+
+def _nurse(verb: str, line: int) -> None:
+    """Load what `verb` needs, and have processes forked that need not load it again."""
+    with suppress(Exception):  # each of them meets the same, and tells it to its caller
+        _load()
+        server(verb, None)
+    _settled()
+    tend(line, _forked)
+    os._exit(0)
+
+
+def _served(first: str, out: TextIO) -> None:
+    """Serve requests until the caller hangs up, the first of them for the verb `first`; does not return."""
 
     def tell(**message: Any) -> None:
         out.write(json.dumps(message) + "\n")
         out.flush()
 
-    first = sys.argv[1]
     if first == "inspect":
         _inspect(tell)
     hold: dict[str, Any] = {}
@@ -189,6 +210,14 @@ def main() -> None:
         first = ""
     out.flush()
     os._exit(0)  # the kernel's own tear-down has crashed on exit; everything is written by now
+
+
+def main() -> None:
+    """Serve the verb that the command line names, or be the nursery of processes that do."""
+    gc.disable()  # while modules are loaded nothing becomes rubbish, and looking for it took a tenth of that time
+    if sys.argv[1] == NURSE:
+        _nurse(sys.argv[2], int(sys.argv[3]))
+    _served(sys.argv[1], own_stdout())
 
 
 if __name__ == "__main__":
