@@ -7,8 +7,6 @@ one request after the other, until its caller hangs up; of one stays for the nex
 from __future__ import annotations
 
 import gc
-import importlib
-import importlib.util
 import io
 import json
 import os
@@ -16,9 +14,9 @@ import pickle
 import sys
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final, TextIO
 
+from psi_cad.builder.loading import later, without_vtk
 from psi_cad.builder.nursery import tend
 from psi_cad.errors import EnvironmentProblem, PsiCadError, refused_by_system, unexpected
 
@@ -38,39 +36,6 @@ def _written(descriptor: int) -> TextIO:
     return os.fdopen(descriptor, "w", encoding="utf-8", newline="\n")
 
 
-def _later(name: str) -> None:
-    """Have `name` imported when it is first used: the kernel's packages ask for all of vtk and use little of it."""
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.loader is None or name in sys.modules:
-        return
-    spec.loader = importlib.util.LazyLoader(spec.loader)
-    module: ModuleType = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-
-
-class _WhenCalled(ModuleType):
-    """Stands in for a module until something of it is called; what is taken from it stands in for that."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-
-        def called(*values: Any) -> Any:
-            if sys.modules.get(self.__name__) is self:
-                del sys.modules[self.__name__]
-            return getattr(importlib.import_module(self.__name__), name)(*values)
-
-        return called
-
-
-def _without_vtk() -> None:
-    """Have the kernel's packages load no VTK: that took as long as the kernel itself, and they use it for drawings that we do not ask for."""
-    _later("vtk")
-    for name in ("OCP.IVtkOCC", "OCP.IVtkVTK"):
-        sys.modules.setdefault(name, _WhenCalled(name))
-
-
 def _load() -> None:
     """Load the kernel: that takes longest, so it comes before the first request.
 
@@ -78,7 +43,7 @@ def _load() -> None:
     ------
     EnvironmentProblem
     """
-    _without_vtk()
+    without_vtk()
     try:
         import OCP.gp  # noqa: F401
     except ImportError as error:
@@ -141,7 +106,7 @@ def _request() -> tuple[dict[str, Any], Any]:
 
 def _inspect(tell: Any) -> None:
     """Serve as inspector until the caller hangs up."""
-    _without_vtk()
+    without_vtk()
     from psi_cad.inspection import inspect
 
     _settled()
@@ -215,6 +180,7 @@ def _served(first: str, out: TextIO) -> None:
 def main() -> None:
     """Serve the verb that the command line names, or be the nursery of processes that do."""
     gc.disable()  # while modules are loaded nothing becomes rubbish, and looking for it took a tenth of that time
+    later("networkx")
     if sys.argv[1] == NURSE:
         _nurse(sys.argv[2], int(sys.argv[3]))
     _served(sys.argv[1], own_stdout())

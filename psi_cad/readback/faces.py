@@ -45,28 +45,40 @@ class Faces:
         """Every face, in the solid's own order."""
         return list(self.solid.Faces())
 
+    def _of_kind(self, kind: str) -> list[cq.Face]:
+        return [face for face, own in zip(self.all, self._kinds, strict=True) if own == kind]
+
+    @cached_property
+    def _kinds(self) -> list[str]:
+        return [face.geomType() for face in self.all]
+
     @cached_property
     def planes(self) -> list[Flat]:
         """Flat faces."""
-        return [(face, np.array(face.Center().toTuple()), np.array(face.normalAt().toTuple())) for face in self.all if face.geomType() == "PLANE"]
+        found = []
+        for face in self._of_kind("PLANE"):
+            plane = BRepAdaptor_Surface(face.wrapped, False).Plane()
+            x, y, z = plane.Axis().Direction().Coord()
+            inward = (face.wrapped.Orientation() == TopAbs_REVERSED) == plane.Direct()
+            found.append((face, np.array(face.Center().toTuple()), -np.array([x, y, z]) if inward else np.array([x, y, z])))
+        return found
 
     @cached_property
     def splines(self) -> list[tuple[cq.Face, Array]]:
         """Faces that lie on a B-spline, with the outward normal in their middle."""
-        return [(face, np.array(face.normalAt().toTuple())) for face in self.all if face.geomType() == "BSPLINE"]
+        return [(face, np.array(face.normalAt().toTuple())) for face in self._of_kind("BSPLINE")]
 
     @cached_property
     def cylinders(self) -> list[Round]:
         """Cylindrical faces."""
         found = []
-        for face in self.all:
-            if face.geomType() == "CYLINDER":
-                surface = BRepAdaptor_Surface(face.wrapped).Cylinder()
-                point, direction = surface.Axis().Location(), surface.Axis().Direction()
-                hollow = (face.wrapped.Orientation() == TopAbs_REVERSED) == surface.Direct()
-                radius = float(surface.Radius())
-                on_axis, way = np.array([point.X(), point.Y(), point.Z()]), np.array([direction.X(), direction.Y(), direction.Z()])
-                found.append((face, on_axis, way, -radius if hollow else radius))
+        for face in self._of_kind("CYLINDER"):
+            surface = BRepAdaptor_Surface(face.wrapped).Cylinder()
+            point, direction = surface.Axis().Location(), surface.Axis().Direction()
+            hollow = (face.wrapped.Orientation() == TopAbs_REVERSED) == surface.Direct()
+            radius = float(surface.Radius())
+            on_axis, way = np.array([point.X(), point.Y(), point.Z()]), np.array([direction.X(), direction.Y(), direction.Z()])
+            found.append((face, on_axis, way, -radius if hollow else radius))
         return found
 
 
