@@ -11,13 +11,12 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-__all__ = ["later", "quick_imports", "without_vtk"]
+__all__ = ["quick_imports", "without_vtk"]
 
 
 @contextmanager
 def quick_imports() -> Iterator[None]:
     """Import without looking for rubbish, which took a tenth of the time: while modules are loaded nothing becomes any."""
-    later("networkx")  # trimesh asks for it
     gc.disable()
     try:
         yield
@@ -26,7 +25,7 @@ def quick_imports() -> Iterator[None]:
         gc.enable()
 
 
-def later(name: str) -> None:
+def _later(name: str) -> None:
     """Have `name` imported when it is first used: other packages ask for all of it and use little."""
     spec = importlib.util.find_spec(name) if name not in sys.modules else None
     if spec is None or spec.loader is None:
@@ -54,6 +53,6 @@ class _WhenCalled(ModuleType):
 
 def without_vtk() -> None:
     """Have the kernel's packages load no VTK: that took as long as the kernel itself, and they use it for drawings that we do not ask for."""
-    later("vtk")
+    _later("vtk")
     for name in ("OCP.IVtkOCC", "OCP.IVtkVTK"):
         sys.modules.setdefault(name, _WhenCalled(name))

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from psi_cad.builder.loading import later, without_vtk
+from psi_cad.builder.loading import without_vtk
 from psi_cad.builder.nursery import tend
 from psi_cad.errors import EnvironmentProblem, PsiCadError, refused_by_system, unexpected
 
@@ -180,7 +180,6 @@ def _served(first: str, out: TextIO) -> None:
 def main() -> None:
     """Serve the verb that the command line names, or be the nursery of processes that do."""
     gc.disable()  # while modules are loaded nothing becomes rubbish, and looking for it took a tenth of that time
-    later("networkx")
     if sys.argv[1] == NURSE:
         _nurse(sys.argv[2], int(sys.argv[3]))
     _served(sys.argv[1], own_stdout())

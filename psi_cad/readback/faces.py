@@ -16,7 +16,7 @@ from OCP.TopLoc import TopLoc_Location
 from psi_cad.frames import Frame
 from psi_cad.units import Array, Deg, Mm
 
-__all__ = ["AS_DRAWN", "Faces", "Flat", "Round", "Within", "moved_into"]
+__all__ = ["AS_DRAWN", "Faces", "Flat", "Round", "Within", "moved_into", "outward"]
 
 Flat: TypeAlias = tuple[cq.Face, Array, Array]  # a flat face, a point of it, and its outward normal
 Round: TypeAlias = tuple[cq.Face, Array, Array, float]  # a cylinder, a point and the direction of its axis, its radius (negative for a hole)
@@ -55,13 +55,7 @@ class Faces:
     @cached_property
     def planes(self) -> list[Flat]:
         """Flat faces."""
-        found = []
-        for face in self._of_kind("PLANE"):
-            plane = BRepAdaptor_Surface(face.wrapped, False).Plane()
-            x, y, z = plane.Axis().Direction().Coord()
-            inward = (face.wrapped.Orientation() == TopAbs_REVERSED) == plane.Direct()
-            found.append((face, np.array(face.Center().toTuple()), -np.array([x, y, z]) if inward else np.array([x, y, z])))
-        return found
+        return [(face, np.array(face.Center().toTuple()), outward(face)) for face in self._of_kind("PLANE")]
 
     @cached_property
     def splines(self) -> list[tuple[cq.Face, Array]]:
@@ -80,6 +74,13 @@ class Faces:
             on_axis, way = np.array([point.X(), point.Y(), point.Z()]), np.array([direction.X(), direction.Y(), direction.Z()])
             found.append((face, on_axis, way, -radius if hollow else radius))
         return found
+
+
+def outward(face: cq.Face) -> Array:
+    """The normal (3,) of a flat face of a solid, outward; from its plane, which takes a tenth of the time of its middle's."""
+    plane = BRepAdaptor_Surface(face.wrapped, False).Plane()
+    normal = np.array(plane.Axis().Direction().Coord())
+    return -normal if (face.wrapped.Orientation() == TopAbs_REVERSED) == plane.Direct() else normal
 
 
 def moved_into(solid: cq.Solid, frame: Frame) -> cq.Solid:
