@@ -11,16 +11,16 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from psi_cad.builder.nursery import Nursery, can_fork
 from psi_cad.builder.process import WORKER, Workers
 from psi_cad.errors import BuildError
+from psi_cad.processes.nursery import Nursery, can_fork
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="the system forks no processes that can be waited for")
 
 # answers a line with its own id and that of its parent, sleeps at "hang", ends with a code at a number
 SERVES = """
 import json, os, sys, time
-from psi_cad.builder.nursery import tend
+from psi_cad.processes.nursery import tend
 
 def run(verb, requests, answers):
     out = os.fdopen(answers, "w")
@@ -116,7 +116,7 @@ def test_all_end_with_a_caller_that_is_killed():
     """Also one that hangs in the kernel and reads nothing."""
     code = (
         "import os, sys, time\n"
-        "from psi_cad.builder.nursery import Nursery\n"
+        "from psi_cad.processes.nursery import Nursery\n"
         f"made = Nursery((sys.executable, '-c', {SERVES!r}, '0'), around=os.environ)\n"
         "child = made.start('build')\n"
         "child.stdin.write(b'who\\n'); child.stdin.flush()\n"

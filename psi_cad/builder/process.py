@@ -22,8 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from psi_cad.builder.nursery import Nursery, Started, can_fork
 from psi_cad.errors import BuildError, KernelError, PsiCadError, from_json
+from psi_cad.processes.nursery import Nursery, Started, can_fork
 
 __all__ = ["DEFAULT_LIMIT", "PICTURE_STEP", "Workers", "perform"]
 

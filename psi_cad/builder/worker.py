@@ -16,9 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from psi_cad.builder.loading import without_vtk
-from psi_cad.builder.nursery import tend
 from psi_cad.errors import EnvironmentProblem, PsiCadError, refused_by_system, unexpected
+from psi_cad.processes.loading import without_vtk
+from psi_cad.processes.nursery import tend
 
 WORK: Final = {"inspect": "measuring of the files", "measure": "measuring of the files", "try": "try of a change"}  # of a verb, in words
 NURSE: Final = "nurse"  # as `process` says it

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def _ball(numbers: Array) -> Ball:
 
 def keep() -> None:
     """Draw the references, and write them to the file that `references` reads."""
-    found, drawn = dict[str, Array](), drawn_references()
+    found, drawn = dict[str, Any](), drawn_references()
     for one in drawn:
         joint = one.joint
         found |= {f"{one.name} points": one.points, f"{one.name} normals": one.normals}
