@@ -86,7 +86,7 @@ class Params(GuideParams):
 
 
 def build(site: Site, params: Params, workshop: Workshop) -> Design:
-    """The guide: a body that blades of one class share, then slots and letters."""
+    """The guide: a body with slots, which blades of one class share, then letters."""
     width = site.slot_width(params.clearance)
     plans = _slots(site, params)
     seat = site.seat.patch
@@ -94,10 +94,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     pins = _pins(site, params, plates, width, workshop)
     labels = _labelled(site, params, plans, plates, pins, workshop)
     ground = site.field.points[site.field.footprint]
-    body = workshop.made(_body, seat, ground, _Making.of(params, site.printer.hole_compensation), plans, plates, pins, labels.pads, labels.tag)
-    tools = [tool for plan in plans for tool in _slot_tools(site, plan)]
-    tools += relief.corner_reliefs(plans, wall=params.wall)
-    solid = checked.cut("slots", body, *tools)
+    solid = workshop.made(_body, seat, ground, _Making.of(params, site.printer.hole_compensation), plans, plates, pins, labels.pads, labels.tag)
     texts = [(patch.frame, label.text_shape(patch.lines, height=patch.letter_height, condensed=patch.condensed)) for patch in labels.patches]
     if texts:
         solid = label.engraved("label", solid, texts, depth=ENGRAVED)
@@ -290,7 +287,7 @@ def _label_sides(
 
 @dataclass(frozen=True)
 class _Making:
-    """The parameters that a body without slots depends on (mm): with equal ones it is the same body, whatever else is asked for."""
+    """The parameters that a body without letters depends on (mm): with equal ones it is the same body, whatever else is asked for."""
 
     plate: Mm
     edge_break: Mm
@@ -324,7 +321,7 @@ def _body(
     pads: tuple[Pad, ...],
     tag: TagShape | None,
 ) -> cq.Solid:
-    """Footplates, fences, sleeves and label pads as one solid on the seat, with the wires' holes; no slots yet."""
+    """Footplates, fences, sleeves and label pads as one solid on the seat, with the wires' holes and the slots; no letters yet."""
     shells = [
         bodies.footplate(seat, outline, thickness=making.plate, edge_break=making.edge_break, step=f"footplate {n}")
         for n, outline in enumerate(plates, start=1)
@@ -354,7 +351,9 @@ def _body(
     named = [_pad_solid(pad, making.wall) for pad in pads]
     named += _tag_solids(tag, low) if tag is not None else []
     block = checked.fuse("bodies", shells[0], *shells[1:], *fences, *sleeves, *named)
-    return bodies.on_seat("seat and holes", block, seat, where=ground, holes=holes)
+    slots = [tool for plan in plans for tool in _slot_tools(seat, plan)]
+    slots += relief.corner_reliefs(plans, wall=making.wall)
+    return bodies.on_seat("seat, holes and slots", block, seat, where=ground, holes=holes, slots=slots)
 
 
 def _pad_solid(pad: Pad, wall: Mm) -> cq.Solid:
@@ -388,7 +387,6 @@ def _stepped_heights(seat: HeightSpline, plans: list[SlotPlan], height: Mm) -> l
     return heights
 
 
-def _slot_tools(site: Site, plan: SlotPlan) -> list[cq.Solid]:
-    seat = site.seat.patch
+def _slot_tools(seat: HeightSpline, plan: SlotPlan) -> list[cq.Solid]:
     low, high = float(seat.poles.min()) - 2.0 * bodies.DEEP, float(seat.poles.max()) + 60.0
     return [slab.solid(bottom=low, top=high, step=f"slot {plan.cut.name}") for slab in plan.slot_slabs()]

@@ -11,6 +11,7 @@ from PIL import Image
 import psi_cad
 from psi_cad.errors import InputError
 from psi_cad.report.lettering import ALARM, ARROW, GAP, TITLE_PX, Mark, Panel, edge_letters, save_sheet, scale_length
+from psi_cad.report.lighter import MOST_TRIANGLES, lighter
 from psi_cad.report.part_picture import PATIENT_VIEWS
 from psi_cad.report.pictures import picture_of_place
 from psi_cad.report.plan_pictures import contour
@@ -50,6 +51,18 @@ def test_what_is_drawn_lies_where_it_is_projected(seed):
     assert len(rows) == pytest.approx(np.pi * (3.0 * view.pixels_per_mm) ** 2, rel=0.06)
     middle = np.array([columns.mean() + 0.5, rows.mean() + 0.5])
     assert np.abs(middle - view.project(place[None, :])[0]).max() < 0.5
+
+
+def test_a_bone_of_many_triangles_is_drawn_with_fewer_that_lie_on_it():
+    ball = trimesh.creation.icosphere(subdivisions=7, radius=60.0)
+    drawn = lighter(ball)
+    assert len(ball.faces) > MOST_TRIANGLES >= len(drawn.faces) > MOST_TRIANGLES / 3
+    assert np.linalg.norm(drawn.vertices, axis=1) == pytest.approx(60.0, abs=0.02)
+    assert drawn.area == pytest.approx(ball.area, rel=1e-3)
+    inward = np.einsum("ij,ij->i", drawn.face_normals, drawn.triangles_center) < 0.0
+    assert drawn.area_faces[inward].sum() < 1e-4 * drawn.area, "but for slivers, all look outward"
+    few = trimesh.creation.icosphere(subdivisions=4, radius=60.0)
+    assert lighter(few) is few
 
 
 def test_a_view_holds_all_its_points():

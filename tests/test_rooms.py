@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "psi_cad"
 # a room may import from rooms in rows above its own, and from itself
 ORDER = [
     {"errors", "units", "findings", "remedies"},
-    {"frames", "files"},
+    {"frames", "files", "processes"},
     {"voxels", "anatomy", "case", "records"},
     {"dicom", "filling", "joints", "registration", "surface", "promises"},
     {"segmentation", "stages"},

@@ -12,7 +12,7 @@ from psi_cad.brep.checked import cut, fuse
 from psi_cad.brep.floor import Tiles
 from psi_cad.brep.graph import Landscape, solid_of
 from psi_cad.brep.patch import below, patch_face, tiled
-from psi_cad.brep.seated import seated
+from psi_cad.brep.seated import refuse_level, seated
 from psi_cad.brep.sides import NotSimple
 from psi_cad.errors import KernelError
 from psi_cad.frames import Frame
@@ -121,6 +121,36 @@ def test_what_the_kernel_finds_fault_with_is_left_to_it(seat, tiles, monkeypatch
         seated(body(), tiles)
     by_kernel = cut("seat", body(), below(patch_face(seat, HERE, name="seat"), direction=DOWN, depth=60.0))
     assert meshed(on_seat("seat", body(), seat, where=np.zeros((1, 2)))).volume == pytest.approx(meshed(by_kernel).volume, rel=1e-6)
+
+
+def test_a_slot_cut_before_the_seat_is_the_slot_cut_after_it(seat):
+    slot = cq.Solid.makeBox(1.2, 40, 90, cq.Vector(6, -12, -45))
+    within = np.stack(np.meshgrid(np.arange(-30.0, 30.1), np.arange(-24.0, 24.1), indexing="ij"), axis=-1).reshape(-1, 2)
+    one = on_seat("seat", body(), seat, where=within, holes=[HOLE], slots=[slot])
+    two = cut("slots", on_seat("seat", body(), seat, where=within, holes=[HOLE]), slot)
+    drawn, by_kernel = meshed(one, chord=0.001), meshed(two, chord=0.001)
+    assert sound(one) and drawn.is_watertight
+    assert drawn.volume == pytest.approx(by_kernel.volume, rel=3e-5)
+    assert drawn.center_mass == pytest.approx(by_kernel.center_mass, abs=1e-3)
+
+
+def test_a_body_that_falls_apart_above_the_seat_is_left_to_the_kernel_which_refuses_it(seat, tiles):
+    """Two posts on a foot below the seat: what is left of them are two solids."""
+    foot = cq.Solid.makeBox(30, 10, 6, cq.Vector(-15, -5, -30))
+    posts = [cq.Solid.makeBox(6, 8, 50, cq.Vector(x, -4, -28)) for x in (-13, 7)]
+    two = fuse("posts", foot, *posts)
+    with pytest.raises(NotSimple, match="falls apart"):
+        seated(two, tiles)
+    within = np.array([[-12.0, -3.0], [12.0, 3.0]])
+    with pytest.raises(KernelError, match="left 2 solids"):
+        on_seat("seat", two, seat, where=within)
+
+
+def test_a_level_side_through_the_seat_is_seen_before_anything_is_cut(tiles):
+    shelf = cq.Solid.makeBox(40, 10, 20, cq.Vector(-20, -5, -20)).rotate(cq.Vector(), cq.Vector(0, 1, 0), 5)
+    with pytest.raises(NotSimple, match="level side"):
+        refuse_level(shelf, tiles)
+    refuse_level(body(), tiles)  # its foot lies below the seat, its top above it
 
 
 def test_a_prism_under_a_patch_has_the_volume_below_it(seat):

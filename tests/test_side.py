@@ -15,7 +15,7 @@ from psi_cad.api import plan, validate
 from psi_cad.case.load import load_case
 from psi_cad.errors import CaseError
 from psi_cad.intake.side import checked_side
-from psi_cad.phantom.femur import femur, references
+from psi_cad.phantom.femur import drawn_references, femur, references
 from psi_cad.records.bones import ScannedBody
 from psi_cad.surface.mesh_files import read_surface
 from psi_cad.surface.repair import checked_bone, outside_of
@@ -80,6 +80,15 @@ def test_true_bones_mirrored_and_turned(data, name, bone, side):
     anyhow = verdict_of(turned(mesh, Rotation.random(random_state=len(name)).as_matrix()), references())
     assert anyhow.hand in (side, None)
     assert anyhow.side in (side, None)
+
+
+def test_the_references_in_the_file_are_those_that_are_drawn():
+    """After a change of the phantom `psi_cad.phantom.femur.keep()` writes them anew."""
+    for kept, drawn in zip(references(), drawn_references(), strict=True):
+        assert kept.name == drawn.name
+        assert np.allclose(kept.points, drawn.points, rtol=0.0, atol=1e-9) and np.allclose(kept.normals, drawn.normals, rtol=0.0, atol=1e-9)
+        assert np.allclose(kept.joint.centre, drawn.joint.centre, atol=1e-9) and np.allclose(kept.joint.towards, drawn.joint.towards, atol=1e-9)
+        assert (kept.joint.radius, kept.joint.covered) == pytest.approx((drawn.joint.radius, drawn.joint.covered), abs=1e-9)
 
 
 def test_the_phantom_and_its_images(phantom):

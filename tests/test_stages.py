@@ -6,14 +6,18 @@ import time
 
 import numpy as np
 import pytest
+import trimesh
 from conftest import CASES
 
 import psi_cad
 from psi_cad.errors import InputError
 from psi_cad.stages import disk as disks
+from psi_cad.stages import workshop
+from psi_cad.stages.digests import digest
 from psi_cad.stages.disk import VARIABLE, Disk, own_disk
 from psi_cad.stages.told import IN_MEMORY, MADE, ON_DISK, Stages, stage_lines
 from psi_cad.stages.workshop import CODE, WORTH_S, Shelf, Workshop
+from psi_cad.surface.rays import RayCaster
 
 CALLS = []
 
@@ -122,6 +126,20 @@ def test_a_folder_of_somebody_else_or_of_everybody_is_refused(tmp_path, monkeypa
     assert own_disk() is None, "nobody asked for it"
     monkeypatch.setenv(VARIABLE, "OFF")
     assert own_disk() is None
+
+
+def test_rays_are_digested_once_and_others_of_the_same_kind_are_told_apart(monkeypatch):
+    made, asked = Workshop(), []
+    monkeypatch.setattr(workshop, "digest", lambda *values: asked.append(values) or digest(*values))
+    ball, other = (RayCaster(trimesh.creation.icosphere(subdivisions=2, radius=radius)) for radius in (10.0, 11.0))
+    for caster in (ball, ball, other, ball):
+        made.made(corners_of, caster)
+    assert sum(values[0] in (ball, other) for values in asked) == 2
+    assert [(one["made"], one["found"]) for one in made.shelf.stages.to_json()] == [(2, {IN_MEMORY: 2})]
+
+
+def corners_of(caster):
+    return caster.corners
 
 
 def test_why_a_stage_was_made_is_told():

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import shapely
 import trimesh
+from conftest import CASES
 
 from psi_cad.errors import SeatError, SurfaceError
 from psi_cad.export.surfaces import write_stl
+from psi_cad.inspection.inspect import bone_probe
 from psi_cad.promises.expected import Expected
 from psi_cad.readback.printed import Printed
 from psi_cad.scene.cuts import plan_cuts
+from psi_cad.siting import access
 from psi_cad.siting.about import AboutCuts, site_frame
 from psi_cad.siting.access import accessible_field, outlines, voids
 from psi_cad.siting.cliffs import cliff_of
@@ -58,6 +61,23 @@ def field_of(bone):
         part=0,
     )
     return field, frame
+
+
+def test_a_bone_that_is_read_back_is_welded_as_trimesh_does_it():
+    path = CASES / "phantom" / "bone.stl"
+    read = trimesh.load_mesh(path)
+    as_trimesh = trimesh.Trimesh(np.asarray(read.vertices, dtype=np.float64), read.faces, process=True)
+    ours = bone_probe(path).bone
+    assert np.array_equal(ours.vertices, as_trimesh.vertices) and np.array_equal(ours.faces, as_trimesh.faces)
+
+
+def test_crests_are_the_same_looked_for_near_the_guide_and_on_the_whole_bone(monkeypatch):
+    bone = slab(pit=(12.0, 4.0, 6.0), deep=2.0)
+    near = field_of(bone)[0].crests
+    looked = []
+    monkeypatch.setattr(access, "_over", lambda _flat, faces, _low, _high: looked.append(1) or np.arange(len(faces)))
+    whole = field_of(bone)[0].crests
+    assert looked and len(near) and np.array_equal(near, whole)
 
 
 def seated(bone):

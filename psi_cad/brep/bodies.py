@@ -15,7 +15,7 @@ from psi_cad.brep.floor import Tiles
 from psi_cad.brep.graph import Landscape
 from psi_cad.brep.patch import below, patch_face, tiled, vector
 from psi_cad.brep.prism import outline_of
-from psi_cad.brep.seated import seated
+from psi_cad.brep.seated import refuse_level, seated
 from psi_cad.brep.sides import NotSimple
 from psi_cad.brep.slab import Slab, rise_along
 from psi_cad.errors import KernelError
@@ -127,18 +127,24 @@ def _drawn(face: cq.Face, top: HeightSpline, frame: Frame, ring: Array, *, botto
         return None
 
 
-def on_seat(step: str, body: cq.Solid, seat: HeightSpline, *, where: Array, holes: Sequence[cq.Solid] = ()) -> cq.Solid:
-    """What of `body` lies above the seat, without `holes`; a guide covers the points `where` (n, 2).
+def on_seat(
+    step: str, body: cq.Solid, seat: HeightSpline, *, where: Array, holes: Sequence[cq.Solid] = (), slots: Sequence[cq.Solid] = ()
+) -> cq.Solid:
+    """What of `body` lies above the seat, without `holes` and `slots`; a guide covers the points `where` (n, 2).
+
+    Both are cut before the seat is: on its many tiles each slot cost the kernel as much again.
 
     Raises
     ------
     KernelError
     """
-    face = patch_face(seat, _LOCAL, name="seat", where=where)
+    tiles = Tiles(seat, *tiled(patch_face(seat, _LOCAL, name="seat", where=where)))
     try:
-        return seated(cut(step, body, *holes) if holes else body, Tiles(seat, *tiled(face)))
+        refuse_level(body, tiles)
+        return seated(cut(step, body, *holes, *slots) if holes or slots else body, tiles)
     except (NotSimple, KernelError):  # the kernel's own cut may do all the same
-        return cut(step, body, bone_side(seat, where=where), *holes)
+        stands = cut(step, body, bone_side(seat, where=where), *holes)
+        return cut("slots", stands, *slots) if slots else stands
 
 
 def bone_side(seat: HeightSpline, *, where: Array) -> cq.Solid:

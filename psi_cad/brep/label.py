@@ -10,17 +10,15 @@ import cadquery as cq
 import numpy as np
 import shapely
 import shapely.affinity
-from OCP.BRep import BRep_Builder
-from OCP.BRepBuilderAPI import BRepBuilderAPI_MakeSolid
-from OCP.BRepLib import BRepLib
 from OCP.BRepPrimAPI import BRepPrimAPI_MakePrism
 from OCP.gp import gp_Vec
-from OCP.TopoDS import TopoDS_Shell
 
-from psi_cad.brep.checked import one_solid, say
+from psi_cad.brep.checked import say
+from psi_cad.brep.graph import solid_of
 from psi_cad.brep.patch import vector
 from psi_cad.errors import KernelError
 from psi_cad.frames import Frame
+from psi_cad.readback import faces
 from psi_cad.units import Array, Mm
 
 __all__ = ["LINE_PITCH", "NARROWEST", "engraved", "pad", "tag", "text_shape", "text_width"]
@@ -117,16 +115,8 @@ def engraved(step: str, body: cq.Solid, texts: Sequence[tuple[Frame, shapely.Geo
         face = _flat_face(body, frame, shape, step)
         exchanged.append(face)
         pieces += _pockets(step, face, frame, shape, depth)
-    builder, shell = BRep_Builder(), TopoDS_Shell()
-    builder.MakeShell(shell)
-    for other in body.Faces():
-        if not any(other.wrapped.IsSame(face.wrapped) for face in exchanged):
-            builder.Add(shell, other.wrapped)
-    for piece in pieces:
-        builder.Add(shell, piece)
-    solid = BRepBuilderAPI_MakeSolid(shell).Solid()
-    BRepLib.OrientClosedSolid_s(solid)
-    return one_solid(step, cq.Shape.cast(solid))
+    kept = [other.wrapped for other in body.Faces() if not any(other.wrapped.IsSame(face.wrapped) for face in exchanged)]
+    return solid_of([*kept, *pieces])  # all look outward already
 
 
 def _pockets(step: str, face: cq.Face, frame: Frame, shape: shapely.Geometry, depth: Mm) -> list[Any]:
@@ -167,10 +157,10 @@ def _wire(ring: Any, frame: Frame) -> cq.Wire:
 def _flat_face(body: cq.Solid, frame: Frame, shape: shapely.Geometry, step: str) -> cq.Face:
     """The face at z = 0 of `frame` that holds the whole text; another feature may have cut a corner off its pad."""
     for face in body.Faces():
-        if face.geomType() != "PLANE" or face.innerWires():
+        if face.geomType() != "PLANE" or frame.local_direction(faces.outward(face))[2] < 0.99 or face.innerWires():
             continue
         corners = frame.local(np.array([vertex.toTuple() for vertex in face.Vertices()]))
-        if np.abs(corners[:, 2]).max() > 1e-6 or frame.local_direction(np.array(face.normalAt().toTuple()))[2] < 0.99:
+        if np.abs(corners[:, 2]).max() > 1e-6:
             continue
         sides = [frame.local(np.array([edge.positionAt(t).toTuple() for t in _ALONG]))[:, :2] for edge in face.outerWire().Edges()]
         outline = shapely.get_parts(shapely.polygonize([shapely.LineString(np.round(side, 6)) for side in sides]))

@@ -17,6 +17,7 @@ from OCP.BRep import BRep_Builder
 from OCP.BRepAdaptor import BRepAdaptor_Curve, BRepAdaptor_Surface
 from OCP.BRepTools import BRepTools, BRepTools_WireExplorer
 from OCP.BRepTopAdaptor import BRepTopAdaptor_FClass2d
+from OCP.GeomAbs import GeomAbs_SurfaceType
 from OCP.gp import gp_Pnt2d
 from OCP.Standard import Standard_Failure
 from OCP.TopAbs import TopAbs_FORWARD, TopAbs_IN, TopAbs_REVERSED
@@ -24,13 +25,15 @@ from OCP.TopExp import TopExp
 from OCP.TopoDS import TopoDS, TopoDS_Edge
 from OCP.TopTools import TopTools_IndexedMapOfShape
 from scipy.optimize import brentq
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from psi_cad.brep.floor import Node, Section, Tiles, floor, vertex
 from psi_cad.brep.graph import joined, solid_of, spline_curve
-from psi_cad.brep.sides import CLOSE, NotSimple, Side, above, flat_curve
+from psi_cad.brep.sides import CLOSE, LEANS, NotSimple, Side, above, flat_curve
 from psi_cad.units import Mm
 
-__all__ = ["seated"]
+__all__ = ["refuse_level", "seated"]
 
 CLEAR: Final[Mm] = 0.02  # a corner nearer to the seat than this is neither above nor below
 SPACING: Final[Mm] = 2.5  # between points that are looked at
@@ -50,18 +53,36 @@ def seated(body: cq.Solid, tiles: Tiles) -> cq.Solid:
         found = _Cut(body, tiles).solid()
     except (Standard_Failure, ValueError, KeyError, np.linalg.LinAlgError) as failure:  # a side that no section could be drawn on
         raise NotSimple(f"{type(failure).__name__}: {failure}") from failure
-    uses = TopTools_IndexedMapOfShape()
-    counts: dict[int, int] = {}
-    for face in found.Faces():
+    uses, owners = TopTools_IndexedMapOfShape(), dict[int, list[int]]()
+    faces = found.Faces()
+    for number, face in enumerate(faces):
         for wire in face.Wires():
             for edge in _walked(wire.wrapped, face.wrapped):
-                number = uses.Add(edge)
-                counts[number] = counts.get(number, 0) + 1
-    if any(count != 2 for count in counts.values()):
+                owners.setdefault(uses.Add(edge), []).append(number)
+    if any(len(held) != 2 for held in owners.values()):
         raise NotSimple("what is left does not close")
+    one, two = np.array(list(owners.values())).T
+    if connected_components(coo_array((np.ones(len(one)), (one, two)), shape=(len(faces), len(faces))), directed=False)[0] != 1:
+        raise NotSimple("what is left falls apart")
     if not found.isValid():
         raise NotSimple("what is left is not sound")
     return found
+
+
+def refuse_level(body: cq.Solid, tiles: Tiles) -> None:
+    """See at once, before anything is cut, that no nearly level side of `body` passes through the seat.
+
+    Raises
+    ------
+    NotSimple
+    """
+    for face in body.Faces():
+        surface = BRepAdaptor_Surface(face.wrapped, False)
+        if surface.GetType() != GeomAbs_SurfaceType.GeomAbs_Plane or np.hypot(*surface.Plane().Axis().Direction().Coord()[:2]) >= LEANS:
+            continue
+        heights = above(tiles.seat, np.array([vertex.toTuple() for vertex in face.Vertices()]))
+        if heights.min() < 0.0 < heights.max():
+            raise NotSimple("a level side passes through the seat")
 
 
 @dataclass

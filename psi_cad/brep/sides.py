@@ -19,7 +19,7 @@ from psi_cad.brep.graph import exact_curve, knots_of
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.units import Array, Mm
 
-__all__ = ["CLOSE", "NotSimple", "Side", "above", "flat_curve"]
+__all__ = ["CLOSE", "LEANS", "NotSimple", "Side", "above", "flat_curve"]
 
 CLOSE: Final[Mm] = 1e-6  # of a drawn section to the seat and the side
 STEEP: Final = 0.15  # rise above the seat for each mm along a side: less is a side that runs along it

@@ -3,6 +3,7 @@
 A build is two processes: the builder designs and writes guides, the inspector reads them back and measures them
 meanwhile. What one says to the other passes through the caller, who can end both. They serve one request after the other,
 so that the kernel is loaded once; what hangs, crashes or meets something unexpected is ended, and started anew for the next.
+Where the system can fork, a third process loads the kernel for both (`nursery`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from psi_cad.errors import BuildError, KernelError, PsiCadError, from_json
+from psi_cad.processes.nursery import Nursery, Started, can_fork
 
 __all__ = ["DEFAULT_LIMIT", "PICTURE_STEP", "Workers", "perform"]
 
@@ -30,6 +32,7 @@ START_S: Final = 120.0  # to load the kernel and take a request, before the limi
 TAKEN: Final = "taken"
 WORKER: Final = (sys.executable, "-m", "psi_cad.builder.worker")
 INSPECT: Final = "inspect"
+NURSE: Final = "nurse"
 PICTURE_STEP: Final = "draw the picture"
 OURS: Final = "PSI_CAD_"  # in front of the names of environment variables
 ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1"}  # many small products: threads that wait for each other doubled the time of a build
@@ -45,10 +48,8 @@ class _Process:
     A thread writes to it: it may be busy for long before it reads, or hang, and its caller has a deadline to keep.
     """
 
-    def __init__(self, command: tuple[str, ...], inbox: Inbox) -> None:
-        around = {**ONE_THREAD, **os.environ}
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=around)
-        self._inbox = inbox
+    def __init__(self, process: subprocess.Popen[bytes] | Started, inbox: Inbox) -> None:
+        self._process, self._inbox = process, inbox
         self._outbox: queue.SimpleQueue[tuple[bytes, int | None] | None] = queue.SimpleQueue()
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._listen, self._write)]
         for thread in self._threads:
@@ -106,6 +107,7 @@ class Workers:
     def __init__(self, *, command: tuple[str, ...] = WORKER) -> None:
         self._command = command
         self._inbox: Inbox = queue.SimpleQueue()
+        self._nursery: Nursery | None = None
         self._worker: _Process | None = None
         self._inspector: _Process | None = None
         self._around: tuple[str, dict[str, str]] = ("", {})
@@ -128,6 +130,22 @@ class Workers:
         """
         self._end(self._worker, kill=kill)
         self._end(self._inspector, kill=True)
+        if self._nursery is not None:
+            self._nursery.close()
+            self._nursery = None
+
+    def _started(self, verb: str, *, first: str) -> _Process:
+        """A new process for `verb`; `first`: what the nursery loads for, where there is none yet."""
+        around = {**ONE_THREAD, **os.environ}
+        if self._command != WORKER or not can_fork():
+            pipe, command = subprocess.PIPE, (*self._command, verb)
+            return _Process(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=around), self._inbox)
+        if self._nursery is not None and not self._nursery.alive:
+            self._nursery.close()
+            self._nursery = None
+        if self._nursery is None:
+            self._nursery = Nursery((*self._command, NURSE, first), around=around)
+        return _Process(self._nursery.start(verb), self._inbox)
 
     def _end(self, process: _Process | None, *, kill: bool) -> int:
         """The exit code of a process that is to be there no more."""
@@ -142,12 +160,15 @@ class Workers:
     def _ready(self, verb: str) -> _Process:
         """A builder that can take a request, and knows where we are now: folders and our settings may have changed since it was started."""
         around = str(Path.cwd()), {key: value for key, value in os.environ.items() if key.startswith(OURS)}
-        if self._served >= MOST_REQUESTS or self._around != around:
+        if self._around != around:
             self.close()
+        elif self._served >= MOST_REQUESTS:
+            self._end(self._worker, kill=False)
+            self._end(self._inspector, kill=True)
         if self._worker is None or not self._worker.alive:
             self._end(self._worker, kill=True)
             self._around = around
-            self._worker = _Process((*self._command, verb), self._inbox)
+            self._worker = self._started(verb, first=verb)
         return self._worker
 
     def start(self, verb: str) -> None:
@@ -187,7 +208,7 @@ class Workers:
             worker.send(json.dumps({**request, "verb": verb, "payload": len(body)}).encode() + b"\n" + body, number=self._served)
             deadline = time.monotonic() + START_S
             if verb == "build" and self._inspector is None:  # started late: while the caller plans and the builder starts, both cores are busy
-                self._inspector = _Process((*self._command, INSPECT), self._inbox)
+                self._inspector = self._started(INSPECT, first=verb)
             while answer is None:
                 try:
                     source, message = self._inbox.get(timeout=max(0.0, deadline - time.monotonic()))

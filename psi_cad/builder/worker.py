@@ -1,26 +1,27 @@
 """The build process: requests on standard input, progress and results as lines of JSON on standard output.
 
-Started by `psi_cad.builder.process`; a hang or crash of the kernel ends this process and not its caller. It serves one request after
-the other, until its caller hangs up; of one stays for the next what is known by all that it was made from.
+Started by `psi_cad.builder.process`, or forked of one that is; a hang or crash of the kernel ends this process and not its caller. It serves
+one request after the other, until its caller hangs up; of one stays for the next what is known by all that it was made from.
 """
 
 from __future__ import annotations
 
 import gc
-import importlib
-import importlib.util
 import io
 import json
 import os
 import pickle
 import sys
+from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final, TextIO
 
 from psi_cad.errors import EnvironmentProblem, PsiCadError, refused_by_system, unexpected
+from psi_cad.processes.loading import without_vtk
+from psi_cad.processes.nursery import tend
 
 WORK: Final = {"inspect": "measuring of the files", "measure": "measuring of the files", "try": "try of a change"}  # of a verb, in words
+NURSE: Final = "nurse"  # as `process` says it
 KEEPS: Final = {"build", "try"}  # verbs that find again what was made for an earlier request
 
 
@@ -28,40 +29,11 @@ def own_stdout() -> TextIO:
     """A stream on the real standard output; what the kernel prints there goes to standard error from now on."""
     private = os.dup(1)
     os.dup2(2, 1)
-    return os.fdopen(private, "w", encoding="utf-8", newline="\n")
+    return _written(private)
 
 
-def _later(name: str) -> None:
-    """Have `name` imported when it is first used: the kernel's packages ask for all of vtk and use little of it."""
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.loader is None or name in sys.modules:
-        return
-    spec.loader = importlib.util.LazyLoader(spec.loader)
-    module: ModuleType = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-
-
-class _WhenCalled(ModuleType):
-    """Stands in for a module until something of it is called; what is taken from it stands in for that."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-
-        def called(*values: Any) -> Any:
-            if sys.modules.get(self.__name__) is self:
-                del sys.modules[self.__name__]
-            return getattr(importlib.import_module(self.__name__), name)(*values)
-
-        return called
-
-
-def _without_vtk() -> None:
-    """Have the kernel's packages load no VTK: that took as long as the kernel itself, and they use it for drawings that we do not ask for."""
-    _later("vtk")
-    for name in ("OCP.IVtkOCC", "OCP.IVtkVTK"):
-        sys.modules.setdefault(name, _WhenCalled(name))
+def _written(descriptor: int) -> TextIO:
+    return os.fdopen(descriptor, "w", encoding="utf-8", newline="\n")
 
 
 def _load() -> None:
@@ -71,7 +43,7 @@ def _load() -> None:
     ------
     EnvironmentProblem
     """
-    _without_vtk()
+    without_vtk()
     try:
         import OCP.gp  # noqa: F401
     except ImportError as error:
@@ -134,7 +106,7 @@ def _request() -> tuple[dict[str, Any], Any]:
 
 def _inspect(tell: Any) -> None:
     """Serve as inspector until the caller hangs up."""
-    _without_vtk()
+    without_vtk()
     from psi_cad.inspection import inspect
 
     _settled()
@@ -172,16 +144,30 @@ def _serve(verb: str, tell: Any, hold: dict[str, Any]) -> bool:
     return True
 
 
-def main() -> None:
-    """Serve requests until the caller hangs up."""
-    gc.disable()  # while modules are loaded nothing becomes rubbish, and looking for it took a tenth of that time
-    out = own_stdout()
+def _forked(verb: str, requests: int, answers: int) -> None:
+    """Serve `verb` in a process that was forked for it, on its own pipes."""
+    os.dup2(requests, 0)
+    os.close(requests)
+    _served(verb, _written(answers))
+
+
+def _nurse(verb: str, line: int) -> None:
+    """Load what `verb` needs, and have processes forked that need not load it again."""
+    with suppress(Exception):  # each of them meets the same, and tells it to its caller
+        _load()
+        server(verb, None)
+    _settled()
+    tend(line, _forked)
+    os._exit(0)
+
+
+def _served(first: str, out: TextIO) -> None:
+    """Serve requests until the caller hangs up, the first of them for the verb `first`; does not return."""
 
     def tell(**message: Any) -> None:
         out.write(json.dumps(message) + "\n")
         out.flush()
 
-    first = sys.argv[1]
     if first == "inspect":
         _inspect(tell)
     hold: dict[str, Any] = {}
@@ -189,6 +175,14 @@ def main() -> None:
         first = ""
     out.flush()
     os._exit(0)  # the kernel's own tear-down has crashed on exit; everything is written by now
+
+
+def main() -> None:
+    """Serve the verb that the command line names, or be the nursery of processes that do."""
+    gc.disable()  # while modules are loaded nothing becomes rubbish, and looking for it took a tenth of that time
+    if sys.argv[1] == NURSE:
+        _nurse(sys.argv[2], int(sys.argv[3]))
+    _served(sys.argv[1], own_stdout())
 
 
 if __name__ == "__main__":

@@ -50,15 +50,18 @@ def build(
     """
     from psi_cad.builder.process import Workers
     from psi_cad.cli.showing import approval_lines, guide_lines, part_lines, progress, say_json, say_lines
+    from psi_cad.processes.loading import quick_imports
 
     with progress(quiet=json) as tell, Workers() as workers:
         workers.start("build")  # loads its kernel while this process loads what plans
-        from psi_cad.api import build as run
-        from psi_cad.cli.approving import acceptance_lines, release_lines
-        from psi_cad.cli.rejected import rejection_lines
-        from psi_cad.cli.telling import caution_lines, cautions_in
-        from psi_cad.records.report import BuildReport
-        from psi_cad.stages.told import stage_lines
+        with quick_imports():
+            from psi_cad.api import build as run
+            from psi_cad.cli.approving import acceptance_lines, release_lines
+            from psi_cad.cli.rejected import rejection_lines
+            from psi_cad.cli.telling import caution_lines, cautions_in
+            from psi_cad.intake import prepare, siting  # noqa: F401  (used soon)
+            from psi_cad.records.report import BuildReport
+            from psi_cad.stages.told import stage_lines
 
         stages = list[dict[str, Any]]()
         told = run(

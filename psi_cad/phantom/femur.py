@@ -9,18 +9,21 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
-from psi_cad.anatomy.balls import SurfaceSample, largest_ball
+from psi_cad.anatomy.balls import Ball, SurfaceSample, largest_ball
 from psi_cad.anatomy.likeness import Reference
 from psi_cad.anatomy.side import HEAD_MM, SOCKET_MM
 from psi_cad.phantom import hemipelvis
 from psi_cad.phantom.shapes import round_cone, smooth_union
 from psi_cad.units import Array, Mm
 
-__all__ = ["femur", "references"]
+__all__ = ["drawn_references", "femur", "keep", "references"]
+
+KEPT: Final = Path(__file__).with_name("references.npz")
 
 BLEND: Final[Mm] = 3.0
 # each chain: (x, y, z, radius)
@@ -51,7 +54,33 @@ def femur(points: Array) -> Array:
 
 @lru_cache(maxsize=1)
 def references() -> tuple[Reference, ...]:
-    """A left hip bone and the upper end of a left femur, upright, as points with normals."""
+    """A left hip bone and the upper end of a left femur, upright, as points with normals.
+
+    They are always the same, so they lie in a file beside this one: drawing them took longer than telling a side by them. A test draws
+    them and compares; `keep` writes the file after a change of the phantom.
+    """
+    with np.load(KEPT) as held:
+        return tuple(
+            Reference(name, held[f"{name} points"], held[f"{name} normals"], _ball(held[f"{name} joint"])) for name in held["names"].tolist()
+        )
+
+
+def _ball(numbers: Array) -> Ball:
+    return Ball(numbers[:3], float(numbers[3]), float(numbers[4]), numbers[5:])
+
+
+def keep() -> None:
+    """Draw the references, and write them to the file that `references` reads."""
+    found, drawn = dict[str, Any](), drawn_references()
+    for one in drawn:
+        joint = one.joint
+        found |= {f"{one.name} points": one.points, f"{one.name} normals": one.normals}
+        found[f"{one.name} joint"] = np.concatenate([joint.centre, [joint.radius, joint.covered], joint.towards])
+    np.savez(KEPT, names=np.array([one.name for one in drawn]), **found)
+
+
+def drawn_references() -> tuple[Reference, ...]:
+    """The references, drawn on the phantom's two bones."""
     hip = _points(lambda points: hemipelvis.implicit(points * _MIRROR), *_HIP_BOX, step=7.0)
     thigh = _points(femur, *_FEMUR_BOX, step=4.5)
     socket = largest_ball(hip, hollow=True, low=SOCKET_MM[0], high=SOCKET_MM[1])

@@ -16,7 +16,7 @@ from OCP.TopLoc import TopLoc_Location
 from psi_cad.frames import Frame
 from psi_cad.units import Array, Deg, Mm
 
-__all__ = ["AS_DRAWN", "Faces", "Flat", "Round", "Within", "moved_into"]
+__all__ = ["AS_DRAWN", "Faces", "Flat", "Round", "Within", "moved_into", "outward"]
 
 Flat: TypeAlias = tuple[cq.Face, Array, Array]  # a flat face, a point of it, and its outward normal
 Round: TypeAlias = tuple[cq.Face, Array, Array, float]  # a cylinder, a point and the direction of its axis, its radius (negative for a hole)
@@ -45,29 +45,42 @@ class Faces:
         """Every face, in the solid's own order."""
         return list(self.solid.Faces())
 
+    def _of_kind(self, kind: str) -> list[cq.Face]:
+        return [face for face, own in zip(self.all, self._kinds, strict=True) if own == kind]
+
+    @cached_property
+    def _kinds(self) -> list[str]:
+        return [face.geomType() for face in self.all]
+
     @cached_property
     def planes(self) -> list[Flat]:
         """Flat faces."""
-        return [(face, np.array(face.Center().toTuple()), np.array(face.normalAt().toTuple())) for face in self.all if face.geomType() == "PLANE"]
+        return [(face, np.array(face.Center().toTuple()), outward(face)) for face in self._of_kind("PLANE")]
 
     @cached_property
     def splines(self) -> list[tuple[cq.Face, Array]]:
         """Faces that lie on a B-spline, with the outward normal in their middle."""
-        return [(face, np.array(face.normalAt().toTuple())) for face in self.all if face.geomType() == "BSPLINE"]
+        return [(face, np.array(face.normalAt().toTuple())) for face in self._of_kind("BSPLINE")]
 
     @cached_property
     def cylinders(self) -> list[Round]:
         """Cylindrical faces."""
         found = []
-        for face in self.all:
-            if face.geomType() == "CYLINDER":
-                surface = BRepAdaptor_Surface(face.wrapped).Cylinder()
-                point, direction = surface.Axis().Location(), surface.Axis().Direction()
-                hollow = (face.wrapped.Orientation() == TopAbs_REVERSED) == surface.Direct()
-                radius = float(surface.Radius())
-                on_axis, way = np.array([point.X(), point.Y(), point.Z()]), np.array([direction.X(), direction.Y(), direction.Z()])
-                found.append((face, on_axis, way, -radius if hollow else radius))
+        for face in self._of_kind("CYLINDER"):
+            surface = BRepAdaptor_Surface(face.wrapped).Cylinder()
+            point, direction = surface.Axis().Location(), surface.Axis().Direction()
+            hollow = (face.wrapped.Orientation() == TopAbs_REVERSED) == surface.Direct()
+            radius = float(surface.Radius())
+            on_axis, way = np.array([point.X(), point.Y(), point.Z()]), np.array([direction.X(), direction.Y(), direction.Z()])
+            found.append((face, on_axis, way, -radius if hollow else radius))
         return found
+
+
+def outward(face: cq.Face) -> Array:
+    """The normal (3,) of a flat face of a solid, outward; from its plane, which takes a tenth of the time of its middle's."""
+    plane = BRepAdaptor_Surface(face.wrapped, False).Plane()
+    normal = np.array(plane.Axis().Direction().Coord())
+    return -normal if (face.wrapped.Orientation() == TopAbs_REVERSED) == plane.Direct() else normal
 
 
 def moved_into(solid: cq.Solid, frame: Frame) -> cq.Solid:

@@ -12,6 +12,7 @@ import trimesh
 
 from psi_cad.frames import Frame
 from psi_cad.report.lettering import GAP, Arrow, Label, Mark, Panel, Swatch, save_sheet
+from psi_cad.report.lighter import lighter
 from psi_cad.report.views import BONE, GUIDE, PLANE, TUMOUR, Body, Colour, Studio, View, view_onto
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.units import Array, Mm
@@ -60,6 +61,7 @@ class GuidePicture:
         title: str = "",
     ) -> None:
         x, y, z = frame.axes
+        bone = lighter(bone)
         self._studio = studio = Studio()
         whole, self._guide = Body(bone, BONE), Body(guide, GUIDE, edges=True)
         self._near = near = Body(_nearby(bone, np.asarray(guide.bounds)), BONE)

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import shapely
+import trimesh
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
@@ -20,7 +21,7 @@ from psi_cad.siting.spline import HeightSpline, fit, uniform_knots
 from psi_cad.surface.rays import Hits, RayCaster, first_hits_down
 from psi_cad.surface.repair import Bone
 from psi_cad.surface.trust import at
-from psi_cad.units import LIMITS, Array, Bools, Deg, Mm
+from psi_cad.units import LIMITS, Array, Bools, Deg, Ints, Mm
 
 __all__ = ["WIDE_MM", "accessible_field", "covered", "opened", "outlines", "voids", "without_spots"]
 
@@ -140,13 +141,15 @@ def _crests(bone: Bone, caster: RayCaster, frame: Frame, points: Array, shape: t
     Edges of a cliff are left out: there bone stands at every height, and a seat that keeps above all of it is a cliff itself.
     Within `contact` the lip of a step is none: a guide rests on it.
     """
-    corners = frame.local(np.asarray(bone.mesh.vertices))
+    corners, faces = frame.local(np.asarray(bone.mesh.vertices)), np.asarray(bone.mesh.faces)
     low, high = points[0] - STEP_MM, points[-1] + STEP_MM
-    beside = (np.asarray(bone.mesh.face_normals) @ frame.axes[2])[np.asarray(bone.mesh.face_adjacency)]
+    here = _over(corners[:, :2], faces, low, high)
+    adjacent, ends = trimesh.graph.face_adjacency(faces[here], return_edges=True)  # of an edge over the cells both faces are over them
+    beside = (np.asarray(bone.mesh.face_normals)[here] @ frame.axes[2])[adjacent]
     gentle = np.cos(np.radians(USABLE_SLOPE))
     upper = beside.max(axis=1) >= gentle
     lip = beside[upper].min(axis=1) < gentle
-    edges = corners[np.asarray(bone.mesh.face_adjacency_edges)[upper]]
+    edges = corners[ends[upper]]
     over = (edges[:, :, :2].max(axis=1) >= low).all(axis=1) & (edges[:, :, :2].min(axis=1) <= high).all(axis=1)
     edges, lip = edges[over], lip[over]
     count = np.maximum(np.ceil(np.linalg.norm(edges[:, 1] - edges[:, 0], axis=1) / STEP_MM).astype(int), 1)
@@ -160,6 +163,13 @@ def _crests(bone: Bone, caster: RayCaster, frame: Frame, points: Array, shape: t
     found = np.unique(np.round(found[wanted], 6), axis=0)
     met = first_hits_down(caster, found[:, :2], frame=frame).height  # a ray along a lip may pass it by
     return np.asarray(found[np.nan_to_num(met, nan=-np.inf) - found[:, 2] < FIRST_MM])
+
+
+def _over(flat: Array, faces: Ints, low: Array, high: Array) -> Ints:
+    """Which faces may reach into the rectangle from `low` (2,) to `high` (2,); `flat` (n, 2) are their corners."""
+    side = (flat < low).astype(np.uint8) @ np.array([1, 2], dtype=np.uint8) | (flat > high).astype(np.uint8) @ np.array([4, 8], dtype=np.uint8)
+    one, two, three = side[faces].T  # a face whose corners all lie beyond one side does not
+    return np.flatnonzero((one & two & three) == 0)
 
 
 def _amid(places: Array, mask: Bools, about: About) -> Array:

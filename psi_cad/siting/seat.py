@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from psi_cad.errors import SeatError
 from psi_cad.frames import Frame
-from psi_cad.siting.spline import HeightSpline, Stations, Stiffness, fit, refined, uniform_knots
+from psi_cad.siting.spline import HeightSpline, Stations, Stiffness, designed, fit, refined, uniform_knots
 from psi_cad.surface.trust import at
 from psi_cad.units import LIMITS, Array, Bools, Mm
 
@@ -95,6 +95,8 @@ def _risen(seat: HeightSpline, field: HeightField) -> HeightSpline:
     heights = np.where(bone, np.append(field.heights, field.crests[:, 2]), -np.inf)
     targets, weights = seat(points), np.ones(len(points))
     weights[len(field.points) :] = 0.0
+    x_knots, y_knots = seat.x_knots, seat.y_knots
+    held, design = None, None
     for _ in range(RISES):
         short = heights + RISE_MM * seat.steepness(points) - seat(points)
         if not (short > 0.5 * RISE_MM).any():
@@ -102,8 +104,10 @@ def _risen(seat: HeightSpline, field: HeightField) -> HeightSpline:
         raised = short > 0.0
         targets[raised] = np.maximum(targets[raised], heights[raised]) + short[raised]
         weights[raised] = 2.0 * np.maximum(weights[raised], 1.0)
-        x_knots, y_knots = seat.x_knots, seat.y_knots
-        seat = fit(points, targets, weights=weights, x_knots=x_knots, y_knots=y_knots, cell_area=field.step**2, smoothing=1e-4)
+        if held is None or design is None:  # many a seat needs none of it
+            held = Stiffness.of(x_knots, y_knots, cell_area=field.step**2, smoothing=1e-4)
+            design = designed(points, x_knots, y_knots)
+        seat = held.over(design).fit(targets, weights=weights)
     return seat
 
 

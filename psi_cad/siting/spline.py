@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,11 @@ class HeightSpline:
         """X low, y low, x high, y high."""
         return float(self.x_knots[0]), float(self.y_knots[0]), float(self.x_knots[-1]), float(self.y_knots[-1])
 
+    @cached_property
+    def _corners(self) -> tuple[Array, Array]:
+        x_low, y_low, x_high, y_high = self.bounds
+        return np.array([x_low, y_low]), np.array([x_high, y_high])
+
     def __call__(self, points: Array) -> Array:
         """Heights (n,) at `points` (n, 2); outside the rectangle the value at the nearest border."""
         return self._values(points, (0, 0))[0]
@@ -58,8 +63,8 @@ class HeightSpline:
 
     def _values(self, points: Array, *orders: tuple[int, int]) -> list[Array]:
         """The derivatives (n,) of these orders, in x and in y."""
-        x_low, y_low, x_high, y_high = self.bounds
-        inside = np.column_stack([np.clip(points[:, 0], x_low, x_high), np.clip(points[:, 1], y_low, y_high)])
+        low, high = self._corners
+        inside = np.minimum(np.maximum(points[:, :2], low), high)
         if _grid_of(inside) is None:
             return [np.asarray(self._scattered(inside, nu=order)) for order in orders]
         places = _Places(inside, self.x_knots, self.y_knots)
@@ -155,6 +160,13 @@ def _rows(knots: Array, at: Array, order: int) -> sp.csr_array:
 
 def _gram(knots: Array, order: int) -> sp.csr_array:
     """∫ B_i^(order) B_j^(order) over the knot range, by Gauss points on each interval (exact for these degrees)."""
+    return _gram_of(knots.tobytes(), order)
+
+
+@lru_cache(maxsize=64)
+def _gram_of(held: bytes, order: int) -> sp.csr_array:
+    """The same for knots as bytes: many fits in a row have the same ones. Nobody may change it."""
+    knots = np.frombuffer(held)
     nodes, weights = np.polynomial.legendre.leggauss(DEGREE + 1)
     breaks = np.unique(knots)
     half = np.diff(breaks) / 2.0

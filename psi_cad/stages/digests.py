@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import pickle
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import shapely
@@ -16,6 +16,8 @@ from pydantic import BaseModel
 from psi_cad.surface.rays import RayCaster
 
 __all__ = ["digest"]
+
+NUMBERS: Final = "fiub"  # kinds of arrays that are read where they lie
 
 
 def digest(*values: Any) -> bytes:
@@ -31,7 +33,8 @@ def _feed(state: Any, value: Any) -> None:
     state.update(f"{kind.__module__}.{kind.__qualname__}:".encode())
     if isinstance(value, np.ndarray) and value.dtype != object:
         state.update(f"{value.dtype.str}{value.shape}:".encode())
-        state.update(np.ascontiguousarray(value).tobytes())
+        plain = np.ascontiguousarray(value)
+        state.update(plain.data if plain.size and plain.dtype.kind in NUMBERS else plain.tobytes())
     elif isinstance(value, trimesh.Trimesh):
         _feed(state, np.asarray(value.vertices))
         _feed(state, np.asarray(value.faces))

@@ -6,6 +6,7 @@ import inspect
 import pickle
 import sys
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final, ParamSpec, TypeVar, cast
@@ -13,6 +14,8 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 from psi_cad.stages.digests import digest
 from psi_cad.stages.disk import Disk, held
 from psi_cad.stages.told import IN_MEMORY, MADE, ON_DISK, Stages
+from psi_cad.surface.rays import RayCaster
+from psi_cad.surface.repair import Bone
 
 __all__ = ["CODE", "Shelf", "Workshop"]
 
@@ -86,6 +89,18 @@ class Workshop:
 
     def __init__(self, shelf: Shelf | None = None) -> None:
         self.shelf = shelf if shelf is not None else Shelf()
+        self._told: dict[int, tuple[weakref.ref[Any], bytes]] = {}
+
+    def _digest(self, value: Any) -> bytes:
+        """The digest of a value; of a bone and of what casts rays on it, which are large and change no more, it is made once."""
+        if not isinstance(value, (Bone, RayCaster)):
+            return digest(value)
+        known, found = self._told.get(id(value), (None, b""))
+        if known is None or known() is not value:
+            self._told = {key: kept for key, kept in self._told.items() if kept[0]() is not None}
+            found = digest(value)
+            self._told[id(value)] = weakref.ref(value), found
+        return found
 
     def made(self, function: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
         """What `function` makes of these values, now or earlier.
@@ -99,6 +114,6 @@ class Workshop:
         if not name or "." in name or "<" in name or getattr(function, "__closure__", None):
             raise TypeError(f"{function!r} cannot be shared: only a function at the top of a module depends on its values alone")
         given = inspect.signature(function).bind(*values, **named).arguments
-        parts = {one: digest(value) for one, value in given.items()}
+        parts = {one: self._digest(value) for one, value in given.items()}
         code = f"{function.__module__} {getattr(sys.modules.get(function.__module__), CODE, '')}"
         return self.shelf.piece(name.strip("_").replace("_", " "), parts, lambda: function(*values, **named), code=code)

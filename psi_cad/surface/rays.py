@@ -123,15 +123,15 @@ class SignedDistance:
     """Distance to a closed surface, negative inside.
 
     The distance is VTK's, the sign is voted by rays: VTK takes it from the normals around the nearest point, and on a
-    mesh with slivers, as marching cubes makes them, that went wrong by millimetres.
+    mesh with slivers, as marching cubes makes them, that went wrong by millimetres. A `caster` of the same mesh may be there already.
     """
 
-    def __init__(self, mesh: trimesh.Trimesh) -> None:
+    def __init__(self, mesh: trimesh.Trimesh, *, caster: RayCaster | None = None) -> None:
         from vtkmodules.vtkFiltersCore import vtkImplicitPolyDataDistance
 
         self._function = vtkImplicitPolyDataDistance()
         self._function.SetInput(poly_data(mesh))
-        self._caster = RayCaster(mesh)
+        self._caster = caster if caster is not None else RayCaster(mesh)
 
     def __call__(self, points: Array) -> Array:
         """Signed distance (n,) in mm at `points` (n, 3)."""

@@ -37,7 +37,7 @@ class BoneProbe:
     def __init__(self, bone: trimesh.Trimesh, name: str | None = None) -> None:
         self.bone, self.name = bone, name
         self.caster = RayCaster(bone)
-        self.distance = SignedDistance(bone)
+        self.distance = SignedDistance(bone, caster=self.caster)
 
 
 @dataclass(frozen=True)
