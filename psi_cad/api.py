@@ -17,6 +17,7 @@ from psi_cad.approval.sheet import write_sheets
 from psi_cad.builder.process import DEFAULT_LIMIT, Workers, perform
 from psi_cad.builder.suggest import REFUSED_FILE, Asked, explain_refused, explained, suggested
 from psi_cad.builder.together import all_built
+from psi_cad.donating import donors
 from psi_cad.errors import InputError, PsiCadError
 from psi_cad.files import staged
 from psi_cad.gauging import calibrate, coupon
@@ -37,6 +38,7 @@ __all__ = [
     "calibrate",
     "compare",
     "coupon",
+    "donors",
     "measure",
     "plan",
     "register",

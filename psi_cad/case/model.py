@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 import numpy as np
 from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
+from psi_cad.case.donor import Donor, donor_apart
 from psi_cad.case.mistakes import ONE, SEVERAL
 from psi_cad.case.tables import Apart, bones_apart, tables_in
 from psi_cad.case.tools import (
@@ -38,6 +39,7 @@ __all__ = [
     "Case",
     "CaseSide",
     "Cut",
+    "Donor",
     "Filed",
     "GuideRequest",
     "KerfSide",
@@ -280,6 +282,7 @@ class Case(_Strict):
     trajectory: Annotated[tuple[Trajectory, ...], Field(strict=False)] = ()
     guide: Annotated[tuple[GuideRequest, ...], Field(strict=False)] = ()
     part: Annotated[tuple[PartRequest, ...], Field(strict=False)] = ()
+    donor: Donor | None = None
 
     @model_validator(mode="after")
     def _registered(self) -> Case:
@@ -331,6 +334,7 @@ def apart_in(data: Mapping[str, Any]) -> list[Apart]:
         if name not in LANDMARKS:
             text = f"landmarks: '{name}' is no known landmark; they are {', '.join(LANDMARKS)}"
             found.append((f"landmarks.{name}", ("landmarks", name), text))
+    found += donor_apart(data, LANDMARKS)
     for number, guide in enumerate(tables_in(data, "guide")):
         for kind in ("cut", "trajectory"):
             found += _named_by(guide, kind, number, [entry.get("name") for entry in tables_in(data, kind)])

@@ -27,7 +27,7 @@ def named_in(loaded: LoadedCase) -> dict[str, str]:
     """Every path that a case names, by the key that names it."""
     case, named = loaded.case, {}
     bones = {bone_key(case, number): bone for number, bone in enumerate(case.bones)}
-    sources = {**bones, "tumour": case.tumour, **{f"avoid[{number}]": avoid for number, avoid in enumerate(case.avoid)}}
+    sources = {**bones, "tumour": case.tumour, "donor": case.donor, **{f"avoid[{number}]": avoid for number, avoid in enumerate(case.avoid)}}
     for place, source in sources.items():
         for key in ("surface", "labels", "ct", "mri", "transform"):
             named[f"{place}.{key}"] = getattr(source, key, None)

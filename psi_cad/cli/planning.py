@@ -1,4 +1,4 @@
-"""`plan`: what the planned cuts do, and better ones."""
+"""`plan`: what the planned cuts do, and better ones; `donors`: whose bone fits them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = ["register"]
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     app.command()(plan)
+    app.command()(donors)
 
 
 def plan(
@@ -68,6 +69,34 @@ def plan(
     else:
         _tell(PlanReport.model_validate(found), more_in="plan.json" if out is not None else "the output of --json")
     if found.get("status", "passed") != "passed":
+        raise typer.Exit(1)
+
+
+def donors(
+    folder: Annotated[Path, typer.Argument(help="Folder with the donors' surfaces, a file each.")],
+    case: Annotated[Path, typer.Argument(help="Case file (TOML), or a folder that holds case.toml.")],
+    bone: Annotated[str | None, typer.Option("--bone", help="Of several bones of the patient: the one that the donor replaces.")] = None,
+    units: Annotated[str, typer.Option("--units", help="Of all these surfaces: mm, cm, m or in.")] = "mm",
+    coordinates: Annotated[str, typer.Option("--coordinates", help="Of all these surfaces: LPS or RAS.")] = "LPS",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key of the case; may be repeated.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the ranking as JSON.")] = False,
+) -> None:
+    """Rank donor bones for an allograft: fit at the cuts, and size; a donor that does not serve is told with its reason.
+
+    Example: psi-cad donors cases/phantom/donors cases/phantom-allograft
+    """
+    from psi_cad.api import donors as run
+    from psi_cad.cli.showing import progress, say_json, say_lines, table
+    from psi_cad.grafting.told import ranking_lines
+    from psi_cad.records.grafts import DonorsRanked
+
+    with progress(quiet=json) as tell:
+        found = run(folder, case, bone=bone, units=units, coordinates=coordinates, settings=set_ or [], progress=tell)
+    if json:
+        say_json(found)
+    else:
+        say_lines(ranking_lines(DonorsRanked.model_validate(found), table))
+    if not found["donors"]:
         raise typer.Exit(1)
 
 

@@ -139,7 +139,7 @@ def _allowances(kind: type[SeatParams], params: dict[str, Any]) -> dict[str, Any
 def _missing_files(data: dict[str, Any], path: Path) -> list[Mistake]:
     """Files and folders that the case names and that are not there."""
     places: list[tuple[tuple[int | str, ...], dict[str, Any]]] = [(place, table) for _, place, table in bones_in(data)]
-    places += [(("tumour",), data["tumour"])] if isinstance(data.get("tumour"), dict) else []
+    places += [((key,), data[key]) for key in ("tumour", "donor") if isinstance(data.get(key), dict)]
     for key in ("avoid", "cut"):
         places += [((key, number), entry) for number, entry in enumerate(tables_in(data, key))]
     found = []

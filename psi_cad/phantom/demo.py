@@ -9,6 +9,7 @@ from typing import Final
 from psi_cad.errors import EnvironmentProblem
 from psi_cad.export.meshes import write_stl
 from psi_cad.files import whole_file
+from psi_cad.phantom.donors import DONORS, donor_mesh
 from psi_cad.phantom.hemipelvis import bone_mesh, lesion_mesh
 from psi_cad.phantom.sacrum import across_mesh, sacrum_mesh
 from psi_cad.phantom.scans import write_scans
@@ -17,6 +18,7 @@ __all__ = ["DEMO_CASE", "example_cases", "write_demo_case", "write_phantom"]
 
 DEMO_CASE: Final = "phantom-scans"
 SPACING: Final = 2.0
+DONOR_SPACING: Final = 3.0
 _HERE: Final = Path(__file__).resolve().parent.parent
 
 
@@ -34,11 +36,15 @@ def example_cases() -> Path:
 
 
 def write_phantom(folder: Path) -> None:
-    """Write the phantom's `bone.stl` and `tumour.stl`, the sacrum beside it and the tumour across their joint (LPS, mm)."""
+    """Write the phantom's `bone.stl` and `tumour.stl`, the sacrum beside it and the tumour across their joint, and its `donors` (LPS, mm)."""
     write_stl(folder / "bone.stl", bone_mesh(spacing=SPACING), header="psi-cad phantom right hemipelvis, mm, SPACE=LPS")
     write_stl(folder / "tumour.stl", lesion_mesh(subdivisions=3), header="psi-cad phantom tumour, mm, SPACE=LPS")
     write_stl(folder / "sacrum.stl", sacrum_mesh(spacing=SPACING), header="psi-cad phantom sacrum, mm, SPACE=LPS")
     write_stl(folder / "tumour-across.stl", across_mesh(subdivisions=3), header="psi-cad phantom tumour across the joint, mm, SPACE=LPS")
+    (folder / "donors").mkdir(exist_ok=True)
+    for name, grown in DONORS.items():
+        header = f"psi-cad phantom {name}, in its own frame, mm, SPACE=LPS"
+        write_stl(folder / "donors" / f"{name}.stl", donor_mesh(grown, spacing=DONOR_SPACING), header=header)
 
 
 def write_demo_case(folder: Path, *, progress: Callable[[str], None]) -> Path:
