@@ -57,6 +57,7 @@ pictures:
     .venv/bin/psi-cad build cases/phantom-model -o build-pictures
     .venv/bin/psi-cad build cases/phantom-spacer -o build-pictures
     .venv/bin/psi-cad coupon -o build-pictures/coupon
+    .venv/bin/psi-cad build cases/phantom-allograft -o build-pictures
     # a plane too near to the tumour, so that the picture shows the wanted margin: the plan fails
     -.venv/bin/psi-cad plan cases/phantom-type1 -o build-pictures/near --set "cut.A.origin=[-96,-8,66]" --set "cut.A.normal=[0,0.3,1]"
     .venv/bin/psi-cad phantom -o build-pictures/scans

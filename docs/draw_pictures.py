@@ -22,6 +22,7 @@ PICTURES = {
     "phantom-spacer.png": "phantom-spacer/cast_*.png",
     "spacer.png": "phantom-spacer/trial_*.png",
     "coupon.png": "coupon/*/coupon.png",
+    "allograft.png": "phantom-allograft/graft_*.png",
     "phantom-margins.png": "near/phantom-type1/plan-margins.png",
     "phantom-ct.png": "bones/hip.png",
 }

@@ -66,6 +66,7 @@ def entry(name: str, cases: list[str], pictures: Path = HERE / "pictures") -> st
     if kind == "seat":
         needs = needs_of(template)
         takes = [f"{low} to {high} {what}" for what, (low, high) in (("cuts", needs.cuts), ("trajectories", needs.trajectories)) if high]
+        takes += ["a donor's bone"] if needs.donor else []
         lines.append(f"- **Takes** {', '.join(takes)}; asked for by `{MADE_BY[kind]}` in a case.")
     elif kind == "body":
         lines.append(f"- **Takes** the planned cuts of a bone; asked for by `{MADE_BY[kind]}` in a case.")

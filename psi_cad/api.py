@@ -21,10 +21,10 @@ from psi_cad.donating import donors
 from psi_cad.errors import InputError, PsiCadError
 from psi_cad.files import staged
 from psi_cad.gauging import calibrate, coupon
-from psi_cad.intake.blades import tell_lengths
 from psi_cad.outputs.naming import check_variant
 from psi_cad.outputs.subject import REPORT_FILE, case_folders, disagreement, read_plan
 from psi_cad.records.report import Release
+from psi_cad.sawing.blades import tell_lengths
 from psi_cad.scans import register, segment, tumour
 
 if TYPE_CHECKING:

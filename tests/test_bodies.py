@@ -19,7 +19,6 @@ from psi_cad.export.meshes import write_stl
 from psi_cad.frames import Frame
 from psi_cad.guides.contract import BodySite, Bore, Part
 from psi_cad.intake.bones import read_bones
-from psi_cad.intake.kerfs import kerfs_of, run_outs_of, sawings
 from psi_cad.intake.loading import load
 from psi_cad.intake.prepare import plan_job, planned_cuts
 from psi_cad.making.asked import part_jobs
@@ -29,6 +28,7 @@ from psi_cad.readback.printed import Printed
 from psi_cad.records.base import faults
 from psi_cad.records.guide import MeasuredFiles, MeasuredSeat
 from psi_cad.records.parts import MadePart
+from psi_cad.sawing.kerfs import kerfs_of, run_outs_of, sawings
 from psi_cad.surface.solids import mesh_of
 
 HALVES = (

@@ -182,3 +182,24 @@ def test_real_hips_of_others_serve_and_their_residual_is_told(data):
     assert 0.5 < fit.residual_mm < 2.0 and fit.overlap > 0.9 and fit.uncertainty_mm < 2.0
     with pytest.raises(RegistrationError):
         placed(bones[14].mesh, bones[27].mesh, cuts, mirrored=True, name="hip 27")
+
+
+def test_a_refusal_on_the_donor_says_whose_frame_it_is_told_in_and_points_at_the_patient(phantom, cuts):
+    from psi_cad.case.donor import Donor
+    from psi_cad.errors import DesignError
+    from psi_cad.grafting.donor import DonorRead
+    from psi_cad.grafting.placing import Placing
+    from psi_cad.registration.surfaces import SurfaceFit
+
+    pose = pose_of((0.1, 0.2, 0.3), (1.0, 2.0, 3.0), mirrored=True)
+    fit = SurfaceFit(pose, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
+    source = Donor(name="tb-1", surface="x.stl", units="mm", coordinates="LPS", side="left")
+    scene = Scene((Body(None, phantom),))
+    donor = DonorRead(source, scene, Placing(pose, True, fit, False), cuts, None, scene, cuts, ())
+    told = DesignError("The seat is steep near (10.0, 20.0, 30.0).", where=(10.0, 20.0, 30.0))
+    donor.tells(told)
+    assert str(told) == "donor 'tb-1', in its own frame: The seat is steep near (10.0, 20.0, 30.0)."
+    assert np.allclose(told.where, apply(pose, np.array([[10.0, 20.0, 30.0]]))[0], atol=0.01)
+    placeless = DesignError("The blade is too short.")
+    donor.tells(placeless)
+    assert str(placeless) == "The blade is too short."

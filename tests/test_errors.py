@@ -11,9 +11,9 @@ from psi_cad.case.catalogue import load_catalogue, shipped_catalogue
 from psi_cad.case.load import load_case
 from psi_cad.cli.main import main
 from psi_cad.errors import CaseError, CatalogueError, DesignError, PsiCadError, from_json
-from psi_cad.intake.blades import length_said, long_enough, tell_lengths
 from psi_cad.intake.loading import load
 from psi_cad.records.guide import Guide
+from psi_cad.sawing.blades import length_said, long_enough, tell_lengths
 
 GOOD = (CASES / "phantom-type1" / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
 # (what is replaced, by what, the key that is told), in the file's order

@@ -12,7 +12,7 @@ from strict import strictly
 import psi_cad
 from psi_cad import api
 from psi_cad.builder import suggest
-from psi_cad.builder.guides import _kept
+from psi_cad.builder.folder import kept_files
 from psi_cad.builder.suggest import PICTURE_FILE, REFUSED_FILE, TRIED_FILE, Asked, Attempt, explained, set_argument, suggested
 from psi_cad.builder.trying import candidates
 from psi_cad.case.load import load_case
@@ -162,7 +162,7 @@ REJECTED = {"bone.stl", "report.json", f"{RAMUS}_REJECTED.step", f"{RAMUS}_REJEC
 def test_of_a_rejected_guide_no_file_keeps_a_clean_name(tmp_path):
     for name in ("g_b.step", "g_b.stl", "g_b.3mf", "g_b_REJECTED.png", "other_b.step"):
         (tmp_path / name).write_text(name)
-    assert _kept(tmp_path, "g_b", passed=False, pictures=True) == {"step": "g_b_REJECTED.step", "png": "g_b_REJECTED.png"}
+    assert kept_files(tmp_path, "g_b", passed=False, pictures=True) == {"step": "g_b_REJECTED.step", "png": "g_b_REJECTED.png"}
     assert written(tmp_path) == {"g_b_REJECTED.step", "g_b_REJECTED.png", "other_b.step"}
 
 

@@ -18,7 +18,7 @@ ORDER = [
     {"resection", "brep", "verify"},
     {"report", "parts", "phantom"},
     {"guides", "models"},
-    {"labelling", "bones", "drilling", "gauges"},
+    {"labelling", "bones", "drilling", "gauges", "sawing"},
     {"making", "grafting"},
     {"intake"},
     {"inspection"},

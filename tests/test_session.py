@@ -16,8 +16,8 @@ from psi_cad.case.load import load_case
 from psi_cad.errors import BuildError, CaseError, EnvironmentProblem, InputError, KernelError
 from psi_cad.guides.registry import any_template, loaded_sha256
 from psi_cad.intake.jobs import job_facts, job_hash
-from psi_cad.intake.kerfs import sawings
 from psi_cad.intake.prepare import inputs_of, planes_of
+from psi_cad.sawing.kerfs import sawings
 
 SERVES = """
 import json, os, sys, time

@@ -12,9 +12,9 @@ from psi_cad.errors import CaseError, PsiCadError, SegmentationError, SurfaceErr
 from psi_cad.intake import sources
 from psi_cad.intake.bones import read_bones
 from psi_cad.intake.jobs import job_facts, job_hash
-from psi_cad.intake.kerfs import sawings
 from psi_cad.intake.loading import load
 from psi_cad.intake.prepare import planes_of
+from psi_cad.sawing.kerfs import sawings
 
 ILIUM, SACRUM = ((0, -30, -40), (40, 30, 40)), ((-42, -30, -40), (-2, 30, 40))  # mm; a joint of 2 mm between them
 TUMOUR = ((-12, -10, -10), (10, 10, 10))

@@ -52,6 +52,9 @@ def test_a_template_builds_what_passes(name, phantom_report, tmp_path):
         (built,) = phantom_report["guides"]
         if needs_of(any_template(name, where="here")).trajectories[1]:
             (built,) = psi_cad.build(CASES / "phantom-drill", tmp_path, settings=[f"guide.template={name}"])["guides"]
+        elif needs_of(any_template(name, where="here")).donor:
+            settings = [f"guide.graft.template={name}", "guide.graft.params={}"]
+            (built,) = [one for one in psi_cad.build(CASES / "phantom-allograft", tmp_path, settings=settings)["guides"] if "graft" in one]
         elif built["template"] != name:
             (built,) = psi_cad.build(CASES / "phantom-type1", tmp_path, settings=[f"guide.template={name}", "guide.params={}"])["guides"]
     assert (built["template"], built["status"]) == (name, "passed")

@@ -95,7 +95,8 @@ def job_named(job: Job, before: Before, *, variant: str | None) -> Job:
             for site in guide.sites
         )
         named.append(replace(guide, namings=names))
-    return replace(job, guides=tuple(named))
+    donor = None if job.donor is None else job_named(job.donor, before, variant=variant)
+    return replace(job, guides=tuple(named), donor=donor)
 
 
 def _still_named(before: Before, report: BuildReport) -> bool:

@@ -26,14 +26,14 @@ from psi_cad.case.load import LoadedCase
 from psi_cad.case.named import Stamps, refuse_changed, stamps_of
 from psi_cad.errors import BuildError, DesignError, InputError, PsiCadError, SeatError, from_json, refused_by_system, unexpected
 from psi_cad.files import sha256_of, write_json
-from psi_cad.intake.blades import tell_lengths
 from psi_cad.intake.jobs import job_facts, job_hash, part_facts
-from psi_cad.intake.kerfs import sawings
 from psi_cad.intake.loading import load, resolved_guides
 from psi_cad.intake.named import inputs_of
 from psi_cad.intake.prepare import Job, Progress, plan_job, planes_of, works_of
 from psi_cad.making.asked import resolved_part
 from psi_cad.outputs.subject import made_in
+from psi_cad.sawing.blades import tell_lengths
+from psi_cad.sawing.kerfs import sawings
 from psi_cad.stages.disk import own_disk
 
 __all__ = ["done"]
@@ -63,7 +63,7 @@ def done(request: dict[str, Any], *, kept: Kept, workers: Workers | None, progre
             )
         finally:
             refuse_changed(loaded, stamps)  # a refusal, too, would be of something else
-        hashes = [*(digest for guide in job.guides for digest in guide.hashes), *(part.job for part in job.parts)]
+        hashes = [*(digest for guide in job.every_guide for digest in guide.hashes), *(part.job for part in job.parts)]
         if hashes != [request["job"]]:
             raise BuildError(f"{loaded.path.name}: {ANOTHER}")
         return job_named(job, Before(Path(request["final"])), variant=None)

@@ -15,11 +15,11 @@ from psi_cad.case.load import LoadedCase
 from psi_cad.case.named import named_in, there
 from psi_cad.errors import CaseError, InputError, PsiCadError
 from psi_cad.intake.jobs import job_facts, job_hash, part_facts
-from psi_cad.intake.kerfs import sawings
 from psi_cad.intake.loading import load, resolved_guides
 from psi_cad.intake.prepare import planes_of, works_of
 from psi_cad.intake.work import digest_of
 from psi_cad.making.asked import resolved_part
+from psi_cad.sawing.kerfs import sawings
 
 __all__ = ["Asked", "Task", "case_files", "tasks_of", "values_of"]
 

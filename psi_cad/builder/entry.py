@@ -22,6 +22,7 @@ from psi_cad.outputs.naming import Naming
 from psi_cad.outputs.subject import stem
 from psi_cad.promises.expected import Expected, ExpectedAvoid, ExpectedBore, ExpectedSlot
 from psi_cad.promises.requirements import refuse_lacking, refuse_missing
+from psi_cad.records.grafts import GraftSaid
 from psi_cad.records.guide import Guide, LabelSaid, MeasuredFiles, MeasuredSeat, PinSaid, SeatingSaid, TriedSeat, Way
 from psi_cad.records.parts import MadePart
 from psi_cad.records.planned import PlannedGuide
@@ -202,6 +203,7 @@ def report_entry(
     cautions: Sequence[Caution] = (),
     parts: Sequence[MadePart] = (),
     bone: str | None = None,
+    graft: GraftSaid | None = None,
 ) -> Guide:
     """One entry of the report's `guides`.
 
@@ -213,11 +215,17 @@ def report_entry(
         What comes beside it.
     bone
         The one that it is on; None where the case has but one.
+    graft
+        Of a guide on a donor's bone.
     """
     blade, label = made.site.saw, made.design.label
     cautions = by_weight([*cautions, *cautions_of(made, expected, measured)])
     ways: dict[str, Any] = {"trajectories": [Way.model_validate(way) for way in made.site.planned_ways()]} if made.site.ways else {}
-    at_times: dict[str, Any] = {**({"parts": list(parts)} if parts else {}), **({} if bone is None else {"bone": bone})}
+    at_times: dict[str, Any] = {
+        **({"parts": list(parts)} if parts else {}),
+        **({} if bone is None else {"bone": bone}),
+        **({} if graft is None else {"graft": graft}),
+    }
     return Guide(
         name=made.request.name,
         job=made.job,

@@ -47,4 +47,10 @@ def exported(made: Made, expected: Expected, folder: Path, *, case: str, side: s
 def facts_of(made: Made, *, case: str, side: str) -> dict[str, str]:
     """What a 3MF says of a guide, and of a part beside it."""
     kind = "blade" if made.site.saw is not None else "tool"
-    return {"case": case, "side": side, kind: made.site.tool_id, "frame": "patient LPS, mm", "notice": NOT_A_DEVICE}
+    return {
+        "case": case,
+        "side": side,
+        kind: made.site.tool_id,
+        "frame": "patient LPS, mm" if made.site.graft is None else f"of donor {made.site.graft.donor}, LPS, mm",
+        "notice": NOT_A_DEVICE,
+    }

@@ -15,6 +15,8 @@ import trimesh
 from psi_cad.brep import checked
 from psi_cad.builder.entry import Made, expected_of, report_entry
 from psi_cad.builder.export import exported, facts_of
+from psi_cad.builder.folder import DONOR_FILE, bones_written, kept_files, sweep
+from psi_cad.builder.grafts import with_graft
 from psi_cad.builder.kept import Kept
 from psi_cad.builder.process import PICTURE_STEP
 from psi_cad.drilling.ways import Drilling, drilling_of
@@ -22,11 +24,11 @@ from psi_cad.errors import BuildError, EnvironmentProblem, KernelError, PsiCadEr
 from psi_cad.export.meshes import write_stl
 from psi_cad.files import sha256_of
 from psi_cad.findings import by_weight
+from psi_cad.grafting.graft import contact_cautions, refuse_faceless
 from psi_cad.guides.params import GuideParams
 from psi_cad.guides.registry import load_template, told_as_ours
 from psi_cad.guides.site import Site
 from psi_cad.inspection.inspect import Inspection, Inspector
-from psi_cad.intake.kerfs import Sawing, sawings
 from psi_cad.intake.overrides import guide_overrides
 from psi_cad.intake.prepare import GuideJob, Job, Progress, step_of
 from psi_cad.intake.siting import Siting
@@ -42,11 +44,11 @@ from psi_cad.records.shared import CaseSaid, CheckSaid, Refused, Software, cauti
 from psi_cad.remedies.mending import base_id, sentence
 from psi_cad.report.lettering import Arrow
 from psi_cad.report.pictures import GuidePicture, Mark
+from psi_cad.sawing.kerfs import Sawing, sawings
 from psi_cad.units import LIMITS
 
-__all__ = ["BONE_FILE", "build_case"]
+__all__ = ["build_case"]
 
-BONE_FILE: Final = "bone.stl"
 AVOID_FILE: Final = "avoid_{name}.stl"
 ATTEMPTS: Final = 3
 SEATS: Final = 3
@@ -196,15 +198,19 @@ class _Bench:
             if error.where is not None:  # a template knows the guide frame only
                 x, y, z = site.frame.patient(np.array(error.where))
                 error.where = (round(float(x), 2), round(float(y), 2), round(float(z), 2))
+            if self.job.read is not None:
+                self.job.read.tells(error)
             raise
         case = loaded.case
         bone = case.bone_of(guide.request)
         expected = expected_of(made, [cut for cut in self.job.cuts if cut.bone == bone], self._avoid)
-        facts, room = facts_of(made, case=case.id, side=case.side), site.printer.build_volume
+        refuse_faceless(guide.request.template, site, design.further)
+        facts, room = facts_of(made, case=case.id, side=self.job.side), site.printer.build_volume
         beside = parts_beside(design.further, site.frame, self.folder, stem=made.stem, case=case.id, metadata=facts, build_volume=room)
         self.inspection.on(bone)
-        mesh = exported(made, expected, self.folder, case=case.id, side=case.side, inspection=self.inspection, told=told)
-        whole = trimesh.util.concatenate([mesh, *(one.written.mesh for one in beside)]) if beside else mesh
+        mesh = exported(made, expected, self.folder, case=case.id, side=self.job.side, inspection=self.inspection, told=told)
+        drawn = [one.written.mesh for one in beside if site.graft is None]  # a graft lies in the bone
+        whole = trimesh.util.concatenate([mesh, *drawn]) if drawn else mesh
         slim = dataclasses.replace(made, design=dataclasses.replace(made.design, solid=None, further=()))  # the solids are in their files now
         return _Shown(task, slim, expected, whole, beside)
 
@@ -217,6 +223,7 @@ class _Bench:
         self.told(self.job.guides[shown.task.guide], shown.made.site)(PICTURE_STEP)
         case, made = self.job.loaded.case, shown.made
         kind = "blade" if made.site.saw is not None else "tool"
+        on = "" if made.site.graft is None else f" on donor {made.site.graft.donor}"
         return GuidePicture(
             shown.mesh,
             self.job.bones.scene.mesh,
@@ -225,7 +232,7 @@ class _Bench:
             cuts=self.job.cuts,
             labels=made.design.label.faces,
             ways=[(way.name, *made.site.frame.patient(np.array([way.entry - way.depth * way.out, way.entry]))) for way in made.site.ways],
-            title=", ".join([f"{case.id}, {case.side}: guide {made.request.name}", f"{kind} {made.site.tool_id}", *made.naming.differs]),
+            title=", ".join([f"{case.id}, {self.job.side}: guide {made.request.name}{on}", f"{kind} {made.site.tool_id}", *made.naming.differs]),
         )
 
     def finish(self, shown: _Shown, picture: GuidePicture, measured: MeasuredFiles) -> None:
@@ -280,8 +287,55 @@ def build_case(
     loaded, case = job.loaded, job.loaded.case
     inspection = inspection if inspection is not None else Inspector()
     folder.mkdir(parents=True, exist_ok=True)
-    used = _bones_written(job, folder, inspection)
-    bench = _Bench(job, folder, inspection, progress, kept if kept is not None else Kept(), seats=seats)
+    kept = kept if kept is not None else Kept()
+    first = _made(job, folder, inspection, progress, kept, pictures=pictures, seats=seats)
+    second = None if job.donor is None else _made(job.donor, folder, inspection, progress, kept, pictures=pictures, seats=seats)
+    every_made = [one for one in (first, second) if one is not None]
+    refused, guides = [error for one in every_made for error in one.refused], [entry for one in every_made for entry in one.entries]
+    bodies, lacking = build_bodies(job.parts, case, folder, progress=progress)
+    every = [*(one.files for one in guides), *(body.files for body in bodies)]
+    sweep(folder, {*(name for one in every_made for name in one.kept), *(name for files in every for name in files.values())})
+    if refused and not guides and not bodies:
+        raise refused[0]
+    told_there = {caution for guide in case.guide for caution in guide_overrides(loaded, guide.name)}
+    told_there |= {caution for part in job.parts for caution in part.cautions}
+    used = first.kept[: len(job.bones.scene.bodies)]
+    used_bones = [said.more(BoneInReport, used=name, used_sha256=sha256_of(folder / name)) for said, name in zip(job.bones.said, used, strict=True)]
+    lacked = [*job.refused, *(error.to_json() for error in refused)]
+    parts_said: dict[str, Any] = {"parts": bodies} if job.parts else {}
+    donor_said: dict[str, Any] = {}
+    if job.donor is not None and job.donor.read is not None:
+        donor_said = {"donor": job.donor.read.said.but(used=DONOR_FILE, used_sha256=sha256_of(folder / DONOR_FILE))}
+    return BuildReport(
+        schema_=1,
+        software=Software.model_validate(build_software()),
+        notice=NOT_A_DEVICE,
+        case=CaseSaid(id=case.id, side=case.side, file=loaded.path.name, sha256=loaded.sha256, settings=list(loaded.settings)),
+        inputs=job.inputs,
+        **job.bones.report(used_bones),
+        cautions=cautions_said(by_weight(caution for caution in job.cautions if caution not in told_there)),
+        guides=guides,
+        **donor_said,
+        **parts_said,
+        refused=[*(Refused.model_validate(one) for one in lacked), *lacking],
+        status="passed" if {*(one.status for one in guides), *(body.status for body in bodies)} <= {"passed"} else "rejected",
+    )
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What became of the guides in one frame: entries, why others were not made, and files beside them, bones first."""
+
+    entries: list[Guide]
+    refused: list[PsiCadError]
+    kept: list[str]
+
+
+def _made(job: Job, folder: Path, inspection: Inspection, progress: Progress, kept: Kept, *, pictures: bool, seats: int) -> _Made:
+    """Make the guides of one job, whatever bones they sit on."""
+    loaded = job.loaded
+    used = bones_written(job, folder, inspection)
+    bench = _Bench(job, folder, inspection, progress, kept, seats=seats)
     tasks = [_Task(number, site) for number, guide in enumerate(job.guides) for site in range(len(guide.sites))]
     entries: dict[tuple[int, int], Guide] = {}
     refused: list[PsiCadError] = []
@@ -303,11 +357,11 @@ def build_case(
             if again is not None:
                 tasks.append(again)
                 continue
-            measured = with_beside(own, one.beside)
-            passed = not measured.failed
+            measured, graft = with_graft(with_beside(own, one.beside), one.made.site.graft, one.beside, folder)
+            passed, grafted = not measured.failed, () if graft is None else contact_cautions(graft)
             if picture is not None:
                 bench.finish(one, picture, measured)
-            files = _kept(folder, one.made.stem, passed=passed, pictures=pictures)
+            files = kept_files(folder, one.made.stem, passed=passed, pictures=pictures)
             more, parts = kept_beside(one.beside, folder, passed=passed)
             request = one.made.request
             entries[one.task.key] = report_entry(
@@ -316,53 +370,12 @@ def build_case(
                 one.expected,
                 files | more,
                 folder,
-                cautions=guide_overrides(loaded, request.name),
+                cautions=(*guide_overrides(loaded, request.name), *(job.cautions if job.read is not None else ()), *grafted),
                 parts=parts,
-                bone=request.bone if job.bones.scene.several else None,
+                bone=request.bone if len(loaded.case.bones) > 1 else None,
+                graft=graft,
             )
-    bodies, lacking = build_bodies(job.parts, case, folder, progress=progress)
-    every = [*(one.files for one in entries.values()), *(body.files for body in bodies)]
-    _sweep(folder, {*used, *bench.kept_away, *(name for files in every for name in files.values())})
-    if refused and not entries and not bodies:
-        raise refused[0]
-    guides = [entries[key] for key in sorted(entries)]
-    told_there = {caution for guide in case.guide for caution in guide_overrides(loaded, guide.name)}
-    told_there |= {caution for part in job.parts for caution in part.cautions}
-    used_bones = [said.more(BoneInReport, used=name, used_sha256=sha256_of(folder / name)) for said, name in zip(job.bones.said, used, strict=True)]
-    lacked = [*job.refused, *(error.to_json() for error in refused)]
-    parts_said: dict[str, Any] = {"parts": bodies} if job.parts else {}
-    return BuildReport(
-        schema_=1,
-        software=Software.model_validate(build_software()),
-        notice=NOT_A_DEVICE,
-        case=CaseSaid(id=case.id, side=case.side, file=loaded.path.name, sha256=loaded.sha256, settings=list(loaded.settings)),
-        inputs=job.inputs,
-        **job.bones.report(used_bones),
-        cautions=cautions_said(by_weight(caution for caution in job.cautions if caution not in told_there)),
-        guides=guides,
-        **parts_said,
-        refused=[*(Refused.model_validate(one) for one in lacked), *lacking],
-        status="passed" if {*(one.status for one in guides), *(body.status for body in bodies)} <= {"passed"} else "rejected",
-    )
-
-
-def _bones_written(job: Job, folder: Path, inspection: Inspection) -> list[str]:
-    """The names of the files of the bones as they are used, in their order, each written and shown to the inspection."""
-    names = []
-    for body in job.bones.scene.bodies:
-        names.append(f"bone-{body.name}.stl" if job.bones.scene.several else BONE_FILE)
-        what = f"bone {body.name}" if job.bones.scene.several else "bone"
-        header = f"{job.loaded.case.id} {what} as used, mm, SPACE=LPS"
-        write_stl(folder / names[-1], body.bone.mesh, header=header, patch=body.bone.made_up.astype(int))
-    inspection.bones({body.name: folder / name for body, name in zip(job.bones.scene.bodies, names, strict=True)})
-    return names
-
-
-def _sweep(folder: Path, told: set[str]) -> None:
-    """Take away what the report tells nothing of: files of a guide or part that was begun and could not be made."""
-    for path in folder.iterdir():
-        if path.is_file() and path.name not in told:
-            path.unlink()
+    return _Made([entries[key] for key in sorted(entries)], refused, [*used, *bench.kept_away])
 
 
 def _again(bench: _Bench, task: _Task, failed: Sequence[CheckSaid]) -> _Task | None:
@@ -384,14 +397,3 @@ def _weakest(seat: MeasuredSeat) -> Arrow:
         f"held least this way and back (lock {seat.sliding_lock or 0.0:.2f}): {seat.weakest_in_words}",
         either_way=True,
     )
-
-
-def _kept(folder: Path, stem: str, *, passed: bool, pictures: bool) -> dict[str, str]:
-    """The files of a guide under their names; of one that failed only STEP and picture, under names that say so."""
-    kinds = ("step", "stl", "3mf", *(("png",) if pictures else ()))
-    if passed:
-        return {kind: f"{stem}.{kind}" for kind in kinds}
-    (folder / f"{stem}.step").replace(folder / f"{stem}_REJECTED.step")
-    for kind in ("stl", "3mf"):
-        (folder / f"{stem}.{kind}").unlink()
-    return {kind: f"{stem}_REJECTED.{kind}" for kind in kinds if kind in ("step", "png")}

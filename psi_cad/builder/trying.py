@@ -22,7 +22,7 @@ from psi_cad.errors import PsiCadError
 from psi_cad.files import write_json
 from psi_cad.frames import unit
 from psi_cad.guides.params import SeatParams, range_of, resolve_params, value_of
-from psi_cad.guides.registry import load_template
+from psi_cad.guides.registry import load_template, needs_of
 from psi_cad.intake.approaches import in_planes, outward, turned, typed
 from psi_cad.intake.bones import BonesRead
 from psi_cad.intake.prepare import Progress, asked_cuts, plan_job, planes_of
@@ -116,10 +116,12 @@ def _failed(folder: Path, wanted: Attempt, setting: str, progress: Progress, kep
     try:
         loaded = load_case(wanted.loaded.path, settings=[*wanted.loaded.settings, setting], catalogue=wanted.catalogue, needs=("guide",))
         only = tuple(guide for guide in loaded.case.guide if guide.name == wanted.guide)
-        loaded = dataclasses.replace(loaded, case=loaded.case.model_copy(update={"guide": only, "part": ()}))
+        on_donor = any(needs_of(load_template(guide.template, where="guide.template")).donor for guide in only)
+        guides = loaded.case.guide if on_donor else only  # what is sawn on a donor hangs on how the patient is sawn
+        loaded = dataclasses.replace(loaded, case=loaded.case.model_copy(update={"guide": guides, "part": ()}))
         saws = any(guide.blade is not None for guide in only)
         blades = [wanted.blade] if wanted.given and wanted.blade is not None and saws else []
-        job = plan_job(loaded, blades=blades, progress=_silent, read=kept.bones, workshop=kept.workshop, suggest=False)
+        job = plan_job(loaded, blades=blades, progress=_silent, read=kept.bones, workshop=kept.workshop, suggest=False, only=wanted.guide)
         report = build_case(job, folder, progress=progress, pictures=False, kept=kept)
         built = True
     except PsiCadError as error:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import trimesh
+
 from psi_cad.errors import InputError
 from psi_cad.files import sha256_of
 from psi_cad.outputs.subject import REPORT_FILE, made_in, read_report, stem_of
+from psi_cad.records.grafts import GraftSaid
 from psi_cad.records.guide import Guide
 from psi_cad.records.parts import BodyPart, MadePart
+from psi_cad.registration.rigid import apply
 from psi_cad.remedies.mending import sentence
 from psi_cad.report.look.made import LookMade
 from psi_cad.report.look.page import LookBody
@@ -57,6 +62,8 @@ def built_in(out: Path | None, case: str) -> Shown:
             mesh = read_surface(path, units="mm", coordinates="LPS", key="look")
             # a part may be the bone's own surface: then clicks must go on to the bone
             part = isinstance(one, BodyPart)
+            if isinstance(one, Guide) and one.graft is not None:
+                mesh, label = _in_host(mesh, one.graft), f"{label}, as it lies in the patient"
             found.bodies.append(LookBody(label, mesh, PART if part else GUIDE, 0.3 if part else 1.0, pick=not part))
         picture = one.files.get("png")
         drawn = None if picture is None else _own(found, folder, picture, one)
@@ -90,6 +97,14 @@ def _own(found: Shown, folder: Path, name: str, one: Guide | BodyPart) -> Path |
     return path
 
 
+def _in_host(mesh: trimesh.Trimesh, graft: GraftSaid) -> trimesh.Trimesh:
+    """What is made on a donor's bone, as it lies in the patient; of a donor of the other side its mirror image."""
+    pose = np.array(graft.patient_from_donor)
+    faces = np.asarray(mesh.faces)
+    mirrored = float(np.linalg.det(pose[:3, :3])) < 0.0
+    return trimesh.Trimesh(apply(pose, np.asarray(mesh.vertices)), faces[:, ::-1] if mirrored else faces, process=False)
+
+
 def _called(part: MadePart) -> str:
     return f"part {part.name}" if part.name else "the part itself"
 
@@ -116,6 +131,11 @@ def _values(one: Guide | BodyPart) -> list[str]:
         f"sleeve {bore.name}: bore {bore.diameter_mm:.2f} mm, guided over {bore.guided_mm:.1f} mm"
         for bore in one.bores
         if bore.diameter_mm is not None and bore.guided_mm is not None
+    ]
+    told += [
+        f"graft at {face.cut}: {face.fit_mm:g} mm from the host, over {face.met.covered:.0%} of its face; rims {face.met.step_median_mm:.1f} mm apart"
+        for face in (one.graft.faces if one.graft is not None else ())
+        if face.met is not None
     ]
     if one.seat is not None and one.seat.contact_area_mm2 is not None:
         told.append(f"seat: {one.seat.contact_area_mm2:.0f} mm² of contact")

@@ -13,11 +13,10 @@ import trimesh
 from psi_cad.case.catalogue import Catalogue
 from psi_cad.case.load import LoadedCase
 from psi_cad.errors import BuildError
-from psi_cad.findings import Check, by_weight
+from psi_cad.findings import Caution, Check, by_weight
 from psi_cad.guides.params import SeatParams
 from psi_cad.guides.registry import lay_out, load_template
 from psi_cad.guides.site import Site
-from psi_cad.intake.blades import length_said
 from psi_cad.intake.bones import read_bones
 from psi_cad.intake.cautions import guide_cautions
 from psi_cad.intake.prepare import GuideJob, Progress, plan_job, planned_cuts
@@ -25,6 +24,7 @@ from psi_cad.intake.siting import blade_reach
 from psi_cad.intake.sources import tumour_source
 from psi_cad.records.case_check import CaseCheck, CutMet, SeatFound
 from psi_cad.records.shared import CheckSaid, Refused, cautions_said
+from psi_cad.sawing.blades import length_said
 from psi_cad.scene.bodies import Scene
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.siting.sliding import side_in_words
@@ -57,7 +57,12 @@ def validate_case(loaded: LoadedCase, *, blades: Sequence[str] = (), picture: Pa
         progress("draw the picture")
         _draw_case(picture, loaded, scene, cuts, None if tumour is None else tumour.mesh)
     job = plan_job(loaded, blades=list(blades), progress=progress)
-    seats = [_seat(loaded, number, guide, site, progress) for number, guide in enumerate(job.guides) for site in guide.sites]
+    of_donor = () if job.donor is None else job.donor.cautions
+    seats = [
+        _seat(loaded, number, guide, site, progress, of_donor if site.graft is not None else ())
+        for number, guide in enumerate(job.every_guide)
+        for site in guide.sites
+    ]
     reached = all(check.passed for seat in seats for check in seat.checks)
     found = CaseCheck(
         case=loaded.case.id,
@@ -108,8 +113,8 @@ def _draw_case(picture: Path, loaded: LoadedCase, scene: Scene, cuts: dict[str, 
         raise BuildError(f"The picture '{picture.name}' could not be drawn; off-screen OpenGL is missing or broken.")
 
 
-def _seat(loaded: LoadedCase, number: int, guide: GuideJob, site: Site, progress: Progress) -> SeatFound:
-    """One guide for one blade, as far as it is known without a solid.
+def _seat(loaded: LoadedCase, number: int, guide: GuideJob, site: Site, progress: Progress, more: Sequence[Caution]) -> SeatFound:
+    """One guide for one blade, as far as it is known without a solid; `more` is what a person must know of it besides.
 
     Raises
     ------
@@ -118,7 +123,7 @@ def _seat(loaded: LoadedCase, number: int, guide: GuideJob, site: Site, progress
     """
     template = load_template(guide.request.template, where=f"{loaded.path.name}: guide[{number}].template")
     params = template.Params(**guide.params)
-    told = guide_cautions(params, site)
+    told = [*more, *guide_cautions(params, site)]
     progress(f"{guide.request.name} {site.tool_id}: lay out {'slots' if site.saw is not None else 'sleeves'}, footplates and wires")
     told += lay_out(template, site, params, Workshop())
     return SeatFound(

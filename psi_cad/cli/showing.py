@@ -70,6 +70,7 @@ def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> str:
 def guide_lines(guide: Guide | CheckedGuide) -> list[str]:
     """A few lines on one guide of a report, or of a folder that was measured again."""
     from psi_cad.cli.telling import check_lines
+    from psi_cad.grafting.told import graft_lines
     from psi_cad.records.guide import Guide as Built
 
     mark = {"rejected": "REJECTED", "failed": "FAILED"}.get(guide.status, guide.status)
@@ -90,7 +91,9 @@ def guide_lines(guide: Guide | CheckedGuide) -> list[str]:
             off = slot.from_plan_mm or 0.0
             if abs(off) > KERF_SHOWN_MM:
                 side = "specimen" if off > 0.0 else "bone that stays"
-                lines.append(f"    it lies {abs(off):.3f} mm from the planned plane, towards the {side}, as kerf_side says")
+                why = "as kerf_side says" if built is None or built.graft is None else "as kerfs and fit ask"
+                lines.append(f"    it lies {abs(off):.3f} mm from the planned plane, towards the {side}, {why}")
+    lines += graft_lines(None if built is None else built.graft)
     for bore in built.bores if built is not None else ():
         if bore.diameter_mm is not None and bore.stop_mm is not None:
             lines.append(

@@ -56,19 +56,23 @@ FREE: Final = "free"  # on nothing
 
 @dataclass(frozen=True)
 class Needs:
-    """How many cuts and trajectories a guide takes, each (least, most): a template's constant `NEEDS`. One that takes cuts takes a saw blade."""
+    """How many cuts and trajectories a guide takes, each (least, most): a template's constant `NEEDS`. One that takes cuts takes a saw blade.
+
+    `donor`: it sits on the donor's bone of the case, and its site has a `graft`.
+    """
 
     cuts: tuple[int, int] = (1, 6)
     trajectories: tuple[int, int] = (0, 0)
+    donor: bool = False
 
     @property
     def blade(self) -> bool:
         """Whether it takes a saw blade."""
         return self.cuts[1] > 0
 
-    def to_json(self) -> dict[str, list[int]]:
+    def to_json(self) -> dict[str, Any]:
         """As `psi-cad templates` tells it."""
-        return {"cuts": list(self.cuts), "trajectories": list(self.trajectories)}
+        return {"cuts": list(self.cuts), "trajectories": list(self.trajectories), **({"donor": True} if self.donor else {})}
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,11 @@ class GuideParams(SeatParams, _Sawn):
         return getattr(self, "clearance", None)
 
     @property
+    def graft_fit(self) -> Mm:
+        """How far a graft's face is to lie from the host's, mm; of a template whose guides sit on a donor's bone, by its parameter `fit`."""
+        return float(getattr(self, "fit", 0.0))
+
+    @property
     def guided_height(self) -> Mm | None:
         """Over which the blade is guided, mm; None where the template does not tell."""
         return getattr(self, "height", None)

@@ -8,6 +8,7 @@ import difflib
 import hashlib
 import inspect
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from psi_cad.stages.workshop import CODE, Workshop
 
 __all__ = [
     "any_template",
+    "base_sha256",
     "lay_out",
     "load_body",
     "load_free",
@@ -41,6 +43,8 @@ __all__ = [
 
 _HERE: Final = Path(__file__).resolve().parent.parent
 FOLDER_VARIABLE: Final = "PSI_CAD_TEMPLATES"
+OF_BASE: Final = "__base__"
+BASE: Final = re.compile(rb'^BASE\b[^=\n]*= *"([a-z0-9-]+)"', re.MULTILINE)
 
 
 def _folders() -> list[Path]:
@@ -58,6 +62,19 @@ def template_files() -> dict[str, Path]:
             if not path.name.startswith("_"):
                 found[path.stem.replace("_", "-")] = path
     return dict(sorted(found.items()))
+
+
+def _base_in(source: bytes) -> str | None:
+    """The template that a file is derived from, as its constant `BASE` names it."""
+    found = BASE.search(source)
+    return None if found is None else found[1].decode()
+
+
+def base_sha256(name: str) -> str | None:
+    """SHA-256 of the file of the template that the template `name` is derived from; None where it stands alone."""
+    path = template_files().get(name)
+    base = None if path is None else _base_in(path.read_bytes())
+    return None if base is None else template_sha256(base)
 
 
 def _key(path: Path) -> str:
@@ -173,11 +190,13 @@ def any_template(name: str, *, where: str) -> ModuleType:
         hint = f"did you mean '{near[0]}'? " if near else ""
         raise CaseError(f"{where}: there is no template '{name}'; {hint}'psi-cad templates' lists them.")
     key, source = _key(known[name]), known[name].read_bytes()
-    digest = hashlib.sha256(source).hexdigest()
-    if getattr(sys.modules.get(key), CODE, None) == digest:
+    digest, base = hashlib.sha256(source).hexdigest(), _base_in(source)
+    of_base = None if base is None or base == name else getattr(any_template(base, where=where), CODE)  # loaded again where it has changed
+    if getattr(sys.modules.get(key), CODE, None) == digest and getattr(sys.modules.get(key), OF_BASE, None) == of_base:
         return sys.modules[key]
     module = ModuleType(key)
     module.__file__ = str(known[name])
+    setattr(module, OF_BASE, of_base)
     setattr(module, CODE, digest)  # one that has changed since is loaded again
     sys.modules[key] = module  # where dataclasses look for it
     try:

@@ -16,6 +16,7 @@ from psi_cad.guides.ground import NOT_EASED, Ground, SiteCut, Surroundings, foll
 from psi_cad.guides.params import GuideParams, SeatParams
 from psi_cad.guides.parts import one_part
 from psi_cad.guides.seating import Sat, Seating, Tried, contact_sliding, settled
+from psi_cad.parts.grafts import GraftSite
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.siting.about import About, AboutCuts, AboutPoints, blade_axes, tilt_of
 from psi_cad.siting.access import accessible_field
@@ -86,6 +87,7 @@ class Site:
     shifts: tuple[Mm, ...] = ()
     attempt: int = 0  # raised where a Boolean failed, for a template to draw its outlines a little otherwise
     ways: tuple[Way, ...] = ()
+    graft: GraftSite | None = None  # of a guide on a donor's bone; then "patient" frame means the donor's own
 
     @property
     def axis(self) -> SeatingAxis:

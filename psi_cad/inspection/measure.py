@@ -9,6 +9,7 @@ from typing import Any
 from psi_cad.errors import InputError, PsiCadError
 from psi_cad.files import sha256_of
 from psi_cad.findings import Check
+from psi_cad.grafting.graft import GRAFT, gap_checks
 from psi_cad.inspection.inspect import bone_probe
 from psi_cad.outputs.subject import bones_of, read_report, stem_of
 from psi_cad.parts.again import measured_again
@@ -61,12 +62,29 @@ def measure_folder(folder: Path, *, progress: Callable[[str], None]) -> dict[str
         changed = [bone for bone in bones if sha256_of(here / bone.used) != bone.used_sha256]
         for guide in report.guides:
             progress(f"{report.case.id}: {stem_of(guide)}")
-            results.append(_again(here, guide, probes, changed, report.case.id))
+            around, other = (probes, changed) if guide.graft is None else _donor_in(here, report)
+            results.append(_again(here, guide, around, other, report.case.id))
         for part in report.parts:
             progress(f"{report.case.id}: part {stem_of(part)}")
             parts.append(_part_again(here, part, changed, report.case.id))
     passed = all(result["status"] == "passed" for result in (*results, *parts))
     return {"guides": results, **({"parts": parts} if parts else {}), "reports": reports, "status": "passed" if passed else "failed"}
+
+
+def _donor_in(here: Path, report: BuildReport) -> tuple[list[BoneProbe], list[BoneInReport]]:
+    """The donor's bone, which is alone in its frame, and, where its file is not the one that was used, that one.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing.
+    """
+    donor = report.donor
+    if donor is None or not (here / donor.used).is_file():
+        raise InputError(f"{here.name}: the donor's surface is missing, so the guide on it cannot be measured; build again.")
+    same = sha256_of(here / donor.used) == donor.used_sha256
+    changed = [] if same else [BoneInReport(name=donor.name, file=donor.file, sha256=donor.sha256, used=donor.used, used_sha256=donor.used_sha256)]
+    return [bone_probe(here / donor.used, donor.bone)], changed
 
 
 def _told(report: BuildReport) -> dict[str, Any]:
@@ -130,7 +148,7 @@ def _again(here: Path, guide: Guide, probes: Sequence[BoneProbe], other_bones: S
     if missing:
         entry.update(checks=checks, status="failed", why=f"missing: {', '.join(missing)}")
         return entry
-    own = next((probe for probe in probes if probe.name == guide.bone), None)
+    own = probes[0] if guide.graft is not None else next((probe for probe in probes if probe.name == guide.bone), None)
     if own is None:
         entry.update(checks=checks, status="failed", why="it was built on another bone than the case now has: build it again")
         return entry
@@ -139,6 +157,9 @@ def _again(here: Path, guide: Guide, probes: Sequence[BoneProbe], other_bones: S
         expected = Expected.from_json(guide.plan.to_json())
         measured = measure_files(files["step"], files["stl"], expected, own, others).to_json()
         room = expected.build_volume
+        if guide.graft is not None:
+            grafts = [here / name for kind, name in guide.files.items() if kind.startswith(f"stl-{GRAFT}")]
+            measured["checks"] += [check.to_json() for check in gap_checks(guide.graft, grafts)]
         measured["checks"] += measured_again(here, guide.parts, build_volume=room, frame=expected.frame)
     except PsiCadError as error:
         entry.update(checks=checks, status="failed", why=str(error))

@@ -14,9 +14,9 @@ from psi_cad.guides.params import SeatParams, range_of
 from psi_cad.guides.seating import REACH_FAR, Seating
 from psi_cad.guides.site import Site
 from psi_cad.intake.bones import BonesRead
-from psi_cad.intake.kerfs import clearance_of, kerf_caution
 from psi_cad.making.cautions import overrides_said, printer_caution
 from psi_cad.records.bones import Bone
+from psi_cad.sawing.kerfs import clearance_of, kerf_caution
 from psi_cad.surface.trust import at
 
 __all__ = ["case_cautions", "guide_cautions", "source_cautions"]

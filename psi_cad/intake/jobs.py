@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import PartRequest
 from psi_cad.drilling.ways import Drilling
-from psi_cad.guides.registry import template_sha256
-from psi_cad.intake.kerfs import Sawing, kerfs_of, run_outs_of, shifts_of
+from psi_cad.guides.registry import base_sha256, template_sha256
 from psi_cad.outputs.naming import making_of
 from psi_cad.outputs.software import DECISIVE, build_software
+from psi_cad.sawing.kerfs import Sawing, graft_terms, kerfs_of, run_outs_of, shifts_of
 from psi_cad.units import Array
 
 __all__ = ["job_facts", "job_hash", "part_facts"]
@@ -44,8 +45,18 @@ def job_facts(
     ways = [way.to_json() for way in work.ways] if isinstance(work, Drilling) else []
     kept = {"avoid": [[avoid.name, avoid.distance] for avoid in loaded.case.avoid]} if ways else {}
     printer = loaded.printer(request.printer, where="guide.printer")
+    base = base_sha256(request.template)
+    graft: dict[str, Any] = {}
+    if sawing is not None and sawing.on_donor and loaded.case.donor is not None:
+        terms = {name: asdict(term) for name, term in graft_terms(loaded.case, sawing, own).items()}
+        tumour = None if loaded.case.tumour is None else _without_files(loaded.case.tumour.model_dump(mode="json"))
+        graft = {"donor": _without_files(loaded.case.donor.model_dump(mode="json")), "terms": terms, "tumour": tumour}
+    else:
+        inputs = _of_patient(inputs)
     return {
         **_case_facts(loaded, shifts, planes=planes, inputs=inputs),
+        **graft,
+        **({} if base is None else {"base_sha256": base}),
         "guide": request.name,
         **({"bone": request.bone} if len(loaded.case.bones) > 1 else {}),
         "template_sha256": template_sha256(request.template),
@@ -68,7 +79,7 @@ def part_facts(
     saw = {name: {"kerf": [kerf.side, kerf.width], "run_out": run_outs[name]} for name, kerf in kerfs.items()}
     printer = loaded.printer(request.printer, where="part.printer")
     return {
-        **_case_facts(loaded, saw, planes=planes, inputs=inputs),
+        **_case_facts(loaded, saw, planes=planes, inputs=_of_patient(inputs)),
         "part": request.name,
         "tumour": None if loaded.case.tumour is None else _without_files(loaded.case.tumour.model_dump(mode="json")),
         **({"bone": request.bone} if len(loaded.case.bones) > 1 else {}),
@@ -104,6 +115,11 @@ def _case_facts(
         "inputs": {key: digest for key, digest in sorted(inputs.items()) if not key.endswith(RESOLVED)},
         "cuts": cuts,
     }
+
+
+def _of_patient(inputs: Mapping[str, str]) -> dict[str, str]:
+    """Inputs without those of a donor, which change nothing that is made for the patient's own bones."""
+    return {key: digest for key, digest in inputs.items() if not key.startswith("donor.")}
 
 
 def _without_files(value: Any) -> Any:

@@ -124,6 +124,13 @@ def _misfits(data: dict[str, Any], path: Path, number: int, guide: dict[str, Any
             told.append((key, f"{where}.{key} {lacks}: template '{name}' {does}; name {least} to {most} of {those}."))
         elif count > most:
             told.append((key, f"{where}.{key} names {count}: template '{name}' takes at most {most}; make several guides."))
+    donor = data.get("donor")
+    if needs.donor and not isinstance(donor, dict):
+        told.append(
+            ("template", f"{where}.template: '{name}' sits on a donor's bone, and the case names none; add [donor], or name another template.")
+        )
+    elif needs.donor and isinstance(donor, dict) and donor.get("bone") is not None and donor["bone"] != guide.get("bone") and guide.get("bone"):
+        told.append(("bone", f"{where}.bone: template '{name}' sits on the donor, which replaces '{donor['bone']}'; name that bone."))
     if needs.blade and guide.get("blade") is None:
         told.append(("blade", f"{where}.blade is missing (add it; 'psi-cad new DIR' shows a whole case)."))
     elif not needs.blade and guide.get("blade") is not None:

@@ -16,13 +16,14 @@ from psi_cad.case.named import refuse_changed, stamps_of
 from psi_cad.drilling.ways import Avoided, Drilling, drilling_of
 from psi_cad.errors import CaseError, PsiCadError
 from psi_cad.findings import Caution
+from psi_cad.grafting.donor import DonorRead, read_donor
 from psi_cad.guides.params import GuideParams, SeatParams
+from psi_cad.guides.registry import load_template, needs_of
 from psi_cad.guides.site import Site
 from psi_cad.intake.approaches import across_refused
 from psi_cad.intake.bones import BonesRead, cautions_at_cuts, read_bones
 from psi_cad.intake.cautions import case_cautions
 from psi_cad.intake.jobs import job_facts, job_hash, part_facts
-from psi_cad.intake.kerfs import Sawing, kerfs_of, run_outs_of, sawings
 from psi_cad.intake.loading import resolved_guides
 from psi_cad.intake.named import inputs_of
 from psi_cad.intake.overrides import part_overrides
@@ -31,6 +32,7 @@ from psi_cad.intake.sources import avoid_source, tumour_source
 from psi_cad.making.asked import part_jobs
 from psi_cad.outputs.naming import Naming
 from psi_cad.parts.contract import PartJob
+from psi_cad.sawing.kerfs import Sawing, kerfs_of, run_outs_of, sawings
 from psi_cad.scene.bodies import Asked, Scene
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.markups import read_planes
@@ -73,6 +75,18 @@ class Job:
     refused: tuple[dict[str, Any], ...] = ()  # guides and blades that are not made, as errors tell it
     avoid: tuple[Avoided, ...] = ()  # what the tools of trajectories keep from
     parts: tuple[PartJob, ...] = ()  # of bones' bodies
+    donor: Job | None = None  # the same for guides on the donor's bone: all of it lies in the donor's frame
+    read: DonorRead | None = None  # of that job: the donor
+
+    @property
+    def every_guide(self) -> tuple[GuideJob, ...]:
+        """Those on the patient's bones, and those on the donor's."""
+        return (*self.guides, *(() if self.donor is None else self.donor.guides))
+
+    @property
+    def side(self) -> str:
+        """Of the bone that its guides sit on: a donor's own, else the case's."""
+        return self.loaded.case.side if self.read is None else self.read.source.side
 
 
 def step_of(guide: GuideRequest, tool: str, step: str) -> str:
@@ -169,9 +183,15 @@ def plan_job(
     cautions = (*case_cautions(loaded, bones), *cautions_at_cuts(loaded, bones.scene, cuts))
     avoid = _avoided(loaded, progress=progress)
     siting = Siting(loaded, bones.scene, cuts, own, avoid, workshop=workshop)
+    tumour_mesh = tumour.mesh if tumour is not None else None
+    donor: DonorRead | None = None
+    if only_part is None and any(one.on_donor and only in (None, one.request.name) for one in own):
+        progress("fit the donor")
+        donor = read_donor(loaded, bones.scene, cuts, tumour_mesh)
+    on_donor = None if donor is None else Siting(loaded, donor.scene, donor.cuts, own, workshop=workshop, donor=donor)
     planes, inputs = planes_of(loaded), inputs_of(loaded)
     refuse_changed(loaded, stamps)
-    guides = []
+    guides, grafts = list[GuideJob](), list[GuideJob]()
     refused: list[PsiCadError] = []
     for number, (request, params) in enumerate(zip(loaded.case.guide, templates, strict=True)):
         sites: list[Site] = []
@@ -180,24 +200,33 @@ def plan_job(
             progress(step_of(request, work.tool_id, "find the seat"))
             workshop.shelf.stages.of = f"{request.name} {work.tool_id}"
             try:
-                sites.append(siting.site(work))
+                if donor is not None and on_donor is not None and isinstance(work, Sawing) and work.on_donor:
+                    sites.append(on_donor.site(dataclasses.replace(work, request=donor.carried(request))))
+                else:
+                    sites.append(siting.site(work))
                 hashes.append(job_hash(job_facts(loaded, work, own, planes=planes, inputs=inputs)))
             except PsiCadError as error:
-                if error.reason == "across" and isinstance(work, Sawing):
+                if error.reason == "across" and isinstance(work, Sawing) and not work.on_donor:
                     bone = bones.scene.body(loaded.case.bone_of(request)).bone
                     error = _across(work, [cuts[name] for name in request.cuts], bone, siting if suggest else None)
+                if donor is not None and isinstance(work, Sawing) and work.on_donor:
+                    donor.tells(error)
                 error.about(request.name, work.tool_id)
                 refused.append(error)
-        guides.append(GuideJob(request, params.model_dump(), tuple(sites), hashes=tuple(hashes)))
-    if refused and not any(guide.sites for guide in guides) and not loaded.case.part:
+        graft = donor is not None and needs_of(load_template(request.template, where="guide.template")).donor
+        made = GuideJob(donor.carried(request) if graft and donor is not None else request, params.model_dump(), tuple(sites), hashes=tuple(hashes))
+        (grafts if graft else guides).append(made)
+    if refused and not any(guide.sites for guide in (*guides, *grafts)) and not loaded.case.part:
         raise refused[0]
-    tumour_mesh = tumour.mesh if tumour is not None else None
     told = tuple(error.to_json() for error in refused)
     kerfs, run_outs = kerfs_of(loaded.case, own), run_outs_of(loaded.case, own)
     asked = part_jobs(loaded, bones.scene, cuts, kerfs=kerfs, run_outs=run_outs, tumour=tumour_mesh) if only is None else ()
     wanted = (one for one in asked if only_part in (None, one.request.name))
     parts = tuple(_hashed(one, loaded, own, planes=planes, inputs=inputs) for one in wanted)
-    return Job(loaded, bones, inputs, tumour_mesh, tuple(cuts.values()), tuple(guides), cautions, told, avoid, parts)
+    graft_job = None
+    if donor is not None:
+        graft_job = Job(loaded, BonesRead(donor.scene, ()), inputs, None, tuple(donor.cuts.values()), tuple(grafts), donor.cautions, read=donor)
+    return Job(loaded, bones, inputs, tumour_mesh, tuple(cuts.values()), tuple(guides), cautions, told, avoid, parts, graft_job)
 
 
 def _hashed(part: PartJob, loaded: LoadedCase, own: list[Sawing], *, planes: Mapping[str, tuple[Array, Array]], inputs: Mapping[str, str]) -> PartJob:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -12,12 +13,13 @@ from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade
 from psi_cad.drilling.ways import Avoided, Drilling, about_ways, checked_ways
 from psi_cad.findings import Check
+from psi_cad.grafting.donor import DonorRead
 from psi_cad.guides.params import GuideParams, SeatParams
 from psi_cad.guides.registry import lay_out, load_template, told_as_ours
 from psi_cad.guides.seating import Tried
 from psi_cad.guides.site import Site, make_site
-from psi_cad.intake.kerfs import Sawing, shifts_of
 from psi_cad.resection.depth import slot_depth
+from psi_cad.sawing.kerfs import Sawing, shifts_of
 from psi_cad.scene.bodies import Grounds, Scene, on
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.siting.about import About, AboutCuts
@@ -33,7 +35,8 @@ GUIDED_MM: Final[Mm] = 10.0  # the binding height of a guide, where its template
 class Siting:
     """Finds sites for the guides of one case; what sites share is made once, in `workshop`.
 
-    `own`: how the case itself saws each cut; `avoid`: what the tools of trajectories keep from.
+    `own`: how the case itself saws each cut; `avoid`: what the tools of trajectories keep from. For guides on a `donor`, scene and cuts are the
+    donor's, and so is the approach that they are given.
     """
 
     def __init__(
@@ -45,9 +48,10 @@ class Siting:
         avoid: Sequence[Avoided] = (),
         *,
         workshop: Workshop,
+        donor: DonorRead | None = None,
     ) -> None:
         self.loaded, self.scene, self.cuts, self.own, self.avoid = loaded, scene, dict(cuts), own, avoid
-        self._workshop = workshop
+        self._workshop, self._donor = workshop, donor
         self._grounds = Grounds(scene)
 
     def site(self, work: Sawing | Drilling, *, but: Sequence[Tried] = ()) -> Site:
@@ -84,7 +88,10 @@ class Siting:
             checks = [blade_reach(params, sawing.blade, cut, axis, gap) for cut in sawn] if sawing is not None else []
             return next((f"the blade reaches {check.value:.1f} mm deep, bone there is {check.limit:.1f}" for check in checks if not check.passed), "")
 
-        return make_site(
+        whose = f"{case.id} {case.side[0].upper()}"
+        if self._donor is not None:
+            whose = f"{case.id} {self._donor.source.name} {self._donor.source.side[0].upper()}"
+        site = make_site(
             bone,
             caster,
             about,
@@ -94,13 +101,16 @@ class Siting:
             blade=None if sawing is None else sawing.blade,
             ways=ways,
             printer=self.loaded.printer(request.printer, where="guide.printer"),
-            label=(f"{case.id} {case.side[0].upper()}", request.name, *said, f"v{__version__}"),
+            label=(whose, request.name, *said, f"v{__version__}"),
             shifts=shifts,
             workshop=self._workshop,
             laid_out=laid_out,
             short=short,
             but=but,
         )
+        if self._donor is None or sawing is None:
+            return site
+        return replace(site, graft=self._donor.graft(self.loaded, sawing, self.own))
 
 
 def guided_height(params: SeatParams) -> Mm:

@@ -20,15 +20,18 @@ SOFTWARE = f"psi-cad {__version__}"
 
 def told_of_part(part: Part, written: Written, measured: Mapping[str, Any], files: Sequence[str]) -> MadePart:
     """What a report says of a part; `files`: the names of its own files."""
+    why: dict[str, Any] = {} if written.exact else {"no_step": NO_STEP}
+    unprinted: dict[str, Any] = {} if part.printed else {"printed": False}
     return MadePart(
         name=part.name,
         kind="solid" if written.exact else "mesh",
-        **({} if written.exact else {"no_step": NO_STEP}),
+        **why,
         files=list(files),
         volume_mm3=measured["volume_mm3"],
         label=list(part.label.lines),
         features=measured["features"],
         status=measured["status"],
+        **unprinted,
     )
 
 
@@ -40,4 +43,4 @@ def measured_part(part: Part, written: Written, folder: Path, *, build_volume: t
     KernelError, InputError
     """
     step = folder / written.files["step"] if written.exact else None
-    return measure_alone(step, folder / written.files["stl"], part.features, build_volume=build_volume, **more)
+    return measure_alone(step, folder / written.files["stl"], part.features, build_volume=build_volume if part.printed else None, **more)

@@ -158,6 +158,12 @@ def bones_of(report: BuildReport) -> list[BoneInReport]:
     return list(report.bones) if report.bones or isinstance(report.bone, AllBones) else [report.bone]
 
 
+def _surfaces_of(report: BuildReport, *, donor: bool = True) -> dict[str, str]:
+    """The files of the bones, and of a `donor`, as they were used, with their hashes."""
+    more = {} if report.donor is None or not donor else {report.donor.used: report.donor.used_sha256}
+    return {**{bone.used: bone.used_sha256 for bone in bones_of(report)}, **more}
+
+
 def _inputs(report: BuildReport | PlanReport) -> dict[str, str]:
     """The case file, every file that it names, and what was overridden of it; the parameters of a guide or part stand there."""
     return _inputs_of(report.case, report.inputs)
@@ -180,6 +186,7 @@ def made_from(report: BuildReport) -> dict[str, str]:
     The bone as used also tells of settings (such as other units) that no file's hash tells of.
     """
     used = {"bone as used" + (f": {bone.name}" if bone.name else ""): bone.used_sha256 for bone in bones_of(report)}
+    used |= {} if report.donor is None else {"donor as used": report.donor.used_sha256}
     return {**inputs_said(report.case, report.inputs, report.software), **used}
 
 
@@ -192,9 +199,10 @@ def _plan_section(plan: PlanReport, folder: Path) -> dict[str, str]:
 
 def _made_section(report: BuildReport, made: Guide | BodyPart, folder: Path) -> dict[str, str]:
     content = {key: value for key, value in made.to_json().items() if key not in OF_THE_BUILD}
+    on_donor = isinstance(made, Guide) and made.graft is not None
     return {
         **_inputs(report),
-        **{bone.used: _file(folder / bone.used) for bone in bones_of(report)},
+        **{name: _file(folder / name) for name in _surfaces_of(report, donor=on_donor)},
         "template file": made.template_sha256 or MISSING,
         SOFTWARE: software_said(report.software),
         f"{REPORT_FILE}: parameters and checks": hash_of(content),
@@ -259,7 +267,7 @@ def unfit(folder: Path, *, plan: PlanReport | None, report: BuildReport | None) 
             found.append(_not_sound(made, [other for other in made_in(report) if _sound(other)]))
         else:
             found += _changed_files(folder, {name: made.sha256.get(name) for name in made.files.values()}, f"'{REPORT_FILE}'", "build")
-    found += _changed_files(folder, {bone.used: bone.used_sha256 for bone in bones_of(report)}, f"'{REPORT_FILE}'", "build")
+    found += _changed_files(folder, _surfaces_of(report), f"'{REPORT_FILE}'", "build")
     if plan is not None and (other := disagreement(plan, report)):
         found.append(f"the guides were not built from the plan beside them: {other}")
     return found
@@ -296,7 +304,13 @@ def disagreement(plan: PlanReport, report: BuildReport) -> str | None:
     cuts = {cut.name: cut for cut in plan.cuts}
     planned = {(slot.guide, slot.cut, slot.blade): slot for slot in plan.slots}
     for guide in report.guides:
-        for slot in guide.plan.slots:
+        for face in () if guide.graft is None else guide.graft.faces:
+            cut = cuts.get(face.cut)
+            if cut is None or not _same_plane((cut.origin, cut.normal), (face.origin, face.normal)):
+                return f"the plane of cut '{face.cut}' differs; {again}"
+            if cut.kerf_side != face.kerf_side or cut.kerf_mm is None or abs(cut.kerf_mm - face.patient_kerf_mm) > SAME_KERF:
+                return f"the graft of guide '{guide.name}' is made for a kerf of {face.patient_kerf_mm} mm at cut '{face.cut}'; {again}"
+        for slot in () if guide.graft is not None else guide.plan.slots:
             where = f"cut '{slot.name}' of guide '{guide.name}'"
             cut = cuts.get(slot.name)
             if cut is None or not _same_plane((cut.origin, cut.normal), (slot.origin, slot.normal)):

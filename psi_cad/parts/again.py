@@ -34,5 +34,6 @@ def measured_again(folder: Path, parts: Sequence[MadePart], *, build_volume: tup
             raise InputError(f"{folder.name}: the {lacking} of part '{part.name}' is missing; build again.")
         features = [feature_from_json(one) for one in part.features]
         step = files[".step"] if part.kind == "solid" else None
-        checks += measure_alone(step, files[".stl"], features, build_volume=build_volume, part_name=part.name, frame=frame)["checks"]
+        room = build_volume if part.printed else None
+        checks += measure_alone(step, files[".stl"], features, build_volume=room, part_name=part.name, frame=frame)["checks"]
     return checks

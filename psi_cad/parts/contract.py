@@ -56,6 +56,7 @@ class Part:
     features: tuple[Feature, ...] = ()
     label: Label = field(default=Label((), 0.0))
     colour: str = ""  # in the 3MF, as "#rrggbb"; "": as the printer has it
+    printed: bool = True  # false of what is sawn of bone: no printer has to hold it
 
 
 def named_apart(further: tuple[Part, ...]) -> tuple[Part, ...]:

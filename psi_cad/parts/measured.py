@@ -26,12 +26,12 @@ OWN = Frame(origin=np.zeros(3), axes=np.eye(3))
 
 
 def measure_alone(
-    step: Path | None, stl: Path, features: Sequence[Feature], *, build_volume: tuple[Mm, Mm, Mm], part_name: str = "", frame: Frame = OWN
+    step: Path | None, stl: Path, features: Sequence[Feature], *, build_volume: tuple[Mm, Mm, Mm] | None, part_name: str = "", frame: Frame = OWN
 ) -> dict[str, Any]:
     """`features` of one part with what was measured of each, all `checks`, the volume and `status`.
 
-    A mesh has no `step`: then everything is measured on its triangles. `part_name` tells its checks from those of other parts.
-    `frame`: that of the features; the files and the places of checks lie in the patient frame, or all in the part's own.
+    What nobody prints has no `build_volume`. A mesh has no `step`: then everything is measured on its triangles. `part_name` tells its checks from
+    those of other parts. `frame`: that of the features; the files and the places of checks lie in the patient frame, or all in the part's own.
 
     Raises
     ------
@@ -41,7 +41,6 @@ def measure_alone(
         If the STL cannot be read.
     """
     part, printed = None if step is None else Part(step, frame), Printed(stl, frame)
-    beyond = _beyond(printed.mesh, build_volume)
     volume, exact = float(printed.mesh.volume), list[Check]()
     closed = [
         held("stl_watertight", float(printed.closed), "", "==", 1.0),
@@ -61,7 +60,8 @@ def measure_alone(
             held("step_valid", float(part.valid), "", "==", 1.0),
         ]
         closed.append(held("stl_volume", abs(float(printed.mesh.volume) - volume) / volume, "", "<=", LIMITS.stl_volume))
-    checks = [*exact, *closed, held("printer_room", beyond, "mm", "<=", 0.0)]
+    room = [] if build_volume is None else [held("printer_room", _beyond(printed.mesh, build_volume), "mm", "<=", 0.0)]
+    checks = [*exact, *closed, *room]
     promised = measured(tuple(features), part, printed)
     for _, _, found in promised:
         checks += found if frame is OWN else [_placed(check, frame) for check in found]

@@ -57,7 +57,7 @@ def plane_search(patient: Patient, given: Evaluated, *, max_angle: Deg, max_shif
     if not moving:
         raise CaseError(f"{patient.loaded.path.name}: every cut is planned_positive, and --optimise does not move such cuts; leave it out.")
     approaches: dict[str, list[Array]] = {}
-    for guide in case.guide:
+    for guide in (one.request for one in patient.sawings):
         for name in guide.cuts:
             approaches.setdefault(name, []).append(unit(np.array(guide.approach)))
     leans = [abs(float(given.cuts[name].normal @ way)) for name, ways in approaches.items() for way in ways]

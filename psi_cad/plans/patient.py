@@ -14,13 +14,13 @@ from psi_cad.case.named import bone_key, refuse_changed, stamps_of
 from psi_cad.errors import CaseError
 from psi_cad.frames import distance_to_box, patient_from_ras
 from psi_cad.intake.bones import BonesRead, read_bones
-from psi_cad.intake.kerfs import Sawing, kerfs_of, sawings
 from psi_cad.intake.loading import resolved_guides
 from psi_cad.intake.named import inputs_of
 from psi_cad.intake.prepare import Progress
 from psi_cad.intake.sources import avoid_source, tumour_source
 from psi_cad.resection.avoid import Structure
 from psi_cad.resection.throughbone import InBone
+from psi_cad.sawing.kerfs import Sawing, kerfs_of, sawings
 from psi_cad.scene.bodies import Body, Grounds
 from psi_cad.scene.kerf import Kerf
 from psi_cad.scene.nearest import Surface
@@ -88,7 +88,7 @@ def read_patient(loaded: LoadedCase, *, blades: Sequence[str] = (), progress: Pr
         Where a file was changed while it was read.
     """
     resolved_guides(loaded)  # mistakes in guides and parameters are told before the bone is read
-    sawn_by = tuple(sawings(loaded, blades))
+    sawn_by = tuple(one for one in sawings(loaded, blades) if not one.on_donor)  # the plan is about the patient's own bones
     progress("read the bone")
     stamps = stamps_of(loaded)
     bones = read_bones(loaded, progress=progress)

@@ -11,8 +11,6 @@ import shapely
 from psi_cad.case.catalogue import Catalogue
 from psi_cad.extraction.tumour import diameters
 from psi_cad.findings import Caution, Check, by_weight, place_of
-from psi_cad.intake.blades import length_said
-from psi_cad.intake.kerfs import kerf_caution, widest
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.outputs.software import plan_software
 from psi_cad.plans.bones import bone_said, bones_cautions
@@ -35,6 +33,8 @@ from psi_cad.records.shared import CaseSaid, CheckSaid, Software, cautions_said
 from psi_cad.resection.avoid import Structure, face_distance
 from psi_cad.resection.depth import SlotDepth
 from psi_cad.resection.margins import SAME_MM, CutMargin
+from psi_cad.sawing.blades import length_said
+from psi_cad.sawing.kerfs import kerf_caution, widest
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.nearest import Nearest
 from psi_cad.siting.sliding import side_in_words

@@ -13,10 +13,10 @@ from psi_cad.frames import unit
 from psi_cad.guides.params import GuideParams
 from psi_cad.guides.site import seating_for
 from psi_cad.intake.approaches import across_refused
-from psi_cad.intake.kerfs import Sawing, shifts_of
 from psi_cad.intake.siting import guided_height
 from psi_cad.resection.avoid import over_travel_distance
 from psi_cad.resection.depth import SlotDepth, obstacles_in_plane, reachable, slot_depth
+from psi_cad.sawing.kerfs import Sawing, shifts_of
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.nearest import Nearest
 from psi_cad.units import Array, Mm

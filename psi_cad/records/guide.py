@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from psi_cad.records.base import Count, Direction, Flag, Number, Pair, Point, Record, at_times, lately
+from psi_cad.records.grafts import GraftSaid
 from psi_cad.records.parts import MadePart
 from psi_cad.records.planned import PlannedGuide
 from psi_cad.records.shared import CautionSaid, CheckSaid, Entry
@@ -212,6 +213,7 @@ class Guide(Record):
     plan: PlannedGuide = Field(description="what it is measured against")
     parts: list[MadePart] = at_times("parts that come beside it; only where its template delivers some", list)
     bone: str | None = at_times("the bone that it is on; only with several bones")
+    graft: GraftSaid | None = at_times("the graft, and where it lies in the patient; only of a guide on a donor's bone, whose frame is the donor's")
     tried: list[TriedChange] = at_times("changes that psi-cad tried; only for a rejected guide", list)
     remedies: list[Remedy] = at_times("those of tried that pass; only for a rejected guide", list)
     accepted: list[str] = lately("cautions of this guide, and of the case, that --accept named", list)

@@ -28,6 +28,7 @@ class MadePart(PartSaid):
 
     features: list[dict[str, Any]] = Field(description="what was promised, and what was measured of it")
     status: Literal["passed", "rejected"] = Field(description="whether every check of it passed")
+    printed: Flag = at_times("false: it is sawn of bone, and no printer has to hold it; only then", True)
 
 
 class BodyPart(Record):

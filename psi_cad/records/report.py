@@ -8,6 +8,7 @@ from pydantic import Field
 
 from psi_cad.records.base import Count, Flag, Record, at_times, lately
 from psi_cad.records.bones import BoneInReport, InReport
+from psi_cad.records.grafts import DonorSaid
 from psi_cad.records.guide import Guide
 from psi_cad.records.parts import BodyPart
 from psi_cad.records.shared import ApprovalSaid, CaseSaid, CautionSaid, Refused, Role, Software
@@ -48,6 +49,7 @@ class BuildReport(Record):
     bone: InReport = Field(description="the bone, or of several what is told of all together")
     bones: list[BoneInReport] = at_times("each bone; only with several", list)
     cautions: list[CautionSaid] = lately("of the case and its bone", list)
+    donor: DonorSaid | None = at_times("the donor's bone; only where a guide on it was asked for")
     guides: list[Guide] = Field(description="every guide in the folder")
     parts: list[BodyPart] = at_times("every part of a bone's body in the folder; only where there is one", list)
     refused: list[Refused] = lately("guides that were not made, beside others that were", list)

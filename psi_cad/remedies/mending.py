@@ -70,6 +70,7 @@ SLIDES = Change("params.allow_sliding", True, "the guide is allowed to slide, wh
 
 OTHER_EDGES = (MORE_RUN_OUT, LESS_REACH, LESS_SLOPE, MUCH_LESS_REACH, MUCH_LESS_SLOPE)
 FOLLOW_LESS = (LESS_REACH, LESS_SLOPE, MUCH_LESS_REACH, MUCH_LESS_SLOPE, OUTWARD, LEAST_REACH, WIDER_SEARCH)
+GRAFT = "the graft's file is not the one that was built, or the donor's surface is not sound at the cut: repair it, or move the cut"
 KERNEL = "the geometry kernel stumbled: another footplate_reach, slope_limit or run_out gives it other edges"
 
 CHECKS: Final[Mapping[str, Mending]] = {
@@ -111,6 +112,8 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "bore": Mending("the hole is {value:.3f} mm wider or narrower than it should be", KERNEL, OTHER_EDGES),
     "flat": Mending("the flat face lies {value:.3f} mm off its place", KERNEL, OTHER_EDGES),
     "web": Mending("the thin wall is {value:.3f} mm thicker or thinner than it should be", KERNEL, OTHER_EDGES),
+    "graft_area": Mending("only {value:.0%} of the graft's face is there", GRAFT),
+    "graft_gap": Mending("the gap between graft and host is {value:.3f} mm wider or narrower than the fit that was asked for", GRAFT),
     "bore_diameter": Mending("the bore is {value:.3f} mm wider or narrower than it should be", KERNEL, OTHER_EDGES),
     "bore_angle": Mending("the bore is turned against the planned direction by {value:.3f}°", KERNEL, OTHER_EDGES),
     "bore_entry": Mending("the bore's axis passes the planned entry by {value:.3f} mm", KERNEL, OTHER_EDGES),
@@ -282,6 +285,8 @@ WORDS: Final[Mapping[str, str]] = {
     "bore": "difference of the hole's diameter from what was asked",
     "flat": "distance of the flat face from its place",
     "web": "difference of the thin wall's thickness from what was asked",
+    "graft_area": "share of the graft's face that is there",
+    "graft_gap": "difference of the gap between graft and host from the fit that was asked for",
     "files_unchanged": "files that are missing or not the ones that were built",
     "bone_unchanged": "the bone is not the one that the guide was built on",
     "margin": "margin to the tumour",

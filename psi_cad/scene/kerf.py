@@ -18,7 +18,7 @@ from psi_cad.units import Mm
 if TYPE_CHECKING:
     import trimesh
 
-__all__ = ["CLEARANCE_MM", "Kerf", "blade_kerf", "blade_shift", "moved_cuts", "specimen_faces"]
+__all__ = ["CLEARANCE_MM", "GraftTerm", "Kerf", "blade_kerf", "blade_shift", "moved_cuts", "specimen_faces"]
 
 CLEARANCE_MM: Final[Mm] = 0.15  # of a slot, where a template has no such parameter: the middle of the binding 0.1–0.2
 
@@ -60,6 +60,47 @@ class Kerf:
     def low(self) -> Mm:
         """Where the face of the bone that stays lies, along the cut's normal from its plane."""
         return self.high - (self.width or 0.0)
+
+
+@dataclass(frozen=True)
+class GraftTerm:
+    """Where a donor is sawn for one cut: the terms of the sum, mm along the cut's normal, which looks towards specimen and graft.
+
+    The host's face lies half a kerf of the patient's saw below the middle of its kerf, and the graft's face half a kerf of the donor's saw above the
+    middle of that. So the graft's face lies `fit` from the host's where the donor is sawn at `shift` from the planned plane.
+
+    >>> term = GraftTerm("A", "centre", fit=0.2, patient_blade="p", patient_kerf=1.0, donor_blade="d", donor_kerf=1.4)
+    >>> round(term.shift, 3), round(term.face, 3), round(term.host, 3)
+    (-1.0, -0.3, -0.5)
+    """
+
+    cut: str
+    side: KerfSide
+    fit: Mm
+    patient_blade: str
+    patient_kerf: Mm
+    donor_blade: str
+    donor_kerf: Mm
+
+    @property
+    def patient_shift(self) -> Mm:
+        """Where the middle of the kerf lies on the patient."""
+        return blade_shift(self.side, self.patient_kerf)
+
+    @property
+    def host(self) -> Mm:
+        """Where the face of the bone that stays lies on the patient."""
+        return self.patient_shift - self.patient_kerf / 2.0
+
+    @property
+    def shift(self) -> Mm:
+        """Where the middle of the kerf lies on the donor: fit − (kerf of the patient's saw + kerf of the donor's saw) / 2, from the patient's."""
+        return self.patient_shift + self.fit - (self.patient_kerf + self.donor_kerf) / 2.0
+
+    @property
+    def face(self) -> Mm:
+        """Where the graft's face lies."""
+        return self.shift + self.donor_kerf / 2.0
 
 
 def specimen_faces(bone: Surfaced, cuts: Mapping[str, PlannedCut], kerfs: Mapping[str, Kerf]) -> dict[str, PlannedCut]:

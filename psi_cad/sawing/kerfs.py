@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, Case, GuideRequest
+from psi_cad.errors import CaseError
 from psi_cad.findings import Caution
 from psi_cad.guides.params import GuideParams, SeatParams, resolve_params
-from psi_cad.guides.registry import load_template
-from psi_cad.scene.kerf import CLEARANCE_MM, Kerf, blade_kerf, blade_shift
+from psi_cad.guides.registry import load_template, needs_of
+from psi_cad.scene.kerf import CLEARANCE_MM, GraftTerm, Kerf, blade_kerf, blade_shift
 from psi_cad.units import Mm
 
-__all__ = ["Sawing", "clearance_of", "kerf_caution", "kerfs_of", "resolved", "run_outs_of", "sawings", "shifts_of", "widest"]
+__all__ = ["Sawing", "clearance_of", "graft_terms", "kerf_caution", "kerfs_of", "resolved", "run_outs_of", "sawings", "shifts_of", "widest"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class Sawing:
     def tool_id(self) -> str:
         """What the guide's files are named by."""
         return self.blade.id
+
+    @property
+    def on_donor(self) -> bool:
+        """Whether it sits on the donor's bone, and saws nothing of the patient's."""
+        return needs_of(load_template(self.request.template, where=f"guide '{self.request.name}'.template")).donor
 
     @property
     def clearance(self) -> Mm:
@@ -84,8 +90,8 @@ def sawings(loaded: LoadedCase, blades: Sequence[str] = ()) -> list[Sawing]:
 
 
 def widest(cut: str, sawings: Iterable[Sawing]) -> Sawing | None:
-    """What saws a cut widest; None where no guide takes it."""
-    return max((sawing for sawing in sawings if cut in sawing.request.cuts), key=lambda sawing: sawing.kerf, default=None)
+    """What saws a cut of the patient's bone widest; None where no guide takes it."""
+    return max((sawing for sawing in sawings if cut in sawing.request.cuts and not sawing.on_donor), key=lambda sawing: sawing.kerf, default=None)
 
 
 def kerfs_of(case: Case, sawings: Sequence[Sawing]) -> dict[str, Kerf]:
@@ -100,7 +106,36 @@ def kerfs_of(case: Case, sawings: Sequence[Sawing]) -> dict[str, Kerf]:
 def run_outs_of(case: Case, sawings: Sequence[Sawing]) -> dict[str, Mm]:
     """How far the saw runs past the bone at each cut, by name: as its guides say, else the templates' default."""
     default = GuideParams().run_out
-    return {cut.name: max((one.params.run_out for one in sawings if cut.name in one.request.cuts), default=default) for cut in case.cut}
+    return {
+        cut.name: max((one.params.run_out for one in sawings if cut.name in one.request.cuts and not one.on_donor), default=default)
+        for cut in case.cut
+    }
+
+
+def graft_terms(case: Case, sawing: Sawing, own: Sequence[Sawing]) -> dict[str, GraftTerm]:
+    """Where the donor is sawn for each cut of the bone that it replaces, as one guide on it needs it; other guides count with the case's own blades.
+
+    Raises
+    ------
+    CaseError
+        Where a cut is not sawn on the patient, or not on the donor.
+    """
+    where, found = f"guide '{sawing.request.name}'", {}
+    for cut in case.cut:
+        if case.bone_of(cut) != case.bone_of(sawing.request):
+            continue
+        patient = widest(cut.name, own)
+        if patient is None:
+            raise CaseError(f"{where}: no guide on the patient's bone takes cut '{cut.name}', so its kerf is not known; make a guide for it.")
+        others = [one for one in own if one.on_donor and one.request.name != sawing.request.name and cut.name in one.request.cuts]
+        donor = sawing if cut.name in sawing.request.cuts else max(others, key=lambda one: one.kerf, default=None)
+        if donor is None:
+            raise CaseError(
+                f"{where}.cuts: no guide on the donor takes cut '{cut.name}', which bounds the graft too; name it here, or make a guide for it."
+            )
+        fit = sawing.params.graft_fit
+        found[cut.name] = GraftTerm(cut.name, cut.kerf_side, fit, patient.blade.id, patient.kerf, donor.blade.id, donor.kerf)
+    return found
 
 
 def shifts_of(case: Case, sawing: Sawing | None, own: Sequence[Sawing]) -> dict[str, Mm]:
@@ -108,6 +143,9 @@ def shifts_of(case: Case, sawing: Sawing | None, own: Sequence[Sawing]) -> dict[
 
     Cuts of other guides count with the case's `own` blades: a guide is the same whatever other blades are built along with it.
     """
+    if sawing is not None and sawing.on_donor:
+        terms = graft_terms(case, sawing, own)
+        return {cut.name: terms[cut.name].shift if cut.name in terms else 0.0 for cut in case.cut}
     others = [other for other in own if sawing is None or other.request.name != sawing.request.name]
     found = {}
     for cut in case.cut:
