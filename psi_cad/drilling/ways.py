@@ -117,7 +117,7 @@ def checked_ways(drilling: Drilling, bone: Bone, caster: RayCaster, avoid: Seque
         _refuse_near(way, params.most_rise(way.tool.diameter), avoid)
         inward = -caster.frame.local_direction(way.out)
         met, faces = caster.first(caster.frame.local((way.entry + INTO_MM * way.out)[None]), inward)
-        normal = caster.frame.patient_direction(caster.normals[faces[0]]) if np.isfinite(met[0]) else way.out
+        normal = caster.frame.patient_direction(caster.normals(faces[:1])[0]) if np.isfinite(met[0]) else way.out
         left, _ = caster.first(caster.frame.local((way.entry - INTO_MM * way.out)[None]), inward)
         found.append(replace(way, through=float(left[0]) + INTO_MM, incline=tilt_of(normal, way.out)))
     for one, two in itertools.combinations(found, 2):  # wherever the guide sits, its sleeves reach as far as this

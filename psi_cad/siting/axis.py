@@ -111,7 +111,7 @@ def _contact(
     if not near.any():
         return 0.0, 0.0
     areas = GRID_MM**2 / seen.slope_cos[near]
-    normals = smoothed_normals(caster.normals[seen.face] @ caster.frame.axes @ seen.frame.axes.T, near, seen.shape, GRID_MM)
+    normals = smoothed_normals(caster.normals(seen.face) @ caster.frame.axes @ seen.frame.axes.T, near, seen.shape, GRID_MM)
     return float(areas.sum()), sliding(seen.local[near], normals[near], areas).lock
 
 

@@ -40,7 +40,8 @@ def _feed(state: Any, value: Any) -> None:
         _feed(state, np.asarray(value.faces))
     elif isinstance(value, RayCaster):
         _feed(state, value.frame)
-        _feed(state, value.triangles)
+        _feed(state, value.vertices)
+        _feed(state, value.faces)
     elif isinstance(value, BaseModel):
         _feed(state, value.model_dump())
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):

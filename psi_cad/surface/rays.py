@@ -32,14 +32,17 @@ class RayCaster:
     def __init__(self, mesh: trimesh.Trimesh, *, frame: Frame | None = None) -> None:
         middle = np.asarray(mesh.bounds).mean(axis=0)
         self.frame = frame if frame is not None else Frame(origin=middle, axes=np.eye(3))
-        vertices, faces = self.frame.local(np.asarray(mesh.vertices)), np.asarray(mesh.faces)
-        self.triangles = vertices[faces]
+        self.vertices, self.faces = vertices, faces = self.frame.local(np.asarray(mesh.vertices)), np.asarray(mesh.faces)
         low, high = vertices.min(axis=0), vertices.max(axis=0)
         self.corners = np.array(list(itertools.product(*zip(low, high, strict=True))))  # of a box around all triangles
         self._scene = rtcore_scene.EmbreeScene()
         TriangleMesh(self._scene, np.ascontiguousarray(vertices, dtype=np.float32), np.ascontiguousarray(faces, dtype=np.int32))
-        normals = np.cross(self.triangles[:, 1] - self.triangles[:, 0], self.triangles[:, 2] - self.triangles[:, 0])
-        self.normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+    def normals(self, faces: Ints) -> Array:
+        """Unit normals (n, 3) of some of its faces: of a million of them, few are ever asked for."""
+        one, two, three = (self.vertices[corner] for corner in self.faces[faces].T)
+        normals = np.cross(two - one, three - one)
+        return np.asarray(normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12))
 
     def first(self, starts: Array, directions: Array) -> tuple[Array, Ints]:
         """Distance (n,) to the first face hit and its number (n,), for unit rays in this caster's frame.
@@ -53,9 +56,9 @@ class RayCaster:
         )
         distance = np.full(len(starts), np.inf)
         met = faces >= 0
-        normals = self.normals[faces[met]]
+        normals = self.normals(faces[met])
         fall = np.einsum("ij,ij->i", directions[met], normals)
-        height = np.einsum("ij,ij->i", self.triangles[faces[met], 0] - starts[met], normals)
+        height = np.einsum("ij,ij->i", self.vertices[self.faces[faces[met], 0]] - starts[met], normals)
         with np.errstate(divide="ignore", invalid="ignore"):
             distance[met] = height / fall
         lost = ~np.isfinite(distance) | (distance < -1e-3)
@@ -114,7 +117,7 @@ def first_hits_down(caster: RayCaster, points: Array, *, frame: Frame | None = N
     starts = np.column_stack([points, np.full(len(points), top)]) @ to_caster + shift
     distance, face = caster.first(starts, -to_caster[2])
     height = np.where(face >= 0, top - distance, np.nan)
-    normals = caster.normals[face]
+    normals = caster.normals(face)
     slope = np.where(face >= 0, normals @ to_caster[2], np.nan)
     return Hits(height=height, face=face, slope_cos=slope)
 

@@ -73,7 +73,7 @@ def underside(part: Printed) -> tuple[Array, Array, Bools]:
     up, faces = part.caster.first(starts, np.array([0.0, 0.0, 1.0]))
     under = np.isfinite(up)
     bottom = np.column_stack([grid, low[2] - 5.0 + up])[under]
-    return bottom, part.caster.normals[faces[under]], under.reshape(len(xs), len(ys))
+    return bottom, part.caster.normals(faces[under]), under.reshape(len(xs), len(ys))
 
 
 def caught_by(probe: BoneProbe, bottom: Array, frame: Frame) -> tuple[Mm, int]:

@@ -312,7 +312,7 @@ def _least_wall(
         starts = origin + offsets + (at + sign * 1e-3) * normal
         distance, faces = part.caster.first(starts, sign * normal)
         # a ray that leaves through the top or the seat, near their edges, has not crossed the wall
-        facing = part.caster.normals[faces] @ (sign * normal)
+        facing = part.caster.normals(faces) @ (sign * normal)
         outer = (faces >= 0) & (facing > WALL_COS)
         backed = outer | ((faces >= 0) & (facing > 0.0) & (distance >= wall))  # by a thick footplate, say
         if not outer.any() or backed.mean() < WALL_SHARE:
