@@ -118,6 +118,7 @@ def test_steps_between_rims_are_those_of_two_circles():
     assert met.overhang == pytest.approx(1.0 - 100.0 / 144.0, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_donors_are_ranked_with_the_patients_own_bone_first(here, tmp_path, phantom):
     own = posed(phantom.mesh, pose_of((0.7, -1.1, 2.0), (130.0, -77.0, 45.0), mirrored=True))
     own.export(tmp_path / "own.stl")

@@ -217,6 +217,7 @@ def test_the_mould_of_the_example_holds_the_spacers_shape(out, site):
     assert float(filler.solid.transform(turned(axes)).volume()) == pytest.approx(float(filler.solid.volume()))
 
 
+@pytest.mark.slow
 def test_a_mould_that_would_add_too_much_is_refused(site, monkeypatch):
     def jack(way):
         ends = [ball(9.0, at=tuple(sign * 18.0 * np.array(way)), fine=4) for sign in (1.0, -1.0)]

@@ -40,7 +40,9 @@ def test_ranges_are_kept(name):
             resolve_params(params, {entry["name"]: type(entry["default"])(entry["high"] + 1)}, where="p")
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] if name == "drill" else []) for name in template_files()])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in ("allograft", "drill") else []) for name in template_files()]
+)
 def test_a_template_builds_what_passes(name, phantom_report, tmp_path):
     kind = site_of(any_template(name, where="here"))
     if kind == "body":
