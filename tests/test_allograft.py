@@ -149,7 +149,7 @@ OFF = {"flat", "graft_area", "graft_gap"}  # falsified here
         pytest.param(0.03, 0.0, {"flat[graft A]", "graft_gap[A]"}, marks=pytest.mark.slow),
         pytest.param(-0.03, 0.0, {"flat[graft A]", "graft_gap[A]"}, marks=pytest.mark.slow),
         pytest.param(0.0, 0.004, {"flat[graft A]"}, marks=pytest.mark.slow),
-        (2.0, 0.0, {"flat[graft A]", "graft_area[A]", "graft_gap[A]"}),
+        pytest.param(2.0, 0.0, {"flat[graft A]", "graft_area[A]", "graft_gap[A]"}, marks=pytest.mark.slow),
     ],
 )
 def test_a_graft_that_is_off_fails_its_checks(out, report, tmp_path, by, lean, wanted):

@@ -132,6 +132,7 @@ def pocket(site, undercut):
     return BodySite(None, bone.mesh, cuts, dict.fromkeys(cuts, Kerf()), dict.fromkeys(cuts, 5.0), site.printer, site.label)
 
 
+@pytest.mark.slow
 def test_a_spacer_in_two_goes_in_one_after_the_other(site):
     where = pocket(site, 2.0)
     design = made("spacer", where, fit=0.2)

@@ -41,7 +41,7 @@ def test_ranges_are_kept(name):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in ("allograft", "drill") else []) for name in template_files()]
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in ("allograft", "drill", "mould") else []) for name in template_files()]
 )
 def test_a_template_builds_what_passes(name, phantom_report, tmp_path):
     kind = site_of(any_template(name, where="here"))
