@@ -166,4 +166,7 @@ def _flat_face(body: cq.Solid, frame: Frame, shape: shapely.Geometry, step: str)
         outline = shapely.get_parts(shapely.polygonize([shapely.LineString(np.round(side, 6)) for side in sides]))
         if len(outline) == 1 and outline[0].buffer(-_RIM).contains(shape):
             return face
-    raise KernelError(f"The step '{step}' found no flat face for the label; another feature covers its pad.")
+    raise KernelError(
+        f"The step '{step}' found no flat face for the label, because another feature covers its pad; another end_wall, footplate_reach or approach "
+        "gives it other room."
+    )
