@@ -78,6 +78,7 @@ CAUTIONS: Final[Mapping[str, CautionKind]] = {
     "nominal-blade": CautionKind("the blade's measures are a catalogue's, not measured", True),
     "nominal-tool": CautionKind("the measures of a drill, wire or reamer are a catalogue's, not measured", True),
     "kerf-not-measured": CautionKind("the saw's kerf is not measured; the slot's width stands for it", False),
+    "part-other-blade": CautionKind("a part is made for the kerf of the case's own blade, and --blade names another", True),
     "kerf-unknown": CautionKind("no guide takes a cut, so what the saw removes there is not known", False),
     "uncalibrated-printer": CautionKind("the printer's compensation is not measured", True),
     "seat-widened": CautionKind("the footplates reach further than asked, so that the guide cannot slide", False),

@@ -37,6 +37,8 @@ SITE: Final = "body"
 UP: Final = np.array([0.0, 0.0, 1.0])
 LOWER: Final = "lower"
 APART: Final[Mm] = 20.0  # between vents
+WALL: Final[Mm] = 0.01  # from the place of a flat face
+LEAST: Final = 30.0  # mm² of it, or it is not looked for
 NONE: Final = 0.05  # %: less is rounding
 HELD: Final = 2e-3  # share of the body's volume: lips at its outline, less than a tenth of a millimetre thick
 FEATHER: Final[Mm] = 0.02  # halves end in feather edges where they meet the body: what is thinner is left off
@@ -75,8 +77,12 @@ def build(site: BodySite, params: Params, workshop: Workshop) -> FreeDesign:  # 
         raise DesignError(f"A mould is for one specimen, and the cuts free {1 + len(others)}; plan a case with the cuts of one group.")
     axes = drawn_along(first.solid)
     body = first.solid.transform(turned(axes))
+    middle, larger = np.asarray(mesh_of(body).center_mass), 1.0 + params.shrinkage / 100.0
+
+    def move(point: Array) -> Array:
+        return np.asarray(middle + larger * (point - middle))
+
     if params.shrinkage > 0.0:
-        middle, larger = np.asarray(mesh_of(body).center_mass), 1.0 + params.shrinkage / 100.0
         body = body.translate(tuple(-middle)).scale((larger,) * 3).translate(tuple(middle))
     halves = parted(body, wall=max(params.wall, params.key_height + RIM), flange=params.key_diameter + 2.0 * RIM + params.key_clearance)
     added = float(halves.cavity.volume() - body.volume())
@@ -90,7 +96,8 @@ def build(site: BodySite, params: Params, workshop: Workshop) -> FreeDesign:  # 
         raise DesignError("Two halves hold what is cast, whatever undercut allows: its outline is too rugged; cast it otherwise.")
     _refuse_too_large(site, halves)
     lower, upper = _Half(halves.lower), _Half(halves.upper)
-    _keyed(params, halves, lower, upper)
+    _walled(halves, [(face.cut.name, move(axes @ face.point(np.zeros(2))), axes @ face.into) for face in first.faces], lower, upper)
+    _keyed(params, halves, lower, upper, site.printer.hole_compensation)
     less = _opened(params, halves, upper)
     marks, label = _marked(site, halves, upper)
     upper.solid = upper.solid - joined(marks) if marks else upper.solid
@@ -139,12 +146,24 @@ def _placed(feature: Bore | Flat, axes: Array) -> Bore | Flat:
     return Flat(feature.name, point, triple(np.array(feature.normal) @ axes), feature.area)
 
 
-def _keyed(params: Params, halves: Halves, lower: _Half, upper: _Half) -> None:
+def _walled(halves: Halves, walls: list[tuple[str, Array, Array]], lower: _Half, upper: _Half) -> None:
+    """Promise the flat faces of the cavity, as far as each half has them: (cut, a point, the way into the body) of each."""
+    for half, solid in ((lower, halves.lower), (upper, halves.upper)):
+        mesh = mesh_of(solid)
+        for cut, point, into in walls:
+            away = np.abs((np.asarray(mesh.triangles_center) - point) @ into)
+            there = (away < WALL) & (np.asarray(mesh.face_normals) @ into > 0.9999)
+            area = float(np.asarray(mesh.area_faces)[there].sum())
+            if area > LEAST:
+                half.features.append(Flat(f"cavity {cut}", triple(point), triple(into), round(area, 1)))
+
+
+def _keyed(params: Params, halves: Halves, lower: _Half, upper: _Half, compensation: Mm) -> None:
     """Keys in three corners of the lower half: the halves go together in one way only."""
     low, high = _bounds(halves)
     rim = params.key_diameter / 2.0 + RIM
     x_low, y_low, x_high, y_high = low[0] + rim, low[1] + rim, high[0] - rim, high[1] - rim
-    wide, radius = params.key_diameter + params.key_clearance, params.key_diameter / 2.0
+    wide, radius = params.key_diameter + params.key_clearance + compensation, params.key_diameter / 2.0
     for number, place in enumerate(((x_low, y_low), (x_high, y_low), (x_low, y_high)), start=1):
         at = np.array(place)
         around = [halves.height_at(at + rim * np.array(side)) for side in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))]
@@ -195,6 +214,8 @@ def _marked(site: BodySite, halves: Halves, upper: _Half) -> tuple[list[Any], La
     low, high = _bounds(halves)
     box = shapely.box(*low[:2], *high[:2])
     top = PlannedCut("top", np.array([0.0, 0.0, high[2]]), UP, np.eye(3), box, box, ())
-    taken = [(np.array(one.point[:2]), one.diameter / 2.0 + RIM) for one in upper.features if not one.name.startswith("socket")]
+    taken = [
+        (np.array(one.point[:2]), one.diameter / 2.0 + RIM) for one in upper.features if isinstance(one, Bore) and not one.name.startswith("socket")
+    ]
     upper.features.append(Flat("top", triple(np.array([*(low[:2] + high[:2]) / 2.0, high[2]])), triple(UP), round(float(box.area), 1)))
     return lettered([SawnFace(top, 0.0, -1.0, taken)], list(site.label[:-1]))

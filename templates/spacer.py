@@ -41,7 +41,7 @@ class Params(Parameters):
     shell: float = param(0.0, unit="mm", low=0.0, high=8.0, help="hollow, with at least so much wall; 0: solid")
     drain: float = param(4.0, unit="mm", low=2.0, high=10.0, help="diameter of the drain of a hollow spacer")
     holes: int = param(0, unit="", low=0, high=4, help="fixation holes wanted in each flat face, square to it")
-    hole_diameter: float = param(3.5, unit="mm", low=1.0, high=10.0, help="of a fixation hole")
+    hole_diameter: float = param(3.5, unit="mm", low=1.0, high=10.0, help="of a fixation hole; the printer's compensation for holes is added")
     hole_depth: float = param(15.0, unit="mm", low=3.0, high=60.0, help="of a fixation hole")
     split: bool = param(True, unit="", help="part it in two where it does not go in as one piece; false: then it is refused")
 
@@ -56,10 +56,21 @@ def build(site: BodySite, params: Params, workshop: Workshop) -> FreeDesign:  # 
         for suffix, one, way in _in_one_or_two(site, params, filler):
             called = "-".join(word for word in (name, suffix) if word)
             parts.append(_part(site, params, one, called, less))
+            notes += [_where(site, params, face.cut.name, called or FIRST) for face in one.faces]
             notes.append(f"{called or FIRST} goes in {side_in_words(-way)}, along {tuple(round(float(v), 3) + 0.0 for v in -way)} LPS")
     first, *further = parts
     cautions = tuple(Caution("part-less", text) for text in less)
     return FreeDesign(first.shape, first.features, first.label, tuple(further), cautions, notes=tuple(notes))
+
+
+def _where(site: BodySite, params: Params, cut: str, called: str) -> str:
+    """Where a flat face lies, in words."""
+    kerf, left = site.kerfs[cut], site.faces_left[cut]
+    saw = "no kerf known" if kerf.width is None else f"kerf {kerf.width:.2f} mm, {kerf.side}"
+    return (
+        f"face {cut} of {called} lies {params.fit:.2f} mm from the sawn bone; towards the specimen from the planned plane: sawn bone "
+        f"{left:+.2f} mm ({saw}), face {left + params.fit:+.2f} mm"
+    )
 
 
 def _in_one_or_two(site: BodySite, params: Params, filler: Filler) -> list[tuple[str, Filler, Array]]:
@@ -90,7 +101,7 @@ def _part(site: BodySite, params: Params, filler: Filler, name: str, less: list[
     features: list[Feature] = [
         Flat(f"face {face.cut.name}", triple(face.point(np.zeros(2))), triple(-face.into), round(area_of(body, face), 1)) for face in filler.faces
     ]
-    bores, taken, stays = _holes(params, filler)
+    bores, taken, stays = _holes(params, filler, site.printer.hole_compensation)
     few = {face.cut.name: sum(bore.name.startswith(f"hole {face.cut.name} ") for bore in bores) for face in filler.faces}
     less += [f"face {cut} of {called} has {count} of {params.holes} holes: no room for more" for cut, count in few.items() if count < params.holes]
     if params.shell > 0.0:
@@ -106,10 +117,11 @@ def _part(site: BodySite, params: Params, filler: Filler, name: str, less: list[
     return Part(name, printable(body), (*features, *bores), label)
 
 
-def _holes(params: Params, filler: Filler) -> tuple[list[Bore], list[Any], list[Any]]:
+def _holes(params: Params, filler: Filler, compensation: Mm) -> tuple[list[Bore], list[Any], list[Any]]:
     """The fixation holes: what is promised, what is taken out, and what round them is not to be hollowed."""
     bores, taken, stays = list[Bore](), list[Any](), list[Any]()
-    rim = params.hole_diameter / 2.0 + RIM
+    wide = params.hole_diameter + compensation
+    rim = wide / 2.0 + RIM
     for face in filler.faces:
         good = [place for place in faces.places_in(face.cut.section, rim=rim) if _has_room(params, filler, face.point(place), face.into, stays)]
         for place in faces.spread(np.array(good).reshape(-1, 2), wanted=params.holes, apart=2.0 * rim):
@@ -117,8 +129,8 @@ def _holes(params: Params, filler: Filler) -> tuple[list[Bore], list[Any], list[
             if not _has_room(params, filler, start, face.into, stays):  # among those made by now
                 continue
             name = f"hole {face.cut.name} {sum(bore.name.startswith(f'hole {face.cut.name} ') for bore in bores) + 1}"
-            bores.append(Bore(name, triple(start + params.hole_depth / 2.0 * face.into), triple(face.into), params.hole_diameter))
-            taken.append(faces.cylinder(start, face.into, -1.0, params.hole_depth, params.hole_diameter))
+            bores.append(Bore(name, triple(start + params.hole_depth / 2.0 * face.into), triple(face.into), wide))
+            taken.append(faces.cylinder(start, face.into, -1.0, params.hole_depth, wide))
             stays.append(_around(params, start, face.into))
             face.taken.append((place, rim))
     return bores, taken, stays

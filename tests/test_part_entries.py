@@ -67,7 +67,8 @@ def build(site: BodySite, params: Params, workshop: Workshop) -> FreeDesign:
 PART = '\n[[part]]\nname = "box"\ntemplate = "boxed"\nprinter = "fdm-ultem1010"\n'
 STEM = "box_fdm-ultem1010"
 NAMES = {f"{STEM}.{kind}" for kind in ("step", "stl", "3mf", "png")} | {f"{STEM}-bone.stl"}
-BLOCKING = ["metal", "uncalibrated-printer"]
+OWN = ["metal", "uncalibrated-printer"]
+BLOCKING = ["metal", "no-plan", "uncalibrated-printer"]  # what is made of cuts needs a plan beside it
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +109,8 @@ def test_a_part_has_the_hash_of_what_it_is_made_from_and_its_cautions(built, pat
     report = json.loads((built / "report.json").read_text("utf-8"))
     assert strictly("report", report) == [] and written(built) == NAMES | {"bone.stl", "report.json"}
     (part,) = report["parts"]
-    assert [one["id"] for one in part["cautions"]] == [*BLOCKING, "small-letters"] and part["accepted"] == [] and part["kept"] is False
-    assert report["unaccepted"] == BLOCKING, "nothing is cut, so no plan is asked for"
+    assert [one["id"] for one in part["cautions"]] == [*OWN, "small-letters"] and part["accepted"] == [] and part["kept"] is False
+    assert report["unaccepted"] == BLOCKING
     facts = facts_of(path, "part.box.params={width=6.0}")
     assert part["job"] == job_hash(facts)
 
@@ -144,10 +145,10 @@ def test_a_part_is_released_when_its_cautions_are_accepted_and_both_have_approve
     accepting(folder, *BLOCKING)
     for role, code in (("surgeon", "S-1"), ("engineer", "E-2")):
         api.approve(folder, role=role, name_code=code, parts=[STEM])
-    with pytest.raises(ApprovalError, match=r"metal, uncalibrated-printer are not accepted; build with --accept metal --accept uncalibrated-printer"):
+    with pytest.raises(ApprovalError, match=r"metal, no-plan, uncalibrated-printer are not accepted; run 'psi-cad plan CASE -o OUT' and build with"):
         release_said(folder, folder, accepting(folder))
     with pytest.raises(
-        ApprovalError, match=rf"approved another version of the part {STEM} \(changed: accepted cautions: was metal, uncalibrated-printer"
+        ApprovalError, match=rf"approved another version of the part {STEM} \(changed: accepted cautions: was metal, no-plan, uncalibrated-printer"
     ):
         release_said(folder, folder, accepting(folder, "metal"))
     report = accepting(folder, *BLOCKING)
@@ -157,14 +158,14 @@ def test_a_part_is_released_when_its_cautions_are_accepted_and_both_have_approve
     checked = api.measure(folder)
     (approval,) = checked["approvals"]
     assert strictly("check", checked) == [] and checked["status"] == "passed" and approval["releases"] == [f"part {STEM}"]
-    assert [one["id"] for one in checked["reports"][0]["parts"][0]["cautions"]] == [*BLOCKING, "small-letters"]
+    assert [one["id"] for one in checked["reports"][0]["parts"][0]["cautions"]] == [*OWN, "small-letters"]
 
     with pytest.raises(ApprovalError, match=f"the part {STEM} is released, so it is not removed; add --force"):
         api.remove(folder, STEM)
     report.parts[0].accepted = ["metal"]
     (folder / "report.json").write_text(json.dumps(report.to_json()), "utf-8")
     (case,) = api.measure(folder)["approvals"]
-    assert case["sound"] is False and f"uncalibrated-printer not accepted for the part {STEM}" in case["missing"]
+    assert case["sound"] is False and f"no-plan, uncalibrated-printer not accepted for the part {STEM}" in case["missing"]
 
 
 def test_a_release_of_a_part_stands_while_it_stays_as_it_was(folder, tmp_path):
@@ -186,7 +187,7 @@ def test_what_the_command_line_says_of_a_part(path, folder, run):
     assert said.returncode == 0 and f"part {STEM}: not released, accepted cautions: none" in said.stdout
     assert "metal: the box is of metal" in said.stdout
     (row,) = json.loads(run("compare", folder, "--json").stdout)
-    assert (row["guide"], row["part"], row["status"], row["approved"], row["cautions"][:2]) == (None, STEM, "passed", False, BLOCKING)
+    assert (row["guide"], row["part"], row["status"], row["approved"], row["cautions"][:3]) == (None, STEM, "passed", False, BLOCKING)
     assert f"part {STEM}" in run("compare", folder).stdout
     approved = run("approve", folder, "--role", "surgeon", "--name-code", "S-1", "--part", STEM)
     assert approved.returncode == 0 and f"part {STEM}: " in approved.stdout and "accepted cautions: none" in approved.stdout

@@ -67,7 +67,8 @@ def unaccepted(report: BuildReport, made: Sequence[Guide | BodyPart], *, planned
 
 
 def _cuts_bone(one: Guide | BodyPart) -> bool:
-    return isinstance(one, Guide) and one.cuts_bone
+    """Whether bone is cut through a guide, or a part is made of what cuts leave."""
+    return one.cuts_bone if isinstance(one, Guide) else bool(one.cuts)
 
 
 def _told_by_entry(one: Guide | BodyPart) -> list[str]:
@@ -95,7 +96,7 @@ def way_on(open_: Iterable[str], accepted: Iterable[str] = ()) -> str:
 
 def add_plans(report: BuildReport, plan: PlanReport | None) -> None:
     """Write into a report that was just made what keeps it from a release and no build can know: that there is no plan, or tumour that stays."""
-    if plan is None and not any(guide.cuts_bone for guide in report.guides):
+    if plan is None and not any(_cuts_bone(one) for one in made_in(report)):
         return  # nothing is cut, so there is nothing to plan
     if plan is None:
         report.cautions.append(CautionSaid(**Caution(NO_PLAN, f"{NO_PLAN_SAID}; run 'psi-cad plan CASE -o OUT'").to_json()))

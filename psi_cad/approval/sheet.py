@@ -25,11 +25,13 @@ ENTERED: Final = tuple(Processing.model_fields)
 SIGNED: Final = ("printed", "gauge measured, and fits", "post-processed and inspected", "washed and packed", "sterilised", "received in theatre")
 HEAD: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>psi-cad processing sheet</title><style>
-body{font:14px/1.4 system-ui,sans-serif;margin:1.5em;color:#000;background:#fff}
+@page{size:A4;margin:1.2cm}
+body{font:12px/1.3 system-ui,sans-serif;margin:1.5em;color:#000;background:#fff}
+@media print{body{margin:0}}
 section{max-width:19cm;break-after:page}
 h1{font-size:1.3em;margin:.2em 0}
 table{border-collapse:collapse;width:100%;margin:.6em 0}
-th,td{border:1px solid #999;padding:.25em .5em;text-align:left;vertical-align:top;overflow-wrap:anywhere}
+th,td{border:1px solid #999;padding:.2em .5em;text-align:left;vertical-align:top;overflow-wrap:anywhere}
 th{width:30%;font-weight:600}
 .open{background:#fff3c4}.stop{color:#b3261e;font-weight:700}
 code{font-size:.85em}
@@ -93,7 +95,7 @@ def sheet_of(folder: Path, report: BuildReport) -> Sheet:
 def _gauge(made: Guide | BodyPart) -> str:
     """The gauge to be printed in the same job."""
     blade = f" --blade {made.blade}" if isinstance(made, Guide) and made.cuts_bone else ""
-    return f"psi-cad coupon{blade} --printer {made.printer}"
+    return f"psi-cad coupon{blade} --printer {made.printer}, with --catalogue where one of them is your own"
 
 
 def _label(made: Guide | BodyPart) -> list[str]:

@@ -32,7 +32,7 @@ from psi_cad.intake.sources import avoid_source, tumour_source
 from psi_cad.making.asked import part_jobs
 from psi_cad.outputs.naming import Naming
 from psi_cad.parts.contract import PartJob
-from psi_cad.sawing.kerfs import Sawing, kerfs_of, run_outs_of, sawings
+from psi_cad.sawing.kerfs import Sawing, differing, kerfs_of, run_outs_of, sawings
 from psi_cad.scene.bodies import Asked, Scene
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.markups import read_planes
@@ -220,7 +220,8 @@ def plan_job(
         raise refused[0]
     told = tuple(error.to_json() for error in refused)
     kerfs, run_outs = kerfs_of(loaded.case, own), run_outs_of(loaded.case, own)
-    asked = part_jobs(loaded, bones.scene, cuts, kerfs=kerfs, run_outs=run_outs, tumour=tumour_mesh) if only is None else ()
+    other = differing(kerfs, sawings(loaded, blades)) if blades else ()
+    asked = part_jobs(loaded, bones.scene, cuts, kerfs=kerfs, run_outs=run_outs, tumour=tumour_mesh, other_blades=other) if only is None else ()
     wanted = (one for one in asked if only_part in (None, one.request.name))
     parts = tuple(_hashed(one, loaded, own, planes=planes, inputs=inputs) for one in wanted)
     graft_job = None

@@ -73,8 +73,9 @@ def part_jobs(
     kerfs: Mapping[str, Kerf],
     run_outs: Mapping[str, Mm],
     tumour: trimesh.Trimesh | None,
+    other_blades: tuple[str, ...] = (),
 ) -> tuple[PartJob, ...]:
-    """Every part of a case with what it is made from; `kerfs` and `run_outs` of every cut by name.
+    """Every part of a case with what it is made from; `kerfs` and `run_outs` of every cut by name, `other_blades`: see `BodySite`.
 
     Raises
     ------
@@ -95,6 +96,7 @@ def part_jobs(
             printer=loaded.printer(request.printer, where=f"{where}.printer"),
             label=(f"{case.id} {case.side[0].upper()}", request.name, f"v{__version__}"),
             tumour=tumour,
+            other_blades=other_blades,
         )
         found.append(PartJob(request, params.model_dump(), site))
     return tuple(found)

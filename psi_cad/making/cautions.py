@@ -43,9 +43,15 @@ def overrides_said(settings: Iterable[str]) -> tuple[Caution, ...]:
 
 
 def saw_cautions(site: BodySite) -> tuple[Caution, ...]:
-    """The cuts of which no saw is known, though a part was made of what the saw leaves; none where its template did not ask for that."""
+    """The cuts of which no saw is known, or another than `--blade` names, though a part was made of what the saw leaves; none where it was not."""
     if not site.sawn:
         return ()
-    unknown = [cut for name, cut in site.cuts.items() if site.kerfs[name].width is None]
-    what = "so the part is made as if the saw removed nothing there"
-    return tuple(Caution("kerf-unknown", f"no guide takes cut {cut.name}, {what}", place_of(cut.origin)) for cut in unknown)
+    found = []
+    for name, cut in site.cuts.items():
+        if site.kerfs[name].width is None:
+            text = f"no guide takes cut {name}, so the part is made as if the saw removed nothing there"
+            found.append(Caution("kerf-unknown", text, place_of(cut.origin)))
+        elif name in site.other_blades:
+            text = f"the part is made for the kerf of the case's own blade at cut {name}, and --blade names one of another kerf"
+            found.append(Caution("part-other-blade", text, place_of(cut.origin)))
+    return tuple(found)

@@ -138,6 +138,8 @@ class BodySite:
         What the house writes on an instrument.
     tumour : trimesh.Trimesh or None
         Its surface as it was given, where the case has one.
+    other_blades : tuple of str
+        Cuts that a guide of this build takes with a blade of another kerf than `kerfs` has.
     """
 
     bone: str | None
@@ -148,6 +150,7 @@ class BodySite:
     printer: Printer
     label: tuple[str, ...]
     tumour: trimesh.Trimesh | None = None
+    other_blades: tuple[str, ...] = ()
 
     @cached_property
     def tumour_body(self) -> Any | None:

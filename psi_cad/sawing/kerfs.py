@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, Case, GuideRequest
@@ -14,7 +15,22 @@ from psi_cad.guides.registry import load_template, needs_of
 from psi_cad.scene.kerf import CLEARANCE_MM, GraftTerm, Kerf, blade_kerf, blade_shift
 from psi_cad.units import Mm
 
-__all__ = ["Sawing", "clearance_of", "graft_terms", "kerf_caution", "kerfs_of", "resolved", "run_outs_of", "sawings", "shifts_of", "widest"]
+__all__ = [
+    "Sawing",
+    "clearance_of",
+    "differing",
+    "graft_terms",
+    "kerf_caution",
+    "kerfs_of",
+    "resolved",
+    "run_outs_of",
+    "sawings",
+    "shifts_of",
+    "widest",
+]
+
+
+SAME_KERF: Final[Mm] = 1e-4
 
 
 @dataclass(frozen=True)
@@ -92,6 +108,15 @@ def sawings(loaded: LoadedCase, blades: Sequence[str] = ()) -> list[Sawing]:
 def widest(cut: str, sawings: Iterable[Sawing]) -> Sawing | None:
     """What saws a cut of the patient's bone widest; None where no guide takes it."""
     return max((sawing for sawing in sawings if cut in sawing.request.cuts and not sawing.on_donor), key=lambda sawing: sawing.kerf, default=None)
+
+
+def differing(kerfs: Mapping[str, Kerf], sawings: Sequence[Sawing]) -> tuple[str, ...]:
+    """The cuts that one of these guides saws with another kerf than told."""
+    return tuple(
+        name
+        for name, kerf in kerfs.items()
+        if any(name in one.request.cuts and not one.on_donor and abs(one.kerf - (kerf.width or 0.0)) > SAME_KERF for one in sawings)
+    )
 
 
 def kerfs_of(case: Case, sawings: Sequence[Sawing]) -> dict[str, Kerf]:
