@@ -62,6 +62,7 @@ def heights(mesh, face, pose):
     return found[(looks < -0.9999) & (np.abs(found).max(axis=1) < 3.0)]
 
 
+@pytest.mark.slow
 def test_the_faces_of_the_graft_lie_where_kerfs_and_fit_put_them(out, report):
     graft = guide_of(report)["graft"]
     (face,) = graft["faces"]
@@ -81,6 +82,7 @@ def test_the_faces_of_the_graft_lie_where_kerfs_and_fit_put_them(out, report):
     assert measured["from_plan_mm"] == pytest.approx(0.2 - KERF, abs=0.005)
 
 
+@pytest.mark.slow
 def test_the_guide_sits_on_the_donor_and_passes_every_check_of_an_osteotomy_guide(out, report):
     guide, other = guide_of(report), guide_of(report, "wing")
     assert report["status"] == "passed"
@@ -97,6 +99,7 @@ def test_the_guide_sits_on_the_donor_and_passes_every_check_of_an_osteotomy_guid
     assert "donor-fit" in {caution["id"] for caution in guide["cautions"]}
 
 
+@pytest.mark.slow
 def test_the_graft_is_what_the_kerf_leaves_of_the_donor(out, report):
     whole = abs(trimesh.load_mesh(out / "donor.stl").volume)
     graft = trimesh.load_mesh(out / f"{STEM}-graft.stl")
@@ -283,6 +286,7 @@ def test_the_template_is_derived_from_the_osteotomy_guide():
     assert base_sha256("allograft") == template_sha256("osteotomy") and base_sha256("osteotomy") is None
 
 
+@pytest.mark.slow
 def test_little_contact_is_a_caution(report):
     said = GraftSaid.model_validate(guide_of(report)["graft"])
     assert contact_cautions(said) == ()

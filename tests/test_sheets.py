@@ -1,6 +1,7 @@
 """Two cortices that touch and show no gap are a bright sheet: a part is cut along it, and not through the narrowest bone near by."""
 
 import numpy as np
+import pytest
 from scipy import ndimage
 from shapes import rounded_box
 
@@ -79,6 +80,7 @@ def check_seed_on_the_sheet(division, layer, cut, socket_seed):
     assert _cut_between(found, (meant["head"], meant["socket"])) is not None
 
 
+@pytest.mark.slow
 def test_what_shows_no_gap_anywhere_is_told_and_right_when_a_person_says_so():
     ct, division = scan(0.0)
     found = segment_bone(ct, SEEDS, known=division)
