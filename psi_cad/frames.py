@@ -8,7 +8,7 @@ import numpy as np
 
 from psi_cad.units import Array
 
-__all__ = ["Frame", "distance_to_box", "patient_from_ras", "unit"]
+__all__ = ["Frame", "across", "all_round", "distance_to_box", "patient_from_ras", "triple", "unit"]
 
 
 def unit(vector: Array) -> Array:
@@ -23,6 +23,24 @@ def unit(vector: Array) -> Array:
     if not np.isfinite(length) or length <= 0.0:
         raise ValueError(f"a vector of length {length:g} gives no direction")
     return np.asarray(vector, dtype=np.float64) / length
+
+
+def across(direction: Array) -> Array:
+    """A unit vector (3,) square to a direction: always the same one."""
+    return unit(np.cross(direction, np.eye(3)[int(np.argmin(np.abs(direction)))]))
+
+
+def all_round(count: int) -> Array:
+    """Unit directions (count, 3) spread evenly over the sphere (Fibonacci's spiral)."""
+    number = np.arange(count) + 0.5
+    height, turn = 1.0 - 2.0 * number / count, np.pi * (1.0 + np.sqrt(5.0)) * number
+    wide = np.sqrt(1.0 - height**2)
+    return np.column_stack([wide * np.cos(turn), wide * np.sin(turn), height])
+
+
+def triple(point: Array) -> tuple[float, float, float]:
+    """A point or direction (3,) as plain numbers."""
+    return float(point[0]), float(point[1]), float(point[2])
 
 
 def distance_to_box(points: Array, low: Array, high: Array) -> Array:

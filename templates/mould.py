@@ -23,12 +23,13 @@ import trimesh
 
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
+from psi_cad.frames import triple
 from psi_cad.guides.contract import BodySite, Bore, Flat, FreeDesign, Label, Part, Workshop
 from psi_cad.guides.params import Parameters, param
 from psi_cad.models import faces
 from psi_cad.models.defect import fillers
 from psi_cad.models.parting import Halves, drawn_along, held, parted, turned
-from psi_cad.models.sawn import RIM, SawnFace, lettered, triple
+from psi_cad.models.sawn import RIM, SawnFace, lettered
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.surface.solids import joined, mesh_of, pieces_of, printable
 from psi_cad.units import Array, Mm

@@ -20,11 +20,12 @@ import numpy as np
 
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
+from psi_cad.frames import triple
 from psi_cad.guides.contract import BodySite, Bore, Feature, Flat, FreeDesign, Part, Workshop
 from psi_cad.guides.params import Parameters, param
 from psi_cad.models import faces
 from psi_cad.models.defect import Filler, area_of, fillers, halves, way_out
-from psi_cad.models.sawn import RIM, hollow, lettered, triple
+from psi_cad.models.sawn import RIM, hollow, lettered
 from psi_cad.siting.sliding import side_in_words
 from psi_cad.surface.solids import printable
 from psi_cad.units import Array, Mm

@@ -11,6 +11,7 @@ import trimesh
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from psi_cad.frames import all_round
 from psi_cad.units import Array, Bools, Mm
 
 __all__ = ["Ball", "SurfaceSample", "largest_ball", "sample_surface"]
@@ -145,8 +146,5 @@ def _fitted(sample: SurfaceSample, centre: Array, radius: Mm, turned: float, low
 
 @lru_cache(maxsize=1)
 def _directions() -> Array:
-    """Unit directions (n, 3) spread evenly over the sphere (Fibonacci's spiral)."""
-    number = np.arange(_DIRECTIONS) + 0.5
-    height, turn = 1.0 - 2.0 * number / _DIRECTIONS, np.pi * (1.0 + np.sqrt(5.0)) * number
-    across = np.sqrt(1.0 - height**2)
-    return np.column_stack([across * np.cos(turn), across * np.sin(turn), height])
+    """Unit directions (n, 3) spread evenly over the sphere."""
+    return all_round(_DIRECTIONS)

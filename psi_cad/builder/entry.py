@@ -12,6 +12,7 @@ import numpy as np
 from psi_cad.case.model import GuideRequest
 from psi_cad.files import sha256_of
 from psi_cad.findings import Caution, by_weight, place_of
+from psi_cad.frames import triple
 from psi_cad.guides.contract import Design
 from psi_cad.guides.params import GuideParams, SeatParams, SleeveParams
 from psi_cad.guides.registry import loaded_sha256
@@ -65,8 +66,8 @@ def _slots_of(made: Made, cuts: Sequence[PlannedCut]) -> list[ExpectedSlot]:
         slots.append(
             ExpectedSlot(
                 name=feature.cut,
-                origin=_triple(planned.origin),
-                normal=_triple(planned.normal),
+                origin=triple(planned.origin),
+                normal=triple(planned.normal),
                 thickness=site.blade.thickness,
                 clearance=clearance,
                 compensation=site.printer.slot_compensation,
@@ -100,8 +101,8 @@ def _bores_of(made: Made) -> tuple[ExpectedBore, ...]:
         feature = next(sleeve for sleeve in made.design.sleeves if sleeve.trajectory == way.name)
         bore = ExpectedBore(
             name=way.name,
-            entry=_triple(frame.patient(way.entry)),
-            out=_triple(frame.patient_direction(way.out)),
+            entry=triple(frame.patient(way.entry)),
+            out=triple(frame.patient_direction(way.out)),
             depth=way.depth,
             tool=way.tool.id,
             tool_diameter=way.tool.diameter,
@@ -136,10 +137,10 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut], avoid: Sequence[Expected
     slots = _slots_of(made, cuts) if design.slots else []
     pin = next(iter(design.pins), None)
     expected = Expected(
-        origin=_triple(site.frame.origin),
-        axes=tuple(_triple(axis) for axis in site.frame.axes),
+        origin=triple(site.frame.origin),
+        axes=tuple(triple(axis) for axis in site.frame.axes),
         slots=tuple(slots),
-        planes=tuple((_triple(blade_origin(cut, shifts[cut.name])), _triple(cut.normal)) for cut in cuts),
+        planes=tuple((triple(blade_origin(cut, shifts[cut.name])), triple(cut.normal)) for cut in cuts),
         outlines=tuple(_ring(ring) for ring in design.outlines),
         gap=site.seat.gap,
         wire=0.0 if pin is None else pin.wire,
@@ -167,10 +168,6 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut], avoid: Sequence[Expected
 
 def _ring(points: Array) -> tuple[tuple[float, float], ...]:
     return tuple((round(float(x), 4), round(float(y), 4)) for x, y in points)
-
-
-def _triple(values: Any) -> tuple[float, float, float]:
-    return (float(values[0]), float(values[1]), float(values[2]))
 
 
 def cautions_of(made: Made, expected: Expected, measured: MeasuredFiles) -> list[Caution]:

@@ -12,7 +12,7 @@ import trimesh
 
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution, Check, place_of
-from psi_cad.frames import Frame
+from psi_cad.frames import Frame, triple
 from psi_cad.grafting.contact import face_met
 from psi_cad.guides.site import Site
 from psi_cad.parts.contract import Part
@@ -69,7 +69,7 @@ def _promised(graft: GraftSite, name: str, frame: Frame) -> Flat:
     """The face that the plan asks for at one cut."""
     cut = graft.faces[name]
     middle = cut.patient(np.asarray(cut.section.representative_point().coords))
-    return Flat(name, _triple(frame.local(middle)[0]), _triple(frame.local_direction(-cut.normal)), round(float(cut.section.area), 4))
+    return Flat(name, triple(frame.local(middle)[0]), triple(frame.local_direction(-cut.normal)), round(float(cut.section.area), 4))
 
 
 def refuse_faceless(template: str, site: Site, parts: Sequence[Part]) -> None:
@@ -183,7 +183,3 @@ def _region(mesh: trimesh.Trimesh, pose: Array, host: Array, normal: Array, axes
     _, near = _near(mesh, pose, host, normal, fit)
     flat = (apply(pose, np.asarray(mesh.vertices)) - host) @ axes[:2].T
     return shapely.union_all(shapely.polygons(flat[np.asarray(mesh.faces)[near]]).tolist()) if near.any() else shapely.Polygon()
-
-
-def _triple(values: Array) -> tuple[float, float, float]:
-    return (float(values[0]), float(values[1]), float(values[2]))

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from psi_cad.errors import DesignError
-from psi_cad.frames import unit
+from psi_cad.frames import across, all_round, unit
 from psi_cad.models import offsets
 from psi_cad.models.sawn import SPLINTER_MM3, SawnFace, one_piece
 from psi_cad.parts.contract import BodySite
@@ -126,7 +126,7 @@ def _ways(normals: Sequence[Array]) -> list[Array]:
 
 def _along(normal: Array) -> Array:
     """Directions (n, 3) all round in a plane."""
-    first = unit(np.cross(normal, np.eye(3)[int(np.argmin(np.abs(normal)))]))
+    first = across(normal)
     turns = np.arange(TURNS) * 2.0 * np.pi / TURNS
     return np.asarray(np.cos(turns)[:, None] * first + np.sin(turns)[:, None] * np.cross(normal, first))
 
@@ -146,7 +146,7 @@ def halves(solid: Any, faces: Sequence[SawnFace], around: Sequence[Any], gap: Mm
     `gap`: between the two, mm.
     """
     middle = np.asarray(mesh_of(solid).center_mass)
-    for here in _all_round(2 * PLANES):
+    for here in all_round(2 * PLANES):
         parts = [_side(solid, middle, here, gap), _side(solid, middle, -here, gap)]
         if any(len(pieces_of(part)) != 1 or part.volume() < SPLINTER_MM3 for part in parts):
             continue
@@ -156,14 +156,6 @@ def halves(solid: Any, faces: Sequence[SawnFace], around: Sequence[Any], gap: Mm
         if out is not None and then is not None:
             return [(first, out), (second, then)]
     return None
-
-
-def _all_round(count: int) -> Array:
-    """Directions (count, 3) spread evenly, on a Fibonacci lattice."""
-    k = np.arange(count) + 0.5
-    z, turn = 1.0 - 2.0 * k / count, np.pi * (1.0 + 5.0**0.5) * k
-    flat = np.sqrt(1.0 - z * z)
-    return np.column_stack([flat * np.cos(turn), flat * np.sin(turn), z])
 
 
 def _side(solid: Any, middle: Array, normal: Array, gap: Mm) -> Any:

@@ -10,7 +10,7 @@ import shapely
 import shapely.affinity
 
 from psi_cad.brep import label
-from psi_cad.frames import unit
+from psi_cad.frames import across
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.units import Array, Mm
 
@@ -31,7 +31,7 @@ def cylinder(middle: Array, way: Array, low: Mm, high: Mm, diameter: Mm) -> Any:
     """
     import manifold3d
 
-    x = unit(np.cross(way, np.eye(3)[int(np.argmin(np.abs(way)))]))
+    x = across(way)
     radius = diameter / 2.0
     rod = manifold3d.Manifold.cylinder(high - low, radius, radius, ROUND if diameter <= WIDE else 2 * ROUND)
     return rod.transform(np.column_stack([x, np.cross(way, x), way, middle + low * way]))

@@ -15,7 +15,7 @@ from psi_cad.scene.cuts import PlannedCut
 from psi_cad.surface.solids import joined, pieces_of
 from psi_cad.units import Array, Mm
 
-__all__ = ["RIM", "SUNK", "SawnFace", "hollow", "lettered", "one_piece", "triple"]
+__all__ = ["RIM", "SUNK", "SawnFace", "hollow", "lettered", "one_piece"]
 
 RIM: Final[Mm] = 1.5  # of material round a hole or a peg
 SUNK: Final[Mm] = 0.6  # of letters
@@ -89,8 +89,3 @@ def one_piece(body: Any) -> tuple[Any, list[Any], float]:
     large = [piece for piece in others if piece.volume() > SPLINTER_MM3]
     lost = sum(float(piece.volume()) for piece in others) - sum(float(piece.volume()) for piece in large)
     return first, large, lost if lost > CRUMB_MM3 else 0.0
-
-
-def triple(point: Array) -> tuple[float, float, float]:
-    """A point as a feature or an error tells it."""
-    return float(point[0]), float(point[1]), float(point[2])

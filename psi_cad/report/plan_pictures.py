@@ -12,6 +12,7 @@ import numpy as np
 import trimesh
 
 from psi_cad.files import whole_file
+from psi_cad.frames import triple
 from psi_cad.report.depth_picture import DepthPicture, picture_of_depths
 from psi_cad.report.lettering import Label, Mark, Panel, Swatch, save_sheet
 from psi_cad.report.views import AVOID, BONE, TUMOUR, Body, Colour, Studio, upright, view_onto
@@ -108,7 +109,7 @@ def picture_of_margins(
     bodies += [] if tumour is None else [Body(tumour, TUMOUR, 0.35)]
     bodies += [_face_body(face, LIFT_MM * normals[name]) for name, face in faces.items()]
     marks = [
-        Mark(_triple(near.on_cut), f"cut {name} and the tumour are {near.distance:.2f} mm apart: {_said(near.on_cut)} and {_said(near.on_tumour)}")
+        Mark(triple(near.on_cut), f"cut {name} and the tumour are {near.distance:.2f} mm apart: {_said(near.on_cut)} and {_said(near.on_tumour)}")
         for name, near in closest.items()
     ]
     links = tuple((np.stack([near.on_cut, near.on_tumour]), LINK) for near in closest.values())
@@ -145,10 +146,6 @@ def picture_of_margins(
 def _bands() -> list[Swatch]:
     first, *others = (Swatch(colour_of(value), f"{value:g}") for value in LEGEND)
     return [Swatch(first.colour, f"{first.text} mm to the tumour"), *others]
-
-
-def _triple(point: Array) -> tuple[float, float, float]:
-    return float(point[0]), float(point[1]), float(point[2])
 
 
 def _said(point: Array) -> str:

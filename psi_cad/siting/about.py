@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 
 from psi_cad.errors import DesignError
-from psi_cad.frames import Frame, unit
+from psi_cad.frames import Frame, across, unit
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.surface.trust import at
 from psi_cad.units import Array, Bools, Deg, Mm
@@ -227,7 +227,7 @@ class AboutPoints:
             flat = way - float(way @ approach) * approach
             if float(np.linalg.norm(flat)) > TURNED * max(float(np.linalg.norm(way)), 1.0):
                 return unit(flat)
-        return unit(np.cross(approach, np.eye(3)[int(np.argmin(np.abs(approach)))]))
+        return across(approach)
 
     def lean(self, direction: Array) -> Deg:
         """See `About`: from the trajectories."""

@@ -13,7 +13,7 @@ import trimesh
 
 from psi_cad.files import sha256_of
 from psi_cad.findings import Check, Place
-from psi_cad.frames import unit
+from psi_cad.frames import across, unit
 from psi_cad.promises.expected import Expected, ExpectedBore
 from psi_cad.readback.faces import Faces, Within
 from psi_cad.readback.part import Part
@@ -172,7 +172,7 @@ def find_stop(bore: ExpectedBore, faces: Faces, expected: Expected, *, within: W
 
 def _across(out: Array) -> Array:
     """Unit directions (TURNS, 3) across an axis, all round."""
-    first = unit(np.cross(out, np.eye(3)[int(np.argmin(np.abs(out)))]))
+    first = across(out)
     turns = np.arange(TURNS) * 2.0 * np.pi / TURNS
     return np.asarray(np.cos(turns)[:, None] * first + np.sin(turns)[:, None] * np.cross(out, first))
 
