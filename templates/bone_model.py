@@ -22,11 +22,11 @@ import numpy as np
 
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
-from psi_cad.frames import unit
+from psi_cad.frames import triple, unit
 from psi_cad.guides.contract import BodySite, Bore, FreeDesign, Label, Part, Workshop
 from psi_cad.guides.params import Parameters, param
 from psi_cad.models import faces, offsets
-from psi_cad.models.sawn import CRUMB_MM3, RIM, SPLINTER_MM3, SUNK, SawnFace, hollow, lettered, one_piece, triple
+from psi_cad.models.sawn import CRUMB_MM3, RIM, SPLINTER_MM3, SUNK, SawnFace, hollow, lettered, one_piece
 from psi_cad.resection.dust import prism
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.surface.solids import joined, mesh_of, pieces_of, printable, solid_of
@@ -191,7 +191,7 @@ def _meets(around: Any, pieces: list[_Piece], own: _Piece) -> bool:
 
 def _peg(site: BodySite, params: Params, piece: _Piece, pieces: list[_Piece], cut: PlannedCut, middle: Array, way: Array, name: str) -> None:
     """One peg, and its socket in whatever piece it leads into."""
-    long, wide = params.peg_length, params.peg_diameter + params.peg_clearance
+    long, wide = params.peg_length, params.peg_diameter + params.peg_clearance + site.printer.hole_compensation
     deep = long + 0.5  # a socket is a little deeper than its peg is long
     lean = params.peg_diameter / 2.0 * float(np.tan(np.arccos(min(float(way @ cut.normal), 1.0))))
     above = lean + 1.0 + piece.faces[cut.name].at / float(way @ cut.normal)  # well into the specimen, whatever the saw takes

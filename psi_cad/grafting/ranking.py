@@ -101,13 +101,13 @@ def _judged(
     placings, why = list[Placing](), list[PsiCadError]()
     for mirrored in ways:
         try:
-            placings.append(placed(bone.mesh, donor.mesh, cuts, mirrored=mirrored, tumour=tumour, name=path.name))
+            placings.append(placed(bone.mesh, donor.mesh, cuts, mirrored=mirrored, tumour=tumour, name="the donor"))
         except PsiCadError as error:
             why.append(error)
     if not placings:
         raise why[0]
     placing = min(placings, key=lambda one: one.fit.residual_mm)
-    carried = donor_cuts(placing, donor, cuts, body=None, name=path.name)
+    carried = donor_cuts(placing, donor, cuts, body=None, name="the donor")
     met = {key: on_host(carried[key].section, carried[key], placing.patient_from_donor, cut) for key, cut in cuts.items()}
     away = np.concatenate([steps(cut.section, met[key]) for key, cut in cuts.items()])
     step, percent = float(np.sqrt((away**2).mean())), 100.0 * (size - 1.0)

@@ -43,4 +43,8 @@ def ranking_lines(found: DonorsRanked, table: Callable[[Sequence[Sequence[object
         for one in found.donors
     ]
     told = table(rows, HEAD).splitlines() if rows else ["No donor of this folder serves."]
+    if any(one.mirrored for one in found.donors):
+        told.append(
+            "mirrored: the donor is of the other side, and these numbers are of its mirror image; what is cut of it is not, so the surgeon decides"
+        )
     return [*told, *(f"refused: {one.file}: {one.reason}" for one in found.refused)]
