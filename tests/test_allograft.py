@@ -13,6 +13,9 @@ from conftest import CASES
 import psi_cad
 from psi_cad import api
 from psi_cad.approval.comparing import standing_in
+from psi_cad.batch.collect import collect
+from psi_cad.batch.expand import Asked
+from psi_cad.batch.run import dry_run
 from psi_cad.errors import CaseError, DesignError, InputError
 from psi_cad.grafting.graft import contact_cautions, graft_parts, refuse_faceless
 from psi_cad.guides.contract import Needs
@@ -284,6 +287,17 @@ def test_the_template_is_derived_from_the_osteotomy_guide():
     assert Needs(cuts=(1, 6), donor=True) == template.NEEDS and issubclass(template.Params, base.Params)
     assert template.Params().model_dump() == {**base.Params().model_dump(), "fit": 0.0}
     assert base_sha256("allograft") == template_sha256("osteotomy") and base_sha256("osteotomy") is None
+
+
+@pytest.mark.slow
+def test_a_graft_goes_to_no_printer(out, tmp_path):
+    rows = dry_run(Asked((str(CASE),)), out.parent)
+    names = [entry["file"] for entry in collect(out.parent, tmp_path / "c", rows)]
+    assert len(names) == 2 and not [name for name in names if "-graft" in name]
+    ((page, said),) = api.sheet(out).items()
+    (sheet,) = [one for one in said["instruments"] if one["instrument"] == f"guide {STEM}"]
+    page.unlink()
+    assert sorted(sheet["not_printed"]) == [f"{STEM}-graft.3mf", f"{STEM}-graft.stl"]
 
 
 @pytest.mark.slow

@@ -6,13 +6,13 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
-from psi_cad.approval.acceptance import cautions_told
+from psi_cad.approval.acceptance import cautions_told, ordered
 from psi_cad.approval.comparing import changed, standing_in
 from psi_cad.case.tools import Processing
 from psi_cad.errors import InputError
 from psi_cad.files import whole_file
 from psi_cad.outputs.notice import NOT_A_DEVICE
-from psi_cad.outputs.subject import case_folders, made_in, read_report, section_of
+from psi_cad.outputs.subject import case_folders, made_in, not_printed, read_report, section_of
 from psi_cad.records.guide import Guide
 from psi_cad.records.parts import BodyPart
 from psi_cad.records.report import BuildReport
@@ -67,7 +67,7 @@ def sheet_of(folder: Path, report: BuildReport) -> Sheet:
     for made in made_in(report):
         section = section_of(made)
         stands, printer = standing[section], made.printer_entry or {}
-        processing = printer.get("processing") or {}
+        processing, told = printer.get("processing") or {}, cautions_told(report.cautions, [made])
         instruments.append(
             InstrumentSheet(
                 instrument=section,
@@ -85,8 +85,10 @@ def sheet_of(folder: Path, report: BuildReport) -> Sheet:
                 gauge=_gauge(made),
                 label=_label(made),
                 **{name: processing.get(name) for name in ENTERED},
-                cautions=[caution.id for caution in cautions_told(report.cautions, [made]) if caution.blocks_release],
+                cautions=list(ordered(caution.id for caution in told if caution.blocks_release)),
+                other_cautions=list(ordered(caution.id for caution in told if not caution.blocks_release)),
                 files={name: made.sha256.get(name, "") for name in made.files.values()},
+                not_printed=not_printed(made),
             )
         )
     return Sheet(notice=NOT_A_DEVICE, case=report.case.id, side=report.case.side, instruments=instruments)
@@ -129,10 +131,14 @@ def _section(sheet: Sheet, one: InstrumentSheet) -> str:
         ("packing", one.packing),
         ("sterilisation", one.sterilisation),
         ("cautions to accept", ", ".join(one.cautions) or "none"),
+        ("other cautions", ", ".join(one.other_cautions) or "none"),
         ("job", one.job),
     ]
     body = "".join(_row(name, value) for name, value in rows)
-    files = "".join(f"<tr><td>{escape(name)}</td><td><code>{escape(digest)}</code></td></tr>" for name, digest in one.files.items())
+    files = "".join(
+        f"<tr><td>{escape(name)}{' (sawn of bone, not printed)' if name in one.not_printed else ''}</td><td><code>{escape(digest)}</code></td></tr>"
+        for name, digest in one.files.items()
+    )
     signed = "".join(f"<tr><th>{escape(what)}</th><td></td><td></td><td></td></tr>" for what in SIGNED)
     return (
         f"<section><h1>Processing sheet: {escape(one.instrument)}</h1><p>{escape(sheet.notice)}</p>{stop}<table>{body}</table>"

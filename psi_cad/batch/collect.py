@@ -81,7 +81,8 @@ def _entries(out: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str,
             known[there] = _standing(there)
         stands = known[there].get(Path(str(row["files"]["stl"])).stem, NOWHERE)
         told = {"approved": stands.sound and stands.approved, "released": stands.sound and stands.released}
-        for source in (str(name) for kind, name in row["files"].items() if kind.partition("-")[0] == "stl"):  # and of what comes with it
+        sawn = row.get("not_printed", ())  # of bone, not printed
+        for source in (str(name) for kind, name in row["files"].items() if kind.partition("-")[0] == "stl" and kind not in sawn):
             *levels, case, name = source.split("/")
             said = {"file": "_".join([case, *levels, name]), "sha256": row["sha256"][source], "source": source, **{key: row[key] for key in keys}}
             yield {**said, **told}

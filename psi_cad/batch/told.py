@@ -31,6 +31,8 @@ def row_of(task: Task, result: Result | None, *, status: str, seconds: float, fr
     error = result.error if result is not None else None
     failed = [sentence(check) for check in guide["checks"] if not check["passed"]] if guide is not None else []
     files, sums = (guide["files"], guide["sha256"]) if guide is not None else ({}, {})
+    unprinted = {part["name"] for part in guide.get("parts", ()) if part.get("printed") is False} if guide is not None else set()
+    sawn = [kind for kind in files if kind.partition("-")[2] in unprinted]
     if status == "refused" and result is not None:
         files, sums = dict(zip(("png",), result.sha256, strict=False)), result.sha256
     return {
@@ -44,6 +46,7 @@ def row_of(task: Task, result: Result | None, *, status: str, seconds: float, fr
         "reason": str(error["message"]) if error is not None else "; ".join(failed),
         "seconds": seconds,
         "files": {kind: f"{task.folder}/{name}" for kind, name in files.items()},
+        **({"not_printed": sawn} if sawn else {}),
         "job": task.job,
         "sha256": {f"{task.folder}/{name}": digest for name, digest in sums.items()},
         "variant": guide.get("variant") if guide is not None else None,

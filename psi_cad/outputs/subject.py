@@ -38,6 +38,7 @@ __all__ = [
     "inputs_said",
     "made_from",
     "made_in",
+    "not_printed",
     "read_json",
     "read_plan",
     "read_report",
@@ -235,6 +236,12 @@ def section_of(made: Guide | BodyPart) -> str:
 def made_in(report: BuildReport | None) -> list[Guide | BodyPart]:
     """Every guide of a report, then every part."""
     return [] if report is None else [*report.guides, *report.parts]
+
+
+def not_printed(made: Guide | BodyPart) -> list[str]:
+    """The files of a guide or part that show what is sawn of bone, and go to no printer."""
+    sawn = {part.name for part in made.parts if not part.printed}
+    return [name for kind, name in made.files.items() if kind.partition("-")[2] in sawn and "-" in kind]
 
 
 def subject_of(folder: Path, *, plan: PlanReport | None, report: BuildReport | None) -> Subject:

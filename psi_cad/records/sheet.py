@@ -32,7 +32,9 @@ class InstrumentSheet(Record):
     packing: str | None = Field(description="how it is packed")
     sterilisation: str | None = Field(description="the sterilisation programme")
     cautions: list[str] = Field(description="the kinds of caution that a release has to accept by name")
+    other_cautions: list[str] = Field(description="the other kinds of caution of it")
     files: dict[str, str] = Field(description="SHA-256 of each file, by its name")
+    not_printed: list[str] = Field(description="those of the files that show what is sawn of bone, and go to no printer")
 
 
 class Sheet(Record):
