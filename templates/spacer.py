@@ -31,6 +31,7 @@ from psi_cad.surface.solids import printable
 from psi_cad.units import Array, Mm
 
 SITE: Final = "body"
+CUTS: Final = True  # it is made of planned cuts
 FIRST: Final = "spacer"  # what the letters call the first of several
 
 
@@ -49,8 +50,6 @@ class Params(Parameters):
 
 def build(site: BodySite, params: Params, workshop: Workshop) -> FreeDesign:  # noqa: ARG001  (bodies are made for one spacer only)
     """The spacer of each specimen, in one part or two."""
-    if not site.cuts:
-        raise DesignError("A spacer needs a planned cut on its bone, and there is none; add a [[cut]].")
     parts, less, notes = list[Part](), list[str](), list[str]()
     for number, filler in enumerate(fillers(site, params.fit, params.relief), start=1):
         name = "" if number == 1 else f"piece-{number}"

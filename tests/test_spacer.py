@@ -1,6 +1,5 @@
 """Spacers and moulds: they fill what the saw leaves, go in and come out, and each promise can fail."""
 
-import dataclasses
 import json
 import shutil
 
@@ -161,9 +160,15 @@ def test_what_is_less_than_asked_is_told(site):
 
 
 @pytest.mark.parametrize("name", ["spacer", "mould"])
-def test_without_a_cut_there_is_nothing_to_fill(site, name):
-    with pytest.raises(DesignError, match=r"needs a planned cut on its bone, and there is none; add a \[\[cut\]\]"):
-        made(name, dataclasses.replace(site, cuts={}, kerfs={}))
+def test_check_refuses_what_is_made_of_cuts_where_there_is_none(tmp_path, run, name):
+    text = (CASE / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
+    part = f'[[part]]\nname = "it"\ntemplate = "{name}"\nprinter = "fdm-generic"\n'
+    (tmp_path / "case.toml").write_text(text[: text.index("[[cut]]")] + part, "utf-8")
+    said = run("check", tmp_path)
+    assert (
+        said.returncode == 2
+        and f"part[0].template: '{name}' is made of the planned cuts on its bone, and there is none; add a [[cut]]" in said.stderr
+    )
 
 
 @pytest.mark.parametrize(("off", "found"), [(0.0, True), (0.1, False), (3.0, False)])

@@ -166,7 +166,10 @@ class FreeTemplate(Protocol):
 
 
 class BodyTemplate(Protocol):
-    """A module in templates/ with `SITE = "body"`: it is about a bone as a whole, and sits nowhere."""
+    """A module in templates/ with `SITE = "body"`: it is about a bone as a whole, and sits nowhere.
+
+    With `CUTS = True` it is made of planned cuts, and refused on a bone that has none.
+    """
 
     __doc__: str | None
     Params: type[Parameters]

@@ -80,13 +80,15 @@ def part_jobs(
     Raises
     ------
     CaseError
-        Where a parameter is none of its template, or out of its range.
+        Where a parameter is none of its template, or out of its range; where a template needs cuts, and its bone has none.
     """
     case, found = loaded.case, []
     for number, request in enumerate(case.part):
         where = f"{loaded.path.name}: part[{number}]"
         params = resolved_part(loaded, number)
         name = case.bone_of(request)
+        if getattr(load_body(request.template, where=f"{where}.template"), "CUTS", False) and not on(name, cuts):
+            raise CaseError(f"{where}.template: '{request.template}' is made of the planned cuts on its bone, and there is none; add a [[cut]].")
         site = BodySite(
             bone=name,
             mesh=scene.body(name).bone.mesh,
