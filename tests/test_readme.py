@@ -58,7 +58,8 @@ def test_two_blades_are_planned_built_approved_and_released(my_case, tmp_path, m
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, f"{' '.join(arguments)}: {result.output} {result.exception}"
         said[" ".join(arguments)] = result.output
-    assert list(said)[-1] == "check out/my-case"
+    assert list(said)[-2:] == ["check out/my-case", "sheet out/my-case"]
+    assert list(Path("out/my-case").glob("*.html")), "no page to print and sign"
     for blade in ("generic-20x1.27", "generic-25x0.89"):
         (guide,) = [name for name in said["compare out/my-case"].split() if name.endswith(blade)]
         assert f"guide {guide}: released, accepted cautions: nominal-blade, uncalibrated-printer" in said["check out/my-case"]
