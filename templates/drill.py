@@ -192,12 +192,12 @@ def _told(tag: Tag | None) -> Label:
     return Label(tuple(patch.lines), patch.letter_height, ((patch.frame, patch.width, patch.height),), "tag")
 
 
-def _solid(site: Site, params: Params, laid: _Laid, tag: Tag | None) -> cq.Solid:
-    """Everything but the letters."""
+def _solid(site: Site, params: Params, laid: _Laid, tag: Tag | None, more: tuple[cq.Solid, ...] = ()) -> cq.Solid:
+    """Everything but the letters; `more` of it that the seat cuts, too."""
     seat = site.seat.patch
     ground: Array = site.field.points[site.field.footprint]
     low = float(seat.poles.min()) - bodies.DEEP
-    parts = [bodies.footplate(seat, laid.plate, thickness=params.footplate_thickness, edge_break=params.edge_break, step="footplate")]
+    parts = [bodies.footplate(seat, laid.plate, thickness=params.footplate_thickness, edge_break=params.edge_break, step="footplate"), *more]
     holes = []
     for plan in laid.plans:
         upright = bodies.sleeve(np.zeros(2), diameter=2.0 * plan.radius, bottom=plan.bottom, top=plan.high, edge_break=params.edge_break)

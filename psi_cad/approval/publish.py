@@ -96,7 +96,8 @@ def job_named(job: Job, before: Before, *, variant: str | None) -> Job:
         )
         named.append(replace(guide, namings=names))
     donor = None if job.donor is None else job_named(job.donor, before, variant=variant)
-    return replace(job, guides=tuple(named), donor=donor)
+    rest = None if job.rest is None else job_named(job.rest, before, variant=variant)
+    return replace(job, guides=tuple(named), donor=donor, rest=rest)
 
 
 def _still_named(before: Before, report: BuildReport) -> bool:

@@ -65,7 +65,7 @@ def published(out: Path, tasks: Sequence[Task]) -> dict[tuple[str, str], Result]
         lies = Before(out / folder).report
         report = lies.to_json() if lies is not None else {"guides": []}
         used = {one["used"]: one["used_sha256"] for one in report.get("bones") or [report.get("bone", {})] if "used" in one}
-        used |= {one["used"]: one["used_sha256"] for one in [report.get("donor") or {}] if "used" in one}
+        used |= {one["used"]: one["used_sha256"] for one in [report.get("donor") or {}, *report.get("retained", ())] if "used" in one}
         for kind, made in (*(("guides", guide) for guide in report["guides"]), *(("parts", part) for part in report.get("parts", ()))):
             if made.get("job") not in wanted or made["status"] == "stale":
                 continue

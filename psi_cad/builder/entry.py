@@ -28,6 +28,7 @@ from psi_cad.records.guide import Guide, LabelSaid, MeasuredFiles, MeasuredSeat,
 from psi_cad.records.parts import MadePart
 from psi_cad.records.planned import PlannedGuide
 from psi_cad.records.shared import cautions_said
+from psi_cad.records.stems import StemSaid
 from psi_cad.resection.depth import slot_depth
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.kerf import blade_kerf
@@ -201,6 +202,7 @@ def report_entry(
     parts: Sequence[MadePart] = (),
     bone: str | None = None,
     graft: GraftSaid | None = None,
+    stems: Sequence[StemSaid] = (),
 ) -> Guide:
     """One entry of the report's `guides`.
 
@@ -214,6 +216,8 @@ def report_entry(
         The one that it is on; None where the case has but one.
     graft
         Of a guide on a donor's bone.
+    stems
+        Of a guide on the bone that the cuts leave.
     """
     blade, label = made.site.saw, made.design.label
     cautions = by_weight([*cautions, *cautions_of(made, expected, measured)])
@@ -222,6 +226,7 @@ def report_entry(
         **({"parts": list(parts)} if parts else {}),
         **({} if bone is None else {"bone": bone}),
         **({} if graft is None else {"graft": graft}),
+        **({"stems": list(stems)} if stems else {}),
     }
     return Guide(
         name=made.request.name,

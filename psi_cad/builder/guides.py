@@ -18,7 +18,9 @@ from psi_cad.builder.export import exported, facts_of
 from psi_cad.builder.folder import DONOR_FILE, bones_written, kept_files, sweep
 from psi_cad.builder.grafts import with_graft
 from psi_cad.builder.kept import Kept
+from psi_cad.builder.marks import marks_of, weakest
 from psi_cad.builder.process import PICTURE_STEP
+from psi_cad.builder.stems import refuse_stemless, retained_said, with_stems
 from psi_cad.drilling.ways import Drilling, drilling_of
 from psi_cad.errors import BuildError, EnvironmentProblem, KernelError, PsiCadError
 from psi_cad.export.meshes import write_stl
@@ -38,12 +40,11 @@ from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.outputs.software import build_software
 from psi_cad.promises.expected import Expected, ExpectedAvoid
 from psi_cad.records.bones import BoneInReport
-from psi_cad.records.guide import Guide, MeasuredFiles, MeasuredSeat
+from psi_cad.records.guide import Guide, MeasuredFiles
 from psi_cad.records.report import BuildReport
 from psi_cad.records.shared import CaseSaid, CheckSaid, Refused, Software, cautions_said
 from psi_cad.remedies.mending import base_id, sentence
-from psi_cad.report.lettering import Arrow
-from psi_cad.report.pictures import GuidePicture, Mark
+from psi_cad.report.pictures import GuidePicture
 from psi_cad.sawing.kerfs import Sawing, sawings
 from psi_cad.units import LIMITS
 
@@ -96,9 +97,9 @@ class _Bench:
 
     @cached_property
     def _siting(self) -> Siting:
-        loaded = self.job.loaded
-        cuts = {cut.name: cut for cut in self.job.cuts}
-        return Siting(loaded, self.job.bones.scene, cuts, sawings(loaded), self.job.avoid, workshop=self._workshop)
+        job, loaded = self.job, self.job.loaded
+        cuts = {cut.name: cut for cut in job.cuts}
+        return Siting(loaded, job.bones.scene, cuts, sawings(loaded), job.avoid, workshop=self._workshop, donor=job.read, stays=job.stays)
 
     def site(self, task: _Task) -> Site:
         """Where a task's guide sits."""
@@ -205,6 +206,7 @@ class _Bench:
         bone = case.bone_of(guide.request)
         expected = expected_of(made, [cut for cut in self.job.cuts if cut.bone == bone], self._avoid)
         refuse_faceless(guide.request.template, site, design.further)
+        refuse_stemless(made)
         facts, room = facts_of(made, case=case.id, side=self.job.side), site.printer.build_volume
         beside = parts_beside(design.further, site.frame, self.folder, stem=made.stem, case=case.id, metadata=facts, build_volume=room)
         self.inspection.on(bone)
@@ -244,10 +246,8 @@ class _Bench:
             If it could not be drawn.
         """
         self.told(self.job.guides[shown.task.guide], shown.made.site)(PICTURE_STEP)
-        failed = measured.failed
-        path = self.folder / f"{shown.made.stem}{'_REJECTED' if failed else ''}.png"
-        marks = [Mark((x, y, z), sentence(check.to_json()).replace("`", "")) for check in failed if check.where for x, y, z in [check.where]]
-        picture.saved(path, marks=marks, arrows=[_weakest(measured.seat)])
+        path = self.folder / f"{shown.made.stem}{'_REJECTED' if measured.failed else ''}.png"
+        picture.saved(path, marks=marks_of(measured), arrows=[weakest(measured.seat)])
         if not path.is_file():
             raise BuildError(f"The picture '{path.name}' could not be drawn; off-screen OpenGL is missing or broken.")
 
@@ -290,7 +290,8 @@ def build_case(
     kept = kept if kept is not None else Kept()
     first = _made(job, folder, inspection, progress, kept, pictures=pictures, seats=seats)
     second = None if job.donor is None else _made(job.donor, folder, inspection, progress, kept, pictures=pictures, seats=seats)
-    every_made = [one for one in (first, second) if one is not None]
+    third = None if job.rest is None else _made(job.rest, folder, inspection, progress, kept, pictures=pictures, seats=seats)
+    every_made = [one for one in (first, second, third) if one is not None]
     refused, guides = [error for one in every_made for error in one.refused], [entry for one in every_made for entry in one.entries]
     bodies, lacking = build_bodies(job.parts, case, folder, progress=progress)
     every = [*(one.files for one in guides), *(body.files for body in bodies)]
@@ -303,9 +304,11 @@ def build_case(
     used_bones = [said.more(BoneInReport, used=name, used_sha256=sha256_of(folder / name)) for said, name in zip(job.bones.said, used, strict=True)]
     lacked = [*job.refused, *(error.to_json() for error in refused)]
     parts_said: dict[str, Any] = {"parts": bodies} if job.parts else {}
-    donor_said: dict[str, Any] = {}
+    aside_said: dict[str, Any] = {}
     if job.donor is not None and job.donor.read is not None:
-        donor_said = {"donor": job.donor.read.said.but(used=DONOR_FILE, used_sha256=sha256_of(folder / DONOR_FILE))}
+        aside_said = {"donor": job.donor.read.said.but(used=DONOR_FILE, used_sha256=sha256_of(folder / DONOR_FILE))}
+    if job.rest is not None and third is not None:
+        aside_said["retained"] = retained_said(job.rest, folder, third.kept[: len(job.rest.bones.scene.bodies)])
     return BuildReport(
         schema_=1,
         software=Software.model_validate(build_software()),
@@ -315,7 +318,7 @@ def build_case(
         **job.bones.report(used_bones),
         cautions=cautions_said(by_weight(caution for caution in job.cautions if caution not in told_there)),
         guides=guides,
-        **donor_said,
+        **aside_said,
         **parts_said,
         refused=[*(Refused.model_validate(one) for one in lacked), *lacking],
         status="passed" if {*(one.status for one in guides), *(body.status for body in bodies)} <= {"passed"} else "rejected",
@@ -358,6 +361,7 @@ def _made(job: Job, folder: Path, inspection: Inspection, progress: Progress, ke
                 tasks.append(again)
                 continue
             measured, graft = with_graft(with_beside(own, one.beside), one.made.site.graft, one.beside, folder)
+            measured, stems = with_stems(measured, one.made, one.beside, job, folder)
             passed, grafted = not measured.failed, () if graft is None else contact_cautions(graft)
             if picture is not None:
                 bench.finish(one, picture, measured)
@@ -370,10 +374,11 @@ def _made(job: Job, folder: Path, inspection: Inspection, progress: Progress, ke
                 one.expected,
                 files | more,
                 folder,
-                cautions=(*guide_overrides(loaded, request.name), *(job.cautions if job.read is not None else ()), *grafted),
+                cautions=(*guide_overrides(loaded, request.name), *(job.cautions if job.read or job.stays else ()), *grafted),
                 parts=parts,
                 bone=request.bone if len(loaded.case.bones) > 1 else None,
                 graft=graft,
+                stems=stems,
             )
     return _Made([entries[key] for key in sorted(entries)], refused, [*used, *bench.kept_away])
 
@@ -386,14 +391,3 @@ def _again(bench: _Bench, task: _Task, failed: Sequence[CheckSaid]) -> _Task | N
     passed_over = UNSITED if task.final else KERNEL_CHECKS | UNSITED
     told = [sentence(check.to_json()) for check in failed if base_id(check.id) not in passed_over]
     return bench.elsewhere(task, "; ".join(told)) if told else None
-
-
-def _weakest(seat: MeasuredSeat) -> Arrow:
-    """The direction in which a guide's contact holds it least, about the middle of that contact."""
-    (x, y, z), (u, v, w) = seat.contact_middle_mm, seat.weakest_direction or (0.0, 0.0, 0.0)
-    return Arrow(
-        (x, y, z),
-        (u, v, w),
-        f"held least this way and back (lock {seat.sliding_lock or 0.0:.2f}): {seat.weakest_in_words}",
-        either_way=True,
-    )

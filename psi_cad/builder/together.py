@@ -86,10 +86,10 @@ def _without(job: Job, error: KernelError) -> Job | None:
             told = {**_told(error), "part": part.request.name}
             told["message"] = told["message"].replace("this guide", "this part")
             return replace(job, parts=tuple(other for other in job.parts if other is not part), refused=(*job.refused, told))
-    rest_of_donor = None if job.donor is None else _without(job.donor, error)
-    if rest_of_donor is not None:
-        left = replace(rest_of_donor, refused=())
-        return replace(job, donor=left, refused=(*job.refused, *rest_of_donor.refused))
+    for key, other in (("donor", job.donor), ("rest", job.rest)):
+        without = None if other is None else _without(other, error)
+        if without is not None:
+            return replace(job, **{key: replace(without, refused=())}, refused=(*job.refused, *without.refused))
     for number, guide in enumerate(job.guides):
         for index, site in enumerate(guide.sites):
             if not error.step.startswith(step_of(guide.request, site.tool_id, "")):
@@ -97,7 +97,7 @@ def _without(job: Job, error: KernelError) -> Job | None:
             error.about(guide.request.name, site.tool_id)
             rest = replace(guide, sites=_but(guide.sites, index), namings=_but(guide.namings, index), hashes=_but(guide.hashes, index))
             guides = (*job.guides[:number], rest, *job.guides[number + 1 :])
-            if not any(other.sites for other in guides) and not job.parts and job.donor is None and job.read is None:
+            if not any(other.sites for other in guides) and not job.parts and all(one is None for one in (job.donor, job.read, job.rest, job.stays)):
                 return None
             return replace(job, guides=guides, refused=(*job.refused, _told(error)))
     return None

@@ -116,8 +116,9 @@ def _failed(folder: Path, wanted: Attempt, setting: str, progress: Progress, kep
     try:
         loaded = load_case(wanted.loaded.path, settings=[*wanted.loaded.settings, setting], catalogue=wanted.catalogue, needs=("guide",))
         only = tuple(guide for guide in loaded.case.guide if guide.name == wanted.guide)
-        on_donor = any(needs_of(load_template(guide.template, where="guide.template")).donor for guide in only)
-        guides = loaded.case.guide if on_donor else only  # what is sawn on a donor hangs on how the patient is sawn
+        needs = [needs_of(load_template(guide.template, where="guide.template")) for guide in only]
+        hang = any(one.donor or one.stem for one in needs)  # on how the patient is sawn
+        guides = loaded.case.guide if hang else only
         loaded = dataclasses.replace(loaded, case=loaded.case.model_copy(update={"guide": guides, "part": ()}))
         saws = any(guide.blade is not None for guide in only)
         blades = [wanted.blade] if wanted.given and wanted.blade is not None and saws else []

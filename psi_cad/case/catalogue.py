@@ -1,4 +1,4 @@
-"""Catalogues of blades, tools (drills, wires, reamers) and printers: the shipped entries, and a user's own file in the same form."""
+"""Catalogues of blades, tools (drills, wires, reamers), implants and printers: the shipped entries, and a user's own file in the same form."""
 
 from __future__ import annotations
 
@@ -13,26 +13,33 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from psi_cad.case.implants import Implant
 from psi_cad.case.mistakes import Mistake, complaints, raise_all
 from psi_cad.case.model import Blade, Printer, Tool
 from psi_cad.errors import CatalogueError
 
 __all__ = ["Catalogue", "catalogue_with", "load_catalogue", "shipped_catalogue"]
 
-Entry = TypeVar("Entry", Blade, Printer, Tool)
+Entry = TypeVar("Entry", Blade, Printer, Tool, Implant)
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Blades, printers and tools by id."""
+    """Blades, printers, tools and implants by id."""
 
     blades: Mapping[str, Blade]
     printers: Mapping[str, Printer]
     tools: Mapping[str, Tool] = field(default_factory=dict)
+    implants: Mapping[str, Implant] = field(default_factory=dict)
 
     def extended(self, other: Catalogue) -> Catalogue:
         """This catalogue with the entries of `other`, which win."""
-        return Catalogue({**self.blades, **other.blades}, {**self.printers, **other.printers}, {**self.tools, **other.tools})
+        return Catalogue(
+            {**self.blades, **other.blades},
+            {**self.printers, **other.printers},
+            {**self.tools, **other.tools},
+            {**self.implants, **other.implants},
+        )
 
     def blade(self, name: str, *, where: str) -> Blade:
         """The blade called `name`, or a `CatalogueError` that names the nearest."""
@@ -45,6 +52,10 @@ class Catalogue:
     def tool(self, name: str, *, where: str) -> Tool:
         """The drill, wire or reamer called `name`, or a `CatalogueError` that names the nearest."""
         return _find(self.tools, name, "tool", "psi-cad drills", where)
+
+    def implant(self, name: str, *, where: str) -> Implant:
+        """The implant called `name`, or a `CatalogueError` that names the nearest."""
+        return _find(self.implants, name, "implant", "psi-cad drills", where)
 
 
 def _find(entries: Mapping[str, Entry], name: str, kind: str, command: str, where: str) -> Entry:
@@ -60,7 +71,7 @@ def shipped_catalogue() -> Catalogue:
     """The entries that come with psi-cad."""
     folder = files("psi_cad.case") / "data"
     found = Catalogue({}, {})
-    for name in ("blades.toml", "printers.toml", "tools.toml"):
+    for name in ("blades.toml", "printers.toml", "tools.toml", "implants.toml"):
         found = found.extended(_parsed((folder / name).read_text("utf-8"), name))
     return found
 
@@ -76,7 +87,7 @@ def catalogue_with(own: Path | None) -> Catalogue:
 
 
 def load_catalogue(path: Path, *, where: str) -> Catalogue:
-    """A user's own entries: a TOML file with [[blade]], [[tool]] and [[printer]] tables.
+    """A user's own entries: a TOML file with [[blade]], [[tool]], [[implant]] and [[printer]] tables.
 
     Raises
     ------
@@ -87,7 +98,7 @@ def load_catalogue(path: Path, *, where: str) -> Catalogue:
     try:
         return _parsed(path.read_text("utf-8"), path.name)
     except UnicodeDecodeError:
-        raise CatalogueError(f"{where}: '{path.name}' is not text; a catalogue is TOML with [[blade]], [[tool]] and [[printer]].") from None
+        raise CatalogueError(f"{where}: '{path.name}' is not text; a catalogue is TOML with [[blade]], [[tool]], [[implant]] and [[printer]].") from None
 
 
 def _parsed(text: str, name: str) -> Catalogue:
@@ -96,11 +107,16 @@ def _parsed(text: str, name: str) -> Catalogue:
     except tomllib.TOMLDecodeError as error:
         raise CatalogueError(f"{name}: this is not valid TOML: {error}.") from None
     mistakes = [
-        Mistake(key, f"{name}: '{key}' is no key of a catalogue; use [[blade]], [[tool]] and [[printer]].", (number,), CatalogueError)
+        Mistake(key, f"{name}: '{key}' is no key of a catalogue; use [[blade]], [[tool]], [[implant]] and [[printer]].", (number,), CatalogueError)
         for number, key in enumerate(data)
-        if key not in ("blade", "printer", "tool")
+        if key not in ("blade", "printer", "tool", "implant")
     ]
-    found = Catalogue(_entries(data, Blade, name, mistakes), _entries(data, Printer, name, mistakes), _entries(data, Tool, name, mistakes))
+    found = Catalogue(
+        _entries(data, Blade, name, mistakes),
+        _entries(data, Printer, name, mistakes),
+        _entries(data, Tool, name, mistakes),
+        _entries(data, Implant, name, mistakes),
+    )
     raise_all(mistakes)
     return found
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from psi_cad.case.catalogue import Catalogue, load_catalogue, shipped_catalogue
 from psi_cad.case.mistakes import Mistake, complaints, mistakes_of, place_in, raise_all
-from psi_cad.case.model import Blade, Case, GuideRequest, Printer, Tool, apart_in
+from psi_cad.case.model import Blade, Case, GuideRequest, Implant, Printer, Tool, apart_in
 from psi_cad.case.tables import tables_in
 from psi_cad.errors import CaseError, CatalogueError
 
@@ -57,6 +57,10 @@ class LoadedCase:
     def tool(self, wanted: str | Tool, *, where: str) -> Tool:
         """The drill, wire or reamer meant by a case's entry."""
         return wanted if isinstance(wanted, Tool) else self.catalogue.tool(wanted, where=where)
+
+    def implant(self, wanted: str | Implant, *, where: str) -> Implant:
+        """The stem and cup meant by a case's entry."""
+        return wanted if isinstance(wanted, Implant) else self.catalogue.implant(wanted, where=where)
 
 
 def load_case(
@@ -155,6 +159,7 @@ def _unknown_entries(data: dict[str, Any], own: Catalogue, name: str) -> list[Mi
         ("guide", "printer", own.printer),
         ("part", "printer", own.printer),
         ("trajectory", "tool", own.tool),
+        ("trajectory", "implant", own.implant),
     )
     for table, kind, find in named:
         for number, entry in enumerate(tables_in(data, table)):

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
 from psi_cad.case.donor import Donor, donor_apart
+from psi_cad.case.implants import Implant
 from psi_cad.case.mistakes import ONE, SEVERAL
 from psi_cad.case.tables import Apart, bones_apart, tables_in
 from psi_cad.case.tools import (
@@ -42,6 +43,7 @@ __all__ = [
     "Donor",
     "Filed",
     "GuideRequest",
+    "Implant",
     "KerfSide",
     "PartRequest",
     "Printer",
@@ -62,8 +64,10 @@ LANDMARKS: Final = (
     "pubic-tubercle",
     "pubic-symphysis",
     "ischial-tuberosity",
+    "asis-other-side",
+    "pubic-tubercle-other-side",
 )
-"""Points of a hip bone that a starting plan may ask for; patient mm."""
+"""Points of a hip bone that a starting plan may ask for, and of the other one what the anterior pelvic plane needs; patient mm."""
 
 
 class _Strict(BaseModel):
@@ -214,13 +218,17 @@ class Cut(_Strict):
 
 
 class Trajectory(_Strict):
-    """A way into the bone for a drill, wire or reamer: `entry`, a point at the bone's surface, `direction` into the bone, `depth` below the entry."""
+    """A way into the bone for a drill, wire or reamer: `entry`, a point at the bone's surface, `direction` into the bone, `depth` below the entry.
+
+    `implant`: the stem, with its cup, that goes into the hole.
+    """
 
     name: CutName
     entry: Triple
     direction: Direction
     depth: Annotated[Mm, Field(ge=1.0, le=250.0)]
     tool: EntryId | Tool
+    implant: EntryId | Implant | None = None
 
     @property
     def line(self) -> tuple[Array, Array]:

@@ -48,6 +48,7 @@ def case_with_planes(loaded: LoadedCase, planes: Mapping[str, tuple[Array, Array
         ("guide", "printer", found.printers, loaded.printer),
         ("part", "printer", found.printers, loaded.printer),
         ("trajectory", "tool", found.tools, loaded.tool),
+        ("trajectory", "implant", found.implants, loaded.implant),
     ):
         for number, one in enumerate(getattr(loaded.case, table)):
             named = getattr(one, kind)

@@ -57,7 +57,9 @@ def drilling_of(loaded: LoadedCase, request: GuideRequest, params: SeatParams) -
         trajectory = loaded.case.trajectory_named(name)
         entry, into = trajectory.line
         tool = loaded.tool(trajectory.tool, where=f"{loaded.path.name}: trajectory '{name}'.tool")
-        ways.append(Way(name, entry, -into, trajectory.depth, tool))
+        named = trajectory.implant
+        implant = None if named is None else loaded.implant(named, where=f"{loaded.path.name}: trajectory '{name}'.implant")
+        ways.append(Way(name, entry, -into, trajectory.depth, tool, implant=implant))
     return Drilling(request, params, tuple(ways))
 
 

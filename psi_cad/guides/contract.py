@@ -9,6 +9,7 @@ from psi_cad.findings import Caution
 from psi_cad.guides.params import Parameters, SeatParams
 from psi_cad.guides.site import Site
 from psi_cad.parts.contract import BodySite, FreeDesign, FreeJob, FreeSite, Label, Part
+from psi_cad.reconstruction.site import StemFeature, StemSite
 from psi_cad.stages.workshop import Workshop
 from psi_cad.units import Array, Mm
 from psi_cad.verify.features.bore import Bore
@@ -42,6 +43,8 @@ __all__ = [
     "SiteKind",
     "SleeveFeature",
     "SlotFeature",
+    "StemFeature",
+    "StemSite",
     "Template",
     "Web",
     "Wires",
@@ -58,12 +61,14 @@ FREE: Final = "free"  # on nothing
 class Needs:
     """How many cuts and trajectories a guide takes, each (least, most): a template's constant `NEEDS`. One that takes cuts takes a saw blade.
 
-    `donor`: it sits on the donor's bone of the case, and its site has a `graft`.
+    `donor`: it sits on the donor's bone of the case, and its site has a `graft`. `stem`: it sits on the bone that the cuts leave, its trajectories carry
+    implants, and its site has `stems`.
     """
 
     cuts: tuple[int, int] = (1, 6)
     trajectories: tuple[int, int] = (0, 0)
     donor: bool = False
+    stem: bool = False
 
     @property
     def blade(self) -> bool:
@@ -72,7 +77,7 @@ class Needs:
 
     def to_json(self) -> dict[str, Any]:
         """As `psi-cad templates` tells it."""
-        return {"cuts": list(self.cuts), "trajectories": list(self.trajectories), **({"donor": True} if self.donor else {})}
+        return {"cuts": list(self.cuts), "trajectories": list(self.trajectories), **({"donor": True} if self.donor else {}), **({"stem": True} if self.stem else {})}
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,7 @@ class Design:
     """What a template returns: one solid in the guide frame, its features, and what a reviewer should know.
 
     `solid` is dropped (None) once it is written to its file. `features`: what else was promised of it, guide frame. `edge_break`: how far outer
-    edges are taken down. `further`: parts that are delivered beside the guide, each with a name, in the guide frame.
+    edges are taken down. `further`: parts that are delivered beside the guide, each with a name, in the guide frame. `stems`: one for each implant.
     """
 
     solid: cq.Solid | None
@@ -149,6 +154,7 @@ class Design:
     sleeves: tuple[SleeveFeature, ...] = ()
     features: tuple[Feature, ...] = ()
     further: tuple[Part, ...] = ()
+    stems: tuple[StemFeature, ...] = ()
     wires: Wires = field(kw_only=True)
     edge_break: Mm = field(kw_only=True)
 

@@ -10,12 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from psi_cad.errors import CaseError
+from psi_cad.reconstruction.cup import ANY_TOOTH
 from psi_cad.resection.margins import RUN_OUT_MM
 from psi_cad.units import Mm
 
-__all__ = ["GuideParams", "Parameters", "SeatParams", "SleeveParams", "described", "param", "range_of", "resolve_params", "value_of"]
+__all__ = ["GuideParams", "Parameters", "SeatParams", "SleeveParams", "StemParams", "described", "param", "range_of", "resolve_params", "value_of"]
 
 P = TypeVar("P", bound="Parameters")
+CUP_ANGLES: Final = "radiographic, as Murray 1993 defines them; the values are common ones, not a recommendation"
 SLANT_MM: Final[Mm] = 4.0  # of a sleeve's foot, beside its radius: rough bone, and the whole millimetre that a stop is raised to
 
 
@@ -129,6 +131,16 @@ class SleeveParams(SeatParams):
     def most_rise(self, diameter: Mm) -> Mm:
         """How far the stop face of such a sleeve may lie above the entry, mm: the bone may slope under it as steeply as its radius is wide."""
         return self.guided + self.outer_radius(diameter) + SLANT_MM
+
+
+class StemParams(SleeveParams):
+    """The same for a template whose sleeve is for the reamer of a stem that carries a cup."""
+
+    stem_wall: float = param(2.0, unit="mm", low=0.5, high=10.0, help="least bone between the hole and the outside of the bone, all along it")
+    inclination: float = param(40.0, unit="deg", low=20.0, high=60.0, help="of the cup, wanted", reference=CUP_ANGLES)
+    anteversion: float = param(15.0, unit="deg", low=-10.0, high=40.0, help="of the cup, wanted", reference=CUP_ANGLES)
+    cup_index: int = param(ANY_TOOTH, unit="", low=ANY_TOOTH, high=119, help="tooth of the cup; -1: the one that comes nearest to these angles")
+    cup_tolerance: float = param(10.0, unit="deg", low=1.0, high=30.0, help="how far the cup's axis may lie from these angles")
 
 
 def _said(field: FieldInfo) -> dict[str, Any]:

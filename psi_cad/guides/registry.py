@@ -21,7 +21,7 @@ from psi_cad.errors import CaseError, DesignError, EnvironmentProblem, PsiCadErr
 from psi_cad.files import sha256_of
 from psi_cad.findings import Caution
 from psi_cad.guides.contract import BODY, FREE, SEAT, BodyTemplate, FreeTemplate, Needs, SiteKind, Template
-from psi_cad.guides.params import GuideParams, Parameters, SleeveParams, range_of
+from psi_cad.guides.params import GuideParams, Parameters, SleeveParams, StemParams, range_of
 from psi_cad.guides.site import Site
 from psi_cad.stages.workshop import CODE, Workshop
 
@@ -227,7 +227,9 @@ def _unfit(module: ModuleType) -> str:
         return "has a NEEDS that is no Needs(cuts=(least, most), trajectories=(least, most))"
     if (needs.cuts[1] > 0) == (needs.trajectories[1] > 0):
         return "has NEEDS that no site has: a guide takes either cuts or trajectories"
-    wanted = SleeveParams if needs.trajectories[1] else GuideParams
+    if needs.stem and (needs.donor or not needs.trajectories[1]):
+        return "has NEEDS that no site has: a guide for a stem takes trajectories, and sits on no donor"
+    wanted = StemParams if needs.stem else SleeveParams if needs.trajectories[1] else GuideParams
     if not issubclass(module.Params, wanted):
         return f"has Params that are no {wanted.__name__}; derive them from that class"
     return _wider(module.Params, wanted)

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import shapely
 
-from psi_cad.case.model import Blade, Printer, Tool
+from psi_cad.case.model import Blade, Implant, Printer, Tool
 from psi_cad.errors import DesignError, PsiCadError, SeatError
 from psi_cad.frames import Frame, unit
 from psi_cad.guides.ground import NOT_EASED, Ground, SiteCut, Surroundings, followed, ground, levels, rectangle_of, rounded, undercuts_walls
@@ -17,6 +17,7 @@ from psi_cad.guides.params import GuideParams, SeatParams
 from psi_cad.guides.parts import one_part
 from psi_cad.guides.seating import Sat, Seating, Tried, contact_sliding, settled
 from psi_cad.parts.grafts import GraftSite
+from psi_cad.reconstruction.site import StemSite
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.siting.about import About, AboutCuts, AboutPoints, blade_axes, tilt_of
 from psi_cad.siting.access import accessible_field
@@ -40,7 +41,7 @@ ROOM_STEP: Final[Mm] = 5.0
 
 @dataclass(frozen=True)
 class Way:
-    """A trajectory: its `entry` (3,) at the bone, the unit direction `out` of the bone (3,), its `depth` below the entry (mm), and its tool.
+    """A trajectory: its `entry` (3,) at the bone, the unit direction `out` of the bone (3,), its `depth` below the entry (mm), its tool, and the implant that goes there.
 
     `through`: how far below the entry it leaves the bone; `incline`: between it and the bone's outward direction at the entry.
     """
@@ -52,11 +53,13 @@ class Way:
     tool: Tool
     through: Mm = np.inf
     incline: Deg = 0.0
+    implant: Implant | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As a report holds it, of the patient frame."""
         entry, into = [round(float(v), 6) + 0.0 for v in self.entry], [round(-float(v), 9) + 0.0 for v in self.out]
-        return {"name": self.name, "entry": entry, "direction": into, "depth_mm": self.depth, "tool": self.tool.model_dump(mode="json")}
+        said = {"name": self.name, "entry": entry, "direction": into, "depth_mm": self.depth, "tool": self.tool.model_dump(mode="json")}
+        return said if self.implant is None else {**said, "implant": self.implant.model_dump(mode="json")}
 
     def local(self, frame: Frame) -> Way:
         """The same, of the patient frame, in `frame`."""
@@ -88,6 +91,7 @@ class Site:
     attempt: int = 0  # raised where a Boolean failed, for a template to draw its outlines a little otherwise
     ways: tuple[Way, ...] = ()
     graft: GraftSite | None = None  # of a guide on a donor's bone; then "patient" frame means the donor's own
+    stems: StemSite | None = None  # of a guide on the bone that the cuts leave
 
     @property
     def axis(self) -> SeatingAxis:

@@ -15,7 +15,8 @@ from psi_cad.outputs.subject import bones_of, read_report, stem_of
 from psi_cad.parts.again import measured_again
 from psi_cad.promises.expected import Expected
 from psi_cad.records.bones import BoneInReport
-from psi_cad.records.guide import Guide
+from psi_cad.reconstruction.told import said_again, stem_checks
+from psi_cad.records.guide import Guide, MeasuredBore
 from psi_cad.records.parts import BodyPart
 from psi_cad.records.report import BuildReport
 from psi_cad.units import Mm
@@ -62,8 +63,12 @@ def measure_folder(folder: Path, *, progress: Callable[[str], None]) -> dict[str
         changed = [bone for bone in bones if sha256_of(here / bone.used) != bone.used_sha256]
         for guide in report.guides:
             progress(f"{report.case.id}: {stem_of(guide)}")
-            around, other = (probes, changed) if guide.graft is None else _donor_in(here, report)
-            results.append(_again(here, guide, around, other, report.case.id))
+            around, other = probes, changed
+            if guide.graft is not None:
+                around, other = _donor_in(here, report)
+            elif guide.stems:
+                around, other = _retained_in(here, report)
+            results.append(_again(here, guide, around, other, report))
         for part in report.parts:
             progress(f"{report.case.id}: part {stem_of(part)}")
             parts.append(_part_again(here, part, changed, report.case.id))
@@ -85,6 +90,39 @@ def _donor_in(here: Path, report: BuildReport) -> tuple[list[BoneProbe], list[Bo
     same = sha256_of(here / donor.used) == donor.used_sha256
     changed = [] if same else [BoneInReport(name=donor.name, file=donor.file, sha256=donor.sha256, used=donor.used, used_sha256=donor.used_sha256)]
     return [bone_probe(here / donor.used, donor.bone)], changed
+
+
+def _retained_in(here: Path, report: BuildReport) -> tuple[list[BoneProbe], list[BoneInReport]]:
+    """The bones as the cuts leave them, and those of which the file is not the one that was used.
+
+    Raises
+    ------
+    InputError
+        Where a file is missing.
+    """
+    if not report.retained or any(not (here / one.used).is_file() for one in report.retained):
+        raise InputError(f"{here.name}: a bone as the cuts leave it is missing, so the guide on it cannot be measured; build again.")
+    whole = {bone.name: bone for bone in bones_of(report)}
+    alone = next(iter(whole)) if len(whole) == 1 else None
+    names = [alone if one.bone is None else one.bone for one in report.retained]
+    changed = [
+        whole[name].but(used=one.used, used_sha256=one.used_sha256)
+        for name, one in zip(names, report.retained, strict=True)
+        if sha256_of(here / one.used) != one.used_sha256
+    ]
+    return [bone_probe(here / one.used, name) for name, one in zip(names, report.retained, strict=True)], changed
+
+
+def _stems_again(here: Path, guide: Guide, report: BuildReport, bores: Sequence[Any]) -> list[Any]:
+    """The checks of a guide's stems, measured again on the bone that the cuts leave."""
+    files = {one.bone: here / one.used for one in report.retained}
+    ways, found = {way.name: way for way in guide.trajectories}, {str(bore["name"]): MeasuredBore.model_validate(bore) for bore in bores}
+    checks = list[Any]()
+    for stem in guide.stems:
+        trial = None if not stem.trial else here / guide.files[f"stl-{stem.trial}"]
+        said = said_again(stem, ways[stem.trajectory], found[stem.trajectory], files[guide.bone], trial)
+        checks += [check.to_json() for check in stem_checks(said)]
+    return checks
 
 
 def _told(report: BuildReport) -> dict[str, Any]:
@@ -134,11 +172,11 @@ def _room(printer: Mapping[str, Any]) -> tuple[Mm, Mm, Mm]:
     return x, y, z
 
 
-def _again(here: Path, guide: Guide, probes: Sequence[BoneProbe], other_bones: Sequence[BoneInReport], case: str) -> dict[str, Any]:
+def _again(here: Path, guide: Guide, probes: Sequence[BoneProbe], other_bones: Sequence[BoneInReport], report: BuildReport) -> dict[str, Any]:
     """One guide measured again on its bone, among the others; `other_bones`: files that are not the ones it was built with."""
     files = {kind: here / name for kind, name in guide.files.items()}
     changed, checks = _unchanged(here, guide.files, guide.sha256, other_bones)
-    entry: dict[str, Any] = {"case": case, "name": guide.name, "blade": guide.blade, "variant": guide.variant, "changed_files": changed}
+    entry: dict[str, Any] = {"case": report.case.id, "name": guide.name, "blade": guide.blade, "variant": guide.variant, "changed_files": changed}
     if guide.status != "passed" or "stl" not in files:
         stale = guide.status == "stale"
         why = "what it was made from has changed since it was built: build it again" if stale else "this guide was rejected when it was built"
@@ -161,6 +199,7 @@ def _again(here: Path, guide: Guide, probes: Sequence[BoneProbe], other_bones: S
             grafts = [here / name for kind, name in guide.files.items() if kind.startswith(f"stl-{GRAFT}")]
             measured["checks"] += [check.to_json() for check in gap_checks(guide.graft, grafts)]
         measured["checks"] += measured_again(here, guide.parts, build_volume=room, frame=expected.frame)
+        measured["checks"] += _stems_again(here, guide, report, measured.get("bores", ()))
     except PsiCadError as error:
         entry.update(checks=checks, status="failed", why=str(error))
         return entry

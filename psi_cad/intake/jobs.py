@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from psi_cad.case.load import LoadedCase
-from psi_cad.case.model import PartRequest
+from psi_cad.case.model import Case, PartRequest
 from psi_cad.drilling.ways import Drilling
 from psi_cad.guides.registry import base_sha256, template_sha256
 from psi_cad.outputs.naming import making_of
@@ -44,6 +44,9 @@ def job_facts(
     shifts = {name: {"shift": shift} for name, shift in shifts_of(loaded.case, sawing, own).items()}
     ways = [way.to_json() for way in work.ways] if isinstance(work, Drilling) else []
     kept = {"avoid": [[avoid.name, avoid.distance] for avoid in loaded.case.avoid]} if ways else {}
+    sawn: dict[str, Any] = {}
+    if any(way.implant is not None for way in (work.ways if isinstance(work, Drilling) else ())):  # it sits on what the saw leaves
+        sawn = {"sawn": _saw_said(loaded.case, own)}
     printer = loaded.printer(request.printer, where="guide.printer")
     base = base_sha256(request.template)
     graft: dict[str, Any] = {}
@@ -56,6 +59,7 @@ def job_facts(
     return {
         **_case_facts(loaded, shifts, planes=planes, inputs=inputs),
         **graft,
+        **sawn,
         **({} if base is None else {"base_sha256": base}),
         "guide": request.name,
         **({"bone": request.bone} if len(loaded.case.bones) > 1 else {}),
@@ -75,8 +79,7 @@ def part_facts(
     inputs: Mapping[str, str],
 ) -> dict[str, Any]:
     """All that the files of one part of a bone's body are made from; `params` are the resolved ones, for the rest see `job_facts`."""
-    kerfs, run_outs = kerfs_of(loaded.case, own), run_outs_of(loaded.case, own)
-    saw = {name: {"kerf": [kerf.side, kerf.width], "run_out": run_outs[name]} for name, kerf in kerfs.items()}
+    saw = _saw_said(loaded.case, own)
     printer = loaded.printer(request.printer, where="part.printer")
     return {
         **_case_facts(loaded, saw, planes=planes, inputs=_of_patient(inputs)),
@@ -86,6 +89,12 @@ def part_facts(
         "template_sha256": template_sha256(request.template),
         "making": {"template": request.template, "params": dict(params), "printer": printer.model_dump(mode="json")},
     }
+
+
+def _saw_said(case: Case, own: Sequence[Sawing]) -> dict[str, dict[str, Any]]:
+    """How wide the saw cuts at each cut, on which side of its plane, and how far past the bone."""
+    run_outs = run_outs_of(case, own)
+    return {name: {"kerf": [kerf.side, kerf.width], "run_out": run_outs[name]} for name, kerf in kerfs_of(case, own).items()}
 
 
 def _case_facts(

@@ -131,11 +131,30 @@ def _misfits(data: dict[str, Any], path: Path, number: int, guide: dict[str, Any
         )
     elif needs.donor and isinstance(donor, dict) and donor.get("bone") is not None and donor["bone"] != guide.get("bone") and guide.get("bone"):
         told.append(("bone", f"{where}.bone: template '{name}' sits on the donor, which replaces '{donor['bone']}'; name that bone."))
+    told += _stem_lacks(data, where, guide, needs)
     if needs.blade and guide.get("blade") is None:
         told.append(("blade", f"{where}.blade is missing (add it; 'psi-cad new DIR' shows a whole case)."))
     elif not needs.blade and guide.get("blade") is not None:
         told.append(("blade", f"{where}.blade: template '{name}' guides no saw; leave blade out, and name a tool for each trajectory."))
     return [Mistake(f"guide[{number}].{key}", text, place_in(data, ("guide", number, key))) for key, text in told]
+
+
+def _stem_lacks(data: dict[str, Any], where: str, guide: dict[str, Any], needs: Needs) -> list[tuple[str, str]]:
+    """What a guide for a stem lacks, or an implant that its template does not take: keys of its table and sentences."""
+    named = guide.get("trajectories")
+    given = {entry.get("name"): entry.get("implant") for entry in tables_in(data, "trajectory")}
+    named = [name for name in named if isinstance(name, str) and name in given] if isinstance(named, list | tuple) else []
+    template, told = guide.get("template"), []
+    for name in named:
+        if needs.stem and given[name] is None:
+            told.append(("trajectories", f"{where}.trajectories: template '{template}' is for a stem; give trajectory '{name}' an implant."))
+        elif not needs.stem and given[name] is not None:
+            text = f"{where}.trajectories: trajectory '{name}' has an implant, and template '{template}' takes none; leave it out, or take 'acetabular'."
+            told.append(("trajectories", text))
+    on_it = [cut for cut in tables_in(data, "cut") if len(bones_in(data)) < 2 or cut.get("bone") == guide.get("bone")]
+    if needs.stem and not on_it:
+        told.append(("template", f"{where}.template: '{template}' sits on the bone that the cuts leave, and there is none on its bone; add a [[cut]]."))
+    return told
 
 
 def _allowances(kind: type[SeatParams], params: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from psi_cad.drilling.ways import Avoided, Drilling, drilling_of
 from psi_cad.errors import CaseError, PsiCadError
 from psi_cad.findings import Caution
 from psi_cad.grafting.donor import DonorRead, read_donor
+from psi_cad.guides.contract import Needs
 from psi_cad.guides.params import GuideParams, SeatParams
 from psi_cad.guides.registry import load_template, needs_of
 from psi_cad.guides.site import Site
@@ -30,8 +31,10 @@ from psi_cad.intake.overrides import part_overrides
 from psi_cad.intake.siting import Siting
 from psi_cad.intake.sources import avoid_source, tumour_source
 from psi_cad.making.asked import part_jobs
+from psi_cad.making.cautions import sawn_cautions
 from psi_cad.outputs.naming import Naming
 from psi_cad.parts.contract import PartJob
+from psi_cad.reconstruction.retained import Retained, retained
 from psi_cad.sawing.kerfs import Sawing, differing, kerfs_of, run_outs_of, sawings
 from psi_cad.scene.bodies import Asked, Scene
 from psi_cad.scene.cuts import PlannedCut
@@ -77,11 +80,13 @@ class Job:
     parts: tuple[PartJob, ...] = ()  # of bones' bodies
     donor: Job | None = None  # the same for guides on the donor's bone: all of it lies in the donor's frame
     read: DonorRead | None = None  # of that job: the donor
+    rest: Job | None = None  # the same for guides on the bones that the cuts leave
+    stays: Retained | None = None  # of that job: these bones
 
     @property
     def every_guide(self) -> tuple[GuideJob, ...]:
-        """Those on the patient's bones, and those on the donor's."""
-        return (*self.guides, *(() if self.donor is None else self.donor.guides))
+        """Those on the patient's bones, those on the donor's, and those on the bones that the cuts leave."""
+        return (*self.guides, *(guide for other in (self.donor, self.rest) if other is not None for guide in other.guides))
 
     @property
     def side(self) -> str:
@@ -189,13 +194,20 @@ def plan_job(
         progress("fit the donor")
         donor = read_donor(loaded, bones.scene, cuts, tumour_mesh)
     on_donor = None if donor is None else Siting(loaded, donor.scene, donor.cuts, own, workshop=workshop, donor=donor)
+    kerfs, run_outs = kerfs_of(loaded.case, own), run_outs_of(loaded.case, own)
+    stays: Retained | None = None
+    if only_part is None and any(_takes(request).stem and only in (None, request.name) for request in loaded.case.guide):
+        progress("saw the bone")
+        stays = retained(bones.scene, cuts, kerfs, run_outs)
+    on_rest = None if stays is None else Siting(loaded, stays.scene, cuts, own, avoid, workshop=workshop, stays=stays)
     planes, inputs = planes_of(loaded), inputs_of(loaded)
     refuse_changed(loaded, stamps)
-    guides, grafts = list[GuideJob](), list[GuideJob]()
+    guides, grafts, stems = list[GuideJob](), list[GuideJob](), list[GuideJob]()
     refused: list[PsiCadError] = []
     for number, (request, params) in enumerate(zip(loaded.case.guide, templates, strict=True)):
         sites: list[Site] = []
         hashes: list[str] = []
+        needs = _takes(request)
         for work in works_of(loaded, number, params, blades) if only_part is None and only in (None, request.name) else ():
             progress(step_of(request, work.tool_id, "find the seat"))
             workshop.shelf.stages.of = f"{request.name} {work.tool_id}"
@@ -203,7 +215,7 @@ def plan_job(
                 if donor is not None and on_donor is not None and isinstance(work, Sawing) and work.on_donor:
                     sites.append(on_donor.site(dataclasses.replace(work, request=donor.carried(request))))
                 else:
-                    sites.append(siting.site(work))
+                    sites.append((on_rest if on_rest is not None and needs.stem else siting).site(work))
                 hashes.append(job_hash(job_facts(loaded, work, own, planes=planes, inputs=inputs)))
             except PsiCadError as error:
                 if error.reason == "across" and isinstance(work, Sawing) and not work.on_donor:
@@ -213,13 +225,12 @@ def plan_job(
                     donor.tells(error)
                 error.about(request.name, work.tool_id)
                 refused.append(error)
-        graft = donor is not None and needs_of(load_template(request.template, where="guide.template")).donor
+        graft = donor is not None and needs.donor
         made = GuideJob(donor.carried(request) if graft and donor is not None else request, params.model_dump(), tuple(sites), hashes=tuple(hashes))
-        (grafts if graft else guides).append(made)
-    if refused and not any(guide.sites for guide in (*guides, *grafts)) and not loaded.case.part:
+        (grafts if graft else stems if needs.stem else guides).append(made)
+    if refused and not any(guide.sites for guide in (*guides, *grafts, *stems)) and not loaded.case.part:
         raise refused[0]
     told = tuple(error.to_json() for error in refused)
-    kerfs, run_outs = kerfs_of(loaded.case, own), run_outs_of(loaded.case, own)
     other = differing(kerfs, sawings(loaded, blades)) if blades else ()
     asked = part_jobs(loaded, bones.scene, cuts, kerfs=kerfs, run_outs=run_outs, tumour=tumour_mesh, other_blades=other) if only is None else ()
     wanted = (one for one in asked if only_part in (None, one.request.name))
@@ -227,7 +238,16 @@ def plan_job(
     graft_job = None
     if donor is not None:
         graft_job = Job(loaded, BonesRead(donor.scene, ()), inputs, None, tuple(donor.cuts.values()), tuple(grafts), donor.cautions, read=donor)
-    return Job(loaded, bones, inputs, tumour_mesh, tuple(cuts.values()), tuple(guides), cautions, told, avoid, parts, graft_job)
+    rest = None
+    if stays is not None:
+        sawn = sawn_cautions(cuts, kerfs, other)
+        rest = Job(loaded, BonesRead(stays.scene, ()), inputs, None, tuple(cuts.values()), tuple(stems), sawn, avoid=avoid, stays=stays)
+    return Job(loaded, bones, inputs, tumour_mesh, tuple(cuts.values()), tuple(guides), cautions, told, avoid, parts, graft_job, rest=rest)
+
+
+def _takes(request: GuideRequest) -> Needs:
+    """What the template of a guide takes."""
+    return needs_of(load_template(request.template, where=f"guide '{request.name}'.template"))
 
 
 def _hashed(part: PartJob, loaded: LoadedCase, own: list[Sawing], *, planes: Mapping[str, tuple[Array, Array]], inputs: Mapping[str, str]) -> PartJob:

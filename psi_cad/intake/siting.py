@@ -14,10 +14,16 @@ from psi_cad.case.model import Blade
 from psi_cad.drilling.ways import Avoided, Drilling, about_ways, checked_ways
 from psi_cad.findings import Check
 from psi_cad.grafting.donor import DonorRead
-from psi_cad.guides.params import GuideParams, SeatParams
+from psi_cad.guides.params import GuideParams, SeatParams, StemParams
 from psi_cad.guides.registry import lay_out, load_template, told_as_ours
 from psi_cad.guides.seating import Tried
 from psi_cad.guides.site import Site, make_site
+from psi_cad.reconstruction.cup import posed
+from psi_cad.reconstruction.pelvis import pelvic_frame
+from psi_cad.reconstruction.retained import Retained, sawn_faces
+from psi_cad.reconstruction.site import StemSite
+from psi_cad.reconstruction.stem import stem_bone
+from psi_cad.reconstruction.told import hole_diameter, refuse_misfit, refuse_thin
 from psi_cad.resection.depth import slot_depth
 from psi_cad.sawing.kerfs import Sawing, shifts_of
 from psi_cad.scene.bodies import Grounds, Scene, on
@@ -36,7 +42,7 @@ class Siting:
     """Finds sites for the guides of one case; what sites share is made once, in `workshop`.
 
     `own`: how the case itself saws each cut; `avoid`: what the tools of trajectories keep from. For guides on a `donor`, scene and cuts are the
-    donor's, and so is the approach that they are given.
+    donor's, and so is the approach that they are given. For guides on the bones that stay (`stays`) the scene is theirs.
     """
 
     def __init__(
@@ -49,9 +55,10 @@ class Siting:
         *,
         workshop: Workshop,
         donor: DonorRead | None = None,
+        stays: Retained | None = None,
     ) -> None:
         self.loaded, self.scene, self.cuts, self.own, self.avoid = loaded, scene, dict(cuts), own, avoid
-        self._workshop, self._donor = workshop, donor
+        self._workshop, self._donor, self._stays = workshop, donor, stays
         self._grounds = Grounds(scene)
 
     def site(self, work: Sawing | Drilling, *, but: Sequence[Tried] = ()) -> Site:
@@ -70,10 +77,12 @@ class Siting:
         template = load_template(request.template, where=f"guide '{request.name}'.template")
 
         about: About
+        stems: StemSite | None = None
         said: tuple[str, ...] = ()  # a template with sleeves knows what to say of each
         if isinstance(work, Drilling):
             alone = self.scene.body(name).bone
             ways = checked_ways(work, alone, caster, self.avoid)
+            stems = None if self._stays is None else _stems(self.loaded, replace(work, ways=ways), self._stays, name)
             about, sawn = about_ways(work, alone), []
         else:
             moved = self.scene.moved(own, {name: shift for name, shift in shifts.items() if name in request.cuts})
@@ -82,7 +91,7 @@ class Siting:
 
         def laid_out(site: Site) -> None:
             with told_as_ours(request.template):
-                lay_out(template, site, params, self._workshop)
+                lay_out(template, replace(site, stems=stems), params, self._workshop)
 
         def short(axis: SeatingAxis, gap: Mm) -> str:
             checks = [blade_reach(params, sawing.blade, cut, axis, gap) for cut in sawn] if sawing is not None else []
@@ -109,8 +118,31 @@ class Siting:
             but=but,
         )
         if self._donor is None or sawing is None:
-            return site
+            return replace(site, stems=stems)
         return replace(site, graft=self._donor.graft(self.loaded, sawing, self.own))
+
+
+def _stems(loaded: LoadedCase, drilling: Drilling, stays: Retained, bone: str | None) -> StemSite:
+    """What a template for stems is given besides its site.
+
+    Raises
+    ------
+    CaseError, DesignError
+        Where a landmark is missing, a stem does not fit its hole or leaves too little bone, or its cup lies too far from the wanted angles.
+    """
+    params, cups = drilling.params, {}
+    assert isinstance(params, StemParams)  # the registry has refused a template for stems and others
+    pelvis = pelvic_frame(loaded.case.landmarks, where=f"template '{drilling.request.template}'")
+    mesh, planes = stays.scene.body(bone).bone.mesh, stays.planes[bone]
+    sawn = sawn_faces(mesh, planes)
+    for way in drilling.ways:
+        assert way.implant is not None  # a case whose trajectory has none is refused when it is read
+        refuse_misfit(way.name, way.tool.diameter, way.depth, way.implant)
+        wide = hole_diameter(way.tool.diameter, way.implant)
+        refuse_thin(way.name, stem_bone(way.entry, -way.out, depth=way.depth, diameter=wide, bone=mesh, sawn=sawn), params.stem_wall)
+        wanted = {"inclination": params.inclination, "anteversion": params.anteversion, "index": params.cup_index, "tolerance": params.cup_tolerance}
+        cups[way.name] = posed(way.entry, way.out, way.implant, pelvis, **wanted, name=way.name)
+    return StemSite(cups, planes)
 
 
 def guided_height(params: SeatParams) -> Mm:

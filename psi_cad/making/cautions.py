@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from psi_cad.case.model import Printer
 from psi_cad.findings import Caution, place_of
 from psi_cad.parts.contract import BodySite, Label, Part
+from psi_cad.scene.cuts import PlannedCut
+from psi_cad.scene.kerf import Kerf
 from psi_cad.units import Mm
 
-__all__ = ["letters_caution", "overrides_said", "printed_cautions", "printer_caution", "saw_cautions"]
+__all__ = ["letters_caution", "overrides_said", "printed_cautions", "printer_caution", "saw_cautions", "sawn_cautions"]
 
 PRINTED_LETTERS_MM: Final[Mm] = 2.5  # an FDM bead is about 0.4 mm wide; smaller letters run together
 
@@ -44,14 +46,17 @@ def overrides_said(settings: Iterable[str]) -> tuple[Caution, ...]:
 
 def saw_cautions(site: BodySite) -> tuple[Caution, ...]:
     """The cuts of which no saw is known, or another than `--blade` names, though a part was made of what the saw leaves; none where it was not."""
-    if not site.sawn:
-        return ()
+    return sawn_cautions(site.cuts, site.kerfs, site.other_blades, what="part") if site.sawn else ()
+
+
+def sawn_cautions(cuts: Mapping[str, PlannedCut], kerfs: Mapping[str, Kerf], other_blades: Sequence[str], *, what: str = "guide") -> tuple[Caution, ...]:
+    """What a person must know of the saw where something (`what`) is made for the bone that it leaves; `other_blades`: see `BodySite`."""
     found = []
-    for name, cut in site.cuts.items():
-        if site.kerfs[name].width is None:
-            text = f"no guide takes cut {name}, so the part is made as if the saw removed nothing there"
+    for name, cut in cuts.items():
+        if kerfs[name].width is None:
+            text = f"no guide takes cut {name}, so the {what} is made as if the saw removed nothing there"
             found.append(Caution("kerf-unknown", text, place_of(cut.origin)))
-        elif name in site.other_blades:
-            text = f"the part is made for the kerf of the case's own blade at cut {name}, and --blade names one of another kerf"
+        elif name in other_blades:
+            text = f"the {what} is made for the kerf of the case's own blade at cut {name}, and --blade names one of another kerf"
             found.append(Caution("part-other-blade", text, place_of(cut.origin)))
     return tuple(found)

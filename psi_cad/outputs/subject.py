@@ -159,9 +159,10 @@ def bones_of(report: BuildReport) -> list[BoneInReport]:
     return list(report.bones) if report.bones or isinstance(report.bone, AllBones) else [report.bone]
 
 
-def _surfaces_of(report: BuildReport, *, donor: bool = True) -> dict[str, str]:
-    """The files of the bones, and of a `donor`, as they were used, with their hashes."""
+def _surfaces_of(report: BuildReport, *, donor: bool = True, retained: bool = True) -> dict[str, str]:
+    """The files of the bones, of a `donor`, and of the bones as the cuts leave them, as they were used, with their hashes."""
     more = {} if report.donor is None or not donor else {report.donor.used: report.donor.used_sha256}
+    more |= {one.used: one.used_sha256 for one in report.retained if retained}
     return {**{bone.used: bone.used_sha256 for bone in bones_of(report)}, **more}
 
 
@@ -188,6 +189,7 @@ def made_from(report: BuildReport) -> dict[str, str]:
     """
     used = {"bone as used" + (f": {bone.name}" if bone.name else ""): bone.used_sha256 for bone in bones_of(report)}
     used |= {} if report.donor is None else {"donor as used": report.donor.used_sha256}
+    used |= {"bone as the cuts leave it" + (f": {one.bone}" if one.bone else ""): one.used_sha256 for one in report.retained}
     return {**inputs_said(report.case, report.inputs, report.software), **used}
 
 
@@ -201,9 +203,10 @@ def _plan_section(plan: PlanReport, folder: Path) -> dict[str, str]:
 def _made_section(report: BuildReport, made: Guide | BodyPart, folder: Path) -> dict[str, str]:
     content = {key: value for key, value in made.to_json().items() if key not in OF_THE_BUILD}
     on_donor = isinstance(made, Guide) and made.graft is not None
+    on_rest = isinstance(made, Guide) and bool(made.stems)
     return {
         **_inputs(report),
-        **{name: _file(folder / name) for name in _surfaces_of(report, donor=on_donor)},
+        **{name: _file(folder / name) for name in _surfaces_of(report, donor=on_donor, retained=on_rest)},
         "template file": made.template_sha256 or MISSING,
         SOFTWARE: software_said(report.software),
         f"{REPORT_FILE}: parameters and checks": hash_of(content),

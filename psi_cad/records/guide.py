@@ -11,6 +11,7 @@ from psi_cad.records.grafts import GraftSaid
 from psi_cad.records.parts import MadePart
 from psi_cad.records.planned import PlannedGuide
 from psi_cad.records.shared import CautionSaid, CheckSaid, Entry
+from psi_cad.records.stems import StemSaid
 
 __all__ = [
     "Guide",
@@ -39,6 +40,7 @@ class Way(Record):
     direction: Direction = Field(description="into the bone")
     depth_mm: Number = Field(description="of the planned tip below the entry")
     tool: Entry = Field(description="the catalogue entry as it was used")
+    implant: Entry | None = at_times("the catalogue entry of the stem and cup that go there; only where it has one")
 
 
 class TriedSeat(Record):
@@ -213,6 +215,7 @@ class Guide(Record):
     plan: PlannedGuide = Field(description="what it is measured against")
     parts: list[MadePart] = at_times("parts that come beside it; only where its template delivers some", list)
     bone: str | None = at_times("the bone that it is on; only with several bones")
+    stems: list[StemSaid] = at_times("the stems, and the cups on them; only of a guide on the bone that the cuts leave", list)
     graft: GraftSaid | None = at_times("the graft, and where it lies in the patient; only of a guide on a donor's bone, whose frame is the donor's")
     tried: list[TriedChange] = at_times("changes that psi-cad tried; only for a rejected guide", list)
     remedies: list[Remedy] = at_times("those of tried that pass; only for a rejected guide", list)

@@ -12,6 +12,7 @@ from psi_cad.records.grafts import DonorSaid
 from psi_cad.records.guide import Guide
 from psi_cad.records.parts import BodyPart
 from psi_cad.records.shared import ApprovalSaid, CaseSaid, CautionSaid, Refused, Role, Software
+from psi_cad.records.stems import RetainedSaid
 
 __all__ = ["BuildReport", "Release", "ReliedOn"]
 
@@ -50,6 +51,7 @@ class BuildReport(Record):
     bones: list[BoneInReport] = at_times("each bone; only with several", list)
     cautions: list[CautionSaid] = lately("of the case and its bone", list)
     donor: DonorSaid | None = at_times("the donor's bone; only where a guide on it was asked for")
+    retained: list[RetainedSaid] = at_times("the bones as the cuts leave them; only where a guide on them was asked for", list)
     guides: list[Guide] = Field(description="every guide in the folder")
     parts: list[BodyPart] = at_times("every part of a bone's body in the folder; only where there is one", list)
     refused: list[Refused] = lately("guides that were not made, beside others that were", list)

@@ -1,0 +1,122 @@
+"""Acetabular template: a guide on the bone that stays, for the reamer of a stem that carries a cup, and a trial that shows the cup's place.
+
+Purpose
+    Guides a cannulated reamer along the stem's axis into the ilium that stays, and stops it at its planned depth. A bushing in its sleeve guides
+    the wire first. The trial sits on the same seat and the same fixation wires, and shows where the cup will lie; its tooth is engraved on the guide.
+Datum
+    The guide frame of `drill`, on the bone as the planned cuts leave it. Inclination and anteversion are radiographic, to the anterior pelvic plane
+    through the landmarks of the case. Teeth count clockwise as one looks along the stem into the bone, from where the cup leans straight to the side.
+Limits
+    It fits bone that was sawn as planned: a cut that lies otherwise moves the guide with it. Its seat takes in the outer bone, the sawn face, or both,
+    as `approach` looks at them. Landmarks that are a few millimetres off turn the cup by degrees. The trial shows the place of the cup, and
+    is no implant. Not validated clinically.
+Source
+    A stem-and-cup reconstruction in the ilium that stays, as in the series that psi-cad follows; angles as Murray 1993 defines them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from psi_cad.brep import bodies, checked
+from psi_cad.errors import DesignError
+from psi_cad.findings import Caution
+from psi_cad.frames import triple
+from psi_cad.guides.contract import Bore, Design, Needs, Part, StemFeature, Workshop
+from psi_cad.guides.params import StemParams, param
+from psi_cad.guides.registry import load_template
+from psi_cad.guides.site import Site, Way
+from psi_cad.reconstruction import trial
+from psi_cad.reconstruction.cup import CupPose
+
+BASE: Final = "drill"
+NEEDS: Final = Needs(cuts=(0, 0), trajectories=(1, 1), stem=True)
+FIT: Final = 0.1  # mm all round a bushing in its sleeve
+FLANGE: Final = 3.0  # mm: how thick, and how far it stands out
+TRIAL: Final = "trial"
+_drill: Any = load_template(BASE, where="template 'acetabular'")
+
+if TYPE_CHECKING:
+    import cadquery as cq
+
+    from psi_cad.drilling.sleeves import SleevePlan
+    from psi_cad.units import Array
+
+    _Drill = StemParams
+else:
+    _Drill = _drill.Params
+
+
+class Params(_Drill, StemParams):
+    """Parameters of the drill guide, and what stem and cup are to keep."""
+
+    lean_limit: float = param(60.0, unit="deg", low=10.0, high=60.0, help="greatest angle between the stem's axis and the seating axis")
+    guide_wire: float = param(3.2, unit="mm", low=0.0, high=5.0, help="wire over which the reamer runs; 0: no bushing for one")
+    trial_cup: bool = param(True, unit="", help="make the part that shows the cup's place")
+
+
+def build(site: Site, params: Params, workshop: Workshop) -> Design:
+    """The guide of `drill` on the bone that stays, with the cup's tooth engraved; the bushing and the trial beside it."""
+    (way,), stems = site.ways, site.stems
+    assert way.implant is not None and stems is not None  # psi-cad gives both where NEEDS asks for a stem
+    pose = stems.cups[way.name]
+    said = (*site.label[:-1], *(() if pose.index is None else (f"cup {pose.index}",)), site.label[-1])
+    labelled = replace(site, label=said)
+    design: Design = _drill.build(labelled, params, workshop)
+    laid = _drill._laid(site, params, workshop)
+    (plan,) = laid.plans
+    further = [_bushing(site, params, plan)] if params.guide_wire > 0.0 else []
+    further += [_trial(site, params, laid, plan, pose)] if params.trial_cup else []
+    stem = StemFeature(
+        way.name, way.implant, params.stem_wall, pose, params.inclination, params.anteversion, params.cup_tolerance, TRIAL if params.trial_cup else ""
+    )
+    return replace(design, stems=(stem,), further=(*design.further, *further))
+
+
+def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ...]:
+    """As `drill` lays it out."""
+    told: tuple[Caution, ...] = _drill.lay_out(site, params, workshop)
+    return told
+
+
+def _bushing(site: Site, params: Params, plan: SleevePlan) -> Part:
+    """A tube for the guide wire that goes into the sleeve as far as the bone, with a flange on its stop face."""
+    import cadquery as cq
+
+    hole = params.guide_wire + params.wire_clearance + site.printer.hole_compensation
+    outer = plan.bore / 2.0 - FIT
+    if outer - hole / 2.0 < site.printer.minimum_wall:
+        raise DesignError(
+            f"params.guide_wire = {params.guide_wire:g} leaves {outer - hole / 2.0:.1f} mm of wall in a bushing for the reamer's sleeve, and the printer "
+            f"needs {site.printer.minimum_wall:g}; give a thinner wire, or 0 for none."
+        )
+    tube = cq.Solid.makeCylinder(outer, plan.high - plan.low, cq.Vector(0, 0, plan.low))
+    flange = cq.Solid.makeCylinder(plan.radius + FLANGE, FLANGE, cq.Vector(0, 0, plan.high))
+    whole = checked.fuse("bushing", tube, flange)
+    bored = checked.cut("bore of the bushing", whole, cq.Solid.makeCylinder(hole / 2.0, 200.0, cq.Vector(0, 0, plan.low - 50.0)))
+    feature = Bore("wire", triple(plan.at((plan.low + plan.high) / 2.0)), triple(plan.way.out), hole)
+    return Part("bushing", bodies.placed(bored, plan.frame), (feature,))
+
+
+def _trial(site: Site, params: Params, laid: Any, plan: SleevePlan, pose: CupPose) -> Part:
+    """The bowl of the cup on a footplate of the guide's seat, with sleeves for the same fixation wires."""
+    way: Way = plan.way
+    implant, stems, frame = way.implant, site.stems, site.frame
+    assert implant is not None and stems is not None
+    centre, axis = frame.local(pose.centre), frame.local_direction(pose.axis)
+    point, normal = min(stems.sawn, key=lambda one: abs(float((frame.patient(way.entry) - one[0]) @ one[1])))
+    shell = trial.bowl(centre, axis, implant.cup_diameter, (frame.local(point), frame.local_direction(normal)))
+    stands = trial.neck(
+        way.entry, way.out, bottom=plan.bottom, offset=implant.cup_offset, diameter=implant.cup_diameter, radius=plan.radius
+    )
+    foot: cq.Solid = _drill._solid(site, params, replace(laid, plans=[]), None, more=() if stands is None else (stands,))
+    whole = checked.fuse("trial", trial.emptied(foot, centre, axis, implant.cup_diameter), shell)
+    ways = [bodies.cylinder(_centre(pin.centre), diameter=_drill._wire_bore(site, params), bottom=-200.0, top=200.0) for pin in laid.pins]
+    return Part(TRIAL, checked.cut("wires through the trial", whole, *ways) if ways else whole, (trial.rim(centre, axis, implant.cup_diameter),))
+
+
+def _centre(place: tuple[float, float]) -> Array:
+    return np.array(place)
