@@ -7,9 +7,9 @@ Datum
     The guide frame of `drill`, on the bone as the planned cuts leave it. Inclination and anteversion are radiographic, to the anterior pelvic plane
     through the landmarks of the case. Teeth count clockwise as one looks along the stem into the bone, from where the cup leans straight to the side.
 Limits
-    It fits bone that was sawn as planned: a cut that lies otherwise moves the guide with it. Its seat takes in the outer bone, the sawn face, or both,
-    as `approach` looks at them. Landmarks that are a few millimetres off turn the cup by degrees. The trial shows the place of the cup, and
-    is no implant. Not validated clinically.
+    It fits bone that was sawn as planned: a cut that lies otherwise moves the guide with it. Its seat takes in the outer bone, the sawn face, or
+    both, as `approach` looks at them. Landmarks that are a few millimetres off turn the cup by degrees. The trial shows the place of the cup,
+    and is no implant. Not validated clinically.
 Source
     A stem-and-cup reconstruction in the ilium that stays, as in the series that psi-cad follows; angles as Murray 1993 defines them.
 """
@@ -90,7 +90,7 @@ def _bushing(site: Site, params: Params, plan: SleevePlan) -> Part:
     outer = plan.bore / 2.0 - FIT
     if outer - hole / 2.0 < site.printer.minimum_wall:
         raise DesignError(
-            f"params.guide_wire = {params.guide_wire:g} leaves {outer - hole / 2.0:.1f} mm of wall in a bushing for the reamer's sleeve, and the printer "
+            f"params.guide_wire = {params.guide_wire:g} leaves {outer - hole / 2.0:.1f} mm of wall in a bushing for the sleeve, and the printer "
             f"needs {site.printer.minimum_wall:g}; give a thinner wire, or 0 for none."
         )
     tube = cq.Solid.makeCylinder(outer, plan.high - plan.low, cq.Vector(0, 0, plan.low))
@@ -109,9 +109,7 @@ def _trial(site: Site, params: Params, laid: Any, plan: SleevePlan, pose: CupPos
     centre, axis = frame.local(pose.centre), frame.local_direction(pose.axis)
     point, normal = min(stems.sawn, key=lambda one: abs(float((frame.patient(way.entry) - one[0]) @ one[1])))
     shell = trial.bowl(centre, axis, implant.cup_diameter, (frame.local(point), frame.local_direction(normal)))
-    stands = trial.neck(
-        way.entry, way.out, bottom=plan.bottom, offset=implant.cup_offset, diameter=implant.cup_diameter, radius=plan.radius
-    )
+    stands = trial.neck(way.entry, way.out, bottom=plan.bottom, offset=implant.cup_offset, diameter=implant.cup_diameter, radius=plan.radius)
     foot: cq.Solid = _drill._solid(site, params, replace(laid, plans=[]), None, more=() if stands is None else (stands,))
     whole = checked.fuse("trial", trial.emptied(foot, centre, axis, implant.cup_diameter), shell)
     ways = [bodies.cylinder(_centre(pin.centre), diameter=_drill._wire_bore(site, params), bottom=-200.0, top=200.0) for pin in laid.pins]

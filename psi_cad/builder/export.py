@@ -18,7 +18,7 @@ from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.promises.expected import Expected
 from psi_cad.verify.features.names import named_faces
 
-__all__ = ["exported", "facts_of"]
+__all__ = ["exported", "facts_of", "title_of"]
 
 
 def exported(made: Made, expected: Expected, folder: Path, *, case: str, side: str, inspection: Inspection, told: Progress) -> trimesh.Trimesh:
@@ -54,3 +54,10 @@ def facts_of(made: Made, *, case: str, side: str) -> dict[str, str]:
         "frame": "patient LPS, mm" if made.site.graft is None else f"of donor {made.site.graft.donor}, LPS, mm",
         "notice": NOT_A_DEVICE,
     }
+
+
+def title_of(made: Made, *, case: str, side: str) -> str:
+    """What stands above the pictures of a guide."""
+    kind = "blade" if made.site.saw is not None else "tool"
+    on = "" if made.site.graft is None else f" on donor {made.site.graft.donor}"
+    return ", ".join([f"{case}, {side}: guide {made.request.name}{on}", f"{kind} {made.site.tool_id}", *made.naming.differs])

@@ -14,11 +14,10 @@ import trimesh
 
 from psi_cad.brep import checked
 from psi_cad.builder.entry import Made, expected_of, report_entry
-from psi_cad.builder.export import exported, facts_of
+from psi_cad.builder.export import exported, facts_of, title_of
 from psi_cad.builder.folder import DONOR_FILE, bones_written, kept_files, sweep
 from psi_cad.builder.grafts import with_graft
 from psi_cad.builder.kept import Kept
-from psi_cad.builder.marks import marks_of, weakest
 from psi_cad.builder.process import PICTURE_STEP
 from psi_cad.builder.stems import refuse_stemless, retained_said, with_stems
 from psi_cad.drilling.ways import Drilling, drilling_of
@@ -39,11 +38,13 @@ from psi_cad.making.bodies import build_bodies
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.outputs.software import build_software
 from psi_cad.promises.expected import Expected, ExpectedAvoid
+from psi_cad.reconstruction.drawn import draw_stems
 from psi_cad.records.bones import BoneInReport
 from psi_cad.records.guide import Guide, MeasuredFiles
 from psi_cad.records.report import BuildReport
 from psi_cad.records.shared import CaseSaid, CheckSaid, Refused, Software, cautions_said
 from psi_cad.remedies.mending import base_id, sentence
+from psi_cad.report.marks import marks_of, weakest
 from psi_cad.report.pictures import GuidePicture
 from psi_cad.sawing.kerfs import Sawing, sawings
 from psi_cad.units import LIMITS
@@ -211,7 +212,7 @@ class _Bench:
         beside = parts_beside(design.further, site.frame, self.folder, stem=made.stem, case=case.id, metadata=facts, build_volume=room)
         self.inspection.on(bone)
         mesh = exported(made, expected, self.folder, case=case.id, side=self.job.side, inspection=self.inspection, told=told)
-        drawn = [one.written.mesh for one in beside if site.graft is None]  # a graft lies in the bone
+        drawn = [one.written.mesh for one in beside if site.graft is None and site.stems is None]  # else they lie in the bone
         whole = trimesh.util.concatenate([mesh, *drawn]) if drawn else mesh
         slim = dataclasses.replace(made, design=dataclasses.replace(made.design, solid=None, further=()))  # the solids are in their files now
         return _Shown(task, slim, expected, whole, beside)
@@ -224,8 +225,6 @@ class _Bench:
         """Draw of a guide's picture what needs no measuring."""
         self.told(self.job.guides[shown.task.guide], shown.made.site)(PICTURE_STEP)
         case, made = self.job.loaded.case, shown.made
-        kind = "blade" if made.site.saw is not None else "tool"
-        on = "" if made.site.graft is None else f" on donor {made.site.graft.donor}"
         return GuidePicture(
             shown.mesh,
             self.job.bones.scene.mesh,
@@ -234,7 +233,7 @@ class _Bench:
             cuts=self.job.cuts,
             labels=made.design.label.faces,
             ways=[(way.name, *made.site.frame.patient(np.array([way.entry - way.depth * way.out, way.entry]))) for way in made.site.ways],
-            title=", ".join([f"{case.id}, {self.job.side}: guide {made.request.name}{on}", f"{kind} {made.site.tool_id}", *made.naming.differs]),
+            title=title_of(made, case=case.id, side=self.job.side),
         )
 
     def finish(self, shown: _Shown, picture: GuidePicture, measured: MeasuredFiles) -> None:
@@ -367,6 +366,15 @@ def _made(job: Job, folder: Path, inspection: Inspection, progress: Progress, ke
                 bench.finish(one, picture, measured)
             files = kept_files(folder, one.made.stem, passed=passed, pictures=pictures)
             more, parts = kept_beside(one.beside, folder, passed=passed)
+            if pictures and stems:
+                more |= draw_stems(
+                    stems,
+                    job.bones.scene.mesh,
+                    folder,
+                    stem=one.made.stem,
+                    title=title_of(one.made, case=loaded.case.id, side=job.side),
+                    passed=passed,
+                )
             request = one.made.request
             entries[one.task.key] = report_entry(
                 one.made,

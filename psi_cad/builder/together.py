@@ -86,10 +86,11 @@ def _without(job: Job, error: KernelError) -> Job | None:
             told = {**_told(error), "part": part.request.name}
             told["message"] = told["message"].replace("this guide", "this part")
             return replace(job, parts=tuple(other for other in job.parts if other is not part), refused=(*job.refused, told))
-    for key, other in (("donor", job.donor), ("rest", job.rest)):
-        without = None if other is None else _without(other, error)
-        if without is not None:
-            return replace(job, **{key: replace(without, refused=())}, refused=(*job.refused, *without.refused))
+    donor, stems = (None if other is None else _without(other, error) for other in (job.donor, job.rest))
+    if donor is not None:
+        return replace(job, donor=replace(donor, refused=()), refused=(*job.refused, *donor.refused))
+    if stems is not None:
+        return replace(job, rest=replace(stems, refused=()), refused=(*job.refused, *stems.refused))
     for number, guide in enumerate(job.guides):
         for index, site in enumerate(guide.sites):
             if not error.step.startswith(step_of(guide.request, site.tool_id, "")):

@@ -98,7 +98,7 @@ def load_catalogue(path: Path, *, where: str) -> Catalogue:
     try:
         return _parsed(path.read_text("utf-8"), path.name)
     except UnicodeDecodeError:
-        raise CatalogueError(f"{where}: '{path.name}' is not text; a catalogue is TOML with [[blade]], [[tool]], [[implant]] and [[printer]].") from None
+        raise CatalogueError(f"{where}: '{path.name}' is not text; a catalogue is TOML with [[blade]], [[tool]], [[implant]], [[printer]].") from None
 
 
 def _parsed(text: str, name: str) -> Catalogue:

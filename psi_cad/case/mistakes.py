@@ -17,7 +17,16 @@ __all__ = ["ONE", "SEVERAL", "Mistake", "complaints", "mistakes_of", "place_in",
 Step: TypeAlias = int | str
 Location: TypeAlias = tuple[Step, ...]
 TRIPLES: Final = ("origin", "normal", "approach", "seed", "entry", "direction")
-_TAGS: Final = {"Blade", "Printer", "Tool", "Implant", "int", "str", "float", "bool"}  # what pydantic writes into a location for the branches of a choice
+_TAGS: Final = {
+    "Blade",
+    "Printer",
+    "Tool",
+    "Implant",
+    "int",
+    "str",
+    "float",
+    "bool",
+}  # what pydantic writes into a location for a choice
 ONE: Final = "(one)"
 SEVERAL: Final = "(several)"  # what it writes where a key holds a table or a list of them; no key is called so
 _TEXT_BRANCH: Final = ("constrained-str", "str", "function-")

@@ -61,8 +61,8 @@ FREE: Final = "free"  # on nothing
 class Needs:
     """How many cuts and trajectories a guide takes, each (least, most): a template's constant `NEEDS`. One that takes cuts takes a saw blade.
 
-    `donor`: it sits on the donor's bone of the case, and its site has a `graft`. `stem`: it sits on the bone that the cuts leave, its trajectories carry
-    implants, and its site has `stems`.
+    `donor`: it sits on the donor's bone of the case, and its site has a `graft`.
+    `stem`: it sits on the bone that the cuts leave, its trajectories carry implants, and its site has `stems`.
     """
 
     cuts: tuple[int, int] = (1, 6)
@@ -77,7 +77,12 @@ class Needs:
 
     def to_json(self) -> dict[str, Any]:
         """As `psi-cad templates` tells it."""
-        return {"cuts": list(self.cuts), "trajectories": list(self.trajectories), **({"donor": True} if self.donor else {}), **({"stem": True} if self.stem else {})}
+        return {
+            "cuts": list(self.cuts),
+            "trajectories": list(self.trajectories),
+            **({"donor": True} if self.donor else {}),
+            **({"stem": True} if self.stem else {}),
+        }
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,9 @@ ROOM_STEP: Final[Mm] = 5.0
 
 @dataclass(frozen=True)
 class Way:
-    """A trajectory: its `entry` (3,) at the bone, the unit direction `out` of the bone (3,), its `depth` below the entry (mm), its tool, and the implant that goes there.
+    """A trajectory: its `entry` (3,) at the bone, the unit direction `out` of the bone (3,), its `depth` below the entry (mm), and its tool.
 
+    `implant`: what goes there, of a trajectory for a stem.
     `through`: how far below the entry it leaves the bone; `incline`: between it and the bone's outward direction at the entry.
     """
 

@@ -14,8 +14,8 @@ from psi_cad.inspection.inspect import bone_probe
 from psi_cad.outputs.subject import bones_of, read_report, stem_of
 from psi_cad.parts.again import measured_again
 from psi_cad.promises.expected import Expected
-from psi_cad.records.bones import BoneInReport
 from psi_cad.reconstruction.told import said_again, stem_checks
+from psi_cad.records.bones import BoneInReport
 from psi_cad.records.guide import Guide, MeasuredBore
 from psi_cad.records.parts import BodyPart
 from psi_cad.records.report import BuildReport
@@ -116,11 +116,11 @@ def _retained_in(here: Path, report: BuildReport) -> tuple[list[BoneProbe], list
 def _stems_again(here: Path, guide: Guide, report: BuildReport, bores: Sequence[Any]) -> list[Any]:
     """The checks of a guide's stems, measured again on the bone that the cuts leave."""
     files = {one.bone: here / one.used for one in report.retained}
-    ways, found = {way.name: way for way in guide.trajectories}, {str(bore["name"]): MeasuredBore.model_validate(bore) for bore in bores}
+    found = {str(bore["name"]): MeasuredBore.model_validate(bore) for bore in bores}
     checks = list[Any]()
     for stem in guide.stems:
         trial = None if not stem.trial else here / guide.files[f"stl-{stem.trial}"]
-        said = said_again(stem, ways[stem.trajectory], found[stem.trajectory], files[guide.bone], trial)
+        said = said_again(stem, found[stem.trajectory], files[guide.bone], trial)
         checks += [check.to_json() for check in stem_checks(said)]
     return checks
 

@@ -149,11 +149,13 @@ def _stem_lacks(data: dict[str, Any], where: str, guide: dict[str, Any], needs: 
         if needs.stem and given[name] is None:
             told.append(("trajectories", f"{where}.trajectories: template '{template}' is for a stem; give trajectory '{name}' an implant."))
         elif not needs.stem and given[name] is not None:
-            text = f"{where}.trajectories: trajectory '{name}' has an implant, and template '{template}' takes none; leave it out, or take 'acetabular'."
+            text = (
+                f"{where}.trajectories: trajectory '{name}' has an implant, and template '{template}' takes none; leave it out, or take 'acetabular'."
+            )
             told.append(("trajectories", text))
     on_it = [cut for cut in tables_in(data, "cut") if len(bones_in(data)) < 2 or cut.get("bone") == guide.get("bone")]
     if needs.stem and not on_it:
-        told.append(("template", f"{where}.template: '{template}' sits on the bone that the cuts leave, and there is none on its bone; add a [[cut]]."))
+        told.append(("template", f"{where}.template: '{template}' sits on bone that cuts leave, and there is none on its bone; add a [[cut]]."))
     return told
 
 

@@ -20,7 +20,7 @@ from psi_cad.guides.seating import Tried
 from psi_cad.guides.site import Site, make_site
 from psi_cad.reconstruction.cup import posed
 from psi_cad.reconstruction.pelvis import pelvic_frame
-from psi_cad.reconstruction.retained import Retained, sawn_faces
+from psi_cad.reconstruction.retained import Retained, onto_sawn, sawn_faces
 from psi_cad.reconstruction.site import StemSite
 from psi_cad.reconstruction.stem import stem_bone
 from psi_cad.reconstruction.told import hole_diameter, refuse_misfit, refuse_thin
@@ -81,6 +81,9 @@ class Siting:
         said: tuple[str, ...] = ()  # a template with sleeves knows what to say of each
         if isinstance(work, Drilling):
             alone = self.scene.body(name).bone
+            if self._stays is not None:
+                faces = self._stays.planes[name]
+                work = replace(work, ways=tuple(replace(way, entry=onto_sawn(way.entry, -way.out, faces)) for way in work.ways))
             ways = checked_ways(work, alone, caster, self.avoid)
             stems = None if self._stays is None else _stems(self.loaded, replace(work, ways=ways), self._stays, name)
             about, sawn = about_ways(work, alone), []
@@ -140,8 +143,17 @@ def _stems(loaded: LoadedCase, drilling: Drilling, stays: Retained, bone: str | 
         refuse_misfit(way.name, way.tool.diameter, way.depth, way.implant)
         wide = hole_diameter(way.tool.diameter, way.implant)
         refuse_thin(way.name, stem_bone(way.entry, -way.out, depth=way.depth, diameter=wide, bone=mesh, sawn=sawn), params.stem_wall)
-        wanted = {"inclination": params.inclination, "anteversion": params.anteversion, "index": params.cup_index, "tolerance": params.cup_tolerance}
-        cups[way.name] = posed(way.entry, way.out, way.implant, pelvis, **wanted, name=way.name)
+        cups[way.name] = posed(
+            way.entry,
+            way.out,
+            way.implant,
+            pelvis,
+            inclination=params.inclination,
+            anteversion=params.anteversion,
+            index=params.cup_index,
+            tolerance=params.cup_tolerance,
+            name=way.name,
+        )
     return StemSite(cups, planes)
 
 

@@ -49,7 +49,9 @@ def saw_cautions(site: BodySite) -> tuple[Caution, ...]:
     return sawn_cautions(site.cuts, site.kerfs, site.other_blades, what="part") if site.sawn else ()
 
 
-def sawn_cautions(cuts: Mapping[str, PlannedCut], kerfs: Mapping[str, Kerf], other_blades: Sequence[str], *, what: str = "guide") -> tuple[Caution, ...]:
+def sawn_cautions(
+    cuts: Mapping[str, PlannedCut], kerfs: Mapping[str, Kerf], other_blades: Sequence[str], *, what: str = "guide"
+) -> tuple[Caution, ...]:
     """What a person must know of the saw where something (`what`) is made for the bone that it leaves; `other_blades`: see `BodySite`."""
     found = []
     for name, cut in cuts.items():

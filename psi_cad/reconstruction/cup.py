@@ -70,12 +70,12 @@ def posed(
     Raises
     ------
     DesignError
-        Where the cup has no such tooth, its side cannot be told because its stem points sideways, or its axis lies further than `tolerance` from that of
-        the wanted angles.
+        Where the cup has no such tooth, its side cannot be told because its stem points sideways, or its axis lies further than `tolerance` from
+        that of the wanted angles.
     """
     if index != ANY_TOOTH and index >= implant.teeth:
         there = f"it has {implant.teeth}, counted from 0" if implant.teeth else "it turns freely"
-        raise DesignError(f"params.cup_index = {index}: implant {implant.id} has no such tooth, for {there}; give another, or {ANY_TOOTH} for the nearest.")
+        raise DesignError(f"params.cup_index = {index}: {implant.id} has no such tooth, for {there}; give another, or {ANY_TOOTH} for the nearest.")
     sideways = pelvis.lateral - (pelvis.lateral @ out) * out
     if float(np.linalg.norm(sideways)) < 1e-3:
         raise DesignError(f"trajectory '{name}': the stem points straight to the side, so a cup on it has no side; give another direction.")
@@ -97,9 +97,9 @@ def posed(
     if off > tolerance:
         which = "the nearest tooth" if index == ANY_TOOTH else "that tooth"
         raise DesignError(
-            f"trajectory '{name}': at {which} the cup of {implant.id} opens at {angles[0]:.0f}° inclination and {angles[1]:.0f}° anteversion, {off:.0f}° from "
-            f"params.inclination {inclination:g}° and params.anteversion {anteversion:g}°, and params.cup_tolerance is {tolerance:g}°; turn the stem, take "
-            "another implant, or ask for other angles."
+            f"trajectory '{name}': at {which} the cup of {implant.id} opens at {angles[0]:.0f}° inclination and {angles[1]:.0f}° anteversion, "
+            f"{off:.0f}° from params.inclination {inclination:g}° and params.anteversion {anteversion:g}°, and params.cup_tolerance is "
+            f"{tolerance:g}°; turn the stem, take another implant, or ask for other angles."
         )
     return CupPose(axis, entry + implant.cup_offset * out, *angles, off, tooth)
 

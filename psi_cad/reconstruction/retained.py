@@ -19,11 +19,13 @@ from psi_cad.surface.repair import Bone
 from psi_cad.surface.solids import printable, solid_of
 from psi_cad.units import Array, Bools, Mm
 
-__all__ = ["Planes", "Retained", "retained", "sawn_faces"]
+__all__ = ["Planes", "Retained", "onto_sawn", "retained", "sawn_faces"]
 
 CRUMB_MM3: Final = 200.0  # a piece so small is nothing to sit on
 IN_PLANE_MM: Final[Mm] = 0.02  # what makes a piece printable moves a corner by no more
 SAME_MM: Final[Mm] = 1e-3
+KERF_MM: Final[Mm] = 4.0  # along a stem, from a planned plane to the face that its kerf leaves
+SLANT: Final = 0.2  # cosine: a line that runs along a face does not meet it anywhere near
 Planes: TypeAlias = tuple[tuple[Array, Array], ...]
 
 
@@ -68,6 +70,16 @@ def _still_made_up(bone: Bone, mesh: trimesh.Trimesh) -> Bools:
         return np.zeros(len(mesh.faces), dtype=bool)
     patch = trimesh.Trimesh(bone.mesh.vertices, np.asarray(bone.mesh.faces)[bone.made_up], process=True)
     return np.asarray(np.abs(SignedDistance(patch)(np.asarray(mesh.triangles_center))) < SAME_MM)
+
+
+def onto_sawn(entry: Array, into: Array, planes: Planes) -> Array:
+    """Where a line through `entry` (3,) along `into` (3,) meets the sawn face: planes are given by the middle of their kerfs, or a side of them.
+
+    An entry that lies no kerf away from any sawn face stays where it is.
+    """
+    found = [float((point - entry) @ normal) / float(into @ normal) for point, normal in planes if abs(float(into @ normal)) > SLANT]
+    nearest = min(found, key=abs, default=np.inf)
+    return np.asarray(entry + nearest * into if abs(nearest) <= KERF_MM else entry)
 
 
 def sawn_faces(mesh: trimesh.Trimesh, planes: Planes) -> Bools:

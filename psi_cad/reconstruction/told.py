@@ -44,8 +44,8 @@ def refuse_misfit(name: str, tool: Mm, depth: Mm, implant: Implant) -> None:
     """
     if depth < implant.stem_length:
         raise DesignError(
-            f"trajectory '{name}': depth {depth:g} mm is less than the stem of {implant.id} is long, {implant.stem_length:g} mm; ream deeper, or take a "
-            "shorter stem."
+            f"trajectory '{name}': depth {depth:g} mm is less than the stem of {implant.id} is long, {implant.stem_length:g} mm; ream deeper, or "
+            "take a shorter stem."
         )
     if not -TIGHT_MM <= tool - implant.stem_diameter <= LOOSE_MM:
         raise DesignError(
@@ -94,6 +94,8 @@ def stem_said(feature: StemFeature, way: Way, bore: MeasuredBore, planes: Planes
     said = StemSaid(
         trajectory=feature.trajectory,
         implant=feature.implant.model_dump(mode="json"),
+        entry=way.entry,
+        direction=way.direction,
         hole_diameter_mm=hole_diameter(float(way.tool["diameter"]), feature.implant),
         hole_depth_mm=way.depth_mm,
         wall_mm=0.0,
@@ -106,10 +108,10 @@ def stem_said(feature: StemFeature, way: Way, bore: MeasuredBore, planes: Planes
         trial=feature.trial,
         trial_in_bone_mm=None,
     )
-    return said_again(said, way, bore, bone, trial)
+    return said_again(said, bore, bone, trial)
 
 
-def said_again(said: StemSaid, way: Way, bore: MeasuredBore, bone: Path, trial: Path | None) -> StemSaid:
+def said_again(said: StemSaid, bore: MeasuredBore, bone: Path, trial: Path | None) -> StemSaid:
     """The same with all that is measured taken from the files once more.
 
     Raises
@@ -118,11 +120,11 @@ def said_again(said: StemSaid, way: Way, bore: MeasuredBore, bone: Path, trial: 
     """
     mesh = read_surface(bone, units="mm", coordinates="LPS", key="stems")
     planes: Planes = tuple((np.array(one.point), np.array(one.normal)) for one in said.sawn)
-    entry, into = np.array(way.entry), np.array(way.direction)
-    found = stem_bone(entry, into, depth=way.depth_mm, diameter=said.hole_diameter_mm, bone=mesh, sawn=sawn_faces(mesh, planes))
+    entry, into, depth = np.array(said.entry), np.array(said.direction), said.hole_depth_mm
+    found = stem_bone(entry, into, depth=depth, diameter=said.hole_diameter_mm, bone=mesh, sawn=sawn_faces(mesh, planes))
     if bore.angle_deg is None or bore.entry_offset_mm is None:
         raise InputError(f"stem '{said.trajectory}': the bore of its sleeve was not found, so the hole cannot be measured; build again.")
-    astray = bore.entry_offset_mm + way.depth_mm * float(np.tan(np.radians(bore.angle_deg)))
+    astray = bore.entry_offset_mm + depth * float(np.tan(np.radians(bore.angle_deg)))
     step = max(1, round(EVERY_MM / float(found.depths[1])))
     picked = [*range(0, len(found.depths) - 1, step), len(found.depths) - 1]
     centre, axis, diameter = np.array(said.cup.centre), np.array(said.cup.axis), float(said.implant["cup_diameter"])

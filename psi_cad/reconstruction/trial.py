@@ -27,7 +27,7 @@ def _frame(centre: Array, axis: Array) -> Frame:
 
 
 def bowl(centre: Array, axis: Array, diameter: Mm, sawn: tuple[Array, Array]) -> cq.Solid:
-    """The back half of a cup's outside as a shell, opening along `axis`; what would lie in the bone below its `sawn` face (point, normal) is left out.
+    """The back half of a cup's outside as a shell, opening along `axis`; what would lie below the `sawn` face (point, normal) is left out.
 
     Raises
     ------

@@ -29,7 +29,7 @@ class CupSaid(Record):
     """A cup on its stem; angles are radiographic, to the anterior pelvic plane, °."""
 
     index: Count | None = Field(
-        description="its tooth, counted clockwise as one looks along the stem into the bone, from where it leans straight to the side; null: it turns freely"
+        description="its tooth, clockwise as one looks along the stem into the bone, from where it leans straight to the side; null: it turns freely"
     )
     axis: Direction = Field(description="out of its opening")
     centre: Point = Field(description="patient mm")
@@ -48,9 +48,11 @@ class StemSaid(Record):
 
     trajectory: str = Field(description="its name")
     implant: Entry = Field(description="the catalogue entry as it was used")
+    entry: Point = Field(description="where its axis leaves the sawn face, patient mm")
+    direction: Direction = Field(description="into the bone")
     hole_diameter_mm: Number = Field(description="of the wider of reamer and stem")
     hole_depth_mm: Number = Field(description="from the sawn face to the planned tip of the reamer")
-    wall_mm: Number = Field(description="the least bone between the hole and the outside of the bone, wherever the sleeve may let the tool lie; below 0 it breaks through")
+    wall_mm: Number = Field(description="the least bone between the hole and the outside, less what the sleeve is astray; below 0: broken through")
     wall_wanted_mm: Number = Field(description="as much as is wanted")
     wall_at: Point = Field(description="where that is, patient mm")
     covered: Number = Field(description="share of the hole's wall that lies in bone")
