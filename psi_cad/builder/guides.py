@@ -18,6 +18,7 @@ from psi_cad.builder.export import exported, facts_of, title_of
 from psi_cad.builder.folder import DONOR_FILE, bones_written, kept_files, sweep
 from psi_cad.builder.grafts import with_graft
 from psi_cad.builder.kept import Kept
+from psi_cad.builder.marks import marks_of, weakest
 from psi_cad.builder.process import PICTURE_STEP
 from psi_cad.builder.stems import refuse_stemless, retained_said, with_stems
 from psi_cad.drilling.ways import Drilling, drilling_of
@@ -44,7 +45,6 @@ from psi_cad.records.guide import Guide, MeasuredFiles
 from psi_cad.records.report import BuildReport
 from psi_cad.records.shared import CaseSaid, CheckSaid, Refused, Software, cautions_said
 from psi_cad.remedies.mending import base_id, sentence
-from psi_cad.report.marks import marks_of, weakest
 from psi_cad.report.pictures import GuidePicture
 from psi_cad.sawing.kerfs import Sawing, sawings
 from psi_cad.units import LIMITS
@@ -366,15 +366,9 @@ def _made(job: Job, folder: Path, inspection: Inspection, progress: Progress, ke
                 bench.finish(one, picture, measured)
             files = kept_files(folder, one.made.stem, passed=passed, pictures=pictures)
             more, parts = kept_beside(one.beside, folder, passed=passed)
-            if pictures and stems:
-                more |= draw_stems(
-                    stems,
-                    job.bones.scene.mesh,
-                    folder,
-                    stem=one.made.stem,
-                    title=title_of(one.made, case=loaded.case.id, side=job.side),
-                    passed=passed,
-                )
+            if picture is not None and stems:
+                title = title_of(one.made, case=loaded.case.id, side=job.side)
+                more |= draw_stems(stems, job.bones.scene.mesh, folder, stem=one.made.stem, title=title, passed=passed)
             request = one.made.request
             entries[one.task.key] = report_entry(
                 one.made,

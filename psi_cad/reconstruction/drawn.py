@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
+from psi_cad.reconstruction.picture import StemShown, picture_of_stem
 from psi_cad.records.stems import StemSaid
-from psi_cad.report.stem_picture import StemShown, picture_of_stem
 
 __all__ = ["draw_stems"]
 
