@@ -205,7 +205,8 @@ class _Bench:
             raise
         case = loaded.case
         bone = case.bone_of(guide.request)
-        expected = expected_of(made, [cut for cut in self.job.cuts if cut.bone == bone], self._avoid)
+        cuts = [cut for cut in self.job.cuts if cut.bone == bone and site.stems is None]  # else they are sawn by then
+        expected = expected_of(made, cuts, self._avoid)
         refuse_faceless(guide.request.template, site, design.further)
         refuse_stemless(made)
         facts, room = facts_of(made, case=case.id, side=self.job.side), site.printer.build_volume

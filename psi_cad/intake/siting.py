@@ -107,7 +107,7 @@ class Siting:
             bone,
             caster,
             about,
-            list(own.values()),
+            list(own.values()) if stems is None else [],  # which are sawn by then, and in nothing's way
             approach=np.array(request.approach),
             params=params,
             blade=None if sawing is None else sawing.blade,
