@@ -54,6 +54,7 @@ pictures:
     .venv/bin/psi-cad build cases/phantom-type1 -o build-pictures
     .venv/bin/psi-cad build cases/phantom-two-cut -o build-pictures
     .venv/bin/psi-cad build cases/phantom-drill -o build-pictures
+    .venv/bin/psi-cad build cases/phantom-acetabular -o build-pictures
     .venv/bin/psi-cad build cases/phantom-model -o build-pictures
     .venv/bin/psi-cad build cases/phantom-spacer -o build-pictures
     .venv/bin/psi-cad coupon -o build-pictures/coupon

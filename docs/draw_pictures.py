@@ -18,6 +18,8 @@ PICTURES = {
     "phantom-type1.png": "phantom-type1/supra-acetabular_*.png",
     "phantom-two-cut.png": "phantom-two-cut/chevron_*.png",
     "phantom-drill.png": "phantom-drill/roof_*.png",
+    "phantom-acetabular.png": "phantom-acetabular/stem_generic-reamer-8.0.png",
+    "stem.png": "phantom-acetabular/stem_generic-reamer-8.0-stem.png",
     "phantom-model.png": "phantom-model/model_*.png",
     "phantom-spacer.png": "phantom-spacer/cast_*.png",
     "spacer.png": "phantom-spacer/trial_*.png",

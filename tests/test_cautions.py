@@ -9,7 +9,6 @@ from conftest import CASES, ROOT
 
 from psi_cad.api import plan
 from psi_cad.case.load import load_case
-from psi_cad.cli.telling import Told, caution_lines, cautions_in, check_lines
 from psi_cad.findings import CAUTIONS, REASONS, Caution, Check
 from psi_cad.guides.params import GuideParams
 from psi_cad.guides.seating import Seating
@@ -21,6 +20,7 @@ from psi_cad.records.shared import CautionSaid, CheckSaid
 from psi_cad.remedies.mending import CHECKS, WORDS
 from psi_cad.scene.bodies import Body, Scene
 from psi_cad.siting.axis import SeatingAxis
+from psi_cad.wording.telling import Told, caution_lines, cautions_in, check_lines
 
 PAGE = (ROOT / "docs" / "cautions.md").read_text("utf-8")
 ROWS = re.findall(r"^\| `([a-z-]+)` \|.*\| (yes|no) \|$", PAGE, flags=re.MULTILINE)

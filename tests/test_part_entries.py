@@ -24,7 +24,6 @@ from psi_cad.batch.store import Store, published
 from psi_cad.batch.told import write_rows
 from psi_cad.builder.kept import Kept
 from psi_cad.checking.look import look_at
-from psi_cad.cli.telling import check_lines
 from psi_cad.errors import ApprovalError, BuildError, InputError
 from psi_cad.intake.jobs import job_hash, part_facts
 from psi_cad.intake.loading import load
@@ -34,6 +33,7 @@ from psi_cad.outputs.subject import read_report, section_of, stem_of
 from psi_cad.records.report import BuildReport, Release
 from psi_cad.records.shared import CheckSaid
 from psi_cad.sawing.kerfs import sawings
+from psi_cad.wording.telling import check_lines
 
 TEMPLATE = (
     head("A box at the cut, with a model of the bone: small, to be tested.")

@@ -28,7 +28,7 @@ ORDER = [
     {"plans"},
     {"scans", "gauging", "donating"},
     {"api"},
-    {"session", "batch"},
+    {"session", "batch", "wording"},
     {"cli"},
     {"__main__"},
 ]

@@ -80,6 +80,7 @@ def _told_by_entry(one: Guide | BodyPart) -> list[str]:
 def _told_by_guide(guide: Guide) -> list[str]:
     told = ["nominal-blade"] if (guide.blade_entry or {}).get("nominal") else []
     told += ["nominal-tool"] if any(way.tool.get("nominal") for way in guide.trajectories) else []
+    told += ["nominal-implant"] if any((way.implant or {}).get("nominal") for way in guide.trajectories) else []
     told += ["clearance-override"] if "clearance" in guide.overrides else []
     return told
 

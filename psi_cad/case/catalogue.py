@@ -55,7 +55,7 @@ class Catalogue:
 
     def implant(self, name: str, *, where: str) -> Implant:
         """The implant called `name`, or a `CatalogueError` that names the nearest."""
-        return _find(self.implants, name, "implant", "psi-cad drills", where)
+        return _find(self.implants, name, "implant", "psi-cad implants", where)
 
 
 def _find(entries: Mapping[str, Entry], name: str, kind: str, command: str, where: str) -> Entry:

@@ -40,7 +40,7 @@ def approve(
     """
     from psi_cad.api import approve as run
     from psi_cad.cli.showing import say_json
-    from psi_cad.cli.telling import caution_lines, cautions_of
+    from psi_cad.wording.telling import caution_lines, cautions_of
 
     entry = run(path, role=role, name_code=name_code, note=note, same_person=same_person, guides=guide or [], parts=part or [])
     if json:

@@ -57,11 +57,11 @@ def build(
         with quick_imports():
             from psi_cad.api import build as run
             from psi_cad.cli.approving import acceptance_lines, release_lines
-            from psi_cad.cli.rejected import rejection_lines
-            from psi_cad.cli.telling import caution_lines, cautions_in
             from psi_cad.intake import prepare, siting  # noqa: F401  (used soon)
             from psi_cad.records.report import BuildReport
             from psi_cad.stages.told import stage_lines
+            from psi_cad.wording.rejected import rejection_lines
+            from psi_cad.wording.telling import caution_lines, cautions_in
 
         stages = list[dict[str, Any]]()
         told = run(
@@ -125,10 +125,10 @@ def check(
     """
     from psi_cad.api import measure, validate
     from psi_cad.cli.showing import case_lines, progress, say_json, say_lines
-    from psi_cad.cli.telling import caution_lines, cautions_in
     from psi_cad.errors import InputError
     from psi_cad.records.case_check import CaseCheck
     from psi_cad.records.check import CheckedFolder
+    from psi_cad.wording.telling import caution_lines, cautions_in
 
     is_case = path.suffix.lower() == ".toml" or (path / "case.toml").is_file() or not path.exists() or path.is_file()
     if picture is not None and not is_case:
@@ -168,7 +168,7 @@ def _tell_measured(found: CheckedFolder) -> None:
     """What was measured again of a folder, and who approved what of it."""
     from psi_cad.cli.approving import standing_lines
     from psi_cad.cli.showing import approval_lines, guide_lines, part_lines, say_lines
-    from psi_cad.cli.telling import caution_lines, cautions_in
+    from psi_cad.wording.telling import caution_lines, cautions_in
 
     for guide in found.guides:
         say_lines(guide_lines(guide))

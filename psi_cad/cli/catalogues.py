@@ -1,16 +1,23 @@
-"""`templates`, `blades`, `drills`, `printers`: what there is."""
+"""`templates`, `blades`, `drills`, `implants`, `printers`: what there is."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from psi_cad.case.catalogue import Catalogue
+    from psi_cad.case.model import Blade, Implant, Tool
 
 __all__ = ["register"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Own = Annotated[Path | None, typer.Option("--catalogue", help="Your own blades, tools and printers (TOML), shown with the shipped ones.")]
+Own = Annotated[Path | None, typer.Option("--catalogue", help="Your own blades, tools, implants and printers (TOML), shown with the shipped ones.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -18,6 +25,7 @@ def register(app: typer.Typer) -> None:
     app.command()(templates)
     app.command()(blades)
     app.command()(drills)
+    app.command()(implants)
     app.command()(printers)
 
 
@@ -57,30 +65,17 @@ def blades(json: Json = False, catalogue: Own = None) -> None:
 
     Example: psi-cad blades --catalogue mine.toml
     """
-    from psi_cad.case.catalogue import catalogue_with
-    from psi_cad.cli.showing import say_json, table
-
-    entries = catalogue_with(catalogue)
-    if json:
-        say_json([blade.model_dump() for blade in entries.blades.values()])
-        return
+    entries = list(_catalogue(catalogue).blades.values())
     rows = [
-        [
-            b.id,
-            b.thickness,
-            b.cutting_width,
-            b.usable_length,
-            b.oscillation_half_angle,
-            f"{b.room:.1f}",
-            "not measured" if b.kerf is None else b.kerf,
-            "nominal" if b.nominal else "measured",
-            b.reference,
-        ]
-        for b in entries.blades.values()
-    ]
-    typer.echo(table(rows, ["id", "thickness", "width", "length", "swing ±°", "room", "kerf", "status", "reference"]))
-    typer.echo("\nmm. room: length of slot that the swinging blade needs. A kerf that is not measured is taken as thickness and clearance.")
-    typer.echo("Nominal entries are starting points: measure your blade and add it in a catalogue file of your own.")
+        [b.id, b.thickness, b.cutting_width, b.usable_length, b.oscillation_half_angle, f"{b.room:.1f}",
+         "not measured" if b.kerf is None else b.kerf, _status(b), b.reference]
+        for b in entries
+    ]  # fmt: skip
+    heads = ["id", "thickness", "width", "length", "swing ±°", "room", "kerf", "status", "reference"]
+    _list(entries, rows, heads, json=json)
+    if not json:
+        typer.echo("\nmm. room: length of slot that the swinging blade needs. A kerf that is not measured is taken as thickness and clearance.")
+        typer.echo("Nominal entries are starting points: measure your blade and add it in a catalogue file of your own.")
 
 
 def drills(json: Json = False, catalogue: Own = None) -> None:
@@ -88,16 +83,23 @@ def drills(json: Json = False, catalogue: Own = None) -> None:
 
     Example: psi-cad drills --catalogue mine.toml
     """
-    from psi_cad.case.catalogue import catalogue_with
-    from psi_cad.cli.showing import say_json, table
+    entries = list(_catalogue(catalogue).tools.values())
+    rows = [[t.id, t.kind, t.diameter, t.usable_length, _status(t), t.reference] for t in entries]
+    _list(entries, rows, ["id", "kind", "diameter", "usable length", "status", "reference"], json=json)
+    if not json:
+        typer.echo("\nmm. usable length: as much as can stick out of the chuck or collar that stops on a sleeve. Measure your tool.")
 
-    entries = catalogue_with(catalogue)
-    if json:
-        say_json([tool.model_dump() for tool in entries.tools.values()])
-        return
-    rows = [[t.id, t.kind, t.diameter, t.usable_length, "nominal" if t.nominal else "measured", t.reference] for t in entries.tools.values()]
-    typer.echo(table(rows, ["id", "kind", "diameter", "usable length", "status", "reference"]))
-    typer.echo("\nmm. usable length: as much as can stick out of the chuck or collar that stops on a sleeve. Measure your tool.")
+
+def implants(json: Json = False, catalogue: Own = None) -> None:
+    """List implants, which trajectories of stems name: the stem, and the cup that it carries.
+
+    Example: psi-cad implants --catalogue mine.toml
+    """
+    entries = list(_catalogue(catalogue).implants.values())
+    rows = [[i.id, i.stem_diameter, i.stem_length, i.cup_diameter, i.cup_offset, i.cup_angle, i.teeth, _status(i), i.reference] for i in entries]
+    _list(entries, rows, ["id", "stem", "length", "cup", "offset", "angle °", "teeth", "status", "reference"], json=json)
+    if not json:
+        typer.echo("\nmm. offset: the cup's centre before the sawn face; angle: between stem and cup. Enter the sizes of your own implant.")
 
 
 def printers(json: Json = False, catalogue: Own = None) -> None:
@@ -105,17 +107,31 @@ def printers(json: Json = False, catalogue: Own = None) -> None:
 
     Example: psi-cad printers --catalogue mine.toml
     """
-    from psi_cad.case.catalogue import catalogue_with
-    from psi_cad.cli.showing import say_json, table
-
-    entries = catalogue_with(catalogue)
-    if json:
-        say_json([printer.model_dump(mode="json") for printer in entries.printers.values()])
-        return
+    entries = list(_catalogue(catalogue).printers.values())
     rows = [
         [p.id, p.process, p.material, "×".join(f"{v:g}" for v in p.build_volume), p.layer, p.tolerance, p.minimum_wall, p.slot_compensation,
          p.hole_compensation, "calibrated" if p.calibrated else "uncalibrated"]
-        for p in entries.printers.values()
+        for p in entries
     ]  # fmt: skip
-    typer.echo(table(rows, ["id", "process", "material", "build volume", "layer", "±", "least wall", "slot +", "hole +", "status"]))
-    typer.echo("\nmm. Compensations of an uncalibrated printer are 0: print and measure a gauge on your machine first.")
+    _list(entries, rows, ["id", "process", "material", "build volume", "layer", "±", "least wall", "slot +", "hole +", "status"], json=json)
+    if not json:
+        typer.echo("\nmm. Compensations of an uncalibrated printer are 0: print and measure a gauge on your machine first.")
+
+
+def _catalogue(own: Path | None) -> Catalogue:
+    from psi_cad.case.catalogue import catalogue_with
+
+    return catalogue_with(own)
+
+
+def _status(entry: Blade | Tool | Implant) -> str:
+    return "nominal" if entry.nominal else "measured"
+
+
+def _list(entries: Sequence[BaseModel], rows: list[list[Any]], heads: list[str], *, json: bool) -> None:
+    from psi_cad.cli.showing import say_json, table
+
+    if json:
+        say_json([entry.model_dump(mode="json") for entry in entries])
+    else:
+        typer.echo(table(rows, heads))

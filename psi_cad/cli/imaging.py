@@ -117,7 +117,7 @@ def _list(source: Path, json: bool) -> None:
 
 def _show(out: Path, said: dict[str, Any], json: bool) -> None:
     from psi_cad.cli.showing import say_json
-    from psi_cad.cli.telling import caution_lines, cautions_of
+    from psi_cad.wording.telling import caution_lines, cautions_of
 
     if json:
         say_json({"image": str(out), **said})

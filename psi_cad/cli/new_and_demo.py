@@ -28,10 +28,10 @@ def demo(
     """
     from psi_cad.api import build, plan
     from psi_cad.cli.showing import guide_lines, plan_lines, progress, say_json, say_lines
-    from psi_cad.cli.telling import caution_lines, cautions_in
     from psi_cad.phantom.demo import write_demo_case
     from psi_cad.records.plan import PlanReport
     from psi_cad.records.report import BuildReport
+    from psi_cad.wording.telling import caution_lines, cautions_in
 
     with progress(quiet=json) as tell:
         case = write_demo_case(out, progress=tell or (lambda _: None))

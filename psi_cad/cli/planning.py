@@ -42,8 +42,8 @@ def plan(
     from psi_cad.api import plan as run
     from psi_cad.api import starting_plan
     from psi_cad.cli.showing import progress, say_json
-    from psi_cad.cli.telling import caution_lines, cautions_of
     from psi_cad.records.plan import PlanReport
+    from psi_cad.wording.telling import caution_lines, cautions_of
 
     with progress(quiet=json) as tell:
         if type_ is not None:
@@ -103,7 +103,7 @@ def donors(
 def _tell(found: PlanReport, *, more_in: str) -> None:
     """A plan, and its proposal, as people read them."""
     from psi_cad.cli.showing import approval_lines, optimised_lines, plan_lines, say_lines
-    from psi_cad.cli.telling import caution_lines, cautions_in
+    from psi_cad.wording.telling import caution_lines, cautions_in
 
     say_lines(plan_lines(found))
     if found.proposal is not None:

@@ -74,8 +74,8 @@ def tumour(
     """
     from psi_cad import scans
     from psi_cad.cli.showing import progress, say_json, say_lines
-    from psi_cad.cli.telling import caution_lines
     from psi_cad.records.scans import TumourReport
+    from psi_cad.wording.telling import caution_lines
 
     points = [_numbers(text, 3, "--seed") for text in seed or []]
     corners = None if box is None else _numbers(box, 6, "--box").reshape(2, 3)

@@ -65,9 +65,9 @@ def segment(
     """
     from psi_cad import scans
     from psi_cad.cli.showing import progress, say_json
-    from psi_cad.cli.telling import caution_lines
     from psi_cad.errors import CaseError
     from psi_cad.records.segmentation import SegmentationReport
+    from psi_cad.wording.telling import caution_lines
 
     seeds: dict[str, list[Any]] = {}
     for name, point in map(_seed, bone or []):

@@ -69,9 +69,10 @@ def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> str:
 
 def guide_lines(guide: Guide | CheckedGuide) -> list[str]:
     """A few lines on one guide of a report, or of a folder that was measured again."""
-    from psi_cad.cli.telling import check_lines
     from psi_cad.grafting.told import graft_lines
+    from psi_cad.reconstruction.lines import stem_lines
     from psi_cad.records.guide import Guide as Built
+    from psi_cad.wording.telling import check_lines
 
     mark = {"rejected": "REJECTED", "failed": "FAILED"}.get(guide.status, guide.status)
     variant = f", variant {guide.variant}" if guide.variant else ""
@@ -94,6 +95,7 @@ def guide_lines(guide: Guide | CheckedGuide) -> list[str]:
                 why = "as kerf_side says" if built is None or built.graft is None else "as kerfs and fit ask"
                 lines.append(f"    it lies {abs(off):.3f} mm from the planned plane, towards the {side}, {why}")
     lines += graft_lines(None if built is None else built.graft)
+    lines += stem_lines(() if built is None else built.stems)
     for bore in built.bores if built is not None else ():
         if bore.diameter_mm is not None and bore.stop_mm is not None:
             lines.append(
@@ -113,8 +115,8 @@ def guide_lines(guide: Guide | CheckedGuide) -> list[str]:
 
 def part_lines(part: BodyPart | CheckedPart) -> list[str]:
     """A few lines on one part of a bone's body, or of a folder that was measured again."""
-    from psi_cad.cli.telling import check_lines
     from psi_cad.records.parts import BodyPart as Built
+    from psi_cad.wording.telling import check_lines
 
     mark = {"rejected": "REJECTED", "failed": "FAILED"}.get(part.status, part.status)
     if isinstance(part, Built) and part.kept:
@@ -129,7 +131,7 @@ def part_lines(part: BodyPart | CheckedPart) -> list[str]:
 
 def case_lines(found: CaseCheck) -> list[str]:
     """What `check` found of a case file: its bone and cuts, and for each guide its seat and whether the blade reaches."""
-    from psi_cad.cli.telling import check_lines
+    from psi_cad.wording.telling import check_lines
 
     sections = ", ".join(f"{cut.name} {cut.section_area_mm2:.0f} mm²" for cut in found.cuts) or "none, nothing is cut"
     sound = "the case is sound" if found.status == "passed" else "the case can be read, but a check fails"
@@ -186,7 +188,7 @@ def optimised_lines(said: Optimised) -> list[str]:
 
 def plan_lines(plan: PlanReport) -> list[str]:
     """A plan's report as people read it: a table of cuts, the volumes, what failed."""
-    from psi_cad.cli.telling import check_lines
+    from psi_cad.wording.telling import check_lines
 
     def number(value: float | None, digits: int = 1) -> str:
         return "-" if value is None else f"{value:.{digits}f}"

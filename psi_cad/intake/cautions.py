@@ -60,6 +60,8 @@ def _of_ways(site: Site) -> list[Caution]:
     """What a person must know of the trajectories of a guide and their tools."""
     tools = dict.fromkeys(f"{way.tool.kind} {way.tool.id}" for way in site.ways if way.tool.nominal)
     told = [Caution("nominal-tool", f"{tool} is a nominal catalogue entry: measure your tool") for tool in tools]
+    implants = dict.fromkeys(way.implant.id for way in site.ways if way.implant is not None and way.implant.nominal)
+    told += [Caution("nominal-implant", f"implant {one} is a nominal catalogue entry: enter the sizes that its maker gives") for one in implants]
     for way in site.ways:
         if way.depth > way.through:
             tip = place_of(site.frame.patient(way.entry - way.depth * way.out))

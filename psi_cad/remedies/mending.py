@@ -114,6 +114,13 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "web": Mending("the thin wall is {value:.3f} mm thicker or thinner than it should be", KERNEL, OTHER_EDGES),
     "graft_area": Mending("only {value:.0%} of the graft's face is there", GRAFT),
     "graft_gap": Mending("the gap between graft and host is {value:.3f} mm wider or narrower than the fit that was asked for", GRAFT),
+    "stem_wall": Mending(
+        "only {value:.1f} mm of bone lie between the hole for the stem and the outside of the bone", "another trajectory, or a thinner stem"
+    ),
+    "cup_off": Mending("the cup's axis lies {value:.1f}° from that of the wanted angles", "another tooth, trajectory or implant"),
+    "trial_in_bone": Mending(
+        "the trial reaches {value:.2f} mm into the bone that stays", "trial_cup = false, or an implant with a larger cup_offset"
+    ),
     "bore_diameter": Mending("the bore is {value:.3f} mm wider or narrower than it should be", KERNEL, OTHER_EDGES),
     "bore_angle": Mending("the bore is turned against the planned direction by {value:.3f}°", KERNEL, OTHER_EDGES),
     "bore_entry": Mending("the bore's axis passes the planned entry by {value:.3f} mm", KERNEL, OTHER_EDGES),
@@ -287,6 +294,9 @@ WORDS: Final[Mapping[str, str]] = {
     "web": "difference of the thin wall's thickness from what was asked",
     "graft_area": "share of the graft's face that is there",
     "graft_gap": "difference of the gap between graft and host from the fit that was asked for",
+    "stem_wall": "bone between the hole for the stem and the outside of the bone",
+    "cup_off": "between the cup's axis and that of the wanted angles",
+    "trial_in_bone": "how far the trial reaches into the bone that stays",
     "files_unchanged": "files that are missing or not the ones that were built",
     "bone_unchanged": "the bone is not the one that the guide was built on",
     "margin": "margin to the tumour",
