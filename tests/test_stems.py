@@ -172,7 +172,7 @@ def test_a_reamer_and_a_depth_have_to_fit_the_stem():
     ("old", "new", "said"),
     [
         ('implant = "nominal-stem-8-cup-46"\n', "", "template 'acetabular' is for a stem; give trajectory 'S' an implant"),
-        ('template = "acetabular"', 'template = "drill"', "trajectory 'S' has an implant, which 'drill' does not take"),
+        ('template = "acetabular"', 'template = "drill"', "trajectory 'S' has an implant, and template 'drill' takes none"),
         ('implant = "nominal-stem-8-cup-46"', 'implant = "nominal-stem-9"', "there is no implant 'nominal-stem-9'; did you mean"),
         ("asis-other-side", "asis-other", "'asis-other' is no known landmark"),
     ],

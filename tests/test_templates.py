@@ -41,7 +41,8 @@ def test_ranges_are_kept(name):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in ("allograft", "drill", "mould") else []) for name in template_files()]
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in ("acetabular", "allograft", "drill", "mould") else []) for name in template_files()],
 )
 def test_a_template_builds_what_passes(name, phantom_report, tmp_path):
     kind = site_of(any_template(name, where="here"))
@@ -52,7 +53,10 @@ def test_a_template_builds_what_passes(name, phantom_report, tmp_path):
         built = api.coupon(tmp_path, blade="generic-20x1.0", printer="fdm-generic", settings=["params.step=0.1", "params.most=0.2"])
     else:
         (built,) = phantom_report["guides"]
-        if needs_of(any_template(name, where="here")).trajectories[1]:
+        if needs_of(any_template(name, where="here")).stem:
+            made = psi_cad.build(CASES / "phantom-acetabular", tmp_path, settings=[f"guide.stem.template={name}"])["guides"]
+            (built,) = [one for one in made if "stems" in one]
+        elif needs_of(any_template(name, where="here")).trajectories[1]:
             (built,) = psi_cad.build(CASES / "phantom-drill", tmp_path, settings=[f"guide.template={name}"])["guides"]
         elif needs_of(any_template(name, where="here")).donor:
             settings = [f"guide.graft.template={name}", "guide.graft.params={}"]
@@ -69,6 +73,8 @@ def test_a_template_builds_what_passes(name, phantom_report, tmp_path):
         ("(cuts=(0, 0), trajectories=(0, 0))", "GuideParams", "NEEDS that no site has"),
         ("(cuts=(0, 0), trajectories=(1, 2))", "GuideParams", "no SleeveParams"),
         ("(cuts=(1, 2))", "SleeveParams", "no GuideParams"),
+        ("(cuts=(0, 0), trajectories=(1, 1), stem=True)", "SleeveParams", "no StemParams"),
+        ("(cuts=(1, 1), stem=True)", "GuideParams", "a guide for a stem takes trajectories"),
     ],
 )
 def test_a_template_whose_needs_no_site_has_is_refused(needs, base, said, tmp_path, monkeypatch):
