@@ -30,11 +30,11 @@ from psi_cad.frames import Frame
 from psi_cad.guides.contract import Design, Label, PinFeature, SlotFeature, Wires, Workshop
 from psi_cad.guides.params import GuideParams, param
 from psi_cad.guides.site import Site
-from psi_cad.guides.slots import SlotPlan, plan_slots
 from psi_cad.labelling import raising
 from psi_cad.labelling.fence import LEAST, LabelPatch, Side, Words, place_label, reserved, sides_of
 from psi_cad.labelling.tagging import BELOW_FACE, BREAK, CORNER, THICK, place_tag
 from psi_cad.resection.depth import slot_depth
+from psi_cad.sawing.slots import SlotPlan, plan_slots
 from psi_cad.siting.access import outlines
 from psi_cad.siting.pins import Pin, place_pins
 from psi_cad.siting.spline import HeightSpline
@@ -109,7 +109,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
                 params.height,
                 params.wall,
                 plan.windows,
-                tuple(site.cuts[n].name for n, _ in plan.cut.neighbours),
+                tuple(site.cuts[n].name for n in plan.cut.joined),
                 clearance=params.clearance,
                 bridge=params.bridge_width,
             )

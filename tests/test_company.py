@@ -10,8 +10,8 @@ import shapely
 from conftest import CASES
 
 import psi_cad
-from psi_cad.guides.slots import SlotPlan
 from psi_cad.labelling.fence import LEAST, Words
+from psi_cad.sawing.slots import SlotPlan
 from psi_cad.stages.digests import digest
 from psi_cad.stages.workshop import Workshop
 

@@ -8,8 +8,8 @@ from conftest import CASES
 from psi_cad.case.load import load_case
 from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import make_site
-from psi_cad.guides.slots import plan_slots
 from psi_cad.resection.depth import slot_depth
+from psi_cad.sawing.slots import plan_slots
 from psi_cad.scene.cuts import plan_cuts
 from psi_cad.siting.about import AboutCuts
 from psi_cad.stages.workshop import Workshop

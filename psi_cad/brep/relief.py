@@ -18,7 +18,7 @@ SHARP: Final[Deg] = 75.0  # between two slots; a wedge below this breaks off
 
 
 def wedge_angle(one: Any, two: Any) -> Deg:
-    """The angle of the material between two joined slots (of plans with `.cut.normal`): the specimen's own edge."""
+    """The angle of the material between two joined slots (of plans with `.cut.normal`): the edge of a piece, or of what stays between two."""
     return 180.0 - float(np.degrees(np.arccos(np.clip(one.cut.normal @ two.cut.normal, -1.0, 1.0))))
 
 
@@ -26,14 +26,15 @@ def corner_reliefs(plans: Sequence[Any], *, wall: Mm) -> list[cq.Solid]:
     """Prisms that take a sharp wedge back to where it is `wall` thick; none where slots meet bluntly."""
     tools = []
     for number, plan in enumerate(plans):
-        for other_number, _ in plan.cut.neighbours:
+        joints = [(n, 1.0) for n, _ in plan.cut.neighbours] + [(n, -1.0) for n, _ in plan.cut.beside]
+        for other_number, side in joints:
             if other_number < number:
                 continue
             other = plans[other_number]
             angle = wedge_angle(plan, other)
             if angle >= SHARP:
                 continue
-            n1, n2, half = plan.cut.normal, other.cut.normal, plan.width / 2.0
+            n1, n2, half = side * plan.cut.normal, side * other.cut.normal, plan.width / 2.0
             line = np.cross(n1, n2)
             line /= np.linalg.norm(line)
             tip = np.linalg.solve(np.stack([n1, n2, line]), [n1 @ plan.cut.origin + half, n2 @ other.cut.origin + half, line @ plan.cut.origin])

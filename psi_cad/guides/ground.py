@@ -39,7 +39,8 @@ class SiteCut:
     """One cut in the guide frame (mm): plane (`origin`, `normal` towards the specimen), slot axis `along`, `blade` axis.
 
     `low`, `high`: the extent of the section along the slot, from the origin. `neighbours`: numbers of cuts in the
-    site whose planes end this one, with +1 where they end it at `high`, -1 at `low`.
+    site whose planes end this one, with +1 where they end it at `high`, -1 at `low`. `beside`: the same for cuts of other groups, in whose piece it
+    would go on; `stops`: the ends where such a cut ends it that is in no slot of this guide.
     """
 
     name: str
@@ -50,6 +51,19 @@ class SiteCut:
     low: Mm
     high: Mm
     neighbours: tuple[tuple[int, int], ...]
+    beside: tuple[tuple[int, int], ...] = ()
+    stops: tuple[int, ...] = ()
+
+    @property
+    def joined(self) -> tuple[int, ...]:
+        """The cuts of the site into whose slots this one's opens."""
+        return tuple(number for number, _ in (*self.neighbours, *self.beside))
+
+    @property
+    def free(self) -> tuple[bool, bool]:
+        """Whether its slot ends by itself at `low` and at `high`, and not in another's."""
+        ends = {end for _, end in (*self.neighbours, *self.beside)}
+        return -1 not in ends, 1 not in ends
 
     @property
     def chord(self) -> Mm:

@@ -12,6 +12,7 @@ import shapely
 from psi_cad.case.model import Blade, Implant, Printer, Tool
 from psi_cad.errors import DesignError, PsiCadError, SeatError
 from psi_cad.frames import Frame, unit
+from psi_cad.guides.cuts import site_cut
 from psi_cad.guides.ground import NOT_EASED, Ground, SiteCut, Surroundings, followed, ground, levels, rectangle_of, rounded, undercuts_walls
 from psi_cad.guides.params import GuideParams, SeatParams
 from psi_cad.guides.parts import one_part
@@ -19,7 +20,7 @@ from psi_cad.guides.seating import Sat, Seating, Tried, contact_sliding, settled
 from psi_cad.parts.grafts import GraftSite
 from psi_cad.reconstruction.site import StemSite
 from psi_cad.scene.cuts import PlannedCut
-from psi_cad.siting.about import About, AboutCuts, AboutPoints, blade_axes, tilt_of
+from psi_cad.siting.about import About, AboutCuts, AboutPoints, tilt_of
 from psi_cad.siting.access import accessible_field
 from psi_cad.siting.axis import SeatingAxis, expected_lock, seating_axes
 from psi_cad.siting.cliffs import cliff_of
@@ -27,7 +28,6 @@ from psi_cad.siting.seat import HeightField, Seat
 from psi_cad.stages.workshop import Workshop
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone
-from psi_cad.surface.trust import at
 from psi_cad.units import LIMITS, Array, Deg, Mm
 
 __all__ = ["Site", "SiteCut", "Surroundings", "Way", "blade_origin", "make_site", "seating_for", "slot_room"]
@@ -177,7 +177,7 @@ def make_site(
         if isinstance(about, AboutPoints):
             return _laid_points(about, seating)
         assert isinstance(about, AboutCuts) and blade is not None and isinstance(params, GuideParams)
-        return _laid_cuts(about, seating, params, blade)
+        return _laid_cuts(about, every_cut, seating, params, blade)
 
     def field_of(seating: Seating) -> HeightField:
         at = laid(seating)
@@ -257,9 +257,10 @@ def make_site(
     return replace(site, seating=seating)
 
 
-def _laid_cuts(about: AboutCuts, seating: Seating, params: GuideParams, blade: Blade) -> _Laid:
+def _laid_cuts(about: AboutCuts, every_cut: Sequence[PlannedCut], seating: Seating, params: GuideParams, blade: Blade) -> _Laid:
     frame = about.frame(seating.axis.direction)
-    local = tuple(_site_cut(frame, cut, about.cuts) for cut in about.cuts)
+    every = list(({cut.name: cut for cut in every_cut} | {cut.name: cut for cut in about.cuts}).values())
+    local = tuple(site_cut(frame, cut, about.cuts, every) for cut in about.cuts)
     beyond = max(max(params.run_out, (slot_room(blade) - cut.chord) / 2.0) for cut in local) + FENCE_MARGIN
     beyond = float(np.ceil(beyond / 10.0) * 10.0)
     rectangle = rounded(rectangle_of(local, [levels(frame, cut) for cut in about.cuts], reach=seating.reach + RIM_MM, beyond=beyond))
@@ -329,7 +330,7 @@ def seating_for(bone: Bone, caster: RayCaster, cuts: Sequence[PlannedCut], *, ap
 
     def sit(seating: Seating) -> Sat[None]:
         frame = about.frame(seating.axis.direction)
-        local = tuple(_site_cut(frame, cut, cuts) for cut in cuts)
+        local = tuple(site_cut(frame, cut, cuts) for cut in cuts)
         beyond = params.run_out + FENCE_MARGIN
         rectangle = rounded(rectangle_of(local, [levels(frame, cut) for cut in cuts], reach=seating.reach + RIM_MM, beyond=beyond))
         fences = tuple((cut.low, cut.high) for cut in local)
@@ -354,28 +355,3 @@ def _looked(bone: Bone, caster: RayCaster, about: About, *, approach: Array, con
 
 def _expected(bone: Bone, caster: RayCaster, about: About, direction: Array, reach: Mm, slope_limit: Deg, part: int) -> float:
     return expected_lock(caster, bone.part_of_face, about, direction=direction, reach=reach, slope_limit=slope_limit, part=part)
-
-
-def _site_cut(frame: Frame, cut: PlannedCut, cuts: Sequence[PlannedCut]) -> SiteCut:
-    along, blade = blade_axes(cut.normal, frame.axes[2])
-    low, high = cut.extent_along(along)
-    neighbours = []
-    for number, other in enumerate(cuts):
-        if other.name in cut.neighbours:
-            neighbours.append((number, -1 if float(along @ other.normal) > 0.0 else 1))
-    missing = [name for name in cut.neighbours if name not in {other.name for other in cuts}]
-    if missing:
-        raise DesignError(
-            f"guide.cuts: cut '{cut.name}' ends on cut '{missing[0]}' near {at(cut.origin)}, so both belong in one guide; add '{missing[0]}'.",
-            where=cut.origin,
-        )
-    return SiteCut(
-        name=cut.name,
-        origin=frame.local(cut.origin),
-        normal=frame.local_direction(cut.normal),
-        along=frame.local_direction(along),
-        blade=frame.local_direction(blade),
-        low=low,
-        high=high,
-        neighbours=tuple(neighbours),
-    )

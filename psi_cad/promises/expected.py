@@ -47,6 +47,7 @@ class ExpectedSlot:
     far: tuple[tuple[Mm, Mm], ...]
     kerf: Mm | None = None
     shift: Mm = 0.0
+    stops: tuple[int, ...] = ()
 
     @property
     def kerf_side(self) -> KerfSide:
@@ -150,6 +151,9 @@ class Expected:
         said = asdict(self)
         for key in (*(() if self.bores else ("bores", "avoid", "tool_clearance")), *(() if self.features else ("features",))):
             del said[key]
+        for slot in said["slots"]:
+            if not slot["stops"]:
+                del slot["stops"]
         return said
 
     @classmethod
@@ -164,7 +168,15 @@ class Expected:
         try:
             values = dict(data)
             values["slots"] = tuple(
-                ExpectedSlot(**{**slot, "joined": tuple(slot["joined"]), "far": tuple((s, far) for s, far in slot["far"])}) for slot in data["slots"]
+                ExpectedSlot(
+                    **{
+                        **slot,
+                        "joined": tuple(slot["joined"]),
+                        "far": tuple((s, far) for s, far in slot["far"]),
+                        "stops": tuple(slot.get("stops", ())),
+                    }
+                )
+                for slot in data["slots"]
             )
             values["bores"] = tuple(ExpectedBore(**{**one, "entry": tuple(one["entry"]), "out": tuple(one["out"])}) for one in data.get("bores", ()))
             values["avoid"] = tuple(ExpectedAvoid(**one) for one in data.get("avoid", ()))

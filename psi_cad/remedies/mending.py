@@ -95,6 +95,7 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "slot_covers_bone": Mending(
         "the slot ends {value:.2f} mm beyond the bone", "more run_out, or a smaller end_wall", (MORE_RUN_OUT, LESS_END_WALL, OUTWARD)
     ),
+    "slot_past": Mending("the slot goes {value:.2f} mm past the cut that it ends on, into bone that is not to be sawn", KERNEL, OTHER_EDGES),
     "slot_blade_room": Mending(
         "the slot gives the blade {value:.1f} mm to swing, it needs {limit:.1f}",
         "a narrower blade, or a larger bridge_over",
@@ -258,6 +259,7 @@ WORDS: Final[Mapping[str, str]] = {
     "slot_height": "shortest length over which the blade is guided",
     "slot_blocked": "lines of the blade that meet material",
     "slot_covers_bone": "how far the slot runs past the bone at its shorter end",
+    "slot_past": "how far the slot goes past the cut that it ends on",
     "slot_blade_room": "shortest window of the slot, where the blade must swing",
     "slot_bridge": "width of the bridge across the slot",
     "blade_reach": "how much of the blade gets there",

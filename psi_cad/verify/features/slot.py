@@ -22,6 +22,7 @@ from psi_cad.readback.part import Part
 from psi_cad.readback.printed import Printed
 from psi_cad.siting.about import blade_axes
 from psi_cad.units import LIMITS, Array, Deg, Mm
+from psi_cad.verify.features.slot_ends import end_check, past_ends, towards
 from psi_cad.verify.held import held
 from psi_cad.verify.reach import blade_needed
 
@@ -52,7 +53,7 @@ SLOT_CHECKS: Final = (
 class MeasuredSlot:
     """One slot as found in the file; `None` where its sides were not found. `windows`: (low, high) from the origin.
 
-    `offset`: of its middle from where the blade is to run; `from_plan`: from the planned plane, along its normal.
+    `offset`: of its middle from where the blade is to run; `from_plan`: from the planned plane, along its normal; `past`: see `past_ends`.
     `places`: for each kind of check the place that decided it, patient mm.
     """
 
@@ -70,6 +71,7 @@ class MeasuredSlot:
     blade_needed: Mm | None = None  # below the hub, for the deepest line; with the far point that decides
     blade_needed_at: Place | None = None
     from_plan: Mm | None = None
+    past: Mm | None = None
     places: Mapping[str, Place | None] = field(default_factory=dict)
 
     @property
@@ -93,7 +95,8 @@ def measure(part: Part, printed: Printed, expected: Expected, slot: ExpectedSlot
     windows = tuple((float(p.bounds[0]), float(p.bounds[2])) for p in merged if not p.is_empty)
     if not windows:
         return _lost(printed, slot, ways)
-    joints = [(point - origin, across) for other in expected.slots if other.name in slot.joined for point, across in [expected.plane_of(other)]]
+    amid_it = (slot.chord_low + slot.chord_high) / 2.0 * along
+    joints = [towards(amid_it, origin, *expected.plane_of(other)) for other in expected.slots if other.name in slot.joined]
     stations = _stations(both, windows, joints, along, blade)
     if len(stations) == 0:
         return _lost(printed, slot, ways)
@@ -141,6 +144,7 @@ def measure(part: Part, printed: Printed, expected: Expected, slot: ExpectedSlot
         blade_needed=None if needed is None else needed[0],
         blade_needed_at=None if needed is None else needed[1],
         from_plan=slot.shift + (one[0].at + two[0].at) / 2.0,
+        past=past_ends(both, slot, expected, along, blade),
         places=places,
     )
 
@@ -358,7 +362,7 @@ def checks(want: ExpectedSlot, slot: MeasuredSlot, expected: Expected) -> list[C
         held(f"slot_height{at}", slot.height_min, "mm", ">=", want.height - LIMITS.height_loss, where=place("slot_height")),
         held(f"slot_blocked{at}", float(slot.blocked) if slot.width is not None else None, "", "==", 0.0, lines, where=place("slot_blocked")),
     ]  # fmt: skip
-    found.append(_reach_check(want, slot))
+    found += [*end_check(want, slot.past, place("slot_covers_bone")), _reach_check(want, slot)]
     if slot.low is None or slot.high is None:
         return [*found, held(f"slot_covers_bone{at}", None, "mm", ">=", 0.0, where=place("slot_covers_bone"))]
     beyond = [want.chord_low - slot.low] if want.free_low else []

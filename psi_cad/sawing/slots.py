@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import shapely
@@ -25,6 +25,19 @@ LEAST_RUN_OUT: Final[Mm] = 0.5
 PARALLEL: Final = 1e-6  # sine of an angle between planes that do not meet anywhere near
 
 
+class Joint(NamedTuple):
+    """Where a slot opens into another: a point of that one's plane, the normal into this slot, that one's half width.
+
+    `side`: +1 where both planes bound one piece, which lies on the normals' side of both; -1 where they bound two that meet there, and the bone that
+    stays lies on the other side of both.
+    """
+
+    point: Array
+    inward: Array
+    half: Mm
+    side: float
+
+
 @dataclass(frozen=True)
 class SlotPlan:
     """One slot and its fence: extents along the slot from the cut's origin (mm), and the planes that end them."""
@@ -37,7 +50,7 @@ class SlotPlan:
     fence_low: Mm
     fence_high: Mm
     windows: tuple[tuple[Mm, Mm], ...]
-    joints: tuple[tuple[Array, Array, Mm], ...]  # (point, inward normal, neighbour's slot half width)
+    joints: tuple[Joint, ...]
     free_ends: tuple[bool, bool]
     cautions: tuple[Caution, ...] = ()
 
@@ -66,21 +79,22 @@ class SlotPlan:
         flat as far from the slots' own corner as the walls are thick takes that edge off, and no wall with it.
         """
         found = []
-        for point, normal, half in self.joints:
+        for point, normal, half, side in self.joints:
             found.append((point - self.half_width * normal, normal))
-            line = np.cross(self.cut.normal, normal)
-            across = self.cut.normal + normal
+            own = side * self.cut.normal
+            line = np.cross(own, normal)
+            across = own + normal
             if np.linalg.norm(line) < PARALLEL or np.linalg.norm(across) < PARALLEL:
                 continue
             across = across / np.linalg.norm(across)
-            offsets = np.array([self.cut.normal @ self.cut.origin - self.width / 2.0, normal @ point - half, 0.0])
-            slots_corner = np.linalg.solve(np.stack([self.cut.normal, normal, line]), offsets)
+            offsets = np.array([own @ self.cut.origin - self.width / 2.0, normal @ point - half, 0.0])
+            slots_corner = np.linalg.solve(np.stack([own, normal, line]), offsets)
             found.append((slots_corner - (self.half_width - self.width / 2.0) * across, across))
         return found
 
     def slot_slabs(self) -> list[Slab]:
         """The slot's prisms, one per window."""
-        bounds = [(point - half * normal, normal) for point, normal, half in self.joints]
+        bounds = [(point - half * normal, normal) for point, normal, half, _ in self.joints]
         return [
             Slab(
                 origin=self.cut.origin,
@@ -135,12 +149,17 @@ def plan_slots(site: Site, *, width: Mm, wall: Mm, end_wall: Mm, run_out: Mm, he
     half = SlotPlan.outer_half(width, wall)
     plans = []
     for number, cut in enumerate(site.cuts):
-        joints = tuple((site.cuts[n].origin, site.cuts[n].normal, width / 2.0) for n, _ in cut.neighbours)
-        free = (all(end != -1 for _, end in cut.neighbours), all(end != 1 for _, end in cut.neighbours))
-        low, high = cut.low - (run_out if free[0] else 0.0), cut.high + (run_out if free[1] else 0.0)
+        joints = tuple(
+            Joint(site.cuts[n].origin, side * site.cuts[n].normal, width / 2.0, side)
+            for side, ends in ((1.0, cut.neighbours), (-1.0, cut.beside))
+            for n, _ in ends
+        )
+        free = cut.free
+        runs = (free[0] and -1 not in cut.stops, free[1] and 1 not in cut.stops)  # else into a piece that the blade is not to saw
+        low, high = cut.low - (run_out if runs[0] else 0.0), cut.high + (run_out if runs[1] else 0.0)
         lacking = max(0.0, room - (high - low))
-        share = lacking / max(1, sum(free))
-        low, high = low - (share if free[0] else 0.0), high + (share if free[1] else 0.0)
+        share = lacking / max(1, sum(runs))
+        low, high = low - (share if runs[0] else 0.0), high + (share if runs[1] else 0.0)
         low, high, told = _within_room(site, number, low, high, free, end_wall, room)
         plans.append(SlotPlan(cut, width, half, low, high, 0.0, 0.0, (), joints, free, told))
     plans = [_kept_apart(site, number, plans, height) for number in range(len(plans))]
@@ -185,11 +204,12 @@ def _within_room(site: Site, number: int, low: Mm, high: Mm, free: tuple[bool, b
         )
         low = max(low - max(0.0, room - (most - low)), least) if free[0] else low
         high = most
-    if (free[0] and low > cut.low - LEAST_RUN_OUT + 1e-9) or (free[1] and high < cut.high + LEAST_RUN_OUT - 1e-9):
+    spare = tuple(0.0 if end in cut.stops else LEAST_RUN_OUT for end in (-1, 1))
+    if (free[0] and low > cut.low - spare[0] + 1e-9) or (free[1] and high < cut.high + spare[1] - 1e-9):
         raise DesignError(
             f"guide.approach: bone stands up beside the end of cut '{cut.name}', so its slot cannot reach past the cut; "
             "give another approach, or a smaller end_wall.",
-            where=_on_seat(site, cut, cut.low if free[0] and low > cut.low - LEAST_RUN_OUT + 1e-9 else cut.high),
+            where=_on_seat(site, cut, cut.low if free[0] and low > cut.low - spare[0] + 1e-9 else cut.high),
             reason="beside-end",
         )
     return low, high, tuple(told)
@@ -198,7 +218,7 @@ def _within_room(site: Site, number: int, low: Mm, high: Mm, free: tuple[bool, b
 def _kept_apart(site: Site, number: int, plans: Sequence[SlotPlan], height: Mm) -> SlotPlan:
     """`plans[number]` with its free ends drawn back from the slots of cuts it is not joined to."""
     plan = plans[number]
-    joined = {n for n, _ in plan.cut.neighbours}
+    joined = set(plan.cut.joined)
     for other_number, other in enumerate(plans):
         if other_number == number or other_number in joined:
             continue
