@@ -14,7 +14,7 @@ from psi_cad.batch.collect import NOT_RELEASED, collect
 from psi_cad.batch.expand import Asked, case_files, level, tasks_of, values_of
 from psi_cad.batch.page import write_page
 from psi_cad.batch.run import batch, dry_run
-from psi_cad.batch.store import Store, published
+from psi_cad.batch.store import Result, Store, _joined, published
 from psi_cad.batch.told import row_of, write_rows
 from psi_cad.batch.work import STAGE
 from psi_cad.builder.kept import Kept
@@ -224,3 +224,18 @@ def test_a_folder_to_collect_into_that_is_a_file_is_told_before_anything_is_begu
     (tmp_path / "print").write_text("x")
     done = run("batch", ONE, "-o", tmp_path / "out", "--collect", tmp_path / "print")
     assert done.returncode == 2 and "this is a file; name a folder" in done.stderr and not (tmp_path / "out").exists()
+
+
+def test_a_report_of_several_jobs_tells_of_every_bone_that_they_sit_on(tmp_path):
+    """A guide on a donor, or on the bone that the cuts leave, may be any of a case's jobs; without that bone it cannot be measured again."""
+
+    def result(name, **more):
+        report = {"case": "c", "bone": {}, "cautions": [], "guides": [{"name": name, "status": "passed"}], "refused": [], "status": "passed"}
+        return Result(report | more, tmp_path, {})
+
+    aside = {"retained": [{"used": "bone_retained.stl"}]}, {"donor": {"used": "donor.stl"}}
+    for order in ((None, *aside), (*aside, None)):
+        found = _joined([result(f"g{number}", **(more or {})) for number, more in enumerate(order)], [None, None, None])
+        assert [guide["name"] for guide in found["guides"]] == ["g0", "g1", "g2"]
+        assert found["retained"] == aside[0]["retained"] and found["donor"] == aside[1]["donor"]
+    assert not {"donor", "retained"} & set(_joined([result("g")], [None]))

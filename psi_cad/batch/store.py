@@ -27,6 +27,7 @@ STORE: Final = ".psi-cad-batch"
 LOCK: Final = ".psi-cad-batch.lock"
 MARK: Final = "running"  # while it is there, workers go on
 WAIT_S: Final = 1.0
+ASIDE: Final = ("donor", "retained")  # keys of a report that tell of other bones than the patient's whole ones
 
 
 @dataclass(frozen=True)
@@ -185,8 +186,9 @@ def _joined(made: Sequence[Result], errors: Sequence[dict[str, Any] | None]) -> 
     parts = [part for report in reports for part in report.get("parts", ())]
     refused = [error for error in errors if error is not None]
     status = "passed" if not refused and all(one["status"] == "passed" for one in (*guides, *parts)) else "rejected"
-    outcome = {"guides": guides, **({"parts": parts} if parts else {})}
-    told = {key: value for key, value in reports[0].items() if key not in ("guides", "parts", "refused")}
+    aside = {key: report[key] for report in reversed(reports) for key in ASIDE if key in report}  # each of what its own guide sits on
+    outcome = {"guides": guides, **aside, **({"parts": parts} if parts else {})}
+    told = {key: value for key, value in reports[0].items() if key not in ("guides", "parts", "refused", *ASIDE)}
     before = list(reports[0]).index("guides")  # the keys in the order of one build
     first = dict(list(told.items())[:before])
     return {**first, **outcome, "refused": refused, **told, "status": status}
