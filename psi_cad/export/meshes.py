@@ -87,15 +87,8 @@ def write_3mf(
     for number, (name, part) in enumerate([(title, mesh), *further]):
         body = model.AddMeshObject()
         body.SetName(name)
-        positions, triangles = [], []
-        for x, y, z in np.asarray(part.vertices, dtype=np.float32):
-            position = lib3mf.Position()
-            position.Coordinates[0], position.Coordinates[1], position.Coordinates[2] = float(x), float(y), float(z)
-            positions.append(position)
-        for a, b, c in np.asarray(part.faces):
-            triangle = lib3mf.Triangle()
-            triangle.Indices[0], triangle.Indices[1], triangle.Indices[2] = int(a), int(b), int(c)
-            triangles.append(triangle)
+        points, corners = np.ascontiguousarray(part.vertices, dtype=np.float32), np.ascontiguousarray(part.faces, dtype=np.uint32)
+        positions, triangles = (lib3mf.Position * len(points)).from_buffer_copy(points), (lib3mf.Triangle * len(corners)).from_buffer_copy(corners)
         body.SetGeometry(positions, triangles)
         colour = colours[number] if number < len(colours) else ""
         if colour:

@@ -9,7 +9,7 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Final, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
 from psi_cad.stages.digests import digest
 from psi_cad.stages.disk import Disk, held
@@ -110,10 +110,22 @@ class Workshop:
         TypeError
             If `function` was not defined at the top of a module: what it holds on to would not show in its name.
         """
+        return self._piece(function, lambda: function(*values, **named), inspect.signature(function).bind(*values, **named).arguments)
+
+    def assembled(self, function: Callable[Concatenate[Workshop, P], T], *values: P.args, **named: P.kwargs) -> T:
+        """As `made`, of a function that is given this workshop first, to make its own pieces with; what it makes depends on the values alone.
+
+        Raises
+        ------
+        TypeError
+        """
+        _, *given = inspect.signature(function).bind(self, *values, **named).arguments.items()
+        return self._piece(function, lambda: function(self, *values, **named), dict(given))
+
+    def _piece(self, function: Callable[..., T], make: Callable[[], T], given: Mapping[str, Any]) -> T:
         name = getattr(function, "__qualname__", "")
         if not name or "." in name or "<" in name or getattr(function, "__closure__", None):
             raise TypeError(f"{function!r} cannot be shared: only a function at the top of a module depends on its values alone")
-        given = inspect.signature(function).bind(*values, **named).arguments
         parts = {one: self._digest(value) for one, value in given.items()}
         code = f"{function.__module__} {getattr(sys.modules.get(function.__module__), CODE, '')}"
-        return self.shelf.piece(name.strip("_").replace("_", " "), parts, lambda: function(*values, **named), code=code)
+        return self.shelf.piece(name.strip("_").replace("_", " "), parts, make, code=code)
