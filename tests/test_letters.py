@@ -10,6 +10,7 @@ from psi_cad.brep.label import engraved, text_shape
 from psi_cad.errors import KernelError
 from psi_cad.export.meshes import triangulated
 from psi_cad.frames import Frame
+from psi_cad.labelling import fence
 from psi_cad.readback.faces import Faces
 
 TURN = np.linalg.qr(np.random.default_rng(4).normal(size=(3, 3)))[0]
@@ -63,3 +64,32 @@ def test_flat_faces_are_found_by_where_they_look():
         assert {id(face) for face, _, _ in found} <= {id(face) for face, _, _ in every}
     assert len(faces.planes_along(np.ones(3) / np.sqrt(3.0), least=0.999)) == 0
     assert len(faces.planes_along(TURN[0], least=0.0)) == 6
+
+
+def windows_one_by_one(s, lower, upper):
+    """The stretches in which a text could stand, looked at one after the other."""
+    for start in range(0, len(s) - 3, 2):
+        for end in range(start + 4, len(s) + 1, 2):
+            part = slice(start, end)
+            if np.isneginf(upper[part]).any():
+                break
+            slope = float(np.polyfit(s[part], (lower[part] + upper[part]) / 2.0, 1)[0])
+            tilt = slope * (s[part] - s[part].mean())
+            low, high = float((lower[part] - tilt).max()), float((upper[part] - tilt).min())
+            if high - low > fence.LOWEST:
+                lean = np.hypot(1.0, slope)
+                length = (s[end - 1] - s[start]) * lean - abs(slope) * (high - low)
+                yield length, (high - low) / lean, s[part].mean(), (low + high) / 2.0, slope
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_windows_for_a_text_are_those_that_one_would_find_one_by_one(seed):
+    rng = np.random.default_rng(seed)
+    s = np.arange(4.0 + 7 * seed) - rng.uniform(0.0, 50.0)
+    lower = 0.3 * np.cumsum(rng.normal(size=len(s)))
+    upper = lower + rng.uniform(0.5, 9.0) + rng.normal(size=len(s))
+    if seed % 2:
+        upper[rng.integers(0, len(s), 2)] = -np.inf  # a sleeve stands there
+    wanted = np.array(list(windows_one_by_one(s, lower, upper))).reshape(-1, 5)
+    assert fence._windows(s, lower, upper) == pytest.approx(wanted, rel=1e-9, abs=1e-9)
+    assert len(wanted) or seed in (0, 1)
