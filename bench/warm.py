@@ -8,7 +8,6 @@ is only found again. Wall seconds until the files are checked, processor seconds
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import psutil
-from watched import cpu_of
+from watched import cpu_of, keep
 
 import psi_cad
 from psi_cad.case.load import load_case
@@ -62,7 +61,7 @@ def main() -> None:
     parser.add_argument("--case", type=Path, default=DEFAULT)
     parser.add_argument("--only", nargs="*", help="kinds of change")
     parser.add_argument("--steps", action="store_true", help="when each step began")
-    parser.add_argument("--json", type=Path, help="write the numbers here")
+    parser.add_argument("--keep", action="store_true", help="write the numbers into docs/speed.json")
     arguments = parser.parse_args()
     rows: dict[str, list[tuple[float, float]]] = {"mesh Booleans": []}
     me = psutil.Process()
@@ -93,11 +92,10 @@ def main() -> None:
     for kind, times in rows.items():
         wall, cpu = (statistics.median(column) for column in zip(*times, strict=True))
         print(f"{kind:18s} {wall:6.2f} {wall / own[0]:6.2f} {BARS.get(kind, ''):>5} {cpu:10.2f} {cpu / own[1]:6.2f}")
-        said.append(
-            {"change": kind, "wall_s": round(wall, 3), "cpu_s": round(cpu, 3), "wall": round(wall / own[0], 3), "cpu": round(cpu / own[1], 3)}
-        )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(said, indent=1) + "\n", "utf-8")
+        ratios = {"wall_ratio": round(wall / own[0], 2), "cpu_ratio": round(cpu / own[1], 2), "bar": BARS.get(kind)}
+        said.append({"change": kind, "runs": len(times), "wall_s": round(wall, 2), "cpu_s": round(cpu, 2), **ratios})
+    if arguments.keep:
+        keep("warm", {"rows": said, "load": [round(value, 1) for value in psutil.getloadavg()], "cores": psutil.cpu_count()})
 
 
 if __name__ == "__main__":

@@ -48,7 +48,10 @@ def triangulated(solid: cq.Solid, *, chord: Mm = LIMITS.stl_chord, angle: Deg = 
         mesh = BRep_Tool.Triangulation_s(face.wrapped, location)
         if mesh is None:
             raise KernelError("A face of the guide could not be triangulated; try another footplate_reach or slope_limit.")
-        nodes = np.array([mesh.Node(i).Transformed(location.Transformation()).Coord() for i in range(1, mesh.NbNodes() + 1)])
+        corners = [mesh.Node(i) for i in range(1, mesh.NbNodes() + 1)]
+        if not location.IsIdentity():
+            corners = [corner.Transformed(location.Transformation()) for corner in corners]
+        nodes = np.array([corner.Coord() for corner in corners])
         triangles = np.array([mesh.Triangle(i).Get() for i in range(1, mesh.NbTriangles() + 1)], dtype=np.int64) - 1
         if face.wrapped.Orientation() == TopAbs_REVERSED:
             triangles = triangles[:, ::-1]
