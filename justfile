@@ -26,6 +26,7 @@ demo:
 # time and memory, beside what else a user would take; growth and batches take hours, and the tables of docs/speed.md are made of them
 bench:
     .venv/bin/python bench/run.py
+    .venv/bin/python bench/warm.py --keep
     .venv/bin/python bench/growth.py --keep
     .venv/bin/python bench/peers.py --keep
     .venv/bin/python bench/batch.py --jobs 100 --keep

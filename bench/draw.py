@@ -1,4 +1,4 @@
-"""Tables and picture of docs/speed.md from docs/speed.json, as `bench/growth.py`, `bench/peers.py` and `bench/batch.py --keep` left it."""
+"""Tables and picture of docs/speed.md from docs/speed.json, as `growth.py`, `peers.py`, `warm.py` and `batch.py` left it (`--keep`)."""
 
 from __future__ import annotations
 
@@ -85,6 +85,22 @@ def batch_table(batch: dict[str, Any]) -> str:
     return rows_of(["workers", "jobs", "wall", "most of one worker, with all below it", "all processes", "processor time of the main process"], rows)
 
 
+def warm_table(warm: dict[str, Any]) -> str:
+    """What a change costs in a session."""
+    rows = [
+        [
+            row["change"],
+            f"{row['wall_s']:.2f} s",
+            f"{row['wall_ratio']:.2f}",
+            "" if row["bar"] is None else f"{row['bar']:g}",
+            f"{row['cpu_s']:.2f} s",
+            f"{row['cpu_ratio']:.2f}",
+        ]
+        for row in warm["rows"]
+    ]
+    return rows_of(["change", "wall", "ratio", "bar", "processor time", "ratio"], rows)
+
+
 def drawn(found: dict[str, Any]) -> None:
     """The picture: a build by triangles, and the peers by facets."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.2), layout="constrained")
@@ -108,7 +124,7 @@ def drawn(found: dict[str, Any]) -> None:
 def main() -> None:
     found = json.loads(KEPT.read_text("utf-8"))
     text = PAGE.read_text("utf-8")
-    tables = {"growth": growth_tables, "peers": peer_tables, "batch": batch_table}
+    tables = {"growth": growth_tables, "peers": peer_tables, "batch": batch_table, "warm": warm_table}
     for name, table in tables.items():
         if name in found:
             said = table(found[name])

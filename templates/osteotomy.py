@@ -94,7 +94,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     pins = _pins(site, params, plates, width, workshop)
     labels = _labelled(site, params, plans, plates, pins, workshop)
     ground = site.field.points[site.field.footprint]
-    solid = workshop.made(_body, seat, ground, _Making.of(params, site.printer.hole_compensation), plans, plates, pins, labels.pads, labels.tag)
+    solid = workshop.assembled(_body, seat, ground, _Making.of(params, site.printer.hole_compensation), plans, plates, pins, labels.pads, labels.tag)
     texts = [(patch.frame, label.text_shape(patch.lines, height=patch.letter_height, condensed=patch.condensed)) for patch in labels.patches]
     if texts:
         solid = label.engraved("label", solid, texts, depth=ENGRAVED)
@@ -312,6 +312,7 @@ class _Making:
 
 
 def _body(
+    workshop: Workshop,
     seat: HeightSpline,
     ground: Array,
     making: _Making,
@@ -322,24 +323,8 @@ def _body(
     tag: TagShape | None,
 ) -> cq.Solid:
     """Footplates, fences, sleeves and label pads as one solid on the seat, with the wires' holes and the slots; no letters yet."""
-    shells = [
-        bodies.footplate(seat, outline, thickness=making.plate, edge_break=making.edge_break, step=f"footplate {n}")
-        for n, outline in enumerate(plates, start=1)
-    ]
-    fences = []
-    raised = _stepped_heights(seat, plans, making.height)
-    for plan, height in zip(plans, raised, strict=True):
-        fences.append(
-            bodies.fence(
-                seat,
-                plan.slab(corner=making.edge_break),
-                height=height,
-                inner=plan.half_width - making.wall,
-                edge_break=making.edge_break,
-                free_ends=plan.free_ends,
-                step=f"fence {plan.cut.name}",
-            )
-        )
+    shells = workshop.made(_shells, seat, plates, thickness=making.plate, edge_break=making.edge_break)
+    fences = workshop.made(_fences, seat, plans, height=making.height, wall=making.wall, edge_break=making.edge_break)
     sleeves, holes = [], []
     low = float(seat.poles.min()) - bodies.DEEP
     for pin in pins:
@@ -354,6 +339,27 @@ def _body(
     slots = [tool for plan in plans for tool in _slot_tools(seat, plan)]
     slots += relief.corner_reliefs(plans, wall=making.wall)
     return bodies.on_seat("seat, holes and slots", block, seat, where=ground, holes=holes, slots=slots)
+
+
+def _shells(seat: HeightSpline, plates: list[shapely.Polygon], *, thickness: Mm, edge_break: Mm) -> list[cq.Solid]:
+    return [
+        bodies.footplate(seat, plate, thickness=thickness, edge_break=edge_break, step=f"footplate {n}") for n, plate in enumerate(plates, start=1)
+    ]
+
+
+def _fences(seat: HeightSpline, plans: list[SlotPlan], *, height: Mm, wall: Mm, edge_break: Mm) -> list[cq.Solid]:
+    return [
+        bodies.fence(
+            seat,
+            plan.slab(corner=edge_break),
+            height=above,
+            inner=plan.half_width - wall,
+            edge_break=edge_break,
+            free_ends=plan.free_ends,
+            step=f"fence {plan.cut.name}",
+        )
+        for plan, above in zip(plans, _stepped_heights(seat, plans, height), strict=True)
+    ]
 
 
 def _pad_solid(pad: Pad, wall: Mm) -> cq.Solid:

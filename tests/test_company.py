@@ -35,6 +35,20 @@ def test_a_piece_is_shared_by_content_and_by_nothing_less():
     assert Workshop().made(count, values) == 7.0
 
 
+def counted_twice(shop, values, *, scale=1.0):
+    return 2.0 * shop.made(count, values) * scale
+
+
+def test_a_piece_of_pieces_is_known_by_its_values_and_not_by_its_workshop():
+    CALLS.clear()
+    shop, values = Workshop(), np.arange(4.0)
+    assert shop.assembled(counted_twice, values) == Workshop(shop.shelf).assembled(counted_twice, values.copy()) == 12.0
+    assert shop.assembled(counted_twice, values, scale=3.0) == 36.0
+    assert len(CALLS) == 1, "and its own pieces are found again"
+    with pytest.raises(TypeError, match="top of a module"):
+        shop.assembled(lambda shop: shop)
+
+
 def test_a_function_that_holds_on_to_something_is_refused():
     held = 3
     with pytest.raises(TypeError, match="top of a module"):

@@ -142,3 +142,19 @@ def test_builder_and_inspector_are_the_children_of_one_that_loaded_the_kernel(tm
         inside = psutil.Process(workers._nursery._process.pid)
         assert len(workers._nursery._children) >= 3, "two builders and an inspector at least"
     assert not inside.is_running() or inside.status() == psutil.STATUS_ZOMBIE
+
+
+def test_what_draws_on_paper_is_loaded_when_it_is_used(tmp_path):
+    """A build does not load it; a template of a user's own may."""
+    code = (
+        "import sys\n"
+        "from psi_cad.processes.loading import without_vtk\n"
+        "without_vtk()\n"
+        "import cadquery as cq\n"
+        "assert 'ezdxf' not in sys.modules\n"
+        "cq.exporters.export(cq.Workplane().rect(3.0, 2.0), sys.argv[1])\n"
+        "(face,) = cq.importers.importDXF(sys.argv[1]).vals()\n"
+        "print(round(face.Area(), 6))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "drawing.dxf")], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "6.0", done.stderr

@@ -16,7 +16,7 @@ from psi_cad.report.part_picture import PATIENT_VIEWS
 from psi_cad.report.pictures import picture_of_place
 from psi_cad.report.plan_pictures import contour
 from psi_cad.report.slices import ANATOMICAL, pixel_points, plane_view, slice_pixels
-from psi_cad.report.views import Body, Studio, View, upright, view_onto
+from psi_cad.report.views import BONE, GUIDE, Body, Studio, View, upright, view_onto
 from psi_cad.voxels.volume import Volume
 
 CASES = Path(__file__).resolve().parent.parent / "cases"
@@ -150,3 +150,26 @@ def test_the_sides_of_a_part_in_the_patient_frame_are_called_as_they_are():
     toward = {caption: direction for caption, direction, _ in PATIENT_VIEWS}
     assert toward["from the patient's left"] == (1.0, 0.0, 0.0) and toward["from the patient's right"] == (-1.0, 0.0, 0.0)  # LPS: x looks left
     assert toward["from the front"] == (0.0, -1.0, 0.0) and toward["from the head"] == (0.0, 0.0, 1.0)  # y looks back, z up
+
+
+def test_what_is_drawn_has_its_size_smooth_edges_and_a_near_side():
+    """A closed body is drawn by its near walls alone, and one whose triangles look inwards by all of them: both show the same outline."""
+    ball = trimesh.creation.icosphere(subdivisions=4, radius=20.0)
+    box = trimesh.creation.box((6.0, 6.0, 6.0), trimesh.transformations.translation_matrix([0.0, -30.0, 0.0]))  # before the ball
+    view = View(np.zeros(3), np.array([0.0, -1.0, 0.0]), np.array([0.0, 0.0, 1.0]), 30.0, (150, 120))
+    studio = Studio()
+    shown = studio.drawn(view, [Body(ball, BONE), Body(box, GUIDE)])
+    flipped = ball.copy()
+    flipped.invert()
+    other = studio.drawn(view, [Body(flipped, BONE), Body(box, GUIDE)])
+    box.apply_transform(trimesh.transformations.rotation_matrix(0.3, [0, 1, 0]))
+    alone = studio.drawn(view, [Body(box, GUIDE)])
+    studio.close()
+    assert shown.shape == (120, 150, 3)
+    white = (shown == 255).all(axis=2)
+    assert np.count_nonzero(~white) == pytest.approx(np.pi * (20.0 * view.pixels_per_mm) ** 2, rel=0.03)
+    blue = (shown[:, :, 2] > shown[:, :, 0]).astype(int)
+    assert blue.sum() == pytest.approx((6.0 * view.pixels_per_mm) ** 2, rel=0.1), "the box stands before the ball"
+    assert (((other == 255).all(axis=2)) == white).mean() > 0.999
+    reds = np.unique(alone[:, :, 0])
+    assert reds[-1] == 255 and np.count_nonzero((reds > reds[0] + 20) & (reds < 235)) >= 2, "pixels on the outline are part box, part background"

@@ -2,8 +2,10 @@
 
 import json
 import os
+import pickle
 import time
 
+import cadquery as cq
 import numpy as np
 import pytest
 import trimesh
@@ -49,6 +51,21 @@ def test_a_piece_is_found_on_disk_by_another_process(disk):
     made(disk, [1.0, 2.0], scale=2.0)
     made(disk, [1.0, 3.0])
     assert len(CALLS) == 3
+
+
+def turned_block(size):
+    time.sleep(1.2 * WORTH_S)
+    block = cq.Solid.makeBox(size, 2.0 * size, 3.0).rotate(cq.Vector(0.1, 0.2, 0.3), cq.Vector(1.3, 0.7, -0.4), 33.3)
+    return [block.cut(cq.Solid.makeCylinder(0.7, 9.0, cq.Vector(1.1, 1.3, -4.0), cq.Vector(0.2, -0.1, 1.0))), block]
+
+
+def test_a_solid_is_the_same_to_the_bit_where_it_is_made_and_where_it_is_found(disk):
+    shops = [Workshop(Shelf(one)) for one in (disk, disk, None)]  # made, found on disk, made where nothing is kept
+    solids = [shop.made(turned_block, 5.1) for shop in shops]
+    assert [list(shop.shelf.stages.to_json()[0]["found"]) for shop in shops] == [[], [ON_DISK], []]
+    one, *others = ([pickle.dumps(solid) for solid in each] for each in solids)
+    assert others == [one, one]
+    assert [pickle.dumps(solid) for solid in turned_block(5.1)] != one, "what it guards against can be seen here"
 
 
 def entries(disk):
@@ -195,8 +212,12 @@ def test_a_change_remakes_what_it_touches_and_gives_the_same_bytes(processes, tm
     psi_cad.build(CASE, tmp_path / "other", suggest=False)
     stages = []
     psi_cad.build(CASE, tmp_path / "found", settings=NEW, suggest=False, stages=stages)
-    assert how(stages, "read the bone") == (False, True)
+    assert how(stages, "read the bone") == how(stages, "shells") == (False, True) and how(stages, "body") == (True, False)
     assert files(tmp_path / "found") == files(anew)
+    stages = []
+    psi_cad.build(CASE, tmp_path / "all", settings=NEW, suggest=False, stages=stages)
+    assert how(stages, "body") == (False, True) and how(stages, "shells") == (False, False)
+    assert files(tmp_path / "all") == files(anew)
 
 
 def origin_moved():

@@ -63,7 +63,7 @@ def _run(step: str, operation: BRepAlgoAPI_BooleanOperation, body: cq.Shape, too
     operation.SetArguments(arguments)
     operation.SetTools(others)
     operation.SetRunParallel(True)  # results are gathered in a fixed order: a test compares two processes' bytes
-    operation.SetUseOBB(True)
+    operation.SetUseOBB(isinstance(operation, BRepAlgoAPI_Fuse))  # tighter boxes: of few large tools, making them takes longer than it saves
     operation.SetNonDestructive(True)
     try:
         operation.Build()

@@ -31,7 +31,7 @@ from psi_cad.frames import Frame
 from psi_cad.siting.spline import DEGREE, HeightSpline
 from psi_cad.units import Array, Ints, Mm
 
-__all__ = ["Landscape", "exact_curve", "joined", "knots_of", "lined", "solid_of", "spline_curve"]
+__all__ = ["Landscape", "exact_curve", "flat_face", "joined", "knots_of", "lined", "solid_of", "spline_curve"]
 
 Point: TypeAlias = tuple[Mm, Mm]
 Line: TypeAlias = tuple[Point, Point]
@@ -170,7 +170,7 @@ class Landscape:
         along = self.frame.patient_direction(np.array([b[0] - a[0], b[1] - a[1], 0.0]))
         out = np.cross(along, self.frame.axes[2])
         origin = self.frame.patient(np.array([*a, 0.0]))
-        return _plane(origin, out, along, edges)
+        return flat_face(origin, out, along, [edges])
 
     def _run(self, one: tuple[Point, Mm | None], two: tuple[Point, Mm | None]) -> Any:
         return self.on_patch(one[0], two[0]) if one[1] is None else self.straight(one, two)
@@ -180,14 +180,16 @@ class Landscape:
         down = [*reversed(corners)]
         edges = [self.straight((a, level), (b, level)) for a, b in zip(down, [*down[1:], down[0]], strict=True)]
         origin = self.frame.patient(np.array([*corners[0], level]))
-        return _plane(origin, -self.frame.axes[2], self.frame.axes[0], edges)
+        return flat_face(origin, -self.frame.axes[2], self.frame.axes[0], [edges])
 
 
-def _plane(origin: Array, out: Array, along: Array, edges: Iterable[Any]) -> Any:
+def flat_face(origin: Array, out: Array, along: Array, loops: Iterable[Iterable[Any]]) -> Any:
+    """The flat face that looks along `out` (3,), within loops of edges that follow each other: the first round it, the others round its holes."""
     made, builder = TopoDS_Face(), BRep_Builder()
     place = gp_Ax3(gp_Pnt(*origin.tolist()), gp_Dir(*out.tolist()), gp_Dir(*along.tolist()))
     builder.MakeFace(made, Geom_Plane(place), TOLERANCE)
-    builder.Add(made, joined(edges))
+    for edges in loops:
+        builder.Add(made, joined(edges))
     return made
 
 

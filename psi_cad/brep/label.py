@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -10,11 +11,14 @@ import cadquery as cq
 import numpy as np
 import shapely
 import shapely.affinity
-from OCP.BRepPrimAPI import BRepPrimAPI_MakePrism
-from OCP.gp import gp_Vec
+from OCP.BRep import BRep_Builder
+from OCP.BRepBuilderAPI import BRepBuilderAPI_MakeEdge
+from OCP.TopAbs import TopAbs_FORWARD, TopAbs_REVERSED
+from OCP.TopoDS import TopoDS
 
 from psi_cad.brep.checked import say
-from psi_cad.brep.graph import solid_of
+from psi_cad.brep.floor import vertex
+from psi_cad.brep.graph import flat_face, joined, solid_of
 from psi_cad.brep.patch import vector
 from psi_cad.errors import KernelError
 from psi_cad.frames import Frame
@@ -121,37 +125,50 @@ def engraved(step: str, body: cq.Solid, texts: Sequence[tuple[Frame, shapely.Geo
 
 def _pockets(step: str, face: cq.Face, frame: Frame, shape: shapely.Geometry, depth: Mm) -> list[Any]:
     """The kernel faces that replace `face`: itself with holes, the pockets' walls and floors, the insides of letters."""
-    outward = frame.axes[2]
-    down = gp_Vec(*(float(value) for value in -depth * outward))
-    holes: list[cq.Wire] = []
-    pieces: list[Any] = []
-    sunk = 0.0
-    for part in shapely.get_parts(shape):
-        lid = cq.Face.makeFromWires(_wire(part.exterior, frame), [_wire(ring, frame) for ring in part.interiors])
-        block = cq.Solid(BRepPrimAPI_MakePrism(lid.wrapped, down).Shape())
-        volume = float(block.Volume())
-        sunk += abs(volume)
-        for wall in block.Faces():  # the walls of a pocket look the other way than those of a block
-            if not wall.wrapped.IsSame(lid.wrapped):
-                pieces.append(wall.wrapped.Reversed() if volume > 0.0 else wall.wrapped)
-        holes.append(lid.outerWire())
-        pieces += [_facing(cq.Face.makeFromWires(inner, []), outward) for inner in lid.innerWires()]
-    if abs(sunk - shape.area * depth) > 1e-3 * shape.area * depth:
-        raise KernelError(f"The step '{step}' sank {sunk:.2f} mm³ where {shape.area * depth:.2f} belong to the letters.")
-    pieces.append(_facing(cq.Face.makeFromWires(face.outerWire(), holes), outward))
-    return pieces
+    if not shape.is_valid:
+        raise KernelError(f"The step '{step}' found letters whose strokes cross: {shapely.is_valid_reason(shape)}.")
+    outward, pieces, holes = frame.axes[2], list[Any](), list[list[Any]]()
+    for part in shapely.get_parts(shapely.orient_polygons(shape)):  # within is to the left of every ring
+        rings = [_Ring(np.asarray(ring.coords)[:-1], frame, depth) for ring in (part.exterior, *part.interiors)]
+        pieces.append(flat_face(rings[0].low[0], outward, frame.axes[0], [ring.below for ring in rings]))
+        pieces += [wall for ring in rings for wall in ring.walls()]
+        pieces += [flat_face(ring.high[0], outward, frame.axes[0], [_back(ring.above)]) for ring in rings[1:]]
+        holes.append(_back(rings[0].above))
+    looks_out = face.wrapped.Oriented(TopAbs_FORWARD)
+    flips = face.wrapped.Orientation() == TopAbs_REVERSED
+    made = TopoDS.Face_s(looks_out.EmptyCopied())
+    BRep_Builder().Add(made, cq.Face(looks_out).outerWire().wrapped)
+    for hole in holes:
+        BRep_Builder().Add(made, joined(_back(hole) if flips else hole))
+    return [*pieces, made.Oriented(face.wrapped.Orientation())]
 
 
-def _facing(face: cq.Face, outward: Array) -> Any:
-    """The kernel's face, turned to look along `outward`."""
-    looks = float(np.dot(np.array(face.normalAt().toTuple()), outward))
-    return face.wrapped if looks > 0.0 else face.wrapped.Reversed()
+class _Ring:
+    """One outline of a pocket, drawn: its corners and edges on the flat face and on the floor; what is sunk is to its left."""
+
+    def __init__(self, flat: Array, frame: Frame, depth: Mm) -> None:
+        self.out = frame.axes[2]
+        self.high = frame.patient(np.column_stack([flat, np.zeros(len(flat))]))
+        self.low = self.high - depth * self.out
+        above, below = ([vertex(point) for point in points] for points in (self.high, self.low))
+        self.above, self.below = (list(itertools.starmap(_line, zip(row, [*row[1:], row[0]], strict=True))) for row in (above, below))
+        self.upright = list(itertools.starmap(_line, zip(below, above, strict=True)))
+
+    def walls(self) -> Iterator[Any]:
+        """The walls over its sides, which look to the left."""
+        ways = np.roll(self.high, -1, axis=0) - self.high
+        for n, (way, next_up) in enumerate(zip(ways, [*self.upright[1:], self.upright[0]], strict=True)):
+            edges = [self.upright[n], self.above[n], next_up.Reversed(), self.below[n].Reversed()]
+            yield flat_face(self.low[n], np.cross(self.out, way), way, [edges])
 
 
-def _wire(ring: Any, frame: Frame) -> cq.Wire:
-    flat = np.asarray(ring.coords)[:-1]
-    points = frame.patient(np.column_stack([flat, np.zeros(len(flat))]))
-    return cq.Wire.makePolygon([vector(point) for point in points], close=True)
+def _line(a: Any, b: Any) -> Any:
+    return BRepBuilderAPI_MakeEdge(a, b).Edge()
+
+
+def _back(edges: Sequence[Any]) -> list[Any]:
+    """The same loop, the other way round."""
+    return [edge.Reversed() for edge in reversed(edges)]
 
 
 def _flat_face(body: cq.Solid, frame: Frame, shape: shapely.Geometry, step: str) -> cq.Face:

@@ -22,7 +22,7 @@ from OCP.gp import gp_Pnt2d
 from OCP.Standard import Standard_Failure
 from OCP.TopAbs import TopAbs_FORWARD, TopAbs_IN, TopAbs_REVERSED
 from OCP.TopExp import TopExp
-from OCP.TopoDS import TopoDS, TopoDS_Edge
+from OCP.TopoDS import TopoDS, TopoDS_Edge, TopoDS_Iterator
 from OCP.TopTools import TopTools_IndexedMapOfShape
 from scipy.optimize import brentq
 from scipy.sparse import coo_array
@@ -56,8 +56,8 @@ def seated(body: cq.Solid, tiles: Tiles) -> cq.Solid:
     uses, owners = TopTools_IndexedMapOfShape(), dict[int, list[int]]()
     faces = found.Faces()
     for number, face in enumerate(faces):
-        for wire in face.Wires():
-            for edge in _walked(wire.wrapped, face.wrapped):
+        for wire in _wires(face.wrapped):
+            for edge in _walked(wire, face.wrapped):
                 owners.setdefault(uses.Add(edge), []).append(number)
     if any(len(held) != 2 for held in owners.values()):
         raise NotSimple("what is left does not close")
@@ -168,7 +168,7 @@ class _Cut:
     def _side(self, old: Any) -> Iterator[Any]:
         """What is left of a face: itself, nothing, or the parts above the seat."""
         face = TopoDS.Face_s(old.Oriented(TopAbs_FORWARD))
-        wires = [(wire.wrapped, _walked(wire.wrapped, face)) for wire in cq.Face(face).Wires()]
+        wires = [(wire, _walked(wire, face)) for wire in _wires(face)]
         states = {self._of(edge).state for _, walk in wires for edge in walk}
         if len(states) == 1 and "cut" not in states:
             self._looked_over(face, up=states == {"above"})
@@ -297,6 +297,15 @@ class _Cut:
 def _count(length: Mm, most: int) -> int:
     """How many points to look at over a length, its ends and at least one between them."""
     return int(np.clip(np.ceil(length / SPACING), 2, most)) + 1
+
+
+def _wires(face: Any) -> list[Any]:
+    """The wires of a face."""
+    explorer, found = TopoDS_Iterator(face), list[Any]()
+    while explorer.More():
+        found.append(TopoDS.Wire_s(explorer.Value()))
+        explorer.Next()
+    return found
 
 
 def _walked(wire: Any, face: Any) -> list[Any]:

@@ -13,16 +13,16 @@ import numpy as np
 import trimesh
 
 from psi_cad.brep import checked
+from psi_cad.builder.drawing import Drawing
 from psi_cad.builder.entry import Made, expected_of, report_entry
 from psi_cad.builder.export import exported, facts_of, title_of
 from psi_cad.builder.folder import DONOR_FILE, bones_written, kept_files, sweep
 from psi_cad.builder.grafts import with_graft
 from psi_cad.builder.kept import Kept
-from psi_cad.builder.marks import marks_of, weakest
 from psi_cad.builder.process import PICTURE_STEP
 from psi_cad.builder.stems import refuse_stemless, retained_said, with_stems
 from psi_cad.drilling.ways import Drilling, drilling_of
-from psi_cad.errors import BuildError, EnvironmentProblem, KernelError, PsiCadError
+from psi_cad.errors import EnvironmentProblem, KernelError, PsiCadError
 from psi_cad.export.meshes import write_stl
 from psi_cad.files import sha256_of
 from psi_cad.findings import by_weight
@@ -45,8 +45,8 @@ from psi_cad.records.guide import Guide, MeasuredFiles
 from psi_cad.records.report import BuildReport
 from psi_cad.records.shared import CaseSaid, CheckSaid, Refused, Software, cautions_said
 from psi_cad.remedies.mending import base_id, sentence
-from psi_cad.report.pictures import GuidePicture
 from psi_cad.sawing.kerfs import Sawing, sawings
+from psi_cad.stages.told import IN_MEMORY, MADE, of_guide
 from psi_cad.units import LIMITS
 
 __all__ = ["build_case"]
@@ -190,7 +190,7 @@ class _Bench:
         if variant is not None:  # before the version, which ends a label
             site = dataclasses.replace(site, label=(*site.label[:-1], variant, site.label[-1]))
         told = self.told(guide, site)
-        self._kept.stages.of = f"{guide.request.name} {site.tool_id}"
+        self._kept.stages.of = of_guide(guide.request.name, site.tool_id)
         told("design")  # a template that hangs before it says anything is known by this
         try:
             with told_as_ours(guide.request.template), checked.listening(told):
@@ -222,34 +222,35 @@ class _Bench:
         """Progress that says which guide it is about."""
         return lambda step: self.progress(step_of(guide.request, site.tool_id, step))
 
-    def drawn(self, shown: _Shown) -> GuidePicture:
-        """Draw of a guide's picture what needs no measuring."""
-        self.told(self.job.guides[shown.task.guide], shown.made.site)(PICTURE_STEP)
-        case, made = self.job.loaded.case, shown.made
-        return GuidePicture(
-            shown.mesh,
-            self.job.bones.scene.mesh,
-            made.site.frame,
-            tumour=self.job.tumour,
-            cuts=self.job.cuts,
-            labels=made.design.label.faces,
-            ways=[(way.name, *made.site.frame.patient(np.array([way.entry - way.depth * way.out, way.entry]))) for way in made.site.ways],
-            title=title_of(made, case=case.id, side=self.job.side),
-        )
+    def begun(self, shown: _Shown) -> Drawing:
+        """A guide's picture, drawn as far as needs no measuring."""
+        self._about(shown, PICTURE_STEP)
+        return Drawing(self.job, shown.made, shown.mesh, self._kept)
 
-    def finish(self, shown: _Shown, picture: GuidePicture, measured: MeasuredFiles) -> None:
-        """Write the picture of a guide, with the way it most easily slides; of a rejected one under a name that says so, its places marked.
+    def measured(self, shown: _Shown) -> MeasuredFiles:
+        """What is measured of a guide's files."""
+        self._about(shown, "measure the files")
+        found = self.inspection.result()
+        said = self.inspection.said
+        self._kept.stages.tell("measure the files", said.parts, IN_MEMORY if said.found else MADE, said.seconds)
+        return found
+
+    def finish(self, shown: _Shown, drawing: Drawing, measured: MeasuredFiles) -> None:
+        """Write the picture of a guide; of a rejected one under a name that says so.
 
         Raises
         ------
         BuildError
             If it could not be drawn.
         """
-        self.told(self.job.guides[shown.task.guide], shown.made.site)(PICTURE_STEP)
-        path = self.folder / f"{shown.made.stem}{'_REJECTED' if measured.failed else ''}.png"
-        picture.saved(path, marks=marks_of(measured), arrows=[weakest(measured.seat)])
-        if not path.is_file():
-            raise BuildError(f"The picture '{path.name}' could not be drawn; off-screen OpenGL is missing or broken.")
+        self._about(shown, PICTURE_STEP)
+        drawing.saved(self.folder / f"{shown.made.stem}{'_REJECTED' if measured.failed else ''}.png", measured)
+
+    def _about(self, shown: _Shown, step: str) -> None:
+        """Say that a step of a guide begins, of which files are there already."""
+        guide, site = self.job.guides[shown.task.guide], shown.made.site
+        self._kept.stages.of = of_guide(guide.request.name, site.tool_id)
+        self.told(guide, site)(step)
 
 
 def build_case(
@@ -353,9 +354,8 @@ def _made(job: Job, folder: Path, inspection: Inspection, progress: Progress, ke
                 refused.append(error)
         tasks = []
         for one in shown:
-            picture = bench.drawn(one) if pictures else None  # the files are being measured meanwhile
-            bench.told(job.guides[one.task.guide], one.made.site)("measure the files")
-            own = inspection.result()
+            picture = bench.begun(one) if pictures else None  # the files are being measured meanwhile
+            own = bench.measured(one)
             again = _again(bench, one.task, own.failed)  # no other seat mends a part that comes beside it
             if again is not None:
                 tasks.append(again)

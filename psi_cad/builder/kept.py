@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from psi_cad.case.load import LoadedCase
@@ -16,7 +16,9 @@ from psi_cad.stages.workshop import Shelf, Workshop
 
 __all__ = ["Kept"]
 
+PICTURE_BYTES: Final = 24 << 20  # in memory: about twenty; they show patients' bones, and are on no disk but beside their guides
 BONE_BYTES: Final = 256 << 20  # in memory: two bones of a million triangles
+MEASURED: Final = {"marks", "arrows"}  # parts of a picture
 OTHER: Final = {"guide", "cut", "trajectory", "part"}  # tables that no bone depends on
 
 
@@ -34,6 +36,8 @@ class Kept:
         self.workshop = Workshop(Shelf(disk))
         self.stages = self.workshop.shelf.stages
         self._bones = Shelf(disk, most=BONE_BYTES, stages=self.stages)
+        self._pictures = Shelf(most=PICTURE_BYTES, stages=self.stages)
+        self._pictured = set[bytes]()
         self._case = b""
 
     def begin(self, loaded: LoadedCase) -> None:
@@ -71,3 +75,13 @@ class Kept:
             return found
 
         return self._bones.piece("read the bone", parts, read, on_disk=surfaces)
+
+    def pictured(self, parts: Mapping[str, bytes]) -> bool:
+        """Whether a picture was made of these parts, whatever was measured; it may have gone since."""
+        return digest(dict(parts)) in self._pictured
+
+    def picture(self, parts: Mapping[str, bytes], make: Callable[[], bytes]) -> bytes:
+        """A guide's picture, as its file, made now or earlier by this process, of parts with these digests."""
+        found = self._pictures.piece("picture", parts, make, on_disk=False)
+        self._pictured.add(digest({name: parts[name] for name in parts if name not in MEASURED}))
+        return found

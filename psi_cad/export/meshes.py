@@ -48,7 +48,10 @@ def triangulated(solid: cq.Solid, *, chord: Mm = LIMITS.stl_chord, angle: Deg = 
         mesh = BRep_Tool.Triangulation_s(face.wrapped, location)
         if mesh is None:
             raise KernelError("A face of the guide could not be triangulated; try another footplate_reach or slope_limit.")
-        nodes = np.array([mesh.Node(i).Transformed(location.Transformation()).Coord() for i in range(1, mesh.NbNodes() + 1)])
+        corners = [mesh.Node(i) for i in range(1, mesh.NbNodes() + 1)]
+        if not location.IsIdentity():
+            corners = [corner.Transformed(location.Transformation()) for corner in corners]
+        nodes = np.array([corner.Coord() for corner in corners])
         triangles = np.array([mesh.Triangle(i).Get() for i in range(1, mesh.NbTriangles() + 1)], dtype=np.int64) - 1
         if face.wrapped.Orientation() == TopAbs_REVERSED:
             triangles = triangles[:, ::-1]
@@ -87,15 +90,8 @@ def write_3mf(
     for number, (name, part) in enumerate([(title, mesh), *further]):
         body = model.AddMeshObject()
         body.SetName(name)
-        positions, triangles = [], []
-        for x, y, z in np.asarray(part.vertices, dtype=np.float32):
-            position = lib3mf.Position()
-            position.Coordinates[0], position.Coordinates[1], position.Coordinates[2] = float(x), float(y), float(z)
-            positions.append(position)
-        for a, b, c in np.asarray(part.faces):
-            triangle = lib3mf.Triangle()
-            triangle.Indices[0], triangle.Indices[1], triangle.Indices[2] = int(a), int(b), int(c)
-            triangles.append(triangle)
+        points, corners = np.ascontiguousarray(part.vertices, dtype=np.float32), np.ascontiguousarray(part.faces, dtype=np.uint32)
+        positions, triangles = (lib3mf.Position * len(points)).from_buffer_copy(points), (lib3mf.Triangle * len(corners)).from_buffer_copy(corners)
         body.SetGeometry(positions, triangles)
         colour = colours[number] if number < len(colours) else ""
         if colour:

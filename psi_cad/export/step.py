@@ -102,4 +102,4 @@ def _with_header(text: str, product: str, software: str) -> str:
     )
     body = text[end:]
     body = re.sub(r"NEXT_ASSEMBLY_USAGE_OCCURRENCE\('\d+'", "NEXT_ASSEMBLY_USAGE_OCCURRENCE('1'", body)
-    return header + re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", time_stamp(), body)
+    return header + re.sub(r"'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", f"'{time_stamp()}", body)

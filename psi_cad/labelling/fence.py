@@ -25,6 +25,7 @@ LEAST: Final[Mm] = 2.5  # an FDM bead is about 0.4 mm wide; letters below this r
 PIECE: Final = 14  # characters; a longer piece of an id is broken where it has no hyphen
 STEP: Final[Mm] = 1.0  # between stations along a fence
 OFF_SLEEVE: Final[Mm] = 0.4  # between a sleeve and the face beside it
+LOWEST: Final[Mm] = 0.8  # of a window for text
 AXIS_POINTS: Final = 11  # of a sleeve, looked at one by one
 
 
@@ -181,28 +182,32 @@ def _pierced(slab: Slab, face: Mm, s: Array, sleeves: Sequence[tuple[Array, Mm]]
 
 
 def _windows(s: Array, lower: Array, upper: Array) -> Array:
-    rows = []
-    for start in range(0, len(s) - 3, 2):
-        for end in range(start + 4, len(s) + 1, 2):
-            part = slice(start, end)
-            if np.isneginf(upper[part]).any():
-                break
-            middle = (lower[part] + upper[part]) / 2.0
-            slope = float(np.polyfit(s[part], middle, 1)[0])
-            tilt = slope * (s[part] - s[part].mean())
-            low, high = float((lower[part] - tilt).max()), float((upper[part] - tilt).min())
-            if high - low > 0.8:
-                cosine = 1.0 / np.hypot(1.0, slope)
-                rows.append(
-                    (
-                        (s[end - 1] - s[start]) / cosine - abs(slope) * (high - low),
-                        (high - low) * cosine,
-                        s[part].mean(),
-                        (low + high) / 2.0,
-                        slope,
-                    )
-                )
-    return np.array(rows).reshape(-1, 5)
+    """Every stretch between every other station in which a text could stand, all at once: see `Side`."""
+    blocked = np.isneginf(upper)
+    start, end = (column.ravel() for column in np.meshgrid(np.arange(0, len(s) - 3, 2), np.arange(4, len(s) + 1, 2), indexing="ij"))
+    keep = end - start >= 4
+    start, end = start[keep], end[keep]
+    within = (np.arange(len(s)) >= start[:, None]) & (np.arange(len(s)) < end[:, None])
+    free = ~(within & blocked).any(axis=1)
+    start, end, within = start[free], end[free], within[free]
+    share = within / within.sum(axis=1, keepdims=True)
+    middle = np.where(blocked, 0.0, (lower + upper) / 2.0)
+    away, off = s - s.mean(), middle - middle.mean()
+    mean_s = share @ away
+    slope = (share @ (away * off) - mean_s * (share @ off)) / (share @ away**2 - mean_s**2)  # of the line that fits the middles best
+    tilt = slope[:, None] * (away - mean_s[:, None])
+    low, high = np.where(within, lower - tilt, -np.inf).max(axis=1), np.where(within, upper - tilt, np.inf).min(axis=1)
+    cosine = 1.0 / np.hypot(1.0, slope)
+    rows = np.column_stack(
+        [
+            (s[end - 1] - s[start]) / cosine - np.abs(slope) * (high - low),
+            (high - low) * cosine,
+            mean_s + s.mean(),
+            (low + high) / 2.0,
+            slope,
+        ]
+    )
+    return np.asarray(rows[high - low > LOWEST])
 
 
 def _best(side: Side, lines: Sequence[str]) -> tuple[Mm, int]:

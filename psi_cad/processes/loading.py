@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["quick_imports", "without_vtk"]
 
@@ -51,8 +51,11 @@ class _WhenCalled(ModuleType):
         return called
 
 
+DRAWINGS: Final = ("cadquery.occ_impl.importers.dxf", "cadquery.occ_impl.exporters.dxf")  # they load all of a library for drawings on paper
+
+
 def without_vtk() -> None:
     """Have the kernel's packages load no VTK: that took as long as the kernel itself, and they use it for drawings that we do not ask for."""
     _later("vtk")
-    for name in ("OCP.IVtkOCC", "OCP.IVtkVTK"):
+    for name in ("OCP.IVtkOCC", "OCP.IVtkVTK", *DRAWINGS):
         sys.modules.setdefault(name, _WhenCalled(name))

@@ -30,6 +30,11 @@ class Within:
     turn: Deg
     size: Mm
 
+    @property
+    def cosine(self) -> float:
+        """Of the largest turn."""
+        return float(np.cos(np.radians(self.turn)))
+
 
 AS_DRAWN: Final = Within(away=1e-6, turn=float(np.degrees(np.arccos(1.0 - 1e-9))), size=1e-6)  # a face that was drawn just now, which gets its name
 
@@ -39,6 +44,7 @@ class Faces:
 
     def __init__(self, solid: cq.Solid) -> None:
         self.solid = solid
+        self._middles: dict[int, Array] = {}
 
     @cached_property
     def all(self) -> list[cq.Face]:
@@ -55,7 +61,29 @@ class Faces:
     @cached_property
     def planes(self) -> list[Flat]:
         """Flat faces."""
-        return [(face, np.array(face.Center().toTuple()), outward(face)) for face in self._of_kind("PLANE")]
+        return [self._flat(number) for number in range(len(self._flats))]
+
+    def planes_along(self, direction: Array, *, least: float) -> list[Flat]:
+        """Flat faces that look along the unit vector `direction` (3,), or against it: the cosine is `least` or hardly less.
+
+        A guide has a thousand flat faces, most of them of letters, and their middles take as long as all else that is measured of them.
+        """
+        return [self._flat(number) for number in np.flatnonzero(np.abs(self.looks @ direction) >= least - 1e-9).tolist()]
+
+    @cached_property
+    def _flats(self) -> list[cq.Face]:
+        return self._of_kind("PLANE")
+
+    @cached_property
+    def looks(self) -> Array:
+        """The outward normals (n, 3) of the flat faces."""
+        return np.array([outward(face) for face in self._flats]).reshape(-1, 3)
+
+    def _flat(self, number: int) -> Flat:
+        face = self._flats[number]
+        if number not in self._middles:
+            self._middles[number] = np.array(face.Center().toTuple())
+        return face, self._middles[number], self.looks[number]
 
     @cached_property
     def splines(self) -> list[tuple[cq.Face, Array]]:

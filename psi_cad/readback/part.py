@@ -56,7 +56,7 @@ class Part:
 
     def warm(self) -> None:
         """Take the slow measurements of the solid now; they are kept."""
-        _ = self.valid, self.volume, self.faces.planes, self.faces.cylinders
+        _ = self.valid, self.volume, self.faces.looks, self.faces.cylinders
 
     @cached_property
     def valid(self) -> bool:

@@ -64,7 +64,8 @@ class GuidePicture:
         bone = lighter(bone)
         self._studio = studio = Studio()
         whole, self._guide = Body(bone, BONE), Body(guide, GUIDE, edges=True)
-        self._near = near = Body(_nearby(bone, np.asarray(guide.bounds)), BONE)
+        nearby = _nearby(bone, np.asarray(guide.bounds))
+        self._near = near = whole if nearby is bone else Body(nearby, BONE)
         self._tumours = tumours = [] if tumour is None else [Body(tumour, TUMOUR, 0.45)]
         shown, points = self._guide, np.asarray(guide.vertices)
         slot = Body(_glass(cuts), PLANE, 0.25) if cuts else None
@@ -264,4 +265,4 @@ def _nearby(bone: trimesh.Trimesh, bounds: Array, margin: Mm = NEARBY_MM) -> tri
     low, high = bounds + np.array([[-margin], [margin]])
     centres = np.asarray(bone.triangles_center)
     keep = ((centres > low) & (centres < high)).all(axis=1)
-    return trimesh.Trimesh(bone.vertices, np.asarray(bone.faces)[keep], process=False)
+    return bone if keep.all() else trimesh.Trimesh(bone.vertices, np.asarray(bone.faces)[keep], process=False)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ["MADE", "Stage", "Stages", "stage_lines"]
+__all__ = ["IN_MEMORY", "MADE", "Stage", "Stages", "of_guide", "stage_lines"]
 
 MADE: Final = "made"
 IN_MEMORY: Final = "in memory"
@@ -76,6 +76,11 @@ class Stages:
     def to_json(self) -> list[dict[str, Any]]:
         """The stages of this build, in order."""
         return [stage.to_json() for stage in self._now.values()]
+
+
+def of_guide(name: str, tool: str) -> str:
+    """What stages of one guide, for one blade or tool, are of."""
+    return f"{name} {tool}"
 
 
 def stage_lines(stages: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -9,7 +9,7 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Final, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
 from psi_cad.stages.digests import digest
 from psi_cad.stages.disk import Disk, held
@@ -22,6 +22,7 @@ __all__ = ["CODE", "Shelf", "Workshop"]
 CODE: Final = "__psi_cad_sha256__"  # of the file that a template's module was made from
 MOST_BYTES: Final = 96 << 20  # in memory, as pickled
 HEAVY: Final = 8 << 20  # what a piece that cannot be pickled is taken for
+KERNEL: Final = b"cadquery"  # stands in the pickle of a solid; read back it differs in its last bits, so whoever makes one goes on with that, too
 WORTH_S: Final = 0.05  # what is made sooner is not worth a file
 
 P = ParamSpec("P")
@@ -53,6 +54,8 @@ class Shelf:
             found = make()
             taken = time.perf_counter() - start
             body = held(found)
+            if body is not None and KERNEL in body:
+                found = pickle.loads(body)
             if body is not None and on_disk and self._disk is not None and taken >= WORTH_S:
                 self._disk.write(key, body)
             self._keep(key, found, HEAVY if body is None else len(body))
@@ -110,10 +113,22 @@ class Workshop:
         TypeError
             If `function` was not defined at the top of a module: what it holds on to would not show in its name.
         """
+        return self._piece(function, lambda: function(*values, **named), inspect.signature(function).bind(*values, **named).arguments)
+
+    def assembled(self, function: Callable[Concatenate[Workshop, P], T], *values: P.args, **named: P.kwargs) -> T:
+        """As `made`, of a function that is given this workshop first, to make its own pieces with; what it makes depends on the values alone.
+
+        Raises
+        ------
+        TypeError
+        """
+        _, *given = inspect.signature(function).bind(self, *values, **named).arguments.items()
+        return self._piece(function, lambda: function(self, *values, **named), dict(given))
+
+    def _piece(self, function: Callable[..., T], make: Callable[[], T], given: Mapping[str, Any]) -> T:
         name = getattr(function, "__qualname__", "")
         if not name or "." in name or "<" in name or getattr(function, "__closure__", None):
             raise TypeError(f"{function!r} cannot be shared: only a function at the top of a module depends on its values alone")
-        given = inspect.signature(function).bind(*values, **named).arguments
         parts = {one: self._digest(value) for one, value in given.items()}
         code = f"{function.__module__} {getattr(sys.modules.get(function.__module__), CODE, '')}"
-        return self.shelf.piece(name.strip("_").replace("_", " "), parts, lambda: function(*values, **named), code=code)
+        return self.shelf.piece(name.strip("_").replace("_", " "), parts, make, code=code)

@@ -41,7 +41,8 @@ class Flat:
 def find(flat: Flat, faces: Faces) -> list[FlatFace]:
     """The flat faces of a solid that lie there."""
     normal, point = unit(np.array(flat.normal)), np.array(flat.point)
-    return [one for one in faces.planes if float(one[2] @ normal) > PARALLEL and abs(float((one[1] - point) @ normal)) <= PLACE_MM]
+    there = faces.planes_along(normal, least=PARALLEL)
+    return [one for one in there if float(one[2] @ normal) > PARALLEL and abs(float((one[1] - point) @ normal)) <= PLACE_MM]
 
 
 def measure(flat: Flat, part: Part | None, printed: Printed) -> dict[str, Any]:  # noqa: ARG001  (both files show it; what is printed counts)

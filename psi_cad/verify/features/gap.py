@@ -47,7 +47,7 @@ def find(gap: Gap, faces: Faces, *, away: tuple[Mm, Mm] | None = None) -> list[F
     """
     normal, middle, found = np.array(gap.normal), np.array(gap.point), []
     for sign, near in zip((1.0, -1.0), away or (gap.width / 2.0, gap.width / 2.0), strict=True):
-        facing = [flat for flat in faces.planes if sign * float(flat[2] @ normal) < -PARALLEL]
+        facing = [flat for flat in faces.planes_along(normal, least=PARALLEL) if sign * float(flat[2] @ normal) < -PARALLEL]
         off = [abs(sign * float((point - middle) @ normal) - near) for _, point, _ in facing]
         if off and min(off) <= SAME_MM:
             found.append(facing[int(np.argmin(off))])

@@ -161,7 +161,7 @@ def find_stop(bore: ExpectedBore, faces: Faces, expected: Expected, *, within: W
     """The flat faces round a bore that stop a chuck."""
     entry, out = expected.frame.local(np.array(bore.entry)), unit(expected.frame.local_direction(np.array(bore.out)))
     found = []
-    for face, point, outward in faces.planes:
+    for face, point, outward in faces.planes_along(out, least=within.cosine):
         turn = float(np.degrees(np.arccos(np.clip(outward @ out, -1.0, 1.0))))
         high = float((point - entry) @ out) - (bore.stop - bore.depth)
         beside = float(np.linalg.norm(np.cross(point - entry, out)))

@@ -214,7 +214,7 @@ def find(slot: ExpectedSlot, faces: Faces, expected: Expected, *, within: Within
     """The flat faces that bound a slot on the side of the specimen (1.0) and on that of the bone that stays (-1.0), in the guide frame."""
     origin, normal = expected.plane_of(slot)
     found: dict[float, list[Flat]] = {1.0: [], -1.0: []}
-    for flat in faces.planes:
+    for flat in faces.planes_along(normal, least=within.cosine):
         _, point, outward = flat
         for sign, side in found.items():
             turn = float(np.degrees(np.arccos(np.clip(-sign * (outward @ normal), -1.0, 1.0))))

@@ -39,7 +39,7 @@ def find(web: Web, faces: Faces, *, thick: Mm | None = None) -> list[Flat]:
     return [
         flat
         for sign in (1.0, -1.0)
-        for flat in faces.planes
+        for flat in faces.planes_along(normal, least=PARALLEL)
         if sign * float(flat[2] @ normal) > PARALLEL and abs(sign * float((flat[1] - middle) @ normal) - half) <= SAME_MM
     ]
 

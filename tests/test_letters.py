@@ -1,0 +1,95 @@
+"""Letters sunk into a flat face: what is left is one sound solid, smaller by exactly the letters, whichever way the face was drawn."""
+
+import cadquery as cq
+import numpy as np
+import pytest
+import shapely
+from OCP.TopAbs import TopAbs_REVERSED
+
+from psi_cad.brep.label import engraved, text_shape
+from psi_cad.errors import KernelError
+from psi_cad.export.meshes import triangulated
+from psi_cad.frames import Frame
+from psi_cad.labelling import fence
+from psi_cad.readback.faces import Faces
+
+TURN = np.linalg.qr(np.random.default_rng(4).normal(size=(3, 3)))[0]
+TURN *= np.sign(np.linalg.det(TURN))
+FRAME = Frame(origin=np.array([12.0, -7.0, 90.0]), axes=TURN)
+TEXT = text_shape(("AB8", "%o4"), height=3.0)  # with islands, one in another's pocket
+DEPTH = 0.5
+
+
+def block(*, turned=False):
+    """A block whose flat top is z = 0 of `FRAME`: the upper side of a box as drawn, or its lower side, which the kernel holds reversed."""
+    solid = cq.Solid.makeBox(20.0, 14.0, 4.0, cq.Vector(-10.0, -7.0, 0.0 if turned else -4.0))
+    if turned:
+        solid = solid.rotate(cq.Vector(0, 0, 0), cq.Vector(1, 0, 0), 180.0)
+    return solid.moved(cq.Location(cq.Plane(origin=tuple(FRAME.origin), xDir=tuple(TURN[0]), normal=tuple(TURN[2]))))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_is_sunk_is_the_letters_and_nothing_else(turned):
+    whole = block(turned=turned)
+    host = max(whole.Faces(), key=lambda face: float((np.array(face.Center().toTuple()) - FRAME.origin) @ TURN[2]))
+    assert (host.wrapped.Orientation() == TopAbs_REVERSED) == turned
+    left = engraved("label", whole, [(FRAME, TEXT)], depth=DEPTH)
+    assert left.isValid() and whole.Volume() > 0.0
+    assert left.Volume() == pytest.approx(whole.Volume() - DEPTH * TEXT.area, rel=1e-9)
+    assert left.Area() == pytest.approx(whole.Area() + DEPTH * TEXT.length, rel=1e-9)
+    mesh = triangulated(left)
+    assert mesh.is_watertight and mesh.is_winding_consistent
+    assert mesh.volume == pytest.approx(left.Volume(), rel=1e-9)
+    floors = [
+        face for face, middle, out in Faces(left).planes_along(TURN[2], least=1.0) if abs(FRAME.local(middle)[2] + DEPTH) < 1e-6 and out @ TURN[2] > 0
+    ]
+    assert sum(face.Area() for face in floors) == pytest.approx(TEXT.area, rel=1e-9)
+    islands = sum(len(part.interiors) for part in shapely.get_parts(TEXT))
+    assert islands >= 4 and len(floors) == len(shapely.get_parts(TEXT))
+
+
+def test_letters_that_cross_themselves_are_refused():
+    bow = shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)])
+    with pytest.raises(KernelError, match="strokes cross"):
+        engraved("label", block(), [(FRAME, bow)], depth=DEPTH)
+
+
+def test_flat_faces_are_found_by_where_they_look():
+    faces = Faces(block())
+    every = faces.planes
+    assert len(every) == 6
+    for axis in TURN:
+        found = faces.planes_along(axis, least=0.999)
+        assert sorted(float(out @ axis) for _, _, out in found) == pytest.approx([-1.0, 1.0])
+        assert {id(face) for face, _, _ in found} <= {id(face) for face, _, _ in every}
+    assert len(faces.planes_along(np.ones(3) / np.sqrt(3.0), least=0.999)) == 0
+    assert len(faces.planes_along(TURN[0], least=0.0)) == 6
+
+
+def windows_one_by_one(s, lower, upper):
+    """The stretches in which a text could stand, looked at one after the other."""
+    for start in range(0, len(s) - 3, 2):
+        for end in range(start + 4, len(s) + 1, 2):
+            part = slice(start, end)
+            if np.isneginf(upper[part]).any():
+                break
+            slope = float(np.polyfit(s[part], (lower[part] + upper[part]) / 2.0, 1)[0])
+            tilt = slope * (s[part] - s[part].mean())
+            low, high = float((lower[part] - tilt).max()), float((upper[part] - tilt).min())
+            if high - low > fence.LOWEST:
+                lean = np.hypot(1.0, slope)
+                length = (s[end - 1] - s[start]) * lean - abs(slope) * (high - low)
+                yield length, (high - low) / lean, s[part].mean(), (low + high) / 2.0, slope
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_windows_for_a_text_are_those_that_one_would_find_one_by_one(seed):
+    rng = np.random.default_rng(seed)
+    s = np.arange(4.0 + 7 * seed) - rng.uniform(0.0, 50.0)
+    lower = 0.3 * np.cumsum(rng.normal(size=len(s)))
+    upper = lower + rng.uniform(0.5, 9.0) + rng.normal(size=len(s))
+    if seed % 2:
+        upper[rng.integers(0, len(s), 2)] = -np.inf  # a sleeve stands there
+    wanted = np.array(list(windows_one_by_one(s, lower, upper))).reshape(-1, 5)
+    assert fence._windows(s, lower, upper) == pytest.approx(wanted, rel=1e-9, abs=1e-9)
+    assert len(wanted) or seed in (0, 1)
