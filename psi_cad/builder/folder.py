@@ -9,7 +9,7 @@ from psi_cad.export.meshes import write_stl
 from psi_cad.inspection.inspect import Inspection
 from psi_cad.intake.prepare import Job
 
-__all__ = ["BONE_FILE", "DONOR_FILE", "RETAINED_FILE", "bones_written", "kept_files", "retained_file", "sweep"]
+__all__ = ["BONE_FILE", "DONOR_FILE", "bones_written", "kept_files", "sweep"]
 
 BONE_FILE: Final = "bone.stl"
 DONOR_FILE: Final = "donor.stl"
@@ -21,18 +21,13 @@ def bones_written(job: Job, folder: Path, inspection: Inspection) -> list[str]:
     names = []
     for body in job.bones.scene.bodies:
         alone = DONOR_FILE if job.read is not None else BONE_FILE if job.stays is None else RETAINED_FILE
-        own = retained_file(body.name) if job.stays is not None else f"bone-{body.name}.stl"
+        own = f"bone-{body.name}.stl" if job.stays is None else f"bone-{body.name}_retained.stl"  # no bone's name has a '_'
         names.append(own if job.bones.scene.several else alone)
         what = f"bone {body.name}" if job.bones.scene.several else Path(alone).stem.replace("_", " ")
         header = f"{job.loaded.case.id} {what} as used, mm, SPACE=LPS"
         write_stl(folder / names[-1], body.bone.mesh, header=header, patch=body.bone.made_up.astype(int))
     inspection.bones({body.name: folder / name for body, name in zip(job.bones.scene.bodies, names, strict=True)})
     return names
-
-
-def retained_file(bone: str | None) -> str:
-    """The file of one of several bones as the cuts leave it; no bone's name has a '_'."""
-    return f"bone-{bone}_retained.stl"
 
 
 def sweep(folder: Path, told: set[str]) -> None:

@@ -20,7 +20,6 @@ from psi_cad.builder.folder import DONOR_FILE, bones_written, kept_files, sweep
 from psi_cad.builder.grafts import with_graft
 from psi_cad.builder.kept import Kept
 from psi_cad.builder.process import PICTURE_STEP
-from psi_cad.builder.stems import refuse_stemless, retained_said, with_stems
 from psi_cad.drilling.ways import Drilling, drilling_of
 from psi_cad.errors import EnvironmentProblem, KernelError, PsiCadError
 from psi_cad.export.meshes import write_stl
@@ -36,6 +35,7 @@ from psi_cad.intake.prepare import GuideJob, Job, Progress, step_of
 from psi_cad.intake.siting import Siting
 from psi_cad.making.beside import Beside, kept_beside, parts_beside, with_beside
 from psi_cad.making.bodies import build_bodies
+from psi_cad.making.stems import refuse_stemless, retained_said, with_stems
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.outputs.software import build_software
 from psi_cad.promises.expected import Expected, ExpectedAvoid
@@ -208,7 +208,7 @@ class _Bench:
         cuts = [cut for cut in self.job.cuts if cut.bone == bone and site.stems is None]  # else they are sawn by then
         expected = expected_of(made, cuts, self._avoid)
         refuse_faceless(guide.request.template, site, design.further)
-        refuse_stemless(made)
+        refuse_stemless(guide.request.template, site, design.stems)
         facts, room = facts_of(made, case=case.id, side=self.job.side), site.printer.build_volume
         beside = parts_beside(design.further, site.frame, self.folder, stem=made.stem, case=case.id, metadata=facts, build_volume=room)
         self.inspection.on(bone)
@@ -309,7 +309,7 @@ def build_case(
     if job.donor is not None and job.donor.read is not None:
         aside_said = {"donor": job.donor.read.said.but(used=DONOR_FILE, used_sha256=sha256_of(folder / DONOR_FILE))}
     if job.rest is not None and third is not None:
-        aside_said["retained"] = retained_said(job.rest, folder, third.kept[: len(job.rest.bones.scene.bodies)])
+        aside_said["retained"] = retained_said(job.rest.bones.scene, folder, third.kept)
     return BuildReport(
         schema_=1,
         software=Software.model_validate(build_software()),
@@ -361,7 +361,8 @@ def _made(job: Job, folder: Path, inspection: Inspection, progress: Progress, ke
                 tasks.append(again)
                 continue
             measured, graft = with_graft(with_beside(own, one.beside), one.made.site.graft, one.beside, folder)
-            measured, stems = with_stems(measured, one.made, one.beside, job, folder)
+            own_bone = used[[body.name for body in job.bones.scene.bodies].index(loaded.case.bone_of(one.made.request))]
+            measured, stems = with_stems(measured, one.made.site, one.made.design.stems, one.beside, folder, own_bone)
             passed, grafted = not measured.failed, () if graft is None else contact_cautions(graft)
             if picture is not None:
                 bench.finish(one, picture, measured)
