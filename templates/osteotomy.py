@@ -18,7 +18,7 @@ Source
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import shapely
@@ -34,6 +34,7 @@ from psi_cad.guides.slots import SlotPlan, plan_slots
 from psi_cad.labelling import raising
 from psi_cad.labelling.fence import LEAST, LabelPatch, Side, Words, place_label, reserved, sides_of
 from psi_cad.labelling.tagging import BELOW_FACE, BREAK, CORNER, THICK, place_tag
+from psi_cad.options import leaning
 from psi_cad.resection.depth import slot_depth
 from psi_cad.siting.access import outlines
 from psi_cad.siting.pins import Pin, place_pins
@@ -76,6 +77,13 @@ class Params(GuideParams):
         40.0, unit="mm", low=10.0, high=80.0, help="greatest depth of a wire; over it, or to just past the bone, it clears the cuts"
     )
     pin_clearance: float = param(3.0, unit="mm", low=1.0, high=15.0, help="least distance from a wire's surface to any cut plane")
+    pin_divergence: float = param(
+        0.0,
+        unit="deg",
+        low=0.0,
+        high=20.0,
+        help="lean of each wire from the seating axis, away from the others, so that the guide cannot lift off; 0: none",
+    )
     bridge_over: float = param(80.0, unit="mm", low=30.0, high=200.0, help="a slot longer than this is crossed by a bridge")
     bridge_width: float = param(4.0, unit="mm", low=2.0, high=10.0, help="width of a bridge along the slot")
 
@@ -83,6 +91,11 @@ class Params(GuideParams):
     def override_key(cls) -> dict[str, str]:
         """Only the clearance may leave its range, and only when told so."""
         return {"clearance": "clearance_override"}
+
+    @property
+    def wires_lean(self) -> bool:
+        """See `GuideParams`."""
+        return self.pin_divergence > 0.0
 
 
 def build(site: Site, params: Params, workshop: Workshop) -> Design:
@@ -115,7 +128,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
             )
             for plan in plans
         ),
-        pins=tuple(PinFeature(f"pin {n}", pin.centre, bore, params.wire_diameter, pin.depth) for n, pin in enumerate(pins, start=1)),
+        pins=tuple(PinFeature(f"pin {n}", pin.centre, bore, params.wire_diameter, pin.depth, pin.out) for n, pin in enumerate(pins, start=1)),
         label=labels.told(),
         cautions=tuple(caution for plan in plans for caution in plan.cautions),
         overrides=("clearance",) if not 0.10 <= params.clearance <= 0.20 else (),
@@ -163,15 +176,23 @@ def _footprints(site: Site, plans: list[SlotPlan], workshop: Workshop) -> list[s
 
 
 def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, workshop: Workshop) -> list[Pin]:
-    radius = params.wire_diameter / 2.0
+    radius, area = params.wire_diameter / 2.0, shapely.union_all(plates)
     sleeve = _sleeve_radius(params)
     points = site.field.points
-    return workshop.made(
+    lean: dict[str, Any] = {}
+    if params.wires_lean:
+        middle = np.asarray(area.centroid.coords)[0]
+        lean = {
+            "leans": leaning.ways_out(points, middle, params.pin_divergence),
+            "avoid": site.avoid,
+            "mend": "lower pin_divergence, pin_clearance or wire_depth, or raise footplate_reach",
+        }
+    pins = workshop.made(
         place_pins,
         site.field,
         site.seat.patch(points),
         site.seat.patch.steepness(points),
-        shapely.union_all(plates),
+        area,
         site.planes,
         wanted=params.pins,
         radius=radius,
@@ -180,7 +201,11 @@ def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, 
         clearance=params.pin_clearance,
         depth=params.wire_depth,
         top=params.sleeve_height,
+        **lean,
     )
+    if params.wires_lean:
+        leaning.refuse_loose(pins, site.seat.patch, params.sleeve_height, params.wire_clearance, params.pin_divergence)
+    return pins
 
 
 def _sleeve_radius(params: Params) -> Mm:
@@ -211,9 +236,8 @@ def _labelled(site: Site, params: Params, plans: list[SlotPlan], plates: list[sh
     seat = site.seat.patch
     words = Words.of(site.label)
     reserve = Words.of(reserved(site.label, site.blade.id))
-    feet = [np.array([*pin.centre, float(seat(np.array([pin.centre]))[0])]) for pin in pins]
-    up = np.array([0.0, 0.0, params.sleeve_height])
-    sleeves = [(np.stack([foot, foot + up]), _sleeve_radius(params)) for foot in feet]
+    standing = [pin.stands(seat, params.sleeve_height) for pin in pins]
+    sleeves = [(ends, _sleeve_radius(params)) for ends in standing]
     sides = workshop.made(_label_sides, seat, plans, plates, sleeves, plate_thickness=params.footplate_thickness, height=params.height,
                           edge_break=params.edge_break)  # fmt: skip
     patches = place_label(sides, words, reserve=reserve, pad=PAD)
@@ -222,7 +246,7 @@ def _labelled(site: Site, params: Params, plans: list[SlotPlan], plates: list[sh
     if site.attempt < RAISED_ATTEMPTS:
         most = min(raising.RISE, *(_spare(site, plan, sides) for plan in plans))
         high = raising.place_raised(
-            sides, words, reserve=reserve, pad=PAD, most=most, sleeves=[(foot + up / 2.0, _sleeve_radius(params)) for foot in feet]
+            sides, words, reserve=reserve, pad=PAD, most=most, sleeves=[(ends.mean(axis=0), _sleeve_radius(params)) for ends in standing]
         )
         if high:
             return _Labels(_pads(high, raised=True), None, tuple(high))
@@ -237,7 +261,7 @@ def _labelled(site: Site, params: Params, plans: list[SlotPlan], plates: list[sh
             along=plans[0].cut.along,
             plate_thickness=params.footplate_thickness,
             off_plane=plans[0].half_width,
-            sleeves=[pin.centre for pin in pins],
+            sleeves=leaning.as_upright(standing),
             sleeve_radius=_sleeve_radius(params),
         )
         if tag is not None:
@@ -343,11 +367,12 @@ def _body(
     sleeves, holes = [], []
     low = float(seat.poles.min()) - bodies.DEEP
     for pin in pins:
-        level = float(seat(np.array([pin.centre]))[0])
-        sleeves.append(
-            bodies.sleeve(np.array(pin.centre), diameter=making.sleeve, bottom=low, top=level + making.sleeve_height, edge_break=making.edge_break)
+        foot = pin.stands(seat, 0.0)[0]
+        sleeve, hole = bodies.sleeve_and_hole(
+            foot, pin.out, diameter=making.sleeve, bore=making.bore, bottom=low, top=making.sleeve_height, edge_break=making.edge_break
         )
-        holes.append(bodies.cylinder(np.array(pin.centre), diameter=making.bore, bottom=low - 5.0, top=level + making.sleeve_height + 5.0))
+        sleeves.append(sleeve)
+        holes.append(hole)
     named = [_pad_solid(pad, making.wall) for pad in pads]
     named += _tag_solids(tag, low) if tag is not None else []
     block = checked.fuse("bodies", shells[0], *shells[1:], *fences, *sleeves, *named)

@@ -16,7 +16,7 @@ ORDER = [
     {"imaging", "extraction", "scene", "outputs", "export", "readback"},
     {"siting"},
     {"resection", "brep", "verify"},
-    {"report", "parts", "phantom"},
+    {"report", "parts", "phantom", "options"},
     {"guides", "models"},
     {"labelling", "bones", "drilling", "gauges", "sawing"},
     {"making", "grafting"},

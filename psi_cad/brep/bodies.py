@@ -24,12 +24,13 @@ from psi_cad.siting.envelope import gentle, gentle_line, thickened
 from psi_cad.siting.spline import HeightSpline, fit, uniform_knots
 from psi_cad.units import Array, Mm
 
-__all__ = ["bone_side", "cylinder", "fence", "footplate", "leaning", "on_seat", "placed", "sleeve"]
+__all__ = ["bone_side", "cylinder", "fence", "footplate", "leaning", "on_seat", "placed", "sleeve", "sleeve_and_hole"]
 
 DEEP: Final[Mm] = 15.0  # how far bodies reach below the lowest seat before the seat cuts them
 FENCE_SPANS: Final = 40  # more make edges of so many pieces that the kernel integrates the faces beside them wrongly
 PLATE_KNOTS: Final[Mm] = 2.0  # finer ones make every later Boolean slower
 BESIDE_MM: Final[Mm] = 0.8  # beyond its outline a footplate's top levels out
+ROOTED: Final[Mm] = 9.0  # how deep below its foot a leaning sleeve begins; deeper it would come out of the seat elsewhere
 STEEP_SEAT: Final = 1.8  # √(1 + slope²) of the steepest bone that is contact by default
 BREAK_MM: Final[Mm] = 1.6  # a fence's edges fall over this; less than the least wall and end wall, for the slot guides over its whole height
 RIM_MM: Final[Mm] = 2.5  # width of the rim over which a footplate is thinned
@@ -184,3 +185,20 @@ def sleeve(centre: Array, *, diameter: Mm, bottom: Mm, top: Mm, edge_break: Mm) 
     x, y = float(centre[0]), float(centre[1])
     wire = cq.Wire.makePolygon([cq.Vector(x + radius, y, z) for radius, z in profile], close=True)
     return cq.Solid.revolve(wire, [], 360.0, cq.Vector(x, y, bottom), cq.Vector(x, y, top))
+
+
+def sleeve_and_hole(
+    foot: Array, out: tuple[float, float, float], *, diameter: Mm, bore: Mm, bottom: Mm, top: Mm, edge_break: Mm
+) -> tuple[cq.Solid, cq.Solid]:
+    """A wire's sleeve, and its bore, about the way `out` of the bone from `foot` (3,) on the seat.
+
+    The sleeve ends `top` above its foot along its way, and below at the level `bottom`, or where its way has come as deep.
+    """
+    if out == (0.0, 0.0, 1.0):
+        high = float(foot[2]) + top
+        hole = cylinder(foot[:2], diameter=bore, bottom=bottom - 5.0, top=high + 5.0)
+        return sleeve(foot[:2], diameter=diameter, bottom=bottom, top=high, edge_break=edge_break), hole
+    frame = Frame.from_z(origin=foot, z=np.array(out), x_near=np.array([1.0, 0.0, 0.0]))
+    low = -ROOTED
+    hole = cylinder(np.zeros(2), diameter=bore, bottom=low - 5.0, top=top + 5.0)
+    return placed(sleeve(np.zeros(2), diameter=diameter, bottom=low, top=top, edge_break=edge_break), frame), placed(hole, frame)

@@ -144,6 +144,18 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "pin_clearance": Mending(
         "a wire comes within {value:.2f} mm of a cut plane", "a smaller wire_depth, or more footplate_reach", (SHALLOWER, MORE_REACH, OUTWARD)
     ),
+    "pin_axis": Mending("a leaning wire's hole is turned by {value:.2f}° against what was asked", KERNEL, OTHER_EDGES),
+    "pin_foot": Mending("a leaning wire's hole lies {value:.2f} mm off its place", KERNEL, OTHER_EDGES),
+    "pin_open": Mending("material stands in a leaning wire's way ({value:.0f} lines of the wires meet it)", "another footplate_reach", OTHER_EDGES),
+    "pin_apart": Mending(
+        "two wires come within {value:.2f} mm of each other", "less pin_divergence or wire_depth, or more footplate_reach", (SHALLOWER, MORE_REACH)
+    ),
+    "pin_lock": Mending("with its wires in, the guide can be moved {value:.1f} mm", "more pin_divergence, or less wire_clearance"),
+    "pin_avoid": Mending(
+        "a wire comes within {value:.2f} mm of the structure",
+        "less wire_depth or pin_divergence, or another footplate_reach",
+        (SHALLOWER, MORE_REACH),
+    ),
     "seat_rms": Mending("the seat misses the bone by {value:.3f} mm RMS, most of all there", "a smaller footplate_reach or slope_limit", FOLLOW_LESS),
     "seat_max": Mending("the seat misses the bone by {value:.2f} mm there", "a smaller footplate_reach or slope_limit", FOLLOW_LESS),
     "seat_overlap": Mending(
@@ -269,6 +281,12 @@ WORDS: Final[Mapping[str, str]] = {
     "pin_lever": "how far apart the wires stand (least height of their best triangle)",
     "pin_bore": "difference of a wire hole's diameter from what was asked",
     "pin_clearance": "distance of a wire from the nearest cut plane",
+    "pin_axis": "angle of a leaning wire's hole to the direction that was asked",
+    "pin_foot": "distance of a leaning wire's hole from its place",
+    "pin_open": "lines of the leaning wires that meet material",
+    "pin_apart": "distance between two leaning wires",
+    "pin_lock": "how far the guide can be moved with its wires in",
+    "pin_avoid": "distance of a leaning wire from the structure",
     "seat_rms": "mean misfit of the seat (RMS)",
     "seat_max": "largest misfit of the seat",
     "seat_overlap": "how far the guide reaches into bone",
