@@ -27,13 +27,14 @@ from psi_cad.brep import bodies, checked, label, plate, relief
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
 from psi_cad.frames import triple
-from psi_cad.guides.contract import Design, PinFeature, SlotFeature, Wires, Workshop
+from psi_cad.guides.contract import Design, Feature, PinFeature, SlotFeature, Wires, Workshop
 from psi_cad.guides.params import GuideParams, param
 from psi_cad.guides.site import Site
 from psi_cad.guides.slots import SlotPlan, plan_slots
 from psi_cad.labelling.placed import ENGRAVED, PAD, Labels, Pad, TagShape, label_solids, labelled
 from psi_cad.options import leaning
 from psi_cad.options.flap import CORNER_MM, Corridor, Flap, place_flap
+from psi_cad.options.window import Keep, Window, place_windows
 from psi_cad.siting.access import outlines
 from psi_cad.siting.pins import Pin, place_pins
 from psi_cad.siting.spline import HeightSpline
@@ -85,6 +86,9 @@ class Params(GuideParams):
     flap_thickness: float = param(2.5, unit="mm", low=2.0, high=5.0, help="thickness of the flap; its rim is rounded by 0.45 of it")
     flap_clearance: float = param(10.0, unit="mm", low=8.0, high=30.0, help="least distance of the flap from where the saw runs")
 
+    windows: int = param(0, unit="", low=0, high=4, help="round windows through the footplates, to see that they lie on bone; 0: none")
+    window_size: float = param(8.0, unit="mm", low=5.0, high=20.0, help="diameter of a window")
+
     @classmethod
     def override_key(cls) -> dict[str, str]:
         """Only the clearance may leave its range, and only when told so."""
@@ -103,10 +107,11 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     seat = site.seat.patch
     plates = _footprints(site, plans, workshop)
     pins = _pins(site, params, plates, width, workshop)
-    flap = _flap(site, params, plans, plates, pins)
-    labels = _labelled(site, params, plans, plates, pins, flap, workshop)
+    extras = _extras(site, params, plans, plates, pins)
+    labels = _labelled(site, params, plans, plates, pins, extras, workshop)
     ground = site.field.points[site.field.footprint]
-    solid = workshop.made(_body, seat, ground, _Making.of(params, site.printer.hole_compensation), plans, plates, pins, labels.pads, labels.tag, flap)
+    making = _Making.of(params, site.printer.hole_compensation)
+    solid = workshop.made(_body, seat, ground, making, plans, plates, pins, labels.pads, labels.tag, extras)
     texts = [(patch.frame, label.text_shape(patch.lines, height=patch.letter_height, condensed=patch.condensed)) for patch in labels.patches]
     if texts:
         solid = label.engraved("label", solid, texts, depth=ENGRAVED)
@@ -133,7 +138,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
         overrides=("clearance",) if not 0.10 <= params.clearance <= 0.20 else (),
         wires=Wires(params.wire_depth, params.sleeve_height, params.pin_clearance),
         edge_break=params.edge_break,
-        features=(flap,) if flap is not None else (),
+        features=extras.features,
     )
 
 
@@ -141,7 +146,7 @@ def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ..
     """Where slots, footplates and wires go, without any solid: raises what `build` would, and tells what it would."""
     plans = _slots(site, params)
     plates = _footprints(site, plans, workshop)
-    _flap(site, params, plans, plates, _pins(site, params, plates, site.slot_width(params.clearance), workshop))
+    _extras(site, params, plans, plates, _pins(site, params, plates, site.slot_width(params.clearance), workshop))
     return tuple(caution for plan in plans for caution in plan.cautions)
 
 
@@ -209,6 +214,35 @@ def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, 
     return pins
 
 
+@dataclass(frozen=True)
+class _Extras:
+    """What a guide has beyond fences, footplates and sleeves."""
+
+    flap: Flap | None
+    windows: tuple[Window, ...]
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """As they are measured."""
+        return (*([self.flap] if self.flap is not None else []), *self.windows)
+
+    def over(self) -> list[tuple[Mm, Mm]]:
+        """Points (x, y) that no tag may hang over."""
+        return [*(self.flap.over() if self.flap is not None else []), *(point for window in self.windows for point in window.over())]
+
+
+def _extras(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> _Extras:
+    flap, windows = _flap(site, params, plans, plates, pins), tuple[Window, ...]()
+    if params.windows:
+        seat = site.seat.patch
+        standing = leaning.as_upright([pin.stands(seat, params.sleeve_height) for pin in pins])
+        keep: list[Keep] = [(x, y, _sleeve_radius(params)) for x, y in standing]
+        keep += [(x, y, params.flap_thickness) for x, y in (flap.over() if flap is not None else [])]
+        fences = shapely.union_all([plan.footprint(seat) for plan in plans])
+        windows = place_windows(seat, plates, fences, keep, count=params.windows, size=params.window_size, plate_thickness=params.footplate_thickness)
+    return _Extras(flap, windows)
+
+
 def _flap(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> Flap | None:
     if params.flap_side == 0:
         return None
@@ -234,7 +268,7 @@ def _sleeve_radius(params: Params) -> Mm:
 
 
 def _labelled(
-    site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin], flap: Flap | None, workshop: Workshop
+    site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin], extras: _Extras, workshop: Workshop
 ) -> Labels:
     seat = site.seat.patch
     standing = [pin.stands(seat, params.sleeve_height) for pin in pins]
@@ -244,7 +278,7 @@ def _labelled(
         plates,
         heights=_stepped_heights(seat, plans, params.height),
         sleeves=[(ends, _sleeve_radius(params)) for ends in standing],
-        uprights=[*leaning.as_upright(standing), *(flap.over() if flap is not None else [])],
+        uprights=[*leaning.as_upright(standing), *extras.over()],
         plate_thickness=params.footplate_thickness,
         edge_break=params.edge_break,
         workshop=workshop,
@@ -286,7 +320,7 @@ def _body(
     pins: list[Pin],
     pads: tuple[Pad, ...],
     tag: TagShape | None,
-    flap: Flap | None,
+    extras: _Extras,
 ) -> cq.Solid:
     """Footplates, fences, sleeves and label pads as one solid on the seat, with the wires' holes and the slots; no letters yet."""
     shells = [
@@ -317,8 +351,9 @@ def _body(
         sleeves.append(sleeve)
         holes.append(hole)
     named = label_solids(pads, tag, wall=making.wall, low=low)
-    if flap is not None:
-        named.append(_flap_solid(flap))
+    if extras.flap is not None:
+        named.append(_flap_solid(extras.flap))
+    holes += [bodies.cylinder(np.array(one.middle[:2]), diameter=one.diameter, bottom=low - 5.0, top=one.top) for one in extras.windows]
     block = checked.fuse("bodies", shells[0], *shells[1:], *fences, *sleeves, *named)
     slots = [tool for plan in plans for tool in _slot_tools(seat, plan)]
     slots += relief.corner_reliefs(plans, wall=making.wall)

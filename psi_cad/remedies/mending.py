@@ -163,6 +163,14 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "flap_top": Mending("the flap's rim lies {value:.2f} mm off its height", KERNEL, OTHER_EDGES),
     "flap_height": Mending("the flap stands only {value:.1f} mm above the footplate", "another footplate_reach or flap_side", OTHER_EDGES),
     "flap_clear": Mending("the flap comes within {value:.1f} mm of where the saw runs", "another footplate_reach or flap_side", OTHER_EDGES),
+    "window_size": Mending("the window is {value:.2f} mm wider or narrower than it should be", KERNEL, OTHER_EDGES),
+    "window_place": Mending("the window lies {value:.2f} mm off its place", KERNEL, OTHER_EDGES),
+    "window_open": Mending(
+        "something stands over the window ({value:.0f} lines meet it)", "fewer windows, or another window_size", OTHER_EDGES
+    ),
+    "window_wall": Mending(
+        "only {value:.1f} mm are left beside the window", "a smaller window_size, or more footplate_reach", (MORE_REACH,)
+    ),
     "seat_rms": Mending("the seat misses the bone by {value:.3f} mm RMS, most of all there", "a smaller footplate_reach or slope_limit", FOLLOW_LESS),
     "seat_max": Mending("the seat misses the bone by {value:.2f} mm there", "a smaller footplate_reach or slope_limit", FOLLOW_LESS),
     "seat_overlap": Mending(
@@ -301,6 +309,10 @@ WORDS: Final[Mapping[str, str]] = {
     "flap_top": "difference of the height of the flap's rim from what was asked",
     "flap_height": "height of the flap above the footplate",
     "flap_clear": "distance of the flap from where the saw runs",
+    "window_size": "difference of the window's diameter from what was asked",
+    "window_place": "distance of the window from its place",
+    "window_open": "lines of sight through the window that meet material",
+    "window_wall": "least material beside the window",
     "seat_rms": "mean misfit of the seat (RMS)",
     "seat_max": "largest misfit of the seat",
     "seat_overlap": "how far the guide reaches into bone",
