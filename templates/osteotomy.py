@@ -17,24 +17,27 @@ Source
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
 
 from psi_cad.brep import bodies, checked, label, plate, relief
+from psi_cad.brep.slab import fence_level
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
 from psi_cad.frames import triple
 from psi_cad.guides.contract import Design, Feature, PinFeature, SlotFeature, Wires, Workshop
 from psi_cad.guides.params import GuideParams, param
 from psi_cad.guides.site import Site
-from psi_cad.guides.slots import SlotPlan, plan_slots
+from psi_cad.guides.slots import SlotPlan, plan_slots, stepped_heights
 from psi_cad.labelling.placed import ENGRAVED, PAD, Labels, Pad, TagShape, label_solids, labelled
 from psi_cad.options import leaning
 from psi_cad.options.flap import CORNER_MM, Corridor, Flap, place_flap
+from psi_cad.options.stop import Stop, refuse_unfit
 from psi_cad.options.window import Keep, Window, place_windows
+from psi_cad.resection.depth import slot_depth
 from psi_cad.siting.access import outlines
 from psi_cad.siting.pins import Pin, place_pins
 from psi_cad.siting.spline import HeightSpline
@@ -45,7 +48,6 @@ if TYPE_CHECKING:
 
 SERIES = "binding; the series of pelvic resections with printed guides that psi-cad follows"
 SLEEVE = "a published pelvic guide: outer 6 mm, bore 2.1 mm for wires of 2 mm"
-STEP_UP = 0.5  # between the tops of fences that meet, so that no two curved faces coincide
 
 
 class Params(GuideParams):
@@ -81,13 +83,20 @@ class Params(GuideParams):
         0, unit="", low=-1, high=1, help="a flap that holds soft tissue back: 1 on the specimen's side of the first cut, -1 on the other; 0: none"
     )
     flap_height: float = param(15.0, unit="mm", low=5.0, high=40.0, help="height of the flap above the footplate, along the flap")
-    flap_width: float = param(20.0, unit="mm", low=12.0, high=80.0, help="width of the flap along the cut")
+    flap_width: float = param(20.0, unit="mm", low=12.0, high=60.0, help="width of the flap along the cut")
     flap_angle: float = param(15.0, unit="deg", low=0.0, high=45.0, help="lean of the flap from the seating axis, away from the cut")
     flap_thickness: float = param(2.5, unit="mm", low=2.0, high=5.0, help="thickness of the flap; its rim is rounded by 0.45 of it")
-    flap_clearance: float = param(10.0, unit="mm", low=8.0, high=30.0, help="least distance of the flap from where the saw runs")
+    flap_clearance: float = param(10.0, unit="mm", low=8.0, high=20.0, help="least distance of the flap from where the saw runs")
 
     windows: int = param(0, unit="", low=0, high=4, help="round windows through the footplates, to see that they lie on bone; 0: none")
     window_size: float = param(8.0, unit="mm", low=5.0, high=20.0, help="diameter of a window")
+
+    depth_stop: float = param(
+        0.0, unit="mm", low=0.0, high=120.0, help="from a blade's tip to the hub or collar that rests on the fence when the bone is sawn; 0: no stop"
+    )
+    stop_allowance: float = param(
+        1.0, unit="mm", low=0.5, high=5.0, help="how far past the far side of the bone the tip goes, with its hub on the stop"
+    )
 
     @classmethod
     def override_key(cls) -> dict[str, str]:
@@ -220,11 +229,16 @@ class _Extras:
 
     flap: Flap | None
     windows: tuple[Window, ...]
+    stops: tuple[Stop, ...]
+
+    def stop(self, cut: str) -> tuple[Array, Array] | None:
+        """Where the top of a fence lies because a saw stops on it: s and u."""
+        return next((one.curve() for one in self.stops if one.name == cut), None)
 
     @property
     def features(self) -> tuple[Feature, ...]:
         """As they are measured."""
-        return (*([self.flap] if self.flap is not None else []), *self.windows)
+        return (*([self.flap] if self.flap is not None else []), *self.windows, *self.stops)
 
     def over(self) -> list[tuple[Mm, Mm]]:
         """Points (x, y) that no tag may hang over."""
@@ -240,7 +254,18 @@ def _extras(site: Site, params: Params, plans: list[SlotPlan], plates: list[shap
         keep += [(x, y, params.flap_thickness) for x, y in (flap.over() if flap is not None else [])]
         fences = shapely.union_all([plan.footprint(seat) for plan in plans])
         windows = place_windows(seat, plates, fences, keep, count=params.windows, size=params.window_size, plate_thickness=params.footplate_thickness)
-    return _Extras(flap, windows)
+    heights = stepped_heights(site.seat.patch, plans, params.height) if params.depth_stop else []
+    return _Extras(flap, windows, tuple(_stop(site, params, plan, height) for plan, height in zip(plans, heights, strict=bool(heights))))
+
+
+def _stop(site: Site, params: Params, plan: SlotPlan, height: Mm) -> Stop:
+    cut, blade, sawn = plan.cut, site.blade, next(one for one in site.sawn if one.name == plan.cut.name)
+    far = slot_depth(sawn, site.axis.direction).deepest_lines()
+    axes = triple(cut.origin), triple(cut.normal), triple(cut.blade)
+    stop = Stop(cut.name, *axes, plan.width, params.wall, blade.cutting_width / 2.0, plan.windows, far, params.depth_stop, params.stop_allowance)
+    _, stations, level = fence_level(site.seat.patch, plan.slab(corner=params.edge_break), height=height, inner=plan.half_width - params.wall)
+    refuse_unfit(stop, (stations, level), height=height, usable=blade.usable_length, blade=blade.id)
+    return stop
 
 
 def _flap(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> Flap | None:
@@ -272,15 +297,18 @@ def _labelled(
 ) -> Labels:
     seat = site.seat.patch
     standing = [pin.stands(seat, params.sleeve_height) for pin in pins]
+    if extras.stops:  # with a collar set otherwise the tip would end elsewhere
+        site = replace(site, label=(*site.label[:-1], f"stop {params.depth_stop:g}", site.label[-1]))
     return labelled(
         site,
         plans,
         plates,
-        heights=_stepped_heights(seat, plans, params.height),
+        heights=stepped_heights(seat, plans, params.height),
         sleeves=[(ends, _sleeve_radius(params)) for ends in standing],
         uprights=[*leaning.as_upright(standing), *extras.over()],
         plate_thickness=params.footplate_thickness,
         edge_break=params.edge_break,
+        may_raise=not extras.stops,
         workshop=workshop,
     )
 
@@ -328,7 +356,7 @@ def _body(
         for n, outline in enumerate(plates, start=1)
     ]
     fences = []
-    raised = _stepped_heights(seat, plans, making.height)
+    raised = stepped_heights(seat, plans, making.height)
     for plan, height in zip(plans, raised, strict=True):
         fences.append(
             bodies.fence(
@@ -339,6 +367,7 @@ def _body(
                 edge_break=making.edge_break,
                 free_ends=plan.free_ends,
                 step=f"fence {plan.cut.name}",
+                stop=extras.stop(plan.cut.name),
             )
         )
     sleeves, holes = [], []
@@ -363,18 +392,6 @@ def _body(
 def _flap_solid(flap: Flap) -> cq.Solid:
     size = {"width": flap.width, "low": flap.low, "high": flap.height, "thickness": flap.thickness}
     return plate.rounded_plate(flap.frame, **size, corner=CORNER_MM, rim=flap.rim, step="flap")
-
-
-def _stepped_heights(seat: HeightSpline, plans: list[SlotPlan], height: Mm) -> list[Mm]:
-    """Guided heights of the fences; where two meet, the second stands a step higher."""
-    heights: list[Mm] = []
-    for number, plan in enumerate(plans):
-        taken = [heights[other] for other in range(number) if plan.meets(plans[other], seat)]
-        height_here = height
-        while any(abs(height_here - other) < STEP_UP - 1e-9 for other in taken):
-            height_here += STEP_UP
-        heights.append(height_here)
-    return heights
 
 
 def _slot_tools(seat: HeightSpline, plan: SlotPlan) -> list[cq.Solid]:

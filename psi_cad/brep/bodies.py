@@ -17,10 +17,10 @@ from psi_cad.brep.patch import below, patch_face, tiled, vector
 from psi_cad.brep.prism import outline_of
 from psi_cad.brep.seated import refuse_level, seated
 from psi_cad.brep.sides import NotSimple
-from psi_cad.brep.slab import Slab, rise_along
+from psi_cad.brep.slab import Slab, fence_level, rise_along
 from psi_cad.errors import KernelError
 from psi_cad.frames import Frame
-from psi_cad.siting.envelope import gentle, gentle_line, thickened
+from psi_cad.siting.envelope import gentle, thickened
 from psi_cad.siting.spline import HeightSpline, fit, uniform_knots
 from psi_cad.units import Array, Mm
 
@@ -39,18 +39,25 @@ _GRID: Final[Mm] = 0.5
 _LOCAL: Final = Frame(origin=np.zeros(3), axes=np.eye(3))
 
 
-def fence(seat: HeightSpline, slab: Slab, *, height: Mm, inner: Mm, edge_break: Mm, free_ends: tuple[bool, bool], step: str) -> cq.Solid:
+def fence(
+    seat: HeightSpline,
+    slab: Slab,
+    *,
+    height: Mm,
+    inner: Mm,
+    edge_break: Mm,
+    free_ends: tuple[bool, bool],
+    step: str,
+    stop: tuple[Array, Array] | None = None,
+) -> cq.Solid:
     """The wall pair of one cut, `height` above the seat along the blade, its outer edges broken; not yet cut by the seat.
 
     The top is one spline over (d, s). Within `inner` of the plane it stands at least `height` above the seat on both
-    sides of the slot; towards the outer faces it falls by `edge_break`.
+    sides of the slot; towards the outer faces it falls by `edge_break`. With a `stop` (s, u) it follows that, which is nowhere lower.
     """
-    flat = slab.grid(margin=1.0, step_d=0.25, step_s=_GRID)
-    across = np.linspace(-inner, inner, 5)
-    stations = np.unique(flat[:, 1])
-    seats = rise_along(seat, slab, np.array([(d, s) for d in across for s in stations])).reshape(len(across), -1)
-    # one level across the wall, above the higher side of the slot: both sides guide the blade over the whole height
-    level = gentle_line(stations, seats.max(axis=0)) + height
+    flat, stations, level = fence_level(seat, slab, height=height, inner=inner)
+    if stop is not None:
+        level = np.interp(stations, *stop)
     outward = [slab.half_width - np.abs(flat[:, 0])]
     if free_ends[0]:
         outward.append(flat[:, 1] - slab.low)
@@ -68,7 +75,8 @@ def fence(seat: HeightSpline, slab: Slab, *, height: Mm, inner: Mm, edge_break: 
         cell_area=0.25 * _GRID,
         smoothing=1e-5,
     )
-    short = float(np.max((target - top(flat))[rim >= band - 0.2], initial=0.0))
+    inside = rim >= band - 0.2
+    short = float(np.max((target - top(flat))[inside], initial=0.0)) if stop is None else float(np.min((target - top(flat))[inside], initial=0.0))
     top = HeightSpline(top.x_knots, top.y_knots, top.poles + short)
     face = patch_face(top, slab.frame, name="fence top", where=flat[rim >= -0.5])
     bottom = float(rise_along(seat, slab, flat).min()) - DEEP

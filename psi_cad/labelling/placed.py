@@ -63,6 +63,7 @@ def labelled(
     uprights: Sequence[tuple[Mm, Mm]],
     plate_thickness: Mm,
     edge_break: Mm,
+    may_raise: bool = True,
     workshop: Workshop,
 ) -> Labels:
     """The label on a fence's own sides where its letters are high enough there, else on raised walls of it, else on a tag.
@@ -75,6 +76,8 @@ def labelled(
         Of each fence.
     sleeves
         Foot and top (2, 3) of each, and its radius.
+    may_raise
+        Whether a wall may stand above its fence: not where the saw stops on it.
     uprights
         Where the tag keeps off, as upright sleeves: x and y of each.
     """
@@ -85,7 +88,7 @@ def labelled(
     patches = place_label(sides, words, reserve=reserve, pad=PAD)
     if patches and patches[0].letter_height >= LEAST:
         return Labels(_pads(patches, raised=False), None, tuple(patches))
-    if site.attempt < RAISED_ATTEMPTS:
+    if may_raise and site.attempt < RAISED_ATTEMPTS:
         most = min(raising.RISE, *(_spare(site, plan, sides) for plan in plans))
         feet = [(ends.mean(axis=0), radius) for ends, radius in sleeves]
         high = raising.place_raised(sides, words, reserve=reserve, pad=PAD, most=most, sleeves=feet)

@@ -165,11 +165,13 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "flap_clear": Mending("the flap comes within {value:.1f} mm of where the saw runs", "another footplate_reach or flap_side", OTHER_EDGES),
     "window_size": Mending("the window is {value:.2f} mm wider or narrower than it should be", KERNEL, OTHER_EDGES),
     "window_place": Mending("the window lies {value:.2f} mm off its place", KERNEL, OTHER_EDGES),
-    "window_open": Mending(
-        "something stands over the window ({value:.0f} lines meet it)", "fewer windows, or another window_size", OTHER_EDGES
+    "window_open": Mending("something stands over the window ({value:.0f} lines meet it)", "fewer windows, or another window_size", OTHER_EDGES),
+    "window_wall": Mending("only {value:.1f} mm are left beside the window", "a smaller window_size, or more footplate_reach", (MORE_REACH,)),
+    "stop_through": Mending(
+        "with its hub on the stop, the tip ends only {value:.2f} mm past the bone", "more stop_allowance, or another footplate_reach", OTHER_EDGES
     ),
-    "window_wall": Mending(
-        "only {value:.1f} mm are left beside the window", "a smaller window_size, or more footplate_reach", (MORE_REACH,)
+    "stop_past": Mending(
+        "with its hub on the stop, the tip ends {value:.2f} mm past the bone, and {limit:.2f} is the most", "another footplate_reach", OTHER_EDGES
     ),
     "seat_rms": Mending("the seat misses the bone by {value:.3f} mm RMS, most of all there", "a smaller footplate_reach or slope_limit", FOLLOW_LESS),
     "seat_max": Mending("the seat misses the bone by {value:.2f} mm there", "a smaller footplate_reach or slope_limit", FOLLOW_LESS),
@@ -313,6 +315,8 @@ WORDS: Final[Mapping[str, str]] = {
     "window_place": "distance of the window from its place",
     "window_open": "lines of sight through the window that meet material",
     "window_wall": "least material beside the window",
+    "stop_through": "how far past the bone the tip ends, with its hub on the stop, where it is least",
+    "stop_past": "how far past the bone the tip ends, with its hub on the stop, where it is most",
     "seat_rms": "mean misfit of the seat (RMS)",
     "seat_max": "largest misfit of the seat",
     "seat_overlap": "how far the guide reaches into bone",
