@@ -28,12 +28,14 @@ from psi_cad.brep.slab import fence_level
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
 from psi_cad.frames import triple
-from psi_cad.guides.contract import Design, Feature, PinFeature, SlotFeature, Wires, Workshop
+from psi_cad.guides.contract import Design, PinFeature, SlotFeature, Wires, Workshop
 from psi_cad.guides.params import GuideParams, param
 from psi_cad.guides.site import Site
 from psi_cad.guides.slots import SlotPlan, plan_slots, stepped_heights
 from psi_cad.labelling.placed import ENGRAVED, PAD, Labels, Pad, TagShape, label_solids, labelled
+from psi_cad.labelling.scaling import Scale
 from psi_cad.options import leaning
+from psi_cad.options.extras import Extras
 from psi_cad.options.flap import CORNER_MM, Corridor, Flap, place_flap
 from psi_cad.options.stop import Stop, refuse_unfit
 from psi_cad.options.window import Keep, Window, place_windows
@@ -98,6 +100,10 @@ class Params(GuideParams):
         1.0, unit="mm", low=0.5, high=5.0, help="how far past the far side of the bone the tip goes, with its hub on the stop"
     )
 
+    depth_scale: float = param(
+        0.0, unit="mm", low=0.0, high=40.0, help="numbers on the fence, about so far apart: blade from its top to the bone's far side; 0: none"
+    )
+
     @classmethod
     def override_key(cls) -> dict[str, str]:
         """Only the clearance may leave its range, and only when told so."""
@@ -121,7 +127,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     ground = site.field.points[site.field.footprint]
     making = _Making.of(params, site.printer.hole_compensation)
     solid = workshop.made(_body, seat, ground, making, plans, plates, pins, labels.pads, labels.tag, extras)
-    texts = [(patch.frame, label.text_shape(patch.lines, height=patch.letter_height, condensed=patch.condensed)) for patch in labels.patches]
+    texts = [(one.frame, label.text_shape(one.lines, height=one.letter_height, condensed=one.condensed)) for one in labels.engraved]
     if texts:
         solid = label.engraved("label", solid, texts, depth=ENGRAVED)
     bore = params.wire_diameter + params.wire_clearance + site.printer.hole_compensation
@@ -147,7 +153,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
         overrides=("clearance",) if not 0.10 <= params.clearance <= 0.20 else (),
         wires=Wires(params.wire_depth, params.sleeve_height, params.pin_clearance),
         edge_break=params.edge_break,
-        features=extras.features,
+        features=(*extras.features, *labels.marks),
     )
 
 
@@ -155,7 +161,10 @@ def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ..
     """Where slots, footplates and wires go, without any solid: raises what `build` would, and tells what it would."""
     plans = _slots(site, params)
     plates = _footprints(site, plans, workshop)
-    _extras(site, params, plans, plates, _pins(site, params, plates, site.slot_width(params.clearance), workshop))
+    pins = _pins(site, params, plates, site.slot_width(params.clearance), workshop)
+    extras = _extras(site, params, plans, plates, pins)
+    if params.depth_scale:
+        _labelled(site, params, plans, plates, pins, extras, workshop)
     return tuple(caution for plan in plans for caution in plan.cautions)
 
 
@@ -223,29 +232,7 @@ def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, 
     return pins
 
 
-@dataclass(frozen=True)
-class _Extras:
-    """What a guide has beyond fences, footplates and sleeves."""
-
-    flap: Flap | None
-    windows: tuple[Window, ...]
-    stops: tuple[Stop, ...]
-
-    def stop(self, cut: str) -> tuple[Array, Array] | None:
-        """Where the top of a fence lies because a saw stops on it: s and u."""
-        return next((one.curve() for one in self.stops if one.name == cut), None)
-
-    @property
-    def features(self) -> tuple[Feature, ...]:
-        """As they are measured."""
-        return (*([self.flap] if self.flap is not None else []), *self.windows, *self.stops)
-
-    def over(self) -> list[tuple[Mm, Mm]]:
-        """Points (x, y) that no tag may hang over."""
-        return [*(self.flap.over() if self.flap is not None else []), *(point for window in self.windows for point in window.over())]
-
-
-def _extras(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> _Extras:
+def _extras(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> Extras:
     flap, windows = _flap(site, params, plans, plates, pins), tuple[Window, ...]()
     if params.windows:
         seat = site.seat.patch
@@ -255,12 +242,24 @@ def _extras(site: Site, params: Params, plans: list[SlotPlan], plates: list[shap
         fences = shapely.union_all([plan.footprint(seat) for plan in plans])
         windows = place_windows(seat, plates, fences, keep, count=params.windows, size=params.window_size, plate_thickness=params.footplate_thickness)
     heights = stepped_heights(site.seat.patch, plans, params.height) if params.depth_stop else []
-    return _Extras(flap, windows, tuple(_stop(site, params, plan, height) for plan, height in zip(plans, heights, strict=bool(heights))))
+    return Extras(flap, windows, tuple(_stop(site, params, plan, height) for plan, height in zip(plans, heights, strict=bool(heights))))
+
+
+def _scale(site: Site, params: Params, plans: list[SlotPlan], extras: Extras) -> Scale:
+    tops = []
+    for plan, height in zip(plans, stepped_heights(site.seat.patch, plans, params.height), strict=True):
+        _, *level = fence_level(site.seat.patch, plan.slab(corner=params.edge_break), height=height, inner=plan.half_width - params.wall)
+        tops.append(extras.stop(plan.cut.name) or (level[0], level[1]))
+    return Scale(params.depth_scale, tuple(tops), tuple(_far(site, plan) for plan in plans), params.wall)
+
+
+def _far(site: Site, plan: SlotPlan) -> tuple[tuple[Mm, Mm], ...]:
+    """Lines across a cut: where along the slot, and the far side of the bone."""
+    return slot_depth(next(one for one in site.sawn if one.name == plan.cut.name), site.axis.direction).deepest_lines()
 
 
 def _stop(site: Site, params: Params, plan: SlotPlan, height: Mm) -> Stop:
-    cut, blade, sawn = plan.cut, site.blade, next(one for one in site.sawn if one.name == plan.cut.name)
-    far = slot_depth(sawn, site.axis.direction).deepest_lines()
+    cut, blade, far = plan.cut, site.blade, _far(site, plan)
     axes = triple(cut.origin), triple(cut.normal), triple(cut.blade)
     stop = Stop(cut.name, *axes, plan.width, params.wall, blade.cutting_width / 2.0, plan.windows, far, params.depth_stop, params.stop_allowance)
     _, stations, level = fence_level(site.seat.patch, plan.slab(corner=params.edge_break), height=height, inner=plan.half_width - params.wall)
@@ -293,7 +292,7 @@ def _sleeve_radius(params: Params) -> Mm:
 
 
 def _labelled(
-    site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin], extras: _Extras, workshop: Workshop
+    site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin], extras: Extras, workshop: Workshop
 ) -> Labels:
     seat = site.seat.patch
     standing = [pin.stands(seat, params.sleeve_height) for pin in pins]
@@ -309,6 +308,7 @@ def _labelled(
         plate_thickness=params.footplate_thickness,
         edge_break=params.edge_break,
         may_raise=not extras.stops,
+        scale=_scale(site, params, plans, extras) if params.depth_scale else None,
         workshop=workshop,
     )
 
@@ -348,7 +348,7 @@ def _body(
     pins: list[Pin],
     pads: tuple[Pad, ...],
     tag: TagShape | None,
-    extras: _Extras,
+    extras: Extras,
 ) -> cq.Solid:
     """Footplates, fences, sleeves and label pads as one solid on the seat, with the wires' holes and the slots; no letters yet."""
     shells = [

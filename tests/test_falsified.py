@@ -17,6 +17,7 @@ from test_flap import FAULTS as FLAP_FAULTS
 from test_leaning import BY_PLAN as WIRES_BY_PLAN
 from test_leaning import FAULTS as WIRE_FAULTS
 from test_parts import FAULTS as PART_FAULTS
+from test_scale import FAULTS as SCALE_FAULTS
 from test_stop import FAULTS as STOP_FAULTS
 from test_window import FAULTS as WINDOW_FAULTS
 
@@ -97,7 +98,7 @@ ELSEWHERE = {  # each falsified by a test of its own below, which asks for this 
 
 def test_every_check_is_falsified(phantom_report):
     falsified = set().union(*(ids for _, _, ids in FAULTS.values()), *STL_FAULTS.values(), ELSEWHERE, SLEEVE_FAULTS, GRAFT_FAULTS, BY_PLAN, OF_PARTS)
-    falsified |= {*WIRE_FAULTS, *WIRES_BY_PLAN, *FLAP_FAULTS, *WINDOW_FAULTS, *STOP_FAULTS}
+    falsified |= {*WIRE_FAULTS, *WIRES_BY_PLAN, *FLAP_FAULTS, *WINDOW_FAULTS, *STOP_FAULTS, *SCALE_FAULTS}
     measured = {check["id"].split("[")[0] for check in phantom_report["guides"][0]["checks"]}
     assert measured - falsified == set(), "a check that nothing falsifies"
     assert set(CHECKS) - falsified == set(), "a check of the table of remedies that nothing falsifies"

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 import shapely
 
 from psi_cad.brep import bodies, label
+from psi_cad.errors import DesignError
 from psi_cad.frames import Frame
 from psi_cad.guides.contract import Label, Workshop
 from psi_cad.guides.site import Site
 from psi_cad.guides.slots import SlotPlan
 from psi_cad.labelling import raising
 from psi_cad.labelling.fence import LEAST, LabelPatch, Side, Words, place_label, reserved, sides_of
+from psi_cad.labelling.scaling import Scale, place_marks
 from psi_cad.labelling.tagging import BELOW_FACE, BREAK, CORNER, THICK, place_tag
+from psi_cad.options.mark import Mark
 from psi_cad.resection.depth import slot_depth
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.units import Array, Mm
@@ -39,11 +42,18 @@ TAG_ATTEMPTS: Final = 2  # ... and after that on neither: small letters, and a c
 
 @dataclass(frozen=True)
 class Labels:
-    """Where the label is: on pads of a fence's sides, or on a tag."""
+    """Where the label is: on pads of a fence's sides, or on a tag; and the numbers of a depth scale, whose pads are among them."""
 
     pads: tuple[Pad, ...]
     tag: TagShape | None
     patches: tuple[LabelPatch, ...]
+    numbers: tuple[LabelPatch, ...] = ()
+    marks: tuple[Mark, ...] = ()
+
+    @property
+    def engraved(self) -> tuple[LabelPatch, ...]:
+        """Every face that has letters or digits."""
+        return (*self.patches, *self.numbers)
 
     def told(self) -> Label:
         """As the design tells it."""
@@ -64,6 +74,7 @@ def labelled(
     plate_thickness: Mm,
     edge_break: Mm,
     may_raise: bool = True,
+    scale: Scale | None = None,
     workshop: Workshop,
 ) -> Labels:
     """The label on a fence's own sides where its letters are high enough there, else on raised walls of it, else on a tag.
@@ -78,17 +89,50 @@ def labelled(
         Foot and top (2, 3) of each, and its radius.
     may_raise
         Whether a wall may stand above its fence: not where the saw stops on it.
+    scale
+        The numbers that stand beside the label, where there are some.
     uprights
         Where the tag keeps off, as upright sleeves: x and y of each.
     """
+    sides = workshop.made(
+        _label_sides, site.seat.patch, plans, plates, sleeves, heights=heights, plate_thickness=plate_thickness, edge_break=edge_break
+    )
+    found = _label(site, plans, plates, sides, sleeves, uprights, plate_thickness=plate_thickness, may_raise=may_raise)
+    if scale is None:
+        return found
+    try:
+        numbers, marks = _numbers(found, sides, plans, scale)
+    except DesignError:  # a label on a tag leaves them the fence
+        found = _label(site, plans, plates, [], sleeves, uprights, plate_thickness=plate_thickness, may_raise=may_raise)
+        if found.tag is None:
+            raise
+        numbers, marks = _numbers(found, sides, plans, scale)
+    return replace(found, pads=(*found.pads, *_pads(numbers, raised=False)), numbers=tuple(numbers), marks=tuple(marks))
+
+
+def _numbers(found: Labels, sides: list[Side], plans: list[SlotPlan], scale: Scale) -> tuple[list[LabelPatch], list[Mark]]:
+    on_fence = found.patches if found.tag is None else ()
+    return place_marks(sides, plans, scale, on_fence, raised=any(pad[3] for pad in found.pads), pad=PAD)
+
+
+def _label(
+    site: Site,
+    plans: list[SlotPlan],
+    plates: list[shapely.Polygon],
+    sides: list[Side],
+    sleeves: list[tuple[Array, Mm]],
+    uprights: Sequence[tuple[Mm, Mm]],
+    *,
+    plate_thickness: Mm,
+    may_raise: bool,
+) -> Labels:
     seat = site.seat.patch
     words = Words.of(site.label)
     reserve = Words.of(reserved(site.label, site.blade.id))
-    sides = workshop.made(_label_sides, seat, plans, plates, sleeves, heights=heights, plate_thickness=plate_thickness, edge_break=edge_break)
     patches = place_label(sides, words, reserve=reserve, pad=PAD)
     if patches and patches[0].letter_height >= LEAST:
         return Labels(_pads(patches, raised=False), None, tuple(patches))
-    if may_raise and site.attempt < RAISED_ATTEMPTS:
+    if sides and may_raise and site.attempt < RAISED_ATTEMPTS:
         most = min(raising.RISE, *(_spare(site, plan, sides) for plan in plans))
         feet = [(ends.mean(axis=0), radius) for ends, radius in sleeves]
         high = raising.place_raised(sides, words, reserve=reserve, pad=PAD, most=most, sleeves=feet)

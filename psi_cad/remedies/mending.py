@@ -173,6 +173,8 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "stop_past": Mending(
         "with its hub on the stop, the tip ends {value:.2f} mm past the bone, and {limit:.2f} is the most", "another footplate_reach", OTHER_EDGES
     ),
+    "mark_true": Mending("a number of the depth scale is off by {value:.1f} mm", "another depth_scale or footplate_reach", OTHER_EDGES),
+    "mark_read": Mending("the digits of a number are not those that belong there", KERNEL, OTHER_EDGES),
     "seat_rms": Mending("the seat misses the bone by {value:.3f} mm RMS, most of all there", "a smaller footplate_reach or slope_limit", FOLLOW_LESS),
     "seat_max": Mending("the seat misses the bone by {value:.2f} mm there", "a smaller footplate_reach or slope_limit", FOLLOW_LESS),
     "seat_overlap": Mending(
@@ -317,6 +319,8 @@ WORDS: Final[Mapping[str, str]] = {
     "window_wall": "least material beside the window",
     "stop_through": "how far past the bone the tip ends, with its hub on the stop, where it is least",
     "stop_past": "how far past the bone the tip ends, with its hub on the stop, where it is most",
+    "mark_true": "how far a number of the depth scale is off",
+    "mark_read": "agreement of a number's digits with those that belong there",
     "seat_rms": "mean misfit of the seat (RMS)",
     "seat_max": "largest misfit of the seat",
     "seat_overlap": "how far the guide reaches into bone",
