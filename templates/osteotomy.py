@@ -17,24 +17,29 @@ Source
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
 
-from psi_cad.brep import bodies, checked, label, relief
+from psi_cad.brep import bodies, checked, label, plate, relief
+from psi_cad.brep.slab import fence_level
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
-from psi_cad.frames import Frame
-from psi_cad.guides.contract import Design, Label, PinFeature, SlotFeature, Wires, Workshop
+from psi_cad.frames import triple
+from psi_cad.guides.contract import Design, PinFeature, SlotFeature, Wires, Workshop
 from psi_cad.guides.params import GuideParams, param
 from psi_cad.guides.site import Site
-from psi_cad.labelling import raising
-from psi_cad.labelling.fence import LEAST, LabelPatch, Side, Words, place_label, reserved, sides_of
-from psi_cad.labelling.tagging import BELOW_FACE, BREAK, CORNER, THICK, place_tag
+from psi_cad.labelling.placed import ENGRAVED, PAD, Labels, Pad, TagShape, label_solids, labelled
+from psi_cad.labelling.scaling import Scale
+from psi_cad.options import leaning
+from psi_cad.options.extras import Extras
+from psi_cad.options.flap import CORNER_MM, Corridor, Flap, place_flap
+from psi_cad.options.stop import Stop, refuse_unfit
+from psi_cad.options.window import Keep, Window, place_windows
 from psi_cad.resection.depth import slot_depth
-from psi_cad.sawing.slots import SlotPlan, plan_slots
+from psi_cad.sawing.slots import SlotPlan, plan_slots, stepped_heights
 from psi_cad.siting.access import outlines
 from psi_cad.siting.pins import Pin, place_pins
 from psi_cad.siting.spline import HeightSpline
@@ -45,16 +50,6 @@ if TYPE_CHECKING:
 
 SERIES = "binding; the series of pelvic resections with printed guides that psi-cad follows"
 SLEEVE = "a published pelvic guide: outer 6 mm, bore 2.1 mm for wires of 2 mm"
-PAD = 0.6  # how far the label's pad stands proud; letters are cut less deep, so the wall behind keeps its thickness
-ENGRAVED = 0.5
-Pad: TypeAlias = tuple[Frame, Mm, Mm, bool]  # flat face of a label's pad, its width and height, and whether it is a wall raised to carry it
-TagShape: TypeAlias = tuple[
-    Frame, Mm, Mm, shapely.Polygon, tuple[shapely.Polygon, ...]
-]  # flat face of a tag, its width and height, its foot, where that stands
-SPARE = 0.5  # of the blade's length, which differs a little on the files
-RAISED_ATTEMPTS = 1  # where the kernel stumbled so often, the label stands on a tag, and not on raised walls
-TAG_ATTEMPTS = 2  # ... and after that on neither: small letters, and a caution
-STEP_UP = 0.5  # between the tops of fences that meet, so that no two curved faces coincide
 
 
 class Params(GuideParams):
@@ -76,13 +71,48 @@ class Params(GuideParams):
         40.0, unit="mm", low=10.0, high=80.0, help="greatest depth of a wire; over it, or to just past the bone, it clears the cuts"
     )
     pin_clearance: float = param(3.0, unit="mm", low=1.0, high=15.0, help="least distance from a wire's surface to any cut plane")
+    pin_divergence: float = param(
+        0.0,
+        unit="deg",
+        low=0.0,
+        high=20.0,
+        help="lean of each wire from the seating axis, away from the others, so that the guide cannot lift off; 0: none",
+    )
     bridge_over: float = param(80.0, unit="mm", low=30.0, high=200.0, help="a slot longer than this is crossed by a bridge")
     bridge_width: float = param(4.0, unit="mm", low=2.0, high=10.0, help="width of a bridge along the slot")
+
+    flap_side: int = param(
+        0, unit="", low=-1, high=1, help="a flap that holds soft tissue back: 1 on the specimen's side of the first cut, -1 on the other; 0: none"
+    )
+    flap_height: float = param(15.0, unit="mm", low=5.0, high=40.0, help="height of the flap above the footplate, along the flap")
+    flap_width: float = param(20.0, unit="mm", low=12.0, high=60.0, help="width of the flap along the cut")
+    flap_angle: float = param(15.0, unit="deg", low=0.0, high=45.0, help="lean of the flap from the seating axis, away from the cut")
+    flap_thickness: float = param(2.5, unit="mm", low=2.0, high=5.0, help="thickness of the flap; its rim is rounded by 0.45 of it")
+    flap_clearance: float = param(10.0, unit="mm", low=8.0, high=20.0, help="least distance of the flap from where the saw runs")
+
+    windows: int = param(0, unit="", low=0, high=4, help="round windows through the footplates, to see that they lie on bone; 0: none")
+    window_size: float = param(8.0, unit="mm", low=5.0, high=20.0, help="diameter of a window")
+
+    depth_stop: float = param(
+        0.0, unit="mm", low=0.0, high=120.0, help="from a blade's tip to the hub or collar that rests on the fence when the bone is sawn; 0: no stop"
+    )
+    stop_allowance: float = param(
+        1.0, unit="mm", low=0.5, high=5.0, help="how far past the far side of the bone the tip goes, with its hub on the stop"
+    )
+
+    depth_scale: float = param(
+        0.0, unit="mm", low=0.0, high=40.0, help="numbers on the fence, about so far apart: blade from its top to the bone's far side; 0: none"
+    )
 
     @classmethod
     def override_key(cls) -> dict[str, str]:
         """Only the clearance may leave its range, and only when told so."""
         return {"clearance": "clearance_override"}
+
+    @property
+    def wires_lean(self) -> bool:
+        """See `GuideParams`."""
+        return self.pin_divergence > 0.0
 
 
 def build(site: Site, params: Params, workshop: Workshop) -> Design:
@@ -92,10 +122,12 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     seat = site.seat.patch
     plates = _footprints(site, plans, workshop)
     pins = _pins(site, params, plates, width, workshop)
-    labels = _labelled(site, params, plans, plates, pins, workshop)
+    extras = _extras(site, params, plans, plates, pins)
+    labels = _labelled(site, params, plans, plates, pins, extras, workshop)
     ground = site.field.points[site.field.footprint]
-    solid = workshop.assembled(_body, seat, ground, _Making.of(params, site.printer.hole_compensation), plans, plates, pins, labels.pads, labels.tag)
-    texts = [(patch.frame, label.text_shape(patch.lines, height=patch.letter_height, condensed=patch.condensed)) for patch in labels.patches]
+    making = _Making.of(params, site.printer.hole_compensation)
+    solid = workshop.assembled(_body, seat, ground, making, plans, plates, pins, labels.pads, labels.tag, extras)
+    texts = [(one.frame, label.text_shape(one.lines, height=one.letter_height, condensed=one.condensed)) for one in labels.engraved]
     if texts:
         solid = label.engraved("label", solid, texts, depth=ENGRAVED)
     bore = params.wire_diameter + params.wire_clearance + site.printer.hole_compensation
@@ -115,19 +147,24 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
             )
             for plan in plans
         ),
-        pins=tuple(PinFeature(f"pin {n}", pin.centre, bore, params.wire_diameter, pin.depth) for n, pin in enumerate(pins, start=1)),
+        pins=tuple(PinFeature(f"pin {n}", pin.centre, bore, params.wire_diameter, pin.depth, pin.out) for n, pin in enumerate(pins, start=1)),
         label=labels.told(),
         cautions=tuple(caution for plan in plans for caution in plan.cautions),
         overrides=("clearance",) if not 0.10 <= params.clearance <= 0.20 else (),
         wires=Wires(params.wire_depth, params.sleeve_height, params.pin_clearance),
         edge_break=params.edge_break,
+        features=(*extras.features, *labels.marks),
     )
 
 
 def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ...]:
     """Where slots, footplates and wires go, without any solid: raises what `build` would, and tells what it would."""
     plans = _slots(site, params)
-    _pins(site, params, _footprints(site, plans, workshop), site.slot_width(params.clearance), workshop)
+    plates = _footprints(site, plans, workshop)
+    pins = _pins(site, params, plates, site.slot_width(params.clearance), workshop)
+    extras = _extras(site, params, plans, plates, pins)
+    if params.depth_scale:
+        _labelled(site, params, plans, plates, pins, extras, workshop)
     return tuple(caution for plan in plans for caution in plan.cautions)
 
 
@@ -163,15 +200,23 @@ def _footprints(site: Site, plans: list[SlotPlan], workshop: Workshop) -> list[s
 
 
 def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, workshop: Workshop) -> list[Pin]:
-    radius = params.wire_diameter / 2.0
+    radius, area = params.wire_diameter / 2.0, shapely.union_all(plates)
     sleeve = _sleeve_radius(params)
     points = site.field.points
-    return workshop.made(
+    lean: dict[str, Any] = {}
+    if params.wires_lean:
+        middle = np.asarray(area.centroid.coords)[0]
+        lean = {
+            "leans": leaning.ways_out(points, middle, params.pin_divergence),
+            "avoid": site.avoid,
+            "mend": "lower pin_divergence, pin_clearance or wire_depth, or raise footplate_reach",
+        }
+    pins = workshop.made(
         place_pins,
         site.field,
         site.seat.patch(points),
         site.seat.patch.steepness(points),
-        shapely.union_all(plates),
+        area,
         site.planes,
         wanted=params.pins,
         radius=radius,
@@ -180,6 +225,65 @@ def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, 
         clearance=params.pin_clearance,
         depth=params.wire_depth,
         top=params.sleeve_height,
+        **lean,
+    )
+    if params.wires_lean:
+        leaning.refuse_loose(pins, site.seat.patch, params.sleeve_height, params.wire_clearance, params.pin_divergence)
+    return pins
+
+
+def _extras(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> Extras:
+    flap, windows = _flap(site, params, plans, plates, pins), tuple[Window, ...]()
+    if params.windows:
+        seat = site.seat.patch
+        standing = leaning.as_upright([pin.stands(seat, params.sleeve_height) for pin in pins])
+        keep: list[Keep] = [(x, y, _sleeve_radius(params)) for x, y in standing]
+        keep += [(x, y, params.flap_thickness) for x, y in (flap.over() if flap is not None else [])]
+        fences = shapely.union_all([plan.footprint(seat) for plan in plans])
+        windows = place_windows(seat, plates, fences, keep, count=params.windows, size=params.window_size, plate_thickness=params.footplate_thickness)
+    heights = stepped_heights(site.seat.patch, plans, params.height) if params.depth_stop else []
+    return Extras(flap, windows, tuple(_stop(site, params, plan, height) for plan, height in zip(plans, heights, strict=bool(heights))))
+
+
+def _scale(site: Site, params: Params, plans: list[SlotPlan], extras: Extras) -> Scale:
+    tops = []
+    for plan, height in zip(plans, stepped_heights(site.seat.patch, plans, params.height), strict=True):
+        _, *level = fence_level(site.seat.patch, plan.slab(corner=params.edge_break), height=height, inner=plan.half_width - params.wall)
+        tops.append(extras.stop(plan.cut.name) or (level[0], level[1]))
+    return Scale(params.depth_scale, tuple(tops), tuple(_far(site, plan) for plan in plans), params.wall)
+
+
+def _far(site: Site, plan: SlotPlan) -> tuple[tuple[Mm, Mm], ...]:
+    """Lines across a cut: where along the slot, and the far side of the bone."""
+    return slot_depth(next(one for one in site.sawn if one.name == plan.cut.name), site.axis.direction).deepest_lines()
+
+
+def _stop(site: Site, params: Params, plan: SlotPlan, height: Mm) -> Stop:
+    cut, blade, far = plan.cut, site.blade, _far(site, plan)
+    axes = triple(cut.origin), triple(cut.normal), triple(cut.blade)
+    stop = Stop(cut.name, *axes, plan.width, params.wall, blade.cutting_width / 2.0, plan.windows, far, params.depth_stop, params.stop_allowance)
+    _, stations, level = fence_level(site.seat.patch, plan.slab(corner=params.edge_break), height=height, inner=plan.half_width - params.wall)
+    refuse_unfit(stop, (stations, level), height=height, usable=blade.usable_length, blade=blade.id)
+    return stop
+
+
+def _flap(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> Flap | None:
+    if params.flap_side == 0:
+        return None
+    return place_flap(
+        site.seat.patch,
+        plates,
+        (site.around.points, site.around.heights),
+        [Corridor(triple(plan.cut.origin), triple(plan.cut.normal), triple(plan.cut.along), plan.low, plan.high) for plan in plans],
+        leaning.as_upright([pin.stands(site.seat.patch, params.sleeve_height) for pin in pins]),
+        side=params.flap_side,
+        height=params.flap_height,
+        width=params.flap_width,
+        thickness=params.flap_thickness,
+        angle=params.flap_angle,
+        clearance=params.flap_clearance,
+        sleeve=_sleeve_radius(params),
+        plate_thickness=params.footplate_thickness,
     )
 
 
@@ -187,102 +291,26 @@ def _sleeve_radius(params: Params) -> Mm:
     return (params.wire_diameter + params.wire_clearance) / 2.0 + params.sleeve_wall
 
 
-@dataclass(frozen=True)
-class _Labels:
-    """Where the label is: on pads of a fence's sides, or on a tag."""
-
-    pads: tuple[Pad, ...]
-    tag: TagShape | None
-    patches: tuple[LabelPatch, ...]
-
-    def told(self) -> Label:
-        """As the design tells it."""
-        lines = tuple(line for patch in self.patches for line in patch.lines)
-        on = "tag" if self.tag is not None else "fence" if self.pads else ""
-        faces = tuple((patch.frame, patch.width, patch.height) for patch in self.patches)
-        return Label(lines, self.patches[0].letter_height if self.patches else 0.0, faces, on)
-
-
-def _labelled(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin], workshop: Workshop) -> _Labels:
-    """The label on a fence's own sides where its letters are high enough there, else on raised walls of it, else on a tag.
-
-    Where none of that holds it, its letters are as large as the fence lets them be.
-    """
+def _labelled(
+    site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin], extras: Extras, workshop: Workshop
+) -> Labels:
     seat = site.seat.patch
-    words = Words.of(site.label)
-    reserve = Words.of(reserved(site.label, site.blade.id))
-    feet = [np.array([*pin.centre, float(seat(np.array([pin.centre]))[0])]) for pin in pins]
-    up = np.array([0.0, 0.0, params.sleeve_height])
-    sleeves = [(np.stack([foot, foot + up]), _sleeve_radius(params)) for foot in feet]
-    sides = workshop.made(_label_sides, seat, plans, plates, sleeves, plate_thickness=params.footplate_thickness, height=params.height,
-                          edge_break=params.edge_break)  # fmt: skip
-    patches = place_label(sides, words, reserve=reserve, pad=PAD)
-    if patches and patches[0].letter_height >= LEAST:
-        return _Labels(_pads(patches, raised=False), None, tuple(patches))
-    if site.attempt < RAISED_ATTEMPTS:
-        most = min(raising.RISE, *(_spare(site, plan, sides) for plan in plans))
-        high = raising.place_raised(
-            sides, words, reserve=reserve, pad=PAD, most=most, sleeves=[(foot + up / 2.0, _sleeve_radius(params)) for foot in feet]
-        )
-        if high:
-            return _Labels(_pads(high, raised=True), None, tuple(high))
-    if site.attempt < TAG_ATTEMPTS:
-        tag = place_tag(
-            site.around,
-            seat,
-            plates,
-            [(cut.origin, cut.normal) for cut in site.cuts],
-            words,
-            reserve=reserve,
-            along=plans[0].cut.along,
-            plate_thickness=params.footplate_thickness,
-            off_plane=plans[0].half_width,
-            sleeves=[pin.centre for pin in pins],
-            sleeve_radius=_sleeve_radius(params),
-        )
-        if tag is not None:
-            return _Labels((), (tag.patch.frame, tag.patch.width, tag.patch.height, tag.foot, tag.stands), (tag.patch,))
-    return _Labels(_pads(patches, raised=False), None, tuple(patches))
-
-
-def _pads(patches: list[LabelPatch], *, raised: bool) -> tuple[Pad, ...]:
-    return tuple((patch.frame, patch.width, patch.height, raised) for patch in patches)
-
-
-def _spare(site: Site, plan: SlotPlan, sides: list[Side]) -> Mm:
-    """How much higher the saw's hub may stop on a fence before its blade is too short for the cut."""
-    sawn = next(cut for cut in site.sawn if cut.name == plan.cut.name)
-    highest = max((float(side.top.max()) for side in sides if np.array_equal(side.slab.frame.origin, plan.cut.origin)), default=0.0)
-    return site.blade.usable_length - (highest - float(slot_depth(sawn, site.axis.direction).far.min())) - SPARE
-
-
-def _label_sides(
-    seat: HeightSpline,
-    plans: list[SlotPlan],
-    plates: list[shapely.Polygon],
-    sleeves: list[tuple[Array, Mm]],
-    *,
-    plate_thickness: Mm,
-    height: Mm,
-    edge_break: Mm,
-) -> list[Side]:
-    whole = shapely.union_all(plates)
-    return [
-        side
-        for plan, above in zip(plans, _stepped_heights(seat, plans, height), strict=True)
-        for side in sides_of(
-            seat,
-            plan.slab(corner=0.0),
-            plate=whole,
-            plate_thickness=plate_thickness,
-            height=above,
-            edge_break=edge_break,
-            pad=PAD,
-            span=plan.label_span(),
-            bridges=plan.bridges(),
-            sleeves=sleeves,
-        )
-    ]
+    standing = [pin.stands(seat, params.sleeve_height) for pin in pins]
+    if extras.stops:  # with a collar set otherwise the tip would end elsewhere
+        site = replace(site, label=(*site.label[:-1], f"stop {params.depth_stop:g}", site.label[-1]))
+    return labelled(
+        site,
+        plans,
+        plates,
+        heights=stepped_heights(seat, plans, params.height),
+        sleeves=[(ends, _sleeve_radius(params)) for ends in standing],
+        uprights=[*leaning.as_upright(standing), *extras.over()],
+        plate_thickness=params.footplate_thickness,
+        edge_break=params.edge_break,
+        may_raise=not extras.stops,
+        scale=_scale(site, params, plans, extras) if params.depth_scale else None,
+        workshop=workshop,
+    )
 
 
 @dataclass(frozen=True)
@@ -321,20 +349,25 @@ def _body(
     pins: list[Pin],
     pads: tuple[Pad, ...],
     tag: TagShape | None,
+    extras: Extras,
 ) -> cq.Solid:
     """Footplates, fences, sleeves and label pads as one solid on the seat, with the wires' holes and the slots; no letters yet."""
     shells = workshop.made(_shells, seat, plates, thickness=making.plate, edge_break=making.edge_break)
-    fences = workshop.made(_fences, seat, plans, height=making.height, wall=making.wall, edge_break=making.edge_break)
+    stops = [extras.stop(plan.cut.name) for plan in plans]
+    fences = workshop.made(_fences, seat, plans, stops, height=making.height, wall=making.wall, edge_break=making.edge_break)
     sleeves, holes = [], []
     low = float(seat.poles.min()) - bodies.DEEP
     for pin in pins:
-        level = float(seat(np.array([pin.centre]))[0])
-        sleeves.append(
-            bodies.sleeve(np.array(pin.centre), diameter=making.sleeve, bottom=low, top=level + making.sleeve_height, edge_break=making.edge_break)
+        foot = pin.stands(seat, 0.0)[0]
+        sleeve, hole = bodies.sleeve_and_hole(
+            foot, pin.out, diameter=making.sleeve, bore=making.bore, bottom=low, top=making.sleeve_height, edge_break=making.edge_break
         )
-        holes.append(bodies.cylinder(np.array(pin.centre), diameter=making.bore, bottom=low - 5.0, top=level + making.sleeve_height + 5.0))
-    named = [_pad_solid(pad, making.wall) for pad in pads]
-    named += _tag_solids(tag, low) if tag is not None else []
+        sleeves.append(sleeve)
+        holes.append(hole)
+    named = label_solids(pads, tag, wall=making.wall, low=low)
+    if extras.flap is not None:
+        named.append(_flap_solid(extras.flap))
+    holes += [bodies.cylinder(np.array(one.middle[:2]), diameter=one.diameter, bottom=low - 5.0, top=one.top) for one in extras.windows]
     block = checked.fuse("bodies", shells[0], *shells[1:], *fences, *sleeves, *named)
     slots = [tool for plan in plans for tool in _slot_tools(seat, plan)]
     slots += relief.corner_reliefs(plans, wall=making.wall)
@@ -347,7 +380,9 @@ def _shells(seat: HeightSpline, plates: list[shapely.Polygon], *, thickness: Mm,
     ]
 
 
-def _fences(seat: HeightSpline, plans: list[SlotPlan], *, height: Mm, wall: Mm, edge_break: Mm) -> list[cq.Solid]:
+def _fences(
+    seat: HeightSpline, plans: list[SlotPlan], stops: list[tuple[Array, Array] | None], *, height: Mm, wall: Mm, edge_break: Mm
+) -> list[cq.Solid]:
     return [
         bodies.fence(
             seat,
@@ -357,40 +392,15 @@ def _fences(seat: HeightSpline, plans: list[SlotPlan], *, height: Mm, wall: Mm, 
             edge_break=edge_break,
             free_ends=plan.free_ends,
             step=f"fence {plan.cut.name}",
+            stop=stop,
         )
-        for plan, above in zip(plans, _stepped_heights(seat, plans, height), strict=True)
+        for plan, above, stop in zip(plans, stepped_heights(seat, plans, height), stops, strict=True)
     ]
 
 
-def _pad_solid(pad: Pad, wall: Mm) -> cq.Solid:
-    """A pad on a fence's side, or the wall of the fence raised to it."""
-    frame, width, height, raised = pad
-    if not raised:
-        return label.pad(frame, width=width, height=height, thickness=PAD, into=0.7, edge_break=0.3)
-    thickness = PAD + wall + raising.BEHIND
-    return label.tag(frame, width=width, height=height, thickness=thickness, corner=raising.CORNER, edge_break=raising.BREAK, skirt=raising.SKIRT)
-
-
-def _tag_solids(tag: TagShape, low: Mm) -> list[cq.Solid]:
-    """The tag's plate, the foot it lies on, and what the foot stands on, down to `low`; the seat cuts that to the bone."""
-    frame, width, height, foot, stands = tag
-    plate = label.tag(frame, width=width, height=height, thickness=THICK, corner=CORNER, edge_break=BREAK)
-    arm = bodies.leaning(foot, frame, top=-BELOW_FACE, thickness=THICK - BELOW_FACE - 0.2)
-    # a leg ends inside the arm, below the least of its upper face
-    legs = [bodies.leaning(leg, frame, top=-THICK / 2.0, bottom=low) for leg in stands]
-    return [plate, arm, *legs]
-
-
-def _stepped_heights(seat: HeightSpline, plans: list[SlotPlan], height: Mm) -> list[Mm]:
-    """Guided heights of the fences; where two meet, the second stands a step higher."""
-    heights: list[Mm] = []
-    for number, plan in enumerate(plans):
-        taken = [heights[other] for other in range(number) if plan.meets(plans[other], seat)]
-        height_here = height
-        while any(abs(height_here - other) < STEP_UP - 1e-9 for other in taken):
-            height_here += STEP_UP
-        heights.append(height_here)
-    return heights
+def _flap_solid(flap: Flap) -> cq.Solid:
+    size = {"width": flap.width, "low": flap.low, "high": flap.height, "thickness": flap.thickness}
+    return plate.rounded_plate(flap.frame, **size, corner=CORNER_MM, rim=flap.rim, step="flap")
 
 
 def _slot_tools(seat: HeightSpline, plan: SlotPlan) -> list[cq.Solid]:

@@ -25,8 +25,8 @@ from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Way, make_site
 from psi_cad.intake.loading import load, resolved_guides
 from psi_cad.siting.about import AboutPoints
-from psi_cad.siting.lines import segments_apart
 from psi_cad.stages.workshop import Workshop
+from psi_cad.surface.lines import segments_apart
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import checked_bone
 

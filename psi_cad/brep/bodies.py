@@ -17,19 +17,20 @@ from psi_cad.brep.patch import below, patch_face, tiled, vector
 from psi_cad.brep.prism import outline_of
 from psi_cad.brep.seated import refuse_level, seated
 from psi_cad.brep.sides import NotSimple
-from psi_cad.brep.slab import Slab, rise_along
+from psi_cad.brep.slab import Slab, fence_level, rise_along
 from psi_cad.errors import KernelError
 from psi_cad.frames import Frame
-from psi_cad.siting.envelope import gentle, gentle_line, thickened
+from psi_cad.siting.envelope import gentle, thickened
 from psi_cad.siting.spline import HeightSpline, fit, uniform_knots
 from psi_cad.units import Array, Mm
 
-__all__ = ["bone_side", "cylinder", "fence", "footplate", "leaning", "on_seat", "placed", "sleeve"]
+__all__ = ["bone_side", "cylinder", "fence", "footplate", "leaning", "on_seat", "placed", "sleeve", "sleeve_and_hole"]
 
 DEEP: Final[Mm] = 15.0  # how far bodies reach below the lowest seat before the seat cuts them
 FENCE_SPANS: Final = 40  # more make edges of so many pieces that the kernel integrates the faces beside them wrongly
 PLATE_KNOTS: Final[Mm] = 2.0  # finer ones make every later Boolean slower
 BESIDE_MM: Final[Mm] = 0.8  # beyond its outline a footplate's top levels out
+ROOTED: Final[Mm] = 9.0  # how deep below its foot a leaning sleeve begins; deeper it would come out of the seat elsewhere
 STEEP_SEAT: Final = 1.8  # √(1 + slope²) of the steepest bone that is contact by default
 BREAK_MM: Final[Mm] = 1.6  # a fence's edges fall over this; less than the least wall and end wall, for the slot guides over its whole height
 RIM_MM: Final[Mm] = 2.5  # width of the rim over which a footplate is thinned
@@ -38,18 +39,25 @@ _GRID: Final[Mm] = 0.5
 _LOCAL: Final = Frame(origin=np.zeros(3), axes=np.eye(3))
 
 
-def fence(seat: HeightSpline, slab: Slab, *, height: Mm, inner: Mm, edge_break: Mm, free_ends: tuple[bool, bool], step: str) -> cq.Solid:
+def fence(
+    seat: HeightSpline,
+    slab: Slab,
+    *,
+    height: Mm,
+    inner: Mm,
+    edge_break: Mm,
+    free_ends: tuple[bool, bool],
+    step: str,
+    stop: tuple[Array, Array] | None = None,
+) -> cq.Solid:
     """The wall pair of one cut, `height` above the seat along the blade, its outer edges broken; not yet cut by the seat.
 
     The top is one spline over (d, s). Within `inner` of the plane it stands at least `height` above the seat on both
-    sides of the slot; towards the outer faces it falls by `edge_break`.
+    sides of the slot; towards the outer faces it falls by `edge_break`. With a `stop` (s, u) it follows that, which is nowhere lower.
     """
-    flat = slab.grid(margin=1.0, step_d=0.25, step_s=_GRID)
-    across = np.linspace(-inner, inner, 5)
-    stations = np.unique(flat[:, 1])
-    seats = rise_along(seat, slab, np.array([(d, s) for d in across for s in stations])).reshape(len(across), -1)
-    # one level across the wall, above the higher side of the slot: both sides guide the blade over the whole height
-    level = gentle_line(stations, seats.max(axis=0)) + height
+    flat, stations, level = fence_level(seat, slab, height=height, inner=inner)
+    if stop is not None:
+        level = np.interp(stations, *stop)
     outward = [slab.half_width - np.abs(flat[:, 0])]
     if free_ends[0]:
         outward.append(flat[:, 1] - slab.low)
@@ -67,7 +75,8 @@ def fence(seat: HeightSpline, slab: Slab, *, height: Mm, inner: Mm, edge_break: 
         cell_area=0.25 * _GRID,
         smoothing=1e-5,
     )
-    short = float(np.max((target - top(flat))[rim >= band - 0.2], initial=0.0))
+    inside = rim >= band - 0.2
+    short = float(np.max((target - top(flat))[inside], initial=0.0)) if stop is None else float(np.min((target - top(flat))[inside], initial=0.0))
     top = HeightSpline(top.x_knots, top.y_knots, top.poles + short)
     face = patch_face(top, slab.frame, name="fence top", where=flat[rim >= -0.5])
     bottom = float(rise_along(seat, slab, flat).min()) - DEEP
@@ -184,3 +193,20 @@ def sleeve(centre: Array, *, diameter: Mm, bottom: Mm, top: Mm, edge_break: Mm) 
     x, y = float(centre[0]), float(centre[1])
     wire = cq.Wire.makePolygon([cq.Vector(x + radius, y, z) for radius, z in profile], close=True)
     return cq.Solid.revolve(wire, [], 360.0, cq.Vector(x, y, bottom), cq.Vector(x, y, top))
+
+
+def sleeve_and_hole(
+    foot: Array, out: tuple[float, float, float], *, diameter: Mm, bore: Mm, bottom: Mm, top: Mm, edge_break: Mm
+) -> tuple[cq.Solid, cq.Solid]:
+    """A wire's sleeve, and its bore, about the way `out` of the bone from `foot` (3,) on the seat.
+
+    The sleeve ends `top` above its foot along its way, and below at the level `bottom`, or where its way has come as deep.
+    """
+    if out == (0.0, 0.0, 1.0):
+        high = float(foot[2]) + top
+        hole = cylinder(foot[:2], diameter=bore, bottom=bottom - 5.0, top=high + 5.0)
+        return sleeve(foot[:2], diameter=diameter, bottom=bottom, top=high, edge_break=edge_break), hole
+    frame = Frame.from_z(origin=foot, z=np.array(out), x_near=np.array([1.0, 0.0, 0.0]))
+    low = -ROOTED
+    hole = cylinder(np.zeros(2), diameter=bore, bottom=low - 5.0, top=top + 5.0)
+    return placed(sleeve(np.zeros(2), diameter=diameter, bottom=low, top=top, edge_break=edge_break), frame), placed(hole, frame)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from psi_cad.brep import prism
 from psi_cad.frames import Frame
+from psi_cad.siting.envelope import gentle_line
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.units import Array, Mm
 
 if TYPE_CHECKING:
     import cadquery as cq
 
-__all__ = ["Slab", "rise_along"]
+__all__ = ["Slab", "fence_level", "rise_along"]
+
+_GRID: Final[Mm] = 0.5
 
 
 class Slab:
@@ -73,3 +76,13 @@ def rise_along(patch: HeightSpline, slab: Slab, flat: Array) -> Array:
         rate = blade[2] - patch.gradient(point[:, :2]) @ blade[:2]
         u = u - np.clip(fall / np.where(np.abs(rate) < 0.2, 0.2, rate), -5.0, 5.0)
     return u
+
+
+def fence_level(seat: HeightSpline, slab: Slab, *, height: Mm, inner: Mm) -> tuple[Array, Array, Array]:
+    """A fence's grid in (d, s), stations along it, and its level there: `height` above the seat within `inner` of the plane."""
+    flat = slab.grid(margin=1.0, step_d=0.25, step_s=_GRID)
+    across = np.linspace(-inner, inner, 5)
+    stations = np.unique(flat[:, 1])
+    seats = rise_along(seat, slab, np.array([(d, s) for d in across for s in stations])).reshape(len(across), -1)
+    # one level across the wall, above the higher side of the slot: both sides guide the blade over the whole height
+    return flat, stations, gentle_line(stations, seats.max(axis=0)) + height

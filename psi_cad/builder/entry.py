@@ -19,6 +19,7 @@ from psi_cad.guides.registry import loaded_sha256
 from psi_cad.guides.site import Site, blade_origin, slot_room
 from psi_cad.intake.cautions import guide_cautions
 from psi_cad.making.cautions import letters_caution
+from psi_cad.options.leaning import Leaning
 from psi_cad.outputs.naming import Naming
 from psi_cad.outputs.subject import stem
 from psi_cad.promises.expected import Expected, ExpectedAvoid, ExpectedBore, ExpectedSlot
@@ -33,8 +34,9 @@ from psi_cad.resection.depth import slot_depth
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.kerf import blade_kerf
 from psi_cad.siting.access import voids
+from psi_cad.siting.pins import UP
 from psi_cad.units import LIMITS, Array, Mm
-from psi_cad.verify.features.feature import told
+from psi_cad.verify.features.feature import Feature, told
 
 __all__ = ["Made", "cautions_of", "expected_of", "report_entry"]
 
@@ -137,7 +139,7 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut], avoid: Sequence[Expected
     refuse_missing(name, kind="sleeve", asked=[way.name for way in site.ways], promised=[sleeve.trajectory for sleeve in design.sleeves])
     shifts, wires = _shifts(made, cuts), design.wires
     slots = _slots_of(made, cuts) if design.slots else []
-    pin = next(iter(design.pins), None)
+    pin, leaning = next(iter(design.pins), None), _leaning(made)
     expected = Expected(
         origin=triple(site.frame.origin),
         axes=tuple(triple(axis) for axis in site.frame.axes),
@@ -160,12 +162,24 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut], avoid: Sequence[Expected
         allow_sliding=made.params.allow_sliding,
         voids=tuple(_ring(np.asarray(part.exterior.coords)) for part in voids(site.field, site.seat.bone_patch, design.outlines)),
         bores=_bores_of(made),
-        avoid=tuple(avoid) if design.sleeves else (),
+        avoid=tuple(avoid) if design.sleeves or leaning else (),
         tool_clearance=made.params.tool_clearance if design.sleeves and isinstance(made.params, SleeveParams) else 0.0,
-        features=tuple(told(feature) for feature in design.features),
+        features=tuple(told(feature) for feature in (*design.features, *leaning)),
     )
     refuse_lacking(name, expected, override_asked=made.params.overrides("clearance"))
     return expected
+
+
+def _leaning(made: Made) -> tuple[Feature, ...]:
+    """What wires that lean are measured against, whatever the template says of them."""
+    site, design = made.site, made.design
+    if all(pin.out == UP for pin in design.pins):
+        return ()
+    bore, wire, seat = design.pins[0].diameter, design.pins[0].wire, site.seat.patch
+    feet = tuple((*pin.centre, float(seat(np.array([pin.centre]))[0])) for pin in design.pins)
+    play = bore - wire - site.printer.hole_compensation
+    outs, depths = tuple(pin.out for pin in design.pins), tuple(pin.depth for pin in design.pins)
+    return (Leaning("wires", feet, outs, depths, bore, wire, play, float(design.wires.top)),)
 
 
 def _ring(points: Array) -> tuple[tuple[float, float], ...]:
@@ -249,7 +263,13 @@ def report_entry(
         **{name: getattr(measured, name) for name in MeasuredFiles.model_fields if name in measured.model_fields_set},
         label=LabelSaid(lines=list(label.lines), letter_height_mm=label.letter_height, on=label.on),
         pins=[
-            PinSaid(name=pin.name, centre_mm=[round(v, 4) for v in pin.centre], diameter_mm=pin.diameter, depth_mm=round(pin.depth, 2))
+            PinSaid(
+                name=pin.name,
+                centre_mm=[round(v, 4) for v in pin.centre],
+                diameter_mm=pin.diameter,
+                depth_mm=round(pin.depth, 2),
+                **({} if pin.out == UP else {"out": [round(v, 9) for v in pin.out]}),
+            )
             for pin in made.design.pins
         ],
         params=made.params.model_dump(),

@@ -15,8 +15,8 @@ from psi_cad.frames import Frame
 from psi_cad.guides.params import SleeveParams
 from psi_cad.guides.site import Site, Way
 from psi_cad.siting.about import tilt_of
-from psi_cad.siting.lines import segments_apart
 from psi_cad.siting.spline import HeightSpline, inside
+from psi_cad.surface.lines import segments_apart
 from psi_cad.units import LIMITS, Array, Mm
 
 __all__ = ["OPEN_MM", "SleevePlan", "plan_sleeves", "refuse_crossing"]

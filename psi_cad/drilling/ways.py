@@ -8,25 +8,23 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-import trimesh
 
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import GuideRequest
 from psi_cad.drilling.sleeves import refuse_crossing
 from psi_cad.errors import CaseError, DesignError
 from psi_cad.guides.params import SeatParams, SleeveParams
-from psi_cad.guides.site import Way
+from psi_cad.guides.site import Avoided, Way
 from psi_cad.siting.about import AboutPoints, tilt_of
-from psi_cad.surface.rays import RayCaster, SignedDistance
+from psi_cad.surface.rays import RayCaster, SignedDistance, nearest_along
 from psi_cad.surface.repair import Bone
 from psi_cad.surface.trust import at
 from psi_cad.units import Mm
 
-__all__ = ["Avoided", "Drilling", "about_ways", "checked_ways", "drilling_of"]
+__all__ = ["Drilling", "about_ways", "checked_ways", "drilling_of"]
 
 ON_BONE_MM: Final[Mm] = 1.0  # an entry this near the surface lies on it: a surface is trusted no better
 INTO_MM: Final[Mm] = 3.0  # below the entry there has to be bone
-ALONG_MM: Final[Mm] = 0.25  # between the points of a tool that are held against a structure
 LEAVES_MM: Final[Mm] = 1.5  # above the entry a ray has left the bone's own roughness
 
 
@@ -61,15 +59,6 @@ def drilling_of(loaded: LoadedCase, request: GuideRequest, params: SeatParams) -
         implant = None if named is None else loaded.implant(named, where=f"{loaded.path.name}: trajectory '{name}'.implant")
         ways.append(Way(name, entry, -into, trajectory.depth, tool, implant=implant))
     return Drilling(request, params, tuple(ways))
-
-
-@dataclass(frozen=True)
-class Avoided:
-    """A structure that tools keep `distance` mm from; its closed surface in patient mm."""
-
-    name: str
-    distance: Mm
-    mesh: trimesh.Trimesh
 
 
 def checked_ways(drilling: Drilling, bone: Bone, caster: RayCaster, avoid: Sequence[Avoided]) -> tuple[Way, ...]:
@@ -135,16 +124,15 @@ def _refuse_near(way: Way, rise: Mm, avoid: Sequence[Avoided]) -> None:
     DesignError
     """
     low, high = way.entry - way.depth * way.out, way.entry + rise * way.out
-    points = np.linspace(low, high, int(np.ceil((way.depth + rise) / ALONG_MM)) + 1)
     for structure in avoid:
-        away = SignedDistance(structure.mesh)(points) - way.tool.diameter / 2.0
-        nearest = int(np.argmin(away))
-        if away[nearest] < structure.distance:
-            what = f"comes within {away[nearest]:.1f} mm of" if away[nearest] > 0.0 else "goes into"
+        least, place = nearest_along(SignedDistance(structure.mesh), low, high)
+        away = least - way.tool.diameter / 2.0
+        if away < structure.distance:
+            what = f"comes within {away:.1f} mm of" if away > 0.0 else "goes into"
             raise DesignError(
-                f"trajectory '{way.name}': its tool {what} '{structure.name}' near {at(points[nearest])}, and its distance is to be "
+                f"trajectory '{way.name}': its tool {what} '{structure.name}' near {at(place)}, and its distance is to be "
                 f"{structure.distance:g} mm; move the trajectory, or give less depth.",
-                where=points[nearest],
+                where=place,
             )
 
 

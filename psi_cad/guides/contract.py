@@ -10,10 +10,11 @@ from psi_cad.guides.params import Parameters, SeatParams
 from psi_cad.guides.site import Site
 from psi_cad.parts.contract import BodySite, FreeDesign, FreeJob, FreeSite, Label, Part
 from psi_cad.reconstruction.site import StemFeature, StemSite
+from psi_cad.siting.pins import UP
 from psi_cad.stages.workshop import Workshop
 from psi_cad.units import Array, Mm
 from psi_cad.verify.features.bore import Bore
-from psi_cad.verify.features.feature import Feature
+from psi_cad.verify.features.feature import Feature, Triple
 from psi_cad.verify.features.flat import Flat
 from psi_cad.verify.features.gap import Gap
 from psi_cad.verify.features.web import Web
@@ -122,13 +123,17 @@ class SlotFeature:
 
 @dataclass(frozen=True)
 class PinFeature:
-    """A hole for a wire along the seating axis; `centre` (x, y) in the guide frame, `depth` below the seat, mm."""
+    """A hole for a wire: where its axis meets the seat (`centre`, x and y in the guide frame), its `depth` along it below the seat, mm.
+
+    `out`: its direction out of the bone, along the seating axis unless it leans.
+    """
 
     name: str
     centre: tuple[Mm, Mm]
     diameter: Mm
     wire: Mm
     depth: Mm
+    out: Triple = UP
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,11 @@ class GuideParams(SeatParams, _Sawn):
         return float(getattr(self, "fit", 0.0))
 
     @property
+    def wires_lean(self) -> bool:
+        """Whether wires may leave the seating axis: then structures to avoid are read, and wires keep off them."""
+        return False
+
+    @property
     def guided_height(self) -> Mm | None:
         """Over which the blade is guided, mm; None where the template does not tell."""
         return getattr(self, "height", None)

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import shapely
+import trimesh
 
 from psi_cad.case.model import Blade, Implant, Printer, Tool
 from psi_cad.errors import DesignError, PsiCadError, SeatError
@@ -30,7 +31,7 @@ from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone
 from psi_cad.units import LIMITS, Array, Deg, Mm
 
-__all__ = ["Site", "SiteCut", "Surroundings", "Way", "blade_origin", "make_site", "seating_for", "slot_room"]
+__all__ = ["Avoided", "Site", "SiteCut", "Surroundings", "Way", "blade_origin", "make_site", "seating_for", "slot_room"]
 
 FENCE_MARGIN: Final[Mm] = 9.0  # slot end wall, outer faces and a rim around the fence on the patch
 RIM_MM: Final[Mm] = 4.0  # of the patch past the footplates' reach
@@ -68,6 +69,19 @@ class Way:
 
 
 @dataclass(frozen=True)
+class Avoided:
+    """A structure that tools and leaning wires keep `distance` mm from; its closed surface in patient mm."""
+
+    name: str
+    distance: Mm
+    mesh: trimesh.Trimesh
+
+    def local(self, frame: Frame) -> trimesh.Trimesh:
+        """Its surface in `frame`."""
+        return trimesh.Trimesh(frame.local(np.asarray(self.mesh.vertices)), self.mesh.faces, process=False)
+
+
+@dataclass(frozen=True)
 class Site:
     """Where a guide goes. All geometry is in `frame` (the guide frame: z the seating axis), mm.
 
@@ -91,6 +105,7 @@ class Site:
     shifts: tuple[Mm, ...] = ()
     attempt: int = 0  # raised where a Boolean failed, for a template to draw its outlines a little otherwise
     ways: tuple[Way, ...] = ()
+    avoid: tuple[tuple[trimesh.Trimesh, Mm], ...] = ()  # what leaning wires keep off, and how far
     graft: GraftSite | None = None  # of a guide on a donor's bone; then "patient" frame means the donor's own
     stems: StemSite | None = None  # of a guide on the bone that the cuts leave
 
@@ -151,6 +166,7 @@ def make_site(
     params: SeatParams,
     blade: Blade | None = None,
     ways: tuple[Way, ...] = (),
+    avoid: Sequence[Avoided] = (),
     printer: Printer,
     label: tuple[str, ...],
     shifts: Mapping[str, Mm],
@@ -162,7 +178,7 @@ def make_site(
     """Choose how the guide sits, find the contact, fit the seat.
 
     `about`: the cuts, where the blade runs, or the entry points of `ways` (patient frame). `every_cut`: as planned; `shifts` (mm, along the normals)
-    lead from these to where blades run.
+    lead from these to where blades run. `avoid`: what leaning wires keep off.
     What several blades have in common is made once in `workshop`. `laid_out` raises where slots, footplates or wires
     find no room at a site; `short` tells in what a blade is too short along an axis, its guide some mm off the bone ("": in
     nothing); `but` are ways to sit that turned out bad. See `seating.settled`.
@@ -227,7 +243,8 @@ def make_site(
         away = tuple(shifts[cut.name] for cut in every_cut)
         sawn = about.cuts if isinstance(about, AboutCuts) else ()
         there = tuple(way.local(frame) for way in ways)
-        site = Site(frame, seating, local, planes, field, seat, around, room, blade, printer, label, sawn, away, ways=there)
+        off = tuple((one.local(frame), one.distance) for one in avoid)
+        site = Site(frame, seating, local, planes, field, seat, around, room, blade, printer, label, sawn, away, ways=there, avoid=off)
         if laid_out is not None:
             laid_out(site)
         lock = None if params.allow_sliding else workshop.made(contact_sliding, site.field).lock

@@ -13,14 +13,14 @@ import trimesh
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade, GuideRequest
 from psi_cad.case.named import refuse_changed, stamps_of
-from psi_cad.drilling.ways import Avoided, Drilling, drilling_of
+from psi_cad.drilling.ways import Drilling, drilling_of
 from psi_cad.errors import CaseError, PsiCadError
 from psi_cad.findings import Caution
 from psi_cad.grafting.donor import DonorRead, read_donor
 from psi_cad.guides.contract import Needs
 from psi_cad.guides.params import GuideParams, SeatParams
 from psi_cad.guides.registry import load_template, needs_of
-from psi_cad.guides.site import Site
+from psi_cad.guides.site import Avoided, Site
 from psi_cad.intake.approaches import across_refused
 from psi_cad.intake.bones import BonesRead, cautions_at_cuts, read_bones
 from psi_cad.intake.cautions import case_cautions
@@ -76,7 +76,7 @@ class Job:
     guides: tuple[GuideJob, ...]
     cautions: tuple[Caution, ...] = ()  # of the case and its bone, whatever the guide
     refused: tuple[dict[str, Any], ...] = ()  # guides and blades that are not made, as errors tell it
-    avoid: tuple[Avoided, ...] = ()  # what the tools of trajectories keep from
+    avoid: tuple[Avoided, ...] = ()  # what the tools of trajectories, and wires that lean, keep from
     parts: tuple[PartJob, ...] = ()  # of bones' bodies
     donor: Job | None = None  # the same for guides on the donor's bone: all of it lies in the donor's frame
     read: DonorRead | None = None  # of that job: the donor
@@ -186,7 +186,7 @@ def plan_job(
     progress("plan the cuts")
     cuts = planned_cuts(loaded, bones.scene)
     cautions = (*case_cautions(loaded, bones), *cautions_at_cuts(loaded, bones.scene, cuts))
-    avoid = _avoided(loaded, progress=progress)
+    avoid = _avoided(loaded, templates, progress=progress)
     siting = Siting(loaded, bones.scene, cuts, own, avoid, workshop=workshop)
     tumour_mesh = tumour.mesh if tumour is not None else None
     donor: DonorRead | None = None
@@ -256,14 +256,15 @@ def _hashed(part: PartJob, loaded: LoadedCase, own: list[Sawing], *, planes: Map
     return dataclasses.replace(part, job=job_hash(facts), cautions=part_overrides(loaded, part.request.name))
 
 
-def _avoided(loaded: LoadedCase, *, progress: Progress) -> tuple[Avoided, ...]:
-    """The structures of a case that has trajectories in its guides; none where it has not.
+def _avoided(loaded: LoadedCase, templates: Sequence[SeatParams], *, progress: Progress) -> tuple[Avoided, ...]:
+    """The structures of a case that has trajectories in its guides, or wires that lean; none where it has not.
 
     Raises
     ------
     PsiCadError
     """
-    if not any(guide.trajectories for guide in loaded.case.guide):
+    leaning = any(isinstance(params, GuideParams) and params.wires_lean for params in templates)
+    if not leaning and not any(guide.trajectories for guide in loaded.case.guide):
         return ()
     found = []
     for number, entry in enumerate(loaded.case.avoid):

@@ -11,13 +11,13 @@ import numpy as np
 from psi_cad import __version__
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade
-from psi_cad.drilling.ways import Avoided, Drilling, about_ways, checked_ways
+from psi_cad.drilling.ways import Drilling, about_ways, checked_ways
 from psi_cad.findings import Check
 from psi_cad.grafting.donor import DonorRead
 from psi_cad.guides.params import GuideParams, SeatParams, StemParams
 from psi_cad.guides.registry import lay_out, load_template, told_as_ours
 from psi_cad.guides.seating import Tried
-from psi_cad.guides.site import Site, make_site
+from psi_cad.guides.site import Avoided, Site, make_site
 from psi_cad.reconstruction.cup import posed
 from psi_cad.reconstruction.pelvis import pelvic_frame
 from psi_cad.reconstruction.retained import Retained, onto_sawn, sawn_faces
@@ -41,8 +41,8 @@ GUIDED_MM: Final[Mm] = 10.0  # the binding height of a guide, where its template
 class Siting:
     """Finds sites for the guides of one case; what sites share is made once, in `workshop`.
 
-    `own`: how the case itself saws each cut; `avoid`: what the tools of trajectories keep from. For guides on a `donor`, scene and cuts are the
-    donor's, and so is the approach that they are given. For guides on the bones that stay (`stays`) the scene is theirs.
+    `own`: how the case itself saws each cut; `avoid`: what trajectories' tools and leaning wires keep from. For guides on a `donor`, scene and cuts
+    are the donor's, and so is the approach that they are given. For guides on the bones that stay (`stays`) the scene is theirs.
     """
 
     def __init__(
@@ -112,6 +112,7 @@ class Siting:
             params=params,
             blade=None if sawing is None else sawing.blade,
             ways=ways,
+            avoid=self.avoid if isinstance(params, GuideParams) and params.wires_lean else (),
             printer=self.loaded.printer(request.printer, where="guide.printer"),
             label=(whose, request.name, *said, f"v{__version__}"),
             shifts=shifts,

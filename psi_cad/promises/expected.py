@@ -149,7 +149,11 @@ class Expected:
     def to_json(self) -> dict[str, Any]:
         """As plain values; what is about sleeves, or about other features, only where there are some."""
         said = asdict(self)
-        for key in (*(() if self.bores else ("bores", "avoid", "tool_clearance")), *(() if self.features else ("features",))):
+        for key in (
+            *(() if self.bores else ("bores", "tool_clearance")),
+            *(() if self.bores or self.avoid else ("avoid",)),
+            *(() if self.features else ("features",)),
+        ):
             del said[key]
         for slot in said["slots"]:
             if not slot["stops"]:

@@ -156,6 +156,7 @@ class PinSaid(Record):
     centre_mm: Pair = Field(description="x, y in the guide frame")
     diameter_mm: Number = Field(description="of the hole")
     depth_mm: Number = lately("how far its lower end lies below the guide frame's origin")
+    out: Direction = at_times("its direction out of the bone, guide frame; only of one that leans", list)
 
 
 class TriedChange(Record):

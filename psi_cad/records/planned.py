@@ -89,6 +89,6 @@ class PlannedGuide(Record):
     allow_sliding: Flag = lately("as the case says", False)
     voids: list[list[Pair]] = lately("where the footplates span bone that falls away, and do not rest, mm, guide frame", list)
     bores: list[PlannedBore] = at_times("one for each sleeve; only of a guide with sleeves", list)
-    avoid: list[PlannedAvoid] = at_times("structures that tools keep from; only of a guide with sleeves", list)
+    avoid: list[PlannedAvoid] = at_times("structures that tools or leaning wires keep from; only of a guide with these", list)
     tool_clearance: Number = at_times("between tools, and from tools to wires, mm; only of a guide with sleeves", 0.0)
     features: list[dict[str, Any]] = at_times("what else the template promised, guide frame; only where it did", list)

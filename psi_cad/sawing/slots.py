@@ -18,10 +18,11 @@ from psi_cad.guides.site import Site, SiteCut, slot_room
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.units import Array, Mm
 
-__all__ = ["SlotPlan", "plan_slots"]
+__all__ = ["SlotPlan", "plan_slots", "stepped_heights"]
 
 PAST_JOINT: Final[Mm] = 12.0  # how far a joined fence is drawn past its joint before the neighbour's plane cuts it
 LEAST_RUN_OUT: Final[Mm] = 0.5
+STEP_UP: Final[Mm] = 0.5  # between the tops of fences that meet, so that no two curved faces coincide
 PARALLEL: Final = 1e-6  # sine of an angle between planes that do not meet anywhere near
 
 
@@ -288,3 +289,15 @@ def _finished(site: Site, plan: SlotPlan, room: Mm, end_wall: Mm, bridge_over: M
         windows=tuple((float(low), float(high)) for low, high in windows),
         cautions=tuple(cautions),
     )
+
+
+def stepped_heights(seat: HeightSpline, plans: list[SlotPlan], height: Mm) -> list[Mm]:
+    """Guided heights of the fences; where two meet, the second stands a step higher."""
+    heights: list[Mm] = []
+    for number, plan in enumerate(plans):
+        taken = [heights[other] for other in range(number) if plan.meets(plans[other], seat)]
+        height_here = height
+        while any(abs(height_here - other) < STEP_UP - 1e-9 for other in taken):
+            height_here += STEP_UP
+        heights.append(height_here)
+    return heights

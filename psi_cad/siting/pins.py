@@ -9,12 +9,16 @@ from typing import Final
 
 import numpy as np
 import shapely
+import trimesh
 from scipy import ndimage
 
 from psi_cad.errors import DesignError
 from psi_cad.findings import inmost
-from psi_cad.siting.lines import segments_apart
+from psi_cad.frames import triple
 from psi_cad.siting.seat import HeightField
+from psi_cad.siting.spline import HeightSpline
+from psi_cad.surface.lines import segments_apart
+from psi_cad.surface.rays import SignedDistance, nearest_along
 from psi_cad.units import LIMITS, Array, Bools, Deg, Ints, Mm
 
 __all__ = ["Pin", "place_pins", "triangle_lever"]
@@ -25,15 +29,23 @@ PAIRS: Final = 14
 PAST_BONE_MM: Final[Mm] = 5.0  # a wire's tip past the far cortex
 HOLDS_MM: Final[Mm] = 6.0  # a wire in less bone than this does not hold
 DRIVER_MM: Final[Mm] = 40.0  # above a sleeve, where a wire is driven from
+WIRES_APART_MM: Final[Mm] = 1.0  # between the surfaces of two wires that lean
+UP: Final = (0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Pin:
-    """A wire along the seating axis at `centre` (x, y; guide frame), its distance to the nearest cut and its depth (mm)."""
+    """A wire at `centre` (x, y; guide frame), its distance to the nearest cut, its depth (mm) along it, and its direction `out` of the bone."""
 
     centre: tuple[Mm, Mm]
     clearance: Mm
     depth: Mm
+    out: tuple[float, float, float] = UP
+
+    def stands(self, seat: HeightSpline, height: Mm) -> Array:
+        """Foot on the seat and top (2, 3) of its sleeve."""
+        foot = np.array([*self.centre, float(seat(np.array([self.centre]))[0])])
+        return np.stack([foot, foot + height * np.array(self.out)])
 
 
 def triangle_lever(points: Array) -> Mm:
@@ -61,6 +73,8 @@ def place_pins(
     depth: Mm,
     top: Mm,
     lines: Sequence[tuple[Array, Array, Mm]] = (),
+    leans: Sequence[Array] = (),
+    avoid: Sequence[tuple[trimesh.Trimesh, Mm]] = (),
     mend: str = "raise footplate_reach, or lower pin_clearance, wire_diameter or sleeve_wall",
 ) -> list[Pin]:
     """Up to `wanted` pins, on every piece of bone that has room; at least three, not in a line.
@@ -81,6 +95,10 @@ def place_pins(
     lines : sequence of (low, high, away)
         Tools and sleeves that stand there (ends (3,), guide frame), and how far from each the axis of a wire keeps over its whole length,
         and over what drives it.
+    leans : sequence of (n, 3)
+        For each point, the unit direction out of the bone in which its wire may lean; the first that fits is taken. None: along the seating axis.
+    avoid : sequence of (mesh, distance)
+        What a wire that leans keeps from, guide frame.
     mend : str
         What a guide without room may change.
 
@@ -95,18 +113,27 @@ def place_pins(
     inner = area.buffer(-(sleeve_radius - 0.8))
     here = field.contact & shapely.contains_xy(inner, field.points[:, 0], field.points[:, 1])
     here &= steepness <= 1.0 / np.cos(np.radians(STEEPEST))
-    deep = np.minimum(field.thickness + PAST_BONE_MM, depth)
-    away = _axis_clearance(field.points, heights, planes, depth=deep, top=top)
+    deep = np.minimum(_bone_below(field, leans, depth) + PAST_BONE_MM, depth)
     seat = np.column_stack([field.points, heights])
-    beside = np.min([np.abs((seat - point) @ normal) for point, normal in planes], axis=0) if planes else np.full(len(seat), np.inf)
     here &= field.thickness >= HOLDS_MM
-    here &= (away - radius >= clearance) & (beside >= keep_off)
+    outs, away = np.tile(np.array(UP), (len(seat), 1)), np.full(len(seat), -np.inf)
+    for ways in leans or (outs.copy(),):  # where none fits a point has no wire
+        far = _axis_clearance(seat, ways, planes, depth=deep, top=top)
+        beside = _axis_clearance(seat, ways, planes, depth=np.zeros(len(seat)), top=top if leans else 0.0)
+        fits = here & (away == -np.inf) & (far - radius >= clearance) & (beside >= keep_off)
+        fits &= _keeps_off(avoid, seat, ways, deep, top, radius, fits & grid.ravel())
+        outs[fits], away[fits] = ways[fits], far[fits]
+    here &= away > -np.inf
     if lines:
         here &= _clear_of(lines, seat, deep, top, here & grid.ravel())
     pieces = _pieces(field, seat, planes, here)
     spots: list[Ints] = [np.flatnonzero(here & grid.ravel() & (pieces == piece)) for piece in range(1, int(pieces.max(initial=0)) + 1)]
     spots = sorted((s for s in spots if len(s)), key=lambda s: -len(s))[:3]
-    chosen = _best(field.points, spots, wanted, apart=2.0 * sleeve_radius + 0.5)
+    wires = {}
+    if leans:
+        wires = {int(i): (seat[i] - deep[i] * outs[i], seat[i], seat[i] + top * outs[i]) for spot in spots for i in spot}
+    apart = Apart(2.0 * sleeve_radius + 0.5, 2.0 * radius + WIRES_APART_MM, wires)
+    chosen = _best(field.points, spots, wanted, apart=apart)
     if len(chosen) < 3 or triangle_lever(field.points[chosen]) < LIMITS.pin_lever:
         room = str(len(chosen)) if len(chosen) < 3 else "wires in a line alone"
         raise DesignError(
@@ -115,7 +142,50 @@ def place_pins(
             where=_amid(seat, field.contact),
             reason="pins",
         )
-    return [Pin((float(field.points[i, 0]), float(field.points[i, 1])), float(away[i] - radius), float(deep[i])) for i in chosen]
+    return [Pin((float(x), float(y)), float(away[i] - radius), float(deep[i]), triple(outs[i])) for i in chosen for x, y in [field.points[i]]]
+
+
+class Apart:
+    """Which wires stand too near to each other: sleeves nearer than `sleeves`, or, of those that lean, wires nearer than `wires` below or above."""
+
+    def __init__(self, sleeves: Mm, wires: Mm, ends: dict[int, tuple[Array, Array, Array]]) -> None:
+        self.sleeves, self.wires, self.ends = sleeves, wires, ends
+        self._known: dict[tuple[int, int], bool] = {}
+
+    def refuses(self, points: Array, group: Sequence[int]) -> bool:
+        """Whether any two of a group stand too near."""
+        pairs = list(itertools.combinations(group, 2))
+        if pairs and min(float(np.linalg.norm(points[a] - points[b])) for a, b in pairs) < self.sleeves:
+            return True
+        return bool(self.ends) and any(self._cross(a, b) for a, b in pairs)
+
+    def _cross(self, a: int, b: int) -> bool:
+        if (a, b) not in self._known:
+            (low, foot, high), (low_b, foot_b, high_b) = self.ends[a], self.ends[b]
+            wires, sleeves = segments_apart((low, high), (low_b, high_b))[0], segments_apart((foot, high), (foot_b, high_b))[0]
+            self._known[a, b] = wires < self.wires or sleeves < self.sleeves
+        return self._known[a, b]
+
+
+def _bone_below(field: HeightField, leans: Sequence[Array], depth: Mm) -> Array:
+    """How much bone (n,) a wire meets at each point: of one that leans, the most that it can."""
+    if not leans:
+        return field.thickness
+    upright = float(np.min([ways[:, 2].min() for ways in leans]))
+    reach = int(np.ceil(depth * np.sqrt(max(0.0, 1.0 - upright**2)) / field.step))
+    thick = ndimage.maximum_filter(np.nan_to_num(field.thickness).reshape(field.shape), size=2 * reach + 1)
+    return np.asarray(thick.ravel() / upright)
+
+
+def _keeps_off(avoid: Sequence[tuple[trimesh.Trimesh, Mm]], seat: Array, outs: Array, deep: Array, top: Mm, radius: Mm, asked: Bools) -> Bools:
+    """Which (n,) of the cells `asked` about have a wire that keeps off every structure; the others count as if they had."""
+    found = np.ones(len(seat), dtype=bool)
+    for mesh, away in avoid:
+        distance = SignedDistance(mesh)
+        for cell in np.flatnonzero(asked):
+            least, _ = nearest_along(distance, seat[cell] - deep[cell] * outs[cell], seat[cell] + top * outs[cell])
+            found[cell] &= least - radius >= away
+    return found
 
 
 def _clear_of(lines: Sequence[tuple[Array, Array, Mm]], seat: Array, deep: Array, top: Mm, asked: Bools) -> Bools:
@@ -134,11 +204,11 @@ def _amid(seat: Array, contact: Bools) -> Array | None:
     return inmost(resting) if len(resting) else None
 
 
-def _axis_clearance(points: Array, heights: Array, planes: Sequence[tuple[Array, Array]], *, depth: Array, top: Mm) -> Array:
-    """Least distance (n,) from the axis of a wire, between `depth` (n,) below and `top` above the seat, to any plane."""
-    least = np.full(len(points), np.inf)
+def _axis_clearance(seat: Array, outs: Array, planes: Sequence[tuple[Array, Array]], *, depth: Array, top: Mm) -> Array:
+    """Least distance (n,) from the axis of a wire along `outs` (n, 3), between `depth` (n,) below and `top` above the seat (n, 3), to any plane."""
+    least = np.full(len(seat), np.inf)
     for point, normal in planes:
-        ends = [(np.column_stack([points, heights + dz]) - point) @ normal for dz in (-depth, top)]
+        ends = [(seat + dz * outs - point) @ normal for dz in (-depth[:, None], top)]
         crosses = np.sign(ends[0]) != np.sign(ends[1])
         least = np.minimum(least, np.where(crosses, 0.0, np.minimum(np.abs(ends[0]), np.abs(ends[1]))))
     return least
@@ -158,7 +228,7 @@ def _pieces(field: HeightField, seat: Array, planes: Sequence[tuple[Array, Array
     return pieces
 
 
-def _best(points: Array, spots: Sequence[Ints], wanted: int, *, apart: Mm) -> list[int]:
+def _best(points: Array, spots: Sequence[Ints], wanted: int, *, apart: Apart) -> list[int]:
     """The set with pins on every piece, as wide apart as can be, by the lever of its best triangle."""
     if not spots:
         return []
@@ -170,24 +240,24 @@ def _best(points: Array, spots: Sequence[Ints], wanted: int, *, apart: Mm) -> li
     best_score = -1.0
     for combination in itertools.product(*options):
         chosen = [i for group in combination for i in group]
-        gaps = [float(np.linalg.norm(points[a] - points[b])) for a, b in itertools.combinations(chosen, 2)]
-        if gaps and min(gaps) < apart:
+        if apart.refuses(points, chosen):
             continue
+        gaps = [float(np.linalg.norm(points[a] - points[b])) for a, b in itertools.combinations(chosen, 2)]
         score = len(chosen) * 1000.0 + 4.0 * triangle_lever(points[chosen]) + 0.05 * sum(gaps)
         if score > best_score + 1e-9:
             best, best_score = chosen, score
     return best
 
 
-def _groups(points: Array, spot: Ints, count: int, apart: Mm) -> list[tuple[int, ...]]:
+def _groups(points: Array, spot: Ints, count: int, apart: Apart) -> list[tuple[int, ...]]:
     """Promising sets of up to `count` (at most 3) pins on one piece of bone, the most and the widest apart first."""
     few = [int(i) for i in spot[:: max(1, len(spot) // (30 if count > 2 else 60))]]
     for size in range(min(count, 3), 0, -1):
         found = []
         for group in itertools.combinations(few, size):
-            gaps = [float(np.linalg.norm(points[a] - points[b])) for a, b in itertools.combinations(group, 2)]
-            if gaps and min(gaps) < apart:
+            if apart.refuses(points, group):
                 continue
+            gaps = [float(np.linalg.norm(points[a] - points[b])) for a, b in itertools.combinations(group, 2)]
             found.append((-(3.0 * triangle_lever(points[list(group)]) if size == 3 else sum(gaps)), group))
         if found:
             found.sort()

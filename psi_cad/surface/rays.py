@@ -13,10 +13,11 @@ from embreex.mesh_construction import TriangleMesh
 
 from psi_cad.frames import Frame
 from psi_cad.surface.polydata import poly_data
-from psi_cad.units import Array, Bools, Ints
+from psi_cad.units import Array, Bools, Ints, Mm
 
-__all__ = ["Hits", "RayCaster", "SignedDistance", "first_hits_down"]
+__all__ = ["Hits", "RayCaster", "SignedDistance", "first_hits_down", "nearest_along"]
 
+ALONG_MM: Final[Mm] = 0.25  # between the points of a segment that are held against a surface
 
 _VOTES: Final = np.array([np.array(v) / np.linalg.norm(v) for v in ((0.31, 0.47, 0.83), (-0.77, 0.21, 0.6), (0.13, -0.9, 0.41))])
 _MOST_CROSSINGS: Final = 64
@@ -148,3 +149,11 @@ class SignedDistance:
         self._function.FunctionValue(given, found)
         away = np.abs(np.array(vtk_to_numpy(found), dtype=np.float64))
         return np.where(self._caster.inside(self._caster.frame.local(points)), -away, away)
+
+
+def nearest_along(distance: SignedDistance, low: Array, high: Array) -> tuple[Mm, Array]:
+    """The least distance (mm, negative inside) of a segment from a closed surface, and the point (3,) of the segment where that is."""
+    points = np.linspace(low, high, int(np.ceil(np.linalg.norm(high - low) / ALONG_MM)) + 1)
+    away = distance(points)
+    nearest = int(np.argmin(away))
+    return float(away[nearest]), points[nearest]

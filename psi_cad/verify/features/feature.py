@@ -1,4 +1,4 @@
-"""What every kind of feature of a part has: a name, and a file of this folder that defines it and finds, measures and checks it."""
+"""What every kind of feature of a part has: a name, and a file of this folder, or of `options`, that defines it and finds, measures and checks it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Feature", "Triple", "feature_from_json", "kept", "kind_of", "measured", "place", "told", "told_of", "way"]
 
 Triple: TypeAlias = tuple[float, float, float]
-ROOM: Final = __name__.rpartition(".")[0]
+ROOMS: Final = (__name__.rpartition(".")[0], f"{__name__.partition('.')[0]}.options")  # whose files define kinds of features
 
 
 class Feature(Protocol):
@@ -44,11 +44,11 @@ def kind_of(feature: Feature) -> ModuleType:
     Raises
     ------
     DesignError
-        If it is none of this folder: then nothing could be measured of it.
+        If it is none of this folder or of `options`: then nothing could be measured of it.
     """
     module = type(feature).__module__
-    if module.rpartition(".")[0] != ROOM:
-        raise DesignError(f"'{type(feature).__name__}' is no kind of feature that psi-cad can measure; give it a file in verify/features.")
+    if module.rpartition(".")[0] not in ROOMS:
+        raise DesignError(f"'{type(feature).__name__}' is no kind of feature that psi-cad can measure; give it a file in verify/features or options.")
     return importlib.import_module(module)
 
 
@@ -66,9 +66,12 @@ def feature_from_json(data: dict[str, Any]) -> Feature:
     """
     try:
         kind = str(data["kind"])
-        if not kind.isidentifier() or not (Path(__file__).parent / f"{kind}.py").is_file():
+        here = Path(__file__).parent
+        folders = dict(zip(ROOMS, (here, here.parent.parent / "options"), strict=True))
+        room = next((room for room, folder in folders.items() if kind.isidentifier() and (folder / f"{kind}.py").is_file()), None)
+        if room is None:
             raise KeyError(kind)
-        made = getattr(importlib.import_module(f"{ROOM}.{kind}"), kind.capitalize())
+        made = getattr(importlib.import_module(f"{room}.{kind}"), kind.capitalize())
         values = {name: tuple(data[name]) if isinstance(data[name], list) else data[name] for name in made.__dataclass_fields__}
         return made(**values)  # type: ignore[no-any-return]  # the class is found by its name
     except (KeyError, TypeError, AttributeError) as error:

@@ -19,6 +19,7 @@ from psi_cad.readback.printed import Printed
 from psi_cad.siting.sliding import Sliding
 from psi_cad.surface.rays import RayCaster, SignedDistance, first_hits_down
 from psi_cad.units import LIMITS, Array, Bools, Mm
+from psi_cad.verify.features.pin import leans
 from psi_cad.verify.held import held
 from psi_cad.verify.holding import lock_check, measure_holding
 
@@ -108,6 +109,8 @@ def measure(part: Printed, expected: Expected, probe: BoneProbe) -> MeasuredSeat
     for bore in expected.bores:  # one sees into a bore that leans, and its wall looks down there
         entry, out = frame.local(np.array(bore.entry)), frame.local_direction(np.array(bore.out))
         inside &= np.linalg.norm(np.cross(bottom - entry, out), axis=1) > bore.diameter / 2.0 + IN_BORE_MM
+    for foot, out in leans(expected):
+        inside &= np.linalg.norm(np.cross(bottom - foot, out), axis=1) > expected.bore / 2.0 + IN_BORE_MM
     seat = bottom[inside]
     touching = np.zeros(grid, dtype=bool)
     lowest, faced = np.zeros((grid, 3)), np.zeros((grid, 3))

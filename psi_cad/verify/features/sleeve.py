@@ -12,18 +12,18 @@ import numpy as np
 import trimesh
 
 from psi_cad.files import sha256_of
-from psi_cad.findings import Check, Place
+from psi_cad.findings import Check, Place, place_of
 from psi_cad.frames import across, unit
 from psi_cad.promises.expected import Expected, ExpectedBore
 from psi_cad.readback.faces import Faces, Within
 from psi_cad.readback.part import Part
 from psi_cad.readback.printed import Printed
-from psi_cad.siting.lines import segments_apart
-from psi_cad.surface.rays import SignedDistance
+from psi_cad.surface.lines import segments_apart
+from psi_cad.surface.rays import SignedDistance, nearest_along
 from psi_cad.units import LIMITS, Array, Bools, Deg, Mm
 from psi_cad.verify.held import held, in_patient
 
-__all__ = ["FoundBore", "MeasuredBore", "checks", "find", "find_stop", "measure"]
+__all__ = ["FoundBore", "MeasuredBore", "avoided", "checks", "find", "find_stop", "measure"]
 
 NEAR: Final = Within(away=2.0, turn=3.0, size=1.0)  # a hole further off than this, at its entry, is not taken for the trajectory's
 BORE_MM: Final[Mm] = 0.01
@@ -40,7 +40,6 @@ RING_RIM_MM: Final[Mm] = 0.25  # from the edges of a stop face, where it is look
 FAR_MM: Final[Mm] = 150.0  # above the entry, from where a tool comes
 OFF_AXIS: Final = 0.49  # of a tool's diameter: where its side is
 APART_MM: Final[Mm] = 0.05  # a wire's level is read beside its bore, and its ends lie that much higher or lower
-ALONG_MM: Final[Mm] = 0.25  # between the points of a tool that are held against a structure
 
 
 @dataclass(frozen=True)
@@ -255,7 +254,8 @@ def checks(bores: tuple[MeasuredBore, ...], part: Part, printed: Printed, expect
             held(f"sleeve_square{at}", bore.uneven, "mm", "<=", SQUARE_MM, "of the stop face along the axis", where=place("sleeve_square")),
             held(f"tool_reach{at}", length, "mm", ">=", round(bore.stop or want.stop, 3), reach, where=place("sleeve_stop")),
         ]
-    return [*found, *_apart(bores, printed, expected), *_avoided(bores, part.path.parent, expected)]
+    tools = [(f"tool_avoid[{want.name}", "tool", *_tool(want, bore)) for want, bore in zip(expected.bores, bores, strict=True)]
+    return [*found, *_apart(bores, printed, expected), *avoided(tools, part.path.parent, expected)]
 
 
 def _tool(want: ExpectedBore, bore: MeasuredBore) -> tuple[Array, Array, Mm]:
@@ -285,24 +285,21 @@ def _apart(bores: tuple[MeasuredBore, ...], printed: Printed, expected: Expected
     return found
 
 
-def _avoided(bores: tuple[MeasuredBore, ...], folder: Path, expected: Expected) -> list[Check]:
-    """For every tool and structure the distance between them, from stop face to planned tip."""
+def avoided(tools: list[tuple[str, str, Array, Array, Mm]], folder: Path, expected: Expected) -> list[Check]:
+    """For every tool and structure the distance between them. A tool: its check up to the structure's name, what it is, its ends and radius."""
     found = []
     for structure in expected.avoid:
         path = folder / structure.file
         same = path.is_file() and sha256_of(path) == structure.sha256
         distance = _distance(path) if same else None
-        for want, bore in zip(expected.bores, bores, strict=True):
-            low, high, radius = _tool(want, bore)
-            points = np.linspace(low, high, int(np.ceil(np.linalg.norm(high - low) / ALONG_MM)) + 1)
-            check = f"tool_avoid[{want.name} {structure.name}]"
+        for check, what, low, high, radius in tools:
             if distance is None:
-                found.append(held(check, None, "mm", ">=", structure.distance, f"'{structure.file}' is not the file that the guide was built with"))
+                note = f"'{structure.file}' is not the file that the guide was built with"
+                found.append(held(f"{check} {structure.name}]", None, "mm", ">=", structure.distance, note))
                 continue
-            away = distance(expected.frame.patient(points)) - radius
-            nearest = int(np.argmin(away))
-            note = f"from the tool to '{structure.name}', between stop face and planned tip"
-            found.append(held(check, float(away[nearest]), "mm", ">=", structure.distance, note, where=in_patient(expected, points[nearest])))
+            away, place = nearest_along(distance, expected.frame.patient(low), expected.frame.patient(high))
+            note = f"from the {what} to '{structure.name}', between {'stop face' if what == 'tool' else 'top of its sleeve'} and planned tip"
+            found.append(held(f"{check} {structure.name}]", away - radius, "mm", ">=", structure.distance, note, where=place_of(place)))
     return found
 
 

@@ -1,0 +1,103 @@
+"""Where the numbers of a depth scale stand on the sides of a fence, beside the label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from psi_cad.brep import label
+from psi_cad.errors import DesignError
+from psi_cad.frames import triple
+from psi_cad.labelling.fence import LEAST, MARGIN, LabelPatch, Side
+from psi_cad.options.mark import Mark
+from psi_cad.sawing.slots import SlotPlan
+from psi_cad.units import Array, Mm
+
+__all__ = ["Scale", "place_marks"]
+
+BESIDE_MM: Final[Mm] = 1.0  # between two faces on one side
+SAME_SIDE_MM: Final[Mm] = 3.0
+LEAST_MARKS: Final = 2  # of a cut
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A depth scale: `step` between its numbers; for each cut the top of its fence (s, u) and the far side of the bone (s, u); the wall; mm."""
+
+    step: Mm
+    tops: tuple[tuple[Array, Array], ...]
+    far: tuple[tuple[tuple[Mm, Mm], ...], ...]
+    wall: Mm
+
+
+def place_marks(
+    sides: Sequence[Side], plans: Sequence[SlotPlan], scale: Scale, taken: Sequence[LabelPatch], *, raised: bool, pad: Mm
+) -> tuple[list[LabelPatch], list[Mark]]:
+    """A number about every `step` along each fence, on whichever side has room for it there.
+
+    Raises
+    ------
+    DesignError
+        If a fence has room for less than two.
+    """
+    patches: list[LabelPatch] = []
+    marks: list[Mark] = []
+    for plan, top, far in zip(plans, scale.tops, scale.far, strict=True):
+        own = [side for side in sides if np.array_equal(side.slab.frame.origin, plan.cut.origin)]
+        lines = np.asarray(far, dtype=float)
+        count = 0
+        for wanted in np.arange(lines[0, 0] + scale.step / 2.0, lines[-1, 0], scale.step):
+            found = _place(own, top, lines, float(wanted), scale.step, [*taken, *patches], pad, 10.0 if raised else SAME_SIDE_MM)
+            if found is None:
+                continue
+            count += 1
+            patch, s, deep = found
+            marks.append(_mark(f"{plan.cut.name} {count}", plan, patch, s, deep, scale.wall))
+            patches.append(patch)
+        if count < LEAST_MARKS:
+            raise DesignError(
+                f"params.depth_scale = {scale.step:g}: the fence of cut '{plan.cut.name}' has room for {count} numbers beside its label, and "
+                f"{LEAST_MARKS} are the least; lower depth_scale or footplate_thickness, or raise height.",
+                where=plan.cut.origin,
+            )
+    return patches, marks
+
+
+def _place(
+    sides: Sequence[Side], top: tuple[Array, Array], far: Array, wanted: Mm, step: Mm, taken: Sequence[LabelPatch], pad: Mm, near: Mm
+) -> tuple[LabelPatch, Mm, Mm] | None:
+    """A number near `wanted` along a fence, where along it the number stands, and the far side there; None where there is no room."""
+    best: tuple[Mm, LabelPatch, Mm, Mm] | None = None
+    for side in sides:
+        if len(side.windows) == 0:
+            continue
+        order = np.argsort(np.abs(side.windows[:, 2] - wanted))
+        for length, height, s, u, slope in side.windows[order]:
+            if abs(s - wanted) > step / 2.0 - 1.0 or (best is not None and abs(s - wanted) >= best[0]):
+                break
+            deep = float(np.interp(s, far[:, 0], far[:, 1]))
+            text = f"{np.interp(s, *top) - deep:.0f}"
+            width, tall = label.text_width(text) * LEAST + 2.0 * MARGIN, 1.2 * LEAST + 1.2 * MARGIN
+            if length < width or height < tall:
+                continue
+            frame = side.face(float(s), float(u), float(slope), pad)
+            if any(_overlaps(frame.local(other.frame.origin), other, width, near) for other in taken):
+                continue
+            best = abs(float(s) - wanted), LabelPatch(frame, (text,), LEAST, 1.0, width, tall), float(s), deep
+            break
+    return None if best is None else (best[1], best[2], best[3])
+
+
+def _overlaps(there: Array, other: LabelPatch, width: Mm, near: Mm) -> bool:
+    """Whether another face, whose middle lies at `there`, comes too near; with a larger `near` also one on the other side."""
+    return bool(abs(there[0]) < (width + other.width) / 2.0 + BESIDE_MM and abs(there[2]) < near)
+
+
+def _mark(name: str, plan: SlotPlan, patch: LabelPatch, s: Mm, far: Mm, wall: Mm) -> Mark:
+    x, y, _ = (triple(axis) for axis in patch.frame.axes)
+    cut, at = plan.cut, triple(patch.frame.origin)
+    axes = triple(cut.origin), triple(cut.normal), triple(cut.blade)
+    return Mark(name, patch.lines[0], at, x, y, patch.width, patch.height, patch.letter_height, patch.condensed, *axes, plan.width, wall, s, far)

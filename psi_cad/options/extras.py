@@ -1,0 +1,35 @@
+"""What one saw guide has beyond fences, footplates and sleeves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psi_cad.options.flap import Flap
+from psi_cad.options.stop import Stop
+from psi_cad.options.window import Window
+from psi_cad.units import Array, Mm
+from psi_cad.verify.features.feature import Feature
+
+__all__ = ["Extras"]
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a guide has beyond fences, footplates and sleeves."""
+
+    flap: Flap | None
+    windows: tuple[Window, ...]
+    stops: tuple[Stop, ...]
+
+    def stop(self, cut: str) -> tuple[Array, Array] | None:
+        """Where the top of a fence lies because a saw stops on it: s and u."""
+        return next((one.curve() for one in self.stops if one.name == cut), None)
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """As they are measured."""
+        return (*([self.flap] if self.flap is not None else []), *self.windows, *self.stops)
+
+    def over(self) -> list[tuple[Mm, Mm]]:
+        """Points (x, y) that no tag may hang over."""
+        return [*(self.flap.over() if self.flap is not None else []), *(point for window in self.windows for point in window.over())]

@@ -1,0 +1,109 @@
+"""A number of a depth scale on a fence: whether it stands in the file as it should, and whether it is true there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from psi_cad.findings import Check
+from psi_cad.frames import Frame, unit
+from psi_cad.units import Array, Mm
+from psi_cad.verify.features.feature import Triple, kept, place
+from psi_cad.verify.held import held
+
+if TYPE_CHECKING:
+    from psi_cad.readback.faces import Faces, Flat
+    from psi_cad.readback.part import Part
+    from psi_cad.readback.printed import Printed
+
+__all__ = ["Mark", "checks", "find", "measure"]
+
+TRUE_MM: Final[Mm] = 0.75  # a whole number of mm, and what a fence's top lies off as built
+AGREES: Final = 0.75  # of the area of the letters as drawn and as found together: what both share
+CELL_MM: Final[Mm] = 0.1
+SUNK_MM: Final[Mm] = 0.25  # a place of the face that lies deeper is taken for a letter's groove
+OUTSIDE_MM: Final[Mm] = 1.5
+ABOVE_MM: Final[Mm] = 150.0
+RAYS: Final = 5
+ALIKE: Final = 1.0 - 1e-6
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One number: how much blade there is from the fence's top to the far side of the bone where it stands. Guide frame, mm.
+
+    `at`, `x`, `y`: middle of its flat face, and its axes (z out of it); `width`, `height` of that face, `letters` of its digits. `origin`, `normal`,
+    `blade`: of the slot; `s`: where along it the number is true, and `far`, the far side of the bone there along the blade.
+    """
+
+    name: str
+    text: str
+    at: Triple
+    x: Triple
+    y: Triple
+    width: Mm
+    height: Mm
+    letters: Mm
+    condensed: float
+    origin: Triple
+    normal: Triple
+    blade: Triple
+    slot: Mm
+    wall: Mm
+    s: Mm
+    far: Mm
+
+    @property
+    def frame(self) -> Frame:
+        """Of its face."""
+        x, y = unit(np.array(self.x)), unit(np.array(self.y))
+        return Frame(origin=np.array(self.at), axes=np.stack([x, y, np.cross(x, y)]))
+
+
+def find(mark: Mark, faces: Faces) -> list[Flat]:
+    """The flat face that it is sunk into."""
+    frame = mark.frame
+    return [
+        flat
+        for flat in faces.planes
+        if float(flat[2] @ frame.axes[2]) > ALIKE
+        and abs(frame.local(flat[1])[2]) < 1e-3
+        and (np.abs(frame.local(flat[1])[:2]) < (mark.width / 2.0, mark.height / 2.0)).all()
+    ]
+
+
+def measure(mark: Mark, part: Part | None, printed: Printed) -> dict[str, Any]:
+    """From the STL: the length of blade that it tells of, and how well its digits agree with those that belong there."""
+    import shapely
+
+    from psi_cad.brep import label
+
+    del part
+    frame, normal, blade = mark.frame, unit(np.array(mark.normal)), unit(np.array(mark.blade))
+    foot = np.array(mark.origin) + mark.s * np.cross(blade, normal)
+    offsets = mark.slot / 2.0 + np.linspace(0.1, mark.wall - 0.3, RAYS)
+    starts = np.array([foot + ABOVE_MM * blade + offset * normal for offset in (*offsets, *-offsets)])
+    way, _ = printed.caster.first(starts, -blade)
+    top = ABOVE_MM - float(way.min())
+    shape = label.text_shape((mark.text,), height=mark.letters, condensed=mark.condensed)
+    xs = np.arange(-mark.width / 2.0 + CELL_MM, mark.width / 2.0, CELL_MM)
+    ys = np.arange(-mark.height / 2.0 + CELL_MM, mark.height / 2.0, CELL_MM)
+    cells = np.stack(np.meshgrid(xs, ys, indexing="ij"), axis=-1).reshape(-1, 2)
+    wanted = shapely.contains_xy(shape, cells[:, 0], cells[:, 1])
+    looks: Array = frame.patient(np.column_stack([cells, np.full(len(cells), OUTSIDE_MM)]))
+    deep, _ = printed.caster.first(looks, -frame.axes[2])
+    sunk = deep - OUTSIDE_MM > SUNK_MM
+    either = int((wanted | sunk).sum())
+    return {"blade_mm": top - mark.far if np.isfinite(top) else None, "agrees": float((wanted & sunk).sum() / either) if either else 0.0}
+
+
+def checks(mark: Mark, values: dict[str, Any]) -> list[Check]:
+    """Whether it is true, and whether it can be read."""
+    at, found = f"[{mark.name}]", values.get("blade_mm")
+    off = None if found is None else abs(found - float(mark.text))
+    return [
+        kept(f"mark_true{at}", off, "mm", "<=", TRUE_MM, place(mark.at)),
+        held(f"mark_read{at}", values.get("agrees"), "", ">=", AGREES, "of the digits' area as drawn and as found, shared", where=place(mark.at)),
+    ]

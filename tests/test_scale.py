@@ -1,0 +1,109 @@
+"""A depth scale on a fence: its numbers are true, can be read, and are missed or found out where they are not."""
+
+import json
+
+import cadquery as cq
+import numpy as np
+import pytest
+import trimesh
+from built_once import built_once
+from conftest import CASES
+
+import psi_cad
+from psi_cad.errors import PsiCadError
+from psi_cad.export.meshes import triangulated, write_stl
+from psi_cad.export.step import write_step
+from psi_cad.inspection.inspect import bone_probe
+from psi_cad.options.mark import Mark, checks
+from psi_cad.promises.expected import Expected
+from psi_cad.verify.checks import measure_files
+
+STEM = "supra-acetabular_generic-25x0.89"
+Z = (0.0, 0.0, 1.0)
+
+
+def test_a_number_that_is_off_or_unreadable_fails():
+    mark = Mark("A 1", "28", (0.0,) * 3, (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), 6.0, 4.0, 2.5, 1.0, (0.0,) * 3, (0.0, 1.0, 0.0), Z, 1.0, 2.0, 0.0, -18.0)
+    for blade, agrees, failed in ((28.4, 0.9, []), (29.0, 0.9, ["mark_true[A 1]"]), (None, 0.9, ["mark_true[A 1]"]), (28.0, 0.5, ["mark_read[A 1]"])):
+        assert [check.id for check in checks(mark, {"blade_mm": blade, "agrees": agrees}) if not check.passed] == failed
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    def make(here):
+        (guide,) = psi_cad.build(CASES / "phantom-type1", here, settings=["params.depth_scale=15"])["guides"]
+        assert guide["status"] == "passed"
+
+    return built_once(tmp_path_factory, "scale", make) / "phantom-type1"
+
+
+@pytest.fixture(scope="module")
+def guide(out):
+    return json.loads((out / "report.json").read_text())["guides"][0]
+
+
+def face_of(guide, number=0):
+    """Middle and axes of a number's face, patient frame."""
+    plan, said = guide["plan"], guide["features"][number]
+    axes = np.array(plan["axes"])
+    x, y = np.array(said["x"]) @ axes, np.array(said["y"]) @ axes
+    return np.array(plan["origin"]) + np.array(said["at"]) @ axes, x, y, np.cross(x, y)
+
+
+@pytest.mark.slow
+def test_each_number_is_the_blade_from_the_fence_to_the_far_side(out, guide):
+    """Rays and sections by trimesh: the top of the fence beside the slot, and the bone's far side in the plane of the cut."""
+    slot = guide["plan"]["slots"][0]
+    normal, blade = np.array(slot["normal"]) / np.linalg.norm(slot["normal"]), np.array(guide["slots"][0]["blade_direction"])
+    origin, along = np.array(slot["origin"]), np.cross(blade, normal)
+    mesh, bone = trimesh.load_mesh(out / f"{STEM}.stl"), trimesh.load_mesh(out / "bone.stl")
+    ends = trimesh.intersections.mesh_plane(bone, plane_normal=normal, plane_origin=origin)
+    flat = np.vstack([ends[:, 0] + t * (ends[:, 1] - ends[:, 0]) for t in np.linspace(0.0, 1.0, 21)]) - origin
+    assert len(guide["features"]) >= 4 and all(one["kind"] == "mark" for one in guide["features"])
+    for one in guide["features"]:
+        place = face_of(guide, guide["features"].index(one))[0] - origin
+        assert abs(place @ along - one["s"]) < 0.01 and 2.5 < abs(place @ normal) < 4.0, "it stands on the fence's side, where it is true"
+        start = origin + one["s"] * along + 120.0 * blade + (guide["slots"][0]["width_mm"] / 2.0 + 1.0) * normal
+        (hit,), *_ = mesh.ray.intersects_location([start], [-blade], multiple_hits=False)
+        far = min(point @ blade for point in flat if abs(point @ along - one["s"]) < 0.1)
+        assert int(one["text"]) == pytest.approx((hit - origin) @ blade - far, abs=0.75)
+
+
+def filled(guide):
+    """The digits of the first number closed."""
+    at, x, _, z = face_of(guide)
+    plane = cq.Plane(cq.Vector(*(at - 0.7 * z)), cq.Vector(*x), cq.Vector(*z))
+    return cq.Solid.makeBox(3.6, 2.6, 0.65, cq.Vector(-1.8, -1.3, 0.0)).moved(cq.Location(plane))
+
+
+def top_bite(guide):
+    """The top of the fence over the first number gone by 1.5 mm."""
+    said, plan = guide["features"][0], guide["plan"]["slots"][0]
+    blade, normal = np.array(guide["slots"][0]["blade_direction"]), np.array(plan["normal"]) / np.linalg.norm(plan["normal"])
+    along = np.cross(blade, normal)
+    level = said["far"] + said["blade_mm"] - 1.5
+    place = np.array(plan["origin"]) + said["s"] * along + level * blade
+    plane = cq.Plane(cq.Vector(*place), cq.Vector(*along), cq.Vector(*blade))
+    return cq.Solid.makeBox(2.0, 12.0, 20.0, cq.Vector(-1.0, -6.0, 0.0)).moved(cq.Location(plane))
+
+
+FAULTS = {"mark_read": lambda s, g: s.fuse(filled(g)), "mark_true": lambda s, g: s.cut(top_bite(g))}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", FAULTS)
+def test_a_spoiled_number_fails_its_own_check(check, out, guide, tmp_path):
+    solid = cq.Solid(cq.importers.importStep(str(out / f"{STEM}.step")).val().Solids()[0].wrapped)
+    whole = cq.Solid(FAULTS[check](solid, guide).Solids()[0].wrapped)
+    write_step(tmp_path / "x.step", whole, product="x", faces={}, software="test")
+    write_stl(tmp_path / "x.stl", triangulated(whole), header="x")
+    found = measure_files(tmp_path / "x.step", tmp_path / "x.stl", Expected.from_json(guide["plan"]), bone_probe(out / "bone.stl"))
+    failed = {one.id: one for one in found.checks if not one.passed}
+    assert f"{check}[A 1]" in failed and {name for name in failed if name.startswith("mark")} == {f"{check}[A 1]"}, set(failed)
+    assert np.linalg.norm(np.array(failed[f"{check}[A 1]"].where) - face_of(guide)[0]) < 0.02
+
+
+@pytest.mark.slow
+def test_a_scale_without_room_is_refused_by_its_name(tmp_path):
+    with pytest.raises(PsiCadError, match=r"params\.depth_scale = 40: the fence of cut '.*' has room for [01] numbers"):
+        psi_cad.build(CASES / "phantom-type3", tmp_path, settings=["params.depth_scale=40"], suggest=False)

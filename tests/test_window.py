@@ -1,0 +1,120 @@
+"""Windows through a footplate: where they go, how they are measured, and files in which something of them is wrong."""
+
+import json
+
+import cadquery as cq
+import numpy as np
+import pytest
+import shapely
+import trimesh
+from built_once import built_once
+from conftest import CASES
+from test_flap import plane_seat
+
+import psi_cad
+from psi_cad.errors import DesignError
+from psi_cad.export.meshes import triangulated, write_stl
+from psi_cad.export.step import write_step
+from psi_cad.inspection.inspect import bone_probe
+from psi_cad.options.window import place_windows
+from psi_cad.promises.expected import Expected
+from psi_cad.verify.checks import measure_files
+
+STEM = "supra-acetabular_generic-25x0.89"
+SIZE = 9.0
+PLATE, FENCE, PINS = shapely.box(-30.0, -20.0, 30.0, 20.0), shapely.box(-35.0, -3.0, 35.0, 3.0), [(-25.0, -15.0, 3.0), (25.0, 15.0, 3.0)]
+
+
+def test_windows_keep_off_fence_edge_wires_and_each_other():
+    seat, _ = plane_seat()
+    found = place_windows(seat, [PLATE], FENCE, PINS, count=4, size=SIZE, plate_thickness=3.0)
+    middles = [shapely.Point(one.middle[:2]) for one in found]
+    assert len(found) == 4
+    for number, middle in enumerate(middles):
+        window = middle.buffer(SIZE / 2.0)
+        assert PLATE.exterior.distance(window) >= 2.0 and FENCE.distance(window) >= 2.0 and PLATE.contains(window)
+        assert all(window.distance(other.buffer(SIZE / 2.0)) >= 2.0 for other in middles[:number])
+        assert all(window.distance(shapely.Point(x, y).buffer(radius)) >= 0.99 for x, y, radius in PINS)
+
+
+def test_more_windows_than_there_is_room_for_are_refused_by_their_names():
+    seat, _ = plane_seat()
+    with pytest.raises(DesignError, match=r"params\.windows = 4: the footplates have room for 0 of window_size = 18 mm"):
+        place_windows(seat, [PLATE], FENCE, PINS, count=4, size=18.0, plate_thickness=3.0)
+    steep, _ = plane_seat(2.0)
+    with pytest.raises(DesignError, match=r"room for 0 of window_size"):
+        place_windows(steep, [PLATE], FENCE, PINS, count=1, size=6.0, plate_thickness=3.0)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    def make(here):
+        (guide,) = psi_cad.build(CASES / "phantom-type1", here, settings=["params.windows=2", f"params.window_size={SIZE}"])["guides"]
+        assert guide["status"] == "passed"
+
+    return built_once(tmp_path_factory, "window", make) / "phantom-type1"
+
+
+@pytest.fixture(scope="module")
+def guide(out):
+    return json.loads((out / "report.json").read_text())["guides"][0]
+
+
+def axis(guide, number=0):
+    """Middle of a window on the seat, and the seating axis, patient frame."""
+    plan = guide["plan"]
+    axes = np.array(plan["axes"])
+    return np.array(plan["origin"]) + np.array(guide["features"][number]["middle"]) @ axes, axes
+
+
+def rod(guide, radius, low, high, beside=0.0):
+    middle, axes = axis(guide)
+    return cq.Solid.makeCylinder(radius, high - low, cq.Vector(*(middle + beside * axes[0] + low * axes[2])), cq.Vector(*axes[2]))
+
+
+def tongue(guide, folder):
+    """A disc within the footplate that reaches into the window."""
+    middle, axes = axis(guide)
+    start = middle + (SIZE / 2.0 + 0.5) * axes[0] + 60.0 * axes[2]
+    (hit, *_), *_ = trimesh.load_mesh(folder / f"{STEM}.stl").ray.intersects_location([start], [-axes[2]], multiple_hits=False)
+    up = float((hit - middle) @ axes[2])
+    return rod(guide, 1.0, up - 2.0, up - 0.9, beside=SIZE / 2.0)
+
+
+FAULTS = {
+    "window_size": lambda s, g, _: s.cut(rod(g, SIZE / 2.0 + 0.05, -8.0, 10.0)),
+    "window_place": lambda s, g, _: s.cut(rod(g, SIZE / 2.0 + 0.005, -8.0, 10.0, beside=0.06)),
+    "window_open": lambda s, g, folder: s.fuse(tongue(g, folder)),
+    "window_wall": lambda s, g, _: s.cut(rod(g, 0.8, -8.0, 10.0, beside=SIZE / 2.0 + 2.0)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", FAULTS)
+def test_a_spoiled_window_fails_its_own_check(check, out, guide, tmp_path):
+    solid = cq.Solid(cq.importers.importStep(str(out / f"{STEM}.step")).val().Solids()[0].wrapped)
+    whole = cq.Solid(FAULTS[check](solid, guide, out).Solids()[0].wrapped)
+    write_step(tmp_path / "x.step", whole, product="x", faces={}, software="test")
+    write_stl(tmp_path / "x.stl", triangulated(whole), header="x")
+    found = measure_files(tmp_path / "x.step", tmp_path / "x.stl", Expected.from_json(guide["plan"]), bone_probe(out / "bone.stl"))
+    failed = {one.id: one for one in found.checks if not one.passed}
+    assert f"{check}[1]" in failed and set(failed) <= {f"{name}[1]" for name in FAULTS} | {"seat_max", "seat_rms"}, set(failed)
+    middle, axes = axis(guide)
+    there = np.array(failed[f"{check}[1]"].where) - middle
+    assert np.hypot(there @ axes[0], there @ axes[1]) <= SIZE / 2.0 + 3.1
+
+
+@pytest.mark.slow
+def test_one_sees_the_bone_through_it_and_the_slot_guides_as_before(out, guide):
+    """Rays of trimesh through the STL alone, along the seating axis; then bone."""
+    mesh, bone = trimesh.load_mesh(out / f"{STEM}.stl"), trimesh.load_mesh(out / "bone.stl")
+    for number in (0, 1):
+        middle, axes = axis(guide, number)
+        turns = np.linspace(0.0, 2.0 * np.pi, 12, endpoint=False)
+        ring = middle + 60.0 * axes[2] + 0.97 * SIZE / 2.0 * (np.cos(turns)[:, None] * axes[0] + np.sin(turns)[:, None] * axes[1])
+        ways = np.tile(-axes[2], (len(ring), 1))
+        assert not mesh.ray.intersects_any(ring, ways).any() and bone.ray.intersects_any(ring, ways).all()
+        beyond = middle + 60.0 * axes[2] + (SIZE / 2.0 + 1.9) * (np.cos(turns)[:, None] * axes[0] + np.sin(turns)[:, None] * axes[1])
+        assert mesh.ray.intersects_any(beyond, ways).all()
+    values = {check["id"]: check["value"] for check in guide["checks"]}
+    assert values["slot_height[A]"] >= 10.0 - 0.05 and values["slot_wall[A]"] >= 1.99
