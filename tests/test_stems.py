@@ -24,6 +24,7 @@ from psi_cad.reconstruction.told import refuse_misfit
 from psi_cad.surface.rays import SignedDistance
 
 CASE = CASES / "phantom-acetabular"
+FAULTS = ("stem_wall", "cup_off", "trial_in_bone")  # as tests below plant them
 STEM = "stem_generic-reamer-8.0"
 UP = np.array([0.0, 0.0, 1.0])
 RIGHT = {"asis": (-120.0, -50.0, 80.0), "asis-other-side": (120.0, -50.0, 80.0), "pubic-symphysis": (0.0, -50.0, -50.0)}
@@ -352,6 +353,17 @@ def test_a_trial_that_stands_elsewhere_fails_its_checks(out, guide, tmp_path):
         return trimesh.Trimesh(np.asarray(mesh.vertices) + 0.4 * into, mesh.faces, process=False)
 
     assert {"trial_in_bone[S]", "flat[trial rim]"} <= failed_in(falsified(out, tmp_path, f"{STEM}-trial.stl", pushed))
+
+
+@pytest.mark.slow
+def test_a_cup_that_was_turned_fails_its_check(out, tmp_path):
+    shutil.copytree(out, tmp_path / "there")
+    path = tmp_path / "there" / "report.json"
+    report = json.loads(path.read_text("utf-8"))
+    (cup,) = (stem["cup"] for guide in report["guides"] for stem in guide.get("stems", ()))
+    cup["axis"] = [-value for value in cup["axis"]]
+    path.write_text(json.dumps(report), "utf-8")
+    assert failed_in(tmp_path / "there") == {"cup_off[S]"}
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from psi_cad.guides.cuts import site_cut
 CASE = CASES / "phantom-step"
 SLANT = [("A", (-20, 0, -5), (0.03, 0.1, 1)), ("B", (0, 0, 0), (-1, 0.1, 0.2)), ("C", (20, 0, 5), (0.03, -0.1, 1))]
 SQUARE = [("A", (-20, 0, -5), (0, 0, 1)), ("B", (0, 0, 0), (-1, 0, 0)), ("C", (20, 0, 5), (0, 0, 1))]
+FAULTS = ("slot_past",)  # as the last test plants it
 GROUPS = {"A": "1", "B": "1", "C": "2"}
 
 

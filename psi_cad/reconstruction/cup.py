@@ -27,7 +27,7 @@ class CupPose:
     """A cup on its stem, patient frame, mm and degrees.
 
     `axis` (3,) points out of its opening, through its `centre` (3,). `index`: the tooth, counted clockwise as one looks along the stem into the bone,
-    from where the cup leans straight to the side; None where it turns freely. `off`: between its axis and that of the wanted angles.
+    from where the cup leans straight to the side; None where it turns freely. `off`: between its axis and that of the wanted angles, `wanted` (3,).
     """
 
     axis: Array
@@ -36,6 +36,7 @@ class CupPose:
     anteversion: Deg
     off: Deg
     index: int | None
+    wanted: Array
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def posed(
             f"{off:.0f}° from params.inclination {inclination:g}° and params.anteversion {anteversion:g}°, and params.cup_tolerance is "
             f"{tolerance:g}°; turn the stem, take another implant, or ask for other angles."
         )
-    return CupPose(axis, entry + implant.cup_offset * out, *angles, off, tooth)
+    return CupPose(axis, entry + implant.cup_offset * out, *angles, off, tooth, wanted)
 
 
 def covered_cup(centre: Array, axis: Array, diameter: Mm, distance: Callable[[Array], Array]) -> CoveredCup:

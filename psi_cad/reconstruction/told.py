@@ -20,7 +20,7 @@ from psi_cad.records.stems import CupSaid, SawnPlane, StemSaid
 from psi_cad.surface.mesh_files import read_surface
 from psi_cad.surface.rays import SignedDistance
 from psi_cad.surface.trust import at
-from psi_cad.units import LIMITS, Array, Mm
+from psi_cad.units import LIMITS, Array, Deg, Mm
 
 __all__ = ["hole_diameter", "refuse_misfit", "refuse_thin", "said_again", "stem_checks", "stem_said"]
 
@@ -86,7 +86,8 @@ def stem_said(feature: StemFeature, way: Way, bore: MeasuredBore, planes: Planes
         anteversion_deg=round(feature.cup.anteversion, 3),
         wanted_inclination_deg=feature.inclination,
         wanted_anteversion_deg=feature.anteversion,
-        off_deg=round(feature.cup.off, 3),
+        wanted_axis=_direction(feature.cup.wanted),
+        off_deg=0.0,
         off_limit_deg=feature.tolerance,
         covered=0.0,
         in_bone_mm=0.0,
@@ -128,13 +129,14 @@ def said_again(said: StemSaid, bore: MeasuredBore, bone: Path, trial: Path | Non
     step = max(1, round(EVERY_MM / float(found.depths[1])))
     picked = [*range(0, len(found.depths) - 1, step), len(found.depths) - 1]
     centre, axis, diameter = np.array(said.cup.centre), np.array(said.cup.axis), float(said.implant["cup_diameter"])
+    off = round(_between(axis, np.array(said.cup.wanted_axis)), 3)
     covered = covered_cup(centre, axis, diameter, SignedDistance(mesh))
     return said.but(
         wall_mm=round(found.least - astray, 4),
         wall_at=_point(found.where),
         covered=round(found.covered, 4),
         profile=[[round(float(found.depths[n]), 3), round(float(found.profile[n]), 4)] for n in picked],
-        cup=said.cup.but(covered=round(covered.covered, 4), in_bone_mm=round(covered.deepest, 3)),
+        cup=said.cup.but(off_deg=off, covered=round(covered.covered, 4), in_bone_mm=round(covered.deepest, 3)),
         trial_in_bone_mm=None if trial is None else round(_reaches_in(trial, mesh), 4),
     )
 
@@ -155,6 +157,10 @@ def stem_checks(said: StemSaid) -> list[Check]:
 def _check(kind: str, name: str, value: float, unit: str, rule: str, limit: float, note: str, where: Place | None) -> Check:
     passed = value >= limit if rule == ">=" else value <= limit
     return Check(f"{kind}[{name}]", value, unit, rule, limit, passed, note, where=where)
+
+
+def _between(one: Array, two: Array) -> Deg:
+    return float(np.degrees(np.arctan2(np.linalg.norm(np.cross(one, two)), one @ two)))
 
 
 def _reaches_in(path: Path, bone: trimesh.Trimesh) -> Mm:

@@ -37,6 +37,7 @@ class CupSaid(Record):
     anteversion_deg: Number = Field(description="the same")
     wanted_inclination_deg: Number = Field(description="as asked for")
     wanted_anteversion_deg: Number = Field(description="the same")
+    wanted_axis: Direction = Field(description="out of the opening of a cup with those angles")
     off_deg: Number = Field(description="between its axis and that of the wanted angles")
     off_limit_deg: Number = Field(description="as far as it may be")
     covered: Number = Field(description="share of its back with bone within 2 mm")

@@ -22,9 +22,9 @@ from psi_cad.readback.part import Part
 from psi_cad.readback.printed import Printed
 from psi_cad.siting.about import blade_axes
 from psi_cad.units import LIMITS, Array, Deg, Mm
-from psi_cad.verify.features.slot_ends import end_check, past_ends, towards
 from psi_cad.verify.held import held
 from psi_cad.verify.reach import blade_needed
+from psi_cad.verify.slot_ends import end_check, past_ends, towards
 
 __all__ = ["MeasuredSlot", "checks", "find", "measure"]
 
