@@ -14,6 +14,7 @@ import pytest
 
 from psi_cad.errors import DesignError, InputError
 from psi_cad.promises.expected import Expected
+from psi_cad.readback import part as part_room
 from psi_cad.readback.faces import AS_DRAWN
 from psi_cad.readback.part import Part
 from psi_cad.verify import features
@@ -113,3 +114,17 @@ def test_a_kind_that_nobody_can_measure_is_refused():
 
     with pytest.raises(DesignError, match="'Hinge' is no kind of feature"):
         kind_of(Hinge("h"))
+
+
+def test_a_file_is_read_as_it_is_and_only_where_it_is_not_sound_as_readers_mend_it(guide, tmp_path, monkeypatch):
+    _, expected, path = guide
+    asked, read = [], part_room._read
+    monkeypatch.setattr(part_room, "_read", lambda path, *, mended: asked.append(mended) or read(path, mended=mended))
+    assert Part(path, expected.frame).valid and asked == [False]
+    two = cq.Compound.makeCompound([cq.Solid.makeBox(1.0, 1.0, 1.0), cq.Solid.makeBox(1.0, 1.0, 1.0, cq.Vector(5.0, 0.0, 0.0))])
+    cq.exporters.export(cq.Workplane(two), str(tmp_path / "two.step"))
+    assert Part(tmp_path / "two.step", expected.frame).solid_count == 2 and asked == [False, False, True]
+    asked.clear()
+    sound = iter([False, True])  # of what was read first, and of what was read then
+    monkeypatch.setattr(part_room.BRepCheck_Analyzer, "IsValid", lambda _self: next(sound))
+    assert Part(path, expected.frame).valid and asked == [False, True]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cadquery as cq
 import numpy as np
@@ -16,7 +16,9 @@ from OCP.BRepGProp import BRepGProp
 from OCP.GProp import GProp_GProps
 from OCP.IFSelect import IFSelect_RetDone
 from OCP.Interface import Interface_Static
+from OCP.Resource import Resource_DataMapOfAsciiStringAsciiString
 from OCP.STEPControl import STEPControl_Reader
+from OCP.TCollection import TCollection_AsciiString
 
 from psi_cad.errors import KernelError
 from psi_cad.frames import Frame
@@ -36,18 +38,38 @@ def _samples(mesh: trimesh.Trimesh) -> Array:
     return np.vstack([points, np.asarray(mesh.vertices)])
 
 
+def _read(path: Path, *, mended: bool) -> Any:
+    """The shape in a STEP file; `mended`: outlines that cross themselves are put right, which takes a fifth of the time.
+
+    Raises
+    ------
+    KernelError
+    """
+    reader = STEPControl_Reader()
+    Interface_Static.SetCVal_s("xstep.cascade.unit", "MM")
+    if reader.ReadFile(str(path)) != IFSelect_RetDone:
+        raise KernelError(f"'{path.name}' cannot be read back as STEP.")
+    if not mended:
+        asked = Resource_DataMapOfAsciiStringAsciiString()
+        asked.Bind(TCollection_AsciiString("FixShape.FixSelfIntersectionMode"), TCollection_AsciiString("0"))
+        reader.SetShapeFixParameters(asked)
+    reader.TransferRoots()
+    return reader.OneShape()
+
+
 class Part:
     """What a STEP file holds, measured in `frame`."""
 
     def __init__(self, path: Path, frame: Frame) -> None:
-        reader = STEPControl_Reader()
-        Interface_Static.SetCVal_s("xstep.cascade.unit", "MM")
-        if reader.ReadFile(str(path)) != IFSelect_RetDone:
-            raise KernelError(f"'{path.name}' cannot be read back as STEP.")
-        reader.TransferRoots()
-        shape = reader.OneShape()
         self.path, self.frame = path, frame
         self.header = path.read_bytes()[:4000].decode("latin-1")
+        self._take(_read(path, mended=False))
+        if self.solid_count != 1 or not self.valid:  # then it is judged by what other programs would read
+            self._take(_read(path, mended=True))
+
+    def _take(self, shape: Any) -> None:
+        """Go on with what was read."""
+        self.__dict__.pop("valid", None)
         self.shape = cq.Shape.cast(shape) if shape is not None and not shape.IsNull() else None
         solids = self.shape.Solids() if self.shape is not None else []
         self.solid_count = len(solids)
