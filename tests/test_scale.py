@@ -1,6 +1,7 @@
 """A depth scale on a fence: its numbers are true, can be read, and are missed or found out where they are not."""
 
 import json
+from types import SimpleNamespace
 
 import cadquery as cq
 import numpy as np
@@ -13,7 +14,9 @@ import psi_cad
 from psi_cad.errors import PsiCadError
 from psi_cad.export.meshes import triangulated, write_stl
 from psi_cad.export.step import write_step
+from psi_cad.frames import Frame
 from psi_cad.inspection.inspect import bone_probe
+from psi_cad.labelling.scaling import _covered
 from psi_cad.options.mark import Mark, checks
 from psi_cad.promises.expected import Expected
 from psi_cad.verify.checks import measure_files
@@ -26,6 +29,16 @@ def test_a_number_that_is_off_or_unreadable_fails():
     mark = Mark("A 1", "28", (0.0,) * 3, (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), 6.0, 4.0, 2.5, 1.0, (0.0,) * 3, (0.0, 1.0, 0.0), Z, 1.0, 2.0, 0.0, -18.0)
     for blade, agrees, failed in ((28.4, 0.9, []), (29.0, 0.9, ["mark_true[A 1]"]), (None, 0.9, ["mark_true[A 1]"]), (28.0, 0.5, ["mark_read[A 1]"])):
         assert [check.id for check in checks(mark, {"blade_mm": blade, "agrees": agrees}) if not check.passed] == failed
+
+
+def test_a_number_keeps_off_the_fence_of_another_cut():
+    """A face on the fence of a cut across x = 0, beside a fence that begins at y = 10 and lies across it."""
+    cut = SimpleNamespace(origin=np.array([0.0, 10.0, 0.0]), normal=np.array([0.0, 1.0, 0.0]), along=np.array([1.0, 0.0, 0.0]))
+    other = SimpleNamespace(cut=cut, half_width=2.5, fence_low=-20.0, fence_high=20.0)
+    for y, covered in ((0.0, False), (2.0, False), (4.0, True), (10.0, True), (20.0, False)):
+        face = Frame(origin=np.array([3.1, y, 5.0]), axes=np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]))
+        assert _covered(face, 6.0, 4.0, [other]) is covered, y
+        assert not _covered(face, 6.0, 4.0, [])
 
 
 @pytest.fixture(scope="module")

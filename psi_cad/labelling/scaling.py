@@ -10,7 +10,7 @@ import numpy as np
 
 from psi_cad.brep import label
 from psi_cad.errors import DesignError
-from psi_cad.frames import triple
+from psi_cad.frames import Frame, triple
 from psi_cad.labelling.fence import LEAST, MARGIN, LabelPatch, Side
 from psi_cad.options.mark import Mark
 from psi_cad.sawing.slots import SlotPlan
@@ -19,6 +19,7 @@ from psi_cad.units import Array, Mm
 __all__ = ["Scale", "place_marks"]
 
 BESIDE_MM: Final[Mm] = 1.0  # between two faces on one side
+OFF_FENCE_MM: Final[Mm] = 1.2  # from another fence, whose own pads are 0.6 mm proud
 SAME_SIDE_MM: Final[Mm] = 3.0
 LEAST_MARKS: Final = 2  # of a cut
 
@@ -46,11 +47,11 @@ def place_marks(
     patches: list[LabelPatch] = []
     marks: list[Mark] = []
     for plan, top, far in zip(plans, scale.tops, scale.far, strict=True):
-        own = [side for side in sides if np.array_equal(side.slab.frame.origin, plan.cut.origin)]
+        own, others = [side for side in sides if np.array_equal(side.slab.frame.origin, plan.cut.origin)], [one for one in plans if one is not plan]
         lines = np.asarray(far, dtype=float)
         count = 0
         for wanted in np.arange(lines[0, 0] + scale.step / 2.0, lines[-1, 0], scale.step):
-            found = _place(own, top, lines, float(wanted), scale.step, [*taken, *patches], pad, 10.0 if raised else SAME_SIDE_MM)
+            found = _place(own, top, lines, float(wanted), scale.step, [*taken, *patches], pad, 10.0 if raised else SAME_SIDE_MM, others)
             if found is None:
                 continue
             count += 1
@@ -67,7 +68,15 @@ def place_marks(
 
 
 def _place(
-    sides: Sequence[Side], top: tuple[Array, Array], far: Array, wanted: Mm, step: Mm, taken: Sequence[LabelPatch], pad: Mm, near: Mm
+    sides: Sequence[Side],
+    top: tuple[Array, Array],
+    far: Array,
+    wanted: Mm,
+    step: Mm,
+    taken: Sequence[LabelPatch],
+    pad: Mm,
+    near: Mm,
+    others: Sequence[SlotPlan],
 ) -> tuple[LabelPatch, Mm, Mm] | None:
     """A number near `wanted` along a fence, where along it the number stands, and the far side there; None where there is no room."""
     best: tuple[Mm, LabelPatch, Mm, Mm] | None = None
@@ -84,11 +93,26 @@ def _place(
             if length < width or height < tall:
                 continue
             frame = side.face(float(s), float(u), float(slope), pad)
+            if _covered(frame, width, tall, others):
+                continue
             if any(_overlaps(frame.local(other.frame.origin), other, width, near) for other in taken):
                 continue
             best = abs(float(s) - wanted), LabelPatch(frame, (text,), LEAST, 1.0, width, tall), float(s), deep
             break
     return None if best is None else (best[1], best[2], best[3])
+
+
+def _covered(frame: Frame, width: Mm, height: Mm, others: Sequence[SlotPlan]) -> bool:
+    """Whether the fence of another cut comes through a face, or so near that its pad would not be whole."""
+    xs, ys = np.linspace(-width / 2.0 - BESIDE_MM, width / 2.0 + BESIDE_MM, 7), np.linspace(-height / 2.0 - BESIDE_MM, height / 2.0 + BESIDE_MM, 5)
+    points = frame.patient(np.array([(x, y, z) for x in xs for y in ys for z in (-0.5, 0.5)]))
+    for plan in others:
+        off = points - plan.cut.origin
+        s = off @ plan.cut.along
+        beside = np.abs(off @ plan.cut.normal) < plan.half_width + OFF_FENCE_MM
+        if (beside & (s > plan.fence_low - BESIDE_MM) & (s < plan.fence_high + BESIDE_MM)).any():
+            return True
+    return False
 
 
 def _overlaps(there: Array, other: LabelPatch, width: Mm, near: Mm) -> bool:
