@@ -82,6 +82,7 @@ CAUTIONS: Final[Mapping[str, CautionKind]] = {
     "part-other-blade": CautionKind("a part is made for the kerf of the case's own blade, and --blade names another", True),
     "kerf-unknown": CautionKind("no guide takes a cut, so what the saw removes there is not known", False),
     "uncalibrated-printer": CautionKind("the printer's compensation is not measured", True),
+    "on-sawn-bone": CautionKind("the guide sits on bone that was sawn, and fits only where the saw went as planned", False),
     "seat-widened": CautionKind("the footplates reach further than asked, so that the guide cannot slide", False),
     "seat-far": CautionKind("the footplates reach much further than asked, so that the guide cannot slide", True),
     "seat-turned": CautionKind("the guide comes off further from the approach than was to be searched", True),

@@ -37,6 +37,7 @@ NEEDS: Final = Needs(cuts=(0, 0), trajectories=(1, 1), stem=True)
 FIT: Final = 0.1  # mm all round a bushing in its sleeve
 FLANGE: Final = 3.0  # mm: how thick, and how far it stands out
 TRIAL: Final = "trial"
+SAWN: Final = Caution("on-sawn-bone", "it sits on the bone as the planned cuts leave it, and fits only where the saw went as planned")
 _drill: Any = load_template(BASE, where="template 'acetabular'")
 
 if TYPE_CHECKING:
@@ -73,13 +74,12 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     stem = StemFeature(
         way.name, way.implant, params.stem_wall, pose, params.inclination, params.anteversion, params.cup_tolerance, TRIAL if params.trial_cup else ""
     )
-    return replace(design, stems=(stem,), further=(*design.further, *further))
+    return replace(design, stems=(stem,), further=(*design.further, *further), cautions=(*design.cautions, SAWN))
 
 
 def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ...]:
     """As `drill` lays it out."""
-    told: tuple[Caution, ...] = _drill.lay_out(site, params, workshop)
-    return told
+    return (*_drill.lay_out(site, params, workshop), SAWN)
 
 
 def _bushing(site: Site, params: Params, plan: SleevePlan) -> Part:
