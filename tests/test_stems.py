@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,9 +15,12 @@ from psi_cad.case.implants import Implant
 from psi_cad.errors import CaseError, CatalogueError, DesignError, InputError
 from psi_cad.export.meshes import write_stl
 from psi_cad.files import sha256_of
+from psi_cad.findings import CAUTIONS
 from psi_cad.intake.loading import load, resolved_guides
 from psi_cad.intake.prepare import plan_job
+from psi_cad.making.stems import stem_cautions
 from psi_cad.reconstruction.cup import covered_cup, posed
+from psi_cad.reconstruction.landmarks import refuse_far
 from psi_cad.reconstruction.pelvis import cup_angles, cup_direction, pelvic_frame
 from psi_cad.reconstruction.retained import onto_sawn, retained
 from psi_cad.reconstruction.stem import stem_bone
@@ -196,12 +200,47 @@ def test_a_guide_for_a_stem_needs_a_cut(tmp_path):
         resolved_guides(load(tmp_path / "case.toml"))
 
 
+def test_spines_that_do_not_lie_on_the_bone_are_refused():
+    bone = trimesh.creation.box((100.0, 40.0, 100.0), transform=trimesh.transformations.translation_matrix((-130.0, -30.0, 60.0)))
+    refuse_far(RIGHT, bone)
+    with pytest.raises(CaseError, match="they are swapped"):
+        refuse_far(RIGHT | {"asis": RIGHT["asis-other-side"], "asis-other-side": RIGHT["asis"]}, bone)
+    with pytest.raises(CaseError, match=r"landmarks\.asis: .* lies 20 mm off the bone"):
+        refuse_far(RIGHT | {"asis": (-120.0, -70.0, 80.0)}, bone)
+    with pytest.raises(CaseError, match="the two spines lie 400 mm apart"):
+        refuse_far(RIGHT | {"asis-other-side": (280.0, -50.0, 80.0)}, bone)
+
+
+def test_a_cut_that_no_guide_takes_is_no_face_to_sit_on(tmp_path):
+    text = (CASE / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
+    first, last = text.index("[[guide]]"), text.rindex("[[guide]]")
+    (tmp_path / "case.toml").write_text(text[:first] + text[last:], "utf-8")
+    with pytest.raises(CaseError, match="no guide takes cut 'A', so how wide the saw cuts there is not known"):
+        plan_job(load(tmp_path / "case.toml"), blades=[], progress=lambda step: None)
+
+
+def test_a_cup_that_reaches_into_bone_has_to_be_accepted(job):
+    said = SimpleNamespace(trajectory="S", cup=SimpleNamespace(in_bone_mm=0.6))
+    (told,) = stem_cautions([said])
+    assert told.id == "cup-in-bone" and CAUTIONS["cup-in-bone"].blocks_release and "0.6 mm into the bone" in told.text
+    assert not stem_cautions([SimpleNamespace(trajectory="S", cup=SimpleNamespace(in_bone_mm=0.4))])
+
+
+def test_an_implant_in_the_case_is_checked_like_one_of_a_catalogue(tmp_path):
+    sizes = "stem_diameter=8.0, stem_length=40.0, cup_diameter=46.0, cup_offset=26.0, cup_angle=200.0"
+    text = (CASE / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
+    inline = f'implant = {{id="x", {sizes}, reference="made up"}}'
+    (tmp_path / "case.toml").write_text(text.replace('implant = "nominal-stem-8-cup-46"', inline), "utf-8")
+    with pytest.raises(CaseError, match=r"trajectory\[0\].implant.cup_angle must be at most 75"):
+        load(tmp_path / "case.toml")
+
+
 def test_an_implant_with_one_tooth_is_a_mistake(tmp_path):
     text = (
         'id = "a"\nstem_diameter = 10.0\nstem_length = 40.0\ncup_diameter = 50.0\ncup_offset = 30.0\ncup_angle = 25.0\nteeth = 1\nreference = "x y"\n'
     )
     (tmp_path / "own.toml").write_text(f"[[implant]]\n{text}", "utf-8")
-    with pytest.raises(CatalogueError, match="teeth = 1, which is no choice"):
+    with pytest.raises(CatalogueError, match="teeth.* is 1, which is no choice"):
         load(CASE, catalogue=tmp_path / "own.toml")
 
 

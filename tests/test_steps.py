@@ -15,6 +15,7 @@ from psi_cad.export.step import write_step
 from psi_cad.files import sha256_of
 from psi_cad.frames import Frame
 from psi_cad.guides.cuts import site_cut
+from psi_cad.resection.corners import corner_line, past_corners, sawn_past
 
 CASE = CASES / "phantom-step"
 SLANT = [("A", (-20, 0, -5), (0.03, 0.1, 1)), ("B", (0, 0, 0), (-1, 0.1, 0.2)), ("C", (20, 0, 5), (0.03, -0.1, 1))]
@@ -60,6 +61,29 @@ def test_cuts_of_one_group_join_as_before():
     _, cuts = planned(block(120, 40, 60), SQUARE[:2])
     found = in_guide(cuts, "AB")
     assert [len(cut.neighbours) for cut in found.values()] == [1, 1] and not any(cut.beside or cut.stops for cut in found.values())
+
+
+def tilted(degrees):
+    """A seating axis before the bar, turned upwards from the corner's own line, which runs straight to the front."""
+    return np.array([0.0, -np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
+
+
+def test_a_blade_that_leans_from_the_corner_goes_past_it_as_deep_as_the_bone_is():
+    """B, in the plane x = 0, ends on C at z = 5, and the bar is 40 mm deep: leaning by an angle, the blade comes out 40 tan of it further."""
+    _, cuts = planned(block(120, 40, 60), SQUARE, groups=GROUPS)
+    every = list(cuts.values())
+    assert sawn_past(cuts["B"], every, tilted(0.0))[0] == pytest.approx(0.0, abs=1e-6)
+    for degrees in (5.0, -10.0):
+        past, place = sawn_past(cuts["B"], every, tilted(degrees))
+        assert past == pytest.approx(40.0 * np.tan(np.radians(abs(degrees))), abs=0.3) and place[2] == pytest.approx(5.0 + past, abs=0.3)
+    assert sawn_past(cuts["A"], every, tilted(10.0)) == (0.0, None), "A ends on B, of its own group"
+    assert abs(corner_line(cuts["B"], every)) == pytest.approx([0.0, 1.0, 0.0])
+    assert corner_line(cuts["A"], every) is None
+    assert not list(past_corners([cuts["A"], cuts["B"]], cuts, tilted(1.0)))
+    (told,) = past_corners([cuts["A"], cuts["B"]], cuts, tilted(5.0))
+    assert "cut 'B' goes 3.5 mm past its corner" in str(told) and "[0.000, -1.000, 0.000]" in str(told).replace("[-0.000", "[0.000").replace(
+        ", -0.000]", ", 0.000]"
+    )
 
 
 @pytest.fixture(scope="module")

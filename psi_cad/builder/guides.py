@@ -35,7 +35,7 @@ from psi_cad.intake.prepare import GuideJob, Job, Progress, step_of
 from psi_cad.intake.siting import Siting
 from psi_cad.making.beside import Beside, kept_beside, parts_beside, with_beside
 from psi_cad.making.bodies import build_bodies
-from psi_cad.making.stems import refuse_stemless, retained_said, with_stems
+from psi_cad.making.stems import refuse_stemless, retained_said, stem_cautions, with_stems
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.outputs.software import build_software
 from psi_cad.promises.expected import Expected, ExpectedAvoid
@@ -378,7 +378,7 @@ def _made(job: Job, folder: Path, inspection: Inspection, progress: Progress, ke
                 one.expected,
                 files | more,
                 folder,
-                cautions=(*guide_overrides(loaded, request.name), *(job.cautions if job.read or job.stays else ()), *grafted),
+                cautions=(*guide_overrides(loaded, request.name), *(job.cautions if job.read or job.stays else ()), *grafted, *stem_cautions(stems)),
                 parts=parts,
                 bone=request.bone if len(loaded.case.bones) > 1 else None,
                 graft=graft,

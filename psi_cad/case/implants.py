@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic import BaseModel, Field, StringConstraints, field_validator
 
 from psi_cad.case.tools import STRICT, EntryId
 from psi_cad.units import Deg, Mm
@@ -31,8 +31,9 @@ class Implant(BaseModel):
     nominal: bool = True
     reference: Annotated[str, StringConstraints(min_length=3)]
 
-    @model_validator(mode="after")
-    def _more_than_one(self) -> Implant:
-        if self.teeth == 1:
-            raise ValueError("has teeth = 1, which is no choice of positions; give their number, or 0 where the cup can be turned freely")
-        return self
+    @field_validator("teeth")
+    @classmethod
+    def _more_than_one(cls, teeth: int) -> int:
+        if teeth == 1:
+            raise ValueError("is 1, which is no choice of positions; give their number, or 0 where the cup can be turned freely")
+        return teeth

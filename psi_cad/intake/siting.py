@@ -12,6 +12,7 @@ from psi_cad import __version__
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade
 from psi_cad.drilling.ways import Drilling, about_ways, checked_ways
+from psi_cad.errors import CaseError
 from psi_cad.findings import Check
 from psi_cad.grafting.donor import DonorRead
 from psi_cad.guides.params import GuideParams, SeatParams, StemParams
@@ -19,11 +20,13 @@ from psi_cad.guides.registry import lay_out, load_template, told_as_ours
 from psi_cad.guides.seating import Tried
 from psi_cad.guides.site import Avoided, Site, make_site
 from psi_cad.reconstruction.cup import posed
+from psi_cad.reconstruction.landmarks import refuse_far
 from psi_cad.reconstruction.pelvis import pelvic_frame
 from psi_cad.reconstruction.retained import Retained, onto_sawn, sawn_faces
 from psi_cad.reconstruction.site import StemSite
 from psi_cad.reconstruction.stem import stem_bone
 from psi_cad.reconstruction.told import hole_diameter, refuse_misfit, refuse_thin
+from psi_cad.resection.corners import past_corners
 from psi_cad.resection.depth import slot_depth
 from psi_cad.sawing.kerfs import Sawing, shifts_of
 from psi_cad.scene.bodies import Grounds, Scene, on
@@ -98,7 +101,8 @@ class Siting:
 
         def short(axis: SeatingAxis, gap: Mm) -> str:
             checks = [blade_reach(params, sawing.blade, cut, axis, gap) for cut in sawn] if sawing is not None else []
-            return next((f"the blade reaches {check.value:.1f} mm deep, bone there is {check.limit:.1f}" for check in checks if not check.passed), "")
+            told = next((f"the blade reaches {check.value:.1f} mm deep, bone there is {check.limit:.1f}" for check in checks if not check.passed), "")
+            return told or next((str(error) for error in past_corners(sawn, own, axis.direction)), "")
 
         whose = f"{case.id} {case.side[0].upper()}"
         if self._donor is not None:
@@ -121,6 +125,8 @@ class Siting:
             short=short,
             but=but,
         )
+        for error in past_corners(sawn, own, site.axis.direction):
+            raise error
         if self._donor is None or sawing is None:
             return replace(site, stems=stems)
         return replace(site, graft=self._donor.graft(self.loaded, sawing, self.own))
@@ -136,6 +142,12 @@ def _stems(loaded: LoadedCase, drilling: Drilling, stays: Retained, bone: str | 
     """
     params, cups = drilling.params, {}
     assert isinstance(params, StemParams)  # the registry has refused a template for stems and others
+    if stays.unsawn[bone]:
+        raise CaseError(
+            f"guide '{drilling.request.name}': no guide takes cut '{stays.unsawn[bone][0]}', so how wide the saw cuts there is not known, nor where "
+            "the bone that stays ends; make a guide for that cut, with the blade that saws it."
+        )
+    refuse_far(loaded.case.landmarks, stays.scene.body(bone).bone.mesh)
     pelvis = pelvic_frame(loaded.case.landmarks, where=f"template '{drilling.request.template}'")
     mesh, planes = stays.scene.body(bone).bone.mesh, stays.planes[bone]
     sawn = sawn_faces(mesh, planes)

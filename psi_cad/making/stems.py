@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from psi_cad.errors import DesignError
 from psi_cad.files import sha256_of
+from psi_cad.findings import Caution
 from psi_cad.guides.contract import StemFeature
 from psi_cad.guides.site import Site
 from psi_cad.making.beside import Beside
@@ -15,8 +17,11 @@ from psi_cad.records.guide import MeasuredFiles, Way
 from psi_cad.records.shared import CheckSaid
 from psi_cad.records.stems import RetainedSaid, StemSaid
 from psi_cad.scene.bodies import Scene
+from psi_cad.units import Mm
 
-__all__ = ["refuse_stemless", "retained_said", "with_stems"]
+__all__ = ["refuse_stemless", "retained_said", "stem_cautions", "with_stems"]
+
+IN_BONE_MM: Final[Mm] = 0.5
 
 
 def refuse_stemless(template: str, site: Site, stems: Sequence[StemFeature]) -> None:
@@ -49,6 +54,19 @@ def with_stems(
     passed = measured.status == "passed" and all(check.passed for check in checks)
     more = [CheckSaid.model_validate(check.to_json()) for check in checks]
     return measured.but(checks=[*measured.checks, *more], status="passed" if passed else "rejected"), said
+
+
+def stem_cautions(stems: Sequence[StemSaid]) -> list[Caution]:
+    """What a person must know of the cups."""
+    return [
+        Caution(
+            "cup-in-bone",
+            f"the cup on stem {one.trajectory} reaches {one.cup.in_bone_mm:.1f} mm into the bone that stays: so much has to be reamed, and the "
+            "trial, which is cut away there, does not show it",
+        )
+        for one in stems
+        if one.cup.in_bone_mm > IN_BONE_MM
+    ]
 
 
 def retained_said(scene: Scene, folder: Path, used: Sequence[str]) -> list[RetainedSaid]:

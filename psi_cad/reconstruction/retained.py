@@ -31,10 +31,14 @@ Planes: TypeAlias = tuple[tuple[Array, Array], ...]
 
 @dataclass(frozen=True)
 class Retained:
-    """The bones that stay, and the planes of the sawn faces of each, by its name: a point and the normal out of the bone, patient mm."""
+    """The bones that stay, and by their names the planes of the sawn faces of each: a point and the normal out of the bone, patient mm.
+
+    `unsawn`: the cuts of which no saw is known, and so not where their faces lie.
+    """
 
     scene: Scene
     planes: Mapping[str | None, Planes]
+    unsawn: Mapping[str | None, tuple[str, ...]]
 
 
 def retained(scene: Scene, cuts: Mapping[str, PlannedCut], kerfs: Mapping[str, Kerf], run_outs: Mapping[str, Mm]) -> Retained:
@@ -51,7 +55,8 @@ def retained(scene: Scene, cuts: Mapping[str, PlannedCut], kerfs: Mapping[str, K
         bone = body.bone if not mine else _left(body.bone, mine, kerfs, run_outs)
         bodies.append(Body(body.name, bone))
         planes[body.name] = tuple((cut.origin + kerfs[name].low * cut.normal, cut.normal) for name, cut in mine.items())
-    return Retained(Scene(tuple(bodies)), planes)
+    unsawn = {body.name: tuple(name for name in on(body.name, cuts) if kerfs[name].width is None) for body in scene.bodies}
+    return Retained(Scene(tuple(bodies)), planes, unsawn)
 
 
 def _left(bone: Bone, cuts: Mapping[str, PlannedCut], kerfs: Mapping[str, Kerf], run_outs: Mapping[str, Mm]) -> Bone:

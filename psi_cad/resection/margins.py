@@ -159,7 +159,10 @@ def face_map(cut: PlannedCut, tumour: Surface | None, *, depth: Mm = 0.0, step: 
     if tumour is None:
         return FaceMap(places, triangles[keep], np.full(len(places), np.nan))
     sides = divided(tumour, Face(cut.origin, cut.axes, cut.section), depth=depth)
-    away = np.min([part.closest(there.patient(flat))[0] for there, part in sides.parts if part is not None], axis=0, initial=np.inf)
+    away = np.full(len(flat), np.inf)
+    for there, part in sides.parts:
+        if part is not None:
+            away = np.minimum(away, part.closest(there.patient(flat))[0])
     shapely.prepare(sides.within)
     away[shapely.intersects(sides.within, shapely.points(flat))] = 0.0
     return FaceMap(places, triangles[keep], away)
