@@ -11,19 +11,20 @@ from conftest import CASES
 
 from psi_cad.errors import SeatError, SurfaceError
 from psi_cad.export.surfaces import write_stl
+from psi_cad.frames import Frame
 from psi_cad.inspection.inspect import bone_probe
 from psi_cad.promises.expected import Expected
 from psi_cad.readback.printed import Printed
 from psi_cad.scene.cuts import plan_cuts
 from psi_cad.siting import access
 from psi_cad.siting.about import AboutCuts, site_frame
-from psi_cad.siting.access import accessible_field, outlines, voids
+from psi_cad.siting.access import _crests, accessible_field, outlines, voids
 from psi_cad.siting.cliffs import cliff_of
 from psi_cad.siting.seat import fit_seat
 from psi_cad.siting.standing import CLIMB, EASED_SLOPE, SURE, eased, kept_off, towering
 from psi_cad.surface.mesh_files import read_surface
 from psi_cad.surface.rays import RayCaster
-from psi_cad.surface.repair import checked_bone
+from psi_cad.surface.repair import Bone, checked_bone
 from psi_cad.units import LIMITS
 from psi_cad.verify.features.seat import BoneProbe
 from psi_cad.verify.features.seat import measure as measure_seat
@@ -280,3 +281,20 @@ def test_a_narrow_crease_amid_a_footplate_is_a_hollow_too(amid):
     found = voids(creased, seat, plates)
     assert bool(found) is amid
     assert not amid or shapely.union_all(found).distance(shapely.Point(0.0, 10.0)) < 0.5
+
+
+def test_no_crest_lies_beyond_the_outermost_stations():
+    """Half a cell beyond them one would still be of the last cell, and the seat has no surface there."""
+    wide, ridge = np.arange(-15.0, 15.1, 1.0), 10.2
+    xs = np.sort(np.append(wide, ridge))
+    corners = np.array([(x, y, -abs(x - ridge)) for x in xs for y in wide])
+    cells = np.arange(len(xs) * len(wide)).reshape(len(xs), len(wide))
+    one, two, three, four = cells[:-1, :-1].ravel(), cells[1:, :-1].ravel(), cells[1:, 1:].ravel(), cells[:-1, 1:].ravel()
+    roof = trimesh.Trimesh(corners, np.vstack([np.column_stack([one, two, three]), np.column_stack([one, three, four])]), process=False)
+    frame = Frame(origin=np.zeros(3), axes=np.eye(3))
+    grid = np.arange(0.0, 10.01, 0.5)
+    points = np.stack(np.meshgrid(grid, grid, indexing="ij"), axis=-1).reshape(-1, 2)
+    everywhere = np.ones(len(points), dtype=bool)
+    bone = Bone(roof, np.zeros(len(roof.faces), dtype=int), np.zeros(len(roof.faces), dtype=bool))
+    found = _crests(bone, RayCaster(roof), frame, points, (len(grid), len(grid)), everywhere, everywhere)
+    assert len(found) and (found[:, :2] >= 0.0).all() and (found[:, :2] <= 10.0).all()

@@ -157,7 +157,8 @@ def _crests(bone: Bone, caster: RayCaster, frame: Frame, points: Array, shape: t
     share = (np.arange(len(number)) - np.repeat(np.cumsum(count + 1) - (count + 1), count + 1)) / count[number]
     found = edges[number, 0] + share[:, None] * (edges[number, 1] - edges[number, 0])
     cell = np.round((found[:, :2] - points[0]) / STEP_MM).astype(int)
-    inside = ((cell >= 0) & (cell < shape)).all(axis=1)
+    within = (found[:, :2] > points[0]) & (found[:, :2] < points[-1])  # beyond the outermost stations, a seat has no surface
+    inside = (((cell >= 0) & (cell < shape)) & within).all(axis=1)
     found, cell, lip = found[inside], cell[inside], lip[number][inside]
     wanted = np.where(lip, contact.reshape(shape)[tuple(cell.T)], where.reshape(shape)[tuple(cell.T)])
     found = np.unique(np.round(found[wanted], 6), axis=0)
