@@ -102,8 +102,8 @@ class Flap:
 
 def corridor_from(row: Sequence[float]) -> Corridor:
     """A corridor from its eleven numbers."""
-    o, n, a = (tuple(float(v) for v in row[i : i + 3]) for i in (0, 3, 6))
-    return Corridor(o, n, a, float(row[9]), float(row[10]))  # type: ignore[arg-type]  # three numbers each
+    numbers = np.array(row, dtype=np.float64)
+    return Corridor(triple(numbers[:3]), triple(numbers[3:6]), triple(numbers[6:9]), float(numbers[9]), float(numbers[10]))
 
 
 def place_flap(

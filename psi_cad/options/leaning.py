@@ -202,7 +202,7 @@ def checks(leaning: Leaning, values: dict[str, Any]) -> list[Check]:
     """Every number of the leaning wires against its limit."""
     worst = values.get("worst", [0, 0])
     turned, beside = (place(leaning.feet[number]) for number in worst)
-    middle = place(tuple(float(v) for v in np.mean(leaning.feet, axis=0)))  # type: ignore[arg-type]  # three of them
+    middle = place(triple(np.mean(leaning.feet, axis=0)))
     near, stopped = (values.get(key) or middle for key in ("near", "blocked_at"))
     clear = values.get("apart_mm")
     return [
