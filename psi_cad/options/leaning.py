@@ -11,7 +11,7 @@ from scipy.optimize import linprog
 
 from psi_cad.errors import DesignError
 from psi_cad.findings import Check
-from psi_cad.frames import across, all_round, unit
+from psi_cad.frames import across, all_round, triple, unit
 from psi_cad.siting.pins import WIRES_APART_MM, Pin
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.surface.lines import segments_apart
