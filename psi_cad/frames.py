@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from psi_cad.units import Array
+from psi_cad.units import Array, Deg
 
-__all__ = ["Frame", "across", "all_round", "distance_to_box", "patient_from_ras", "triple", "unit"]
+__all__ = ["Frame", "across", "all_round", "angle_between", "distance_to_box", "patient_from_ras", "ring", "triple", "unit"]
 
 
 def unit(vector: Array) -> Array:
@@ -28,6 +28,18 @@ def unit(vector: Array) -> Array:
 def across(direction: Array) -> Array:
     """A unit vector (3,) square to a direction: always the same one."""
     return unit(np.cross(direction, np.eye(3)[int(np.argmin(np.abs(direction)))]))
+
+
+def ring(direction: Array, count: int) -> Array:
+    """Unit directions (count, 3) across a unit direction, spread evenly all round it."""
+    first = across(direction)
+    turns = np.arange(count) * 2.0 * np.pi / count
+    return np.asarray(np.cos(turns)[:, None] * first + np.sin(turns)[:, None] * np.cross(direction, first))
+
+
+def angle_between(one: Array, other: Array) -> Deg:
+    """The angle between two directions (3,), exact for small ones too."""
+    return float(np.degrees(np.arctan2(np.linalg.norm(np.cross(one, other)), float(one @ other))))
 
 
 def all_round(count: int) -> Array:

@@ -31,6 +31,7 @@ from psi_cad.guides.params import SleeveParams, param
 from psi_cad.guides.site import Site
 from psi_cad.labelling.fence import Words
 from psi_cad.labelling.tagging import BELOW_FACE, BREAK, CORNER, THICK, Tag, place_tag
+from psi_cad.options.leaning import as_upright
 from psi_cad.siting.access import outlines
 from psi_cad.siting.pins import Pin, place_pins
 
@@ -165,10 +166,7 @@ def _tag(site: Site, params: Params, laid: _Laid, words: tuple[str, ...]) -> Tag
     """The tag that carries the label, clear of all sleeves; what comes down on them comes from further above."""
     radius = max([_wire_radius(params), *(plan.radius for plan in laid.plans)])
     centres: list[tuple[float, float]] = [pin.centre for pin in laid.pins]
-    for plan in laid.plans:  # a leaning sleeve as a row of upright ones
-        low, high = plan.at(plan.bottom)[:2], plan.at(plan.high)[:2]
-        count = int(np.ceil(np.linalg.norm(high - low) / 2.0)) + 1
-        centres += [(float(x), float(y)) for x, y in np.linspace(low, high, count)]
+    centres += as_upright([np.stack([plan.at(plan.bottom), plan.at(plan.high)]) for plan in laid.plans])
     said = Words.of(words)
     return place_tag(
         site.around,

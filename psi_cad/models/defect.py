@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from psi_cad.errors import DesignError
-from psi_cad.frames import across, all_round, unit
+from psi_cad.frames import all_round, ring, unit
 from psi_cad.models import offsets
 from psi_cad.models.sawn import SPLINTER_MM3, SawnFace, one_piece
 from psi_cad.parts.contract import BodySite
@@ -115,20 +115,13 @@ def _ways(normals: Sequence[Array]) -> list[Array]:
         return list(np.vstack([np.eye(3), -np.eye(3)]))
     edges = [sign * np.cross(one, other) for one, other in itertools.combinations(normals, 2) for sign in (1.0, -1.0)]
     inner = [*normals, *(one + other for one, other in itertools.combinations(normals, 2)), np.sum(normals, axis=0)]
-    along = [way for normal in normals for way in _along(normal)]  # of two faces that look at each other there are no crossings
+    along = [way for normal in normals for way in ring(normal, TURNS)]  # of two faces that look at each other there are no crossings
     ways = [unit(way) for way in (*inner, *edges, *along) if float(np.linalg.norm(way)) > 1e-6]
     free = [way for way in ways if min(float(way @ normal) for normal in normals) >= BACK]
     mean = np.sum(free, axis=0) if free else np.zeros(3)
     if float(np.linalg.norm(mean)) > 1e-6 and min(float(unit(mean) @ normal) for normal in normals) >= BACK:
         free.append(unit(mean))
     return sorted(free, key=lambda way: -min(float(way @ normal) for normal in normals))
-
-
-def _along(normal: Array) -> Array:
-    """Directions (n, 3) all round in a plane."""
-    first = across(normal)
-    turns = np.arange(TURNS) * 2.0 * np.pi / TURNS
-    return np.asarray(np.cos(turns)[:, None] * first + np.sin(turns)[:, None] * np.cross(normal, first))
 
 
 def _blocked(solid: Any, way: Array, obstacle: Any) -> bool:

@@ -11,7 +11,7 @@ from scipy.optimize import linprog
 
 from psi_cad.errors import DesignError
 from psi_cad.findings import Check
-from psi_cad.frames import across, all_round, triple, unit
+from psi_cad.frames import all_round, angle_between, ring, triple, unit
 from psi_cad.siting.pins import WIRES_APART_MM, Pin
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.surface.lines import segments_apart
@@ -38,6 +38,7 @@ WAYS: Final = 24  # all round the sphere, in which a guide is pulled; as many th
 LEVER_MM: Final[Mm] = 20.0  # so that turns and shifts are of one size
 FAR_MM: Final[Mm] = 60.0  # above the seat, from where a wire comes
 ROW_MM: Final[Mm] = 2.0  # between upright sleeves in the place of one that leans
+LINES: Final = 12  # of a wire, round its axis
 OFF_AXIS: Final = 0.49  # of a wire's diameter: where its side is
 
 
@@ -77,10 +78,7 @@ def travel(feet: Array, outs: Array, height: Mm, play: Mm) -> Mm:
     amid = feet.mean(axis=0)
     rows = []
     for foot, out in zip(feet, outs, strict=True):
-        first = across(out)
-        second = np.cross(out, first)
-        turns = np.arange(SIDES) * 2.0 * np.pi / SIDES
-        sides = np.cos(turns)[:, None] * first + np.sin(turns)[:, None] * second
+        sides = ring(out, SIDES)
         for end in (foot, foot + height * out):
             rows.append(np.hstack([sides, np.cross((end - amid) / LEVER_MM, sides)]))  # n·(v + w × r) = n·v + w·(r × n)
     stops = np.vstack(rows)
@@ -137,14 +135,15 @@ def _matched(leaning: Leaning, faces: Faces) -> list[tuple[int, Round]]:
         for number, (foot, out) in enumerate(zip(leaning.feet, leaning.outs, strict=True)):
             along = direction if float(direction @ np.array(out)) > 0.0 else -direction
             beside = float(np.linalg.norm(np.cross(np.array(foot) - point, along)))
-            if radius < 0.0 and _angle(along, np.array(out)) <= NEAR_DEG and beside <= NEAR_MM and abs(-2.0 * radius - leaning.bore) <= NEAR_SIZE:
+            if (
+                radius < 0.0
+                and angle_between(along, np.array(out)) <= NEAR_DEG
+                and beside <= NEAR_MM
+                and abs(-2.0 * radius - leaning.bore) <= NEAR_SIZE
+            ):
                 found.append((number, (one[0], point, along, radius)))
                 break
     return found
-
-
-def _angle(one: Array, two: Array) -> Deg:
-    return float(np.degrees(np.arctan2(np.linalg.norm(np.cross(one, two)), float(one @ two))))
 
 
 def measure(leaning: Leaning, part: Part | None, printed: Printed) -> dict[str, Any]:
@@ -162,7 +161,7 @@ def measure(leaning: Leaning, part: Part | None, printed: Printed) -> dict[str, 
         there = point + float((np.array(foot) - point) @ along) * along
         feet.append(there)
         outs.append(along)
-        turned.append(max(_angle(one[2], np.array(out)) for one in own))
+        turned.append(max(angle_between(one[2], np.array(out)) for one in own))
         beside.append(float(np.linalg.norm(there - np.array(foot))))
         met = _blocked(leaning, printed, there, along, leaning.depths[number])
         blocked, first = blocked + len(met), first if first is not None or not len(met) else met[0]
@@ -175,7 +174,7 @@ def measure(leaning: Leaning, part: Part | None, printed: Printed) -> dict[str, 
     free = travel(np.array(feet), np.array(outs), leaning.height, leaning.play + wide - leaning.bore)
     return {
         "found": len(feet),
-        "lean_deg": [round(_angle(out, np.array([0.0, 0.0, 1.0])), 4) for out in outs],
+        "lean_deg": [round(angle_between(out, np.array([0.0, 0.0, 1.0])), 4) for out in outs],
         "angle_deg": max(turned),
         "offset_mm": max(beside),
         "worst": [int(np.argmax(turned)), int(np.argmax(beside))],
@@ -189,10 +188,7 @@ def measure(leaning: Leaning, part: Part | None, printed: Printed) -> dict[str, 
 
 def _blocked(leaning: Leaning, printed: Printed, foot: Array, out: Array, depth: Mm) -> Array:
     """Where (n, 3) lines of a wire, from far above to its tip, meet material."""
-    one = across(out)
-    turns = np.arange(12) * 2.0 * np.pi / 12
-    around = np.cos(turns)[:, None] * one + np.sin(turns)[:, None] * np.cross(out, one)
-    starts = foot + FAR_MM * out + np.vstack([np.zeros(3), OFF_AXIS * leaning.wire * around])
+    starts = foot + FAR_MM * out + np.vstack([np.zeros(3), OFF_AXIS * leaning.wire * ring(out, LINES)])
     way, _ = printed.caster.first(starts, -unit(out))
     met = way < FAR_MM + depth
     return np.asarray(starts[met] - way[met][:, None] * out)

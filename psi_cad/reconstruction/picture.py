@@ -11,6 +11,7 @@ import shapely
 import trimesh
 
 from psi_cad.frames import across, unit
+from psi_cad.report.depth_picture import filled
 from psi_cad.report.lettering import Label, Panel, Swatch, save_sheet
 from psi_cad.report.views import BONE, GUIDE, PLANE, Body, Colour, Pixels, Studio, View, view_onto
 from psi_cad.surface.section import section_parts
@@ -133,9 +134,5 @@ def _filled(parts: list[shapely.Polygon], hole: shapely.Polygon, view: View) -> 
     image = Image.new("RGB", fine.size, (255, 255, 255))
     draw = ImageDraw.Draw(image)
     for part, colour in [*((part, BONE) for part in parts), (hole, METAL)]:
-        for number, ring in enumerate((part.exterior, *part.interiors)):
-            points = np.asarray(ring.coords)
-            corners = fine.project(np.column_stack([points, np.zeros(len(points))]))
-            ink = tuple(round(255 * v) for v in colour) if number == 0 else (255, 255, 255)
-            draw.polygon([(float(x), float(y)) for x, y in corners], fill=ink)
+        filled(draw, fine, part, tuple(round(255 * v) for v in colour))
     return np.asarray(image.resize(view.size, Image.Resampling.BOX), dtype=np.uint8)

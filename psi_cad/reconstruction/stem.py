@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import trimesh
 
-from psi_cad.frames import across
+from psi_cad.frames import ring
 from psi_cad.surface.rays import SignedDistance
 from psi_cad.units import Array, Bools, Mm
 
@@ -43,16 +43,14 @@ class StemBone:
 def stem_bone(entry: Array, into: Array, *, depth: Mm, diameter: Mm, bone: trimesh.Trimesh, sawn: Bools) -> StemBone:
     """The bone round a hole of this `diameter` from `entry` (3,) along `into` (3,) to its `depth`; `sawn` (n faces,) are no outside of `bone`."""
     depths = np.linspace(0.0, depth, int(np.ceil(depth / ALONG_MM)) + 1)
-    first = across(into)
-    turns = np.arange(TURNS)[:, None] * 2.0 * np.pi / TURNS
-    ring = diameter / 2.0 * (np.cos(turns) * first + np.sin(turns) * np.cross(into, first))
-    wall = (entry + depths[:, None, None] * into) + ring[None]
-    end = (entry + depth * into) + np.concatenate([ring * (n / RINGS) for n in range(RINGS)])
+    round_it = diameter / 2.0 * ring(into, TURNS)
+    wall = (entry + depths[:, None, None] * into) + round_it[None]
+    end = (entry + depth * into) + np.concatenate([round_it * (n / RINGS) for n in range(RINGS)])
     points = np.concatenate([wall.reshape(-1, 3), end])
     away = _to_outside(bone, sawn, points)
     worst = int(np.argmin(away))
-    round_it = away[: wall.shape[0] * TURNS].reshape(len(depths), TURNS)
-    return StemBone(depths, round_it, float(away[worst]), points[worst], float((round_it > 0.0).mean()))
+    walls = away[: wall.shape[0] * TURNS].reshape(len(depths), TURNS)
+    return StemBone(depths, walls, float(away[worst]), points[worst], float((walls > 0.0).mean()))
 
 
 def _to_outside(bone: trimesh.Trimesh, sawn: Bools, points: Array) -> Array:

@@ -11,6 +11,7 @@ import trimesh
 from psi_cad.case.implants import Implant
 from psi_cad.errors import DesignError, InputError
 from psi_cad.findings import Check, Place, place_of
+from psi_cad.frames import angle_between
 from psi_cad.reconstruction.cup import covered_cup
 from psi_cad.reconstruction.retained import Planes, sawn_faces
 from psi_cad.reconstruction.site import StemFeature
@@ -20,7 +21,7 @@ from psi_cad.records.stems import CupSaid, SawnPlane, StemSaid
 from psi_cad.surface.mesh_files import read_surface
 from psi_cad.surface.rays import SignedDistance
 from psi_cad.surface.trust import at
-from psi_cad.units import LIMITS, Array, Deg, Mm
+from psi_cad.units import LIMITS, Array, Mm
 
 __all__ = ["hole_diameter", "refuse_misfit", "refuse_thin", "said_again", "stem_checks", "stem_said"]
 
@@ -129,7 +130,7 @@ def said_again(said: StemSaid, bore: MeasuredBore, bone: Path, trial: Path | Non
     step = max(1, round(EVERY_MM / float(found.depths[1])))
     picked = [*range(0, len(found.depths) - 1, step), len(found.depths) - 1]
     centre, axis, diameter = np.array(said.cup.centre), np.array(said.cup.axis), float(said.implant["cup_diameter"])
-    off = round(_between(axis, np.array(said.cup.wanted_axis)), 3)
+    off = round(angle_between(axis, np.array(said.cup.wanted_axis)), 3)
     covered = covered_cup(centre, axis, diameter, SignedDistance(mesh))
     return said.but(
         wall_mm=round(found.least - astray, 4),
@@ -157,10 +158,6 @@ def stem_checks(said: StemSaid) -> list[Check]:
 def _check(kind: str, name: str, value: float, unit: str, rule: str, limit: float, note: str, where: Place | None) -> Check:
     passed = value >= limit if rule == ">=" else value <= limit
     return Check(f"{kind}[{name}]", value, unit, rule, limit, passed, note, where=where)
-
-
-def _between(one: Array, two: Array) -> Deg:
-    return float(np.degrees(np.arctan2(np.linalg.norm(np.cross(one, two)), one @ two)))
 
 
 def _reaches_in(path: Path, bone: trimesh.Trimesh) -> Mm:

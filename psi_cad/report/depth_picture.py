@@ -18,7 +18,7 @@ from psi_cad.units import Array, Mm
 if TYPE_CHECKING:
     from PIL import ImageDraw
 
-__all__ = ["DepthPicture", "picture_of_depths"]
+__all__ = ["DepthPicture", "filled", "picture_of_depths"]
 
 SIZE: Final = (700, 600)
 FINER: Final = 2  # drawn this many times larger and shrunk, for smooth edges
@@ -83,11 +83,12 @@ def _bands(profile: SlotDepth, view: View) -> Pixels:
         shade = 1.0 - 0.6 * band / max(1.0, deepest / BAND_MM)
         for piece in shapely.get_parts(ring.buffer(0).intersection(profile.region)):
             if isinstance(piece, shapely.Polygon) and not piece.is_empty:  # a last band of no height leaves nothing
-                _fill(draw, fine, piece, tuple(round(255 * shade * v) for v in SHALLOW))
+                filled(draw, fine, piece, tuple(round(255 * shade * v) for v in SHALLOW))
     return np.asarray(image.resize(view.size, Image.Resampling.BOX), dtype=np.uint8)
 
 
-def _fill(draw: ImageDraw.ImageDraw, view: View, piece: shapely.Polygon, ink: tuple[int, ...]) -> None:
+def filled(draw: ImageDraw.ImageDraw, view: View, piece: shapely.Polygon, ink: tuple[int, ...]) -> None:
+    """Paint a region of a plane (s, a), its holes left white."""
     for number, ring in enumerate((piece.exterior, *piece.interiors)):
         points = np.asarray(ring.coords)
         corners = view.project(_flat(points[:, 0], points[:, 1]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from psi_cad.findings import Check
-from psi_cad.frames import across, unit
+from psi_cad.frames import ring, unit
 from psi_cad.units import Mm
 from psi_cad.verify.features.feature import Triple, kept, place, way
 
@@ -51,10 +51,7 @@ def measure(bore: Bore, part: Part | None, printed: Printed) -> dict[str, Any]:
         found = find(bore, part.faces)
         return {"diameter_mm": -2.0 * found[-1][3] if found else None}
     out, point = unit(np.array(bore.direction)), np.array(bore.point)
-    first = across(out)
-    turns = np.arange(TURNS) * 2.0 * np.pi / TURNS
-    around = np.cos(turns)[:, None] * first + np.sin(turns)[:, None] * np.cross(out, first)
-    away = way(printed, np.tile(point, (TURNS, 1)), around)
+    away = way(printed, np.tile(point, (TURNS, 1)), ring(out, TURNS))
     worst = float(away[int(np.argmax(np.abs(2.0 * away - bore.diameter)))])
     return {"diameter_mm": 2.0 * worst if np.isfinite(worst) else None, "of_triangles": True}
 

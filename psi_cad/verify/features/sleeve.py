@@ -13,7 +13,7 @@ import trimesh
 
 from psi_cad.files import sha256_of
 from psi_cad.findings import Check, Place, place_of
-from psi_cad.frames import across, unit
+from psi_cad.frames import ring, unit
 from psi_cad.promises.expected import Expected, ExpectedBore
 from psi_cad.readback.faces import Faces, Within
 from psi_cad.readback.part import Part
@@ -169,16 +169,9 @@ def find_stop(bore: ExpectedBore, faces: Faces, expected: Expected, *, within: W
     return found
 
 
-def _across(out: Array) -> Array:
-    """Unit directions (TURNS, 3) across an axis, all round."""
-    first = across(out)
-    turns = np.arange(TURNS) * 2.0 * np.pi / TURNS
-    return np.asarray(np.cos(turns)[:, None] * first + np.sin(turns)[:, None] * np.cross(out, first))
-
-
 def _stop_face(printed: Printed, axis: FoundBore, flat: Mm) -> tuple[Mm | None, Mm | None, Array | None]:
     """How high above the entry a chuck stops, how uneven the face `flat` mm round the bore is that stops it, and its highest point."""
-    round_ = _across(axis.out)
+    round_ = ring(axis.out, TURNS)
     inner = axis.diameter / 2.0
     radii = (inner + RING_RIM_MM, inner + flat - RING_RIM_MM)
     starts = np.vstack([axis.foot + FAR_MM * axis.out + radius * round_ for radius in radii])
@@ -194,7 +187,7 @@ def _rings(printed: Printed, axis: FoundBore, bore: ExpectedBore, top: Mm | None
     """(guided length, where it ends, least wall round it, where): the rings of the bore that are whole, from the lowest of the stop face down."""
     if top is None:
         return None, None, None, None
-    round_ = _across(axis.out)
+    round_ = ring(axis.out, TURNS)
     ups = np.arange(top - STEP_MM, top - bore.guided - 2.0 * axis.diameter - 10.0, -STEP_MM)
     centres = axis.foot + ups[:, None] * axis.out
     starts = np.repeat(centres, TURNS, axis=0)
@@ -223,7 +216,7 @@ def _rings(printed: Printed, axis: FoundBore, bore: ExpectedBore, top: Mm | None
 
 def _blocked(printed: Printed, axis: FoundBore, bore: ExpectedBore) -> tuple[int, Array | None]:
     """How many of the tool's lines meet material on the whole of their way, from far outside to the planned tip; and where the first does."""
-    offsets = np.vstack([np.zeros(3), OFF_AXIS * bore.tool_diameter * _across(axis.out)])
+    offsets = np.vstack([np.zeros(3), OFF_AXIS * bore.tool_diameter * ring(axis.out, TURNS)])
     starts = axis.foot + FAR_MM * axis.out + offsets
     way, _ = printed.caster.first(starts, -axis.out)
     met = np.flatnonzero(way < FAR_MM + bore.depth)
