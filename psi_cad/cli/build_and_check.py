@@ -26,7 +26,7 @@ def build(
     out: Annotated[Path, typer.Option("-o", "--out", help="Output folder; a folder named by the case's id is made in it.")] = Path("out"),
     blade: Annotated[list[str] | None, typer.Option("--blade", help="Blade id instead of the case's; repeat it for several variants.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key, such as params.clearance=0.12; may be repeated.")] = None,
-    catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades, tools and printers (TOML).")] = None,
+    catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades, tools, implants and printers (TOML).")] = None,
     variant: Annotated[str | None, typer.Option("--variant", help="Name of this variant in the files, such as tight-slot.")] = None,
     accept: Annotated[
         list[str] | None, typer.Option("--accept", help="A caution that you accept, such as nominal-blade; repeat it, or separate several by commas.")
@@ -114,7 +114,9 @@ def check(
     path: Annotated[Path, typer.Argument(help="An output folder of a build, or a case file to validate without building.")],
     blade: Annotated[list[str] | None, typer.Option("--blade", help="For a case file: blade id instead of the case's; may be repeated.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="For a case file: override a key, as in 'build'; may be repeated.")] = None,
-    catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades, tools and printers (TOML), for a case file.")] = None,
+    catalogue: Annotated[
+        Path | None, typer.Option("--catalogue", help="Your own blades, tools, implants and printers (TOML), for a case file.")
+    ] = None,
     picture: Annotated[Path | None, typer.Option("--picture", help="For a case file: PNG to write, the bone with its cuts and approaches.")] = None,
     time_limit: Annotated[float, typer.Option("--time-limit", min=1.0, help="Seconds before the measurement is ended.")] = 300.0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

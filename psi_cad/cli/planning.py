@@ -32,7 +32,7 @@ def plan(
     ] = None,
     type_: Annotated[str | None, typer.Option("--type", help="Write a starting plan of this Enneking type instead, such as I or I+II.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key, such as tumour.margin=15.0; may be repeated.")] = None,
-    catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades, tools and printers (TOML).")] = None,
+    catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades, tools, implants and printers (TOML).")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Measure a plan: margins, specimen, bone lost, cutting depth, reach; with --optimise also propose better planes.
