@@ -9,6 +9,29 @@ import shapely
 from OCP.BRep import BRep_Builder
 from OCP.TopoDS import TopoDS_Shell, TopoDS_Solid
 
+from psi_cad.export.meshes import triangulated, write_stl
+from psi_cad.export.step import write_step
+from psi_cad.inspection.inspect import bone_probe
+from psi_cad.promises.expected import Expected
+from psi_cad.verify.checks import measure_files
+
+
+def solid_in(path):
+    return cq.Solid(cq.importers.importStep(str(path)).val().Solids()[0].wrapped)
+
+
+def failed_in(step, stl, plan, bone):
+    """The checks that fail, by id, of a guide's files, as promised by `plan`."""
+    return {check.id: check for check in measure_files(step, stl, Expected.from_json(plan), bone_probe(bone)).checks if not check.passed}
+
+
+def failed_with(shape, plan, bone, folder):
+    """The same of a guide whose files hold `shape`."""
+    step, stl, whole = folder / "x.step", folder / "x.stl", cq.Solid(shape.Solids()[0].wrapped)
+    write_step(step, whole, product="x", faces={}, software="test")
+    write_stl(stl, triangulated(whole), header="x")
+    return failed_in(step, stl, plan, bone)
+
 
 def frame_of(guide):
     plan = guide["plan"]

@@ -10,16 +10,12 @@ import shapely
 import trimesh
 from built_once import built_once
 from conftest import CASES
+from faults import failed_in, failed_with, solid_in
 
 import psi_cad
 from psi_cad.errors import DesignError, PsiCadError
-from psi_cad.export.meshes import triangulated, write_stl
-from psi_cad.export.step import write_step
-from psi_cad.inspection.inspect import bone_probe
 from psi_cad.options.flap import Corridor, Flap, place_flap
-from psi_cad.promises.expected import Expected
 from psi_cad.siting.spline import fit, uniform_knots
-from psi_cad.verify.checks import measure_files
 
 STEM = "supra-acetabular_generic-25x0.89"
 HEIGHT, ANGLE, THICK = 18.0, 20.0, 3.0
@@ -155,25 +151,15 @@ FAULTS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("check", FAULTS)
 def test_a_spoiled_flap_fails_its_own_check(check, out, guide, tmp_path):
-    solid = cq.Solid(cq.importers.importStep(str(out / f"{STEM}.step")).val().Solids()[0].wrapped)
-    spoiled = FAULTS[check](solid, guide)
-    whole = cq.Solid(spoiled.Solids()[0].wrapped)
-    write_step(tmp_path / "x.step", whole, product="x", faces={}, software="test")
-    write_stl(tmp_path / "x.stl", triangulated(whole), header="x")
     plan = json.loads(json.dumps(guide["plan"]))
     if check == "flap_clear":  # what stands out comes nearer to the saw than the flap is to
         plan["features"][0]["clearance"] = guide["features"][0]["clear_mm"]
-        assert not [one for one in measured(out / f"{STEM}.step", out / f"{STEM}.stl", plan, out) if one.startswith("flap")]
-    failed = measured(tmp_path / "x.step", tmp_path / "x.stl", plan, out)
+        assert not [one for one in failed_in(out / f"{STEM}.step", out / f"{STEM}.stl", plan, out / "bone.stl") if one.startswith("flap")]
+    failed = failed_with(FAULTS[check](solid_in(out / f"{STEM}.step"), guide), plan, out / "bone.stl", tmp_path)
     assert check in failed and all(name.startswith("flap") for name in failed), set(failed)
     base, (along, through, up) = axes_of(guide)
     there = np.array(failed[check].where) - base
     assert abs(there @ through) < 4.0 and abs(there @ along) <= half(guide) + 0.1 and -1.0 < there @ up < HEIGHT + 1.0, "the place is on the flap"
-
-
-def measured(step, stl, plan, out):
-    found = measure_files(step, stl, Expected.from_json(plan), bone_probe(out / "bone.stl"))
-    return {check.id: check for check in found.checks if not check.passed}
 
 
 @pytest.mark.slow

@@ -9,17 +9,13 @@ import pytest
 import trimesh
 from built_once import built_once
 from conftest import CASES
+from faults import failed_in, failed_with
 
 import psi_cad
 from psi_cad.errors import PsiCadError
-from psi_cad.export.meshes import triangulated, write_stl
-from psi_cad.export.step import write_step
 from psi_cad.files import sha256_of
-from psi_cad.inspection.inspect import bone_probe
 from psi_cad.inspection.measure import measure_folder
 from psi_cad.options.leaning import MOST_TRAVEL_MM, travel, ways_out
-from psi_cad.promises.expected import Expected
-from psi_cad.verify.checks import measure_files
 
 STEM = "supra-acetabular_generic-25x0.89"
 LEAN = 12.0
@@ -133,14 +129,8 @@ def test_with_its_wires_in_a_guide_meets_them_and_without_it_comes_off(out, guid
 
 
 def failed_of(out, guide, tmp_path, *, solid=None, plan=None):
-    step, stl = out / f"{STEM}.step", out / f"{STEM}.stl"
-    if solid is not None:
-        step, stl = tmp_path / "x.step", tmp_path / "x.stl"
-        whole = cq.Solid(solid.Solids()[0].wrapped)
-        write_step(step, whole, product="x", faces={}, software="test")
-        write_stl(stl, triangulated(whole), header="x")
-    found = measure_files(step, stl, Expected.from_json(plan or guide["plan"]), bone_probe(out / "bone.stl"))
-    return {check.id: check for check in found.checks if not check.passed}
+    plan, bone = plan or guide["plan"], out / "bone.stl"
+    return failed_in(out / f"{STEM}.step", out / f"{STEM}.stl", plan, bone) if solid is None else failed_with(solid, plan, bone, tmp_path)
 
 
 def redrilled(guide, *, beside=0.0, turned=0.0):

@@ -9,17 +9,13 @@ import pytest
 import trimesh
 from built_once import built_once
 from conftest import CASES
+from faults import failed_with, solid_in
 
 import psi_cad
 from psi_cad.errors import PsiCadError
-from psi_cad.export.meshes import triangulated, write_stl
-from psi_cad.export.step import write_step
 from psi_cad.frames import Frame
-from psi_cad.inspection.inspect import bone_probe
 from psi_cad.labelling.scaling import _covered
 from psi_cad.options.mark import Mark, checks
-from psi_cad.promises.expected import Expected
-from psi_cad.verify.checks import measure_files
 
 STEM = "supra-acetabular_generic-25x0.89"
 Z = (0.0, 0.0, 1.0)
@@ -106,12 +102,7 @@ FAULTS = {"mark_read": lambda s, g: s.fuse(filled(g)), "mark_true": lambda s, g:
 @pytest.mark.slow
 @pytest.mark.parametrize("check", FAULTS)
 def test_a_spoiled_number_fails_its_own_check(check, out, guide, tmp_path):
-    solid = cq.Solid(cq.importers.importStep(str(out / f"{STEM}.step")).val().Solids()[0].wrapped)
-    whole = cq.Solid(FAULTS[check](solid, guide).Solids()[0].wrapped)
-    write_step(tmp_path / "x.step", whole, product="x", faces={}, software="test")
-    write_stl(tmp_path / "x.stl", triangulated(whole), header="x")
-    found = measure_files(tmp_path / "x.step", tmp_path / "x.stl", Expected.from_json(guide["plan"]), bone_probe(out / "bone.stl"))
-    failed = {one.id: one for one in found.checks if not one.passed}
+    failed = failed_with(FAULTS[check](solid_in(out / f"{STEM}.step"), guide), guide["plan"], out / "bone.stl", tmp_path)
     assert f"{check}[A 1]" in failed and {name for name in failed if name.startswith("mark")} == {f"{check}[A 1]"}, set(failed)
     assert np.linalg.norm(np.array(failed[f"{check}[A 1]"].where) - face_of(guide)[0]) < 0.02
 

@@ -9,16 +9,12 @@ import shapely
 import trimesh
 from built_once import built_once
 from conftest import CASES
+from faults import failed_with, solid_in
 from test_flap import plane_seat
 
 import psi_cad
 from psi_cad.errors import DesignError
-from psi_cad.export.meshes import triangulated, write_stl
-from psi_cad.export.step import write_step
-from psi_cad.inspection.inspect import bone_probe
 from psi_cad.options.window import place_windows
-from psi_cad.promises.expected import Expected
-from psi_cad.verify.checks import measure_files
 
 STEM = "supra-acetabular_generic-25x0.89"
 SIZE = 9.0
@@ -92,12 +88,7 @@ FAULTS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("check", FAULTS)
 def test_a_spoiled_window_fails_its_own_check(check, out, guide, tmp_path):
-    solid = cq.Solid(cq.importers.importStep(str(out / f"{STEM}.step")).val().Solids()[0].wrapped)
-    whole = cq.Solid(FAULTS[check](solid, guide, out).Solids()[0].wrapped)
-    write_step(tmp_path / "x.step", whole, product="x", faces={}, software="test")
-    write_stl(tmp_path / "x.stl", triangulated(whole), header="x")
-    found = measure_files(tmp_path / "x.step", tmp_path / "x.stl", Expected.from_json(guide["plan"]), bone_probe(out / "bone.stl"))
-    failed = {one.id: one for one in found.checks if not one.passed}
+    failed = failed_with(FAULTS[check](solid_in(out / f"{STEM}.step"), guide, out), guide["plan"], out / "bone.stl", tmp_path)
     assert f"{check}[1]" in failed and set(failed) <= {f"{name}[1]" for name in FAULTS} | {"seat_max", "seat_rms"}, set(failed)
     middle, axes = axis(guide)
     there = np.array(failed[f"{check}[1]"].where) - middle
