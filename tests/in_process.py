@@ -20,7 +20,7 @@ from psi_cad.report import draw_plan as drawing
 
 
 def perform(verb, request, *, payload=None, progress=None, time_limit=0.0, workers=None):
-    """As `psi_cad.builder.process.perform`; nothing ends a hang, and a crash ends the tests."""
+    """As `psi_cad.processes.workers.perform`; nothing ends a hang, and a crash ends the tests."""
     sent = pickle.loads(pickle.dumps(payload())) if payload is not None else None
     before = locale.setlocale(locale.LC_ALL)
     try:

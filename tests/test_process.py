@@ -9,11 +9,11 @@ import pytest
 from conftest import CASES, SAID
 
 import psi_cad
-from psi_cad.builder import process as running
-from psi_cad.builder.process import Workers, perform
 from psi_cad.case.load import load_case
 from psi_cad.errors import BuildError, CaseError, KernelError
 from psi_cad.intake import prepare
+from psi_cad.processes import workers as running
+from psi_cad.processes.workers import Workers, perform
 
 
 def worker(code: str) -> tuple[str, ...]:
