@@ -31,6 +31,7 @@ from psi_cad.intake.named import inputs_of
 from psi_cad.intake.prepare import Job, Progress, plan_job, planes_of, works_of
 from psi_cad.making.asked import resolved_part
 from psi_cad.outputs.subject import made_in
+from psi_cad.processes.cores import ONE_CORE
 from psi_cad.processes.workers import Workers
 from psi_cad.sawing.blades import tell_lengths
 from psi_cad.sawing.kerfs import sawings
@@ -139,6 +140,7 @@ def _end_all() -> None:
 
 def main() -> None:
     """Serve requests until the caller is gone."""
+    os.environ.update(ONE_CORE)
     out = own_stdout()
     requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 

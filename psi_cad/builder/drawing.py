@@ -11,12 +11,12 @@ import trimesh
 from psi_cad.builder.entry import Made
 from psi_cad.builder.export import title_of
 from psi_cad.builder.kept import Kept
+from psi_cad.drawing.artist import Artist, BegunPicture
 from psi_cad.errors import BuildError
 from psi_cad.files import whole_file
 from psi_cad.intake.prepare import Job
 from psi_cad.making.marks import marks_of, weakest
 from psi_cad.records.guide import MeasuredFiles
-from psi_cad.report.artist import Artist, BegunPicture
 from psi_cad.stages.digests import digest
 
 __all__ = ["Drawing"]

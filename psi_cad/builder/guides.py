@@ -20,6 +20,7 @@ from psi_cad.builder.folder import DONOR_FILE, bones_written, kept_files, sweep
 from psi_cad.builder.grafts import with_graft
 from psi_cad.builder.kept import Kept
 from psi_cad.builder.tasks import Shown, Task
+from psi_cad.drawing.artist import Artist
 from psi_cad.drilling.ways import Drilling, drilling_of
 from psi_cad.errors import EnvironmentProblem, KernelError, PsiCadError
 from psi_cad.export.meshes import write_stl
@@ -46,7 +47,6 @@ from psi_cad.records.guide import Guide, MeasuredFiles
 from psi_cad.records.report import BuildReport
 from psi_cad.records.shared import CaseSaid, CheckSaid, Refused, Software, cautions_said
 from psi_cad.remedies.mending import base_id, sentence
-from psi_cad.report.artist import Artist
 from psi_cad.sawing.kerfs import Sawing, sawings
 from psi_cad.stages.told import IN_MEMORY, MADE, of_guide
 from psi_cad.units import LIMITS

@@ -15,6 +15,7 @@ import trimesh
 
 from psi_cad.errors import PsiCadError, from_json
 from psi_cad.files import sha256_of
+from psi_cad.processes.cores import one_core
 from psi_cad.promises.expected import Expected
 from psi_cad.readback.part import Part
 from psi_cad.records.guide import MeasuredFiles
@@ -175,10 +176,15 @@ def _bytes_of(path: Path) -> bytes:
 
 
 class Line:
-    """The builder's line to an inspector in another process: `say` sends a message, `hear` waits for the next answer."""
+    """The builder's line to an inspector in another process: `say` sends a message, `hear` waits for the next answer.
+
+    Where they have one core between them, the builder waits for each answer: two that take turns on it are slower.
+    """
 
     def __init__(self, say: Callable[[dict[str, Any]], None], hear: Callable[[], dict[str, Any]]) -> None:
         self._say, self._hear = say, hear
+        self._begun: dict[str, Any] = {}
+        self._heard = deque[dict[str, Any]]()
         self.said = Said()
 
     def bones(self, paths: Mapping[str | None, Path]) -> None:
@@ -191,11 +197,17 @@ class Line:
 
     def step(self, path: Path, expected: Expected) -> None:
         """See `Inspection`."""
-        self._say({"step": str(path), "expected": expected.to_json()})
+        self._begun = {"step": str(path), "expected": expected.to_json()}
+        if not one_core():
+            self._say(self._begun)
 
     def stl(self, path: Path) -> None:
         """See `Inspection`."""
+        if one_core():
+            self._say(self._begun)
         self._say({"stl": str(path)})
+        if one_core():
+            self._heard.append(self._hear())
 
     def result(self) -> MeasuredFiles:
         """See `Inspection`.
@@ -204,7 +216,7 @@ class Line:
         ------
         PsiCadError
         """
-        answer = self._hear()
+        answer = self._heard.popleft() if self._heard else self._hear()
         said = answer.get("said", {})
         parts = {name: bytes.fromhex(part) for name, part in said.get("parts", {}).items()}
         self.said = Said(bool(said.get("found")), parts, float(said.get("seconds", 0.0)))

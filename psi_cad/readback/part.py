@@ -22,6 +22,7 @@ from OCP.TCollection import TCollection_AsciiString
 
 from psi_cad.errors import KernelError
 from psi_cad.frames import Frame
+from psi_cad.processes.cores import one_core
 from psi_cad.readback.faces import Faces, moved_into
 from psi_cad.surface.rays import SignedDistance
 from psi_cad.units import Array
@@ -83,7 +84,7 @@ class Part:
     @cached_property
     def valid(self) -> bool:
         """Whether the kernel finds the solid sound."""
-        return self._solid is not None and bool(BRepCheck_Analyzer(self._solid.wrapped, True, True).IsValid())
+        return self._solid is not None and bool(BRepCheck_Analyzer(self._solid.wrapped, True, not one_core()).IsValid())
 
     @cached_property
     def solid(self) -> cq.Solid:
@@ -114,7 +115,7 @@ class Part:
         if free:
             return np.array(free[0].Center().toTuple())
         for face in self.solid.Faces():
-            if not BRepCheck_Analyzer(face.wrapped, True, True).IsValid():
+            if not BRepCheck_Analyzer(face.wrapped, True, not one_core()).IsValid():
                 return np.array(face.Center().toTuple())
         return None
 

@@ -12,6 +12,7 @@ import trimesh
 
 from psi_cad.frames import Frame
 from psi_cad.processes.copies import Copy
+from psi_cad.processes.cores import one_core
 from psi_cad.report.lighter import lighter
 from psi_cad.report.pictures import Arrow, GuidePicture, Mark, ready_studio
 
@@ -33,9 +34,10 @@ class Artist:
         self.close()
 
     def start(self) -> None:
-        """Have a copy make ready to draw, where there can be one."""
-        with suppress(OSError):
-            self._copy = Copy(self._serve)
+        """Have a copy make ready to draw, where there can be one, and a core for it."""
+        if not one_core():
+            with suppress(OSError):
+                self._copy = Copy(self._serve)
 
     def begin(self, guide: trimesh.Trimesh, frame: Frame, around: Mapping[str, Any]) -> BegunPicture:
         """Begin a picture: as far as needs no measuring. `around`: what `GuidePicture` takes beside guide, bone, frame and tumour."""
