@@ -109,7 +109,7 @@ def view_onto(points: Array, direction: Array, *, size: tuple[int, int], up: Arr
 
 @dataclass
 class Studio:
-    """Draws bodies; each is made ready for the graphics driver once, however many views show it."""
+    """Draws bodies; each surface is made ready for the graphics driver once, however many views show it, and must not change meanwhile."""
 
     _actors: dict[tuple[Any, ...], tuple[Body, list[Any]]] = field(default_factory=dict)
     _window: Any = None
