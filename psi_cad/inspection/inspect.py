@@ -10,9 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol, TextIO
 
-import numpy as np
-import trimesh
-
 from psi_cad.errors import PsiCadError, from_json
 from psi_cad.files import sha256_of
 from psi_cad.processes.cores import one_core
@@ -20,14 +17,13 @@ from psi_cad.promises.expected import Expected
 from psi_cad.readback.part import Part
 from psi_cad.records.guide import MeasuredFiles
 from psi_cad.stages.digests import digest
-from psi_cad.surface.repair import weld
+from psi_cad.surface.weld import welded_stl
 from psi_cad.verify.checks import measure_part
 from psi_cad.verify.features.seat import BoneProbe
 
 __all__ = ["Inspection", "Inspector", "Line", "bone_probe", "serve"]
 
 MOST_KNOWN: Final = 200  # measurements that are kept
-WELD_DIGITS: Final = 8  # of a millimetre: corners that are written as the same numbers
 
 
 class Inspection(Protocol):
@@ -70,10 +66,7 @@ class Said:
 
 def bone_probe(path: Path, name: str | None = None) -> BoneProbe:
     """A bone beside the guides, ready to be measured against."""
-    read = trimesh.load_mesh(path, process=False)
-    mesh = trimesh.Trimesh(np.asarray(read.vertices, dtype=np.float64), np.asarray(read.faces), process=False)
-    weld(mesh, digits=WELD_DIGITS)  # as trimesh does, which took most of the time of a bone of a million triangles
-    return BoneProbe(mesh, name)
+    return BoneProbe(welded_stl(path), name)
 
 
 class Inspector:
