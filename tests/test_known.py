@@ -24,7 +24,8 @@ def bench(phantom_out, phantom_report, tmp_path, monkeypatch):
     guide, taken = phantom_report["guides"][0], []
     said = {name: guide[name] for name in MeasuredFiles.model_fields if name in guide}
 
-    def read(path, _frame):
+    def read(path, _frame, *, judged):
+        assert not judged
         taken.append(["read", path.read_bytes()])
         return SimpleNamespace(solid_count=0)
 

@@ -116,7 +116,7 @@ class Inspector:
     def _read(self) -> None:
         assert self._expected is not None
         try:
-            self._part = Part(self._path, self._expected.frame)
+            self._part = Part(self._path, self._expected.frame, judged=False)
             if self._part.solid_count:
                 self._part.warm()
         except PsiCadError as error:
