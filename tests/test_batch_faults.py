@@ -331,11 +331,9 @@ def disk(tmp_path):
 @pytest.mark.parametrize("kind", ["bone.stl", "step", "stl", "3mf", "png", "json"])
 def test_a_disk_that_is_full_in_the_middle_of_a_file_is_told_and_leaves_no_half_file(tmp_path, disk, kind, phantom_out):
     sizes = {path.name: path.stat().st_size for path in phantom_out.iterdir()}
-    order = sorted(
-        sizes, key=lambda name: ["bone.stl", "step", "stl", "3mf", "png", "json"].index(name if name in ("bone.stl",) else name.rsplit(".")[-1])
-    )
-    here = next(number for number, name in enumerate(order) if name.endswith(kind) and (kind != "stl" or name != "bone.stl"))
-    folder = disk(f"size={sum(sizes[name] for name in order[:here]) + sizes[order[here]] // 2}")
+    kinds = ["bone.stl", "step", "stl", "3mf", "png", "json"]  # in the order in which they are written
+    size = {name if name == "bone.stl" else name.rsplit(".")[-1]: count for name, count in sizes.items()}
+    folder = disk(f"size={sum(size[one] for one in kinds[: kinds.index(kind)]) + size[kind] // 2}")
     right = {f"{phantom_out.name}/{name}": digest for name, digest in contents(phantom_out).items()}
     for verb in ("build", "batch"):
         out = folder / verb
