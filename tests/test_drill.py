@@ -377,7 +377,9 @@ def test_another_depth_is_a_variant(drill_out, tmp_path, run):
     shutil.copytree(drill_out, out / "phantom-drill")
     assert run("build", CASE, "-o", out, "--set", "trajectory.T1.depth=40").returncode == 0
     guides = json.loads((out / "phantom-drill" / "report.json").read_text())["guides"]
-    assert [guide["plan"]["bores"][0]["depth"] for guide in guides if guide["status"] != "stale"] == [40.0]
+    deep, own = guides
+    assert (deep["plan"]["bores"][0]["depth"], deep["status"], own["variant"], own["status"]) == (40.0, "passed", None, "passed")
+    assert deep["variant"].startswith("trajectory-t1-depth-40") and deep["variant"] in " ".join(deep["label"]["lines"])
 
 
 @pytest.mark.slow

@@ -186,16 +186,15 @@ class _Bench:
         template = load_template(guide.request.template, where=f"{loaded.path.name}: guide[{task.guide}].template")
         params = template.Params(**guide.params)
         site: Site = dataclasses.replace(self.site(task), attempt=task.attempt)
-        variant = guide.naming(task.site).variant
-        if variant is not None:  # before the version, which ends a label
-            site = dataclasses.replace(site, label=(*site.label[:-1], variant, site.label[-1]))
+        letters = guide.naming(task.site).letters  # before the version, which ends a label
+        site = dataclasses.replace(site, label=(*site.label[:-1], *letters, site.label[-1]))
         told = self.told(guide, site)
         self._kept.stages.of = of_guide(guide.request.name, site.tool_id)
         told("design")  # a template that hangs before it says anything is known by this
         try:
             with told_as_ours(guide.request.template), checked.listening(told):
                 design = template.build(site, params, self._workshop)
-            made = Made(guide.request, params, site, design, guide.naming(task.site), guide.hashes[task.site])
+            made = Made(guide.request, params, site, design, guide.naming(task.site), guide.hashes[task.site], loaded.settings)
         except PsiCadError as error:
             if error.where is not None:  # a template knows the guide frame only
                 x, y, z = site.frame.patient(np.array(error.where))
