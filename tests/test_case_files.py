@@ -10,6 +10,7 @@ from psi_cad.case.catalogue import shipped_catalogue
 from psi_cad.case.load import load_case
 from psi_cad.case.write import case_with_planes, write_case
 from psi_cad.errors import CaseError, CatalogueError, PsiCadError
+from psi_cad.intake.loading import resolved_guides
 
 GOOD = (CASES / "phantom-type1" / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
 
@@ -231,3 +232,23 @@ def test_settings_that_reach_nothing_are_refused(setting):
 
     with pytest.raises(CaseError, match=r"--set"):
         load_case(CASES / "phantom-type3" / "case.toml", settings=[setting])
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("params.stem_wall=3", "guide[0].params.stem_wall is no parameter of template 'osteotomy'; 'acetabular' of guide 'stem' has it: give it there "
+         "alone, in the case or with --set guide.stem.params.stem_wall=3."),
+        ("guide.stem.params.flap_side=1", "guide[1].params.flap_side is no parameter of template 'acetabular'; 'osteotomy' of guide 'supra-acetabular' "
+         "has it: give it there alone, in the case or with --set guide.supra-acetabular.params.flap_side=1."),
+    ],
+)  # fmt: skip
+def test_a_parameter_of_another_template_is_told_with_its_owner(setting, said):
+    with pytest.raises(CaseError) as caught:
+        resolved_guides(load_case(CASES / "phantom-acetabular", settings=[setting]))
+    assert str(caught.value) == f"case.toml: {said}"
+
+
+def test_a_setting_for_guides_in_a_case_of_parts_alone_is_told_with_the_parts_key():
+    with pytest.raises(CaseError, match=r"there is no \[\[guide\]\] for --set params.wall=3; a part's own is part.NAME.params.wall\."):
+        load_case(CASES / "phantom-model", settings=["params.wall=3"])

@@ -260,7 +260,8 @@ def _targets(data: dict[str, Any], keys: list[str], setting: str, name: str) -> 
     table = "guide" if keys[0] == "params" else keys[0]
     entries = data.get(table)
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
-        raise CaseError(f"{name}: there is no [[{table}]] for --set {setting}.")
+        parts = f"; a part's own is part.NAME.{'.'.join(keys)}" if keys[0] == "params" and data.get("part") else ""
+        raise CaseError(f"{name}: there is no [[{table}]] for --set {setting}{parts}.")
     if keys[0] == "params":
         return entries, keys
     rest = keys[1:]
