@@ -36,6 +36,8 @@ from psi_cad.siting.access import outlines
 from psi_cad.siting.pins import Pin, place_pins
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import cadquery as cq
 
     from psi_cad.units import Array, Mm
@@ -76,10 +78,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     words = (*site.label[:-1], *(f"{plan.way.name}={plan.way.tool.diameter:g}x{plan.stop:g}" for plan in laid.plans), site.label[-1])
     tag = _tag(site, params, laid, words) if site.attempt < TAG_ATTEMPTS else None
     solid = _solid(site, params, laid, tag)
-    if tag is not None:
-        patch = tag.patch
-        text = label.text_shape(patch.lines, height=patch.letter_height, condensed=patch.condensed)
-        solid = label.engraved("label", solid, [(patch.frame, text)], depth=ENGRAVED)
+    solid = solid if tag is None else _lettered(solid, tag)
     bore = _wire_bore(site, params)
     return Design(
         solid=solid,
@@ -162,10 +161,17 @@ def _wire_bore(site: Site, params: Params) -> Mm:
     return params.wire_diameter + params.wire_clearance + site.printer.hole_compensation
 
 
-def _tag(site: Site, params: Params, laid: _Laid, words: tuple[str, ...]) -> Tag | None:
-    """The tag that carries the label, clear of all sleeves; what comes down on them comes from further above."""
+def _lettered(solid: cq.Solid, tag: Tag) -> cq.Solid:
+    """`solid`, which has the tag, with its letters."""
+    patch = tag.patch
+    text = label.text_shape(patch.lines, height=patch.letter_height, condensed=patch.condensed)
+    return label.engraved("label", solid, [(patch.frame, text)], depth=ENGRAVED)
+
+
+def _tag(site: Site, params: Params, laid: _Laid, words: tuple[str, ...], clear: Sequence[tuple[Mm, Mm]] = ()) -> Tag | None:
+    """The tag that carries the label, clear of all sleeves and of the places `clear`; what comes down on them comes from further above."""
     radius = max([_wire_radius(params), *(plan.radius for plan in laid.plans)])
-    centres: list[tuple[float, float]] = [pin.centre for pin in laid.pins]
+    centres: list[tuple[float, float]] = [*(pin.centre for pin in laid.pins), *clear]
     centres += as_upright([np.stack([plan.at(plan.bottom), plan.at(plan.high)]) for plan in laid.plans])
     said = Words.of(words)
     return place_tag(

@@ -11,6 +11,7 @@ from built_once import built_once
 from conftest import CASES
 
 import psi_cad
+from psi_cad import api
 from psi_cad.case.implants import Implant
 from psi_cad.errors import CaseError, CatalogueError, DesignError, InputError
 from psi_cad.export.meshes import write_stl
@@ -312,6 +313,43 @@ def test_the_guide_is_made_with_its_bushing_and_trial(out, guide):
     (stem,) = guide["stems"]
     assert f"cup {stem['cup']['index']}" in " ".join(guide["label"]["lines"])
     assert {"nominal-implant", "nominal-tool"} <= {caution["id"] for caution in guide["cautions"]}
+
+
+@pytest.mark.slow
+def test_bushing_and_trial_have_a_picture_and_letters(out, guide):
+    labels = {part["name"]: part["label"] for part in guide["parts"]}
+    (stem,) = guide["stems"]
+    assert labels["bushing"] == ["wire 3.2"]
+    assert " ".join(labels["trial"]).replace("- ", "-").split() == [
+        "phantom-acetabular",
+        "R",
+        "stem",
+        "trial",
+        "cup",
+        str(stem["cup"]["index"]),
+        "v0.2.0",
+    ]
+    for name in labels:
+        assert guide["files"][f"png-{name}"] == f"{STEM}-{name}.png" and (out / f"{STEM}-{name}.png").is_file()
+        assert np.asarray(read(out / f"{STEM}-{name}.stl").faces).shape[0] > 500, "letters are many triangles"
+
+
+@pytest.mark.slow
+def test_every_verb_tells_what_the_guide_is_about(out, tmp_path, run):
+    shutil.copytree(out, tmp_path / "phantom-acetabular")
+    there = tmp_path / "phantom-acetabular"
+    bone, cup = "at least 2.3 mm of bone round it", "cup at tooth 23, inclination 36.1° and anteversion 19.8°"
+    for words in (["approve", there, "--role", "surgeon", "--name-code", "S-1"], ["check", there], ["compare", there]):
+        said = run(*words).stdout
+        assert bone in said and cup in said and "nominal-implant" in said, words
+    run("sheet", there)
+    page = (there / "sheet.html").read_text("utf-8")
+    assert bone in page and cup in page and "nominal-implant" in page
+    assert f'src="{STEM}-bushing.png"' in page and f'src="{STEM}-trial.png"' in page and "wire 3.2" in page
+    (checked,) = [one for one in psi_cad.measure(there)["guides"] if one["name"] == "stem"]
+    assert checked["stems"] == json.loads((there / "report.json").read_text("utf-8"))["guides"][1]["stems"], "measured again"
+    rows = {row["name"]: row for row in api.compare(there)}
+    assert rows["stem"]["stems"][0]["cup"]["index"] == 23 and rows["supra-acetabular"]["stems"] == []
 
 
 @pytest.mark.slow

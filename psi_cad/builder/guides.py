@@ -366,9 +366,9 @@ def _made(job: Job, folder: Path, inspection: Inspection, progress: Progress, ke
             if picture is not None:
                 bench.finish(one, picture, measured)
             files = kept_files(folder, one.made.stem, passed=passed, pictures=pictures)
-            more, parts = kept_beside(one.beside, folder, passed=passed)
+            title = title_of(one.made, case=loaded.case.id, side=job.side)
+            more, parts = kept_beside(one.beside, folder, passed=passed, pictured="" if picture is None or job.read else title)
             if picture is not None and stems:
-                title = title_of(one.made, case=loaded.case.id, side=job.side)
                 more |= draw_stems(stems, job.bones.scene.mesh, folder, stem=one.made.stem, title=title, passed=passed)
             request = one.made.request
             entries[one.task.key] = report_entry(

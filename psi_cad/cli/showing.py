@@ -95,7 +95,7 @@ def guide_lines(guide: Guide | CheckedGuide) -> list[str]:
                 why = "as kerf_side says" if built is None or built.graft is None else "as kerfs and fit ask"
                 lines.append(f"    it lies {abs(off):.3f} mm from the planned plane, towards the {side}, {why}")
     lines += graft_lines(None if built is None else built.graft)
-    lines += stem_lines(() if built is None else built.stems)
+    lines += stem_lines(guide.stems)
     for bore in built.bores if built is not None else ():
         if bore.diameter_mm is not None and bore.stop_mm is not None:
             lines.append(
