@@ -24,10 +24,10 @@ import shapely
 
 from psi_cad.brep import bodies, checked, label
 from psi_cad.drilling.sleeves import OPEN_MM, SleevePlan, plan_sleeves
-from psi_cad.errors import DesignError
+from psi_cad.errors import DesignError, either
 from psi_cad.findings import Caution
 from psi_cad.guides.contract import Design, Label, Needs, PinFeature, SleeveFeature, Wires, Workshop
-from psi_cad.guides.params import SleeveParams, param
+from psi_cad.guides.params import SleeveParams, param, possible
 from psi_cad.guides.site import Site
 from psi_cad.labelling.fence import Words
 from psi_cad.labelling.tagging import BELOW_FACE, BREAK, CORNER, THICK, Tag, place_tag
@@ -103,11 +103,11 @@ def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ..
 
 def _laid(site: Site, params: Params, workshop: Workshop) -> _Laid:
     plans = plan_sleeves(site, params)
-    plate = _plate(site, plans, workshop)
+    plate = _plate(site, params, plans, workshop)
     return _Laid(plans, plate, _pins(site, params, plans, plate, workshop) if params.pins else [])
 
 
-def _plate(site: Site, plans: list[SleevePlan], workshop: Workshop) -> shapely.Polygon:
+def _plate(site: Site, params: Params, plans: list[SleevePlan], workshop: Workshop) -> shapely.Polygon:
     """The one piece of accessible bone that all sleeves stand on."""
     found = workshop.made(outlines, site.field, site.field.contact, rounding=2.0 + 0.35 * site.attempt)
     feet = [plan.foot() for plan in plans]
@@ -118,8 +118,8 @@ def _plate(site: Site, plans: list[SleevePlan], workshop: Workshop) -> shapely.P
             others = len(plans) > 1 and any(outline.intersection(foot).area >= STANDS * foot.area for outline in found)
             why = "stands on another piece of bone than the others" if others else f"has bone to rest on under only {share:.0%} of its foot"
             raise DesignError(
-                f"The sleeve of trajectory '{plan.way.name}' {why}; raise slope_limit or footplate_reach, give another approach, "
-                "or make a guide for each.",
+                f"The sleeve of trajectory '{plan.way.name}' {why}; "
+                f"{either([*possible(params, 'raise slope_limit', 'raise footplate_reach'), 'give another approach', 'make a guide for each'])}.",
                 where=plan.way.entry,
                 reason="contact",
             )
@@ -149,7 +149,7 @@ def _pins(site: Site, params: Params, plans: list[SleevePlan], plate: shapely.Po
         depth=params.wire_depth,
         top=params.sleeve_height,
         lines=tuple(lines),
-        mend="raise footplate_reach, lower wire_diameter, wire_wall or wire_depth, or set pins = 0",
+        mend=either([*possible(params, "raise footplate_reach", "lower wire_diameter", "lower wire_wall", "lower wire_depth"), "set pins = 0"]),
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 import trimesh
 from built_once import built_once
 from conftest import CASES
+from PIL import Image
 
 import psi_cad
 from psi_cad import api
@@ -350,6 +351,28 @@ def test_every_verb_tells_what_the_guide_is_about(out, tmp_path, run):
     assert checked["stems"] == json.loads((there / "report.json").read_text("utf-8"))["guides"][1]["stems"], "measured again"
     rows = {row["name"]: row for row in api.compare(there)}
     assert rows["stem"]["stems"][0]["cup"]["index"] == 23 and rows["supra-acetabular"]["stems"] == []
+
+
+@pytest.mark.slow
+def test_a_refused_stem_is_drawn_in_its_bone_and_an_earlier_guide_s_cautions_are_not_told(out, tmp_path, run):
+    shutil.copytree(out, tmp_path / "out" / "phantom-acetabular")
+    shutil.copytree(CASES / "phantom", tmp_path / "cases" / "phantom")
+    shutil.copytree(CASE, tmp_path / "cases" / "phantom-acetabular")
+    file = tmp_path / "cases" / "phantom-acetabular" / "case.toml"
+    text = file.read_text("utf-8")
+    file.write_text(text.replace("direction = [0.25, 0.50, 0.83]", "direction = [0.25, 0.40, 0.88]"), "utf-8")
+    assert file.read_text("utf-8") != text
+    ended = run("build", file, "-o", tmp_path / "out")
+    assert (
+        ended.returncode == 1
+        and "params.stem_wall is 2 mm" in ended.stderr
+        and "stem for generic-reamer-8.0: kept from earlier, stale" in ended.stdout
+    )
+    assert "! nominal-blade" in ended.stdout and "nominal-implant" not in ended.stdout and "on-sawn-bone" not in ended.stdout
+    checked = run("check", tmp_path / "out")
+    assert "! nominal-blade" in checked.stdout and "! nominal-implant" not in checked.stdout
+    with Image.open(tmp_path / "out" / "phantom-acetabular" / f"{STEM}_REFUSED.png") as drawn, Image.open(out / f"{STEM}-stem.png") as stem:
+        assert drawn.size == stem.size, "the same sections as of a stem that is made"
 
 
 @pytest.mark.slow
