@@ -23,10 +23,13 @@ from psi_cad.intake.prepare import plan_job
 from psi_cad.making.stems import stem_cautions
 from psi_cad.reconstruction.cup import covered_cup, posed
 from psi_cad.reconstruction.landmarks import refuse_far
+from psi_cad.reconstruction.lines import planned_stem_lines
 from psi_cad.reconstruction.pelvis import cup_angles, cup_direction, pelvic_frame
 from psi_cad.reconstruction.retained import onto_sawn, retained
 from psi_cad.reconstruction.stem import stem_bone
 from psi_cad.reconstruction.told import refuse_misfit
+from psi_cad.records.plan import PlanReport
+from psi_cad.records.stems import PlannedStem
 from psi_cad.surface.rays import SignedDistance
 
 CASE = CASES / "phantom-acetabular"
@@ -304,6 +307,31 @@ def read(path):
     found = trimesh.load_mesh(path)
     found.merge_vertices()
     return found
+
+
+@pytest.mark.slow
+def test_a_plan_tells_of_its_stems(tmp_path):
+    """As the build does; the build takes off what its sleeve is astray."""
+    found = api.plan(CASE)
+    (stem,) = found["stems"]
+    assert (stem["guide"], stem["trajectory"], stem["implant"]) == ("stem", "S", "nominal-stem-8-cup-46")
+    assert stem["entry"] == pytest.approx([-82.87, 22.65, 12.88], abs=0.05) and stem["depth_mm"] == stem["in_bone_mm"] == 40.0
+    assert stem["wall_mm"] == pytest.approx(2.3, abs=0.05) and stem["wall_wanted_mm"] == 2.0 and stem["why"] == ""
+    (line,) = planned_stem_lines(PlanReport.model_validate(found).stems)
+    assert "40.0 of 40 mm in bone, at least 2.3 mm of bone round it near" in line and "refuses" not in line
+    (thin,) = api.plan(CASE, settings=["guide.stem.params.stem_wall=3"])["stems"]
+    assert thin["wall_mm"] == stem["wall_mm"] and planned_stem_lines([PlannedStem.model_validate(thin)])[0].endswith(
+        "wanted 3: 'psi-cad build' refuses that"
+    )
+    (short,) = api.plan(CASE, settings=["trajectory.S.direction=[0.05, 0.9, 0.43]"])["stems"]
+    assert short["in_bone_mm"] < 40.0 and "it breaks through the bone by" in planned_stem_lines([PlannedStem.model_validate(short)])[0]
+    (away,) = api.plan(CASE, settings=["trajectory.S.entry=[-83.0, 22.4, 30.46]"])["stems"]
+    assert (
+        away["wall_mm"] is None
+        and "trajectory 'S'" in away["why"]
+        and "'psi-cad build' measures it" in planned_stem_lines([PlannedStem.model_validate(away)])[0]
+    )
+    assert "stems" not in api.plan(CASES / "phantom-type1")
 
 
 @pytest.mark.slow

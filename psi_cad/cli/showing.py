@@ -187,7 +187,8 @@ def optimised_lines(said: Optimised) -> list[str]:
 
 
 def plan_lines(plan: PlanReport) -> list[str]:
-    """A plan's report as people read it: a table of cuts, the volumes, what failed."""
+    """A plan's report as people read it: a table of cuts, the volumes, the stems, what failed."""
+    from psi_cad.reconstruction.lines import planned_stem_lines
     from psi_cad.wording.telling import check_lines
 
     def number(value: float | None, digits: int = 1) -> str:
@@ -229,4 +230,5 @@ def plan_lines(plan: PlanReport) -> list[str]:
     if plan.tumour is not None and plan.tumour.diameters_mm is not None:
         size = " × ".join(f"{v:.0f}" for v in plan.tumour.diameters_mm)
         lines.append(f"tumour {plan.tumour.volume_mm3 / cm3:.1f} cm³, {size} mm; wanted margin {plan.margin_wanted_mm:g} mm")
+    lines += planned_stem_lines(plan.stems)
     return lines + check_lines(plan.checks)
