@@ -19,7 +19,7 @@ from psi_cad.records.parts import BodyPart
 from psi_cad.records.report import BuildReport
 from psi_cad.records.sheet import InstrumentSheet, Sheet, SheetPart
 
-__all__ = ["SHEET", "sheet_of", "write_sheets"]
+__all__ = ["SHEET", "renew_sheet", "sheet_of", "write_sheets"]
 
 SHEET: Final = "sheet.html"
 ENTERED: Final = tuple(Processing.model_fields)
@@ -59,6 +59,16 @@ def write_sheets(path: Path) -> dict[Path, Sheet]:
         with whole_file(file) as fresh:
             fresh.write_text(_page(sheet), "utf-8", newline="\n")
     return found
+
+
+def renew_sheet(folder: Path) -> None:
+    """Write the sheet in a case's folder again, if there is one: it tells who approved what. One that cannot be written again goes."""
+    if not (folder / SHEET).is_file():
+        return
+    try:
+        write_sheets(folder)
+    except InputError:
+        (folder / SHEET).unlink(missing_ok=True)
 
 
 def sheet_of(folder: Path, report: BuildReport) -> Sheet:

@@ -125,7 +125,7 @@ class _Bench:
         if site.saw is None:
             return drilling_of(self.job.loaded, guide.request, params)
         assert isinstance(params, GuideParams)  # the registry has refused a template with cuts and others
-        return Sawing(guide.request, params, site.saw)
+        return Sawing(guide.request, params, site.saw, guide.given)
 
     @cached_property
     def _avoid(self) -> tuple[ExpectedAvoid, ...]:

@@ -59,6 +59,7 @@ class GuideJob:
     sites: tuple[Site, ...]
     namings: tuple[Naming, ...] = ()
     hashes: tuple[str, ...] = ()  # of what each is made from
+    given: bool = False  # --blade named the blades
 
     def named(self, settings: Sequence[str]) -> GuideJob:
         """The same with the names of guides beside which nothing lies."""
@@ -238,7 +239,7 @@ def plan_job(
                 refused.append(error)
         graft = donor is not None and needs.donor
         carried = donor.carried(request) if graft and donor is not None else request
-        made = GuideJob(carried, params.model_dump(), tuple(sites), hashes=tuple(hashes)).named(loaded.settings)
+        made = GuideJob(carried, params.model_dump(), tuple(sites), hashes=tuple(hashes), given=bool(blades)).named(loaded.settings)
         (grafts if graft else stems if needs.stem else guides).append(made)
     if refused and not any(guide.sites for guide in (*guides, *grafts, *stems)) and not loaded.case.part:
         raise refused[0]
@@ -293,7 +294,7 @@ def works_of(loaded: LoadedCase, number: int, params: SeatParams, blades: Sequen
     wanted: list[str | Blade] = [*blades] or [request.blade]
     where = "--blade" if blades else f"{loaded.path.name}: guide[{number}].blade"
     assert isinstance(params, GuideParams)  # the registry has refused a template with cuts and others
-    return [Sawing(request, params, loaded.blade(one, where=where)) for one in wanted]
+    return [Sawing(request, params, loaded.blade(one, where=where), bool(blades)) for one in wanted]
 
 
 def _across(sawing: Sawing, cuts: Sequence[PlannedCut], bone: Bone, siting: Siting | None) -> PsiCadError:

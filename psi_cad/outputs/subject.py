@@ -333,7 +333,8 @@ def disagreement(plan: PlanReport, report: BuildReport) -> str | None:
             cut = cuts.get(face.cut)
             if cut is None or not _same_plane((cut.origin, cut.normal), (face.origin, face.normal)):
                 return f"the plane of cut '{face.cut}' differs; {again}"
-            if cut.kerf_side != face.kerf_side or cut.kerf_mm is None or abs(cut.kerf_mm - face.patient_kerf_mm) > SAME_KERF:
+            kerfs = [slot.kerf_mm for slot in plan.slots if (slot.cut, slot.blade) == (face.cut, face.patient_blade)]
+            if cut.kerf_side != face.kerf_side or all(kerf is None or abs(kerf - face.patient_kerf_mm) > SAME_KERF for kerf in kerfs):
                 return f"the graft of guide '{guide.name}' is made for a kerf of {face.patient_kerf_mm} mm at cut '{face.cut}'; {again}"
         for slot in () if guide.graft is not None else guide.plan.slots:
             where = f"cut '{slot.name}' of guide '{guide.name}'"

@@ -10,6 +10,7 @@ import numpy as np
 import trimesh
 
 from psi_cad.approval.approve import approvals_said
+from psi_cad.approval.sheet import renew_sheet
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.write import case_with_planes, cuts_as_toml, write_case
 from psi_cad.errors import CaseError
@@ -83,6 +84,7 @@ def plan_case(
         move_all(staging, folder, loaded)
     report.approval = approvals_said(folder, plan=report, report=built)
     write_json(folder / PLAN_FILE, report.to_json())
+    renew_sheet(folder)
     paths = {kind: str(folder / name) for kind, name in report.files.items()}
     return report.but(files={**paths, "report": str(folder / PLAN_FILE)}).to_json()
 
