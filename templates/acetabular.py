@@ -10,6 +10,9 @@ Limits
     It fits bone that was sawn as planned: a cut that lies otherwise moves the guide with it. Its seat takes in the outer bone, the sawn face, or
     both, as `approach` looks at them. Landmarks that are a few millimetres off turn the cup by degrees. The trial shows the place of the cup,
     and is no implant. Not validated clinically.
+Files
+    `NAME_TOOL.step`, `.stl`, `.3mf` and `.png`; the same of `-bushing` and `-trial`; `-stem.png`, the stem in its bone; beside all
+    `bone_retained.stl`.
 Source
     A stem-and-cup reconstruction in the ilium that stays, as in the series that psi-cad follows; angles as Murray 1993 defines them.
 """

@@ -10,6 +10,8 @@ Limits
     Trajectories of one guide begin on one piece of bone and lean less from the seating axis than `lean_limit`. A slanting drill may
     skid before it bites. The guide is exact against the plan and the seat patch; how well the patch follows the bone is measured and
     reported. Not validated clinically.
+Files
+    `NAME_TOOL.step`, `.stl`, `.3mf` and `.png`, in the patient frame.
 Source
     Wall, seat and wires as in the osteotomy template; guided length of 15 mm as of common drill sleeves, not from a standard.
 """

@@ -10,6 +10,8 @@ Datum
 Limits
     Cuts of one guide lie on one bone and can be sawn from one side. The guide is exact against the plan and the seat
     patch; how well the patch follows the bone is measured and reported. Not validated clinically.
+Files
+    `NAME_BLADE.step`, `.stl`, `.3mf` and `.png`, in the patient frame.
 Source
     Binding values (10 mm guided height, 2 mm walls, clearance 0.1-0.2 mm) from the series of pelvic resections that
     psi-cad follows; sleeve size from a published pelvic guide (outer 6 mm, bore 2.1 mm).

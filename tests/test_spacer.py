@@ -75,6 +75,10 @@ def test_the_example_passes_and_its_spacer_stands_off_by_the_fit(out, site):
     heights = (np.asarray(mesh.vertices) - cut.origin) @ cut.normal
     assert heights.min() == pytest.approx(0.5, abs=1e-3), "no guide takes the cut, so the saw takes nothing"
     assert mesh.is_watertight and mesh.body_count == 1
+    assert {part["name"]: part["label"] for part in cast["parts"]} == {
+        "": ["phantom-spacer R", "cast"],
+        "lower": ["phantom-spacer R", "cast", "lower"],
+    }
     assert "kerf-unknown" in {caution["id"] for caution in trial["cautions"]} & {caution["id"] for caution in cast["cautions"]}
 
 
