@@ -13,7 +13,7 @@ from psi_cad.case.model import Case, PartRequest
 from psi_cad.drilling.ways import Drilling
 from psi_cad.guides.registry import base_sha256, template_sha256
 from psi_cad.outputs.naming import making_of
-from psi_cad.outputs.overrides import decisive, mark_of, overrides_of
+from psi_cad.outputs.overrides import decisive, mark_of, overrides_of, overrides_of_part
 from psi_cad.outputs.software import DECISIVE, build_software
 from psi_cad.sawing.kerfs import Sawing, graft_terms, kerfs_of, run_outs_of, shifts_of
 from psi_cad.units import Array
@@ -84,7 +84,7 @@ def part_facts(
     inputs: Mapping[str, str],
 ) -> dict[str, Any]:
     """All that the files of one part of a bone's body are made from; `params` are the resolved ones, for the rest see `job_facts`."""
-    saw = _saw_said(loaded.case, own)
+    saw, mark = _saw_said(loaded.case, own), mark_of(overrides_of_part(loaded.settings, request.name))
     printer = loaded.printer(request.printer, where="part.printer")
     return {
         **_case_facts(loaded, saw, planes=planes, inputs=_of_patient(inputs)),
@@ -93,6 +93,7 @@ def part_facts(
         **({"bone": request.bone} if len(loaded.case.bones) > 1 else {}),
         "template_sha256": template_sha256(request.template),
         "making": {"template": request.template, "params": dict(params), "printer": printer.model_dump(mode="json")},
+        **({} if mark is None else {"mark": mark}),
     }
 
 

@@ -16,6 +16,7 @@ from psi_cad.case.tables import tables_in
 from psi_cad.errors import CaseError
 from psi_cad.guides.params import Parameters, resolve_params
 from psi_cad.guides.registry import load_body, load_template
+from psi_cad.outputs.overrides import mark_of, overrides_of_part
 from psi_cad.parts.contract import BodySite, PartJob
 from psi_cad.scene.bodies import Scene, on
 from psi_cad.scene.cuts import PlannedCut
@@ -119,7 +120,7 @@ def part_jobs(
     case, found = loaded.case, []
     for number, request in enumerate(case.part):
         where = f"{loaded.path.name}: part[{number}]"
-        params = resolved_part(loaded, number)
+        params, mark = resolved_part(loaded, number), mark_of(overrides_of_part(loaded.settings, request.name))
         name = case.bone_of(request)
         if getattr(load_body(request.template, where=f"{where}.template"), "CUTS", False) and not on(name, cuts):
             raise CaseError(f"{where}.template: '{request.template}' is made of the planned cuts on its bone, and there is none; add a [[cut]].")
@@ -130,7 +131,7 @@ def part_jobs(
             kerfs=kerfs,
             run_outs=run_outs,
             printer=loaded.printer(request.printer, where=f"{where}.printer"),
-            label=(f"{case.id} {case.side[0].upper()}", request.name, f"v{__version__}"),
+            label=(f"{case.id} {case.side[0].upper()}", request.name, *(() if mark is None else (mark,)), f"v{__version__}"),
             tumour=tumour,
             other_blades=other_blades,
         )

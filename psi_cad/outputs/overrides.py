@@ -9,7 +9,7 @@ from typing import Final
 
 from psi_cad.case.load import OF_EVERY_GUIDE, value_of
 
-__all__ = ["MARK", "decisive", "mark_of", "of_case", "overrides_of", "parted"]
+__all__ = ["MARK", "decisive", "mark_of", "of_case", "overrides_of", "overrides_of_part", "parted"]
 
 MARK: Final = 6  # letters of a hash that stands for what is too long for a name
 BLADE: Final = "guide.blade"  # a guide's name and its label say which
@@ -36,8 +36,27 @@ def overrides_of(settings: Iterable[str], guide: str) -> tuple[str, ...]:
             keys = ["guide", *keys[2:]]
         if keys[:2] == ["guide", "params"] and len(keys) > 2:
             keys = keys[1:]
-        found[".".join(keys)] = json.dumps(value_of(text), sort_keys=True, default=str)
+        found[".".join(keys)] = _spelt(text)
     return tuple(f"{key}={value}" for key, value in sorted(found.items()))
+
+
+def overrides_of_part(settings: Iterable[str], part: str) -> tuple[str, ...]:
+    """The same of the settings that reach the part called `part`.
+
+    >>> overrides_of_part(["part.p.params.wall=3", "part.q.params.wall=4", "params.height=11", "cut.A.origin=[1,2,3]"], "p")
+    ('cut.A.origin=[1, 2, 3]', 'part.params.wall=3')
+    """
+    found: dict[str, str] = {}
+    for setting in settings:
+        key, _, text = setting.partition("=")
+        keys = key.strip().split(".")
+        if keys[0] == OF_PARTS and len(keys) > 2 and keys[1] == part:
+            found[".".join([OF_PARTS, *keys[2:]])] = text
+    return tuple(sorted([*of_case(settings), *(f"{key}={_spelt(text)}" for key, text in found.items())]))
+
+
+def _spelt(text: str) -> str:
+    return json.dumps(value_of(text), sort_keys=True, default=str)
 
 
 def of_case(settings: Iterable[str]) -> tuple[str, ...]:
