@@ -20,7 +20,7 @@ __all__ = ["Making", "Naming", "check_variant", "differences", "making_of", "nam
 VARIANT: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,38}[a-z0-9])?", re.ASCII)
 RESERVED: Final = "rejected"  # NAME_BLADE_REJECTED.step is the plain guide's
 LONGEST: Final = 40
-AS_IN_CASE: Final = "as in the case"
+AS_IN_CASE: Final = "what the case says"
 
 Making = dict[str, Any]
 """All that a case lets one choose for a guide on given inputs: template, cuts, approach, params, blade and printer, as JSON values."""
