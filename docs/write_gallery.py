@@ -15,7 +15,17 @@ HEAD: Final = """# Gallery
 Every instrument that psi-cad makes, from what its template declares. `psi-cad templates NAME` prints the same table,
 and `--json` gives it to a program. A template is one file: [write your own](templates.md).
 """
-PARTS: Final = ("Purpose", "Datum", "Limits", "Source")
+PARTS: Final = ("Purpose", "Datum", "Limits", "Files", "Source")
+PAGES: Final = {
+    "acetabular": "stems.md",
+    "allograft": "allograft.md",
+    "bone-model": "models.md",
+    "coupon": "printing.md",
+    "drill": "drilling.md",
+    "mould": "spacers.md",
+    "osteotomy": "osteotomy-options.md",
+    "spacer": "spacers.md",
+}  # of the shipped templates; one of your own has its docstring
 MADE_BY: Final = {"seat": "[[guide]]", "body": "[[part]]", "free": ""}  # the table of a case that asks for it
 FREE_COMMAND: Final = "psi-cad {name} -o out"
 
@@ -76,6 +86,10 @@ def entry(name: str, cases: list[str], pictures: Path = HERE / "pictures") -> st
         lines.append(f"- **Try it:** `{FREE_COMMAND.format(name=name)}`")
     elif cases:
         lines.append("- **Try it:** " + ", ".join(f"`psi-cad build cases/{case} -o out` ([{case}](../cases/{case}))" for case in cases))
+    links = [f"[{page}]({page})"] if (page := PAGES.get(name)) else []
+    file = HERE.parent / "templates" / f"{name.replace('-', '_')}.py"
+    links += [f"[the template's file](../templates/{file.name})"] if file.is_file() else []
+    lines += [f"- **More:** {', '.join(links)}"] if links else []
     return "\n".join([*lines, "", table(template.Params)])
 
 

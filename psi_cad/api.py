@@ -13,7 +13,7 @@ from psi_cad.approval.comparing import compare_folder
 from psi_cad.approval.publish import Before, job_named, publish, remove_made
 from psi_cad.approval.reasons import refusal
 from psi_cad.approval.release import check_approvals, in_the_way, refuse_early, release_said
-from psi_cad.approval.sheet import write_sheets
+from psi_cad.approval.sheet import renew_sheet, write_sheets
 from psi_cad.builder.suggest import REFUSED_FILE, Asked, explain_refused, explained, suggested
 from psi_cad.builder.together import all_built
 from psi_cad.donating import donors
@@ -236,7 +236,7 @@ def approve(
     guides: Sequence[str] = (),
     parts: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Record that everything in a case's output folder (of `build` or `plan`) is approved as it is now; the new entry.
+    """Record that everything in a case's output folder (of `build` or `plan`) is approved as it is now; the new entry. Its sheet is written anew.
 
     Parameters
     ----------
@@ -255,7 +255,9 @@ def approve(
     ------
     InputError, ApprovalError
     """
-    return approve_folder(Path(folder), role=role, name_code=name_code, note=note, same_person=same_person, guides=guides, parts=parts)
+    entry = approve_folder(Path(folder), role=role, name_code=name_code, note=note, same_person=same_person, guides=guides, parts=parts)
+    renew_sheet(Path(entry["folder"]))
+    return entry
 
 
 def compare(folder: Path | str) -> list[dict[str, Any]]:

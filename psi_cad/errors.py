@@ -39,10 +39,22 @@ __all__ = [
     "SegmentationError",
     "SurfaceError",
     "by_name",
+    "either",
     "from_json",
     "refused_by_system",
     "unexpected",
 ]
+
+
+def either(ways: Sequence[str]) -> str:
+    """Ways on, as a sentence ends with them.
+
+    >>> either(["give another approach", "raise slope_limit", "make a guide for each"])
+    'give another approach, raise slope_limit, or make a guide for each'
+    >>> either(["give another approach", "raise slope_limit"])
+    'give another approach, or raise slope_limit'
+    """
+    return ", or ".join([", ".join(ways[:-1]), ways[-1]] if len(ways) > 1 else ways)
 
 
 class PsiCadError(Exception):

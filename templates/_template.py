@@ -7,6 +7,8 @@ Datum
     the seat patch, raised by the seat gap.
 Limits
     Cuts that do not cross. No label. Not validated clinically.
+Files
+    `NAME_BLADE.step`, `.stl`, `.3mf` and `.png`, in the patient frame.
 Source
     Binding values of the osteotomy template.
 

@@ -10,6 +10,9 @@ Limits
     It fits bone that was sawn as planned: a cut that lies otherwise moves the guide with it. Its seat takes in the outer bone, the sawn face, or
     both, as `approach` looks at them. Landmarks that are a few millimetres off turn the cup by degrees. The trial shows the place of the cup,
     and is no implant. Not validated clinically.
+Files
+    `NAME_TOOL.step`, `.stl`, `.3mf` and `.png`; the same of `-bushing` and `-trial`; `-stem.png`, the stem in its bone; beside all
+    `bone_retained.stl`.
 Source
     A stem-and-cup reconstruction in the ilium that stays, as in the series that psi-cad follows; angles as Murray 1993 defines them.
 """
@@ -20,12 +23,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import shapely.affinity
 
-from psi_cad.brep import bodies, checked
+from psi_cad.brep import bodies, checked, label
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
-from psi_cad.frames import triple
-from psi_cad.guides.contract import Bore, Design, Needs, Part, StemFeature, Workshop
+from psi_cad.frames import Frame, triple
+from psi_cad.guides.contract import Bore, Design, Label, Needs, Part, StemFeature, Workshop
 from psi_cad.guides.params import StemParams, param
 from psi_cad.guides.registry import load_template
 from psi_cad.guides.site import Site, Way
@@ -36,6 +40,9 @@ BASE: Final = "drill"
 NEEDS: Final = Needs(cuts=(0, 0), trajectories=(1, 1), stem=True)
 FIT: Final = 0.1  # mm all round a bushing in its sleeve
 FLANGE: Final = 3.0  # mm: how thick, and how far it stands out
+LETTERS: Final = 2.5  # mm high, on the flange
+BESIDE: Final = 0.6  # mm from letters to the edge of their pad, and from that to the hole
+PAD: Final = 0.8  # mm above the flange, to carry the letters
 TRIAL: Final = "trial"
 SAWN: Final = Caution("on-sawn-bone", "it sits on the bone as the planned cuts leave it, and fits only where the saw went as planned")
 _drill: Any = load_template(BASE, where="template 'acetabular'")
@@ -95,10 +102,23 @@ def _bushing(site: Site, params: Params, plan: SleevePlan) -> Part:
         )
     tube = cq.Solid.makeCylinder(outer, plan.high - plan.low, cq.Vector(0, 0, plan.low))
     flange = cq.Solid.makeCylinder(plan.radius + FLANGE, FLANGE, cq.Vector(0, 0, plan.high))
-    whole = checked.fuse("bushing", tube, flange)
-    bored = checked.cut("bore of the bushing", whole, cq.Solid.makeCylinder(hole / 2.0, 200.0, cq.Vector(0, 0, plan.low - 50.0)))
+    said = f"wire {params.guide_wire:g}"
+    text = label.text_shape((said,), height=LETTERS)
+    x_low, y_low, x_high, y_high = text.bounds
+    text = shapely.affinity.translate(text, -(x_low + x_high) / 2.0, -(y_low + y_high) / 2.0)
+    half_wide, half_high = BESIDE + (x_high - x_low) / 2.0, BESIDE + (y_high - y_low) / 2.0
+    middle = hole / 2.0 + BESIDE + half_high
+    room = float(np.hypot(half_wide, middle + half_high)) < plan.radius + FLANGE  # on the flange
+    face = Frame(np.array([0.0, middle, plan.high + FLANGE + PAD]), np.eye(3))
+    pads = [label.pad(face, width=2.0 * half_wide, height=2.0 * half_high, thickness=PAD, into=1.0, edge_break=0.0)] if room else []
+    whole = checked.fuse("bushing", tube, flange, *pads)
+    made = checked.cut("bore of the bushing", whole, cq.Solid.makeCylinder(hole / 2.0, 200.0, cq.Vector(0, 0, plan.low - 50.0)))
     feature = Bore("wire", triple(plan.at((plan.low + plan.high) / 2.0)), triple(plan.way.out), hole)
-    return Part("bushing", bodies.placed(bored, plan.frame), (feature,))
+    if room:
+        made = label.engraved("label of the bushing", made, [(face, text)], depth=_drill.ENGRAVED)
+    seen = Frame(plan.frame.patient(face.origin), plan.frame.axes)
+    told = Label((said,), LETTERS, ((seen, 2.0 * half_wide, 2.0 * half_high),)) if room else Label((), 0.0)
+    return Part("bushing", bodies.placed(made, plan.frame), (feature,), label=told)
 
 
 def _trial(site: Site, params: Params, laid: Any, plan: SleevePlan, pose: CupPose) -> Part:
@@ -110,10 +130,16 @@ def _trial(site: Site, params: Params, laid: Any, plan: SleevePlan, pose: CupPos
     point, normal = min(stems.sawn, key=lambda one: abs(float((frame.patient(way.entry) - one[0]) @ one[1])))
     shell = trial.bowl(centre, axis, implant.cup_diameter, (frame.local(point), frame.local_direction(normal)))
     stands = trial.neck(way.entry, way.out, bottom=plan.bottom, offset=implant.cup_offset, diameter=implant.cup_diameter, radius=plan.radius)
-    foot: cq.Solid = _drill._solid(site, params, replace(laid, plans=[]), None, more=() if stands is None else (stands,))
+    bare = replace(laid, plans=[])
+    said = (*site.label[:-1], TRIAL, *(() if pose.index is None else (f"cup {pose.index}",)), site.label[-1])
+    shadow = trial.shadow(centre, axis, implant.cup_diameter, way.entry)
+    tag = _drill._tag(site, params, bare, said, shadow) if site.attempt < _drill.TAG_ATTEMPTS else None
+    foot: cq.Solid = _drill._solid(site, params, bare, tag, more=() if stands is None else (stands,))
     whole = checked.fuse("trial", trial.emptied(foot, centre, axis, implant.cup_diameter), shell)
     ways = [bodies.cylinder(_centre(pin.centre), diameter=_drill._wire_bore(site, params), bottom=-200.0, top=200.0) for pin in laid.pins]
-    return Part(TRIAL, checked.cut("wires through the trial", whole, *ways) if ways else whole, (trial.rim(centre, axis, implant.cup_diameter),))
+    whole = checked.cut("wires through the trial", whole, *ways) if ways else whole
+    rim = (trial.rim(centre, axis, implant.cup_diameter),)
+    return Part(TRIAL, whole, rim) if tag is None else Part(TRIAL, _drill._lettered(whole, tag), rim, label=_drill._told(tag))
 
 
 def _centre(place: tuple[float, float]) -> Array:

@@ -10,6 +10,9 @@ Datum
 Limits
     The graft is as right as the donor's surface, the fit of the two bones and the kerfs. Bones of two people differ: look at the steps at the cuts.
     A donor of the other side gives a mirror image of what would fill the defect. Not validated clinically.
+Files
+    `NAME_BLADE.step`, `.stl`, `.3mf` and `.png`; `-graft.stl` and `.3mf`, what is sawn of the donor; beside all `donor.stl`. All in the
+    donor's frame.
 Source
     Allografts cut with the planes of the resection, as in the series that psi-cad follows; the sum of kerfs and fit is plane geometry.
 """

@@ -9,6 +9,9 @@ Limits
     As right as the bone's surface, and the print. Voids that are shut in the bone are filled. Hollow pieces have walls of at least
     `shell`, and a drain in a cut face. A bone that is taken back by `fit` is smaller by that much all round: a guide with a small
     seat gap then goes on in spite of a rough print. It shows where the plan cuts; it does not show what the saw will do.
+Files
+    `NAME_PRINTER.stl`, `.3mf` and `.png`; the pieces `-specimen.stl`, `-retained-2.stl`, `-tumour.stl` and `-margin.stl`. Meshes, without
+    STEP.
 Source
     1:1 models on which the team plans and tries the guide, as in the series that psi-cad follows; no published dimensions.
 """

@@ -8,6 +8,8 @@ Datum
     Widths are drawn without any compensation.
 Limits
     It tells of one machine, material and orientation on one day. Print it in the corner of the bed that guides are printed in.
+Files
+    `coupon.step`, `.stl`, `.3mf` and `.png`; `measured.csv`, to be filled in.
 Source
     Steps of 0.05 mm over the clearance of 0.1 to 0.2 mm that psi-cad follows; webs about the least wall published for FDM.
 """

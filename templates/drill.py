@@ -10,6 +10,8 @@ Limits
     Trajectories of one guide begin on one piece of bone and lean less from the seating axis than `lean_limit`. A slanting drill may
     skid before it bites. The guide is exact against the plan and the seat patch; how well the patch follows the bone is measured and
     reported. Not validated clinically.
+Files
+    `NAME_TOOL.step`, `.stl`, `.3mf` and `.png`, in the patient frame.
 Source
     Wall, seat and wires as in the osteotomy template; guided length of 15 mm as of common drill sleeves, not from a standard.
 """
@@ -24,10 +26,10 @@ import shapely
 
 from psi_cad.brep import bodies, checked, label
 from psi_cad.drilling.sleeves import OPEN_MM, SleevePlan, plan_sleeves
-from psi_cad.errors import DesignError
+from psi_cad.errors import DesignError, either
 from psi_cad.findings import Caution
 from psi_cad.guides.contract import Design, Label, Needs, PinFeature, SleeveFeature, Wires, Workshop
-from psi_cad.guides.params import SleeveParams, param
+from psi_cad.guides.params import SleeveParams, param, possible
 from psi_cad.guides.site import Site
 from psi_cad.labelling.fence import Words
 from psi_cad.labelling.tagging import BELOW_FACE, BREAK, CORNER, THICK, Tag, place_tag
@@ -36,6 +38,8 @@ from psi_cad.siting.access import outlines
 from psi_cad.siting.pins import Pin, place_pins
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import cadquery as cq
 
     from psi_cad.units import Array, Mm
@@ -76,10 +80,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     words = (*site.label[:-1], *(f"{plan.way.name}={plan.way.tool.diameter:g}x{plan.stop:g}" for plan in laid.plans), site.label[-1])
     tag = _tag(site, params, laid, words) if site.attempt < TAG_ATTEMPTS else None
     solid = _solid(site, params, laid, tag)
-    if tag is not None:
-        patch = tag.patch
-        text = label.text_shape(patch.lines, height=patch.letter_height, condensed=patch.condensed)
-        solid = label.engraved("label", solid, [(patch.frame, text)], depth=ENGRAVED)
+    solid = solid if tag is None else _lettered(solid, tag)
     bore = _wire_bore(site, params)
     return Design(
         solid=solid,
@@ -104,11 +105,11 @@ def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ..
 
 def _laid(site: Site, params: Params, workshop: Workshop) -> _Laid:
     plans = plan_sleeves(site, params)
-    plate = _plate(site, plans, workshop)
+    plate = _plate(site, params, plans, workshop)
     return _Laid(plans, plate, _pins(site, params, plans, plate, workshop) if params.pins else [])
 
 
-def _plate(site: Site, plans: list[SleevePlan], workshop: Workshop) -> shapely.Polygon:
+def _plate(site: Site, params: Params, plans: list[SleevePlan], workshop: Workshop) -> shapely.Polygon:
     """The one piece of accessible bone that all sleeves stand on."""
     found = workshop.made(outlines, site.field, site.field.contact, rounding=2.0 + 0.35 * site.attempt)
     feet = [plan.foot() for plan in plans]
@@ -119,8 +120,8 @@ def _plate(site: Site, plans: list[SleevePlan], workshop: Workshop) -> shapely.P
             others = len(plans) > 1 and any(outline.intersection(foot).area >= STANDS * foot.area for outline in found)
             why = "stands on another piece of bone than the others" if others else f"has bone to rest on under only {share:.0%} of its foot"
             raise DesignError(
-                f"The sleeve of trajectory '{plan.way.name}' {why}; raise slope_limit or footplate_reach, give another approach, "
-                "or make a guide for each.",
+                f"The sleeve of trajectory '{plan.way.name}' {why}; "
+                f"{either([*possible(params, 'raise slope_limit', 'raise footplate_reach'), 'give another approach', 'make a guide for each'])}.",
                 where=plan.way.entry,
                 reason="contact",
             )
@@ -150,7 +151,7 @@ def _pins(site: Site, params: Params, plans: list[SleevePlan], plate: shapely.Po
         depth=params.wire_depth,
         top=params.sleeve_height,
         lines=tuple(lines),
-        mend="raise footplate_reach, lower wire_diameter, wire_wall or wire_depth, or set pins = 0",
+        mend=either([*possible(params, "raise footplate_reach", "lower wire_diameter", "lower wire_wall", "lower wire_depth"), "set pins = 0"]),
     )
 
 
@@ -162,10 +163,17 @@ def _wire_bore(site: Site, params: Params) -> Mm:
     return params.wire_diameter + params.wire_clearance + site.printer.hole_compensation
 
 
-def _tag(site: Site, params: Params, laid: _Laid, words: tuple[str, ...]) -> Tag | None:
-    """The tag that carries the label, clear of all sleeves; what comes down on them comes from further above."""
+def _lettered(solid: cq.Solid, tag: Tag) -> cq.Solid:
+    """`solid`, which has the tag, with its letters."""
+    patch = tag.patch
+    text = label.text_shape(patch.lines, height=patch.letter_height, condensed=patch.condensed)
+    return label.engraved("label", solid, [(patch.frame, text)], depth=ENGRAVED)
+
+
+def _tag(site: Site, params: Params, laid: _Laid, words: tuple[str, ...], clear: Sequence[tuple[Mm, Mm]] = ()) -> Tag | None:
+    """The tag that carries the label, clear of all sleeves and of the places `clear`; what comes down on them comes from further above."""
     radius = max([_wire_radius(params), *(plan.radius for plan in laid.plans)])
-    centres: list[tuple[float, float]] = [pin.centre for pin in laid.pins]
+    centres: list[tuple[float, float]] = [*(pin.centre for pin in laid.pins), *clear]
     centres += as_upright([np.stack([plan.at(plan.bottom), plan.at(plan.high)]) for plan in laid.plans])
     said = Words.of(words)
     return place_tag(

@@ -8,6 +8,8 @@ Limits
     As `spacer`. Where the body would be held by a half when that opens, the cavity is wider, by up to `undercut`; the report says by how
     much. The parting surface runs amid the body, 1.5 mm fine. Heat, shrinkage and release of what is cast are not known here: `shrinkage`
     makes the cavity larger all round, by what the hospital has found for its material.
+Files
+    `NAME_PRINTER.stl`, the upper half; `-lower.stl`; `.3mf` and `.png` of both. Meshes, without STEP.
 Source
     Two-part moulds for cement spacers, as in the series that psi-cad follows; no published dimensions.
 """
@@ -101,10 +103,11 @@ def build(site: BodySite, params: Params, workshop: Workshop) -> FreeDesign:  # 
     less = _opened(params, halves, upper)
     marks, label = _marked(site, halves, upper)
     upper.solid = upper.solid - joined(marks) if marks else upper.solid
-    if not label.lines:
-        less.append("the mould carries no letters: there is no room on its top")
+    below, own = _marked_below(site, halves)
+    lower.solid = lower.solid - joined(below) if below else lower.solid
+    less += [f"the {half} half carries no letters: there is no room on it" for half, said in (("upper", label), (LOWER, own)) if not said.lines]
     notes = (f"the cast is {added / 1000.0:.1f} cm³ ({share:.1f} %) larger than the body that fills the defect, so that the halves let go of it",)
-    parts = [_part(half, axes, name) for half, name in ((upper, ""), (lower, LOWER))]
+    parts = [_part(half, axes, name, said) for half, name, said in ((upper, "", label), (lower, LOWER, own))]
     return FreeDesign(parts[0].shape, parts[0].features, label, (parts[1],), tuple(Caution("part-less", text) for text in less), notes=notes)
 
 
@@ -126,10 +129,10 @@ def _refuse_too_large(site: BodySite, halves: Halves) -> None:
             )
 
 
-def _part(half: _Half, axes: Array, name: str) -> Part:
+def _part(half: _Half, axes: Array, name: str, label: Label) -> Part:
     """A half in the patient frame, with what is promised of it."""
     solid = pieces_of(half.solid.simplify(FEATHER))[0].transform(turned(axes.T))
-    return Part(name, _largest(printable(solid)), tuple(_placed(one, axes) for one in half.features), Label((), 0.0))
+    return Part(name, _largest(printable(solid)), tuple(_placed(one, axes) for one in half.features), label)
 
 
 def _largest(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
@@ -219,3 +222,11 @@ def _marked(site: BodySite, halves: Halves, upper: _Half) -> tuple[list[Any], La
     ]
     upper.features.append(Flat("top", triple(np.array([*(low[:2] + high[:2]) / 2.0, high[2]])), triple(UP), round(float(box.area), 1)))
     return lettered([SawnFace(top, 0.0, -1.0, taken)], list(site.label[:-1]))
+
+
+def _marked_below(site: BodySite, halves: Halves) -> tuple[list[Any], Label]:
+    """Letters on the underside of the lower half, to be read from there."""
+    low, high = _bounds(halves)
+    box = shapely.box(*low[:2], *high[:2])
+    bottom = PlannedCut("bottom", np.array([0.0, 0.0, low[2]]), UP, np.eye(3), box, box, ())
+    return lettered([SawnFace(bottom, 0.0, 1.0)], [*site.label[:-1], LOWER])

@@ -10,6 +10,8 @@ Datum
 Limits
     Cuts of one guide lie on one bone and can be sawn from one side. The guide is exact against the plan and the seat
     patch; how well the patch follows the bone is measured and reported. Not validated clinically.
+Files
+    `NAME_BLADE.step`, `.stl`, `.3mf` and `.png`, in the patient frame.
 Source
     Binding values (10 mm guided height, 2 mm walls, clearance 0.1-0.2 mm) from the series of pelvic resections that
     psi-cad follows; sleeve size from a published pelvic guide (outer 6 mm, bore 2.1 mm).
@@ -25,11 +27,11 @@ import shapely
 
 from psi_cad.brep import bodies, checked, label, plate, relief
 from psi_cad.brep.slab import fence_level
-from psi_cad.errors import DesignError
+from psi_cad.errors import DesignError, either
 from psi_cad.findings import Caution
 from psi_cad.frames import triple
 from psi_cad.guides.contract import Design, PinFeature, SlotFeature, Wires, Workshop
-from psi_cad.guides.params import GuideParams, param
+from psi_cad.guides.params import GuideParams, param, possible
 from psi_cad.guides.site import Site
 from psi_cad.labelling.placed import ENGRAVED, PAD, Labels, Pad, TagShape, label_solids, labelled
 from psi_cad.labelling.scaling import Scale
@@ -120,7 +122,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     width = site.slot_width(params.clearance)
     plans = _slots(site, params)
     seat = site.seat.patch
-    plates = _footprints(site, plans, workshop)
+    plates = _footprints(site, params, plans, workshop)
     pins = _pins(site, params, plates, width, workshop)
     extras = _extras(site, params, plans, plates, pins)
     labels = _labelled(site, params, plans, plates, pins, extras, workshop)
@@ -160,7 +162,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
 def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ...]:
     """Where slots, footplates and wires go, without any solid: raises what `build` would, and tells what it would."""
     plans = _slots(site, params)
-    plates = _footprints(site, plans, workshop)
+    plates = _footprints(site, params, plans, workshop)
     pins = _pins(site, params, plates, site.slot_width(params.clearance), workshop)
     extras = _extras(site, params, plans, plates, pins)
     if params.depth_scale:
@@ -184,7 +186,7 @@ def _slots(site: Site, params: Params) -> list[SlotPlan]:
     )
 
 
-def _footprints(site: Site, plans: list[SlotPlan], workshop: Workshop) -> list[shapely.Polygon]:
+def _footprints(site: Site, params: Params, plans: list[SlotPlan], workshop: Workshop) -> list[shapely.Polygon]:
     """Outlines of the footplates: accessible bone that a fence stands on."""
     found = []
     for outline in workshop.made(outlines, site.field, site.field.contact, rounding=2.0 + 0.35 * site.attempt):
@@ -192,7 +194,8 @@ def _footprints(site: Site, plans: list[SlotPlan], workshop: Workshop) -> list[s
             found.append(outline)
     if not found:
         raise DesignError(
-            "No footplate reaches the fence: the bone at the cut is too narrow or too steep; raise slope_limit or give another approach.",
+            "No footplate reaches the fence: the bone at the cut is too narrow or too steep; "
+            f"{either([*possible(params, 'raise slope_limit'), 'give another approach'])}.",
             where=plans[0].cut.origin,
             reason="contact",
         )
@@ -209,7 +212,7 @@ def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, 
         lean = {
             "leans": leaning.ways_out(points, middle, params.pin_divergence),
             "avoid": site.avoid,
-            "mend": "lower pin_divergence, pin_clearance or wire_depth, or raise footplate_reach",
+            "mend": either(possible(params, "lower pin_divergence", "lower pin_clearance", "lower wire_depth", "raise footplate_reach")),
         }
     pins = workshop.made(
         place_pins,

@@ -8,6 +8,8 @@ Limits
     As right as the bone's surface, the cuts as they were sawn, and the print. What the tumour has done to the bone's outside is in it. It
     bears no load by design, and nothing is said of its material. Where no way leads in as one piece it is parted in two, which go in one
     after the other; where that does not help it is refused.
+Files
+    `NAME_PRINTER.stl`, `.3mf` and `.png`; `-half-2.stl` where it goes in as two, `-piece-2.stl` of a second specimen. Meshes, without STEP.
 Source
     Spacers of the shape of the resected bone, as in the series that psi-cad follows; no published dimensions.
 """

@@ -21,8 +21,8 @@ from psi_cad.grafting.graft import contact_cautions, graft_parts, refuse_faceles
 from psi_cad.guides.contract import Needs
 from psi_cad.guides.registry import base_sha256, load_template, template_sha256
 from psi_cad.intake.loading import load
-from psi_cad.intake.prepare import plan_job
-from psi_cad.outputs.subject import disagreement
+from psi_cad.intake.prepare import plan_job, works_of
+from psi_cad.outputs.subject import disagreement, read_plan, read_report
 from psi_cad.records.grafts import GraftSaid
 from psi_cad.records.plan import PlanReport
 from psi_cad.records.report import BuildReport
@@ -231,6 +231,33 @@ def test_the_patients_kerf_is_not_that_of_a_guide_on_the_donor():
     term = graft_terms(loaded.case, own[1], own)["A"]
     assert (term.patient_blade, term.donor_blade) == ("generic-25x0.89", "generic-20x1.27")
     assert term.donor_kerf == pytest.approx(1.27 + 0.15)
+
+
+def test_a_blade_of_the_command_line_saws_the_patient_too():
+    """Also where it is the graft's own blade in the case: every guide of that run is made for it, and the graft is the same in company."""
+    loaded = load(CASE, settings=["guide.graft.blade=generic-20x1.27"])
+    own, (params,) = sawings(loaded), [one.params for one in sawings(loaded) if one.on_donor]
+    for blade, kerf in (("generic-20x1.27", 1.27 + 0.15), ("generic-20x1.0", 1.0 + 0.15)):
+        for company in ([blade], [blade, "generic-10x0.6"]):
+            work = works_of(loaded, 1, params, company)[0]
+            term = graft_terms(loaded.case, work, own)["A"]
+            assert (term.patient_blade, term.donor_blade) == (blade, blade)
+            assert term.patient_kerf == term.donor_kerf == pytest.approx(kerf)
+    (work,) = works_of(loaded, 1, params, [])
+    assert graft_terms(loaded.case, work, own)["A"].patient_blade == "generic-25x0.89"
+
+
+@pytest.mark.slow
+def test_the_graft_of_another_blade_is_made_for_that_kerf_and_agrees_with_its_plan(tmp_path):
+    blades = ["generic-20x1.27", "generic-20x1.0"]
+    api.plan(CASE, tmp_path, blades=blades)
+    guides = psi_cad.build(CASE, tmp_path, blades=blades, suggest=False)["guides"]
+    for guide in guides:
+        if "graft" in guide:
+            (face,) = guide["graft"]["faces"]
+            assert (face["patient_blade"], face["donor_blade"]) == (guide["blade"], guide["blade"]) and guide["status"] == "passed"
+    folder = next(path.parent for path in tmp_path.glob("*/report.json"))
+    assert disagreement(read_plan(folder), read_report(folder)) is None
 
 
 def variant(tmp_path, change):

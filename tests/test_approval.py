@@ -170,13 +170,21 @@ def test_a_changed_file_shows(out, name):
     assert statuses(out) == ["approved", "approved"]
 
 
+def as_earlier(report, *, settings):
+    """As an earlier version told of settings: of the whole case alone."""
+    report["case"].update(settings=settings)
+    for guide in report["guides"]:
+        del guide["settings"]
+
+
 @pytest.mark.parametrize(
     ("change", "label"),
     [
         (lambda report: report["guides"][0]["params"].update(clearance=0.16), "report.json: parameters and checks"),
         (lambda report: report["guides"][0]["checks"][0].update(limit=99.0), "report.json: parameters and checks"),
         (lambda report: report["case"].update(sha256="0" * 64), "case file"),
-        (lambda report: report["case"].update(settings=["tumour.margin=0.0"]), "what --set overrides"),
+        (lambda report: report["guides"][0].update(settings=["tumour.margin=0.0"]), "what --set overrides"),
+        (lambda report: as_earlier(report, settings=["tumour.margin=0.0"]), "what --set overrides"),
         (lambda report: report["inputs"].update({"tumour.surface": "0" * 64}), "tumour.surface"),
         (lambda report: report["inputs"].update({"cut[0].markups": "0" * 64}), "cut[0].markups"),
     ],

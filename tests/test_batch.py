@@ -10,7 +10,7 @@ from psi_cad.approval.comparing import Standing
 from psi_cad.approval.publish import Before
 from psi_cad.batch import collect as collecting
 from psi_cad.batch.child import done
-from psi_cad.batch.collect import NOT_RELEASED, collect
+from psi_cad.batch.collect import NOT_RELEASED, collect, told_open
 from psi_cad.batch.expand import Asked, case_files, level, tasks_of, values_of
 from psi_cad.batch.page import write_page
 from psi_cad.batch.run import batch, dry_run
@@ -159,6 +159,18 @@ def test_what_is_collected_and_not_released_is_listed(out, tmp_path):
     record = out / "approvals.json"
     record.write_text(record.read_text("utf-8").replace("s-1", "s-2"), "utf-8")
     assert not collect(out.parent, folder, rows)[0]["approved"], "a record that was tampered with approves nothing"
+
+
+def test_guides_and_parts_are_counted_and_not_their_files():
+    def entry(name, released=False, **more):
+        return {"file": name, "source": f"case/{name}", "case": "case", "guide": "g", "blade": "b", "job": "1", "released": released, **more}
+
+    guide = [entry("g_b.stl"), entry("g_b-bushing.stl"), entry("g_b-trial.stl")]
+    assert told_open(guide) == "1 of 1 collected guide is not released (3 files)"
+    part = [entry("p_x.stl", guide="", part="p", job="2"), entry("p_x-half-2.stl", guide="", part="p", job="2")]
+    other = entry("g_c.stl", blade="c", job="3", released=True)
+    assert told_open([*guide, other, *part]) == "1 of 2 collected guides and 1 of 1 collected part are not released (5 files)"
+    assert told_open([other]) == told_open([]) == ""
 
 
 def test_nothing_is_listed_where_all_is_released(out, tmp_path, monkeypatch):

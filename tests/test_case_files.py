@@ -1,6 +1,7 @@
 """Wrong case files: exit code 2, one sentence with the key, no output, no traceback."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ from conftest import CASES, written
 
 from psi_cad.case.catalogue import shipped_catalogue
 from psi_cad.case.load import load_case
+from psi_cad.case.starter import write_starter
 from psi_cad.case.write import case_with_planes, write_case
 from psi_cad.errors import CaseError, CatalogueError, PsiCadError
+from psi_cad.intake.loading import resolved_guides
 
 GOOD = (CASES / "phantom-type1" / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
 
@@ -231,3 +234,44 @@ def test_settings_that_reach_nothing_are_refused(setting):
 
     with pytest.raises(CaseError, match=r"--set"):
         load_case(CASES / "phantom-type3" / "case.toml", settings=[setting])
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("params.stem_wall=3", "guide[0].params.stem_wall is no parameter of template 'osteotomy'; 'acetabular' of guide 'stem' has it: give it there "
+         "alone, in the case or with --set guide.stem.params.stem_wall=3."),
+        ("guide.stem.params.flap_side=1", "guide[1].params.flap_side is no parameter of template 'acetabular'; 'osteotomy' of guide 'supra-acetabular' "
+         "has it: give it there alone, in the case or with --set guide.supra-acetabular.params.flap_side=1."),
+    ],
+)  # fmt: skip
+def test_a_parameter_of_another_template_is_told_with_its_owner(setting, said):
+    with pytest.raises(CaseError) as caught:
+        resolved_guides(load_case(CASES / "phantom-acetabular", settings=[setting]))
+    assert str(caught.value) == f"case.toml: {said}"
+
+
+def test_a_setting_for_guides_in_a_case_of_parts_alone_is_told_with_the_parts_key():
+    with pytest.raises(CaseError, match=r"there is no \[\[guide\]\] for --set params.wall=3; a part's own is part.NAME.params.wall\."):
+        load_case(CASES / "phantom-model", settings=["params.wall=3"])
+
+
+def test_what_is_optional_in_a_new_case_is_sound_once_its_marks_are_removed(tmp_path):
+    """Every line of an example that `new` writes as a comment, in the case and in the catalogue that it names."""
+    text = write_starter(tmp_path / "case").read_text("utf-8")
+    lines = [re.sub(r"^# (?=\[|[a-z_-]+ = )", "", line).replace('"…"', '"left"') for line in text.splitlines()]
+    kept = [line for line in lines if not re.match(r"ct = |\[bone.segment|seed = |femur = ", line)]  # instead of a surface
+    own = [line.removeprefix("#   ") for line in lines if line.startswith("#   ")]
+    (tmp_path / "case" / "case.toml").write_text("\n".join(kept), "utf-8")
+    (tmp_path / "case" / "mine.toml").write_text("\n".join(own), "utf-8")
+    loaded = load_case(tmp_path / "case")
+    case = loaded.case
+    assert [guide.template for guide in case.guide] == ["osteotomy", "allograft", "acetabular"] and [part.template for part in case.part] == [
+        "bone-model"
+    ]
+    assert case.donor is not None and set(case.landmarks) == {"asis", "asis-other-side", "pubic-symphysis"}
+    assert case.trajectory[0].implant == "nominal-stem-8-cup-46" and loaded.implant("theatre-stem-10", where="").stem_length == 60.0
+    (tmp_path / "case" / "bone.stl").touch()
+    (tmp_path / "case" / "tumour.stl").touch()
+    (tmp_path / "case" / "donor.stl").touch()
+    assert len(resolved_guides(loaded)) == 3

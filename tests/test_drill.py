@@ -146,7 +146,7 @@ REFUSED = {
     "along the surface": (["trajectory.T1.direction=[-0.3,-1.0,0.0]"], r"'T1': its direction leads past the bone"),
     "into the vessel": (["trajectory.T1.direction=[0.75,-0.15,-0.35]", "trajectory.T1.depth=60"], r"'T1': its tool .*'vessel'.* 5 mm"),
     "tools that cross": (["trajectory.T1.direction=[0.70,-0.20,-0.64]", "trajectory.T2.direction=[0.72,0.26,-0.66]"], r"'T1' and 'T2': their tools .*tool_clearance"),
-    "bores without a wall": (["trajectory.T2.entry=[-105.38,-10.0,35.0]"], r"'T1' and 'T2': .* left between their bores.*sleeve_wall"),
+    "bores without a wall": (["trajectory.T2.entry=[-105.38,-10.0,35.0]"], r"'T1' and 'T2': .* left between their bores.*; move the entries apart, or make a guide for each"),
     "a tool too short": (["trajectory.T1.tool=generic-drill-2.5", "trajectory.T1.depth=75"], r"'T1': depth 75 and params.guided 15 .*usable length"),
     "too steep for a sleeve": (["params.lean_limit=10", "params.axis_search=5"], r"leans \d+° from the approach.*10°.*lean_limit"),
     "from the other side": (["guide.approach=[0.95,-0.1,-0.3]"], r"guide.approach"),
@@ -239,20 +239,20 @@ def test_sleeves_are_raised_until_none_stands_before_another():
     out = np.array([np.sin(lean), 0.0, np.cos(lean)])
     beside = dataclasses.replace(plan, way=dataclasses.replace(plan.way, name="B", entry=np.array([away, 0.0, 0.0]), out=out))
     assert away + plan.high * np.tan(lean) < 2.0 * plan.radius, "as they stand, each is before the other's stop face"
-    raised = _raised([plan, beside])
+    raised = _raised([plan, beside], params)
     for one in raised:
         more = one.high - plan.high
         assert more == round(more) == one.stop - plan.stop and 0.0 < more <= 8.0
         assert away + one.high * np.tan(lean) > 2.0 * plan.radius - 0.1
     further = dataclasses.replace(beside, way=dataclasses.replace(beside.way, entry=np.array([8.0, 0.0, 0.0])))
-    assert _raised([plan, further]) == [plan, further], "nothing stands in its way"
+    assert _raised([plan, further], params) == [plan, further], "nothing stands in its way"
     short = dataclasses.replace(plan, way=dataclasses.replace(plan.way, tool=plan.way.tool.model_copy(update={"usable_length": plan.stop})))
     with pytest.raises(DesignError, match="'B' would stand before the stop face of 'W'"):
-        _raised([short, beside])
+        _raised([short, beside], params)
 
 
 def test_a_sleeve_that_leans_too_far_or_meets_the_bone_too_slantingly_is_refused():
-    with pytest.raises(DesignError, match=r"leans.*30°.*lean_limit"):
+    with pytest.raises(DesignError, match=r"leans.*30°; give an approach"):
         flat_site(40.0, lean_limit=30.0)
     site, params = flat_site(58.0, lean_limit=60.0, sleeve_wall=5.0)
     with pytest.raises(DesignError, match="meets the bone so slantingly.*sleeve_wall"):
@@ -377,7 +377,9 @@ def test_another_depth_is_a_variant(drill_out, tmp_path, run):
     shutil.copytree(drill_out, out / "phantom-drill")
     assert run("build", CASE, "-o", out, "--set", "trajectory.T1.depth=40").returncode == 0
     guides = json.loads((out / "phantom-drill" / "report.json").read_text())["guides"]
-    assert [guide["plan"]["bores"][0]["depth"] for guide in guides if guide["status"] != "stale"] == [40.0]
+    deep, own = guides
+    assert (deep["plan"]["bores"][0]["depth"], deep["status"], own["variant"], own["status"]) == (40.0, "passed", None, "passed")
+    assert deep["variant"].startswith("trajectory-t1-depth-40") and deep["variant"] in " ".join(deep["label"]["lines"])
 
 
 @pytest.mark.slow

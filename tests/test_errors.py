@@ -223,3 +223,14 @@ def test_check_fails_a_blade_that_is_too_short(case, here):
     code, shown, said = here("check", case(('"generic-25x0.89"', short)))
     assert code == 1 and "1 of 1 checks failed" in shown and "blade_reach[A]" in shown and "wanted at least" in shown
     assert "would be rejected" in said
+
+
+@pytest.mark.parametrize(
+    ("setting", "tries"),
+    [("guide.stem.params.stem_wall=5", False), ("guide.stem.approach=[1.0, 0.0, 0.0]", True), ("guide.stem.approach=[0.9, -0.2, 0.3]", True)],
+)
+def test_check_promises_tries_only_where_build_makes_some(setting, tries, here):
+    code, _, said = here("check", CASES / "phantom-acetabular", "--set", setting)
+    assert code == 1 and ("`psi-cad build` tries changes" in said) == tries
+    assert tries or "no change of a guide is known that mends this, so change the case" in said
+    assert "raise params.lean_limit" not in said, "it stands at its greatest already"

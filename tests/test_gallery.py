@@ -1,6 +1,7 @@
 """The gallery is made from what templates declare: it is as they are now, and a template that somebody adds is in it."""
 
 import importlib.util
+import re
 
 import pytest
 from conftest import ROOT
@@ -26,6 +27,8 @@ def test_every_template_has_a_picture_an_example_and_its_parameters(gallery):
     for name in template_files():
         entry = text[text.index(f"\n## {name}\n") :].split("\n## ")[1]
         assert "![" in entry and "**Try it:**" in entry, name
+        page, file = re.search(r"\*\*More:\*\* \[.*?\]\((.*?)\), \[.*?\]\((.*?)\)", entry).groups()
+        assert (ROOT / "docs" / page).is_file() and (ROOT / "docs" / file).resolve().is_file() and "**Files.** `" in entry, name
         assert all(f"\n| `{one['name']}` | " in entry for one in described(any_template(name, where="here").Params)), name
 
 

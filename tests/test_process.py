@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 from conftest import CASES, SAID
 
@@ -13,6 +14,7 @@ from psi_cad.case.load import load_case
 from psi_cad.errors import BuildError, CaseError, KernelError
 from psi_cad.intake import prepare
 from psi_cad.processes import workers as running
+from psi_cad.processes.guard import Guard
 from psi_cad.processes.workers import Workers, perform
 
 
@@ -57,6 +59,56 @@ def test_what_the_inspector_says_waits_for_no_reader():
 def test_the_limit_of_the_work_counts_from_when_the_request_was_taken():
     late = "import time; time.sleep(1.5)\n" + READS + "print(json.dumps({'done': 1}), flush=True)"
     assert perform("build", {}, payload=lambda: b"x" * 1_000_000, time_limit=1.0, command=worker(late)) == 1
+
+
+BUSY = {
+    # a call that keeps the interpreter to itself, as the kernel's do: no thread of the process runs meanwhile
+    "a call that never returns": "import ctypes; ctypes.PyDLL(None).pause()",
+    "a Boolean of the kernel": (
+        "import cadquery as cq\n"
+        "at = [cq.Vector(0.31 * n % 7, 0.53 * n % 5, 0.17 * n % 3) for n in range(400)]\n"
+        "print(json.dumps({'step': 'fuse'}), flush=True)\n"
+        "cq.Solid.makeSphere(2.0).fuse(*(cq.Solid.makeSphere(2.0).moved(cq.Location(one)) for one in at))"
+    ),
+}
+CALLS = "print(json.dumps({'step': str(os.getpid())}), flush=True)\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pause() is POSIX's")
+@pytest.mark.parametrize("busy", [pytest.param(name, marks=[pytest.mark.slow] * ("kernel" in name)) for name in BUSY])
+def test_a_process_ends_with_its_caller_whatever_it_is_doing(busy):
+    """Where processes are not forked of a nursery, which is what test_nursery.py is about."""
+    work = "import sys, os, json\nsys.stdin.readline()\n" + CALLS + BUSY[busy]
+    code = (
+        "import sys\n"
+        "from psi_cad.processes.workers import perform\n"
+        f"perform('try', {{}}, time_limit=90.0, command=(sys.executable, '-c', {work!r}), progress=lambda step: print(step, flush=True))\n"
+    )
+    caller = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    process = psutil.Process(int(caller.stdout.readline()))
+    if "kernel" in busy:
+        assert caller.stdout.readline() == "fuse\n"
+    time.sleep(1.0)
+    assert process.is_running() and process.status() != psutil.STATUS_ZOMBIE, "it is at it"
+    caller.kill()
+    caller.wait()
+    caller.stdout.close()
+    until = time.monotonic() + 10.0
+    while (left := process.is_running() and process.status() != psutil.STATUS_ZOMBIE) and time.monotonic() < until:
+        time.sleep(0.05)
+    if left:
+        process.kill()
+    assert not left
+
+
+def test_a_guard_that_is_freed_ends_nobody():
+    process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    guard = Guard(process.pid)
+    guard.free()
+    time.sleep(0.2)
+    assert process.poll() is None
+    process.stdin.close()
+    assert process.wait() == 0
 
 
 def test_a_part_without_a_bone_is_told_of_its_own_parameters():

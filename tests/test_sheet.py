@@ -44,6 +44,17 @@ def test_what_the_hospital_has_entered_is_told_in_its_own_words(tmp_path):
     assert "PA &lt;12&gt;" in page and "programme 7 &amp; gauge" in page and "<12>" not in page and page.count("open: ____") == 3
 
 
+def test_a_new_approval_renews_the_sheet(out):
+    ((file, said),) = api.sheet(out).items()
+    assert not said["instruments"][0]["approved"] and "no, no" in file.read_text("utf-8")
+    for role, code in (("surgeon", "S-17"), ("engineer", "E-2")):
+        api.approve(out, role=role, name_code=code)
+    assert "yes, no" in file.read_text("utf-8")
+    file.unlink()
+    api.approve(out, role="surgeon", name_code="S-18")
+    assert not file.exists(), "no sheet is written that nobody asked for"
+
+
 def test_a_file_that_was_changed_is_told(out):
     stl = next(out.glob("*generic*.stl"))
     stl.write_bytes(stl.read_bytes() + b" ")

@@ -1,6 +1,7 @@
 """Spacers and moulds: they fill what the saw leaves, go in and come out, and each promise can fail."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -75,7 +76,22 @@ def test_the_example_passes_and_its_spacer_stands_off_by_the_fit(out, site):
     heights = (np.asarray(mesh.vertices) - cut.origin) @ cut.normal
     assert heights.min() == pytest.approx(0.5, abs=1e-3), "no guide takes the cut, so the saw takes nothing"
     assert mesh.is_watertight and mesh.body_count == 1
+    assert {part["name"]: part["label"] for part in cast["parts"]} == {
+        "": ["phantom-spacer R", "cast"],
+        "lower": ["phantom-spacer R", "cast", "lower"],
+    }
     assert "kerf-unknown" in {caution["id"] for caution in trial["cautions"]} & {caution["id"] for caution in cast["cautions"]}
+
+
+def test_a_part_of_a_changed_case_does_not_have_the_letters_of_the_case_s_own():
+    def label(*settings):
+        job = plan_job(load(CASE, settings=list(settings)), blades=[], progress=lambda step: None, only_part="trial")
+        return job.parts[0].site.label, job.parts[0].job
+
+    moved = [label(one) for one in ("cut.A.origin=[-96.0, -8.0, 57.0]", "part.trial.params.fit=0.6")]
+    own, other = label(), label("part.cast.params.fit=0.6")
+    assert own == other and own[0][:2] == ("phantom-spacer R", "trial") and len({own, *moved}) == 3
+    assert all(re.fullmatch("set-[0-9a-f]{6}", one[0][2]) for one in moved)
 
 
 @pytest.mark.parametrize("side", ["centre", "specimen", "retained"])

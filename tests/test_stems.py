@@ -9,8 +9,10 @@ import pytest
 import trimesh
 from built_once import built_once
 from conftest import CASES
+from PIL import Image
 
 import psi_cad
+from psi_cad import api
 from psi_cad.case.implants import Implant
 from psi_cad.errors import CaseError, CatalogueError, DesignError, InputError
 from psi_cad.export.meshes import write_stl
@@ -21,10 +23,13 @@ from psi_cad.intake.prepare import plan_job
 from psi_cad.making.stems import stem_cautions
 from psi_cad.reconstruction.cup import covered_cup, posed
 from psi_cad.reconstruction.landmarks import refuse_far
+from psi_cad.reconstruction.lines import planned_stem_lines
 from psi_cad.reconstruction.pelvis import cup_angles, cup_direction, pelvic_frame
 from psi_cad.reconstruction.retained import onto_sawn, retained
 from psi_cad.reconstruction.stem import stem_bone
 from psi_cad.reconstruction.told import refuse_misfit
+from psi_cad.records.plan import PlanReport
+from psi_cad.records.stems import PlannedStem
 from psi_cad.surface.rays import SignedDistance
 
 CASE = CASES / "phantom-acetabular"
@@ -305,6 +310,31 @@ def read(path):
 
 
 @pytest.mark.slow
+def test_a_plan_tells_of_its_stems(tmp_path):
+    """As the build does; the build takes off what its sleeve is astray."""
+    found = api.plan(CASE)
+    (stem,) = found["stems"]
+    assert (stem["guide"], stem["trajectory"], stem["implant"]) == ("stem", "S", "nominal-stem-8-cup-46")
+    assert stem["entry"] == pytest.approx([-82.87, 22.65, 12.88], abs=0.05) and stem["depth_mm"] == stem["in_bone_mm"] == 40.0
+    assert stem["wall_mm"] == pytest.approx(2.3, abs=0.05) and stem["wall_wanted_mm"] == 2.0 and stem["why"] == ""
+    (line,) = planned_stem_lines(PlanReport.model_validate(found).stems)
+    assert "40.0 of 40 mm in bone, at least 2.3 mm of bone round it near" in line and "refuses" not in line
+    (thin,) = api.plan(CASE, settings=["guide.stem.params.stem_wall=3"])["stems"]
+    assert thin["wall_mm"] == stem["wall_mm"] and planned_stem_lines([PlannedStem.model_validate(thin)])[0].endswith(
+        "wanted 3: 'psi-cad build' refuses that"
+    )
+    (short,) = api.plan(CASE, settings=["trajectory.S.direction=[0.05, 0.9, 0.43]"])["stems"]
+    assert short["in_bone_mm"] < 40.0 and "it breaks through the bone by" in planned_stem_lines([PlannedStem.model_validate(short)])[0]
+    (away,) = api.plan(CASE, settings=["trajectory.S.entry=[-83.0, 22.4, 30.46]"])["stems"]
+    assert (
+        away["wall_mm"] is None
+        and "trajectory 'S'" in away["why"]
+        and "'psi-cad build' measures it" in planned_stem_lines([PlannedStem.model_validate(away)])[0]
+    )
+    assert "stems" not in api.plan(CASES / "phantom-type1")
+
+
+@pytest.mark.slow
 def test_the_guide_is_made_with_its_bushing_and_trial(out, guide):
     assert guide["status"] == "passed" and {part["name"] for part in guide["parts"]} == {"bushing", "trial"}
     assert {"stem_wall[S]", "cup_off[S]", "trial_in_bone[S]", "bore[bushing wire]", "flat[trial rim]"} <= {check["id"] for check in guide["checks"]}
@@ -312,6 +342,65 @@ def test_the_guide_is_made_with_its_bushing_and_trial(out, guide):
     (stem,) = guide["stems"]
     assert f"cup {stem['cup']['index']}" in " ".join(guide["label"]["lines"])
     assert {"nominal-implant", "nominal-tool"} <= {caution["id"] for caution in guide["cautions"]}
+
+
+@pytest.mark.slow
+def test_bushing_and_trial_have_a_picture_and_letters(out, guide):
+    labels = {part["name"]: part["label"] for part in guide["parts"]}
+    (stem,) = guide["stems"]
+    assert labels["bushing"] == ["wire 3.2"]
+    assert " ".join(labels["trial"]).replace("- ", "-").split() == [
+        "phantom-acetabular",
+        "R",
+        "stem",
+        "trial",
+        "cup",
+        str(stem["cup"]["index"]),
+        "v0.2.0",
+    ]
+    for name in labels:
+        assert guide["files"][f"png-{name}"] == f"{STEM}-{name}.png" and (out / f"{STEM}-{name}.png").is_file()
+        assert np.asarray(read(out / f"{STEM}-{name}.stl").faces).shape[0] > 500, "letters are many triangles"
+
+
+@pytest.mark.slow
+def test_every_verb_tells_what_the_guide_is_about(out, tmp_path, run):
+    shutil.copytree(out, tmp_path / "phantom-acetabular")
+    there = tmp_path / "phantom-acetabular"
+    bone, cup = "at least 2.3 mm of bone round it", "cup at tooth 23, inclination 36.1° and anteversion 19.8°"
+    for words in (["approve", there, "--role", "surgeon", "--name-code", "S-1"], ["check", there], ["compare", there]):
+        said = run(*words).stdout
+        assert bone in said and cup in said and "nominal-implant" in said, words
+    run("sheet", there)
+    page = (there / "sheet.html").read_text("utf-8")
+    assert bone in page and cup in page and "nominal-implant" in page
+    assert f'src="{STEM}-bushing.png"' in page and f'src="{STEM}-trial.png"' in page and "wire 3.2" in page
+    (checked,) = [one for one in psi_cad.measure(there)["guides"] if one["name"] == "stem"]
+    assert checked["stems"] == json.loads((there / "report.json").read_text("utf-8"))["guides"][1]["stems"], "measured again"
+    rows = {row["name"]: row for row in api.compare(there)}
+    assert rows["stem"]["stems"][0]["cup"]["index"] == 23 and rows["supra-acetabular"]["stems"] == []
+
+
+@pytest.mark.slow
+def test_a_refused_stem_is_drawn_in_its_bone_and_an_earlier_guide_s_cautions_are_not_told(out, tmp_path, run):
+    shutil.copytree(out, tmp_path / "out" / "phantom-acetabular")
+    shutil.copytree(CASES / "phantom", tmp_path / "cases" / "phantom")
+    shutil.copytree(CASE, tmp_path / "cases" / "phantom-acetabular")
+    file = tmp_path / "cases" / "phantom-acetabular" / "case.toml"
+    text = file.read_text("utf-8")
+    file.write_text(text.replace("direction = [0.25, 0.50, 0.83]", "direction = [0.25, 0.40, 0.88]"), "utf-8")
+    assert file.read_text("utf-8") != text
+    ended = run("build", file, "-o", tmp_path / "out")
+    assert (
+        ended.returncode == 1
+        and "params.stem_wall is 2 mm" in ended.stderr
+        and "stem for generic-reamer-8.0: kept from earlier, stale" in ended.stdout
+    )
+    assert "! nominal-blade" in ended.stdout and "nominal-implant" not in ended.stdout and "on-sawn-bone" not in ended.stdout
+    checked = run("check", tmp_path / "out")
+    assert "! nominal-blade" in checked.stdout and "! nominal-implant" not in checked.stdout
+    with Image.open(tmp_path / "out" / "phantom-acetabular" / f"{STEM}_REFUSED.png") as drawn, Image.open(out / f"{STEM}-stem.png") as stem:
+        assert drawn.size == stem.size, "the same sections as of a stem that is made"
 
 
 @pytest.mark.slow

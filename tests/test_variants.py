@@ -18,6 +18,7 @@ from psi_cad.errors import ApprovalError, BuildError, InputError
 from psi_cad.files import sha256_of
 from psi_cad.intake.work import digest_of
 from psi_cad.outputs.naming import Naming, check_variant, name_for, recorded_making
+from psi_cad.outputs.overrides import mark_of, overrides_of
 from psi_cad.outputs.subject import read_json, read_report, stem, stem_of
 from psi_cad.records.guide import Guide
 from psi_cad.records.report import BuildReport
@@ -101,6 +102,36 @@ def test_a_variant_has_its_own_name_again_even_where_the_plain_one_is_gone_or_st
     assert named(guide, variant) == Naming()
     third = otherwise(guide, clearance=0.13)
     assert named(third, guide, variant).variant == "clearance-0.13"
+
+
+PLANE = "cut.A.origin=[-96.0, -8.0, 36.0]"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [PLANE, "landmarks.asis=[1.0, 2.0, 3.0]", "bone.units=cm", "trajectory.T.depth=40", "tumour.margin=9.0", "side=left", "guide.approach=[0,0,1]"],
+)
+def test_what_is_made_of_another_case_never_has_the_name_of_the_case_s_own_guide(guide, setting):
+    other = {**copy.deepcopy(guide), "settings": list(overrides_of([setting], guide["name"]))}
+    found = named(other)
+    check_variant(found.variant)
+    assert setting.partition("=")[0].removeprefix("guide.").split(".")[0] in found.variant
+    assert found == named(other, guide) == named(other, guide, stands=False) == named(other, {**other, "variant": found.variant})
+    assert named(guide, {**other, "variant": found.variant}) == Naming()
+    assert named(guide, other).variant is None, "a guide of an earlier version, which took the plain name, gives it back"
+    twice = {**other, "settings": sorted([*other["settings"], "params.seat_gap=0.3"])}
+    assert named(twice).variant not in (None, found.variant), "nor do two that differ have one label"
+    changed = {**other, "settings": [other["settings"][0].replace("0", "7").replace("cm", "m").replace("left", "right")]}
+    assert named(changed).variant not in (None, found.variant)
+
+
+def test_settings_are_told_in_one_spelling_and_of_the_guide_that_they_reach():
+    given = ["guide.g.params.height = 11", "params.wall=3", "guide.other.approach=[0,0,1]", "part.p.params.x=1", "params.height=12"]
+    assert overrides_of(given, "g") == ("params.height=12", "params.wall=3")
+    assert overrides_of(["guide.g.approach=[0,0,1]"], "g") == overrides_of(["guide.approach=[0, 0, 1]"], "g")
+    assert mark_of(overrides_of(["params.clearance=0.12", "guide.g.blade=b"], "g")) is None, "a label names both"
+    marks = {mark_of(overrides_of([one], "g")) for one in ("params.height=11", "params.height=12", "guide.printer=p", "guide.template=t")}
+    assert len(marks) == 4 and None not in marks
 
 
 def test_a_name_taken_by_a_person_s_own_variant_is_not_taken_from_it(guide):
@@ -321,6 +352,48 @@ def test_a_released_guide_is_removed_only_by_force_and_the_other_stays_released(
     assert case.releases == [GUIDE] and case.released and case.sound
     remove_made(two, STEM, force=True)
     assert read_json(two / "report.json")["release"] == {"released": False}
+
+
+def test_a_release_stands_while_a_guide_for_another_plane_is_built_beside_it(out, tmp_path):
+    both(out)
+    edit_report(out, lambda report: report.update(release=release_said(out, out, BuildReport.model_validate(report)).to_json()))
+    other = as_built(out, tmp_path / "s", "cut-a-origin-970123")
+    other.case.settings = [PLANE]
+    other.guides[0].settings = list(overrides_of([PLANE], GUIDE))
+    publish(tmp_path / "s", out, other, Before(out))
+    assert [(guide.variant, guide.status, guide.settings) for guide in read_report(out).guides] == [
+        ("cut-a-origin-970123", "passed", [PLANE]),
+        (None, "passed", []),
+    ]
+    (case,) = check_approvals(out)
+    assert case.releases == [GUIDE] and case.sound
+    api.approve(out, role="surgeon", name_code="S-17", guides=[STEM])
+
+
+def test_another_plane_that_is_refused_leaves_the_case_s_own_guide_as_it_is(out, tmp_path):
+    other = as_built(out, tmp_path / "s", "cut-a-origin-970123")
+    other.case.settings, entry = [PLANE], other.guides[0]
+    other = BuildReport.model_validate(
+        {**other.to_json(), "guides": [], "refused": [{"error": "SeatError", "message": "no.", "guide": entry.name, "blade": entry.blade}]}
+    )
+    publish(tmp_path / "s", out, other, Before(out))
+    assert [guide.status for guide in read_report(out).guides] == ["passed"]
+
+
+@pytest.mark.slow
+def test_another_plane_makes_another_guide_beside_that_of_the_case(out, tmp_path):
+    """The files, the name and the letters of the case's own guide stay, in the same folder and in a new one."""
+    before = {name: sha256_of(out / name) for name in PRINTED}
+    same = api.build(CASES / "phantom-type1", out.parent, settings=[PLANE], suggest=False)["guides"]
+    alone = api.build(CASES / "phantom-type1", tmp_path / "new", settings=[PLANE], suggest=False)["guides"]
+    assert [guide["variant"] for guide in same] == ["cut-a-origin-970123", None] and same[1]["status"] == "passed"
+    assert {name: sha256_of(out / name) for name in PRINTED} == before
+    assert same[0]["label"]["lines"] != same[1]["label"]["lines"]
+    assert [guide["variant"] for guide in alone] == ["cut-a-origin-970123"] and alone[0]["sha256"] == same[0]["sha256"]
+    assert any(caution["id"] == "case-overridden" for caution in same[0]["cautions"])
+    assert not any(caution["id"] == "case-overridden" for caution in same[1]["cautions"])
+    (marked,) = api.build(CASES / "phantom-type1", tmp_path / "marked", settings=["params.seat_gap=0.3"], suggest=False)["guides"]
+    assert marked["variant"] is None and mark_of(marked["settings"]) in " ".join(marked["label"]["lines"]).split()
 
 
 def test_a_release_stands_while_another_guide_is_built_beside_it(out, tmp_path):

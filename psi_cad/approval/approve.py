@@ -49,8 +49,8 @@ def approve_folder(
     Returns
     -------
     dict
-        The entry, and beside it `folder`, the `cautions` that are approved with it, the most serious first, and the kinds
-        of them that are `unaccepted` and keep a guide from being released.
+        The entry, and beside it `folder`, the `cautions` that are approved with it, the most serious first, the kinds
+        of them that are `unaccepted` and keep a guide from being released, and the `stems` of each guide that is for some, by its section.
 
     Raises
     ------
@@ -111,7 +111,9 @@ def _add(
     entries = [*record.entries, entry]
     write_json(folder / APPROVALS_FILE, Approvals(schema_=1, count=len(entries), last=entry.hash, entries=entries).to_json())
     told = cautions_told([*(() if plan is None else plan.cautions), *(() if report is None else report.cautions)], found)
-    return {**entry.to_json(), "folder": str(folder), "cautions": [caution.to_json() for caution in told], "unaccepted": list(open_)}
+    stems = {section_of(one): [stem.to_json() for stem in one.stems] for one in found if isinstance(one, Guide) and one.stems}
+    cautions = [caution.to_json() for caution in told]
+    return {**entry.to_json(), "folder": str(folder), "cautions": cautions, "unaccepted": list(open_), "stems": stems}
 
 
 def chosen_guide(report: BuildReport | None, wanted: str, *, option: str) -> Guide:

@@ -30,6 +30,7 @@ OF_GUIDES: Final = (
     "seat_max_mm",
     "reach_spare_mm",
     "letters_mm",
+    "stems",
 )
 
 
@@ -117,6 +118,7 @@ def _of_guide(guide: Guide) -> dict[str, Any]:
         "seat_max_mm": None if seat is None else seat.max_mm,
         "reach_spare_mm": round(min(spare), 3) if spare else None,
         "letters_mm": None if label is None else label.letter_height_mm,
+        "stems": [stem.to_json() for stem in guide.stems],
     }
 
 

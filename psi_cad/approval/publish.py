@@ -15,9 +15,21 @@ from psi_cad.builder.suggest import REFUSED_FILE
 from psi_cad.errors import ApprovalError, BuildError, InputError
 from psi_cad.files import alone, sha256_of, staged, write_json
 from psi_cad.guides.registry import template_sha256
-from psi_cad.outputs.naming import Making, Naming, making_of, name_for, recorded_making
+from psi_cad.outputs.naming import Making, Naming, name_for, recorded_making
+from psi_cad.outputs.overrides import overrides_of
 from psi_cad.outputs.software import build_software
-from psi_cad.outputs.subject import REPORT_FILE, case_folder, inputs_said, made_from, made_in, read_plan, read_report, section_of, stem_of
+from psi_cad.outputs.subject import (
+    OVERRIDDEN,
+    REPORT_FILE,
+    case_folder,
+    inputs_said,
+    made_from,
+    made_in,
+    read_plan,
+    read_report,
+    section_of,
+    stem_of,
+)
 from psi_cad.records.guide import Guide
 from psi_cad.records.parts import BodyPart
 from psi_cad.records.report import BuildReport, Release
@@ -42,8 +54,11 @@ class Before:
 
     @property
     def guides(self) -> list[Guide]:
-        """The guides that lie there."""
-        return [] if self.report is None else list(self.report.guides)
+        """The guides that lie there; of those of an earlier version what was overridden of the whole case."""
+        if self.report is None:
+            return []
+        changed = overrides_of(self.report.case.settings, "")
+        return [guide if guide.settings is not None else guide.but(settings=list(changed)) for guide in self.report.guides]
 
     @property
     def parts(self) -> list[BodyPart]:
@@ -59,9 +74,14 @@ class Before:
             Where a standing guide that was made otherwise holds the `wanted` variant's name.
         """
         report = self.report
-        same = report is not None and inputs_said(report.case, report.inputs, report.software) == inputs
+        same = report is not None and _but_overrides(inputs_said(report.case, report.inputs, report.software)) == _but_overrides(inputs)
         others = [guide for guide in self.guides if (guide.name, guide.blade) == (name, blade)]
         return name_for(making, [(guide, same and guide.status == "passed" and _same_template(guide)) for guide in others], wanted=wanted)
+
+
+def _but_overrides(said: Mapping[str, str]) -> dict[str, str]:
+    """What guides are made from, without what `--set` overrides: each guide tells that for itself."""
+    return {label: value for label, value in said.items() if label != OVERRIDDEN}
 
 
 def _readable(folder: Path) -> BuildReport | None:
@@ -85,14 +105,11 @@ def job_named(job: Job, before: Before, *, variant: str | None) -> Job:
     inputs = inputs_said(said, job.inputs, Software.model_validate(build_software()))
     for guide in job.guides:
         names = tuple(
-            before.naming(
-                making_of(guide.request, guide.params, site.saw, site.printer, ways=site.planned_ways()),
-                name=guide.request.name,
-                blade=site.tool_id,
-                inputs=inputs,
-                wanted=variant,
+            replace(
+                before.naming(guide.making(site, job.loaded.settings), name=guide.request.name, blade=site.tool_id, inputs=inputs, wanted=variant),
+                mark=guide.naming(number).mark,
             )
-            for site in guide.sites
+            for number, site in enumerate(guide.sites)
         )
         named.append(replace(guide, namings=names))
     donor = None if job.donor is None else job_named(job.donor, before, variant=variant)
@@ -160,9 +177,12 @@ def publish(staging: Path, final: Path, report: BuildReport, before: Before) -> 
         write_json(final / REPORT_FILE, report.to_json())
 
 
-def _other(before: Before, report: BuildReport) -> list[str]:
-    """What guides are made from that has changed since an earlier build."""
-    one, two = {} if before.report is None else made_from(before.report), made_from(report)
+def _other(before: Before, report: BuildReport, made: Guide | BodyPart) -> list[str]:
+    """What a guide or part of an earlier build is made from that has changed since; what `--set` overrides for one guide changes no other."""
+    earlier = before.report
+    one, two = {} if earlier is None else made_from(earlier, made), made_from(report, made)
+    if isinstance(made, Guide):
+        one, two = _but_overrides(one), _but_overrides(two)
     return sorted(label for label in one.keys() | two.keys() if one.get(label) != two.get(label))
 
 
@@ -185,15 +205,15 @@ def _refuse_shared(made: Sequence[Guide | BodyPart]) -> None:
 
 def _kept_guides(before: Before, report: BuildReport) -> list[Guide]:
     """Guides that lie there and that this build did not make (`kept`); marked where what they were made from has changed since."""
-    other = _other(before, report)
     now = {stem_of(guide) for guide in report.guides}
     refused = {(one.guide, one.blade) for one in report.refused}
     kept = [guide.but(kept=True) for guide in before.guides if stem_of(guide) not in now]
     for guide in kept:
-        if guide.variant is None and (guide.name, guide.blade) in refused and guide.status == "passed":
+        alike = guide.settings == list(overrides_of(report.case.settings, guide.name))  # else another guide was refused
+        if alike and guide.variant is None and (guide.name, guide.blade) in refused and guide.status == "passed":
             guide.status = "stale"
             guide.notes = [*guide.notes, "the case as it was built last refuses this guide: see 'refused'"]
-        changed = [*other, *([] if _same_template(guide) else ["the template's file"])]
+        changed = [*_other(before, report, guide), *([] if _same_template(guide) else ["the template's file"])]
         if changed and guide.status != "stale":
             guide.status = "stale"
             guide.notes = [*guide.notes, f"this has changed since it was built: {', '.join(changed)}; build it again"]
@@ -202,12 +222,11 @@ def _kept_guides(before: Before, report: BuildReport) -> list[Guide]:
 
 def _kept_parts(before: Before, report: BuildReport) -> list[BodyPart]:
     """The same of parts."""
-    other = _other(before, report)
     now = {stem_of(part) for part in report.parts}
     refused = {one.part for one in report.refused if one.part}
     kept = [part.but(kept=True) for part in before.parts if stem_of(part) not in now]
     for part in kept:
-        if other or part.name in refused or not _same_template(part):
+        if _other(before, report, part) or part.name in refused or not _same_template(part):
             part.status = "stale"
     return kept
 

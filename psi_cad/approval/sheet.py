@@ -13,12 +13,13 @@ from psi_cad.errors import InputError
 from psi_cad.files import whole_file
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.outputs.subject import case_folders, made_in, not_printed, read_report, section_of
+from psi_cad.reconstruction.lines import stem_lines
 from psi_cad.records.guide import Guide
 from psi_cad.records.parts import BodyPart
 from psi_cad.records.report import BuildReport
-from psi_cad.records.sheet import InstrumentSheet, Sheet
+from psi_cad.records.sheet import InstrumentSheet, Sheet, SheetPart
 
-__all__ = ["SHEET", "sheet_of", "write_sheets"]
+__all__ = ["SHEET", "renew_sheet", "sheet_of", "write_sheets"]
 
 SHEET: Final = "sheet.html"
 ENTERED: Final = tuple(Processing.model_fields)
@@ -60,6 +61,16 @@ def write_sheets(path: Path) -> dict[Path, Sheet]:
     return found
 
 
+def renew_sheet(folder: Path) -> None:
+    """Write the sheet in a case's folder again, if there is one: it tells who approved what. One that cannot be written again goes."""
+    if not (folder / SHEET).is_file():
+        return
+    try:
+        write_sheets(folder)
+    except InputError:
+        (folder / SHEET).unlink(missing_ok=True)
+
+
 def sheet_of(folder: Path, report: BuildReport) -> Sheet:
     """What the sheet of a case's output folder says."""
     standing = standing_in(folder)
@@ -84,6 +95,8 @@ def sheet_of(folder: Path, report: BuildReport) -> Sheet:
                 calibrated=bool(printer.get("calibrated")),
                 gauge=_gauge(made),
                 label=_label(made),
+                stems=[line.strip() for line in (stem_lines(made.stems) if isinstance(made, Guide) else ())],
+                parts=_parts(made),
                 **{name: processing.get(name) for name in ENTERED},
                 cautions=list(ordered(caution.id for caution in told if caution.blocks_release)),
                 other_cautions=list(ordered(caution.id for caution in told if not caution.blocks_release)),
@@ -106,6 +119,16 @@ def _label(made: Guide | BodyPart) -> list[str]:
     return [" / ".join(part.label) for part in made.parts if part.label]
 
 
+def _parts(made: Guide | BodyPart) -> list[SheetPart]:
+    """The parts that come beside a guide, each with its picture."""
+    if not isinstance(made, Guide):
+        return []
+    return [
+        SheetPart(name=one.name, label=list(one.label), picture=made.files.get(f"png-{one.name}"), printed=one.printed is not False)
+        for one in made.parts
+    ]
+
+
 def _page(sheet: Sheet) -> str:
     """The whole page."""
     return HEAD + "\n".join(_section(sheet, one) for one in sheet.instruments) + "\n</body></html>\n"
@@ -124,6 +147,7 @@ def _section(sheet: Sheet, one: InstrumentSheet) -> str:
         ("material", one.material),
         ("calibrated", "yes" if one.calibrated else "no: slots and holes are as drawn, and the print has not been measured"),
         ("label", " | ".join(one.label) or "none"),
+        *((("stem and cup", " | ".join(one.stems)),) if one.stems else ()),
         ("gauge in the same job", one.gauge),
         ("orientation in the printer", one.orientation),
         ("post-processing", one.post_processing),
@@ -135,13 +159,20 @@ def _section(sheet: Sheet, one: InstrumentSheet) -> str:
         ("job", one.job),
     ]
     body = "".join(_row(name, value) for name, value in rows)
+    parts = "".join(
+        f"<tr><td>{escape(part.name)}</td><td>{escape(' / '.join(part.label) or 'none: known by its picture')}</td><td>"
+        + (f'<img src="{escape(part.picture)}" alt="{escape(part.name)}" style="width:9cm">' if part.picture else "none")
+        + "</td></tr>"
+        for part in one.parts
+    )
+    beside = f"<table><tr><th>part beside it</th><th>label</th><th>picture</th></tr>{parts}</table>" if parts else ""
     files = "".join(
         f"<tr><td>{escape(name)}{' (sawn of bone, not printed)' if name in one.not_printed else ''}</td><td><code>{escape(digest)}</code></td></tr>"
         for name, digest in one.files.items()
     )
     signed = "".join(f"<tr><th>{escape(what)}</th><td></td><td></td><td></td></tr>" for what in SIGNED)
     return (
-        f"<section><h1>Processing sheet: {escape(one.instrument)}</h1><p>{escape(sheet.notice)}</p>{stop}<table>{body}</table>"
+        f"<section><h1>Processing sheet: {escape(one.instrument)}</h1><p>{escape(sheet.notice)}</p>{stop}<table>{body}</table>{beside}"
         f"<table><tr><th>file</th><th>SHA-256</th></tr>{files}</table>"
         f"<table><tr><th>step</th><td>date, time</td><td>name, signature</td><td>remarks</td></tr>{signed}</table></section>"
     )

@@ -13,7 +13,7 @@ from psi_cad.errors import BuildError, InputError
 from psi_cad.files import sha256_of, whole_file, write_json
 from psi_cad.outputs.notice import NOT_A_DEVICE
 
-__all__ = ["MANIFEST", "NOT_RELEASED", "collect"]
+__all__ = ["MANIFEST", "NOT_RELEASED", "collect", "told_open"]
 
 MANIFEST: Final = "manifest.json"
 NOT_RELEASED: Final = "NOT-RELEASED.txt"
@@ -49,6 +49,21 @@ def collect(out: Path, folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[
     _say_not_released(folder / NOT_RELEASED, entries)
     write_json(folder / MANIFEST, {"schema": 1, "notice": NOT_A_DEVICE, "files": entries})
     return entries
+
+
+def told_open(entries: Sequence[Mapping[str, Any]]) -> str:
+    """How many of the collected guides and parts nobody has released, and in how many files; "" where all are."""
+    told, files = [], sum(not entry["released"] for entry in entries)
+    for kind in ("guide", "part"):
+        every = {
+            (str(entry["case"]), str(entry[kind]), str(entry["job"]), str(Path(entry["source"]).parent)): bool(entry["released"])
+            for entry in entries
+            if ("part" in entry) == (kind == "part")
+        }
+        if every:
+            told.append(f"{sum(not released for released in every.values())} of {len(every)} collected {kind}{'s' * (len(every) != 1)}")
+    one = len(told) == 1 and not told[0].endswith("s")
+    return f"{' and '.join(told)} {'is' if one else 'are'} not released ({files} file{'s' * (files != 1)})" if files else ""
 
 
 def _say_not_released(path: Path, entries: Sequence[Mapping[str, Any]]) -> None:

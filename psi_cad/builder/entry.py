@@ -21,6 +21,7 @@ from psi_cad.intake.cautions import guide_cautions
 from psi_cad.making.cautions import letters_caution
 from psi_cad.options.leaning import Leaning
 from psi_cad.outputs.naming import Naming
+from psi_cad.outputs.overrides import overrides_of
 from psi_cad.outputs.subject import stem
 from psi_cad.promises.expected import Expected, ExpectedAvoid, ExpectedBore, ExpectedSlot
 from psi_cad.promises.requirements import refuse_lacking, refuse_missing
@@ -51,6 +52,7 @@ class Made:
     design: Design
     naming: Naming = field(default_factory=Naming)
     job: str = ""
+    settings: tuple[str, ...] = ()  # of the run
 
     @property
     def stem(self) -> str:
@@ -253,6 +255,7 @@ def report_entry(
         variant=made.naming.variant,
         variant_given=made.naming.given,
         differs=list(made.naming.differs),
+        settings=list(overrides_of(made.settings, made.request.name)),
         cuts=list(made.request.cuts),
         **ways,
         approach=list(made.request.approach),

@@ -95,7 +95,7 @@ class _Bench:
         if site.saw is None:
             return drilling_of(self.job.loaded, guide.request, params)
         assert isinstance(params, GuideParams)  # the registry has refused a template with cuts and others
-        return Sawing(guide.request, params, site.saw)
+        return Sawing(guide.request, params, site.saw, guide.given)
 
     @cached_property
     def _avoid(self) -> tuple[ExpectedAvoid, ...]:
@@ -156,16 +156,15 @@ class _Bench:
         template = load_template(guide.request.template, where=f"{loaded.path.name}: guide[{task.guide}].template")
         params = template.Params(**guide.params)
         site: Site = dataclasses.replace(self.site(task), attempt=task.attempt)
-        variant = guide.naming(task.site).variant
-        if variant is not None:  # before the version, which ends a label
-            site = dataclasses.replace(site, label=(*site.label[:-1], variant, site.label[-1]))
+        letters = guide.naming(task.site).letters  # before the version, which ends a label
+        site = dataclasses.replace(site, label=(*site.label[:-1], *letters, site.label[-1]))
         told = self.told(guide, site)
         self._kept.stages.of = of_guide(guide.request.name, site.tool_id)
         told("design")  # a template that hangs before it says anything is known by this
         try:
             with told_as_ours(guide.request.template), checked.listening(told):
                 design = template.build(site, params, self._workshop)
-            made = Made(guide.request, params, site, design, guide.naming(task.site), guide.hashes[task.site])
+            made = Made(guide.request, params, site, design, guide.naming(task.site), guide.hashes[task.site], loaded.settings)
         except PsiCadError as error:
             if error.where is not None:  # a template knows the guide frame only
                 x, y, z = site.frame.patient(np.array(error.where))
@@ -343,9 +342,9 @@ def _made_on(bench: _Bench, used: list[str], *, pictures: bool) -> _Made:
             if picture is not None:
                 bench.finish(one, picture, measured)
             files = kept_files(folder, one.made.stem, passed=passed, pictures=pictures)
-            more, parts = kept_beside(one.beside, folder, passed=passed)
+            title = title_of(one.made, case=loaded.case.id, side=job.side)
+            more, parts = kept_beside(one.beside, folder, passed=passed, pictured="" if picture is None or job.read else title)
             if picture is not None and stems:
-                title = title_of(one.made, case=loaded.case.id, side=job.side)
                 more |= draw_stems(stems, job.bones.scene.mesh, folder, stem=one.made.stem, title=title, passed=passed)
             request = one.made.request
             entries[one.task.key] = report_entry(

@@ -19,12 +19,13 @@ from psi_cad.records.shared import Refused
 from psi_cad.remedies.mending import base_id
 from psi_cad.units import Mm
 
-__all__ = ["PICTURE_FILE", "REFUSED_FILE", "TRIED_FILE", "Asked", "Attempt", "explain_refused", "explained", "set_argument", "suggested"]
+__all__ = ["PICTURE_FILE", "REFUSED_FILE", "STEM", "TRIED_FILE", "Asked", "Attempt", "explain_refused", "explained", "set_argument", "suggested"]
 
 REFUSED_FILE: Final = "REFUSED.png"
 TRIED_FILE: Final = "tried.json"
 PICTURE_FILE: Final = "place.png"
 SECONDS: Final = 150.0  # a try that hangs is ended; no try is begun after a minute
+STEM: Final = "stem"
 MOST_GUIDES: Final = 3  # of one build for which changes are tried
 
 
@@ -85,7 +86,7 @@ def explained(asked: Asked, error: PsiCadError, picture: Path) -> PsiCadError:
     wanted = asked.suggest and bool(error.reason and error.guide)
     if error.where is None and not wanted:
         return error
-    guide = error.guide if wanted else None
+    guide = error.guide if wanted or error.reason == STEM else None  # nothing is tried of a stem, and its section is drawn
     text = str(error).split("; ")[0].rstrip(".")
     tried = _attempted(asked, guide, error.blade, (error.reason,), error.where, text, picture)
     message = str(error)

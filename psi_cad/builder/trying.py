@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ import trimesh
 
 from psi_cad.builder.guides import build_case
 from psi_cad.builder.kept import Kept
-from psi_cad.builder.suggest import PICTURE_FILE, TRIED_FILE, Attempt
+from psi_cad.builder.suggest import PICTURE_FILE, STEM, TRIED_FILE, Attempt
 from psi_cad.case.load import LoadedCase, load_case
 from psi_cad.case.model import Blade, GuideRequest
 from psi_cad.errors import PsiCadError
@@ -25,8 +26,9 @@ from psi_cad.guides.params import SeatParams, range_of, resolve_params, value_of
 from psi_cad.guides.registry import load_template, needs_of
 from psi_cad.intake.approaches import in_planes, outward, turned, typed
 from psi_cad.intake.bones import BonesRead
-from psi_cad.intake.prepare import Progress, asked_cuts, plan_job, planes_of
+from psi_cad.intake.prepare import Progress, asked_cuts, plan_job, planes_of, planned_cuts
 from psi_cad.intake.sources import bone_source
+from psi_cad.making.stem_sites import draw_refused
 from psi_cad.remedies.mending import CHECKS, REFUSALS, Change, base_id, sentence
 from psi_cad.report.pictures import picture_of_place
 from psi_cad.scene.bodies import Scene
@@ -84,6 +86,10 @@ def _draw(folder: Path, wanted: Attempt, bones: BonesRead | None) -> None:
             cuts = tuple(bones.scene.planned(asked).values())
         except PsiCadError:
             cuts = ()  # one of them is what was refused
+        guides = [guide for guide in loaded.case.guide if guide.name == wanted.guide and wanted.asked == (STEM,)]
+        with suppress(PsiCadError):  # then the place alone is drawn
+            if any(draw_refused(folder / PICTURE_FILE, loaded, one, bones.scene, planned_cuts(loaded, bones.scene), wanted.place) for one in guides):
+                return
     else:
         meshes = [bone_source(loaded, number, progress=_silent).mesh for number in range(len(loaded.case.bones))]
         mesh = trimesh.util.concatenate(meshes) if len(meshes) > 1 else meshes[0]

@@ -17,7 +17,7 @@ from psi_cad.case.model import Blade, Case, GuideRequest, Implant, Printer, Tool
 from psi_cad.case.tables import tables_in
 from psi_cad.errors import CaseError, CatalogueError
 
-__all__ = ["OF_EVERY_GUIDE", "LoadedCase", "apply_settings", "catalogue_of", "load_case", "text_of"]
+__all__ = ["OF_EVERY_GUIDE", "LoadedCase", "apply_settings", "catalogue_of", "load_case", "text_of", "value_of"]
 
 MAX_BYTES: Final = 1_000_000
 _LISTS: Final = ("guide", "part", "cut", "trajectory", "avoid")
@@ -234,10 +234,7 @@ def apply_settings(data: dict[str, Any], settings: list[str], name: str) -> None
         keys = key.strip().split(".")
         if not sign or not all(keys):
             raise CaseError(f"--set {setting}: write key=value, such as params.clearance=0.12.")
-        try:
-            value = tomllib.loads(f"value = {text.strip()}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text.strip()
+        value = value_of(text)
         targets, rest = _targets(data, keys, setting, name)
         for target in targets:
             for step in rest[:-1]:
@@ -245,6 +242,14 @@ def apply_settings(data: dict[str, Any], settings: list[str], name: str) -> None
                 if not isinstance(target, dict):
                     raise CaseError(f"--set {setting}: '{step}' is no table of the case file.")
             target[rest[-1]] = value
+
+
+def value_of(text: str) -> Any:
+    """The value of a setting: TOML where it is, else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
 
 
 def _targets(data: dict[str, Any], keys: list[str], setting: str, name: str) -> tuple[list[dict[str, Any]], list[str]]:
@@ -255,7 +260,8 @@ def _targets(data: dict[str, Any], keys: list[str], setting: str, name: str) -> 
     table = "guide" if keys[0] == "params" else keys[0]
     entries = data.get(table)
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
-        raise CaseError(f"{name}: there is no [[{table}]] for --set {setting}.")
+        parts = f"; a part's own is part.NAME.{'.'.join(keys)}" if keys[0] == "params" and data.get("part") else ""
+        raise CaseError(f"{name}: there is no [[{table}]] for --set {setting}{parts}.")
     if keys[0] == "params":
         return entries, keys
     rest = keys[1:]

@@ -16,6 +16,7 @@ STARTER: Final = """\
 schema = 1
 id = "{id}"                      # a pseudonym, never a name or number of the patient; it is engraved on the guide
 # side = "…"                     # fill in left, right or midline, of the patient, and remove the first #
+# catalogue = "mine.toml"        # blades, tools, implants and printers of your own, relative to this file
 
 [bone]
 surface = "bone.stl"             # STL, PLY, OBJ, VTP, VTK or 3MF; relative to this file
@@ -54,6 +55,60 @@ printer = "fdm-ultem1010"        # 'psi-cad printers' lists them
 
 [guide.params]
 clearance = 0.15                 # slot width = blade thickness + clearance (0.10-0.20) + printer compensation
+
+# What follows is optional: remove the # before the lines of what you need.
+
+# [[part]]                       # of the bone's body, not a guide: a bone-model, a spacer or a mould; see docs/models.md, docs/spacers.md
+# name = "model"
+# template = "bone-model"
+# printer = "fdm-generic"
+
+# [donor]                        # a bank's bone that replaces what is removed: see docs/allograft.md
+# name = "donor-a"               # the bone bank's number, never a donor's name
+# surface = "donor.stl"
+# units = "mm"
+# coordinates = "LPS"
+# side = "left"                  # of the donor's bone
+
+# [[guide]]                      # on the donor's bone: cuts and approach are the patient's, and are carried over
+# name = "graft"
+# template = "allograft"
+# cuts = ["A"]
+# approach = [1.0, 0.0, 0.0]
+# blade = "generic-25x0.89"
+# printer = "fdm-ultem1010"
+
+# [landmarks]                    # of the pelvis, for a stem's cup: see docs/stems.md
+# asis = [0.0, 0.0, 0.0]
+# asis-other-side = [0.0, 0.0, 0.0]
+# pubic-symphysis = [0.0, 0.0, 0.0]
+
+# [[trajectory]]                 # of a drill, wire or reamer: see docs/drilling.md; with an implant, of a stem in the bone that stays
+# name = "S"
+# entry = [0.0, 0.0, 0.0]        # where it leaves the bone, of a stem the sawn face
+# direction = [0.0, 0.0, 1.0]    # into the bone
+# depth = 40.0
+# tool = "generic-reamer-8.0"    # 'psi-cad drills' lists them
+# implant = "nominal-stem-8-cup-46"   # 'psi-cad implants' lists them
+
+# [[guide]]                      # for the stem; without an implant: template = "drill"
+# name = "stem"
+# template = "acetabular"
+# trajectories = ["S"]
+# approach = [1.0, 0.0, 0.0]
+# printer = "fdm-ultem1010"
+
+# An implant of your own stands in mine.toml, beside blades and printers:
+#   [[implant]]
+#   id = "theatre-stem-10"
+#   stem_diameter = 10.0
+#   stem_length = 60.0           # from the sawn face to the tip
+#   cup_diameter = 50.0
+#   cup_offset = 30.0            # the cup's centre, before the sawn face on the stem's axis
+#   cup_angle = 25.0             # between the stem's axis and the cup's
+#   teeth = 24                   # 0: the cup turns freely
+#   nominal = false
+#   reference = "the maker's drawing"
 """
 
 

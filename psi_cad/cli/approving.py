@@ -39,7 +39,9 @@ def approve(
     Example: psi-cad approve out/hip-left-type1 --role surgeon --name-code S-17
     """
     from psi_cad.api import approve as run
-    from psi_cad.cli.showing import say_json
+    from psi_cad.cli.showing import say_json, say_lines
+    from psi_cad.reconstruction.lines import stem_lines
+    from psi_cad.records.stems import StemSaid
     from psi_cad.wording.telling import caution_lines, cautions_of
 
     entry = run(path, role=role, name_code=name_code, note=note, same_person=same_person, guides=guide or [], parts=part or [])
@@ -55,6 +57,7 @@ def approve(
     for name, section in entry["what"].items():
         accepted = f", accepted cautions: {section['accepted cautions']}" if "accepted cautions" in section else ""
         typer.echo(f"  {name}: {len(section)} hashes{accepted}")
+        say_lines([f"  {line}" for line in stem_lines([StemSaid.model_validate(stem) for stem in entry["stems"].get(name, ())])])
     typer.echo(f"  {Path(entry['folder']) / 'approvals.json'}, entry {entry['hash'][:16]}…; keep this number with your own records")
 
 

@@ -37,7 +37,7 @@ def batch(
 
     Example: psi-cad batch cases/phantom-type1 cases/phantom-type3 --blade generic-20x1.27 --set params.clearance=0.10,0.15 -o out
     """
-    from psi_cad.batch.collect import NOT_RELEASED
+    from psi_cad.batch.collect import NOT_RELEASED, told_open
     from psi_cad.batch.collect import collect as collected
     from psi_cad.batch.expand import Asked
     from psi_cad.batch.run import batch as run
@@ -69,9 +69,8 @@ def batch(
         said = run(asked, out, workers=workers, scheduler=scheduler, time_limit=time_limit, progress=follow)
     if collect is not None:
         entries = collected(out, collect, said["tasks"])
-        open_ = sum(not entry["released"] for entry in entries)
-        if open_ and not json:
-            typer.echo(f"psi-cad: {open_} of {len(entries)} collected guides are not released; {collect / NOT_RELEASED} lists them.", err=True)
+        if not json and (said_open := told_open(entries)):
+            typer.echo(f"psi-cad: {said_open}; {collect / NOT_RELEASED} lists them.", err=True)
     if json:
         say_json(said)
     else:

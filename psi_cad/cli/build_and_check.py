@@ -92,7 +92,8 @@ def build(
         typer.echo(f"files: {out / report.case.id}")
         assert report.approval is not None and report.release is not None  # a build has just written both
         say_lines([*approval_lines(report.approval, released=report.release.released), *release_lines(report.release)])
-        say_lines([*caution_lines(cautions_in(report.cautions, [*report.guides, *report.parts])), *acceptance_lines(report, accept or [])])
+        guides, parts = [one for one in report.guides if one.status != "stale"], [one for one in report.parts if one.status != "stale"]
+        say_lines([*caution_lines(cautions_in(report.cautions, [*guides, *parts])), *acceptance_lines(report, accept or [])])
     if report.status != "passed":
         for guide in report.guides:
             if not guide.kept:
@@ -131,6 +132,7 @@ def check(
     from psi_cad.errors import InputError
     from psi_cad.records.case_check import CaseCheck
     from psi_cad.records.check import CheckedFolder
+    from psi_cad.wording.rejected import told_of_tries
     from psi_cad.wording.telling import caution_lines, cautions_in
 
     is_case = path.suffix.lower() == ".toml" or (path / "case.toml").is_file() or not path.exists() or path.is_file()
@@ -144,9 +146,11 @@ def check(
     if json:
         say_json(found)
     refused: list[Refused] = []
+    tried: list[str] = []
     if is_case:
         checked = CaseCheck.model_validate(found)
         refused, status = checked.refused, str(checked.status)
+        tried = [one.reason for one in refused] + [check.id for seat in checked.seats for check in seat.checks if not check.passed]
         if not json:
             told = f"picture: {picture}" if picture is not None else "a picture: --picture FILE.png; to turn it: psi-cad look"
             cautions = caution_lines(cautions_in(checked.cautions, checked.seats), more_in="the output of --json")
@@ -158,7 +162,7 @@ def check(
             _tell_measured(measured)
     if status != "passed":
         hint = (
-            "a guide would be rejected, for the reason above; `psi-cad build` tries changes and tells those that pass."
+            f"a guide would be rejected, for the reason above; {told_of_tries(tried)}."
             if is_case
             else "do not use what failed; restore the files, or build again from the case and check that."
         )
@@ -180,6 +184,10 @@ def _tell_measured(found: CheckedFolder) -> None:
     for case in found.approvals:
         say_lines([f"{case.case}: " + "\n".join([*approval_lines(case, released=case.released), *standing_lines(case)])])
     _tell_refused([one for report in found.reports for one in report.refused])
+    stale = {(one.case, one.name, one.blade, one.variant) for one in found.guides if one.status == "stale"}
+    stale |= {(one.case, one.name, one.printer, None) for one in found.parts if one.status == "stale"}
     for report in found.reports:
-        head, *lines = caution_lines(cautions_in(report.cautions, [*report.guides, *report.parts])) or [""]
+        guides = [one for one in report.guides if (report.case, one.name, one.blade, one.variant) not in stale]
+        parts = [one for one in report.parts if (report.case, one.name, one.printer, None) not in stale]
+        head, *lines = caution_lines(cautions_in(report.cautions, [*guides, *parts])) or [""]
         say_lines([f"{report.case}: {head[:1].lower()}{head[1:]}", *lines] if lines else [])

@@ -95,7 +95,7 @@ def guide_lines(guide: Guide | CheckedGuide) -> list[str]:
                 why = "as kerf_side says" if built is None or built.graft is None else "as kerfs and fit ask"
                 lines.append(f"    it lies {abs(off):.3f} mm from the planned plane, towards the {side}, {why}")
     lines += graft_lines(None if built is None else built.graft)
-    lines += stem_lines(() if built is None else built.stems)
+    lines += stem_lines(guide.stems)
     for bore in built.bores if built is not None else ():
         if bore.diameter_mm is not None and bore.stop_mm is not None:
             lines.append(
@@ -187,7 +187,8 @@ def optimised_lines(said: Optimised) -> list[str]:
 
 
 def plan_lines(plan: PlanReport) -> list[str]:
-    """A plan's report as people read it: a table of cuts, the volumes, what failed."""
+    """A plan's report as people read it: a table of cuts, the volumes, the stems, what failed."""
+    from psi_cad.reconstruction.lines import planned_stem_lines
     from psi_cad.wording.telling import check_lines
 
     def number(value: float | None, digits: int = 1) -> str:
@@ -229,4 +230,5 @@ def plan_lines(plan: PlanReport) -> list[str]:
     if plan.tumour is not None and plan.tumour.diameters_mm is not None:
         size = " × ".join(f"{v:.0f}" for v in plan.tumour.diameters_mm)
         lines.append(f"tumour {plan.tumour.volume_mm3 / cm3:.1f} cm³, {size} mm; wanted margin {plan.margin_wanted_mm:g} mm")
+    lines += planned_stem_lines(plan.stems)
     return lines + check_lines(plan.checks)

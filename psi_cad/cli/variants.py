@@ -25,7 +25,9 @@ def compare(
     Example: psi-cad compare out/hip-left-type1
     """
     from psi_cad.api import compare as run
-    from psi_cad.cli.showing import say_json, table
+    from psi_cad.cli.showing import say_json, say_lines, table
+    from psi_cad.reconstruction.lines import stem_lines
+    from psi_cad.records.stems import StemSaid
 
     rows = run(path)
     if json:
@@ -39,6 +41,10 @@ def compare(
     for row in rows:
         if row["differs"]:
             typer.echo(f"{_called(row)}: {', '.join(row['differs'])}")
+    for row in rows:
+        if row["stems"]:
+            told = stem_lines([StemSaid.model_validate(stem) for stem in row["stems"]])
+            say_lines([f"{_called(row)}:", *told, f"    cautions: {', '.join(row['cautions']) or 'none'}"])
     broken = dict.fromkeys(row["case"] for row in rows if not row["sound"])
     if broken:
         typer.echo(f"NOT SOUND: the release or the record of approvals of {', '.join(broken)} does not hold; 'psi-cad check' says why")

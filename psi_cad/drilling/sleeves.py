@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 import shapely
 
-from psi_cad.errors import DesignError
+from psi_cad.errors import DesignError, either
 from psi_cad.frames import Frame
-from psi_cad.guides.params import SleeveParams
+from psi_cad.guides.params import SleeveParams, possible
 from psi_cad.guides.site import Site, Way
 from psi_cad.siting.about import tilt_of
 from psi_cad.siting.spline import HeightSpline, inside
@@ -71,13 +71,13 @@ def plan_sleeves(site: Site, params: SleeveParams) -> list[SleevePlan]:
     DesignError
         Where one leans too far, its tool is too short, or it is in another's way; its `where` is in the guide frame.
     """
-    plans = _raised([_planned(site, way, params) for way in site.ways])
+    plans = _raised([_planned(site, way, params) for way in site.ways], params)
     ground = shapely.box(*site.seat.patch.bounds).buffer(-EDGE_MM)
     for plan in plans:
         if not ground.contains(plan.seen(plan.high)):
             raise DesignError(
                 f"trajectory '{plan.way.name}': its sleeve would leave the seat, because it leans {_leans(plan.way):.0f}° from the seating axis; "
-                "give an approach nearer to it, or lower params.guided.",
+                f"{either(['give an approach nearer to it', *possible(params, 'lower params.guided')])}.",
                 where=plan.way.entry,
                 reason="lean",
             )
@@ -87,7 +87,7 @@ def plan_sleeves(site: Site, params: SleeveParams) -> list[SleevePlan]:
     return plans
 
 
-def _raised(plans: list[SleevePlan]) -> list[SleevePlan]:
+def _raised(plans: list[SleevePlan], params: SleeveParams) -> list[SleevePlan]:
     """`plans`, a sleeve raised by some whole mm where another would stand before its stop face.
 
     Raises
@@ -105,7 +105,7 @@ def _raised(plans: list[SleevePlan]) -> list[SleevePlan]:
         if higher.stop > one.way.tool.usable_length or higher.high > plans[blocked[0]].high + RAISE_MOST_MM:
             raise DesignError(
                 f"trajectories '{one.way.name}' and '{two.way.name}': the sleeve of '{two.way.name}' would stand before the stop face of "
-                f"'{one.way.name}'; move the entries apart, lower params.sleeve_wall, or make a guide for each.",
+                f"'{one.way.name}'; {either(['move the entries apart', *possible(params, 'lower params.sleeve_wall'), 'make a guide for each'])}.",
                 where=one.at(one.high),
             )
         raised[blocked[0]] = higher
@@ -119,7 +119,7 @@ def _planned(site: Site, way: Way, params: SleeveParams) -> SleevePlan:
     if _leans(way) > params.lean_limit:
         raise DesignError(
             f"trajectory '{way.name}' leans {_leans(way):.0f}° from the seating axis, and a sleeve may lean {params.lean_limit:g}°; "
-            "give an approach nearer to it, or raise params.lean_limit.",
+            f"{either(['give an approach nearer to it', *possible(params, 'raise params.lean_limit')])}.",
             where=way.entry,
             reason="lean",
         )
@@ -133,13 +133,14 @@ def _planned(site: Site, way: Way, params: SleeveParams) -> SleevePlan:
     if stop - way.depth > params.most_rise(way.tool.diameter):
         raise DesignError(
             f"trajectory '{way.name}' meets the bone so slantingly that its sleeve is whole only {low:.1f} mm above the entry; "
-            "give a direction nearer to the bone's outward one, or lower params.sleeve_wall.",
+            f"{either(['give a direction nearer to the outward one of the bone', *possible(params, 'lower params.sleeve_wall')])}.",
             where=way.entry,
         )
     if stop > way.tool.usable_length:
         raise DesignError(
             f"trajectory '{way.name}': {stop:g} mm lie between its stop face and the planned tip, and {way.tool.kind} {way.tool.id} has "
-            f"{way.tool.usable_length:g} mm of usable length; take a longer tool, or lower params.guided or the trajectory's depth.",
+            f"{way.tool.usable_length:g} mm of usable length; "
+            f"{either(['take a longer tool', *possible(params, 'lower params.guided'), 'lower the depth of the trajectory'])}.",
             where=way.entry,
         )
     return SleevePlan(way, bore, radius, least - BELOW_MM, low, stop - way.depth, stop)
@@ -189,7 +190,7 @@ def refuse_crossing(ways: tuple[Way, Way], spans: tuple[tuple[Mm, Mm], tuple[Mm,
     if between < wall:
         raise DesignError(
             f"{names}: {max(between, 0.0):.1f} mm would be left between their bores, and a wall of {wall:g} mm belongs there; "
-            "move the entries apart, lower params.sleeve_wall, or make a guide for each.",
+            f"{either(['move the entries apart', *possible(params, 'lower params.sleeve_wall'), 'make a guide for each'])}.",
             where=place,
         )
     tools = [(way.entry - way.depth * way.out, way.entry + high * way.out) for way, (_, high) in zip(ways, spans, strict=True)]
@@ -199,7 +200,7 @@ def refuse_crossing(ways: tuple[Way, Way], spans: tuple[tuple[Mm, Mm], tuple[Mm,
         met = f"come within {between:.1f} mm of each other" if between > 0.0 else "cross"
         raise DesignError(
             f"{names}: their tools {met}, and params.tool_clearance asks for {params.tool_clearance:g} mm; "
-            "move a trajectory, or lower tool_clearance.",
+            f"{either(['move a trajectory', *possible(params, 'lower tool_clearance')])}.",
             where=place,
         )
 

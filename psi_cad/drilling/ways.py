@@ -13,7 +13,7 @@ from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import GuideRequest
 from psi_cad.drilling.sleeves import refuse_crossing
 from psi_cad.errors import CaseError, DesignError
-from psi_cad.guides.params import SeatParams, SleeveParams
+from psi_cad.guides.params import SeatParams, SleeveParams, possible
 from psi_cad.guides.site import Avoided, Way
 from psi_cad.siting.about import AboutPoints, tilt_of
 from psi_cad.surface.rays import RayCaster, SignedDistance, nearest_along
@@ -148,5 +148,6 @@ def about_ways(drilling: Drilling, bone: Bone) -> AboutPoints:
         radii=radii,
         rises=tuple(params.most_rise(way.tool.diameter) for way in ways),
         lean_limit=params.lean_limit,
+        mend=tuple(possible(params, "raise params.lean_limit")),
         toward=np.asarray(bone.mesh.triangles_center).mean(axis=0) - entries.mean(axis=0),
     )

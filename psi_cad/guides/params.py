@@ -14,7 +14,19 @@ from psi_cad.reconstruction.cup import ANY_TOOTH
 from psi_cad.resection.margins import RUN_OUT_MM
 from psi_cad.units import Mm
 
-__all__ = ["GuideParams", "Parameters", "SeatParams", "SleeveParams", "StemParams", "described", "param", "range_of", "resolve_params", "value_of"]
+__all__ = [
+    "GuideParams",
+    "Parameters",
+    "SeatParams",
+    "SleeveParams",
+    "StemParams",
+    "described",
+    "param",
+    "possible",
+    "range_of",
+    "resolve_params",
+    "value_of",
+]
 
 P = TypeVar("P", bound="Parameters")
 CUP_ANGLES: Final = "radiographic, as Murray 1993 defines them; the values are common ones, not a recommendation"
@@ -156,6 +168,25 @@ def range_of(params: type[Parameters], name: str) -> tuple[float | None, float |
     """The inclusive range of a parameter; None where it has no such end."""
     said = _said(params.model_fields[name])
     return said.get("minimum"), said.get("maximum")
+
+
+def possible(params: Parameters, *ways: str) -> list[str]:
+    """Those of `ways`, such as "raise footplate_reach" or "lower params.sleeve_wall", for which a parameter's range has room.
+
+    >>> possible(SleeveParams(lean_limit=60.0, sleeve_wall=3.0), "raise params.lean_limit", "lower sleeve_wall")
+    ['lower sleeve_wall']
+    """
+    found = []
+    for way in ways:
+        verb, _, said = way.partition(" ")
+        name = said.removeprefix("params.")
+        if name not in type(params).model_fields:
+            continue
+        low, high = range_of(type(params), name)
+        end, value = high if verb == "raise" else low, getattr(params, name)
+        if end is None or (value < end if verb == "raise" else value > end):
+            found.append(way)
+    return found
 
 
 def value_of(params: Parameters, name: str) -> Any:

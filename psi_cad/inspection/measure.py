@@ -19,6 +19,7 @@ from psi_cad.records.bones import BoneInReport
 from psi_cad.records.guide import Guide, MeasuredBore
 from psi_cad.records.parts import BodyPart
 from psi_cad.records.report import BuildReport
+from psi_cad.records.stems import StemSaid
 from psi_cad.units import Mm
 from psi_cad.verify.checks import measure_files
 from psi_cad.verify.features.seat import BoneProbe
@@ -113,16 +114,12 @@ def _retained_in(here: Path, report: BuildReport) -> tuple[list[BoneProbe], list
     return [bone_probe(here / one.used, name) for name, one in zip(names, report.retained, strict=True)], changed
 
 
-def _stems_again(here: Path, guide: Guide, report: BuildReport, bores: Sequence[Any]) -> list[Any]:
-    """The checks of a guide's stems, measured again on the bone that the cuts leave."""
+def _stems_again(here: Path, guide: Guide, report: BuildReport, bores: Sequence[Any]) -> list[StemSaid]:
+    """A guide's stems, measured again on the bone that the cuts leave."""
     files = {one.bone: here / one.used for one in report.retained}
     found = {str(bore["name"]): MeasuredBore.model_validate(bore) for bore in bores}
-    checks = list[Any]()
-    for stem in guide.stems:
-        trial = None if not stem.trial else here / guide.files[f"stl-{stem.trial}"]
-        said = said_again(stem, found[stem.trajectory], files[guide.bone], trial)
-        checks += [check.to_json() for check in stem_checks(said)]
-    return checks
+    trials = [None if not stem.trial else here / guide.files[f"stl-{stem.trial}"] for stem in guide.stems]
+    return [said_again(stem, found[stem.trajectory], files[guide.bone], trial) for stem, trial in zip(guide.stems, trials, strict=True)]
 
 
 def _told(report: BuildReport) -> dict[str, Any]:
@@ -199,12 +196,15 @@ def _again(here: Path, guide: Guide, probes: Sequence[BoneProbe], other_bones: S
             grafts = [here / name for kind, name in guide.files.items() if kind.startswith(f"stl-{GRAFT}")]
             measured["checks"] += [check.to_json() for check in gap_checks(guide.graft, grafts)]
         measured["checks"] += measured_again(here, guide.parts, build_volume=room, frame=expected.frame)
-        measured["checks"] += _stems_again(here, guide, report, measured.get("bores", ()))
+        stems = _stems_again(here, guide, report, measured.get("bores", ()))
+        measured["checks"] += [check.to_json() for stem in stems for check in stem_checks(stem)]
     except PsiCadError as error:
         entry.update(checks=checks, status="failed", why=str(error))
         return entry
     checks += measured["checks"]
     passed = all(check["passed"] for check in checks)
-    more = {key: measured[key] for key in ("slots", "seat", "other_bones") if key in measured}
+    if stems:
+        measured["stems"] = [stem.to_json() for stem in stems]
+    more = {key: measured[key] for key in ("slots", "seat", "stems", "other_bones") if key in measured}
     entry.update(**more, checks=checks, status="passed" if passed else "failed")
     return entry

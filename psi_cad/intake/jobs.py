@@ -13,6 +13,7 @@ from psi_cad.case.model import Case, PartRequest
 from psi_cad.drilling.ways import Drilling
 from psi_cad.guides.registry import base_sha256, template_sha256
 from psi_cad.outputs.naming import making_of
+from psi_cad.outputs.overrides import decisive, mark_of, overrides_of, overrides_of_part
 from psi_cad.outputs.software import DECISIVE, build_software
 from psi_cad.sawing.kerfs import Sawing, graft_terms, kerfs_of, run_outs_of, shifts_of
 from psi_cad.units import Array
@@ -49,7 +50,8 @@ def job_facts(
     sawn: dict[str, Any] = {}
     if any(way.implant is not None for way in (work.ways if isinstance(work, Drilling) else ())):  # it sits on what the saw leaves
         sawn = {"sawn": _saw_said(loaded.case, own)}
-    printer = loaded.printer(request.printer, where="guide.printer")
+    printer, changed = loaded.printer(request.printer, where="guide.printer"), overrides_of(loaded.settings, request.name)
+    mark = None if decisive(changed) else mark_of(changed)
     base = base_sha256(request.template)
     graft: dict[str, Any] = {}
     if sawing is not None and sawing.on_donor and loaded.case.donor is not None:
@@ -66,7 +68,8 @@ def job_facts(
         "guide": request.name,
         **({"bone": request.bone} if len(loaded.case.bones) > 1 else {}),
         "template_sha256": template_sha256(request.template),
-        "making": making_of(request, work.params.model_dump(), None if sawing is None else sawing.blade, printer, ways=ways),
+        "making": making_of(request, work.params.model_dump(), None if sawing is None else sawing.blade, printer, ways=ways, overrides=changed),
+        **({} if mark is None else {"mark": mark}),  # a guide of this is labelled with it
         **kept,
     }
 
@@ -81,7 +84,7 @@ def part_facts(
     inputs: Mapping[str, str],
 ) -> dict[str, Any]:
     """All that the files of one part of a bone's body are made from; `params` are the resolved ones, for the rest see `job_facts`."""
-    saw = _saw_said(loaded.case, own)
+    saw, mark = _saw_said(loaded.case, own), mark_of(overrides_of_part(loaded.settings, request.name))
     printer = loaded.printer(request.printer, where="part.printer")
     return {
         **_case_facts(loaded, saw, planes=planes, inputs=_of_patient(inputs)),
@@ -90,6 +93,7 @@ def part_facts(
         **({"bone": request.bone} if len(loaded.case.bones) > 1 else {}),
         "template_sha256": template_sha256(request.template),
         "making": {"template": request.template, "params": dict(params), "printer": printer.model_dump(mode="json")},
+        **({} if mark is None else {"mark": mark}),
     }
 
 

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from psi_cad.case.load import OF_EVERY_GUIDE, LoadedCase
+from psi_cad.case.load import LoadedCase
 from psi_cad.findings import Caution
 from psi_cad.making.cautions import overrides_said
+from psi_cad.outputs.overrides import of_case, overrides_of
 
 __all__ = ["guide_overrides", "part_overrides"]
 
 
 def guide_overrides(loaded: LoadedCase, name: str) -> tuple[Caution, ...]:
-    """The cautions of how the entry of the guide called `name` was overridden."""
-    return overrides_said(setting for setting in loaded.settings if _reaches_guide(_keys(setting), name))
+    """The cautions of how all that the guide called `name` is made from was overridden."""
+    return overrides_said(setting for setting in loaded.settings if overrides_of([setting], name))
 
 
 def part_overrides(loaded: LoadedCase, name: str) -> tuple[Caution, ...]:
     """The same of the part called `name`."""
-    return overrides_said(setting for setting in loaded.settings if _keys(setting)[:2] == ["part", name])
-
-
-def _keys(setting: str) -> list[str]:
-    return setting.partition("=")[0].strip().split(".")
-
-
-def _reaches_guide(keys: list[str], name: str) -> bool:
-    """Whether "params.x=…", "guide.x=…" or "guide.NAME.x=…" is about the guide called `name`."""
-    return keys[0] == "params" or (keys[0] == "guide" and (keys[1] in OF_EVERY_GUIDE or keys[1] == name))
+    keys = {setting: setting.partition("=")[0].strip().split(".")[:2] for setting in loaded.settings}
+    return overrides_said(setting for setting in loaded.settings if keys[setting] == ["part", name] or of_case([setting]))

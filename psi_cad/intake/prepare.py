@@ -32,7 +32,8 @@ from psi_cad.intake.siting import Siting
 from psi_cad.intake.sources import avoid_source, tumour_source
 from psi_cad.making.asked import part_jobs
 from psi_cad.making.cautions import sawn_cautions
-from psi_cad.outputs.naming import Naming
+from psi_cad.outputs.naming import Making, Naming, making_of, name_at_first
+from psi_cad.outputs.overrides import overrides_of
 from psi_cad.parts.contract import PartJob
 from psi_cad.reconstruction.retained import Retained, retained
 from psi_cad.sawing.kerfs import Sawing, differing, kerfs_of, run_outs_of, sawings
@@ -58,6 +59,17 @@ class GuideJob:
     sites: tuple[Site, ...]
     namings: tuple[Naming, ...] = ()
     hashes: tuple[str, ...] = ()  # of what each is made from
+    given: bool = False  # --blade named the blades
+
+    def named(self, settings: Sequence[str]) -> GuideJob:
+        """The same with the names of guides beside which nothing lies."""
+        changed = overrides_of(settings, self.request.name)
+        return dataclasses.replace(self, namings=tuple(name_at_first(self.making(site, settings), changed) for site in self.sites))
+
+    def making(self, site: Site, settings: Sequence[str]) -> Making:
+        """How the guide at one of the sites is to be made."""
+        changed = overrides_of(settings, self.request.name)
+        return making_of(self.request, self.params, site.saw, site.printer, ways=site.planned_ways(), overrides=changed)
 
     def naming(self, site: int) -> Naming:
         """The name of the guide at one of the sites."""
@@ -226,7 +238,8 @@ def plan_job(
                 error.about(request.name, work.tool_id)
                 refused.append(error)
         graft = donor is not None and needs.donor
-        made = GuideJob(donor.carried(request) if graft and donor is not None else request, params.model_dump(), tuple(sites), hashes=tuple(hashes))
+        carried = donor.carried(request) if graft and donor is not None else request
+        made = GuideJob(carried, params.model_dump(), tuple(sites), hashes=tuple(hashes), given=bool(blades)).named(loaded.settings)
         (grafts if graft else stems if needs.stem else guides).append(made)
     if refused and not any(guide.sites for guide in (*guides, *grafts, *stems)) and not loaded.case.part:
         raise refused[0]
@@ -281,7 +294,7 @@ def works_of(loaded: LoadedCase, number: int, params: SeatParams, blades: Sequen
     wanted: list[str | Blade] = [*blades] or [request.blade]
     where = "--blade" if blades else f"{loaded.path.name}: guide[{number}].blade"
     assert isinstance(params, GuideParams)  # the registry has refused a template with cuts and others
-    return [Sawing(request, params, loaded.blade(one, where=where)) for one in wanted]
+    return [Sawing(request, params, loaded.blade(one, where=where), bool(blades)) for one in wanted]
 
 
 def _across(sawing: Sawing, cuts: Sequence[PlannedCut], bone: Bone, siting: Siting | None) -> PsiCadError:

@@ -12,20 +12,15 @@ from psi_cad import __version__
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade
 from psi_cad.drilling.ways import Drilling, about_ways, checked_ways
-from psi_cad.errors import CaseError
 from psi_cad.findings import Check
 from psi_cad.grafting.donor import DonorRead
-from psi_cad.guides.params import GuideParams, SeatParams, StemParams
+from psi_cad.guides.params import GuideParams, SeatParams
 from psi_cad.guides.registry import lay_out, load_template, told_as_ours
 from psi_cad.guides.seating import Tried
 from psi_cad.guides.site import Avoided, Site, make_site
-from psi_cad.reconstruction.cup import posed
-from psi_cad.reconstruction.landmarks import refuse_far
-from psi_cad.reconstruction.pelvis import pelvic_frame
-from psi_cad.reconstruction.retained import Retained, onto_sawn, sawn_faces
+from psi_cad.making.stem_sites import onto_bone, stem_site
+from psi_cad.reconstruction.retained import Retained
 from psi_cad.reconstruction.site import StemSite
-from psi_cad.reconstruction.stem import stem_bone
-from psi_cad.reconstruction.told import hole_diameter, refuse_misfit, refuse_thin
 from psi_cad.resection.corners import past_corners
 from psi_cad.resection.depth import slot_depth
 from psi_cad.sawing.kerfs import Sawing, shifts_of
@@ -85,10 +80,9 @@ class Siting:
         if isinstance(work, Drilling):
             alone = self.scene.body(name).bone
             if self._stays is not None:
-                faces = self._stays.planes[name]
-                work = replace(work, ways=tuple(replace(way, entry=onto_sawn(way.entry, -way.out, faces)) for way in work.ways))
+                work = onto_bone(work, self._stays, name)
             ways = checked_ways(work, alone, caster, self.avoid)
-            stems = None if self._stays is None else _stems(self.loaded, replace(work, ways=ways), self._stays, name)
+            stems = None if self._stays is None else stem_site(self.loaded, replace(work, ways=ways), self._stays, name)
             about, sawn = about_ways(work, alone), []
         else:
             moved = self.scene.moved(own, {name: shift for name, shift in shifts.items() if name in request.cuts})
@@ -130,44 +124,6 @@ class Siting:
         if self._donor is None or sawing is None:
             return replace(site, stems=stems)
         return replace(site, graft=self._donor.graft(self.loaded, sawing, self.own))
-
-
-def _stems(loaded: LoadedCase, drilling: Drilling, stays: Retained, bone: str | None) -> StemSite:
-    """What a template for stems is given besides its site.
-
-    Raises
-    ------
-    CaseError, DesignError
-        Where a landmark is missing, a stem does not fit its hole or leaves too little bone, or its cup lies too far from the wanted angles.
-    """
-    params, cups = drilling.params, {}
-    assert isinstance(params, StemParams)  # the registry has refused a template for stems and others
-    if stays.unsawn[bone]:
-        raise CaseError(
-            f"guide '{drilling.request.name}': no guide takes cut '{stays.unsawn[bone][0]}', so how wide the saw cuts there is not known, nor where "
-            "the bone that stays ends; make a guide for that cut, with the blade that saws it."
-        )
-    refuse_far(loaded.case.landmarks, stays.scene.body(bone).bone.mesh)
-    pelvis = pelvic_frame(loaded.case.landmarks, where=f"template '{drilling.request.template}'")
-    mesh, planes = stays.scene.body(bone).bone.mesh, stays.planes[bone]
-    sawn = sawn_faces(mesh, planes)
-    for way in drilling.ways:
-        assert way.implant is not None  # a case whose trajectory has none is refused when it is read
-        refuse_misfit(way.name, way.tool.diameter, way.depth, way.implant)
-        wide = hole_diameter(way.tool.diameter, way.implant)
-        refuse_thin(way.name, stem_bone(way.entry, -way.out, depth=way.depth, diameter=wide, bone=mesh, sawn=sawn), params.stem_wall)
-        cups[way.name] = posed(
-            way.entry,
-            way.out,
-            way.implant,
-            pelvis,
-            inclination=params.inclination,
-            anteversion=params.anteversion,
-            index=params.cup_index,
-            tolerance=params.cup_tolerance,
-            name=way.name,
-        )
-    return StemSite(cups, planes)
 
 
 def guided_height(params: SeatParams) -> Mm:

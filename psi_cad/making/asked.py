@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from psi_cad.case.mistakes import Mistake, mistakes_of, place_in
 from psi_cad.case.tables import tables_in
 from psi_cad.errors import CaseError
 from psi_cad.guides.params import Parameters, resolve_params
-from psi_cad.guides.registry import load_body
+from psi_cad.guides.registry import load_body, load_template
+from psi_cad.outputs.overrides import mark_of, overrides_of_part
 from psi_cad.parts.contract import BodySite, PartJob
 from psi_cad.scene.bodies import Scene, on
 from psi_cad.scene.cuts import PlannedCut
@@ -47,11 +49,44 @@ def wrong_params(
     found: list[Mistake] = []
     key = f"{table}[{number}].params"
     for given, value in params.items() if isinstance(params, dict) else ():
+        if given not in declared.model_fields and (others := _owners(data, given)):
+            template = tables_in(data, table)[number].get("template")
+            text = f"{path.name}: {key}.{given} is no parameter of template '{template}'; {_owned(given, value, others)}."
+            found.append(Mistake(f"{key}.{given}", text, place_in(data, (table, number, "params", given))))
+            continue
         try:
             resolve_params(declared, {given: value, **allowances}, where=f"{path.name}: {key}")
         except CaseError as error:
             found += mistakes_of(error, key=f"{key}.{given}", place=place_in(data, (table, number, "params", given)))
     return found
+
+
+def _owners(data: dict[str, Any], given: str) -> list[tuple[str, str, str]]:
+    """Table, name and template of each guide and part of a case whose template has a parameter called `given`."""
+    found = []
+    for table, load in (("guide", load_template), ("part", load_body)):
+        for entry in tables_in(data, table):
+            name, template = entry.get("name"), entry.get("template")
+            if not isinstance(name, str) or not isinstance(template, str):
+                continue
+            try:
+                declared: type[Parameters] = load(template, where="template").Params
+            except CaseError:  # told of by itself
+                continue
+            if given in declared.model_fields:
+                found.append((table, name, template))
+    return found
+
+
+def _owned(given: str, value: Any, others: Sequence[tuple[str, str, str]]) -> str:
+    """Whose a parameter is, and how to give it to them alone."""
+    told = " and ".join(f"'{template}' of {table} '{name}'" for table, name, template in others)
+    ways = " ".join(f"--set {table}.{name}.params.{given}={_as_toml(value)}" for table, name, _ in others)
+    return f"{told} {'has' if len(others) == 1 else 'have'} it: give it there alone, in the case or with {ways}"
+
+
+def _as_toml(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, bool | int | float) else str(value)
 
 
 def resolved_part(loaded: LoadedCase, number: int) -> Parameters:
@@ -85,7 +120,7 @@ def part_jobs(
     case, found = loaded.case, []
     for number, request in enumerate(case.part):
         where = f"{loaded.path.name}: part[{number}]"
-        params = resolved_part(loaded, number)
+        params, mark = resolved_part(loaded, number), mark_of(overrides_of_part(loaded.settings, request.name))
         name = case.bone_of(request)
         if getattr(load_body(request.template, where=f"{where}.template"), "CUTS", False) and not on(name, cuts):
             raise CaseError(f"{where}.template: '{request.template}' is made of the planned cuts on its bone, and there is none; add a [[cut]].")
@@ -96,7 +131,7 @@ def part_jobs(
             kerfs=kerfs,
             run_outs=run_outs,
             printer=loaded.printer(request.printer, where=f"{where}.printer"),
-            label=(f"{case.id} {case.side[0].upper()}", request.name, f"v{__version__}"),
+            label=(f"{case.id} {case.side[0].upper()}", request.name, *(() if mark is None else (mark,)), f"v{__version__}"),
             tumour=tumour,
             other_blades=other_blades,
         )

@@ -18,7 +18,8 @@ from psi_cad.parts.contract import Part, named_apart
 from psi_cad.records.guide import MeasuredFiles
 from psi_cad.records.parts import MadePart
 from psi_cad.records.shared import CheckSaid
-from psi_cad.units import Mm
+from psi_cad.report.part_picture import picture_of_part
+from psi_cad.units import Array, Mm
 
 if TYPE_CHECKING:
     import cadquery as cq
@@ -33,6 +34,7 @@ class Beside:
     part: Part
     written: Written
     measured: dict[str, Any]
+    label: tuple[Array, Array] | None = None  # the way out of the face with its letters, and what is up on it, patient frame
 
     @property
     def stem(self) -> str:
@@ -58,7 +60,8 @@ def parts_beside(
         shape = [("", _in_patient(part.shape, frame))]
         (written,) = write_parts(folder, own, shape, title=f"{case} {own}", software=SOFTWARE, metadata=metadata, units="mm SPACE=LPS")
         measured = measured_part(part, written, folder, build_volume=build_volume, part_name=part.name, frame=frame)
-        found.append(Beside(replace(part, shape=written.mesh), written, measured))
+        face = next((frame.patient_direction(face.axes) for face, _, _ in part.label.faces), None)
+        found.append(Beside(replace(part, shape=written.mesh), written, measured, None if face is None else (face[2], face[1])))
     return tuple(found)
 
 
@@ -75,11 +78,19 @@ def with_beside(measured: MeasuredFiles, beside: Sequence[Beside]) -> MeasuredFi
     return measured.but(checks=checks, status="passed" if passed else "rejected")
 
 
-def kept_beside(beside: Sequence[Beside], folder: Path, *, passed: bool) -> tuple[dict[str, str], list[MadePart]]:
-    """The files of the parts as a report calls them, and what it says of each part; of a guide that failed only files whose names say so."""
+def kept_beside(beside: Sequence[Beside], folder: Path, *, passed: bool, pictured: str = "") -> tuple[dict[str, str], list[MadePart]]:
+    """The files of the parts as a report calls them, and what it says of each part; of a guide that failed only files whose names say so.
+
+    `pictured`: the title of the guide, where a picture of each part that is printed is to be drawn, in the patient frame.
+    """
     files, told = dict[str, str](), list[MadePart]()
     for one in beside:
         own = {**one.written.files, "3mf": f"{one.stem}.3mf"} if passed else rejected(folder, one.stem, [one.written])
+        if passed and pictured and one.part.printed:
+            own["png"] = f"{one.stem}.png"
+            said = f", label: {' / '.join(one.part.label.lines)}" if one.part.label.lines else ""
+            shown, title = [(one.written.mesh, one.part.colour)], f"{one.part.name} of {pictured}{said}"
+            picture_of_part(folder / own["png"], shown, title=title, in_patient=True, label=one.label)
         files |= {f"{kind}-{one.part.name}": name for kind, name in own.items()}
-        told.append(told_of_part(one.part, one.written, one.measured, [name for kind, name in own.items() if kind != "3mf"]))
+        told.append(told_of_part(one.part, one.written, one.measured, [name for kind, name in own.items() if kind not in ("3mf", "png")]))
     return files, told

@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from psi_cad.case.model import Blade, GuideRequest, Printer
 from psi_cad.errors import InputError
+from psi_cad.outputs.overrides import MARK, decisive, mark_of, parted
 from psi_cad.outputs.subject import hash_of, stem_of
 from psi_cad.records.guide import Guide
 
-__all__ = ["Making", "Naming", "check_variant", "differences", "making_of", "name_for", "recorded_making"]
+__all__ = ["Making", "Naming", "check_variant", "differences", "making_of", "name_at_first", "name_for", "recorded_making"]
 
 # lower case, since Windows takes Tight and tight for one file; no '_', which parts name, blade and variant
 VARIANT: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,38}[a-z0-9])?", re.ASCII)
 RESERVED: Final = "rejected"  # NAME_BLADE_REJECTED.step is the plain guide's
 LONGEST: Final = 40
-MARK: Final = 6  # letters of a hash that stands for what is too long for a name
+AS_IN_CASE: Final = "what the case says"
 
 Making = dict[str, Any]
 """All that a case lets one choose for a guide on given inputs: template, cuts, approach, params, blade and printer, as JSON values."""
@@ -32,6 +33,13 @@ class Naming:
     variant: str | None = None
     differs: tuple[str, ...] = ()
     given: bool = False
+    mark: str | None = None  # of what --set overrides, on the label of a guide whose name says nothing of it
+
+    @property
+    def letters(self) -> tuple[str, ...]:
+        """What a label says of it."""
+        said = self.variant or self.mark
+        return () if said is None else (said,)
 
 
 def check_variant(variant: str) -> None:
@@ -49,12 +57,20 @@ def check_variant(variant: str) -> None:
 
 
 def making_of(
-    request: GuideRequest, params: Mapping[str, Any], blade: Blade | None, printer: Printer, *, ways: Sequence[Mapping[str, Any]] = ()
+    request: GuideRequest,
+    params: Mapping[str, Any],
+    blade: Blade | None,
+    printer: Printer,
+    *,
+    ways: Sequence[Mapping[str, Any]] = (),
+    overrides: Sequence[str] = (),
 ) -> Making:
-    """How a guide is to be made; `params` are the resolved ones, `ways` its trajectories as a report holds them."""
+    """How a guide is to be made; `params` are the resolved ones, `ways` its trajectories as a report holds them, `overrides` what `--set` changed."""
     entries: dict[str, Any] = {"blade": None if blade is None else blade.model_dump(mode="json"), "printer": printer.model_dump(mode="json")}
     if ways:
         entries["trajectories"] = list(ways)
+    if made_other := decisive(overrides):
+        entries["settings"] = list(made_other)
     making = {"template": request.template, "cuts": list(request.cuts), "approach": list(request.approach), "params": dict(params), **entries}
     return dict(json.loads(json.dumps(making)))
 
@@ -66,7 +82,8 @@ def recorded_making(guide: Guide) -> Making | None:
     if any(key not in said for key in keys.values()):
         return None
     keys |= {"trajectories": "trajectories"} if "trajectories" in said else {}
-    return {name: said[key] for name, key in keys.items()}
+    changed = decisive(guide.settings or ())
+    return {name: said[key] for name, key in keys.items()} | ({"settings": list(changed)} if changed else {})
 
 
 def differences(new: Making, old: Making) -> dict[str, tuple[Any, Any]]:
@@ -78,6 +95,10 @@ def differences(new: Making, old: Making) -> dict[str, tuple[Any, Any]]:
     for label in ("template", "cuts", "approach", "trajectories"):
         if new.get(label) != old.get(label):
             found[label] = (new.get(label), old.get(label))
+    ours, theirs = (dict(parted(one) for one in making.get("settings", ())) for making in (new, old))
+    for key in dict.fromkeys([*ours, *theirs]):
+        if ours.get(key, AS_IN_CASE) != theirs.get(key, AS_IN_CASE) and key not in found:
+            found[key] = (ours.get(key, AS_IN_CASE), theirs.get(key, AS_IN_CASE))
     if new["printer"]["id"] != old["printer"]["id"]:
         found["printer"] = (new["printer"]["id"], old["printer"]["id"])
     for label in ("blade", "printer"):
@@ -107,7 +128,7 @@ def _made_up(found: Mapping[str, tuple[Any, Any]], making: Making) -> str:
     parts = []
     for label, (new, _) in found.items():
         text = _said(new) if isinstance(new, bool | int | float | str) or new is None else hash_of(new)[:MARK]
-        parts.append(f"{label}-{text.replace('-', 'minus', 1) if text.startswith('-') else text}")
+        parts.append(f"{label.replace('.', '-')}-{text.replace('-', 'minus', 1) if text.startswith('-') else text}")
     name = re.sub(r"[^a-z0-9.]+", "-", "-".join(parts).lower()).strip("-.")
     return name if VARIANT.fullmatch(name) and name != RESERVED else _marked(name, making)
 
@@ -122,7 +143,8 @@ def name_for(making: Making, others: Sequence[tuple[Guide, bool]], *, wanted: st
     """The name of a guide that is to be made among `others` of its name and blade.
 
     It has its own name again where it was made before (but for a name that `--variant` gave), the plain name where that is
-    free, or held by a guide that no longer stands, and else a name made from what differs from the plain one.
+    free, or held by a guide that no longer stands, and else a name made from what differs from the plain one. Where `--set` changed what it is
+    made from, parameters and the like apart, it never has the plain name: that belongs to the guide of the case itself.
 
     Parameters
     ----------
@@ -139,6 +161,10 @@ def name_for(making: Making, others: Sequence[tuple[Guide, bool]], *, wanted: st
     held = {guide.variant: (guide, stands) for guide, stands in others}
     plain = held.get(None)
     before = recorded_making(plain[0]) if plain is not None else None
+    if before is not None and "settings" in before:  # an earlier version gave the plain name to such a guide
+        plain = before = None
+    if "settings" in making:  # these say what differs of it, whatever has the plain name
+        before = {**(before or making), **{key: making.get(key) for key in ("cuts", "approach", "trajectories")}, "settings": []}
     found = differences(making, before) if before is not None else {}
     if wanted is not None:
         guide, stands = held.get(wanted, (None, False))
@@ -149,10 +175,16 @@ def name_for(making: Making, others: Sequence[tuple[Guide, bool]], *, wanted: st
             )
         return Naming(wanted, _words(found), given=True)
     own = [guide.variant for guide, _ in others if not guide.variant_given and recorded_making(guide) == making]
+    own = [name for name in own if name is not None or "settings" not in making]
     if own:
         variant = None if None in own else min(name for name in own if name is not None)
         return Naming(variant, () if variant is None else _words(found))
-    if plain is None or not plain[1] or not found:
+    if "settings" not in making and (plain is None or not plain[1] or not found):
         return Naming()
     variant = _made_up(found, making)
     return Naming(_marked(variant, making) if variant in held and held[variant][1] else variant, _words(found))
+
+
+def name_at_first(making: Making, overrides: Sequence[str]) -> Naming:
+    """The name of a guide that is to be made, as if nothing lay beside it; `overrides`: all that `--set` changed of what it is made from."""
+    return replace(name_for(making, []), mark=mark_of(overrides))

@@ -12,6 +12,7 @@ import numpy as np
 
 from psi_cad.errors import InputError
 from psi_cad.files import sha256_of
+from psi_cad.outputs.overrides import of_case
 from psi_cad.outputs.software import software_said
 from psi_cad.records.base import read_as
 from psi_cad.records.bones import AllBones, BoneInReport
@@ -25,6 +26,7 @@ from psi_cad.records.shared import CaseSaid, Software
 __all__ = [
     "ACCEPTED",
     "NO_PLAN",
+    "OVERRIDDEN",
     "PLAIN",
     "PLAN",
     "PLAN_FILE",
@@ -60,7 +62,9 @@ PRINTED: Final = ("step", "stl", "3mf")  # a picture is drawn anew by every grap
 # said of the run, not of the plan: where it was written, by what, what else was proposed, and what was approved of it
 OF_THE_RUN: Final = frozenset({"software", "files", "sha256", "notes", "cautions", "optimised", "proposal", "approval", "release", "case", "inputs"})
 # said of the run, or signed under a label of their own; `differs` tells of another guide
-OF_THE_BUILD: Final = frozenset({"files", "sha256", "notes", "cautions", "accepted", "template_sha256", "differs", "variant_given", "kept"})
+OF_THE_BUILD: Final = frozenset(
+    {"files", "sha256", "notes", "cautions", "accepted", "template_sha256", "differs", "variant_given", "settings", "kept"}
+)
 ACCEPTED: Final = "accepted cautions"
 SOFTWARE: Final = "software"
 OVERRIDDEN: Final = "what --set overrides"
@@ -166,14 +170,17 @@ def _surfaces_of(report: BuildReport, *, donor: bool = True, retained: bool = Tr
     return {**{bone.used: bone.used_sha256 for bone in bones_of(report)}, **more}
 
 
-def _inputs(report: BuildReport | PlanReport) -> dict[str, str]:
-    """The case file, every file that it names, and what was overridden of it; the parameters of a guide or part stand there."""
-    return _inputs_of(report.case, report.inputs)
+def _inputs(report: BuildReport | PlanReport, made: Guide | BodyPart | None = None) -> dict[str, str]:
+    """The case file, every file that it names, and what was overridden of it, for one guide where that tells; its parameters stand there."""
+    case = report.case
+    if isinstance(made, Guide) and made.settings is not None:
+        case = case.but(settings=made.settings)
+    return _inputs_of(case, report.inputs)
 
 
 def _inputs_of(case: CaseSaid, inputs: Mapping[str, str]) -> dict[str, str]:
-    overridden = [setting for setting in case.settings if not setting.startswith(("params.", "guide.", "part."))]
-    said = {OVERRIDDEN: ", ".join(sorted(overridden))} if overridden else {}
+    overridden = of_case(case.settings)
+    said = {OVERRIDDEN: ", ".join(overridden)} if overridden else {}
     return {"case file": case.sha256, **inputs, **said}
 
 
@@ -182,14 +189,16 @@ def inputs_said(case: CaseSaid, inputs: Mapping[str, str], software: Software | 
     return {**_inputs_of(case, inputs), "side": case.side, SOFTWARE: software_said(software)}
 
 
-def made_from(report: BuildReport) -> dict[str, str]:
-    """Everything that all guides and parts of a report of `build` are made from: the inputs, the side, the software, and the bone as it was used.
+def made_from(report: BuildReport, made: Guide | BodyPart) -> dict[str, str]:
+    """Everything that a guide or part of a report of `build` is made from: the inputs, the side, the software, and the bone as it was used.
 
     The bone as used also tells of settings (such as other units) that no file's hash tells of.
     """
     used = {"bone as used" + (f": {bone.name}" if bone.name else ""): bone.used_sha256 for bone in bones_of(report)}
-    used |= {} if report.donor is None else {"donor as used": report.donor.used_sha256}
-    used |= {"bone as the cuts leave it" + (f": {one.bone}" if one.bone else ""): one.used_sha256 for one in report.retained}
+    if report.donor is not None and isinstance(made, Guide) and made.graft is not None:
+        used["donor as used"] = report.donor.used_sha256
+    if isinstance(made, Guide) and made.stems:
+        used |= {"bone as the cuts leave it" + (f": {one.bone}" if one.bone else ""): one.used_sha256 for one in report.retained}
     return {**inputs_said(report.case, report.inputs, report.software), **used}
 
 
@@ -205,7 +214,7 @@ def _made_section(report: BuildReport, made: Guide | BodyPart, folder: Path) -> 
     on_donor = isinstance(made, Guide) and made.graft is not None
     on_rest = isinstance(made, Guide) and bool(made.stems)
     return {
-        **_inputs(report),
+        **_inputs(report, made),
         **{name: _file(folder / name) for name in _surfaces_of(report, donor=on_donor, retained=on_rest)},
         "template file": made.template_sha256 or MISSING,
         SOFTWARE: software_said(report.software),
@@ -307,9 +316,15 @@ def _changed_files(folder: Path, wanted: Mapping[str, Any], where: str, verb: st
 def disagreement(plan: PlanReport, report: BuildReport) -> str | None:
     """In what a plan and the guides beside it differ (the case, an input, a plane, a blade, how it is guided), and what mends it."""
     again = "run 'psi-cad plan CASE -o OUT' and 'psi-cad build CASE -o OUT' on the same case again"
-    one, two = _inputs(plan), _inputs(report)
-    for label in sorted(one.keys() | two.keys()):
-        if one.get(label) != two.get(label):
+    planned_from = _inputs(plan)
+    for made in made_in(report):
+        built_from = _inputs(report, made)
+        for label in sorted(planned_from.keys() | built_from.keys()):
+            if planned_from.get(label) == built_from.get(label):
+                continue
+            if label == OVERRIDDEN:
+                one, two = (f"with --set {said[label]}" if label in said else "without --set" for said in (planned_from, built_from))
+                return f"{label} has changed: the plan was made {one}, and {section_of(made)} {two}; {again}, or into another folder"
             return f"{label} has changed; {again}"
     cuts = {cut.name: cut for cut in plan.cuts}
     planned = {(slot.guide, slot.cut, slot.blade): slot for slot in plan.slots}
@@ -318,7 +333,8 @@ def disagreement(plan: PlanReport, report: BuildReport) -> str | None:
             cut = cuts.get(face.cut)
             if cut is None or not _same_plane((cut.origin, cut.normal), (face.origin, face.normal)):
                 return f"the plane of cut '{face.cut}' differs; {again}"
-            if cut.kerf_side != face.kerf_side or cut.kerf_mm is None or abs(cut.kerf_mm - face.patient_kerf_mm) > SAME_KERF:
+            kerfs = [slot.kerf_mm for slot in plan.slots if (slot.cut, slot.blade) == (face.cut, face.patient_blade)]
+            if cut.kerf_side != face.kerf_side or all(kerf is None or abs(kerf - face.patient_kerf_mm) > SAME_KERF for kerf in kerfs):
                 return f"the graft of guide '{guide.name}' is made for a kerf of {face.patient_kerf_mm} mm at cut '{face.cut}'; {again}"
         for slot in () if guide.graft is not None else guide.plan.slots:
             where = f"cut '{slot.name}' of guide '{guide.name}'"

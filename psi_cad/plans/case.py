@@ -10,6 +10,7 @@ import numpy as np
 import trimesh
 
 from psi_cad.approval.approve import approvals_said
+from psi_cad.approval.sheet import renew_sheet
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.write import case_with_planes, cuts_as_toml, write_case
 from psi_cad.errors import CaseError
@@ -18,7 +19,8 @@ from psi_cad.files import sha256_of, staged, write_json
 from psi_cad.findings import Caution, by_weight
 from psi_cad.frames import unit
 from psi_cad.intake.bones import read_bones
-from psi_cad.intake.prepare import Progress
+from psi_cad.intake.prepare import Progress, planned_cuts
+from psi_cad.making.stem_sites import planned_stems
 from psi_cad.outputs.subject import PLAN_FILE, read_report
 from psi_cad.plans.evaluated import Evaluated
 from psi_cad.plans.folder import keep_safe, move_all, start_safe
@@ -60,6 +62,8 @@ def plan_case(
     patient = read_patient(loaded, blades=blades, progress=progress)
     found = evaluate(patient, progress=progress)
     report = found.report.but()
+    if stems := planned_stems(loaded, patient.bones.scene, planned_cuts(loaded, patient.bones.scene)):
+        report.stems = stems
     better: Evaluated | None = None
     if optimise:
         from psi_cad.plans.optimising import propose
@@ -80,6 +84,7 @@ def plan_case(
         move_all(staging, folder, loaded)
     report.approval = approvals_said(folder, plan=report, report=built)
     write_json(folder / PLAN_FILE, report.to_json())
+    renew_sheet(folder)
     paths = {kind: str(folder / name) for kind, name in report.files.items()}
     return report.but(files={**paths, "report": str(folder / PLAN_FILE)}).to_json()
 

@@ -3,7 +3,7 @@
 A build is two processes: the builder designs and writes guides, the inspector reads them back and measures them
 meanwhile. What one says to the other passes through the caller, who can end both. They serve one request after the other,
 so that the kernel is loaded once; what hangs, crashes or meets something unexpected is ended, and started anew for the next.
-Where the system can fork, a third process loads the kernel for both (`nursery`).
+Where the system can fork, a third process loads the kernel for both (`nursery`); all end with their caller.
 """
 
 from __future__ import annotations
@@ -14,22 +14,21 @@ import pickle
 import queue
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
 from psi_cad.errors import BuildError, KernelError, PsiCadError, from_json
-from psi_cad.processes.nursery import Nursery, Started, can_fork
+from psi_cad.processes.guard import Guard
+from psi_cad.processes.nursery import Nursery, can_fork
+from psi_cad.processes.spoken import TAKEN, Inbox, Spoken
 
 __all__ = ["DEFAULT_LIMIT", "PICTURE_STEP", "Workers", "perform"]
 
 DEFAULT_LIMIT: Final = 300.0
 START_S: Final = 120.0  # to load the kernel and take a request, before the limit of the work itself counts
-TAKEN: Final = "taken"
 WORKER: Final = (sys.executable, "-m", "psi_cad.builder.worker")
 INSPECT: Final = "inspect"
 NURSE: Final = "nurse"
@@ -39,63 +38,6 @@ ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1"}  # many small products: thread
 MOST_REQUESTS: Final = 50  # of one process, before a fresh one takes its place: a kernel that runs for days grows
 
 Progress = Callable[[str], None]
-Inbox = queue.SimpleQueue[tuple["_Process", dict[str, Any] | None]]
-
-
-class _Process:
-    """A process that speaks lines of JSON; what it says goes to `inbox` with itself, and None when it has ended.
-
-    A thread writes to it: it may be busy for long before it reads, or hang, and its caller has a deadline to keep.
-    """
-
-    def __init__(self, process: subprocess.Popen[bytes] | Started, inbox: Inbox) -> None:
-        self._process, self._inbox = process, inbox
-        self._outbox: queue.SimpleQueue[tuple[bytes, int | None] | None] = queue.SimpleQueue()
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._listen, self._write)]
-        for thread in self._threads:
-            thread.start()
-
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as lines:
-            for line in lines:
-                try:
-                    message = json.loads(line)
-                except ValueError:
-                    continue  # cut short by a crash
-                self._inbox.put((self, message))
-        self._inbox.put((self, None))
-
-    def _write(self) -> None:
-        assert self._process.stdin is not None
-        with suppress(OSError):  # to a process that has died words go nowhere, which its end will tell
-            while (one := self._outbox.get()) is not None:
-                data, number = one
-                self._process.stdin.write(data)
-                self._process.stdin.flush()
-                if number is not None:
-                    self._inbox.put((self, {TAKEN: number}))
-        with suppress(OSError):
-            self._process.stdin.close()
-
-    @property
-    def alive(self) -> bool:
-        """Whether it can still be asked for something."""
-        return self._process.poll() is None
-
-    def send(self, data: bytes, *, number: int | None = None) -> None:
-        """Send bytes without waiting for it to read them; with a `number` a message `TAKEN` of that says that they are on their way."""
-        self._outbox.put((data, number))
-
-    def ended(self, *, kill: bool) -> int:
-        """The exit code, once it has ended."""
-        if kill and self._process.poll() is None:
-            self._process.kill()
-        self._outbox.put(None)
-        code = self._process.wait()
-        for thread in self._threads:
-            thread.join()
-        return code
 
 
 class Workers:
@@ -108,8 +50,8 @@ class Workers:
         self._command = command
         self._inbox: Inbox = queue.SimpleQueue()
         self._nursery: Nursery | None = None
-        self._worker: _Process | None = None
-        self._inspector: _Process | None = None
+        self._worker: Spoken | None = None
+        self._inspector: Spoken | None = None
         self._around: tuple[str, dict[str, str]] = ("", {})
         self._served = 0
         self.stages: list[dict[str, Any]] = []  # of the last build: which were made in its process, and which found
@@ -136,20 +78,21 @@ class Workers:
             self._nursery.close()
             self._nursery = None
 
-    def _started(self, verb: str, *, first: str) -> _Process:
+    def _started(self, verb: str, *, first: str) -> Spoken:
         """A new process for `verb`; `first`: what the nursery loads for, where there is none yet."""
         around = {**ONE_THREAD, **os.environ}
         if self._command != WORKER or not can_fork():
             pipe, command = subprocess.PIPE, (*self._command, verb)
-            return _Process(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=around), self._inbox)
+            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=around)
+            return Spoken(process, self._inbox, guard=Guard(process.pid))
         if self._nursery is not None and not self._nursery.alive:
             self._nursery.close()
             self._nursery = None
         if self._nursery is None:
             self._nursery = Nursery((*self._command, NURSE, first), around=around)
-        return _Process(self._nursery.start(verb), self._inbox)
+        return Spoken(self._nursery.start(verb), self._inbox)
 
-    def _end(self, process: _Process | None, *, kill: bool) -> int:
+    def _end(self, process: Spoken | None, *, kill: bool) -> int:
         """The exit code of a process that is to be there no more."""
         if process is None:
             return 0
@@ -159,7 +102,7 @@ class Workers:
             self._inspector = None
         return process.ended(kill=kill)
 
-    def _ready(self, verb: str) -> _Process:
+    def _ready(self, verb: str) -> Spoken:
         """A builder that can take a request, and knows where we are now: folders and our settings may have changed since it was started."""
         around = str(Path.cwd()), {key: value for key, value in os.environ.items() if key.startswith(OURS)}
         if self._around != around:
@@ -254,7 +197,7 @@ class Workers:
             raise from_json(answer)
         return answer["done"]
 
-    def _after(self, worker: _Process, answer: dict[str, Any] | None, *, waiting: bool) -> int:
+    def _after(self, worker: Spoken, answer: dict[str, Any] | None, *, waiting: bool) -> int:
         """End what can serve no more; the exit code of the builder, 0 where it lives on.
 
         Parameters

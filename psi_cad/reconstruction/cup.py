@@ -100,7 +100,9 @@ def posed(
         raise DesignError(
             f"trajectory '{name}': at {which} the cup of {implant.id} opens at {angles[0]:.0f}° inclination and {angles[1]:.0f}° anteversion, "
             f"{off:.0f}° from params.inclination {inclination:g}° and params.anteversion {anteversion:g}°, and params.cup_tolerance is "
-            f"{tolerance:g}°; turn the stem, take another implant, or ask for other angles."
+            f"{tolerance:g}°; turn the stem, take another implant, or ask for other angles.",
+            where=entry,
+            reason="stem",
         )
     return CupPose(axis, entry + implant.cup_offset * out, *angles, off, tooth, wanted)
 

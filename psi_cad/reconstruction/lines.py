@@ -4,9 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from psi_cad.records.stems import StemSaid
+from psi_cad.records.stems import PlannedStem, StemSaid
 
-__all__ = ["stem_lines"]
+__all__ = ["planned_stem_lines", "stem_lines"]
+
+
+def planned_stem_lines(stems: Sequence[PlannedStem]) -> list[str]:
+    """A line for each stem of a plan."""
+    told = list[str]()
+    for one in stems:
+        head = f"stem {one.trajectory} of guide {one.guide} ({one.implant}): "
+        if one.entry is None or one.wall_mm is None or one.wall_at is None or one.wall_wanted_mm is None:
+            told.append(f"{head}not measured: {one.why.rstrip('.')}; 'psi-cad build' measures it")
+            continue
+        left = f"at least {one.wall_mm:.1f} mm of bone round it" if one.wall_mm > 0.0 else f"it breaks through the bone by {-one.wall_mm:.1f} mm"
+        enough = "" if one.wall_mm >= one.wall_wanted_mm else ": 'psi-cad build' refuses that"
+        told.append(
+            f"{head}from {_said(one.entry)} along {_said(one.direction, 2)}, {one.in_bone_mm:.1f} of {one.depth_mm:g} mm in bone, "
+            f"{left} near {_said(one.wall_at)}, wanted {one.wall_wanted_mm:g}{enough}"
+        )
+    return told
+
+
+def _said(point: Sequence[float], digits: int = 1) -> str:
+    return f"({', '.join(f'{value:.{digits}f}' for value in point)})"
 
 
 def stem_lines(stems: Sequence[StemSaid]) -> list[str]:

@@ -68,6 +68,7 @@ def refuse_thin(name: str, bone: StemBone, wall: Mm) -> None:
             f"trajectory '{name}': the hole for the stem {left} near {at(bone.where)}, and params.stem_wall is {wall:g} mm; give another entry or "
             "direction, less depth, or a thinner stem.",
             where=bone.where,
+            reason="stem",
         )
 
 

@@ -14,12 +14,14 @@ from psi_cad.verify.features.flat import Flat
 if TYPE_CHECKING:
     import cadquery as cq
 
-__all__ = ["bowl", "emptied", "neck", "rim"]
+__all__ = ["bowl", "emptied", "neck", "rim", "shadow"]
 
 WALL: Final[Mm] = 3.0  # of the bowl
 OFF_BONE: Final[Mm] = 0.5  # of the bowl from a sawn face that its cup reaches into
 FURTHER: Final[Mm] = 120.0  # before the opening nothing of the trial stands
 LEAST: Final[Mm] = 1.0  # of a neck
+SHARES: Final = (0.25, 0.5, 0.75, 1.0)  # of a cup's radius, at which its shadow is told
+BEFORE: Final[tuple[Mm, ...]] = (0.0, 15.0, 30.0, 45.0, 60.0)  # the opening, where nothing of the trial stands
 
 
 def _frame(centre: Array, axis: Array) -> Frame:
@@ -84,6 +86,17 @@ def emptied(body: cq.Solid, centre: Array, axis: Array, diameter: Mm) -> cq.Soli
     )
     inside = cq.Solid(profile.revolve(360.0, (0, 0, 0), (0, 1, 0)).val().wrapped)
     return checked.cut("inside of the cup", body, bodies.placed(inside, _frame(centre, axis)))
+
+
+def shadow(centre: Array, axis: Array, diameter: Mm, entry: Array) -> list[tuple[Mm, Mm]]:
+    """Places (guide xy) on what the bowl, what lies before its opening and its neck hide as one looks along the seating axis."""
+    turns, outer = np.linspace(0.0, 2.0 * np.pi, 36, endpoint=False), diameter / 2.0
+    across_, along = np.cross(axis, across(axis)), across(axis)
+    ring = np.outer(np.cos(turns), along) + np.outer(np.sin(turns), across_)
+    seen = [share * outer * ring[:, :2] + centre[:2] + reach * axis[:2] for share in SHARES for reach in (-outer * (1.0 - share), *BEFORE)]
+    spine = np.linspace(entry[:2], centre[:2], 8)
+    ball = [share * outer * np.column_stack([np.cos(turns), np.sin(turns)]) + centre[:2] for share in SHARES]
+    return [(float(x), float(y)) for x, y in np.vstack([*seen, *ball, spine])]
 
 
 def rim(centre: Array, axis: Array, diameter: Mm) -> Flat:

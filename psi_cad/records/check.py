@@ -9,6 +9,7 @@ from pydantic import Field
 from psi_cad.records.base import Flag, Record, at_times
 from psi_cad.records.guide import MeasuredSeat, MeasuredSlot, OtherBone
 from psi_cad.records.shared import ApprovalEntry, CautionSaid, CheckSaid, Refused
+from psi_cad.records.stems import StemSaid
 
 __all__ = ["CheckedCase", "CheckedFolder", "CheckedGuide", "CheckedPart", "ToldGuide", "ToldPart", "ToldReport"]
 
@@ -23,6 +24,7 @@ class CheckedGuide(Record):
     changed_files: list[str] = Field(description="files that are missing, or not those that were built")
     slots: list[MeasuredSlot] = at_times("as in report.json; only where it could be measured", list)
     seat: MeasuredSeat | None = at_times("as in report.json; only where it could be measured")
+    stems: list[StemSaid] = at_times("as in report.json, measured again; only of a guide for stems, where it could be measured", list)
     other_bones: list[OtherBone] = at_times("as in report.json; only with several bones, where it could be measured", list)
     checks: list[CheckSaid] = Field(description="what was measured, against its limits")
     status: Literal["passed", "failed", "rejected", "stale"] = Field(description="rejected, stale: as the report says, and not measured")

@@ -187,6 +187,7 @@ class Guide(Record):
     printer: str = lately("the id of its printer", "")
     variant: str | None = lately("the variant's name; null for the plain guide")
     variant_given: Flag = lately("--variant gave that name", False)
+    settings: list[str] | None = lately("what --set changed of all that it is made from, in one spelling")
     differs: list[str] = lately("what differs from the plain guide", list)
     cuts: list[str] | None = lately("as in the case")
     trajectories: list[Way] = at_times("its trajectories, as planned; only of a guide with sleeves", list)

@@ -10,6 +10,7 @@ from psi_cad.records.base import Count, Direction, Flag, LabelId, Number, Pair, 
 from psi_cad.records.bones import BoneInPlan, InPlan, Retained
 from psi_cad.records.scans import TransformFrom
 from psi_cad.records.shared import ApprovalSaid, CaseSaid, CautionSaid, CheckSaid, Entry, Software
+from psi_cad.records.stems import PlannedStem
 
 __all__ = [
     "AvoidSaid",
@@ -223,6 +224,7 @@ class PlanReport(Record):
     tumour: TumourSaid | None = lately("null without a tumour")
     slots: list[SlotSaid] = Field(description="one for each cut, guide and blade")
     avoid: list[AvoidSaid] = lately("structures to avoid", list)
+    stems: list[PlannedStem] = at_times("each stem in the bone that stays; only where a guide is for one", list)
     checks: list[CheckSaid] = Field(description="of the plan")
     cautions: list[CautionSaid] = lately("of the case, its bone and the plan", list)
     notes: list[str] = lately("the cautions' sentences", list)

@@ -6,7 +6,16 @@ from pydantic import Field
 
 from psi_cad.records.base import Flag, Record
 
-__all__ = ["InstrumentSheet", "Sheet"]
+__all__ = ["InstrumentSheet", "Sheet", "SheetPart"]
+
+
+class SheetPart(Record):
+    """A part that comes beside a guide."""
+
+    name: str = Field(description="as its files end")
+    label: list[str] = Field(description="what is engraved; empty: it is known by its picture")
+    picture: str | None = Field(description="its picture beside the sheet")
+    printed: Flag = Field(description="false: it shows what is sawn of bone, and goes to no printer")
 
 
 class InstrumentSheet(Record):
@@ -26,6 +35,8 @@ class InstrumentSheet(Record):
     calibrated: Flag = Field(description="somebody has measured a print of a gauge on it")
     gauge: str = Field(description="which gauge is to be printed with it")
     label: list[str] = Field(description="what is engraved")
+    stems: list[str] = Field(description="of a guide for stems: the bone round each, its cup's tooth and angles, a line each")
+    parts: list[SheetPart] = Field(description="what comes beside a guide")
     orientation: str | None = Field(description="how it lies in the printer")
     post_processing: str | None = Field(description="supports, curing, edges")
     washing: str | None = Field(description="the cleaning programme")

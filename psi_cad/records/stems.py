@@ -7,7 +7,7 @@ from pydantic import Field
 from psi_cad.records.base import Count, Direction, Number, Pair, Point, Record, at_times
 from psi_cad.records.shared import Entry
 
-__all__ = ["CupSaid", "RetainedSaid", "SawnPlane", "StemSaid"]
+__all__ = ["CupSaid", "PlannedStem", "RetainedSaid", "SawnPlane", "StemSaid"]
 
 
 class RetainedSaid(Record):
@@ -42,6 +42,23 @@ class CupSaid(Record):
     off_limit_deg: Number = Field(description="as far as it may be")
     covered: Number = Field(description="share of its back with bone within 2 mm")
     in_bone_mm: Number = Field(description="how deep its back reaches into the bone that stays: so much has to be reamed")
+
+
+class PlannedStem(Record):
+    """A stem as planned, in the bone as the planned cuts leave it; `build` measures it again with the guide's own sleeve."""
+
+    guide: str = Field(description="the guide for it")
+    trajectory: str = Field(description="its name")
+    implant: str = Field(description="its id in the catalogue")
+    direction: Direction = Field(description="into the bone")
+    depth_mm: Number = Field(description="of the reamed hole, below the sawn face")
+    entry: Point | None = Field(description="where its axis leaves the sawn face, patient mm; null where it could not be measured")
+    diameter_mm: Number | None = Field(description="of the hole; null likewise")
+    in_bone_mm: Number | None = Field(description="how much of its axis lies in bone; null likewise")
+    wall_mm: Number | None = Field(description="the least bone between the hole and the outside; below 0: broken through; null likewise")
+    wall_wanted_mm: Number | None = Field(description="params.stem_wall: `build` refuses less; null likewise")
+    wall_at: Point | None = Field(description="where the least is, patient mm; null likewise")
+    why: str = Field(description="why it could not be measured; empty where it was")
 
 
 class StemSaid(Record):

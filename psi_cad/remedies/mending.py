@@ -268,6 +268,7 @@ REFUSALS: Final[Mapping[str, Mending]] = {
     ),
     "trust": Mending("the surface cannot be trusted where the guide would sit", "mend the surface", (MUCH_LESS_REACH, LEAST_REACH, OUTWARD)),
     "kernel": Mending("the geometry kernel failed", KERNEL, OTHER_EDGES),
+    "stem": Mending("a stem or its cup has no room", "another entry, direction, depth or implant: only the plan can tell which"),
 }
 """Every reason (`PsiCadError.reason`) for which changes are tried."""
 

@@ -12,7 +12,7 @@ import trimesh
 from psi_cad.files import whole_file
 from psi_cad.report.lettering import font
 from psi_cad.report.views import GUIDE, Body, Studio, view_onto
-from psi_cad.units import Mm
+from psi_cad.units import Array, Mm
 
 __all__ = ["picture_of_part"]
 
@@ -45,8 +45,13 @@ SEVERAL: Final = (
 BETWEEN_MM: Final[Mm] = 12.0  # parts that are drawn side by side
 
 
-def picture_of_part(path: Path, parts: Sequence[tuple[trimesh.Trimesh, str]], *, title: str, in_patient: bool = False) -> None:
-    """A PNG of parts (mm, standing on z = 0, or in the patient frame), each with its colour, from four sides; whole or not at all."""
+def picture_of_part(
+    path: Path, parts: Sequence[tuple[trimesh.Trimesh, str]], *, title: str, in_patient: bool = False, label: tuple[Array, Array] | None = None
+) -> None:
+    """A PNG of parts (mm, standing on z = 0, or in the patient frame), each with its colour, from four sides; whole or not at all.
+
+    `label`: the way out of the face that carries the letters, and what is up on it; then the last side is that one.
+    """
     from PIL import Image, ImageDraw
 
     together = [Body(mesh, _colour(colour), edges=len(parts) == 1) for mesh, colour in parts]
@@ -56,7 +61,9 @@ def picture_of_part(path: Path, parts: Sequence[tuple[trimesh.Trimesh, str]], *,
     sheet = Image.new("RGB", (2 * SIZE[0], HEAD_PX + 2 * (SIZE[1] + CAPTION_PX)), "white")
     draw = ImageDraw.Draw(sheet)
     draw.text((12, 8), title, font=font(28), fill="black")
-    for number, (caption, direction, up) in enumerate(SEVERAL if several else PATIENT_VIEWS if in_patient else VIEWS):
+    sides = SEVERAL if several else PATIENT_VIEWS if in_patient else VIEWS
+    onto = () if label is None else (("onto its label", label[0], label[1]),)
+    for number, (caption, direction, up) in enumerate((*sides[: len(sides) - len(onto)], *onto)):
         shown = apart if several and number >= 2 else together
         x, y = number % 2 * SIZE[0], HEAD_PX + number // 2 * (SIZE[1] + CAPTION_PX)
         corners = np.vstack([np.asarray(body.mesh.vertices) for body in shown])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from psi_cad.case.load import LoadedCase
@@ -35,11 +35,12 @@ SAME_KERF: Final[Mm] = 1e-4
 
 @dataclass(frozen=True)
 class Sawing:
-    """One guide with one blade; `clearance` of its slots in mm."""
+    """One guide with one blade; `clearance` of its slots in mm. `given`: `--blade` named it, for every guide of the run."""
 
     request: GuideRequest
     params: GuideParams
     blade: Blade
+    given: bool = False
 
     @property
     def tool_id(self) -> str:
@@ -101,7 +102,7 @@ def sawings(loaded: LoadedCase, blades: Sequence[str] = ()) -> list[Sawing]:
         assert isinstance(params, GuideParams)  # the registry has refused a template with cuts and others
         where = "--blade" if blades else f"{loaded.path.name}: guide '{request.name}'.blade"
         wanted: Sequence[str | Blade] = list(dict.fromkeys(blades)) or [own]
-        found += [Sawing(request, params, loaded.blade(blade, where=where)) for blade in wanted]
+        found += [Sawing(request, params, loaded.blade(blade, where=where), bool(blades)) for blade in wanted]
     return found
 
 
@@ -138,7 +139,10 @@ def run_outs_of(case: Case, sawings: Sequence[Sawing]) -> dict[str, Mm]:
 
 
 def graft_terms(case: Case, sawing: Sawing, own: Sequence[Sawing]) -> dict[str, GraftTerm]:
-    """Where the donor is sawn for each cut of the bone that it replaces, as one guide on it needs it; other guides count with the case's own blades.
+    """Where the donor is sawn for each cut of the bone that it replaces, as one guide on it needs it.
+
+    Other guides, those on the patient's bone among them, count with the case's own blades; where `--blade` named its blade, with that one: then
+    the host is sawn with it, too, and the graft is the same whatever other blades are built along with it.
 
     Raises
     ------
@@ -146,6 +150,7 @@ def graft_terms(case: Case, sawing: Sawing, own: Sequence[Sawing]) -> dict[str, 
         Where a cut is not sawn on the patient, or not on the donor.
     """
     where, found = f"guide '{sawing.request.name}'", {}
+    own = [replace(one, blade=sawing.blade) for one in own] if sawing.given else own
     for cut in case.cut:
         if case.bone_of(cut) != case.bone_of(sawing.request):
             continue

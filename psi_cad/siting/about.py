@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import numpy as np
 import shapely
 
-from psi_cad.errors import DesignError
+from psi_cad.errors import DesignError, either
 from psi_cad.frames import Frame, across, unit
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.surface.trust import at
@@ -186,7 +186,7 @@ class AboutPoints:
     radii, rises : tuple of float
         Of the sleeve on each entry: its outer radius, and how far it rises above the entry along its axis (mm), at most.
     lean_limit : float
-        Greatest angle between a trajectory and the seating axis.
+        Greatest angle between a trajectory and the seating axis; `mend`: what raises it, where that can be.
     toward : (3,)
         A direction that turns with the patient, where the entries tell none.
     """
@@ -198,6 +198,7 @@ class AboutPoints:
     rises: tuple[Mm, ...]
     lean_limit: Deg
     toward: Array
+    mend: tuple[str, ...] = ()
     called: str = "the entry points"
     key: str = "guide.trajectories"
     plural: str = "trajectories"
@@ -245,7 +246,7 @@ class AboutPoints:
         return DesignError(
             f"guide.approach: trajectory '{self.names[worst]}' leans {away:.0f}° from the approach, and near it there is no seating axis from which "
             f"every trajectory of the guide leans less than {least:.0f}°, but a sleeve may lean {self.lean_limit:g}°; "
-            "give an approach nearer to the trajectories, raise params.lean_limit, or make a guide for each.",
+            f"{either(['give an approach nearer to the trajectories', *self.mend, 'make a guide for each'])}.",
             where=self.entries[worst],
             reason="lean",
         )

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from psi_cad.builder.suggest import set_argument
 from psi_cad.records.guide import Guide
-from psi_cad.remedies.mending import CHECKS, base_id, sentence
+from psi_cad.remedies.mending import CHECKS, REFUSALS, base_id, sentence
 
-__all__ = ["rejection_lines"]
+__all__ = ["rejection_lines", "told_of_tries"]
+
+
+def told_of_tries(failed: Iterable[str]) -> str:
+    """Whether a build tries changes against these ids of failed checks and reasons of refusals, as a clause.
+
+    >>> told_of_tries(["stem", ""])
+    'no change of a guide is known that mends this, so change the case'
+    """
+    known = {**CHECKS, **REFUSALS}
+    if any(known[base_id(one)].changes for one in failed if base_id(one) in known):
+        return "`psi-cad build` tries changes and tells those that pass"
+    return "no change of a guide is known that mends this, so change the case"
 
 
 def rejection_lines(guide: Guide) -> list[str]:
