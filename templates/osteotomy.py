@@ -23,22 +23,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
-from psi_cad.brep import bodies, checked, label, plate, relief
-from psi_cad.brep.slab import fence_level
+from psi_cad.brep import bodies, checked, knob, label, plate, relief
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
-from psi_cad.frames import triple
+from psi_cad.fitting.place import Asked, FlapAsked, GripAsked, place_extras, scale_of
 from psi_cad.guides.contract import Design, PinFeature, SlotFeature, Wires, Workshop
 from psi_cad.guides.params import GuideParams, param
 from psi_cad.guides.site import Site
 from psi_cad.labelling.placed import ENGRAVED, PAD, Labels, Pad, TagShape, label_solids, labelled
-from psi_cad.labelling.scaling import Scale
 from psi_cad.options import leaning
 from psi_cad.options.extras import Extras
-from psi_cad.options.flap import CORNER_MM, Corridor, Flap, place_flap
-from psi_cad.options.stop import Stop, refuse_unfit
-from psi_cad.options.window import Keep, Window, place_windows
-from psi_cad.resection.depth import slot_depth
+from psi_cad.options.flap import CORNER_MM, Flap
 from psi_cad.sawing.slots import SlotPlan, plan_slots, stepped_heights
 from psi_cad.siting.access import outlines
 from psi_cad.siting.pins import Pin, place_pins
@@ -84,20 +79,31 @@ class Params(GuideParams):
     flap_side: int = param(
         0, unit="", low=-1, high=1, help="a flap that holds soft tissue back: 1 on the specimen's side of the first cut, -1 on the other; 0: none"
     )
-    flap_height: float = param(15.0, unit="mm", low=5.0, high=40.0, help="height of the flap above the footplate, along the flap")
-    flap_width: float = param(20.0, unit="mm", low=12.0, high=60.0, help="width of the flap along the cut")
-    flap_angle: float = param(15.0, unit="deg", low=0.0, high=45.0, help="lean of the flap from the seating axis, away from the cut")
-    flap_thickness: float = param(2.5, unit="mm", low=2.0, high=5.0, help="thickness of the flap; its rim is rounded by 0.45 of it")
-    flap_clearance: float = param(10.0, unit="mm", low=8.0, high=20.0, help="least distance of the flap from where the saw runs")
+    flap_height: float = param(15.0, unit="mm", low=5.0, high=40.0, help="height of the flap above the footplate, along the flap", switch="flap_side")
+    flap_width: float = param(20.0, unit="mm", low=12.0, high=60.0, help="width of the flap along the cut", switch="flap_side")
+    flap_angle: float = param(
+        15.0, unit="deg", low=0.0, high=45.0, help="lean of the flap from the seating axis, away from the cut", switch="flap_side"
+    )
+    flap_thickness: float = param(
+        2.5, unit="mm", low=2.0, high=5.0, help="thickness of the flap; its rim is rounded by 0.45 of it", switch="flap_side"
+    )
+    flap_clearance: float = param(10.0, unit="mm", low=8.0, high=20.0, help="least distance of the flap from where the saw runs", switch="flap_side")
+
+    grip: int = param(
+        0, unit="", low=-1, high=1, help="a knob to hold the guide by: 1 on the specimen's side of the first cut, -1 on the other; 0: none"
+    )
+    grip_height: float = param(12.0, unit="mm", low=10.0, high=30.0, help="height of the grip above the footplate", switch="grip")
+    grip_diameter: float = param(10.0, unit="mm", low=8.0, high=20.0, help="of the grip's head; its shaft has 0.7 of it", switch="grip")
+    grip_clearance: float = param(8.0, unit="mm", low=5.0, high=25.0, help="least distance of the grip from where the saw runs", switch="grip")
 
     windows: int = param(0, unit="", low=0, high=4, help="round windows through the footplates, to see that they lie on bone; 0: none")
-    window_size: float = param(8.0, unit="mm", low=5.0, high=20.0, help="diameter of a window")
+    window_size: float = param(8.0, unit="mm", low=5.0, high=20.0, help="diameter of a window", switch="windows")
 
     depth_stop: float = param(
         0.0, unit="mm", low=0.0, high=120.0, help="from a blade's tip to the hub or collar that rests on the fence when the bone is sawn; 0: no stop"
     )
     stop_allowance: float = param(
-        1.0, unit="mm", low=0.5, high=5.0, help="how far past the far side of the bone the tip goes, with its hub on the stop"
+        1.0, unit="mm", low=0.5, high=5.0, help="how far past the far side of the bone the tip goes, with its hub on the stop", switch="depth_stop"
     )
 
     depth_scale: float = param(
@@ -122,7 +128,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     seat = site.seat.patch
     plates = _footprints(site, plans, workshop)
     pins = _pins(site, params, plates, width, workshop)
-    extras = _extras(site, params, plans, plates, pins)
+    extras = place_extras(site, _asked(params), plans, plates, pins)
     labels = _labelled(site, params, plans, plates, pins, extras, workshop)
     ground = site.field.points[site.field.footprint]
     making = _Making.of(params, site.printer.hole_compensation)
@@ -162,7 +168,7 @@ def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ..
     plans = _slots(site, params)
     plates = _footprints(site, plans, workshop)
     pins = _pins(site, params, plates, site.slot_width(params.clearance), workshop)
-    extras = _extras(site, params, plans, plates, pins)
+    extras = place_extras(site, _asked(params), plans, plates, pins)
     if params.depth_scale:
         _labelled(site, params, plans, plates, pins, extras, workshop)
     return tuple(caution for plan in plans for caution in plan.cautions)
@@ -232,58 +238,23 @@ def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, 
     return pins
 
 
-def _extras(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> Extras:
-    flap, windows = _flap(site, params, plans, plates, pins), tuple[Window, ...]()
-    if params.windows:
-        seat = site.seat.patch
-        standing = leaning.as_upright([pin.stands(seat, params.sleeve_height) for pin in pins])
-        keep: list[Keep] = [(x, y, _sleeve_radius(params)) for x, y in standing]
-        keep += [(x, y, params.flap_thickness) for x, y in (flap.over() if flap is not None else [])]
-        fences = shapely.union_all([plan.footprint(seat) for plan in plans])
-        windows = place_windows(seat, plates, fences, keep, count=params.windows, size=params.window_size, plate_thickness=params.footplate_thickness)
-    heights = stepped_heights(site.seat.patch, plans, params.height) if params.depth_stop else []
-    return Extras(flap, windows, tuple(_stop(site, params, plan, height) for plan, height in zip(plans, heights, strict=bool(heights))))
-
-
-def _scale(site: Site, params: Params, plans: list[SlotPlan], extras: Extras) -> Scale:
-    tops = []
-    for plan, height in zip(plans, stepped_heights(site.seat.patch, plans, params.height), strict=True):
-        _, *level = fence_level(site.seat.patch, plan.slab(corner=params.edge_break), height=height, inner=plan.half_width - params.wall)
-        tops.append(extras.stop(plan.cut.name) or (level[0], level[1]))
-    return Scale(params.depth_scale, tuple(tops), tuple(_far(site, plan) for plan in plans), params.wall)
-
-
-def _far(site: Site, plan: SlotPlan) -> tuple[tuple[Mm, Mm], ...]:
-    """Lines across a cut: where along the slot, and the far side of the bone."""
-    return slot_depth(next(one for one in site.sawn if one.name == plan.cut.name), site.axis.direction).deepest_lines()
-
-
-def _stop(site: Site, params: Params, plan: SlotPlan, height: Mm) -> Stop:
-    cut, blade, far = plan.cut, site.blade, _far(site, plan)
-    axes = triple(cut.origin), triple(cut.normal), triple(cut.blade)
-    stop = Stop(cut.name, *axes, plan.width, params.wall, blade.cutting_width / 2.0, plan.windows, far, params.depth_stop, params.stop_allowance)
-    _, stations, level = fence_level(site.seat.patch, plan.slab(corner=params.edge_break), height=height, inner=plan.half_width - params.wall)
-    refuse_unfit(stop, (stations, level), height=height, usable=blade.usable_length, blade=blade.id)
-    return stop
-
-
-def _flap(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> Flap | None:
-    if params.flap_side == 0:
-        return None
-    return place_flap(
-        site.seat.patch,
-        plates,
-        (site.around.points, site.around.heights),
-        [Corridor(triple(plan.cut.origin), triple(plan.cut.normal), triple(plan.cut.along), plan.low, plan.high) for plan in plans],
-        leaning.as_upright([pin.stands(site.seat.patch, params.sleeve_height) for pin in pins]),
-        side=params.flap_side,
-        height=params.flap_height,
-        width=params.flap_width,
-        thickness=params.flap_thickness,
-        angle=params.flap_angle,
-        clearance=params.flap_clearance,
-        sleeve=_sleeve_radius(params),
-        plate_thickness=params.footplate_thickness,
+def _asked(params: Params) -> Asked:
+    """The options that are asked for, and what of the guide's sizes they need."""
+    p = params
+    return Asked(
+        plate=p.footplate_thickness,
+        height=p.height,
+        wall=p.wall,
+        edge_break=p.edge_break,
+        sleeve=_sleeve_radius(p),
+        sleeve_height=p.sleeve_height,
+        flap=FlapAsked(p.flap_side, p.flap_height, p.flap_width, p.flap_thickness, p.flap_angle, p.flap_clearance) if p.flap_side else None,
+        grip=GripAsked(p.grip, p.grip_height, p.grip_diameter, p.grip_clearance) if p.grip else None,
+        windows=p.windows,
+        window_size=p.window_size,
+        depth_stop=p.depth_stop,
+        stop_allowance=p.stop_allowance,
+        depth_scale=p.depth_scale,
     )
 
 
@@ -308,7 +279,7 @@ def _labelled(
         plate_thickness=params.footplate_thickness,
         edge_break=params.edge_break,
         may_raise=not extras.stops,
-        scale=_scale(site, params, plans, extras) if params.depth_scale else None,
+        scale=scale_of(site, _asked(params), plans, extras) if params.depth_scale else None,
         workshop=workshop,
     )
 
@@ -367,6 +338,9 @@ def _body(
     named = label_solids(pads, tag, wall=making.wall, low=low)
     if extras.flap is not None:
         named.append(_flap_solid(extras.flap))
+    if (held := extras.grip) is not None:
+        size = {"shaft": held.shaft, "diameter": held.diameter, "head": held.head, "height": held.height}
+        named.append(knob.knob(np.array(held.foot), **size, bottom=low, edge_break=making.edge_break, step="grip"))
     holes += [bodies.cylinder(np.array(one.middle[:2]), diameter=one.diameter, bottom=low - 5.0, top=one.top) for one in extras.windows]
     block = checked.fuse("bodies", shells[0], *shells[1:], *fences, *sleeves, *named)
     slots = [tool for plan in plans for tool in _slot_tools(seat, plan)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Collection
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,7 +23,14 @@ SLANT_MM: Final[Mm] = 4.0  # of a sleeve's foot, beside its radius: rough bone, 
 
 
 def param(
-    default: float | int | bool | str, *, unit: str, help: str, low: float | None = None, high: float | None = None, reference: str = ""
+    default: float | int | bool | str,
+    *,
+    unit: str,
+    help: str,
+    low: float | None = None,
+    high: float | None = None,
+    reference: str = "",
+    switch: str = "",
 ) -> Any:
     """A field of a template's `Params`.
 
@@ -36,8 +44,10 @@ def param(
         Inclusive range of a number; `resolve_params` holds values against it.
     reference : str
         Where the default or the range comes from, if it is no choice of the template's own.
+    switch : str
+        The parameter without which this one means nothing: to set this one alone is refused.
     """
-    said = {"unit": unit, "minimum": low, "maximum": high, "reference": reference}
+    said = {"unit": unit, "minimum": low, "maximum": high, "reference": reference, "switch": switch}
     return Field(default, description=help, json_schema_extra={key: value for key, value in said.items() if value not in (None, "")})
 
 
@@ -184,13 +194,15 @@ def described(params: type[Parameters]) -> list[dict[str, Any]]:
     return found
 
 
-def resolve_params(params: type[P], given: dict[str, Any], *, where: str) -> P:
+def resolve_params(params: type[P], given: dict[str, Any], *, where: str, beside: Collection[str] = ()) -> P:
     """`params` with `given` values, each checked; the first wrong one is a `CaseError`.
 
     Parameters
     ----------
     where : str
         The place in the case file, for messages, such as "guide[0].params".
+    beside
+        Names of parameters that are set there too, and not looked at.
 
     Raises
     ------
@@ -204,6 +216,9 @@ def resolve_params(params: type[P], given: dict[str, Any], *, where: str) -> P:
             hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(fields)}."
             raise CaseError(f"{where}.{key} is no parameter of this template; {hint}")
         values[key] = _typed(type(fields[key].default), value, f"{where}.{key}")
+        switch = _said(fields[key]).get("switch", "")
+        if switch and switch not in given and switch not in beside:
+            raise CaseError(f"{where}.{key} = {values[key]!r} does nothing without {switch}; set {switch} too, or leave {key} out.")
     resolved = params(**values)
     overrides = params.override_key()
     for name, field in fields.items():

@@ -87,6 +87,8 @@ def _place(
         for length, height, s, u, slope in side.windows[order]:
             if abs(s - wanted) > step / 2.0 - 1.0 or (best is not None and abs(s - wanted) >= best[0]):
                 break
+            if _topped(side, float(s), float(np.interp(s, *top)), others):
+                continue
             deep = float(np.interp(s, far[:, 0], far[:, 1]))
             text = f"{np.interp(s, *top) - deep:.0f}"
             width, tall = label.text_width(text) * LEAST + 2.0 * MARGIN, 1.2 * LEAST + 1.2 * MARGIN
@@ -106,13 +108,14 @@ def _covered(frame: Frame, width: Mm, height: Mm, others: Sequence[SlotPlan]) ->
     """Whether the fence of another cut comes through a face, or so near that its pad would not be whole."""
     xs, ys = np.linspace(-width / 2.0 - BESIDE_MM, width / 2.0 + BESIDE_MM, 7), np.linspace(-height / 2.0 - BESIDE_MM, height / 2.0 + BESIDE_MM, 5)
     points = frame.patient(np.array([(x, y, z) for x in xs for y in ys for z in (-0.5, 0.5)]))
-    for plan in others:
-        off = points - plan.cut.origin
-        s = off @ plan.cut.along
-        beside = np.abs(off @ plan.cut.normal) < plan.half_width + OFF_FENCE_MM
-        if (beside & (s > plan.fence_low - BESIDE_MM) & (s < plan.fence_high + BESIDE_MM)).any():
-            return True
-    return False
+    return any(plan.covers(points, OFF_FENCE_MM).any() for plan in others)
+
+
+def _topped(side: Side, s: Mm, top: Mm, others: Sequence[SlotPlan]) -> bool:
+    """Whether the fence of another cut takes over the top of a fence at `s`, on either side of the slot; a number is measured from there."""
+    across = np.linspace(-side.slab.half_width, side.slab.half_width, 7)
+    points = side.slab.frame.patient(np.array([(d, s + along, top) for d in across for along in (-BESIDE_MM, 0.0, BESIDE_MM)]))
+    return any(plan.covers(points, BESIDE_MM).any() for plan in others)
 
 
 def _overlaps(there: Array, other: LabelPatch, width: Mm, near: Mm) -> bool:

@@ -46,9 +46,11 @@ def wrong_params(
     """Every one of `params`, as read for entry `number` of a table, that is none of a template's or out of its range, `allowances` set."""
     found: list[Mistake] = []
     key = f"{table}[{number}].params"
-    for given, value in params.items() if isinstance(params, dict) else ():
+    if not isinstance(params, dict):
+        return found
+    for given, value in params.items():
         try:
-            resolve_params(declared, {given: value, **allowances}, where=f"{path.name}: {key}")
+            resolve_params(declared, {given: value, **allowances}, where=f"{path.name}: {key}", beside=params.keys())
         except CaseError as error:
             found += mistakes_of(error, key=f"{key}.{given}", place=place_in(data, (table, number, "params", given)))
     return found

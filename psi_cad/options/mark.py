@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from psi_cad.readback.part import Part
     from psi_cad.readback.printed import Printed
 
-__all__ = ["Mark", "checks", "find", "measure"]
+__all__ = ["Mark", "checks", "find", "measure", "said"]
 
 TRUE_MM: Final[Mm] = 0.75  # a whole number of mm, and what a fence's top lies off as built
 AGREES: Final = 0.75  # of the area of the letters as drawn and as found together: what both share
@@ -107,3 +108,11 @@ def checks(mark: Mark, values: dict[str, Any]) -> list[Check]:
         kept(f"mark_true{at}", off, "mm", "<=", TRUE_MM, place(mark.at)),
         held(f"mark_read{at}", values.get("agrees"), "", ">=", AGREES, "of the digits' area as drawn and as found, shared", where=place(mark.at)),
     ]
+
+
+def said(found: Sequence[dict[str, Any]]) -> list[str]:
+    """For the terminal: the numbers of each cut, as they stand along it."""
+    cuts: dict[str, list[str]] = {}
+    for one in found:
+        cuts.setdefault(str(one["name"]).rpartition(" ")[0], []).append(str(one["text"]))
+    return [f"depth scale {cut}: {', '.join(texts)} mm from the fence to the far side" for cut, texts in cuts.items()]

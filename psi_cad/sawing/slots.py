@@ -16,7 +16,7 @@ from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
 from psi_cad.guides.site import Site, SiteCut, slot_room
 from psi_cad.siting.spline import HeightSpline
-from psi_cad.units import Array, Mm
+from psi_cad.units import Array, Bools, Mm
 
 __all__ = ["SlotPlan", "plan_slots", "stepped_heights"]
 
@@ -128,6 +128,13 @@ class SlotPlan:
         for point, inward in slab.bounds:
             points = points - np.minimum((points - point) @ inward, 0.0)[:, None] * inward
         return shapely.Polygon(points[:, :2]).buffer(0)
+
+    def covers(self, points: Array, margin: Mm) -> Bools:
+        """Which points (n, 3) lie within the fence, endless along the blade, or `margin` beside it."""
+        off = points - self.cut.origin
+        s = off @ self.cut.along
+        within = (s > self.fence_low - margin) & (s < self.fence_high + margin)
+        return np.asarray(within & (np.abs(off @ self.cut.normal) < self.half_width + margin))
 
     def meets(self, other: SlotPlan, seat: HeightSpline) -> bool:
         """Whether the two fences touch."""

@@ -1,0 +1,175 @@
+"""The options that a saw guide was asked for, each where it has room: what a template turns its parameters into, and the features that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from psi_cad.brep.slab import fence_level
+from psi_cad.frames import triple
+from psi_cad.guides.site import Site
+from psi_cad.labelling.scaling import Scale
+from psi_cad.options import leaning
+from psi_cad.options.extras import Extras
+from psi_cad.options.flap import Corridor, Flap, place_flap
+from psi_cad.options.grip import Grip, place_grip
+from psi_cad.options.stop import Stop, refuse_unfit
+from psi_cad.options.window import Keep, Window, place_windows
+from psi_cad.resection.depth import slot_depth
+from psi_cad.sawing.slots import SlotPlan, stepped_heights
+from psi_cad.siting.pins import Pin
+from psi_cad.units import Array, Deg, Mm
+
+__all__ = ["Asked", "FlapAsked", "GripAsked", "place_extras", "scale_of"]
+
+
+@dataclass(frozen=True)
+class FlapAsked:
+    """A flap: see `place_flap`."""
+
+    side: int
+    height: Mm
+    width: Mm
+    thickness: Mm
+    angle: Deg
+    clearance: Mm
+
+
+@dataclass(frozen=True)
+class GripAsked:
+    """A grip: see `place_grip`."""
+
+    side: int
+    height: Mm
+    diameter: Mm
+    clearance: Mm
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a guide is to have, and the sizes of the guide itself that decide where it goes; mm. None, or 0: not asked for."""
+
+    plate: Mm
+    height: Mm
+    wall: Mm
+    edge_break: Mm
+    sleeve: Mm  # radius of a wire's sleeve
+    sleeve_height: Mm
+    flap: FlapAsked | None = None
+    grip: GripAsked | None = None
+    windows: int = 0
+    window_size: Mm = 0.0
+    depth_stop: Mm = 0.0
+    stop_allowance: Mm = 0.0
+    depth_scale: Mm = 0.0
+
+
+def place_extras(site: Site, asked: Asked, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> Extras:
+    """Every option that was asked for; what comes first takes its room first.
+
+    Raises
+    ------
+    DesignError
+        Where one has no room; it names the parameter.
+    """
+    standing = leaning.as_upright([pin.stands(site.seat.patch, asked.sleeve_height) for pin in pins])
+    flap = _flap(site, asked, plans, plates, standing)
+    grip = _grip(site, asked, plans, plates, pins, flap)
+    windows = _windows(site, asked, plans, plates, standing, flap, grip)
+    heights = stepped_heights(site.seat.patch, plans, asked.height) if asked.depth_stop else []
+    stops = tuple(_stop(site, asked, plan, height) for plan, height in zip(plans, heights, strict=bool(heights)))
+    return Extras(flap, windows, stops, grip)
+
+
+def _corridors(plans: Sequence[SlotPlan]) -> list[Corridor]:
+    return [Corridor(triple(plan.cut.origin), triple(plan.cut.normal), triple(plan.cut.along), plan.low, plan.high) for plan in plans]
+
+
+def _flap(site: Site, asked: Asked, plans: list[SlotPlan], plates: list[shapely.Polygon], standing: Sequence[tuple[Mm, Mm]]) -> Flap | None:
+    wanted = asked.flap
+    if wanted is None:
+        return None
+    return place_flap(
+        site.seat.patch,
+        plates,
+        (site.around.points, site.around.heights),
+        _corridors(plans),
+        standing,
+        side=wanted.side,
+        height=wanted.height,
+        width=wanted.width,
+        thickness=wanted.thickness,
+        angle=wanted.angle,
+        clearance=wanted.clearance,
+        sleeve=asked.sleeve,
+        plate_thickness=asked.plate,
+    )
+
+
+def _grip(site: Site, asked: Asked, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin], flap: Flap | None) -> Grip | None:
+    wanted = asked.grip
+    if wanted is None:
+        return None
+    return place_grip(
+        site.seat.patch,
+        plates,
+        (site.around.points, site.around.heights),
+        _corridors(plans),
+        [(triple(pin.stands(site.seat.patch, 0.0)[0]), pin.out) for pin in pins],
+        flap.over() if flap is not None else [],
+        side=wanted.side,
+        height=wanted.height,
+        diameter=wanted.diameter,
+        clearance=wanted.clearance,
+        sleeve=(asked.sleeve, asked.sleeve_height),
+        plate_thickness=asked.plate,
+    )
+
+
+def _windows(
+    site: Site,
+    asked: Asked,
+    plans: list[SlotPlan],
+    plates: list[shapely.Polygon],
+    standing: Sequence[tuple[Mm, Mm]],
+    flap: Flap | None,
+    grip: Grip | None,
+) -> tuple[Window, ...]:
+    if not asked.windows:
+        return ()
+    seat = site.seat.patch
+    keep: list[Keep] = [(x, y, asked.sleeve) for x, y in standing]
+    keep += [(x, y, flap.thickness) for x, y in flap.over()] if flap is not None else []
+    keep += [(*grip.foot[:2], grip.diameter / 2.0)] if grip is not None else []
+    fences = shapely.union_all([plan.footprint(seat) for plan in plans])
+    return place_windows(seat, plates, fences, keep, count=asked.windows, size=asked.window_size, plate_thickness=asked.plate)
+
+
+def scale_of(site: Site, asked: Asked, plans: list[SlotPlan], extras: Extras) -> Scale:
+    """The numbers of a depth scale, as far as they are known before there is room for them."""
+    tops = []
+    for plan, height in zip(plans, stepped_heights(site.seat.patch, plans, asked.height), strict=True):
+        tops.append(extras.stop(plan.cut.name) or _level(site, asked, plan, height))
+    return Scale(asked.depth_scale, tuple(tops), tuple(_far(site, plan) for plan in plans), asked.wall)
+
+
+def _level(site: Site, asked: Asked, plan: SlotPlan, height: Mm) -> tuple[Array, Array]:
+    """The top of a fence: stations along it, and how high it stands there."""
+    _, stations, level = fence_level(site.seat.patch, plan.slab(corner=asked.edge_break), height=height, inner=plan.half_width - asked.wall)
+    return np.asarray(stations), np.asarray(level)
+
+
+def _far(site: Site, plan: SlotPlan) -> tuple[tuple[Mm, Mm], ...]:
+    """Lines across a cut: where along the slot, and the far side of the bone."""
+    return slot_depth(next(one for one in site.sawn if one.name == plan.cut.name), site.axis.direction).deepest_lines()
+
+
+def _stop(site: Site, asked: Asked, plan: SlotPlan, height: Mm) -> Stop:
+    cut, blade, far = plan.cut, site.blade, _far(site, plan)
+    axes = triple(cut.origin), triple(cut.normal), triple(cut.blade)
+    stop = Stop(cut.name, *axes, plan.width, asked.wall, blade.cutting_width / 2.0, plan.windows, far, asked.depth_stop, asked.stop_allowance)
+    refuse_unfit(stop, _level(site, asked, plan, height), height=height, usable=blade.usable_length, blade=blade.id)
+    return stop
