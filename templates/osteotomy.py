@@ -110,6 +110,8 @@ class Params(GuideParams):
         0.0, unit="mm", low=0.0, high=40.0, help="numbers on the fence, about so far apart: blade from its top to the bone's far side; 0: none"
     )
 
+    cut_order: bool = param(False, unit="", help="the number of each cut, in the order of the case, engraved on its fence")
+
     @classmethod
     def override_key(cls) -> dict[str, str]:
         """Only the clearance may leave its range, and only when told so."""
@@ -169,7 +171,7 @@ def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ..
     plates = _footprints(site, plans, workshop)
     pins = _pins(site, params, plates, site.slot_width(params.clearance), workshop)
     extras = place_extras(site, _asked(params), plans, plates, pins)
-    if params.depth_scale:
+    if params.depth_scale or params.cut_order:
         _labelled(site, params, plans, plates, pins, extras, workshop)
     return tuple(caution for plan in plans for caution in plan.cautions)
 
@@ -280,6 +282,7 @@ def _labelled(
         edge_break=params.edge_break,
         may_raise=not extras.stops,
         scale=scale_of(site, _asked(params), plans, extras) if params.depth_scale else None,
+        order=[site.order.index(cut.name) + 1 for cut in site.cuts] if params.cut_order else (),
         workshop=workshop,
     )
 

@@ -124,6 +124,7 @@ class Siting:
             laid_out=laid_out,
             short=short,
             but=but,
+            order=tuple(self.cuts),
         )
         for error in past_corners(sawn, own, site.axis.direction):
             raise error

@@ -10,7 +10,8 @@ import numpy as np
 
 from psi_cad.findings import Check
 from psi_cad.frames import Frame, unit
-from psi_cad.units import Array, Mm
+from psi_cad.options.digits import AGREES, agreement
+from psi_cad.units import Mm
 from psi_cad.verify.features.feature import Triple, kept, place
 from psi_cad.verify.held import held
 
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Mark", "checks", "find", "measure", "said"]
 
 TRUE_MM: Final[Mm] = 0.75  # a whole number of mm, and what a fence's top lies off as built
-AGREES: Final = 0.75  # of the area of the letters as drawn and as found together: what both share
-CELL_MM: Final[Mm] = 0.1
-SUNK_MM: Final[Mm] = 0.25  # a place of the face that lies deeper is taken for a letter's groove
-OUTSIDE_MM: Final[Mm] = 1.5
 ABOVE_MM: Final[Mm] = 150.0
 RAYS: Final = 5
 ALIKE: Final = 1.0 - 1e-6
@@ -77,10 +74,6 @@ def find(mark: Mark, faces: Faces) -> list[Flat]:
 
 def measure(mark: Mark, part: Part | None, printed: Printed) -> dict[str, Any]:
     """From the STL: the length of blade that it tells of, and how well its digits agree with those that belong there."""
-    import shapely
-
-    from psi_cad.brep import label
-
     del part
     frame, normal, blade = mark.frame, unit(np.array(mark.normal)), unit(np.array(mark.blade))
     foot = np.array(mark.origin) + mark.s * np.cross(blade, normal)
@@ -88,16 +81,8 @@ def measure(mark: Mark, part: Part | None, printed: Printed) -> dict[str, Any]:
     starts = np.array([foot + ABOVE_MM * blade + offset * normal for offset in (*offsets, *-offsets)])
     way, _ = printed.caster.first(starts, -blade)
     top = ABOVE_MM - float(way.min())
-    shape = label.text_shape((mark.text,), height=mark.letters, condensed=mark.condensed)
-    xs = np.arange(-mark.width / 2.0 + CELL_MM, mark.width / 2.0, CELL_MM)
-    ys = np.arange(-mark.height / 2.0 + CELL_MM, mark.height / 2.0, CELL_MM)
-    cells = np.stack(np.meshgrid(xs, ys, indexing="ij"), axis=-1).reshape(-1, 2)
-    wanted = shapely.contains_xy(shape, cells[:, 0], cells[:, 1])
-    looks: Array = frame.patient(np.column_stack([cells, np.full(len(cells), OUTSIDE_MM)]))
-    deep, _ = printed.caster.first(looks, -frame.axes[2])
-    sunk = deep - OUTSIDE_MM > SUNK_MM
-    either = int((wanted | sunk).sum())
-    return {"blade_mm": top - mark.far if np.isfinite(top) else None, "agrees": float((wanted & sunk).sum() / either) if either else 0.0}
+    size = {"width": mark.width, "height": mark.height, "letters": mark.letters, "condensed": mark.condensed}
+    return {"blade_mm": top - mark.far if np.isfinite(top) else None, "agrees": agreement(frame, mark.text, printed, **size)}
 
 
 def checks(mark: Mark, values: dict[str, Any]) -> list[Check]:

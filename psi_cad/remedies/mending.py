@@ -188,6 +188,8 @@ CHECKS: Final[Mapping[str, Mending]] = {
     ),
     "mark_true": Mending("a number of the depth scale is off by {value:.1f} mm", "another depth_scale or footplate_reach", OTHER_EDGES),
     "mark_read": Mending("the digits of a number are not those that belong there", KERNEL, OTHER_EDGES),
+    "order_face": Mending("the number of a cut lies {value:.2f} mm off its place on the fence", KERNEL, OTHER_EDGES),
+    "order_read": Mending("the number on a cut's fence is not the one that belongs there", KERNEL, OTHER_EDGES),
     "seat_rms": Mending("the seat misses the bone by {value:.3f} mm RMS, most of all there", "a smaller footplate_reach or slope_limit", FOLLOW_LESS),
     "seat_max": Mending("the seat misses the bone by {value:.2f} mm there", "a smaller footplate_reach or slope_limit", FOLLOW_LESS),
     "seat_overlap": Mending(
@@ -340,6 +342,8 @@ WORDS: Final[Mapping[str, str]] = {
     "stop_past": "how far past the bone the tip ends, with its hub on the stop, where it is most",
     "mark_true": "how far a number of the depth scale is off",
     "mark_read": "agreement of a number's digits with those that belong there",
+    "order_face": "distance of a cut's number from its place on the fence",
+    "order_read": "agreement of a cut's number with the one that belongs there",
     "seat_rms": "mean misfit of the seat (RMS)",
     "seat_max": "largest misfit of the seat",
     "seat_overlap": "how far the guide reaches into bone",
