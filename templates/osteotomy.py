@@ -37,6 +37,7 @@ from psi_cad.options.flap import CORNER_MM, Flap
 from psi_cad.sawing.slots import SlotPlan, plan_slots, stepped_heights
 from psi_cad.siting.access import outlines
 from psi_cad.siting.pins import Pin, place_pins
+from psi_cad.siting.sliding import WAYS
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.units import Array, Mm
 
@@ -75,6 +76,13 @@ class Params(GuideParams):
     )
     bridge_over: float = param(80.0, unit="mm", low=30.0, high=200.0, help="a slot longer than this is crossed by a bridge")
     bridge_width: float = param(4.0, unit="mm", low=2.0, high=10.0, help="width of a bridge along the slot")
+
+    open_end: str = param(
+        "",
+        unit="",
+        choices=("", *WAYS),
+        help="the end of a slot that is open, so that the blade is put in from the side: head, feet, front, back, left or right; empty: none",
+    )
 
     flap_side: int = param(
         0, unit="", low=-1, high=1, help="a flap that holds soft tissue back: 1 on the specimen's side of the first cut, -1 on the other; 0: none"
@@ -150,6 +158,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
                 params.wall,
                 plan.windows,
                 tuple(site.cuts[n].name for n in plan.cut.joined),
+                plan.opens,
                 clearance=params.clearance,
                 bridge=params.bridge_width,
             )
@@ -189,6 +198,7 @@ def _slots(site: Site, params: Params) -> list[SlotPlan]:
         height=params.height,
         bridge_over=params.bridge_over,
         bridge_width=params.bridge_width,
+        open_end=params.open_end,
     )
 
 
@@ -257,6 +267,8 @@ def _asked(params: Params) -> Asked:
         depth_stop=p.depth_stop,
         stop_allowance=p.stop_allowance,
         depth_scale=p.depth_scale,
+        open_end=p.open_end,
+        bridge=p.bridge_width,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import shapely
@@ -16,14 +17,18 @@ from psi_cad.options import leaning
 from psi_cad.options.extras import Extras
 from psi_cad.options.flap import Corridor, Flap, place_flap
 from psi_cad.options.grip import Grip, place_grip
+from psi_cad.options.opening import BESIDE_MM, Opening
 from psi_cad.options.stop import Stop, refuse_unfit
 from psi_cad.options.window import Keep, Window, place_windows
 from psi_cad.resection.depth import slot_depth
+from psi_cad.sawing.opening import joined_to
 from psi_cad.sawing.slots import SlotPlan, stepped_heights
 from psi_cad.siting.pins import Pin
 from psi_cad.units import Array, Deg, Mm
 
 __all__ = ["Asked", "FlapAsked", "GripAsked", "place_extras", "scale_of"]
+
+OFF_JOINT_MM: Final[Mm] = 5.0  # by a joint the walls of two fences meet
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ class Asked:
     depth_stop: Mm = 0.0
     stop_allowance: Mm = 0.0
     depth_scale: Mm = 0.0
+    open_end: str = ""
+    bridge: Mm = 0.0
 
 
 def place_extras(site: Site, asked: Asked, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> Extras:
@@ -81,7 +88,26 @@ def place_extras(site: Site, asked: Asked, plans: list[SlotPlan], plates: list[s
     windows = _windows(site, asked, plans, plates, standing, flap, grip)
     heights = stepped_heights(site.seat.patch, plans, asked.height) if asked.depth_stop else []
     stops = tuple(_stop(site, asked, plan, height) for plan, height in zip(plans, heights, strict=bool(heights)))
-    return Extras(flap, windows, stops, grip)
+    return Extras(flap, windows, stops, grip, tuple(_opening(site, asked, plans, plan) for plan in plans if any(plan.open_ends)))
+
+
+def _opening(site: Site, asked: Asked, plans: list[SlotPlan], plan: SlotPlan) -> Opening:
+    """The open end of a slot, and what closes it, or those that it opens into, elsewhere."""
+    cut, end = plan.cut, 1 if plan.open_ends[1] else -1
+    start, opens = (plan.windows[-1][0], plan.high) if end > 0 else (plan.windows[0][1], plan.low)
+    if not plan.free_ends[0 if end > 0 else 1] and len(plan.windows) == 1:  # beside the slot that it opens into
+        start = plan.low + OFF_JOINT_MM if end > 0 else plan.high - OFF_JOINT_MM
+    closed = []
+    for other in (plans[number] for number in joined_to(site.cuts, plans.index(plan))):
+        axes = (*triple(other.cut.origin), *triple(other.cut.normal), *triple(other.cut.blade))
+        for low, high in other.bridges():
+            closed.append((*axes, low - BESIDE_MM, 1.0) if end < 0 else (*axes, high + BESIDE_MM, -1.0))
+        for side, free, away in zip((-1, 1), other.free_ends, other.open_ends, strict=True):
+            if free and not away:
+                closed.append((*axes, (other.high if side > 0 else other.low) - side * BESIDE_MM, float(side)))
+    shape = (asked.wall, asked.height, asked.bridge)
+    sizes = (float(start), float(opens), plan.width, site.blade.thickness, *shape)
+    return Opening(cut.name, triple(cut.origin), triple(cut.normal), triple(cut.blade), end, *sizes, tuple(closed), asked.open_end)
 
 
 def _corridors(plans: Sequence[SlotPlan]) -> list[Corridor]:

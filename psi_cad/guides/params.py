@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -31,6 +31,7 @@ def param(
     high: float | None = None,
     reference: str = "",
     switch: str = "",
+    choices: Sequence[str] = (),
 ) -> Any:
     """A field of a template's `Params`.
 
@@ -46,9 +47,11 @@ def param(
         Where the default or the range comes from, if it is no choice of the template's own.
     switch : str
         The parameter without which this one means nothing: to set this one alone is refused.
+    choices
+        The words that a text may be.
     """
-    said = {"unit": unit, "minimum": low, "maximum": high, "reference": reference, "switch": switch}
-    return Field(default, description=help, json_schema_extra={key: value for key, value in said.items() if value not in (None, "")})
+    said: dict[str, Any] = {"unit": unit, "minimum": low, "maximum": high, "reference": reference, "switch": switch, "enum": list(choices)}
+    return Field(default, description=help, json_schema_extra={key: value for key, value in said.items() if value not in (None, "", [])})
 
 
 class Parameters(BaseModel):
@@ -219,6 +222,9 @@ def resolve_params(params: type[P], given: dict[str, Any], *, where: str, beside
         switch = _said(fields[key]).get("switch", "")
         if switch and switch not in given and switch not in beside:
             raise CaseError(f"{where}.{key} = {values[key]!r} does nothing without {switch}; set {switch} too, or leave {key} out.")
+        words = _said(fields[key]).get("enum")
+        if words is not None and values[key] not in words:
+            raise CaseError(f"{where}.{key} = '{values[key]}' is none of its words; give {', '.join(word or 'nothing' for word in words)}.")
     resolved = params(**values)
     overrides = params.override_key()
     for name, field in fields.items():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from psi_cad.options.flap import Flap
 from psi_cad.options.grip import Grip
+from psi_cad.options.opening import Opening
 from psi_cad.options.stop import Stop
 from psi_cad.options.window import Window
 from psi_cad.units import Array, Mm
@@ -22,6 +23,7 @@ class Extras:
     windows: tuple[Window, ...]
     stops: tuple[Stop, ...]
     grip: Grip | None = None
+    openings: tuple[Opening, ...] = ()
 
     def stop(self, cut: str) -> tuple[Array, Array] | None:
         """Where the top of a fence lies because a saw stops on it: s and u."""
@@ -31,7 +33,7 @@ class Extras:
     def features(self) -> tuple[Feature, ...]:
         """As they are measured."""
         alone = (one for one in (self.flap, self.grip) if one is not None)
-        return (*alone, *self.windows, *self.stops)
+        return (*alone, *self.windows, *self.stops, *self.openings)
 
     def over(self) -> list[tuple[Mm, Mm]]:
         """Points (x, y) that no tag may hang over."""
