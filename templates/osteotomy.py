@@ -77,6 +77,9 @@ class Params(GuideParams):
     bridge_over: float = param(80.0, unit="mm", low=30.0, high=200.0, help="a slot longer than this is crossed by a bridge")
     bridge_width: float = param(4.0, unit="mm", low=2.0, high=10.0, help="width of a bridge along the slot")
 
+    footprint_side: int = param(
+        0, unit="", low=-1, high=1, help="the guide stands on one side of its cuts only: 1 the specimen's, -1 that of the bone that stays; 0: on both"
+    )
     open_end: str = param(
         "",
         unit="",
@@ -124,6 +127,11 @@ class Params(GuideParams):
     def override_key(cls) -> dict[str, str]:
         """Only the clearance may leave its range, and only when told so."""
         return {"clearance": "clearance_override"}
+
+    @property
+    def stands_on(self) -> int:
+        """See `GuideParams`."""
+        return self.footprint_side
 
     @property
     def wires_lean(self) -> bool:
@@ -269,6 +277,7 @@ def _asked(params: Params) -> Asked:
         depth_scale=p.depth_scale,
         open_end=p.open_end,
         bridge=p.bridge_width,
+        footprint_side=p.footprint_side,
     )
 
 

@@ -10,14 +10,18 @@ import numpy as np
 import shapely
 
 from psi_cad.brep.slab import fence_level
+from psi_cad.errors import DesignError
 from psi_cad.frames import triple
 from psi_cad.guides.site import Site
+from psi_cad.labelling import raising
+from psi_cad.labelling.placed import PAD
 from psi_cad.labelling.scaling import Scale
 from psi_cad.options import leaning
 from psi_cad.options.extras import Extras
 from psi_cad.options.flap import Corridor, Flap, place_flap
 from psi_cad.options.grip import Grip, place_grip
 from psi_cad.options.opening import BESIDE_MM, Opening
+from psi_cad.options.standing import Standing
 from psi_cad.options.stop import Stop, refuse_unfit
 from psi_cad.options.window import Keep, Window, place_windows
 from psi_cad.resection.depth import slot_depth
@@ -72,6 +76,7 @@ class Asked:
     depth_scale: Mm = 0.0
     open_end: str = ""
     bridge: Mm = 0.0
+    footprint_side: int = 0
 
 
 def place_extras(site: Site, asked: Asked, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> Extras:
@@ -88,7 +93,21 @@ def place_extras(site: Site, asked: Asked, plans: list[SlotPlan], plates: list[s
     windows = _windows(site, asked, plans, plates, standing, flap, grip)
     heights = stepped_heights(site.seat.patch, plans, asked.height) if asked.depth_stop else []
     stops = tuple(_stop(site, asked, plan, height) for plan, height in zip(plans, heights, strict=bool(heights)))
-    return Extras(flap, windows, stops, grip, tuple(_opening(site, asked, plans, plan) for plan in plans if any(plan.open_ends)))
+    openings = tuple(_opening(site, asked, plans, plan) for plan in plans if any(plan.open_ends))
+    return Extras(flap, windows, stops, grip, openings, _standing(site, asked, plans))
+
+
+def _standing(site: Site, asked: Asked, plans: list[SlotPlan]) -> Standing | None:
+    if not asked.footprint_side:
+        return None
+    if len({cut.group for cut in site.sawn}) > 1:
+        raise DesignError(
+            f"params.footprint_side = {asked.footprint_side}: the cuts of this guide free several pieces, so it has no one side to stand on; "
+            "leave footprint_side out, or give each piece a guide of its own.",
+            where=plans[0].cut.origin,
+        )
+    past = max(plan.half_width for plan in plans) + PAD + raising.BREAK
+    return Standing("footprint", asked.footprint_side, tuple((*triple(cut.origin), *triple(cut.normal)) for cut in site.cuts), past)
 
 
 def _opening(site: Site, asked: Asked, plans: list[SlotPlan], plan: SlotPlan) -> Opening:

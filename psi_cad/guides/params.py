@@ -115,6 +115,11 @@ class GuideParams(SeatParams, _Sawn):
         return False
 
     @property
+    def stands_on(self) -> int:
+        """On which side of its cuts the guide stands: 1 where the specimen is, -1 where bone stays, 0 on both."""
+        return 0
+
+    @property
     def guided_height(self) -> Mm | None:
         """Over which the blade is guided, mm; None where the template does not tell."""
         return getattr(self, "height", None)

@@ -343,7 +343,7 @@ def seating_for(bone: Bone, caster: RayCaster, cuts: Sequence[PlannedCut], *, ap
     DesignError
         Where the cuts lie on separate bones, or no direction gives enough contact.
     """
-    about = AboutCuts(tuple(cuts))
+    about = AboutCuts(tuple(cuts), side=params.stands_on)
     part = one_part(bone, about)
 
     def look(reach: Mm, slope_limit: Deg) -> list[SeatingAxis]:

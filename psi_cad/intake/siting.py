@@ -93,7 +93,7 @@ class Siting:
         else:
             moved = self.scene.moved(own, {name: shift for name, shift in shifts.items() if name in request.cuts})
             sawn = [moved[name] for name in request.cuts]
-            about, ways, said = AboutCuts(tuple(sawn)), (), (_blade_said(params, work.blade),)
+            about, ways, said = AboutCuts(tuple(sawn), side=work.params.stands_on), (), (_blade_said(params, work.blade),)
 
         def laid_out(site: Site) -> None:
             with told_as_ours(request.template):

@@ -165,6 +165,9 @@ CHECKS: Final[Mapping[str, Mending]] = {
         "something closes the open end of the slot ({value:.0f} lines of the blade meet it)", "another footplate_reach", OTHER_EDGES
     ),
     "opening_joined": Mending("the two leaves of the slot are joined by only {value:.1f} mm", "another run_out, or bridge_over", OTHER_EDGES),
+    "standing_past": Mending(
+        "the guide reaches {value:.1f} mm past its cuts, onto the side that it is not to stand on", "another footplate_reach", OTHER_EDGES
+    ),
     "seat_rms": Mending("the seat misses the bone by {value:.3f} mm RMS, most of all there", "a smaller footplate_reach or slope_limit", FOLLOW_LESS),
     "seat_max": Mending("the seat misses the bone by {value:.2f} mm there", "a smaller footplate_reach or slope_limit", FOLLOW_LESS),
     "seat_overlap": Mending(
@@ -279,6 +282,7 @@ WORDS: Final[Mapping[str, str]] = {
     "order_read": "agreement of a cut's number with the one that belongs there",
     "opening_free": "lines of the blade that meet material on their way in from the side",
     "opening_joined": "material that joins the two leaves of the slot",
+    "standing_past": "how far the guide reaches past its cuts",
     "seat_rms": "mean misfit of the seat (RMS)",
     "seat_max": "largest misfit of the seat",
     "seat_overlap": "how far the guide reaches into bone",
