@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
-from psi_cad.brep import bodies, checked, knob, label, plate, relief
+from psi_cad.brep import bodies, checked, label, relief
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
+from psi_cad.fitting import solids
 from psi_cad.fitting.place import Asked, FlapAsked, GripAsked, place_extras, scale_of
 from psi_cad.guides.contract import Design, PinFeature, SlotFeature, Wires, Workshop
 from psi_cad.guides.params import GuideParams, param
@@ -33,7 +34,6 @@ from psi_cad.guides.site import Site
 from psi_cad.labelling.placed import ENGRAVED, PAD, Labels, Pad, TagShape, label_solids, labelled
 from psi_cad.options import leaning
 from psi_cad.options.extras import Extras
-from psi_cad.options.flap import CORNER_MM, Flap
 from psi_cad.sawing.slots import SlotPlan, plan_slots, stepped_heights
 from psi_cad.siting.access import outlines
 from psi_cad.siting.pins import Pin, place_pins
@@ -106,6 +106,9 @@ class Params(GuideParams):
     grip_height: float = param(12.0, unit="mm", low=10.0, high=30.0, help="height of the grip above the footplate", switch="grip")
     grip_diameter: float = param(10.0, unit="mm", low=8.0, high=20.0, help="of the grip's head; its shaft has 0.7 of it", switch="grip")
     grip_clearance: float = param(8.0, unit="mm", low=5.0, high=25.0, help="least distance of the grip from where the saw runs", switch="grip")
+
+    relief_depth: float = param(0.0, unit="mm", low=0.0, high=1.5, help="more gap along the rim of the footplates, for periosteum; 0: none")
+    relief_width: float = param(4.0, unit="mm", low=2.0, high=12.0, help="width of that rim", switch="relief_depth")
 
     windows: int = param(0, unit="", low=0, high=4, help="round windows through the footplates, to see that they lie on bone; 0: none")
     window_size: float = param(8.0, unit="mm", low=5.0, high=20.0, help="diameter of a window", switch="windows")
@@ -278,6 +281,8 @@ def _asked(params: Params) -> Asked:
         open_end=p.open_end,
         bridge=p.bridge_width,
         footprint_side=p.footprint_side,
+        relief_depth=p.relief_depth,
+        relief_width=p.relief_width,
     )
 
 
@@ -360,16 +365,13 @@ def _body(
         sleeves.append(sleeve)
         holes.append(hole)
     named = label_solids(pads, tag, wall=making.wall, low=low)
-    if extras.flap is not None:
-        named.append(_flap_solid(extras.flap))
-    if (held := extras.grip) is not None:
-        size = {"shaft": held.shaft, "diameter": held.diameter, "head": held.head, "height": held.height}
-        named.append(knob.knob(np.array(held.foot), **size, bottom=low, edge_break=making.edge_break, step="grip"))
-    holes += [bodies.cylinder(np.array(one.middle[:2]), diameter=one.diameter, bottom=low - 5.0, top=one.top) for one in extras.windows]
+    named += solids.upright(extras, low=low, edge_break=making.edge_break)
+    holes += solids.holes(extras, low=low - 5.0)
     block = checked.fuse("bodies", shells[0], *shells[1:], *fences, *sleeves, *named)
     slots = [tool for plan in plans for tool in _slot_tools(seat, plan)]
     slots += relief.corner_reliefs(plans, wall=making.wall)
-    return bodies.on_seat("seat, holes and slots", block, seat, where=ground, holes=holes, slots=slots)
+    body = bodies.on_seat("seat, holes and slots", block, seat, where=ground, holes=holes, slots=slots)
+    return solids.relieved(extras, body, seat)
 
 
 def _shells(seat: HeightSpline, plates: list[shapely.Polygon], *, thickness: Mm, edge_break: Mm) -> list[cq.Solid]:
@@ -394,11 +396,6 @@ def _fences(
         )
         for plan, above, stop in zip(plans, stepped_heights(seat, plans, height), stops, strict=True)
     ]
-
-
-def _flap_solid(flap: Flap) -> cq.Solid:
-    size = {"width": flap.width, "low": flap.low, "high": flap.height, "thickness": flap.thickness}
-    return plate.rounded_plate(flap.frame, **size, corner=CORNER_MM, rim=flap.rim, step="flap")
 
 
 def _slot_tools(seat: HeightSpline, plan: SlotPlan) -> list[cq.Solid]:

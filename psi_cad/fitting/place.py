@@ -21,6 +21,7 @@ from psi_cad.options.extras import Extras
 from psi_cad.options.flap import Corridor, Flap, place_flap
 from psi_cad.options.grip import Grip, place_grip
 from psi_cad.options.opening import BESIDE_MM, Opening
+from psi_cad.options.relief import OFF_SLEEVE_MM, OFF_WINDOW_MM, Relief, place_relief
 from psi_cad.options.standing import Standing
 from psi_cad.options.stop import Stop, refuse_unfit
 from psi_cad.options.window import Keep, Window, place_windows
@@ -77,6 +78,8 @@ class Asked:
     open_end: str = ""
     bridge: Mm = 0.0
     footprint_side: int = 0
+    relief_depth: Mm = 0.0
+    relief_width: Mm = 0.0
 
 
 def place_extras(site: Site, asked: Asked, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> Extras:
@@ -94,7 +97,8 @@ def place_extras(site: Site, asked: Asked, plans: list[SlotPlan], plates: list[s
     heights = stepped_heights(site.seat.patch, plans, asked.height) if asked.depth_stop else []
     stops = tuple(_stop(site, asked, plan, height) for plan, height in zip(plans, heights, strict=bool(heights)))
     openings = tuple(_opening(site, asked, plans, plan) for plan in plans if any(plan.open_ends))
-    return Extras(flap, windows, stops, grip, openings, _standing(site, asked, plans))
+    relief = _relief(site, asked, plans, plates, standing, windows)
+    return Extras(flap, windows, stops, grip, openings, _standing(site, asked, plans), relief)
 
 
 def _standing(site: Site, asked: Asked, plans: list[SlotPlan]) -> Standing | None:
@@ -191,6 +195,22 @@ def _windows(
     keep += [(*grip.foot[:2], grip.diameter / 2.0)] if grip is not None else []
     fences = shapely.union_all([plan.footprint(seat) for plan in plans])
     return place_windows(seat, plates, fences, keep, count=asked.windows, size=asked.window_size, plate_thickness=asked.plate)
+
+
+def _relief(
+    site: Site,
+    asked: Asked,
+    plans: list[SlotPlan],
+    plates: list[shapely.Polygon],
+    standing: Sequence[tuple[Mm, Mm]],
+    windows: Sequence[Window],
+) -> Relief | None:
+    if not asked.relief_depth:
+        return None
+    keep = [(x, y, asked.sleeve + OFF_SLEEVE_MM) for x, y in standing]
+    keep += [(*one.middle[:2], one.diameter / 2.0 + OFF_WINDOW_MM) for one in windows]
+    fences = shapely.union_all([plan.footprint(site.seat.patch) for plan in plans])
+    return place_relief(plates, fences, keep, depth=asked.relief_depth, width=asked.relief_width, plate_thickness=asked.plate)
 
 
 def scale_of(site: Site, asked: Asked, plans: list[SlotPlan], extras: Extras) -> Scale:

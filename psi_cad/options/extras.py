@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from psi_cad.options.flap import Flap
 from psi_cad.options.grip import Grip
 from psi_cad.options.opening import Opening
+from psi_cad.options.relief import Relief
 from psi_cad.options.standing import Standing
 from psi_cad.options.stop import Stop
 from psi_cad.options.window import Window
@@ -26,6 +27,7 @@ class Extras:
     grip: Grip | None = None
     openings: tuple[Opening, ...] = ()
     standing: Standing | None = None
+    relief: Relief | None = None
 
     def stop(self, cut: str) -> tuple[Array, Array] | None:
         """Where the top of a fence lies because a saw stops on it: s and u."""
@@ -35,8 +37,8 @@ class Extras:
     def features(self) -> tuple[Feature, ...]:
         """As they are measured."""
         alone = (one for one in (self.flap, self.grip) if one is not None)
-        stands = () if self.standing is None else (self.standing,)
-        return (*alone, *self.windows, *self.stops, *self.openings, *stands)
+        wide = (one for one in (self.standing, self.relief) if one is not None)
+        return (*alone, *self.windows, *self.stops, *self.openings, *wide)
 
     def over(self) -> list[tuple[Mm, Mm]]:
         """Points (x, y) that no tag may hang over."""

@@ -175,6 +175,16 @@ CHECKS: Final[Mapping[str, Mending]] = {
         "a larger seat_gap, a smaller slope_limit or run_out",
         (MORE_GAP, LESS_SLOPE, LESS_RUN_OUT, *FOLLOW_LESS),
     ),
+    "relief_least": Mending(
+        "the relief of a footplate comes within {value:.2f} mm of the bone, and {limit:.2f} is the least",
+        "a smaller footplate_reach or slope_limit, or another relief_depth",
+        FOLLOW_LESS,
+    ),
+    "relief_most": Mending(
+        "the relief of a footplate lies {value:.2f} mm off the bone, and {limit:.2f} is the most",
+        "a smaller footplate_reach or slope_limit",
+        FOLLOW_LESS,
+    ),
     "contact_area": Mending(
         "only {value:.0f} mm² of the seat touch the bone",
         "more footplate_reach or slope_limit",
@@ -286,6 +296,8 @@ WORDS: Final[Mapping[str, str]] = {
     "seat_rms": "mean misfit of the seat (RMS)",
     "seat_max": "largest misfit of the seat",
     "seat_overlap": "how far the guide reaches into bone",
+    "relief_least": "least gap over the relief of the footplates",
+    "relief_most": "greatest gap over the relief of the footplates",
     "contact_area": "contact of the seat with bone",
     "contact_share": "share of the footprint that is in contact",
     "pull_off": "bone in the way when the guide is pulled off",

@@ -71,6 +71,7 @@ class Measured:
             "gap_mm": _rounded(self.seat.gap),
             "overlap_max_mm": _rounded(self.seat.overlap),
             "contact_area_mm2": _rounded(self.seat.contact_area),
+            **({"relief_gap_mm": [_rounded(gap) for gap, _ in self.seat.relieved]} if self.seat.relieved is not None else {}),
             **self.holding,
         }
         bores = {"bores": [bore.to_json() for bore in self.bores]} if self.bores else {}
