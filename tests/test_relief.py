@@ -96,7 +96,7 @@ def test_over_the_rim_the_gap_is_wider_and_elsewhere_as_ever(out, guide):
         hits, rays, faces = bone.ray.intersects_location(under, np.tile(-up, (len(under), 1)), multiple_hits=False)
         gaps.append(float(np.median((under[rays] - hits) @ up * (bone.face_normals[faces] @ up))))
     assert gaps[0] == pytest.approx(0.2 + DEPTH, abs=0.06) and gaps[1] == pytest.approx(0.2, abs=0.05)
-    least, most = guide["seat"]["relief_gap_mm"]
+    least, most = (guide["features"][0][key] for key in ("least_mm", "most_mm"))
     assert 0.2 + DEPTH - 0.25 <= least <= gaps[0] <= most <= 0.2 + DEPTH + 0.25
     values = {check["id"]: check["value"] for check in guide["checks"]}
     assert values["contact_share"] >= 0.9, "what is to rest on bone does"

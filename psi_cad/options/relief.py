@@ -1,4 +1,4 @@
-"""A rim of the footplates that keeps off the bone, where periosteum is left on: where it runs; what of it is measured is measured with the seat."""
+"""A rim of the footplates that keeps off the bone, where periosteum is left on: where it runs, and how far off it is."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ import shapely
 
 from psi_cad.errors import DesignError
 from psi_cad.findings import Check
-from psi_cad.units import Mm
+from psi_cad.units import LIMITS, Deg, Mm
+from psi_cad.verify.features.feature import place
+from psi_cad.verify.features.seat import RIM_MM, STEP_MM, underside
+from psi_cad.verify.held import held
 
 if TYPE_CHECKING:
+    from psi_cad.promises.expected import Expected
     from psi_cad.readback.faces import Faces
     from psi_cad.readback.part import Part
     from psi_cad.readback.printed import Printed
+    from psi_cad.verify.features.seat import BoneProbe
 
-__all__ = ["Relief", "checks", "find", "measure", "place_relief", "said"]
+__all__ = ["Relief", "checks", "find", "measure", "measure_on_bone", "place_relief", "said"]
 
 LEAST_PLATE_MM: Final[Mm] = 2.0  # of a footplate's thickness, that is left over its relief
 OFF_FENCE_MM: Final[Mm] = 1.2  # a fence rests on bone
@@ -28,6 +33,7 @@ ROUND_MM: Final[Mm] = 0.7  # a narrower stretch is none
 PAST_MM: Final[Mm] = 1.5  # outward of the footplates, for what stands out of them
 PLAIN_MM: Final[Mm] = 0.15  # how far its straight sides may leave the smooth outline
 LEAST_MM2: Final = 12.0
+STEEPER_DEG: Final[Deg] = 8.0  # than contact may be, its underside may look
 LEAST_SHARE: Final = 0.3  # of the footplates, that has to rest on bone
 
 
@@ -101,17 +107,42 @@ def find(relief: Relief, faces: Faces) -> list[tuple[Any]]:
 
 
 def measure(relief: Relief, part: Part | None, printed: Printed) -> dict[str, Any]:
-    """Nothing beside the seat, which is measured on the bone: see `verify.features.seat`."""
+    """Nothing without the bone."""
     del relief, part, printed
     return {}
 
 
+def measure_on_bone(relief: Relief, printed: Printed, expected: Expected, probe: BoneProbe) -> dict[str, Any]:
+    """The least and the greatest gap over the zones, from the underside of the STL to the bone, each with its place (guide frame)."""
+    bottom, looks, _ = underside(printed)
+    plates = shapely.union_all([shapely.Polygon(ring) for ring in expected.outlines]).buffer(-RIM_MM)
+    there = shapely.union_all(relief.polygons()).intersection(plates).buffer(-STEP_MM)
+    there = there.difference(shapely.union_all([shapely.Polygon(ring) for ring in expected.voids]))  # where bone falls away
+    over = bottom[shapely.contains_xy(there, bottom[:, 0], bottom[:, 1]) & (looks[:, 2] < -np.cos(np.radians(expected.slope_limit + STEEPER_DEG)))]
+    wanted: dict[str, Any] = {"wanted_mm": expected.gap + relief.depth}
+    if not len(over):
+        return wanted
+    away = probe.distance(expected.frame.patient(over))
+    for key, number in (("least", int(np.argmin(away))), ("most", int(np.argmax(away)))):
+        wanted |= {f"{key}_mm": float(away[number]), f"{key}_at": [round(float(v), 3) for v in over[number]]}
+    return wanted
+
+
 def checks(relief: Relief, values: dict[str, Any]) -> list[Check]:
-    """None beside those of the seat."""
-    del relief, values
-    return []
+    """Whether the zones keep off the bone as far as they should."""
+    wanted = float(values.get("wanted_mm", relief.depth))
+    x, y = relief.zones[0][0][0]
+    least, most = (place(values.get(key) or (x, y, 0.0)) for key in ("least_at", "most_at"))
+    low, high = wanted - LIMITS.seat_max, wanted + LIMITS.seat_max
+    return [
+        held("relief_least", values.get("least_mm"), "mm", ">=", low, "gap over the relief, where it is least", where=least),
+        held("relief_most", values.get("most_mm"), "mm", "<=", high, "gap over the relief, where it is most", where=most),
+    ]
 
 
 def said(found: Sequence[dict[str, Any]]) -> list[str]:
     """For the terminal."""
-    return [f"relief: {found[0]['depth']:g} mm more gap along the rim of the footplates, over {found[0]['width']:g} mm"]
+    one = found[0]
+    least, most = one.get("least_mm"), one.get("most_mm")
+    measured = "" if least is None or most is None else f": {least:.2f} to {most:.2f} mm off the bone"
+    return [f"relief: {one['depth']:g} mm more gap along the rim of the footplates, {one['width']:g} mm wide{measured}"]

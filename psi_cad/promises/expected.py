@@ -139,6 +139,11 @@ class Expected:
         """The guide frame."""
         return Frame(origin=np.array(self.origin), axes=np.array(self.axes))
 
+    @property
+    def relieved(self) -> list[Any]:
+        """Where footplates are to keep further off the bone than the seat does: polygons, each as its outline and its holes (guide xy)."""
+        return [rings for one in self.features if one["kind"] == "relief" for rings in one["zones"]]
+
     def plane_of(self, slot: ExpectedSlot) -> tuple[Array, Array]:
         """(origin, unit normal) of the plane in which the blade of a slot runs, in the guide frame."""
         frame = self.frame

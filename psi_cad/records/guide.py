@@ -106,7 +106,6 @@ class MeasuredSeat(Record):
     gap_mm: Number | None = lately("mean distance from seat to bone")
     overlap_max_mm: Number | None = lately("how deep the guide reaches into bone")
     contact_area_mm2: Number | None = lately("of the part that rests on bone")
-    relief_gap_mm: list[Number | None] = at_times("least and greatest gap over the relief; only of a guide that has one", list)
     sliding_lock: Number | None = lately("as in seating")
     weakest_kind: Hold | None = lately("as in seating")
     weakest_direction: Direction | None = lately("as in seating")

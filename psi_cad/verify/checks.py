@@ -71,7 +71,6 @@ class Measured:
             "gap_mm": _rounded(self.seat.gap),
             "overlap_max_mm": _rounded(self.seat.overlap),
             "contact_area_mm2": _rounded(self.seat.contact_area),
-            **({"relief_gap_mm": [_rounded(gap) for gap, _ in self.seat.relieved]} if self.seat.relieved is not None else {}),
             **self.holding,
         }
         bores = {"bores": [bore.to_json() for bore in self.bores]} if self.bores else {}
@@ -130,7 +129,7 @@ def measure_part(part: Part, stl: Path, expected: Expected, probe: BoneProbe, ot
     checks += pin.checks(part, printed, expected)
     sits = seat.measure(printed, expected, probe)
     checks += seat.checks(sits, expected)
-    features = measured(tuple(feature_from_json(one) for one in expected.features), part, printed)
+    features = measured(tuple(feature_from_json(one) for one in expected.features), part, printed, on=(expected, probe))
     for _, _, found in features:
         checks += [replace(check, where=in_patient(expected, np.array(check.where))) for check in found]
     neighbours = measure_neighbours(printed, expected.frame, others)

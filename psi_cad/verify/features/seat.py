@@ -23,7 +23,7 @@ from psi_cad.verify.features.pin import leans
 from psi_cad.verify.held import held
 from psi_cad.verify.holding import lock_check, measure_holding
 
-__all__ = ["BoneProbe", "MeasuredSeat", "caught_by", "checks", "find", "measure", "underside"]
+__all__ = ["RIM_MM", "STEP_MM", "BoneProbe", "MeasuredSeat", "caught_by", "checks", "find", "measure", "underside"]
 
 STEP_MM: Final[Mm] = 0.4
 RIM_MM: Final[Mm] = 0.6  # the outline's straight sides and the grid's step
@@ -48,7 +48,6 @@ class MeasuredSeat:
     `overlap`: greatest depth of any point of the guide in bone. `catch`: greatest depth bone stands above the guide's
     underside in any column along the seating axis (what pulling it off would meet). `holding`: the weakest slide of what
     touches, patient frame.
-    `relieved`: least and greatest gap where it is to keep further off, each with its place.
     Places in patient mm: `worst` residual, `deepest` overlap, `caught` bone, the middle of the largest `missing` contact.
     """
 
@@ -64,7 +63,6 @@ class MeasuredSeat:
     deepest: Place | None
     caught: Place | None
     missing: Place | None
-    relieved: tuple[tuple[Mm, Place | None], tuple[Mm, Place | None]] | None = None
 
 
 def underside(part: Printed) -> tuple[Array, Array, Bools]:
@@ -103,8 +101,7 @@ def measure(part: Printed, expected: Expected, probe: BoneProbe) -> MeasuredSeat
     deepest = place_of(frame.patient(points[dived])) if -depth[dived] >= catch else caught
 
     outline = shapely.union_all([shapely.Polygon(ring) for ring in expected.outlines]).buffer(-RIM_MM)
-    away_there = depth[len(part.mesh.vertices) :]
-    off, outline = _relieved(outline, bottom, looks, away_there, expected)
+    outline = outline.difference(shapely.union_all([shapely.Polygon(rings[0], rings[1:]) for rings in expected.relieved]).buffer(STEP_MM))
     inside = shapely.contains_xy(outline, bottom[:, 0], bottom[:, 1]) & (looks[:, 2] < -np.cos(np.radians(expected.slope_limit + 8.0)))
     spanned = shapely.union_all([shapely.Polygon(ring) for ring in expected.voids])
     inside &= ~shapely.contains_xy(spanned, bottom[:, 0], bottom[:, 1])
@@ -126,8 +123,8 @@ def measure(part: Printed, expected: Expected, probe: BoneProbe) -> MeasuredSeat
     if len(seat) == 0:
         middle = np.asarray(outline.representative_point().coords)[0] if not outline.is_empty else np.zeros(2)
         nowhere = place_of(frame.patient(_on_bone(middle, probe, frame)))
-        return MeasuredSeat(np.inf, np.inf, np.inf, overlap, catch, 0.0, float(outline.area), holding(), nowhere, deepest, caught, nowhere, off)
-    away = away_there[inside]
+        return MeasuredSeat(np.inf, np.inf, np.inf, overlap, catch, 0.0, float(outline.area), holding(), nowhere, deepest, caught, nowhere)
+    away = depth[len(part.mesh.vertices) :][inside]
     residual = away - expected.gap
     areas = STEP_MM**2 / np.clip(-looks[inside][:, 2], 0.2, 1.0)
     close = np.abs(residual) <= LIMITS.seat_max
@@ -146,31 +143,7 @@ def measure(part: Printed, expected: Expected, probe: BoneProbe) -> MeasuredSeat
         deepest=deepest,
         caught=caught,
         missing=_missing(outline, seat[close], probe, frame),
-        relieved=off,
     )
-
-
-def _relieved(
-    outline: shapely.Geometry, bottom: Array, looks: Array, away: Array, expected: Expected
-) -> tuple[tuple[tuple[Mm, Place | None], tuple[Mm, Place | None]] | None, shapely.Geometry]:
-    """Over the relief that a footplate has: its least and greatest gap, each with its place; and what of `outline` is to rest on bone."""
-    said = next((one for one in expected.features if one["kind"] == "relief"), None)
-    if said is None:
-        return None, outline
-    zone = shapely.union_all([shapely.Polygon(rings[0], rings[1:]) for rings in said["zones"]])
-    there = zone.intersection(outline).buffer(-STEP_MM)
-    over = shapely.contains_xy(there, bottom[:, 0], bottom[:, 1]) & (looks[:, 2] < -np.cos(np.radians(expected.slope_limit + 8.0)))
-    for ring in expected.voids:  # where bone falls away
-        over &= ~shapely.contains_xy(shapely.Polygon(ring), bottom[:, 0], bottom[:, 1])
-    rests = outline.difference(zone.buffer(STEP_MM))
-    if not over.any():
-        nowhere = place_of(expected.frame.patient(np.array([*zone.representative_point().coords[0], float(bottom[:, 2].min())])))
-        return ((-np.inf, nowhere), (np.inf, nowhere)), rests
-    least, most = (int(find_in(np.where(over, away, fill))) for find_in, fill in ((np.argmin, np.inf), (np.argmax, -np.inf)))
-    return (
-        (float(away[least]), place_of(expected.frame.patient(bottom[least]))),
-        (float(away[most]), place_of(expected.frame.patient(bottom[most]))),
-    ), rests
 
 
 def _missing(outline: shapely.Geometry, contact: Array, probe: BoneProbe, frame: Frame) -> Place | None:
@@ -221,17 +194,4 @@ def checks(seat: MeasuredSeat, expected: Expected) -> list[Check]:
         ),
         lock_check(seat.holding, expected),
         held("pull_off", seat.catch, "mm", "<=", LIMITS.overlap, "bone in the way along the seating axis", where=seat.caught),
-        *_relief_checks(seat, expected),
-    ]
-
-
-def _relief_checks(seat: MeasuredSeat, expected: Expected) -> list[Check]:
-    """Whether the relief of a footplate keeps off the bone as far as it should; none where it has none."""
-    if seat.relieved is None:
-        return []
-    (least, low), (most, high) = seat.relieved
-    wanted = expected.gap + float(next(one["depth"] for one in expected.features if one["kind"] == "relief"))
-    return [
-        held("relief_least", least, "mm", ">=", wanted - LIMITS.seat_max, "gap over the relief, where it is least", where=low),
-        held("relief_most", most, "mm", "<=", wanted + LIMITS.seat_max, "gap over the relief, where it is most", where=high),
     ]
