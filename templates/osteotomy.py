@@ -27,7 +27,7 @@ from psi_cad.brep import bodies, checked, label, relief
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
 from psi_cad.fitting import solids
-from psi_cad.fitting.place import Asked, FlapAsked, GripAsked, place_extras, scale_of
+from psi_cad.fitting.place import Asked, FlapAsked, GripAsked, InsertAsked, place_extras, scale_of
 from psi_cad.guides.contract import Design, PinFeature, SlotFeature, Wires, Workshop
 from psi_cad.guides.params import GuideParams, param
 from psi_cad.guides.site import Site
@@ -74,6 +74,14 @@ class Params(GuideParams):
         high=20.0,
         help="lean of each wire from the seating axis, away from the others, so that the guide cannot lift off; 0: none",
     )
+    insert_diameter: float = param(
+        0.0, unit="mm", low=0.0, high=12.0, help="outer diameter of a metal sleeve that is pressed into each wire's hole from above; 0: none"
+    )
+    insert_length: float = param(6.0, unit="mm", low=3.0, high=18.0, help="length of that metal sleeve", switch="insert_diameter")
+    insert_fit: float = param(
+        0.0, unit="mm", low=-0.1, high=0.2, help="added to its diameter to give its seat; below 0 it is pressed harder", switch="insert_diameter"
+    )
+
     bridge_over: float = param(80.0, unit="mm", low=30.0, high=200.0, help="a slot longer than this is crossed by a bridge")
     bridge_width: float = param(4.0, unit="mm", low=2.0, high=10.0, help="width of a bridge along the slot")
 
@@ -273,6 +281,9 @@ def _asked(params: Params) -> Asked:
         sleeve_height=p.sleeve_height,
         flap=FlapAsked(p.flap_side, p.flap_height, p.flap_width, p.flap_thickness, p.flap_angle, p.flap_clearance) if p.flap_side else None,
         grip=GripAsked(p.grip, p.grip_height, p.grip_diameter, p.grip_clearance) if p.grip else None,
+        insert=InsertAsked(p.insert_diameter, p.insert_length, p.insert_fit, p.wire_diameter + p.wire_clearance, p.sleeve_wall)
+        if p.insert_diameter
+        else None,
         windows=p.windows,
         window_size=p.window_size,
         depth_stop=p.depth_stop,
@@ -287,7 +298,12 @@ def _asked(params: Params) -> Asked:
 
 
 def _sleeve_radius(params: Params) -> Mm:
-    return (params.wire_diameter + params.wire_clearance) / 2.0 + params.sleeve_wall
+    return _hole(params) / 2.0 + params.sleeve_wall
+
+
+def _hole(params: Params) -> Mm:
+    """Diameter of the widest hole in a wire's sleeve."""
+    return params.insert_diameter + params.insert_fit if params.insert_diameter else params.wire_diameter + params.wire_clearance
 
 
 def _labelled(
@@ -333,7 +349,7 @@ class _Making:
             edge_break=params.edge_break,
             height=params.height,
             wall=params.wall,
-            sleeve=bore + 2.0 * params.sleeve_wall,
+            sleeve=_hole(params) + 2.0 * params.sleeve_wall,
             sleeve_height=params.sleeve_height,
             bore=bore + hole_compensation,
         )

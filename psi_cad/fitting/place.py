@@ -20,6 +20,7 @@ from psi_cad.options import leaning
 from psi_cad.options.extras import Extras
 from psi_cad.options.flap import Corridor, Flap, place_flap
 from psi_cad.options.grip import Grip, place_grip
+from psi_cad.options.insert import Insert, place_inserts
 from psi_cad.options.opening import BESIDE_MM, Opening
 from psi_cad.options.relief import OFF_SLEEVE_MM, OFF_WINDOW_MM, Relief, place_relief
 from psi_cad.options.standing import Standing
@@ -31,7 +32,7 @@ from psi_cad.sawing.slots import SlotPlan, stepped_heights
 from psi_cad.siting.pins import Pin
 from psi_cad.units import Array, Deg, Mm
 
-__all__ = ["Asked", "FlapAsked", "GripAsked", "place_extras", "scale_of"]
+__all__ = ["Asked", "FlapAsked", "GripAsked", "InsertAsked", "place_extras", "scale_of"]
 
 OFF_JOINT_MM: Final[Mm] = 5.0  # by a joint the walls of two fences meet
 
@@ -59,6 +60,17 @@ class GripAsked:
 
 
 @dataclass(frozen=True)
+class InsertAsked:
+    """Metal sleeves in the wires' holes: see `place_inserts`."""
+
+    diameter: Mm
+    length: Mm
+    fit: Mm
+    bore: Mm
+    wall: Mm
+
+
+@dataclass(frozen=True)
 class Asked:
     """What a guide is to have, and the sizes of the guide itself that decide where it goes; mm. None, or 0: not asked for."""
 
@@ -70,6 +82,7 @@ class Asked:
     sleeve_height: Mm
     flap: FlapAsked | None = None
     grip: GripAsked | None = None
+    insert: InsertAsked | None = None
     windows: int = 0
     window_size: Mm = 0.0
     depth_stop: Mm = 0.0
@@ -98,7 +111,7 @@ def place_extras(site: Site, asked: Asked, plans: list[SlotPlan], plates: list[s
     stops = tuple(_stop(site, asked, plan, height) for plan, height in zip(plans, heights, strict=bool(heights)))
     openings = tuple(_opening(site, asked, plans, plan) for plan in plans if any(plan.open_ends))
     relief = _relief(site, asked, plans, plates, standing, windows)
-    return Extras(flap, windows, stops, grip, openings, _standing(site, asked, plans), relief)
+    return Extras(flap, windows, stops, grip, openings, _standing(site, asked, plans), relief, _inserts(site, asked, pins))
 
 
 def _standing(site: Site, asked: Asked, plans: list[SlotPlan]) -> Standing | None:
@@ -211,6 +224,23 @@ def _relief(
     keep += [(*one.middle[:2], one.diameter / 2.0 + OFF_WINDOW_MM) for one in windows]
     fences = shapely.union_all([plan.footprint(site.seat.patch) for plan in plans])
     return place_relief(plates, fences, keep, depth=asked.relief_depth, width=asked.relief_width, plate_thickness=asked.plate)
+
+
+def _inserts(site: Site, asked: Asked, pins: Sequence[Pin]) -> tuple[Insert, ...]:
+    wanted = asked.insert
+    if wanted is None:
+        return ()
+    return place_inserts(
+        pins,
+        site.seat.patch,
+        diameter=wanted.diameter,
+        length=wanted.length,
+        fit=wanted.fit,
+        compensation=site.printer.hole_compensation,
+        bore=wanted.bore,
+        wall=wanted.wall,
+        top=asked.sleeve_height,
+    )
 
 
 def scale_of(site: Site, asked: Asked, plans: list[SlotPlan], extras: Extras) -> Scale:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from psi_cad.brep import bodies, hollow, knob, plate
+from psi_cad.frames import Frame
 from psi_cad.options.extras import Extras
 from psi_cad.options.flap import CORNER_MM
 from psi_cad.siting.spline import HeightSpline
@@ -15,6 +16,7 @@ from psi_cad.units import Mm
 if TYPE_CHECKING:
     import cadquery as cq
 
+ABOVE_MM: Final[Mm] = 5.0  # a sleeve, as its wire's hole
 __all__ = ["holes", "relieved", "upright"]
 
 
@@ -31,8 +33,12 @@ def upright(extras: Extras, *, low: Mm, edge_break: Mm) -> list[cq.Solid]:
 
 
 def holes(extras: Extras, *, low: Mm) -> list[cq.Solid]:
-    """What is cut through footplates, from the level `low`."""
-    return [bodies.cylinder(np.array(one.middle[:2]), diameter=one.diameter, bottom=low, top=one.top) for one in extras.windows]
+    """What is cut through footplates, from the level `low`, and the seats of metal sleeves."""
+    found = [bodies.cylinder(np.array(one.middle[:2]), diameter=one.diameter, bottom=low, top=one.top) for one in extras.windows]
+    for one in extras.inserts:
+        frame = Frame.from_z(origin=np.array(one.top), z=np.array(one.out), x_near=np.array([1.0, 0.0, 0.0]))
+        found.append(bodies.placed(bodies.cylinder(np.zeros(2), diameter=one.seat, bottom=-one.length, top=ABOVE_MM), frame))
+    return found
 
 
 def relieved(extras: Extras, body: cq.Solid, seat: HeightSpline) -> cq.Solid:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from psi_cad.options.flap import Flap
 from psi_cad.options.grip import Grip
+from psi_cad.options.insert import Insert
 from psi_cad.options.opening import Opening
 from psi_cad.options.relief import Relief
 from psi_cad.options.standing import Standing
@@ -28,6 +29,7 @@ class Extras:
     openings: tuple[Opening, ...] = ()
     standing: Standing | None = None
     relief: Relief | None = None
+    inserts: tuple[Insert, ...] = ()
 
     def stop(self, cut: str) -> tuple[Array, Array] | None:
         """Where the top of a fence lies because a saw stops on it: s and u."""
@@ -38,7 +40,7 @@ class Extras:
         """As they are measured."""
         alone = (one for one in (self.flap, self.grip) if one is not None)
         wide = (one for one in (self.standing, self.relief) if one is not None)
-        return (*alone, *self.windows, *self.stops, *self.openings, *wide)
+        return (*alone, *self.windows, *self.stops, *self.openings, *wide, *self.inserts)
 
     def over(self) -> list[tuple[Mm, Mm]]:
         """Points (x, y) that no tag may hang over."""

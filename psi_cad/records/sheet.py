@@ -26,6 +26,7 @@ class InstrumentSheet(Record):
     calibrated: Flag = Field(description="somebody has measured a print of a gauge on it")
     gauge: str = Field(description="which gauge is to be printed with it")
     label: list[str] = Field(description="what is engraved")
+    options: list[str] = Field(description="what it has beyond slots, seat and wires; metal sleeves that are to be pressed in")
     orientation: str | None = Field(description="how it lies in the printer")
     post_processing: str | None = Field(description="supports, curing, edges")
     washing: str | None = Field(description="the cleaning programme")

@@ -1,4 +1,4 @@
-"""What the terminal says of the options that a guide has."""
+"""What the terminal and a processing sheet say of the options that a guide has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 __all__ = ["option_lines"]
 
-ROOM: Final = "psi_cad.options"
+ROOM: Final = __name__.rpartition(".")[0]
 
 
 def option_lines(features: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -21,4 +21,4 @@ def option_lines(features: Sequence[Mapping[str, Any]]) -> list[str]:
     for kind, found in kinds.items():
         if kind.isidentifier() and find_spec(f"{ROOM}.{kind}") is not None:
             lines += importlib.import_module(f"{ROOM}.{kind}").said(found)
-    return [f"  {line}" for line in lines]
+    return lines
