@@ -15,8 +15,8 @@ from test_flap import plane_seat
 import psi_cad
 from psi_cad.cli.showing import guide_lines
 from psi_cad.errors import DesignError
+from psi_cad.fitting.grip import place_grip
 from psi_cad.options.flap import Corridor
-from psi_cad.options.grip import place_grip
 from psi_cad.records.report import BuildReport
 
 STEM = "supra-acetabular_generic-25x0.89"

@@ -11,6 +11,7 @@ import shapely
 
 from psi_cad.brep.slab import fence_level
 from psi_cad.errors import DesignError
+from psi_cad.fitting.grip import place_grip
 from psi_cad.frames import triple
 from psi_cad.guides.site import Site
 from psi_cad.labelling import raising
@@ -19,7 +20,7 @@ from psi_cad.labelling.scaling import Scale
 from psi_cad.options import leaning
 from psi_cad.options.extras import Extras
 from psi_cad.options.flap import Corridor, Flap, place_flap
-from psi_cad.options.grip import Grip, place_grip
+from psi_cad.options.grip import Grip
 from psi_cad.options.insert import Insert, place_inserts
 from psi_cad.options.opening import BESIDE_MM, Opening
 from psi_cad.options.relief import OFF_SLEEVE_MM, OFF_WINDOW_MM, Relief, place_relief
