@@ -29,18 +29,18 @@ from psi_cad.brep import bodies, checked, label, relief
 from psi_cad.errors import DesignError, either
 from psi_cad.findings import Caution
 from psi_cad.fitting import solids
+from psi_cad.fitting.footprints import footprints
 from psi_cad.fitting.place import Asked, FlapAsked, GripAsked, InsertAsked, place_extras, scale_of
 from psi_cad.fitting.wires import WiresAsked, place_wires
 from psi_cad.frames import triple
 from psi_cad.guides.contract import Design, Needs, PinFeature, SlotFeature, Wires, Workshop
-from psi_cad.guides.params import GuideParams, param, possible
+from psi_cad.guides.params import GuideParams, param, possible, value_of
 from psi_cad.guides.site import Site
 from psi_cad.labelling.placed import ENGRAVED, PAD, Labels, Pad, TagShape, label_solids, labelled
 from psi_cad.options import leaning
 from psi_cad.options.extras import Extras
 from psi_cad.options.plated import Plated
 from psi_cad.sawing.slots import SlotPlan, plan_slots, stepped_heights
-from psi_cad.siting.access import outlines
 from psi_cad.siting.pins import Pin
 from psi_cad.siting.sliding import WAYS
 from psi_cad.siting.spline import HeightSpline
@@ -161,7 +161,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     width = site.slot_width(params.clearance)
     plans = _slots(site, params)
     seat = site.seat.patch
-    plates = _footprints(site, params, plans, workshop)
+    plates = footprints(site, plans, workshop, mend=either([*possible(params, "raise slope_limit"), "give another approach"]))
     pins = _pins(site, params, plates, width, workshop)
     extras = place_extras(site, _asked(params), plans, plates, pins)
     labels = _labelled(site, params, plans, plates, pins, extras, workshop)
@@ -202,7 +202,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
 def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ...]:
     """Where slots, footplates and wires go, without any solid: raises what `build` would, and tells what it would."""
     plans = _slots(site, params)
-    plates = _footprints(site, params, plans, workshop)
+    plates = footprints(site, plans, workshop, mend=either([*possible(params, "raise slope_limit"), "give another approach"]))
     pins = _pins(site, params, plates, site.slot_width(params.clearance), workshop)
     extras = place_extras(site, _asked(params), plans, plates, pins)
     if params.depth_scale or params.cut_order:
@@ -227,22 +227,6 @@ def _slots(site: Site, params: Params) -> list[SlotPlan]:
     )
 
 
-def _footprints(site: Site, params: Params, plans: list[SlotPlan], workshop: Workshop) -> list[shapely.Polygon]:
-    """Outlines of the footplates: accessible bone that a fence stands on."""
-    found = []
-    for outline in workshop.made(outlines, site.field, site.field.contact, rounding=2.0 + 0.35 * site.attempt):
-        if any(outline.intersection(plan.footprint(site.seat.patch)).area > 8.0 for plan in plans):
-            found.append(outline)
-    if not found:
-        raise DesignError(
-            "No footplate reaches the fence: the bone at the cut is too narrow or too steep; "
-            f"{either([*possible(params, 'raise slope_limit'), 'give another approach'])}.",
-            where=plans[0].cut.origin,
-            reason="contact",
-        )
-    return found
-
-
 def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, workshop: Workshop) -> list[Pin]:
     sleeve = _sleeve_radius(params)
     asked = WiresAsked(
@@ -255,7 +239,8 @@ def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, 
         params.pin_clearance,
         SlotPlan.outer_half(width, params.wall) + sleeve + PAD + 0.2,
         params.pin_divergence,
-        mend=either(possible(params, "lower pin_divergence", "lower pin_clearance", "lower wire_depth", "raise footplate_reach")),
+        either(possible(params, "lower pin_divergence", "lower pin_clearance", "lower wire_depth", "raise footplate_reach")),
+        " or ".join(name for name in ("insert_diameter", "footprint_side") if value_of(params, name)),
     )
     return place_wires(site, asked, shapely.union_all(plates), workshop)
 

@@ -42,6 +42,7 @@ class WiresAsked:
     keep_off: Mm
     divergence: Deg
     mend: str  # what may give leaning wires room
+    also: str = ""  # what else takes room: parameters to lower, or to leave out
 
 
 def place_wires(site: Site, asked: WiresAsked, area: shapely.Geometry, workshop: Workshop) -> list[Pin]:
@@ -56,9 +57,11 @@ def place_wires(site: Site, asked: WiresAsked, area: shapely.Geometry, workshop:
         return _into_holes(site, asked, area)
     points = site.field.points
     lean: dict[str, Any] = {}
+    if asked.also:
+        lean["mend"] = f"raise footplate_reach, lower pin_clearance, wire_diameter or sleeve_wall, or change {asked.also}"
     if asked.divergence:
         middle = np.asarray(area.centroid.coords)[0]
-        lean = {
+        lean |= {
             "leans": leaning.ways_out(points, middle, asked.divergence),
             "avoid": site.avoid,
             "mend": asked.mend,
