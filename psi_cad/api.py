@@ -14,7 +14,6 @@ from psi_cad.approval.publish import Before, job_named, publish, remove_made
 from psi_cad.approval.reasons import refusal
 from psi_cad.approval.release import check_approvals, in_the_way, refuse_early, release_said
 from psi_cad.approval.sheet import renew_sheet, write_sheets
-from psi_cad.builder.process import DEFAULT_LIMIT, Workers, perform
 from psi_cad.builder.suggest import REFUSED_FILE, Asked, explain_refused, explained, suggested
 from psi_cad.builder.together import all_built
 from psi_cad.donating import donors
@@ -23,6 +22,7 @@ from psi_cad.files import staged
 from psi_cad.gauging import calibrate, coupon
 from psi_cad.outputs.naming import check_variant
 from psi_cad.outputs.subject import REPORT_FILE, case_folders, disagreement, read_plan
+from psi_cad.processes.workers import DEFAULT_LIMIT, Workers, perform
 from psi_cad.records.report import Release
 from psi_cad.sawing.blades import tell_lengths
 from psi_cad.scans import register, segment, tumour
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from psi_cad.builder.kept import Kept
     from psi_cad.case.load import LoadedCase
     from psi_cad.intake.prepare import Job
+    from psi_cad.stages.workshop import Pieces
 
 __all__ = [
     "approve",
@@ -146,6 +147,7 @@ def build(
     before = Before(final)
     with Workers() if workers is None else nullcontext(workers) as hands, staged(out) as staging:
         asked = Asked(loaded, _own(catalogue), tuple(blades), suggest and not release, progress, hands)
+        pieces: Pieces = {}
 
         def job() -> Job:
             from psi_cad.builder.kept import Kept
@@ -162,13 +164,16 @@ def build(
                 workshop=mine.workshop,
                 suggest=False,  # `explained` tries more
             )
+            pieces.update(mine.workshop.shelf.given())
             told = mine.end()
             if stages is not None:
                 stages.extend(told)
             return job_named(planned, before, variant=variant)
 
         try:
-            report = all_built(job, staging, settings=settings, blades=blades, progress=progress, time_limit=time_limit, workers=hands)
+            report = all_built(
+                job, staging, settings=settings, blades=blades, progress=progress, time_limit=time_limit, workers=hands, pieces=lambda: pieces
+            )
         except PsiCadError as error:
             (final / REFUSED_FILE).unlink(missing_ok=True)
             raise explained(asked, error, final / REFUSED_FILE) from error

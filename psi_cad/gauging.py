@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from psi_cad.builder.process import DEFAULT_LIMIT, perform
 from psi_cad.files import staged
+from psi_cad.processes.workers import DEFAULT_LIMIT, perform
 
 __all__ = ["calibrate", "coupon"]
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from psi_cad import api
 from psi_cad.builder.kept import Kept
-from psi_cad.builder.process import DEFAULT_LIMIT, Workers
 from psi_cad.errors import EnvironmentProblem, InputError
 from psi_cad.outputs.subject import stem
+from psi_cad.processes.workers import DEFAULT_LIMIT, Workers
 from psi_cad.stages.disk import own_disk
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from built_once import built_once
 
 from psi_cad import api, gauging
 from psi_cad.builder import suggest, together
-from psi_cad.builder.process import Workers
 from psi_cad.intake import bones, prepare, side
 from psi_cad.plans import case as plan_case
+from psi_cad.processes.workers import Workers
 from psi_cad.report import draw_plan
 
 os.environ.setdefault("PSI_CAD_CACHE", "off")  # what one test made must not decide another

@@ -16,15 +16,18 @@ import pytest
 
 from psi_cad.builder import worker
 from psi_cad.cli.main import main
+from psi_cad.processes.cores import ONE_CORE
 from psi_cad.report import draw_plan as drawing
 
 
 def perform(verb, request, *, payload=None, progress=None, time_limit=0.0, workers=None):
-    """As `psi_cad.builder.process.perform`; nothing ends a hang, and a crash ends the tests."""
+    """As `psi_cad.processes.workers.perform`; nothing ends a hang, and a crash ends the tests."""
     sent = pickle.loads(pickle.dumps(payload())) if payload is not None else None
     before = locale.setlocale(locale.LC_ALL)
     try:
-        answer = _server(verb)(Path(json.loads(json.dumps(request))["folder"]), sent, progress or (lambda step: None))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(*next(iter(ONE_CORE.items())))  # the tests run on all of them, and their process has threads that no copy of it would have
+            answer = _server(verb)(Path(json.loads(json.dumps(request))["folder"]), sent, progress or (lambda step: None))
     finally:
         locale.setlocale(locale.LC_ALL, before)  # lib3mf sets "C", after which this process reads text as ASCII
     return json.loads(json.dumps(answer))
@@ -34,7 +37,7 @@ def _server(verb):
     if verb == "build":
         from psi_cad.builder.guides import build_case
 
-        return lambda folder, job, progress: build_case(job, folder, progress=progress).to_json()
+        return lambda folder, sent, progress: build_case(sent[0], folder, progress=progress).to_json()
     return worker.server(verb, None)
 
 

@@ -3,8 +3,10 @@
 import dataclasses
 import importlib
 import json
+import os
 import pkgutil
 import re
+import signal
 from collections import Counter
 from dataclasses import dataclass
 
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 
 from psi_cad.errors import DesignError, InputError
+from psi_cad.processes.nursery import can_fork
 from psi_cad.promises.expected import Expected
 from psi_cad.readback import part as part_room
 from psi_cad.readback.faces import AS_DRAWN
@@ -128,3 +131,32 @@ def test_a_file_is_read_as_it_is_and_only_where_it_is_not_sound_as_readers_mend_
     sound = iter([False, True])  # of what was read first, and of what was read then
     monkeypatch.setattr(part_room.BRepCheck_Analyzer, "IsValid", lambda _self: next(sound))
     assert Part(path, expected.frame).valid and asked == [False, True]
+
+
+def test_what_was_measured_before_a_solid_was_found_unsound_is_measured_again(guide, monkeypatch):
+    _, expected, path = guide
+    monkeypatch.setenv("PSI_CAD_CORES", "1")
+    asked, read, sound = [], part_room._read, iter([False, True])
+    monkeypatch.setattr(part_room, "_read", lambda path, *, mended: asked.append(mended) or read(path, mended=mended))
+    monkeypatch.setattr(part_room.BRepCheck_Analyzer, "IsValid", lambda _self: next(sound))
+    part = Part(path, expected.frame, judged=False)
+    part.warm()
+    first = part.faces
+    assert asked == [False]
+    assert not part.settle() and asked == [False, True]
+    assert part.valid and part.settle() and part.faces is not first
+
+
+@pytest.mark.skipif(not can_fork(), reason="processes cannot be copied on this system")
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_copy_sees_whether_a_solid_is_sound_and_its_death_changes_nothing(guide, monkeypatch, dies):
+    _, expected, path = guide
+    monkeypatch.delenv("PSI_CAD_CORES", raising=False)
+    part = Part(path, expected.frame, judged=False)
+    part.warm()
+    assert part._copy is not None
+    if dies:
+        os.kill(part._copy._pid, signal.SIGKILL)
+    monkeypatch.setattr(part_room, "_sound", lambda _solid: "met here")
+    assert part.valid == ("met here" if dies else True)
+    assert part._copy is None

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from psi_cad.builder.kept import Kept
+from psi_cad.errors import KernelError
 from psi_cad.inspection import inspect
-from psi_cad.inspection.inspect import Inspector
+from psi_cad.inspection.inspect import Inspector, Line
 from psi_cad.promises.expected import Expected, ExpectedAvoid
 from psi_cad.records.guide import MeasuredFiles
 from psi_cad.stages.digests import digest
@@ -23,7 +24,8 @@ def bench(phantom_out, phantom_report, tmp_path, monkeypatch):
     guide, taken = phantom_report["guides"][0], []
     said = {name: guide[name] for name in MeasuredFiles.model_fields if name in guide}
 
-    def read(path, _frame):
+    def read(path, _frame, *, judged):
+        assert not judged
         taken.append(["read", path.read_bytes()])
         return SimpleNamespace(solid_count=0)
 
@@ -127,3 +129,19 @@ def test_pictures_are_known_by_what_they_show_and_by_what_was_measured():
     assert kept.picture(told, draw) == b"\x01" and kept.picture({**told, "arrows": digest(4)}, draw) == b"\x02"
     (stage,) = kept.stages.to_json()
     assert (stage["stage"], stage["made"], stage["found"]) == ("picture", 2, {IN_MEMORY: 1}) and MADE == "made"
+
+
+def test_on_one_core_the_builder_waits_for_each_answer(tmp_path, monkeypatch):
+    said = []
+    for cores, want in (("1", ["step", "stl", "heard"]), ("", ["step", "stl"])):
+        monkeypatch.setenv("PSI_CAD_CORES", cores)
+        said.clear()
+        line = Line(
+            say=lambda message: said.append(next(iter(message))), hear=lambda: said.append("heard") or {"error": "KernelError", "message": "."}
+        )
+        line.step(tmp_path / "a.step", SimpleNamespace(to_json=dict))
+        line.stl(tmp_path / "a.stl")
+        assert said == want
+        with pytest.raises(KernelError):
+            line.result()
+        assert said == ["step", "stl", "heard"]

@@ -6,6 +6,7 @@ import pytest
 import shapely
 from OCP.TopAbs import TopAbs_REVERSED
 
+from psi_cad.brep import label
 from psi_cad.brep.label import engraved, text_shape
 from psi_cad.errors import KernelError
 from psi_cad.export.meshes import triangulated
@@ -46,6 +47,21 @@ def test_what_is_sunk_is_the_letters_and_nothing_else(turned):
     assert sum(face.Area() for face in floors) == pytest.approx(TEXT.area, rel=1e-9)
     islands = sum(len(part.interiors) for part in shapely.get_parts(TEXT))
     assert islands >= 4 and len(floors) == len(shapely.get_parts(TEXT))
+
+
+def test_what_carries_letters_has_planes_for_sides():
+    width, height, thickness, corner, rim, skirt = 20.0, 4.0, 3.0, 0.4, 0.3, 0.6
+    tag = label.tag(FRAME, width=width, height=height, thickness=thickness, corner=corner, edge_break=rim, skirt=skirt)
+    cut, low = 2.0 * corner**2, (width + 2.0 * rim) * (height + 2.0 * rim + skirt)
+    top, middle = width * height - cut, (width + rim) * (height + rim + skirt / 2.0) - cut
+    mean = rim * (low - cut + 4.0 * middle + top) / 6.0  # Simpson's rule is exact: sides grow evenly
+    pad = label.pad(FRAME, width=width, height=height, thickness=1.0, into=0.7, edge_break=0.5)
+    grow = 0.5 * 1.7
+    frustum = 1.7 * (80.0 + 4.0 * (20.0 + grow) * (4.0 + grow) + (20.0 + 2.0 * grow) * (4.0 + 2.0 * grow)) / 6.0
+    for solid, volume in ((tag, (thickness - rim) * (low - cut) + mean), (pad, frustum)):
+        assert solid.isValid() and {face.geomType() for face in solid.Faces()} == {"PLANE"}
+        assert solid.Volume() == pytest.approx(volume, rel=1e-9)
+        assert triangulated(solid).volume == pytest.approx(volume, rel=1e-9)
 
 
 def test_letters_that_cross_themselves_are_refused():

@@ -11,9 +11,9 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from psi_cad.builder.process import WORKER, Workers
 from psi_cad.errors import BuildError
 from psi_cad.processes.nursery import Nursery, can_fork
+from psi_cad.processes.workers import WORKER, Workers
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="the system forks no processes that can be waited for")
 

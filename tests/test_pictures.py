@@ -162,7 +162,7 @@ def test_what_is_drawn_has_its_size_smooth_edges_and_a_near_side():
     flipped = ball.copy()
     flipped.invert()
     other = studio.drawn(view, [Body(flipped, BONE), Body(box, GUIDE)])
-    box.apply_transform(trimesh.transformations.rotation_matrix(0.3, [0, 1, 0]))
+    box = box.copy().apply_transform(trimesh.transformations.rotation_matrix(0.3, [0, 1, 0]))
     alone = studio.drawn(view, [Body(box, GUIDE)])
     studio.close()
     assert shown.shape == (120, 150, 3)

@@ -10,12 +10,12 @@ import pytest
 from conftest import CASES, SAID
 
 import psi_cad
-from psi_cad.builder import process as running
-from psi_cad.builder.process import Workers, perform
 from psi_cad.case.load import load_case
 from psi_cad.errors import BuildError, CaseError, KernelError
 from psi_cad.intake import prepare
+from psi_cad.processes import workers as running
 from psi_cad.processes.guard import Guard
+from psi_cad.processes.workers import Workers, perform
 
 
 def worker(code: str) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ def test_a_process_ends_with_its_caller_whatever_it_is_doing(busy):
     work = "import sys, os, json\nsys.stdin.readline()\n" + CALLS + BUSY[busy]
     code = (
         "import sys\n"
-        "from psi_cad.builder.process import perform\n"
+        "from psi_cad.processes.workers import perform\n"
         f"perform('try', {{}}, time_limit=90.0, command=(sys.executable, '-c', {work!r}), progress=lambda step: print(step, flush=True))\n"
     )
     caller = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

@@ -17,7 +17,7 @@ ORDER = [
     {"siting"},
     {"resection", "brep", "verify"},
     {"report", "parts", "phantom", "options"},
-    {"reconstruction"},
+    {"reconstruction", "drawing"},
     {"guides", "models"},
     {"sawing"},
     {"labelling", "bones", "drilling", "gauges"},

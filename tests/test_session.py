@@ -11,12 +11,12 @@ from conftest import CASES
 
 import psi_cad
 from psi_cad import api
-from psi_cad.builder.process import Workers
 from psi_cad.case.load import load_case
 from psi_cad.errors import BuildError, CaseError, EnvironmentProblem, InputError, KernelError
 from psi_cad.guides.registry import any_template, loaded_sha256
 from psi_cad.intake.jobs import job_facts, job_hash
 from psi_cad.intake.prepare import inputs_of, planes_of
+from psi_cad.processes.workers import Workers
 from psi_cad.sawing.kerfs import sawings
 
 SERVES = """
@@ -107,7 +107,7 @@ def test_a_process_knows_the_settings_and_the_folder_as_they_are_now(workers, mo
 
 
 def test_a_process_is_not_kept_for_ever(workers, monkeypatch):
-    monkeypatch.setattr("psi_cad.builder.process.MOST_REQUESTS", 2)
+    monkeypatch.setattr("psi_cad.processes.workers.MOST_REQUESTS", 2)
     assert len({asked(workers) for _ in range(4)}) == 2
 
 

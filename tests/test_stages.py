@@ -87,6 +87,18 @@ def test_a_damaged_piece_is_made_again(disk, harm):
     assert made(disk, [1.0, 2.0])[1]["found"] == {ON_DISK: 1}, "what was made again is whole"
 
 
+def test_another_process_goes_on_with_what_was_made_for_a_build_and_with_no_more(disk):
+    one, other = Shelf(), Shelf()
+    Workshop(one).made(slow_sum, [1.0, 2.0])
+    one.begin()
+    Workshop(one).made(slow_sum, [3.0])
+    other.take(pickle.loads(pickle.dumps(one.given())))
+    CALLS.clear()
+    assert Workshop(other).made(slow_sum, [3.0]) == np.array([3.0]) and not CALLS
+    Workshop(other).made(slow_sum, [1.0, 2.0])
+    assert len(CALLS) == 1
+
+
 def test_other_code_makes_other_pieces(disk, monkeypatch):
     made(disk, [1.0])
     monkeypatch.setattr(disks, "code_sha256", lambda: b"other")

@@ -8,10 +8,12 @@ from psi_cad.errors import SurfaceError
 from psi_cad.frames import Frame, patient_from_ras
 from psi_cad.resection.grid import inner_grid
 from psi_cad.siting.spline import fit, refined, uniform_knots
+from psi_cad.surface import weld as welding
 from psi_cad.surface.mesh_files import SUFFIXES, read_surface
 from psi_cad.surface.rays import RayCaster, SignedDistance, first_hits_down
-from psi_cad.surface.repair import checked_bone, signed_volume, weld
+from psi_cad.surface.repair import checked_bone, signed_volume
 from psi_cad.surface.section import section_parts
+from psi_cad.surface.weld import weld, welded_stl
 
 
 def ball(radius=40.0, subdivisions=4):
@@ -289,3 +291,27 @@ def test_the_inner_grid_is_the_points_inside():
     away = SignedDistance(mesh)(every)
     sure = np.abs(away) > 1e-6
     assert (grid.mask.ravel() == (away < 0))[sure].all()
+
+
+def written(path, triangles):
+    """A binary STL of triangles (n, 3, 3), without normals."""
+    records = np.zeros(len(triangles), dtype=[("n", "<f4", 3), ("v", "<f4", (3, 3)), ("a", "<u2")])
+    records["v"] = triangles
+    path.write_bytes(b" " * 80 + np.uint32(len(records)).tobytes() + records.tobytes())
+
+
+def test_an_stl_is_welded_where_its_numbers_are_the_same_and_nowhere_else(tmp_path, monkeypatch):
+    ball = trimesh.creation.icosphere(subdivisions=3, radius=40.0)
+    triangles = np.asarray(ball.triangles, dtype=np.float32)
+    triangles[triangles == 0.0] = np.where(np.arange((triangles == 0.0).sum()) % 2, np.float32(-0.0), np.float32(0.0))
+    written(tmp_path / "ball.stl", triangles)
+    found = welded_stl(tmp_path / "ball.stl")
+    assert len(found.vertices) == len(ball.vertices) and found.is_watertight
+    assert np.array_equal(np.asarray(found.triangles), triangles.astype(np.float64))
+    triangles[5, 1, 2] = np.nextafter(triangles[5, 1, 2], np.float32(np.inf))  # by one bit
+    written(tmp_path / "bit.stl", triangles)
+    assert not welded_stl(tmp_path / "bit.stl").is_watertight
+    ball.export(tmp_path / "text.stl", file_type="stl_ascii")  # no binary one
+    assert welded_stl(tmp_path / "text.stl").is_watertight
+    monkeypatch.setattr(welding, "hashes", lambda rows: np.zeros(len(rows), dtype=np.uint64))  # all places share a hash
+    assert welded_stl(tmp_path / "ball.stl").is_watertight

@@ -58,12 +58,12 @@ def test_what_crashes_is_left_out_and_the_others_are_built_again(job, phantom_re
     asked = []
 
     def perform(verb, request, *, payload, **_):
-        asked.append([site.blade.id for guide in payload().guides for site in guide.sites])
+        asked.append([site.blade.id for guide in payload()[0].guides for site in guide.sites])
         assert not list(tmp_path.iterdir()), "nothing of the dead process is left"
         (tmp_path / "half.step").write_text("half")
         if len(asked) == 1:
             raise lost("supra-acetabular generic-25x0.89: fuse")
-        return {**phantom_report, "refused": list(payload().refused), "status": "passed"}
+        return {**phantom_report, "refused": list(payload()[0].refused), "status": "passed"}
 
     monkeypatch.setattr(together, "perform", perform)
     report = together.all_built(lambda: job, tmp_path, settings=(), blades=(), progress=None, time_limit=1.0)

@@ -18,7 +18,6 @@ from typing import Any, Final
 from psi_cad.approval.publish import Before, job_named
 from psi_cad.batch.work import FILES, RESULT
 from psi_cad.builder.kept import Kept
-from psi_cad.builder.process import Workers
 from psi_cad.builder.suggest import REFUSED_FILE, Asked, explained
 from psi_cad.builder.together import all_built
 from psi_cad.builder.worker import own_stdout
@@ -32,6 +31,8 @@ from psi_cad.intake.named import inputs_of
 from psi_cad.intake.prepare import Job, Progress, plan_job, planes_of, works_of
 from psi_cad.making.asked import resolved_part
 from psi_cad.outputs.subject import made_in
+from psi_cad.processes.cores import ONE_CORE
+from psi_cad.processes.workers import Workers
 from psi_cad.sawing.blades import tell_lengths
 from psi_cad.sawing.kerfs import sawings
 from psi_cad.stages.disk import own_disk
@@ -56,6 +57,7 @@ def done(request: dict[str, Any], *, kept: Kept, workers: Workers | None, progre
     files.mkdir(parents=True)
 
     def planned() -> Job:
+        kept.workshop.shelf.begin()
         guide, part = request["guide"] or None, request.get("part") or None
         try:
             job = plan_job(
@@ -71,7 +73,8 @@ def done(request: dict[str, Any], *, kept: Kept, workers: Workers | None, progre
     said: dict[str, Any]
     try:
         job = planned()  # before the build process has its request: the deadline is then the kernel's alone
-        built = all_built(lambda: job, files, settings=settings, blades=blades, progress=progress, time_limit=request["time_limit"], workers=workers)
+        limit, pieces = request["time_limit"], kept.workshop.shelf.given
+        built = all_built(lambda: job, files, settings=settings, blades=blades, progress=progress, time_limit=limit, workers=workers, pieces=pieces)
         if not made_in(built):  # of a part alone, a build tells in its report why it was not made
             raise from_json(built.refused[0].to_json())
     except REFUSALS as error:
@@ -137,6 +140,7 @@ def _end_all() -> None:
 
 def main() -> None:
     """Serve requests until the caller is gone."""
+    os.environ.update(ONE_CORE)
     out = own_stdout()
     requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 

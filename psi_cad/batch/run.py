@@ -20,8 +20,8 @@ from psi_cad.batch.page import write_page
 from psi_cad.batch.store import Result, Store, published
 from psi_cad.batch.told import refusals_in, row_of, write_rows
 from psi_cad.batch.work import Request, run_request
-from psi_cad.builder.process import DEFAULT_LIMIT
 from psi_cad.errors import BuildError, InputError, PsiCadError
+from psi_cad.processes.workers import DEFAULT_LIMIT
 
 __all__ = ["Progress", "Standing", "batch", "dry_run"]
 

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from psi_cad.builder.process import Workers
 from psi_cad.errors import BuildError, PsiCadError, refused_by_system
+from psi_cad.processes.workers import Workers
 
 __all__ = ["FILES", "RESULT", "STAGE", "Request", "run_request"]
 

@@ -18,6 +18,7 @@ from OCP.Standard import Standard_Failure
 from OCP.TopTools import TopTools_ListOfShape
 
 from psi_cad.errors import KernelError
+from psi_cad.processes.cores import one_core
 
 __all__ = ["common", "cut", "fuse", "listening", "one_solid", "say"]
 
@@ -62,7 +63,7 @@ def _run(step: str, operation: BRepAlgoAPI_BooleanOperation, body: cq.Shape, too
         others.Append(tool.wrapped)
     operation.SetArguments(arguments)
     operation.SetTools(others)
-    operation.SetRunParallel(True)  # results are gathered in a fixed order: a test compares two processes' bytes
+    operation.SetRunParallel(not one_core())  # results are gathered in a fixed order: a test compares two processes' bytes
     operation.SetUseOBB(isinstance(operation, BRepAlgoAPI_Fuse))  # tighter boxes: of few large tools, making them takes longer than it saves
     operation.SetNonDestructive(True)
     try:

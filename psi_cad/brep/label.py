@@ -19,7 +19,6 @@ from OCP.TopoDS import TopoDS
 from psi_cad.brep.checked import say
 from psi_cad.brep.floor import vertex
 from psi_cad.brep.graph import flat_face, joined, solid_of
-from psi_cad.brep.patch import vector
 from psi_cad.errors import KernelError
 from psi_cad.frames import Frame
 from psi_cad.readback import faces
@@ -32,7 +31,11 @@ LINE_PITCH: Final = 1.65
 NARROWEST: Final = 0.75  # letters may be condensed to this where room is short
 _RIM: Final[Mm] = 0.1  # of flat face left around the letters
 _ALONG: Final = np.linspace(0.0, 1.0, 9)
-_SIMPLE: Final = 0.06  # of the cap height; fewer letter faces make every file and check faster
+# of the cap height: strokes, and the outlines of letters, lie this near to the font's; most faces of a guide are walls of letters, and
+# fewer make every file and check faster; with more, letters lose their shape
+_SIMPLE: Final = 0.06
+_PLAIN: Final = 0.05
+_MITRE: Final = 3.0  # corners sharper than 40° are taken off
 
 
 @lru_cache(maxsize=1)
@@ -63,11 +66,11 @@ def text_shape(lines: tuple[str, ...], *, height: Mm, condensed: float = 1.0) ->
         strokes = [
             shapely.LineString([(x * condensed, y) for x, y in stroke])
             .simplify(_SIMPLE)
-            .buffer(STROKE / 2.0, cap_style="square", join_style="mitre", mitre_limit=1.4)
+            .buffer(STROKE / 2.0, cap_style="square", join_style="mitre", mitre_limit=_MITRE)
             for stroke in _strokes(line)
             if len(stroke) > 1
         ]
-        row = shapely.union_all(strokes).simplify(_SIMPLE / 2.0)
+        row = shapely.union_all(strokes).simplify(_PLAIN)
         x_low, _, x_high, _ = row.bounds
         down = ((len(lines) - 1) / 2.0 - number) * LINE_PITCH
         rows.append(shapely.affinity.translate(row, -(x_low + x_high) / 2.0, down - 0.5))
@@ -78,12 +81,12 @@ def pad(frame: Frame, *, width: Mm, height: Mm, thickness: Mm, into: Mm, edge_br
     """A block whose top face is the rectangle `width` x `height` about the origin of `frame` (z up), edges broken."""
     w, h, e = width / 2.0, height / 2.0, min(edge_break, thickness * 0.6)
 
-    def ring(grow: Mm, z: Mm) -> cq.Wire:
+    def ring(grow: Mm, z: Mm) -> Array:
         flat = [(-w - grow, -h - grow), (w + grow, -h - grow), (w + grow, h + grow), (-w - grow, h + grow)]
-        return cq.Wire.makePolygon([vector(point) for point in frame.patient(np.array([(x, y, z) for x, y in flat]))], close=True)
+        return frame.patient(np.array([(x, y, z) for x, y in flat]))
 
     grow = e * (thickness + into) / thickness  # one frustum down to where it is buried in the wall
-    return cq.Solid.makeLoft([ring(grow, -thickness - into), ring(0.0, 0.0)], True)
+    return _stacked([ring(grow, -thickness - into), ring(0.0, 0.0)])
 
 
 def tag(frame: Frame, *, width: Mm, height: Mm, thickness: Mm, corner: Mm, edge_break: Mm, skirt: Mm = 0.0) -> cq.Solid:
@@ -92,13 +95,39 @@ def tag(frame: Frame, *, width: Mm, height: Mm, thickness: Mm, corner: Mm, edge_
     The plate is wider than that face by `edge_break`, and below (-y) by `skirt` more; its corners are taken off by `corner`.
     """
 
-    def ring(grow: Mm, z: Mm) -> cq.Wire:
+    def ring(grow: Mm, z: Mm) -> Array:
         w, h, c = width / 2.0 + grow, height / 2.0 + grow, corner
         low = h + (skirt if grow > 0.0 else 0.0)
         flat = [(c - w, -low), (w - c, -low), (w, c - low), (w, h - c), (w - c, h), (c - w, h), (-w, h - c), (-w, c - low)]
-        return cq.Wire.makePolygon([vector(point) for point in frame.patient(np.array([(x, y, z) for x, y in flat]))], close=True)
+        return frame.patient(np.array([(x, y, z) for x, y in flat]))
 
-    return cq.Solid.makeLoft([ring(edge_break, -thickness), ring(edge_break, -edge_break), ring(0.0, 0.0)], True)
+    return _stacked([ring(edge_break, -thickness), ring(edge_break, -edge_break), ring(0.0, 0.0)])
+
+
+def _stacked(rings: Sequence[Array]) -> cq.Solid:
+    """The solid between the first of `rings` (n, 3) and the last, each of which runs against the clock, seen from the next, beside the one below.
+
+    All its sides are planes, where a loft has B-spline surfaces, over which a Boolean takes twice as long.
+    """
+    corners = [[vertex(point) for point in ring] for ring in rings]
+    level = [list(itertools.starmap(_line, _round(row))) for row in corners]
+    up = [list(itertools.starmap(_line, zip(low, high, strict=True))) for low, high in itertools.pairwise(corners)]
+    faces = []
+    for number, (low, high) in enumerate(itertools.pairwise(rings)):
+        uprights = list(_round(up[number]))
+        for n, (way, rise) in enumerate(zip(np.roll(low, -1, axis=0) - low, high - low, strict=True)):
+            edges = [level[number][n], uprights[n][1], level[number + 1][n].Reversed(), uprights[n][0].Reversed()]
+            faces.append(flat_face(low[n], np.cross(way, rise), way, [edges]))
+    for ring, edges, below in ((rings[0], _back(level[0]), True), (rings[-1], level[-1], False)):
+        along, across = ring[1] - ring[0], ring[2] - ring[1]
+        out = np.cross(along, across)
+        faces.append(flat_face(ring[0], -out if below else out, along, [edges]))
+    return solid_of(faces)
+
+
+def _round(row: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    """Each with the next, the last with the first."""
+    return zip(row, [*row[1:], row[0]], strict=True)
 
 
 def engraved(step: str, body: cq.Solid, texts: Sequence[tuple[Frame, shapely.Geometry]], *, depth: Mm) -> cq.Solid:
@@ -151,7 +180,7 @@ class _Ring:
         self.high = frame.patient(np.column_stack([flat, np.zeros(len(flat))]))
         self.low = self.high - depth * self.out
         above, below = ([vertex(point) for point in points] for points in (self.high, self.low))
-        self.above, self.below = (list(itertools.starmap(_line, zip(row, [*row[1:], row[0]], strict=True))) for row in (above, below))
+        self.above, self.below = (list(itertools.starmap(_line, _round(row))) for row in (above, below))
         self.upright = list(itertools.starmap(_line, zip(below, above, strict=True)))
 
     def walls(self) -> Iterator[Any]:

@@ -11,12 +11,12 @@ import trimesh
 from psi_cad.builder.entry import Made
 from psi_cad.builder.export import title_of
 from psi_cad.builder.kept import Kept
+from psi_cad.drawing.artist import Artist, BegunPicture
 from psi_cad.errors import BuildError
 from psi_cad.files import whole_file
 from psi_cad.intake.prepare import Job
 from psi_cad.making.marks import marks_of, weakest
 from psi_cad.records.guide import MeasuredFiles
-from psi_cad.report.pictures import GuidePicture
 from psi_cad.stages.digests import digest
 
 __all__ = ["Drawing"]
@@ -28,23 +28,22 @@ class Drawing:
     It is drawn at once, as far as needs no measuring, unless pictures of the very same guide and bone are kept.
     """
 
-    def __init__(self, job: Job, made: Made, mesh: trimesh.Trimesh, kept: Kept) -> None:
+    def __init__(self, job: Job, made: Made, mesh: trimesh.Trimesh, kept: Kept, artist: Artist) -> None:
         frame = made.site.frame
-        self._bodies = (mesh, job.bones.scene.mesh, frame)
+        self._artist, self._mesh, self._frame = artist, mesh, frame
         self._around: dict[str, Any] = {
-            "tumour": job.tumour,
             "cuts": job.cuts,
             "labels": made.design.label.faces,
             "ways": [(way.name, *frame.patient(np.array([way.entry - way.depth * way.out, way.entry]))) for way in made.site.ways],
             "title": title_of(made, case=job.loaded.case.id, side=job.side),
         }
-        guide, bone, place = (digest(value) for value in self._bodies)
-        self._parts = {"guide": guide, "bone": bone, "frame": place, **{name: digest(value) for name, value in self._around.items()}}
-        self._kept = kept
+        drawn = {"guide": mesh, "bone": artist.bone, "frame": frame, "tumour": artist.tumour, **self._around}
+        self._parts = {name: digest(value) for name, value in drawn.items()}
+        self._kept, self._hash = kept, made.job
         self._begun = None if kept.pictured(self._parts) else self._drawn()
 
-    def _drawn(self) -> GuidePicture:
-        return GuidePicture(*self._bodies, **self._around)
+    def _drawn(self) -> BegunPicture:
+        return self._artist.begin(self._mesh, self._frame, self._around)
 
     def saved(self, path: Path, measured: MeasuredFiles) -> None:
         """Write it.
@@ -63,7 +62,7 @@ class Drawing:
                 raise BuildError(f"The picture '{path.name}' could not be drawn; off-screen OpenGL is missing or broken.")
             return path.read_bytes()
 
-        found = self._kept.picture({**self._parts, "marks": digest(marks), "arrows": digest(arrows)}, made)
+        found = self._kept.picture({**self._parts, "marks": digest(marks), "arrows": digest(arrows)}, made, guide=self._hash)
         if not path.is_file():
             with whole_file(path) as temporary:
                 temporary.write_bytes(found)

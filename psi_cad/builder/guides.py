@@ -19,7 +19,8 @@ from psi_cad.builder.export import exported, facts_of, title_of
 from psi_cad.builder.folder import DONOR_FILE, bones_written, kept_files, sweep
 from psi_cad.builder.grafts import with_graft
 from psi_cad.builder.kept import Kept
-from psi_cad.builder.process import PICTURE_STEP
+from psi_cad.builder.tasks import Shown, Task
+from psi_cad.drawing.artist import Artist
 from psi_cad.drilling.ways import Drilling, drilling_of
 from psi_cad.errors import EnvironmentProblem, KernelError, PsiCadError
 from psi_cad.export.meshes import write_stl
@@ -33,12 +34,13 @@ from psi_cad.inspection.inspect import Inspection, Inspector
 from psi_cad.intake.overrides import guide_overrides
 from psi_cad.intake.prepare import GuideJob, Job, Progress, step_of
 from psi_cad.intake.siting import Siting
-from psi_cad.making.beside import Beside, kept_beside, parts_beside, with_beside
+from psi_cad.making.beside import kept_beside, parts_beside, with_beside
 from psi_cad.making.bodies import build_bodies
 from psi_cad.making.stems import refuse_stemless, retained_said, stem_cautions, with_stems
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.outputs.software import build_software
-from psi_cad.promises.expected import Expected, ExpectedAvoid
+from psi_cad.processes.workers import PICTURE_STEP
+from psi_cad.promises.expected import ExpectedAvoid
 from psi_cad.reconstruction.drawn import draw_stems
 from psi_cad.records.bones import BoneInReport
 from psi_cad.records.guide import Guide, MeasuredFiles
@@ -52,48 +54,16 @@ from psi_cad.units import LIMITS
 __all__ = ["build_case"]
 
 AVOID_FILE: Final = "avoid_{name}.stl"
-ATTEMPTS: Final = 3
 SEATS: Final = 3
 UNSITED: Final = {"sliding_lock", "printer_room", "printer_wall", "slot_clearance_least", "slot_clearance_most"}  # another seat mends none of them
 KERNEL_CHECKS: Final = {"step_solids", "step_valid", "stl_watertight", "stl_bodies", "stl_volume", "stl_place"}
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One guide for one blade: how often the kernel has stumbled on it; where it sits after its first seat turned out bad, and how often."""
-
-    guide: int
-    site: int
-    attempt: int = 0
-    elsewhere: Site | None = None
-    seats: int = 1  # it was made on, this one included
-    stands: bool = False  # whatever comes of it
-
-    @property
-    def key(self) -> tuple[int, int]:
-        return self.guide, self.site
-
-    @property
-    def final(self) -> bool:
-        return self.attempt == ATTEMPTS - 1
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """A guide whose files are written and are being measured."""
-
-    task: _Task
-    made: Made
-    expected: Expected
-    mesh: trimesh.Trimesh  # with the parts beside it, for its picture
-    beside: tuple[Beside, ...] = ()
-
-
 class _Bench:
     """Designs and exports the guides of one job, in one folder."""
 
-    def __init__(self, job: Job, folder: Path, inspection: Inspection, progress: Progress, kept: Kept, *, seats: int) -> None:
-        self.job, self.folder, self.inspection, self.progress, self.seats = job, folder, inspection, progress, seats
+    def __init__(self, job: Job, folder: Path, inspection: Inspection, progress: Progress, kept: Kept, artist: Artist, *, seats: int) -> None:
+        self.job, self.folder, self.inspection, self.progress, self.seats, self.artist = job, folder, inspection, progress, seats, artist
         self._kept, self._workshop = kept, kept.workshop
 
     @cached_property
@@ -102,11 +72,11 @@ class _Bench:
         cuts = {cut.name: cut for cut in job.cuts}
         return Siting(loaded, job.bones.scene, cuts, sawings(loaded), job.avoid, workshop=self._workshop, donor=job.read, stays=job.stays)
 
-    def site(self, task: _Task) -> Site:
+    def site(self, task: Task) -> Site:
         """Where a task's guide sits."""
         return task.elsewhere or self.job.guides[task.guide].sites[task.site]
 
-    def elsewhere(self, task: _Task, why: str) -> _Task | None:
+    def elsewhere(self, task: Task, why: str) -> Task | None:
         """The same guide as it could sit otherwise, after it turned out bad; None where no way is left to try."""
         guide, site = self.job.guides[task.guide], self.site(task)
         slides = site.seating.lock is not None and site.seating.lock < LIMITS.sliding_lock  # then nothing better was found before
@@ -116,7 +86,7 @@ class _Bench:
         but = (*(trial for trial in site.seating.tried if not site.seating.like(trial)), site.seating.left(why))
         work = self._work(guide, site)
         try:
-            return _Task(task.guide, task.site, elsewhere=self._siting.site(work, but=but), seats=task.seats + 1)
+            return Task(task.guide, task.site, elsewhere=self._siting.site(work, but=but), seats=task.seats + 1)
         except PsiCadError:
             return None
 
@@ -142,7 +112,7 @@ class _Bench:
         """The files of what tools keep from."""
         return [AVOID_FILE.format(name=one.name) for one in self.job.avoid]
 
-    def show(self, task: _Task) -> _Shown:
+    def show(self, task: Task) -> Shown:
         """Design one guide and write its files; where that fails it is made to sit otherwise, or its outlines are drawn a little otherwise.
 
         Raises
@@ -151,7 +121,7 @@ class _Bench:
             Why the guide could not be made as it was to sit first.
         """
         first: PsiCadError | None = None
-        trying: _Task | None = task
+        trying: Task | None = task
         while trying is not None:
             try:
                 return self._show_somehow(trying)
@@ -161,12 +131,12 @@ class _Bench:
                 trying = self.elsewhere(trying, str(error))
         assert first is not None
         if task.elsewhere is not None:  # what was built on the first seat stands
-            return self._show_somehow(_Task(task.guide, task.site, stands=True), steep_too=True)
+            return self._show_somehow(Task(task.guide, task.site, stands=True), steep_too=True)
         if first.reason == "steep":
             return self._show_somehow(dataclasses.replace(task, attempt=1), steep_too=True)
         raise first
 
-    def _show_somehow(self, task: _Task, *, steep_too: bool = False) -> _Shown:
+    def _show_somehow(self, task: Task, *, steep_too: bool = False) -> Shown:
         """Design one guide as it is to sit, its outlines drawn a little otherwise where the kernel stumbles."""
         while True:
             try:
@@ -178,10 +148,10 @@ class _Bench:
                     raise
                 task = dataclasses.replace(task, attempt=task.attempt + 1)
 
-    def _names(self, task: _Task) -> tuple[str, str]:
+    def _names(self, task: Task) -> tuple[str, str]:
         return self.job.guides[task.guide].request.name, self.site(task).tool_id
 
-    def _show(self, task: _Task) -> _Shown:
+    def _show(self, task: Task) -> Shown:
         loaded, guide = self.job.loaded, self.job.guides[task.guide]
         template = load_template(guide.request.template, where=f"{loaded.path.name}: guide[{task.guide}].template")
         params = template.Params(**guide.params)
@@ -215,18 +185,18 @@ class _Bench:
         drawn = [one.written.mesh for one in beside if site.graft is None and site.stems is None]  # else they lie in the bone
         whole = trimesh.util.concatenate([mesh, *drawn]) if drawn else mesh
         slim = dataclasses.replace(made, design=dataclasses.replace(made.design, solid=None, further=()))  # the solids are in their files now
-        return _Shown(task, slim, expected, whole, beside)
+        return Shown(task, slim, expected, whole, beside)
 
     def told(self, guide: GuideJob, site: Site) -> Progress:
         """Progress that says which guide it is about."""
         return lambda step: self.progress(step_of(guide.request, site.tool_id, step))
 
-    def begun(self, shown: _Shown) -> Drawing:
+    def begun(self, shown: Shown) -> Drawing:
         """A guide's picture, drawn as far as needs no measuring."""
         self._about(shown, PICTURE_STEP)
-        return Drawing(self.job, shown.made, shown.mesh, self._kept)
+        return Drawing(self.job, shown.made, shown.mesh, self._kept, self.artist)
 
-    def measured(self, shown: _Shown) -> MeasuredFiles:
+    def measured(self, shown: Shown) -> MeasuredFiles:
         """What is measured of a guide's files."""
         self._about(shown, "measure the files")
         found = self.inspection.result()
@@ -234,7 +204,7 @@ class _Bench:
         self._kept.stages.tell("measure the files", said.parts, IN_MEMORY if said.found else MADE, said.seconds)
         return found
 
-    def finish(self, shown: _Shown, drawing: Drawing, measured: MeasuredFiles) -> None:
+    def finish(self, shown: Shown, drawing: Drawing, measured: MeasuredFiles) -> None:
         """Write the picture of a guide; of a rejected one under a name that says so.
 
         Raises
@@ -245,7 +215,7 @@ class _Bench:
         self._about(shown, PICTURE_STEP)
         drawing.saved(self.folder / f"{shown.made.stem}{'_REJECTED' if measured.failed else ''}.png", measured)
 
-    def _about(self, shown: _Shown, step: str) -> None:
+    def _about(self, shown: Shown, step: str) -> None:
         """Say that a step of a guide begins, of which files are there already."""
         guide, site = self.job.guides[shown.task.guide], shown.made.site
         self._kept.stages.of = of_guide(guide.request.name, site.tool_id)
@@ -336,10 +306,16 @@ class _Made:
 
 def _made(job: Job, folder: Path, inspection: Inspection, progress: Progress, kept: Kept, *, pictures: bool, seats: int) -> _Made:
     """Make the guides of one job, whatever bones they sit on."""
-    loaded = job.loaded
     used = bones_written(job, folder, inspection)
-    bench = _Bench(job, folder, inspection, progress, kept, seats=seats)
-    tasks = [_Task(number, site) for number, guide in enumerate(job.guides) for site in range(len(guide.sites))]
+    with Artist(job.bones.scene.mesh, job.tumour) as artist:
+        if pictures and not kept.drawn([one for guide in job.guides for one in guide.hashes]):
+            artist.start()
+        return _made_on(_Bench(job, folder, inspection, progress, kept, artist, seats=seats), used, pictures=pictures)
+
+
+def _made_on(bench: _Bench, used: list[str], *, pictures: bool) -> _Made:
+    job, folder, loaded = bench.job, bench.folder, bench.job.loaded
+    tasks = [Task(number, site) for number, guide in enumerate(job.guides) for site in range(len(guide.sites))]
     entries: dict[tuple[int, int], Guide] = {}
     refused: list[PsiCadError] = []
     while tasks:
@@ -386,7 +362,7 @@ def _made(job: Job, folder: Path, inspection: Inspection, progress: Progress, ke
     return _Made([entries[key] for key in sorted(entries)], refused, [*used, *bench.kept_away])
 
 
-def _again(bench: _Bench, task: _Task, failed: Sequence[CheckSaid]) -> _Task | None:
+def _again(bench: _Bench, task: Task, failed: Sequence[CheckSaid]) -> Task | None:
     """How a guide is made once more after its files were measured; None where it stands as it is."""
     ids = {base_id(check.id) for check in failed}
     if ids and ids <= KERNEL_CHECKS and not task.final:  # only the kernel's own soundness

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from psi_cad.case.load import LoadedCase
@@ -38,10 +38,12 @@ class Kept:
         self._bones = Shelf(disk, most=BONE_BYTES, stages=self.stages)
         self._pictures = Shelf(most=PICTURE_BYTES, stages=self.stages)
         self._pictured = set[bytes]()
+        self._drawn = set[str]()
         self._case = b""
 
     def begin(self, loaded: LoadedCase) -> None:
         """A build of a case begins."""
+        self.workshop.shelf.begin()
         self._case = digest("last", self._role, str(loaded.path.resolve()))
         body = self._disk.read(self._case) if self._disk is not None else None
         try:
@@ -76,12 +78,17 @@ class Kept:
 
         return self._bones.piece("read the bone", parts, read, on_disk=surfaces)
 
+    def drawn(self, guides: Sequence[str]) -> bool:
+        """Whether guides with these hashes, of all that they are made from, were drawn by this process."""
+        return set(guides) <= self._drawn
+
     def pictured(self, parts: Mapping[str, bytes]) -> bool:
         """Whether a picture was made of these parts, whatever was measured; it may have gone since."""
         return digest(dict(parts)) in self._pictured
 
-    def picture(self, parts: Mapping[str, bytes], make: Callable[[], bytes]) -> bytes:
-        """A guide's picture, as its file, made now or earlier by this process, of parts with these digests."""
+    def picture(self, parts: Mapping[str, bytes], make: Callable[[], bytes], *, guide: str = "") -> bytes:
+        """A guide's picture, as its file, made now or earlier by this process, of parts with these digests; `guide`: its hash."""
+        self._drawn.add(guide)
         found = self._pictures.piece("picture", parts, make, on_disk=False)
         self._pictured.add(digest({name: parts[name] for name in parts if name not in MEASURED}))
         return found

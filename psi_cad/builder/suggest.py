@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from psi_cad.builder.process import Workers, perform
 from psi_cad.case.load import LoadedCase
 from psi_cad.errors import BuildError, InputError, PsiCadError, from_json
+from psi_cad.processes.workers import Workers, perform
 from psi_cad.records.guide import Remedy, TriedChange
 from psi_cad.records.report import BuildReport
 from psi_cad.records.shared import Refused

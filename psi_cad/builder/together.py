@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from psi_cad.builder.process import Workers, perform
 from psi_cad.errors import KernelError
+from psi_cad.processes.workers import Workers, perform
 from psi_cad.records.report import BuildReport
 
 if TYPE_CHECKING:
     from psi_cad.intake.prepare import Job
+    from psi_cad.stages.workshop import Pieces
 
 __all__ = ["all_built"]
 
@@ -29,6 +30,7 @@ def all_built(
     progress: Progress | None,
     time_limit: float,
     workers: Workers | None = None,
+    pieces: Callable[[], Pieces] = dict,
 ) -> BuildReport:
     """The report of a build in `folder`; a guide on which the kernel hangs or crashes is left out, and the others are built again without it.
 
@@ -44,6 +46,8 @@ def all_built(
         Seconds of one attempt: after a hang the others have as many again.
     workers : Workers, optional
         Processes that are there already; by default there are new ones.
+    pieces : callable
+        What was made for the job already, and need not be made again.
 
     Raises
     ------
@@ -53,10 +57,10 @@ def all_built(
     left: Job | None = None
     request = {"folder": str(folder.resolve()), "settings": list(settings), "blades": list(blades)}
 
-    def payload() -> Job:
+    def payload() -> tuple[Job, Pieces]:
         nonlocal left
         left = left if left is not None else job()
-        return left
+        return left, pieces()
 
     while True:
         try:

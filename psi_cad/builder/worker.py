@@ -1,6 +1,6 @@
 """The build process: requests on standard input, progress and results as lines of JSON on standard output.
 
-Started by `psi_cad.builder.process`, or forked of one that is; a hang or crash of the kernel ends this process and not its caller. It serves
+Started by `psi_cad.processes.workers`, or forked of one that is; a hang or crash of the kernel ends this process and not its caller. It serves
 one request after the other, until its caller hangs up; of one stays for the next what is known by all that it was made from.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from psi_cad.errors import EnvironmentProblem, PsiCadError, refused_by_system, unexpected
-from psi_cad.processes.loading import without_vtk
+from psi_cad.processes.loading import without_unused, without_vtk
 from psi_cad.processes.nursery import tend
 
 WORK: Final = {"inspect": "measuring of the files", "measure": "measuring of the files", "try": "try of a change"}  # of a verb, in words
@@ -79,8 +79,10 @@ def server(verb: str, tell: Any, kept: Any = None) -> Any:
 
     line = Line(say=lambda message: tell(inspect=message), hear=lambda: json.loads(sys.stdin.buffer.readline()))
 
-    def build(folder: Path, job: Any, progress: Any) -> Any:
+    def build(folder: Path, payload: Any, progress: Any) -> Any:
+        job, pieces = payload
         kept.begin(job.loaded)
+        kept.workshop.shelf.take(pieces)
         report = build_case(job, folder, inspection=line, progress=progress, kept=kept)
         tell(stages=kept.end())
         return report.to_json()
@@ -156,6 +158,9 @@ def _nurse(verb: str, line: int) -> None:
     with suppress(Exception):  # each of them meets the same, and tells it to its caller
         _load()
         server(verb, None)
+        from psi_cad.brep.label import text_width
+
+        text_width("")  # reads the letters
     _settled()
     tend(line, _forked)
     os._exit(0)
@@ -180,6 +185,7 @@ def _served(first: str, out: TextIO) -> None:
 def main() -> None:
     """Serve the verb that the command line names, or be the nursery of processes that do."""
     gc.disable()  # while modules are loaded nothing becomes rubbish, and looking for it took a tenth of that time
+    without_unused()
     if sys.argv[1] == NURSE:
         _nurse(sys.argv[2], int(sys.argv[3]))
     _served(sys.argv[1], own_stdout())

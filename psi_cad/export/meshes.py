@@ -19,6 +19,7 @@ from OCP.TopLoc import TopLoc_Location
 from psi_cad.errors import KernelError
 from psi_cad.export.surfaces import write_stl
 from psi_cad.files import whole_file
+from psi_cad.processes.cores import one_core
 from psi_cad.units import LIMITS, Deg, Mm
 
 __all__ = ["triangulated", "write_3mf", "write_stl"]
@@ -37,7 +38,7 @@ def triangulated(solid: cq.Solid, *, chord: Mm = LIMITS.stl_chord, angle: Deg = 
     parameters.Deflection, parameters.DeflectionInterior = chord, chord
     parameters.Angle, parameters.AngleInterior = float(np.radians(angle)), float(np.radians(2.0 * angle))
     parameters.Relative = False
-    parameters.InParallel = True
+    parameters.InParallel = not one_core()
     parameters.MinSize = chord / 2.0
     parameters.InternalVerticesMode = True
     parameters.ControlSurfaceDeflection = True

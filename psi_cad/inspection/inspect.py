@@ -10,23 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol, TextIO
 
-import numpy as np
-import trimesh
-
 from psi_cad.errors import PsiCadError, from_json
 from psi_cad.files import sha256_of
+from psi_cad.processes.cores import one_core
 from psi_cad.promises.expected import Expected
 from psi_cad.readback.part import Part
 from psi_cad.records.guide import MeasuredFiles
 from psi_cad.stages.digests import digest
-from psi_cad.surface.repair import weld
+from psi_cad.surface.weld import welded_stl
 from psi_cad.verify.checks import measure_part
 from psi_cad.verify.features.seat import BoneProbe
 
 __all__ = ["Inspection", "Inspector", "Line", "bone_probe", "serve"]
 
 MOST_KNOWN: Final = 200  # measurements that are kept
-WELD_DIGITS: Final = 8  # of a millimetre: corners that are written as the same numbers
 
 
 class Inspection(Protocol):
@@ -69,10 +66,7 @@ class Said:
 
 def bone_probe(path: Path, name: str | None = None) -> BoneProbe:
     """A bone beside the guides, ready to be measured against."""
-    read = trimesh.load_mesh(path, process=False)
-    mesh = trimesh.Trimesh(np.asarray(read.vertices, dtype=np.float64), np.asarray(read.faces), process=False)
-    weld(mesh, digits=WELD_DIGITS)  # as trimesh does, which took most of the time of a bone of a million triangles
-    return BoneProbe(mesh, name)
+    return BoneProbe(welded_stl(path), name)
 
 
 class Inspector:
@@ -122,7 +116,7 @@ class Inspector:
     def _read(self) -> None:
         assert self._expected is not None
         try:
-            self._part = Part(self._path, self._expected.frame)
+            self._part = Part(self._path, self._expected.frame, judged=False)
             if self._part.solid_count:
                 self._part.warm()
         except PsiCadError as error:
@@ -175,10 +169,15 @@ def _bytes_of(path: Path) -> bytes:
 
 
 class Line:
-    """The builder's line to an inspector in another process: `say` sends a message, `hear` waits for the next answer."""
+    """The builder's line to an inspector in another process: `say` sends a message, `hear` waits for the next answer.
+
+    Where they have one core between them, the builder waits for each answer: two that take turns on it are slower.
+    """
 
     def __init__(self, say: Callable[[dict[str, Any]], None], hear: Callable[[], dict[str, Any]]) -> None:
         self._say, self._hear = say, hear
+        self._begun: dict[str, Any] = {}
+        self._heard = deque[dict[str, Any]]()
         self.said = Said()
 
     def bones(self, paths: Mapping[str | None, Path]) -> None:
@@ -191,11 +190,17 @@ class Line:
 
     def step(self, path: Path, expected: Expected) -> None:
         """See `Inspection`."""
-        self._say({"step": str(path), "expected": expected.to_json()})
+        self._begun = {"step": str(path), "expected": expected.to_json()}
+        if not one_core():
+            self._say(self._begun)
 
     def stl(self, path: Path) -> None:
         """See `Inspection`."""
+        if one_core():
+            self._say(self._begun)
         self._say({"stl": str(path)})
+        if one_core():
+            self._heard.append(self._hear())
 
     def result(self) -> MeasuredFiles:
         """See `Inspection`.
@@ -204,7 +209,7 @@ class Line:
         ------
         PsiCadError
         """
-        answer = self._hear()
+        answer = self._heard.popleft() if self._heard else self._hear()
         said = answer.get("said", {})
         parts = {name: bytes.fromhex(part) for name, part in said.get("parts", {}).items()}
         self.said = Said(bool(said.get("found")), parts, float(said.get("seconds", 0.0)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,8 @@ from OCP.TCollection import TCollection_AsciiString
 
 from psi_cad.errors import KernelError
 from psi_cad.frames import Frame
+from psi_cad.processes.copies import Copy
+from psi_cad.processes.cores import one_core
 from psi_cad.readback.faces import Faces, moved_into
 from psi_cad.surface.rays import SignedDistance
 from psi_cad.units import Array
@@ -57,33 +60,71 @@ def _read(path: Path, *, mended: bool) -> Any:
     return reader.OneShape()
 
 
-class Part:
-    """What a STEP file holds, measured in `frame`."""
+def _sound(solid: Any) -> bool:
+    return bool(BRepCheck_Analyzer(solid.wrapped, True, False).IsValid())  # its own threads gain nothing
 
-    def __init__(self, path: Path, frame: Frame) -> None:
+
+class Part:
+    """What a STEP file holds, measured in `frame`.
+
+    Parameters
+    ----------
+    judged : bool
+        Whether the solid is sound is seen at once; else where it is asked for, and `settle` tells whether what was read by then stands.
+    """
+
+    def __init__(self, path: Path, frame: Frame, *, judged: bool = True) -> None:
         self.path, self.frame = path, frame
         self.header = path.read_bytes()[:4000].decode("latin-1")
+        self._mended = False
+        self._copy: Copy | None = None  # that sees whether the solid is sound
         self._take(_read(path, mended=False))
-        if self.solid_count != 1 or not self.valid:  # then it is judged by what other programs would read
-            self._take(_read(path, mended=True))
+        if self.solid_count != 1 or (judged and not self.valid):
+            self._mend()
 
     def _take(self, shape: Any) -> None:
         """Go on with what was read."""
-        self.__dict__.pop("valid", None)
+        for name, kept in type(self).__dict__.items():
+            if isinstance(kept, cached_property):
+                self.__dict__.pop(name, None)
         self.shape = cq.Shape.cast(shape) if shape is not None and not shape.IsNull() else None
         solids = self.shape.Solids() if self.shape is not None else []
         self.solid_count = len(solids)
         self._solids = solids
         self._solid = max(solids, key=lambda s: len(s.Faces())) if solids else None
 
+    def _mend(self) -> None:
+        """Go on with what other programs would read."""
+        self._mended = True
+        self._take(_read(self.path, mended=True))
+
+    def settle(self) -> bool:
+        """Whether what was measured so far stands; else the solid was not sound as it is written, and is now as other programs would read it."""
+        if self._mended or self.valid:
+            return True
+        self._mend()
+        return False
+
     def warm(self) -> None:
-        """Take the slow measurements of the solid now; they are kept."""
-        _ = self.valid, self.volume, self.faces.looks, self.faces.cylinders
+        """Take the slow measurements of the solid now; they are kept. Meanwhile a copy of this process, if there is one, sees whether it is sound."""
+        if self._solid is not None and not one_core():
+            solid = self._solid
+            with suppress(OSError):
+                self._copy = Copy(lambda line: line.send(_sound(solid)))
+        _ = self.volume, self.faces.looks, self.faces.cylinders
 
     @cached_property
     def valid(self) -> bool:
         """Whether the kernel finds the solid sound."""
-        return self._solid is not None and bool(BRepCheck_Analyzer(self._solid.wrapped, True, True).IsValid())
+        copy, self._copy = self._copy, None
+        if copy is not None:
+            try:
+                return bool(copy.hear())
+            except (OSError, EOFError):  # whatever ended it is met here again
+                pass
+            finally:
+                copy.close()
+        return self._solid is not None and _sound(self._solid)
 
     @cached_property
     def solid(self) -> cq.Solid:
@@ -114,7 +155,7 @@ class Part:
         if free:
             return np.array(free[0].Center().toTuple())
         for face in self.solid.Faces():
-            if not BRepCheck_Analyzer(face.wrapped, True, True).IsValid():
+            if not BRepCheck_Analyzer(face.wrapped, True, False).IsValid():
                 return np.array(face.Center().toTuple())
         return None
 

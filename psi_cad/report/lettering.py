@@ -185,7 +185,7 @@ def save_sheet(
         draw.text((GAP, y), line, font=font(TEXT_PX), fill=ALARM if line.split(":")[0].isdigit() else INK)
         y += TEXT_PX + 8
     with whole_file(path) as temporary:
-        sheet.save(temporary, format="PNG", compress_level=4)
+        sheet.save(temporary, format="PNG", compress_level=1)  # a fifth larger, in half the time
 
 
 def _rows(tiles: Sequence[Image.Image], columns: int) -> list[list[Image.Image]]:

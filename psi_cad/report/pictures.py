@@ -17,7 +17,7 @@ from psi_cad.report.views import BONE, GUIDE, PLANE, TUMOUR, Body, Colour, Studi
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.units import Array, Mm
 
-__all__ = ["Arrow", "GuidePicture", "Mark", "picture_of_case", "picture_of_place"]
+__all__ = ["Arrow", "GuidePicture", "Mark", "picture_of_case", "picture_of_place", "ready_studio"]
 
 SIZE: Final = (700, 600)
 COLUMNS: Final = 3
@@ -46,6 +46,8 @@ class GuidePicture:
         Trajectories (patient mm), drawn as lines with their names.
     title : str
         The case's id, its side, the guide and the blade or tool.
+    studio : optional
+        One that draws other pictures too, and stays open; by default the picture has its own.
     """
 
     def __init__(
@@ -59,10 +61,12 @@ class GuidePicture:
         labels: Sequence[tuple[Frame, Mm, Mm]] = (),
         ways: Sequence[tuple[str, Array, Array]] = (),
         title: str = "",
+        studio: Studio | None = None,
     ) -> None:
         x, y, z = frame.axes
         bone = lighter(bone)
-        self._studio = studio = Studio()
+        self._own = studio is None
+        self._studio = studio = Studio() if studio is None else studio
         whole, self._guide = Body(bone, BONE), Body(guide, GUIDE, edges=True)
         nearby = _nearby(bone, np.asarray(guide.bounds))
         self._near = near = whole if nearby is bone else Body(nearby, BONE)
@@ -114,7 +118,8 @@ class GuidePicture:
     def saved(self, path: Path, *, marks: Sequence[Mark] = (), arrows: Sequence[Arrow] = ()) -> None:
         """Write the picture; `marks` and `arrows` are drawn on top of everything, and their texts stand below."""
         panel = self._marked(np.array(marks[0].place)) if marks else self._unmarked
-        self._studio.close()
+        if self._own:
+            self._studio.close()
         panels = [*self._first, panel, *self._last]
         save_sheet(path, panels, title=self._title, columns=COLUMNS, legend=self._legend, marks=marks, arrows=arrows)
 
@@ -122,6 +127,13 @@ class GuidePicture:
         view = View(spot, self._towards, _most_upright(self._towards, ()), CLOSE_MM, SIZE)
         pixels = self._studio.ghosted(view, [self._near, *self._tumours], [self._guide], share=0.5)
         return Panel(view, pixels, "place 1, close; the guide of glass", self._outlines)
+
+
+def ready_studio(bone: trimesh.Trimesh) -> Studio:
+    """A studio that has drawn `bone` once, and will again in the pictures of its guides: the first time the driver takes as long as seven more."""
+    studio, small = Studio(), trimesh.creation.icosphere(subdivisions=1)
+    studio.drawn(view_onto(np.asarray(bone.vertices), _level(np.eye(3)[0]), size=SIZE), [Body(bone, BONE), Body(small, GUIDE, edges=True)])
+    return studio
 
 
 def picture_of_place(

@@ -109,9 +109,9 @@ def view_onto(points: Array, direction: Array, *, size: tuple[int, int], up: Arr
 
 @dataclass
 class Studio:
-    """Draws bodies; each is made ready for the graphics driver once, however many views show it."""
+    """Draws bodies; each surface is made ready for the graphics driver once, however many views show it, and must not change meanwhile."""
 
-    _actors: dict[int, tuple[Body, list[Any]]] = field(default_factory=dict)
+    _actors: dict[tuple[Any, ...], tuple[Body, list[Any]]] = field(default_factory=dict)
     _window: Any = None
 
     def drawn(self, view: View, bodies: Sequence[Body]) -> Pixels:
@@ -163,6 +163,10 @@ class Studio:
         with_all, without = self.drawn(view, [*bodies, *ghosts]), self.drawn(view, bodies)
         return np.asarray(share * with_all + (1.0 - share) * without).astype(np.uint8)
 
+    def forget(self, *, but: trimesh.Trimesh) -> None:
+        """Let the bodies go that were drawn, but for those of one surface; the graphics driver stays."""
+        self._actors = {key: (body, actors) for key, (body, actors) in self._actors.items() if body.mesh is but}
+
     def close(self) -> None:
         """Let the graphics driver go."""
         if self._window is not None:
@@ -170,15 +174,16 @@ class Studio:
             self._window = None
 
     def _made(self, body: Body) -> list[Any]:
-        """What draws a body; the body is kept beside it, so that its id stays its own."""
-        if id(body) not in self._actors:
+        """What draws a body; the body is kept beside it, so that the ids of what it holds stay its own."""
+        key = (id(body.mesh), body.colour, body.opacity, body.edges, id(body.colours), id(body.moved))
+        if key not in self._actors:
             data = poly_data(body.mesh)
             actors = [_surface(body, data), *([_edges(data)] if body.edges else [])]
             if body.moved is not None:
                 for actor in actors:
                     actor.SetPosition(*(float(v) for v in body.moved))
-            self._actors[id(body)] = (body, actors)
-        return self._actors[id(body)][1]
+            self._actors[key] = (body, actors)
+        return self._actors[key][1]
 
 
 def _coarser(fine: Pixels) -> Pixels:

@@ -17,7 +17,7 @@ from psi_cad.stages.told import IN_MEMORY, MADE, ON_DISK, Stages
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone
 
-__all__ = ["CODE", "Shelf", "Workshop"]
+__all__ = ["CODE", "Pieces", "Shelf", "Workshop"]
 
 CODE: Final = "__psi_cad_sha256__"  # of the file that a template's module was made from
 MOST_BYTES: Final = 96 << 20  # in memory, as pickled
@@ -25,6 +25,7 @@ HEAVY: Final = 8 << 20  # what a piece that cannot be pickled is taken for
 KERNEL: Final = b"cadquery"  # stands in the pickle of a solid; read back it differs in its last bits, so whoever makes one goes on with that, too
 WORTH_S: Final = 0.05  # what is made sooner is not worth a file
 
+Pieces = dict[bytes, tuple[Any, int]]  # by key, each with its size
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ class Shelf:
         self.stages = stages if stages is not None else Stages()
         self._disk, self._most, self._size = disk, most, 0
         self._pieces: OrderedDict[bytes, tuple[Any, int]] = OrderedDict()
+        self._asked: dict[bytes, None] = {}
 
     def piece(self, name: str, parts: Mapping[str, bytes], make: Callable[[], T], *, code: str = "", on_disk: bool = True) -> T:
         """What `make` makes of parts with these digests, now or earlier.
@@ -49,6 +51,7 @@ class Shelf:
         """
         start = time.perf_counter()
         key = digest(name, code, dict(parts))
+        self._asked[key] = None
         found, how = self._found(key, on_disk)
         if how == MADE:
             found = make()
@@ -61,6 +64,20 @@ class Shelf:
             self._keep(key, found, HEAVY if body is None else len(body))
         self.stages.tell(name, parts, how, time.perf_counter() - start)
         return cast(T, found)
+
+    def begin(self) -> None:
+        """A build begins: what is asked for from now on is what it was made of."""
+        self._asked = {}
+
+    def given(self) -> Pieces:
+        """The pieces that this build has asked for, for another process that goes on with what was made of them."""
+        return {key: self._pieces[key] for key in self._asked if key in self._pieces}
+
+    def take(self, pieces: Pieces) -> None:
+        """Pieces that another process has made, as it gave them."""
+        for key, (piece, size) in pieces.items():
+            if key not in self._pieces:
+                self._keep(key, piece, size)
 
     def _found(self, key: bytes, on_disk: bool) -> tuple[Any, str]:
         if key in self._pieces:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import trimesh
 
 from psi_cad.errors import EnvironmentProblem, SurfaceError
 from psi_cad.frames import patient_from_ras
 from psi_cad.units import MM_PER_UNIT, Ints
 
-__all__ = ["CLOSED", "CLOSED_HOLE", "MARK", "SUFFIXES", "UNITS_IN_FILE", "read_surface"]
+__all__ = ["CLOSED", "CLOSED_HOLE", "MARK", "SUFFIXES", "UNITS_IN_FILE", "binary_corners", "read_surface"]
 
 SUFFIXES: Final = (".stl", ".ply", ".obj", ".vtp", ".vtk", ".3mf")
 UNITS_IN_FILE: Final = (".3mf",)
@@ -80,6 +81,15 @@ def read_surface(path: Path, *, units: str | None, coordinates: str, key: str = 
     if marks is not None:
         found.face_attributes[CLOSED_HOLE] = marks
     return found
+
+
+def binary_corners(path: Path) -> npt.NDArray[np.float32] | None:
+    """The corners (3 n faces, 3) of a binary STL, one face after the other, as they are written; None where it is none."""
+    data = path.read_bytes()
+    count = int.from_bytes(data[_STL_HEAD - 4 : _STL_HEAD], "little")
+    if len(data) < _STL_HEAD or len(data) != _STL_HEAD + count * _STL_FACE.itemsize:
+        return None
+    return np.ascontiguousarray(np.frombuffer(data, dtype=_STL_FACE, offset=_STL_HEAD)["floats"][:, 3:]).reshape(-1, 3)
 
 
 def _closed_holes(path: Path, count: int, key: str) -> Ints | None:

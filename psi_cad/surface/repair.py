@@ -15,15 +15,15 @@ from psi_cad.surface.ends import cropped_ends
 from psi_cad.surface.mesh_files import CLOSED_HOLE
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.trust import at, refuse_false_faces, refuse_implausible_size
+from psi_cad.surface.weld import hashes, weld
 from psi_cad.units import Array, Bools, Ints, Mm
 
-__all__ = ["Bone", "Defect", "Repair", "checked_bone", "edge_keys", "outside_of", "parts_of", "signed_volume", "turned_outward", "weld"]
+__all__ = ["Bone", "Defect", "Repair", "checked_bone", "edge_keys", "outside_of", "parts_of", "signed_volume", "turned_outward"]
 
 SMALL_HOLE_MM: Final[Mm] = 10.0  # across; filled, reported, and kept clear of by every guide
 CAP_FLATNESS_MM: Final[Mm] = 1.5  # an open end this flat is the edge of the scan
 DEBRIS_AREA: Final = 0.02  # of the largest part
 _WELD_DIGITS: Final = 6
-_ODD: Final = np.uint64(0x9E3779B97F4A7C15)  # spreads whole numbers over 64 bits (Knuth's multiplicative hashing)
 
 
 @dataclass(frozen=True)
@@ -136,36 +136,9 @@ def _weld(mesh: trimesh.Trimesh, repairs: list[Repair]) -> None:
         mesh.remove_unreferenced_vertices()
 
 
-def weld(mesh: trimesh.Trimesh, *, digits: int) -> None:
-    """Merge vertices that are equal when rounded to `digits` decimals, in place; as trimesh does, in half the time."""
-    whole = np.round(np.asarray(mesh.vertices) * 10.0**digits).astype(np.int64)
-    key = _hashes(whole)
-    order = np.argsort(key)
-    key = key[order]
-    starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])) if len(order) else np.zeros(0, dtype=np.int64)
-    first = np.minimum.reduceat(order, starts) if len(starts) else starts
-    merged = np.empty(len(whole), dtype=np.int64)
-    merged[order] = np.repeat(first, np.diff(np.concatenate([starts, [len(order)]])))
-    if (whole[merged] != whole).any():  # two places share a hash
-        mesh.merge_vertices(digits_vertex=digits)
-        return
-    kept = merged == np.arange(len(merged))
-    places = np.cumsum(kept) - 1
-    vertices, faces = np.asarray(mesh.vertices)[kept], places[merged[np.asarray(mesh.faces)]]
-    mesh.vertices, mesh.faces = vertices, faces
-
-
-def _hashes(rows: Ints) -> Any:
-    """One number (n,) for each row of whole numbers; equal rows have equal numbers, different ones hardly ever."""
-    mixed = np.zeros(len(rows), dtype=np.uint64)
-    for column in rows.T:
-        mixed = (mixed ^ (mixed >> np.uint64(29)) ^ column.astype(np.uint64)) * _ODD
-    return mixed
-
-
 def _repeated(rows: Ints) -> bool:
     """Whether a row may occur twice; False is certain."""
-    key = np.sort(_hashes(rows))
+    key = np.sort(hashes(rows))
     return bool((key[1:] == key[:-1]).any())
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import trimesh
 
 from psi_cad.errors import SurfaceError
-from psi_cad.surface.repair import edge_keys, parts_of, turned_outward, weld
+from psi_cad.surface.repair import edge_keys, parts_of, turned_outward
 from psi_cad.surface.trust import at
+from psi_cad.surface.weld import weld
 from psi_cad.units import Array, Mm
 
 __all__ = ["closed_surface", "joined", "mesh_of", "pieces_of", "printable", "solid_of", "winding"]

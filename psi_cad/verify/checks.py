@@ -104,7 +104,7 @@ def measure_files(step: Path, stl: Path, expected: Expected, probe: BoneProbe, o
 
 
 def measure_part(part: Part, stl: Path, expected: Expected, probe: BoneProbe, others: Sequence[BoneProbe] = ()) -> Measured:
-    """Measure a guide of which the STEP was read already.
+    """Measure a guide of which the STEP was read already, whether or not its solid was found sound by then.
 
     Raises
     ------
@@ -113,6 +113,15 @@ def measure_part(part: Part, stl: Path, expected: Expected, probe: BoneProbe, ot
     InputError
         If the STL cannot be read.
     """
+    found = _measured(part, stl, expected, probe, others)
+    if not part.settle():
+        found = _measured(part, stl, expected, probe, others)
+    sound = held("step_valid", float(part.valid), "", "==", 1.0, where=None if part.valid else in_patient(expected, part.unsound))
+    return replace(found, checks=(*found.checks[:2], sound, *found.checks[2:]))
+
+
+def _measured(part: Part, stl: Path, expected: Expected, probe: BoneProbe, others: Sequence[BoneProbe]) -> Measured:
+    """All but whether the solid is sound; that check belongs after the first two."""
     printed = Printed(stl, expected.frame)
     checks = [
         held("step_schema_ap242", float("AP242" in part.header), "", "==", 1.0),
@@ -120,7 +129,6 @@ def measure_part(part: Part, stl: Path, expected: Expected, probe: BoneProbe, ot
     ]
     if part.solid_count == 0:
         raise KernelError(f"'{part.path.name}' holds no solid.")
-    checks.append(held("step_valid", float(part.valid), "", "==", 1.0, where=None if part.valid else in_patient(expected, part.unsound)))
     slots = tuple(slot.measure(part, printed, expected, want) for want in expected.slots)
     for want, one in zip(expected.slots, slots, strict=True):
         checks += slot.checks(want, one, expected)

@@ -92,14 +92,6 @@ def measure(part: Printed, expected: Expected, probe: BoneProbe) -> MeasuredSeat
     under = under.ravel()
     catch, column = caught_by(probe, bottom, frame)
 
-    # every vertex of the guide, and its underside
-    points = np.vstack([np.asarray(part.mesh.vertices), bottom])
-    depth = probe.distance(frame.patient(points))
-    overlap = float(max(0.0, -depth.min(initial=0.0), catch))
-    caught = place_of(frame.patient(bottom[column])) if catch > 0.0 else None
-    dived = int(np.argmin(depth))
-    deepest = place_of(frame.patient(points[dived])) if -depth[dived] >= catch else caught
-
     outline = shapely.union_all([shapely.Polygon(ring) for ring in expected.outlines]).buffer(-RIM_MM)
     inside = shapely.contains_xy(outline, bottom[:, 0], bottom[:, 1]) & (looks[:, 2] < -np.cos(np.radians(expected.slope_limit + 8.0)))
     spanned = shapely.union_all([shapely.Polygon(ring) for ring in expected.voids])
@@ -111,6 +103,14 @@ def measure(part: Printed, expected: Expected, probe: BoneProbe) -> MeasuredSeat
         inside &= np.linalg.norm(np.cross(bottom - entry, out), axis=1) > bore.diameter / 2.0 + IN_BORE_MM
     for foot, out in leans(expected):
         inside &= np.linalg.norm(np.cross(bottom - foot, out), axis=1) > expected.bore / 2.0 + IN_BORE_MM
+    # every vertex of the guide, and its underside; of what is outside the bone only the distance of the seat matters
+    points = np.vstack([np.asarray(part.mesh.vertices), bottom])
+    depth = probe.distance.where(frame.patient(points), np.concatenate([np.zeros(len(points) - len(bottom), dtype=bool), inside]))
+    overlap = float(max(0.0, -depth.min(initial=0.0), catch))
+    caught = place_of(frame.patient(bottom[column])) if catch > 0.0 else None
+    dived = int(np.argmin(depth))
+    deepest = place_of(frame.patient(points[dived])) if -depth[dived] >= catch else caught
+
     seat = bottom[inside]
     touching = np.zeros(grid, dtype=bool)
     lowest, faced = np.zeros((grid, 3)), np.zeros((grid, 3))

@@ -1,0 +1,1 @@
+"""Pictures of guides that are drawn while they are measured."""
