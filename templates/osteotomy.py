@@ -212,8 +212,9 @@ def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, 
         lean = {
             "leans": leaning.ways_out(points, middle, params.pin_divergence),
             "avoid": site.avoid,
-            "mend": either(possible(params, "lower pin_divergence", "lower pin_clearance", "lower wire_depth", "raise footplate_reach")),
         }
+    ways = ("pin_divergence", "pin_clearance", "wire_depth") if lean else ("pin_clearance", "wire_diameter", "sleeve_wall")
+    mend = possible(params, "raise footplate_reach", *(f"lower {name}" for name in ways))
     pins = workshop.made(
         place_pins,
         site.field,
@@ -228,6 +229,7 @@ def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, 
         clearance=params.pin_clearance,
         depth=params.wire_depth,
         top=params.sleeve_height,
+        mend=either([*mend, "give another approach"]),
         **lean,
     )
     if params.wires_lean:
