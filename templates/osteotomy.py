@@ -25,25 +25,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
-from psi_cad.brep import bodies, checked, label, plate, relief
-from psi_cad.brep.slab import fence_level
+from psi_cad.brep import bodies, checked, label, relief
 from psi_cad.errors import DesignError, either
 from psi_cad.findings import Caution
-from psi_cad.frames import triple
+from psi_cad.fitting import solids
+from psi_cad.fitting.place import Asked, FlapAsked, GripAsked, InsertAsked, place_extras, scale_of
 from psi_cad.guides.contract import Design, PinFeature, SlotFeature, Wires, Workshop
 from psi_cad.guides.params import GuideParams, param, possible
 from psi_cad.guides.site import Site
 from psi_cad.labelling.placed import ENGRAVED, PAD, Labels, Pad, TagShape, label_solids, labelled
-from psi_cad.labelling.scaling import Scale
 from psi_cad.options import leaning
 from psi_cad.options.extras import Extras
-from psi_cad.options.flap import CORNER_MM, Corridor, Flap, place_flap
-from psi_cad.options.stop import Stop, refuse_unfit
-from psi_cad.options.window import Keep, Window, place_windows
-from psi_cad.resection.depth import slot_depth
 from psi_cad.sawing.slots import SlotPlan, plan_slots, stepped_heights
 from psi_cad.siting.access import outlines
 from psi_cad.siting.pins import Pin, place_pins
+from psi_cad.siting.sliding import WAYS
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.units import Array, Mm
 
@@ -80,36 +76,75 @@ class Params(GuideParams):
         high=20.0,
         help="lean of each wire from the seating axis, away from the others, so that the guide cannot lift off; 0: none",
     )
+    insert_diameter: float = param(
+        0.0, unit="mm", low=0.0, high=12.0, help="outer diameter of a metal sleeve that is pressed into each wire's hole from above; 0: none"
+    )
+    insert_length: float = param(6.0, unit="mm", low=3.0, high=18.0, help="length of that metal sleeve", switch="insert_diameter")
+    insert_fit: float = param(
+        0.0, unit="mm", low=-0.1, high=0.2, help="added to its diameter to give its seat; below 0 it is pressed harder", switch="insert_diameter"
+    )
+
     bridge_over: float = param(80.0, unit="mm", low=30.0, high=200.0, help="a slot longer than this is crossed by a bridge")
     bridge_width: float = param(4.0, unit="mm", low=2.0, high=10.0, help="width of a bridge along the slot")
+
+    footprint_side: int = param(
+        0, unit="", low=-1, high=1, help="the guide stands on one side of its cuts only: 1 the specimen's, -1 that of the bone that stays; 0: on both"
+    )
+    open_end: str = param(
+        "",
+        unit="",
+        choices=("", *WAYS),
+        help="the end of a slot that is open, so that the blade is put in from the side: head, feet, front, back, left or right; empty: none",
+    )
 
     flap_side: int = param(
         0, unit="", low=-1, high=1, help="a flap that holds soft tissue back: 1 on the specimen's side of the first cut, -1 on the other; 0: none"
     )
-    flap_height: float = param(15.0, unit="mm", low=5.0, high=40.0, help="height of the flap above the footplate, along the flap")
-    flap_width: float = param(20.0, unit="mm", low=12.0, high=60.0, help="width of the flap along the cut")
-    flap_angle: float = param(15.0, unit="deg", low=0.0, high=45.0, help="lean of the flap from the seating axis, away from the cut")
-    flap_thickness: float = param(2.5, unit="mm", low=2.0, high=5.0, help="thickness of the flap; its rim is rounded by 0.45 of it")
-    flap_clearance: float = param(10.0, unit="mm", low=8.0, high=20.0, help="least distance of the flap from where the saw runs")
+    flap_height: float = param(15.0, unit="mm", low=5.0, high=40.0, help="height of the flap above the footplate, along the flap", switch="flap_side")
+    flap_width: float = param(20.0, unit="mm", low=12.0, high=60.0, help="width of the flap along the cut", switch="flap_side")
+    flap_angle: float = param(
+        15.0, unit="deg", low=0.0, high=45.0, help="lean of the flap from the seating axis, away from the cut", switch="flap_side"
+    )
+    flap_thickness: float = param(
+        2.5, unit="mm", low=2.0, high=5.0, help="thickness of the flap; its rim is rounded by 0.45 of it", switch="flap_side"
+    )
+    flap_clearance: float = param(10.0, unit="mm", low=8.0, high=20.0, help="least distance of the flap from where the saw runs", switch="flap_side")
+
+    grip: int = param(
+        0, unit="", low=-1, high=1, help="a knob to hold the guide by: 1 on the specimen's side of the first cut, -1 on the other; 0: none"
+    )
+    grip_height: float = param(12.0, unit="mm", low=10.0, high=30.0, help="height of the grip above the footplate", switch="grip")
+    grip_diameter: float = param(10.0, unit="mm", low=8.0, high=20.0, help="of the grip's head; its shaft has 0.7 of it", switch="grip")
+    grip_clearance: float = param(8.0, unit="mm", low=5.0, high=25.0, help="least distance of the grip from where the saw runs", switch="grip")
+
+    relief_depth: float = param(0.0, unit="mm", low=0.0, high=1.5, help="more gap along the rim of the footplates, for periosteum; 0: none")
+    relief_width: float = param(4.0, unit="mm", low=2.0, high=12.0, help="width of that rim", switch="relief_depth")
 
     windows: int = param(0, unit="", low=0, high=4, help="round windows through the footplates, to see that they lie on bone; 0: none")
-    window_size: float = param(8.0, unit="mm", low=5.0, high=20.0, help="diameter of a window")
+    window_size: float = param(8.0, unit="mm", low=5.0, high=20.0, help="diameter of a window", switch="windows")
 
     depth_stop: float = param(
         0.0, unit="mm", low=0.0, high=120.0, help="from a blade's tip to the hub or collar that rests on the fence when the bone is sawn; 0: no stop"
     )
     stop_allowance: float = param(
-        1.0, unit="mm", low=0.5, high=5.0, help="how far past the far side of the bone the tip goes, with its hub on the stop"
+        1.0, unit="mm", low=0.5, high=5.0, help="how far past the far side of the bone the tip goes, with its hub on the stop", switch="depth_stop"
     )
 
     depth_scale: float = param(
         0.0, unit="mm", low=0.0, high=40.0, help="numbers on the fence, about so far apart: blade from its top to the bone's far side; 0: none"
     )
 
+    cut_order: bool = param(False, unit="", help="the number of each cut, in the order of the case, engraved on its fence")
+
     @classmethod
     def override_key(cls) -> dict[str, str]:
         """Only the clearance may leave its range, and only when told so."""
         return {"clearance": "clearance_override"}
+
+    @property
+    def stands_on(self) -> int:
+        """See `GuideParams`."""
+        return self.footprint_side
 
     @property
     def wires_lean(self) -> bool:
@@ -124,7 +159,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     seat = site.seat.patch
     plates = _footprints(site, params, plans, workshop)
     pins = _pins(site, params, plates, width, workshop)
-    extras = _extras(site, params, plans, plates, pins)
+    extras = place_extras(site, _asked(params), plans, plates, pins)
     labels = _labelled(site, params, plans, plates, pins, extras, workshop)
     ground = site.field.points[site.field.footprint]
     making = _Making.of(params, site.printer.hole_compensation)
@@ -144,6 +179,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
                 params.wall,
                 plan.windows,
                 tuple(site.cuts[n].name for n in plan.cut.joined),
+                plan.opens,
                 clearance=params.clearance,
                 bridge=params.bridge_width,
             )
@@ -164,8 +200,8 @@ def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ..
     plans = _slots(site, params)
     plates = _footprints(site, params, plans, workshop)
     pins = _pins(site, params, plates, site.slot_width(params.clearance), workshop)
-    extras = _extras(site, params, plans, plates, pins)
-    if params.depth_scale:
+    extras = place_extras(site, _asked(params), plans, plates, pins)
+    if params.depth_scale or params.cut_order:
         _labelled(site, params, plans, plates, pins, extras, workshop)
     return tuple(caution for plan in plans for caution in plan.cautions)
 
@@ -183,6 +219,7 @@ def _slots(site: Site, params: Params) -> list[SlotPlan]:
         height=params.height,
         bridge_over=params.bridge_over,
         bridge_width=params.bridge_width,
+        open_end=params.open_end,
     )
 
 
@@ -237,63 +274,41 @@ def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, 
     return pins
 
 
-def _extras(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> Extras:
-    flap, windows = _flap(site, params, plans, plates, pins), tuple[Window, ...]()
-    if params.windows:
-        seat = site.seat.patch
-        standing = leaning.as_upright([pin.stands(seat, params.sleeve_height) for pin in pins])
-        keep: list[Keep] = [(x, y, _sleeve_radius(params)) for x, y in standing]
-        keep += [(x, y, params.flap_thickness) for x, y in (flap.over() if flap is not None else [])]
-        fences = shapely.union_all([plan.footprint(seat) for plan in plans])
-        windows = place_windows(seat, plates, fences, keep, count=params.windows, size=params.window_size, plate_thickness=params.footplate_thickness)
-    heights = stepped_heights(site.seat.patch, plans, params.height) if params.depth_stop else []
-    return Extras(flap, windows, tuple(_stop(site, params, plan, height) for plan, height in zip(plans, heights, strict=bool(heights))))
-
-
-def _scale(site: Site, params: Params, plans: list[SlotPlan], extras: Extras) -> Scale:
-    tops = []
-    for plan, height in zip(plans, stepped_heights(site.seat.patch, plans, params.height), strict=True):
-        _, *level = fence_level(site.seat.patch, plan.slab(corner=params.edge_break), height=height, inner=plan.half_width - params.wall)
-        tops.append(extras.stop(plan.cut.name) or (level[0], level[1]))
-    return Scale(params.depth_scale, tuple(tops), tuple(_far(site, plan) for plan in plans), params.wall)
-
-
-def _far(site: Site, plan: SlotPlan) -> tuple[tuple[Mm, Mm], ...]:
-    """Lines across a cut: where along the slot, and the far side of the bone."""
-    return slot_depth(next(one for one in site.sawn if one.name == plan.cut.name), site.axis.direction).deepest_lines()
-
-
-def _stop(site: Site, params: Params, plan: SlotPlan, height: Mm) -> Stop:
-    cut, blade, far = plan.cut, site.blade, _far(site, plan)
-    axes = triple(cut.origin), triple(cut.normal), triple(cut.blade)
-    stop = Stop(cut.name, *axes, plan.width, params.wall, blade.cutting_width / 2.0, plan.windows, far, params.depth_stop, params.stop_allowance)
-    _, stations, level = fence_level(site.seat.patch, plan.slab(corner=params.edge_break), height=height, inner=plan.half_width - params.wall)
-    refuse_unfit(stop, (stations, level), height=height, usable=blade.usable_length, blade=blade.id)
-    return stop
-
-
-def _flap(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> Flap | None:
-    if params.flap_side == 0:
-        return None
-    return place_flap(
-        site.seat.patch,
-        plates,
-        (site.around.points, site.around.heights),
-        [Corridor(triple(plan.cut.origin), triple(plan.cut.normal), triple(plan.cut.along), plan.low, plan.high) for plan in plans],
-        leaning.as_upright([pin.stands(site.seat.patch, params.sleeve_height) for pin in pins]),
-        side=params.flap_side,
-        height=params.flap_height,
-        width=params.flap_width,
-        thickness=params.flap_thickness,
-        angle=params.flap_angle,
-        clearance=params.flap_clearance,
-        sleeve=_sleeve_radius(params),
-        plate_thickness=params.footplate_thickness,
+def _asked(params: Params) -> Asked:
+    """The options that are asked for, and what of the guide's sizes they need."""
+    p = params
+    return Asked(
+        plate=p.footplate_thickness,
+        height=p.height,
+        wall=p.wall,
+        edge_break=p.edge_break,
+        sleeve=_sleeve_radius(p),
+        sleeve_height=p.sleeve_height,
+        flap=FlapAsked(p.flap_side, p.flap_height, p.flap_width, p.flap_thickness, p.flap_angle, p.flap_clearance) if p.flap_side else None,
+        grip=GripAsked(p.grip, p.grip_height, p.grip_diameter, p.grip_clearance) if p.grip else None,
+        insert=InsertAsked(p.insert_diameter, p.insert_length, p.insert_fit, p.wire_diameter + p.wire_clearance, p.sleeve_wall)
+        if p.insert_diameter
+        else None,
+        windows=p.windows,
+        window_size=p.window_size,
+        depth_stop=p.depth_stop,
+        stop_allowance=p.stop_allowance,
+        depth_scale=p.depth_scale,
+        open_end=p.open_end,
+        bridge=p.bridge_width,
+        footprint_side=p.footprint_side,
+        relief_depth=p.relief_depth,
+        relief_width=p.relief_width,
     )
 
 
 def _sleeve_radius(params: Params) -> Mm:
-    return (params.wire_diameter + params.wire_clearance) / 2.0 + params.sleeve_wall
+    return _hole(params) / 2.0 + params.sleeve_wall
+
+
+def _hole(params: Params) -> Mm:
+    """Diameter of the widest hole in a wire's sleeve."""
+    return params.insert_diameter + params.insert_fit if params.insert_diameter else params.wire_diameter + params.wire_clearance
 
 
 def _labelled(
@@ -313,7 +328,8 @@ def _labelled(
         plate_thickness=params.footplate_thickness,
         edge_break=params.edge_break,
         may_raise=not extras.stops,
-        scale=_scale(site, params, plans, extras) if params.depth_scale else None,
+        scale=scale_of(site, _asked(params), plans, extras) if params.depth_scale else None,
+        order=[site.order.index(cut.name) + 1 for cut in site.cuts] if params.cut_order else (),
         workshop=workshop,
     )
 
@@ -338,7 +354,7 @@ class _Making:
             edge_break=params.edge_break,
             height=params.height,
             wall=params.wall,
-            sleeve=bore + 2.0 * params.sleeve_wall,
+            sleeve=_hole(params) + 2.0 * params.sleeve_wall,
             sleeve_height=params.sleeve_height,
             bore=bore + hole_compensation,
         )
@@ -370,13 +386,13 @@ def _body(
         sleeves.append(sleeve)
         holes.append(hole)
     named = label_solids(pads, tag, wall=making.wall, low=low)
-    if extras.flap is not None:
-        named.append(_flap_solid(extras.flap))
-    holes += [bodies.cylinder(np.array(one.middle[:2]), diameter=one.diameter, bottom=low - 5.0, top=one.top) for one in extras.windows]
+    named += solids.upright(extras, low=low, edge_break=making.edge_break)
+    holes += solids.holes(extras, low=low - 5.0)
     block = checked.fuse("bodies", shells[0], *shells[1:], *fences, *sleeves, *named)
     slots = [tool for plan in plans for tool in _slot_tools(seat, plan)]
     slots += relief.corner_reliefs(plans, wall=making.wall)
-    return bodies.on_seat("seat, holes and slots", block, seat, where=ground, holes=holes, slots=slots)
+    body = bodies.on_seat("seat, holes and slots", block, seat, where=ground, holes=holes, slots=slots)
+    return solids.relieved(extras, body, seat)
 
 
 def _shells(seat: HeightSpline, plates: list[shapely.Polygon], *, thickness: Mm, edge_break: Mm) -> list[cq.Solid]:
@@ -401,11 +417,6 @@ def _fences(
         )
         for plan, above, stop in zip(plans, stepped_heights(seat, plans, height), stops, strict=True)
     ]
-
-
-def _flap_solid(flap: Flap) -> cq.Solid:
-    size = {"width": flap.width, "low": flap.low, "high": flap.height, "thickness": flap.thickness}
-    return plate.rounded_plate(flap.frame, **size, corner=CORNER_MM, rim=flap.rim, step="flap")
 
 
 def _slot_tools(seat: HeightSpline, plan: SlotPlan) -> list[cq.Solid]:

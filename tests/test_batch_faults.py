@@ -328,9 +328,12 @@ def disk(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", ["1m", "6m", "8300k"])  # not the bone, some of the files, all but what tells of them
-def test_a_full_disk_is_told_and_leaves_no_half_file(tmp_path, disk, size, phantom_out):
-    folder = disk(f"size={size}")
+@pytest.mark.parametrize("kind", ["bone.stl", "step", "stl", "3mf", "png", "json"])
+def test_a_disk_that_is_full_in_the_middle_of_a_file_is_told_and_leaves_no_half_file(tmp_path, disk, kind, phantom_out):
+    sizes = {path.name: path.stat().st_size for path in phantom_out.iterdir()}
+    kinds = ["bone.stl", "step", "stl", "3mf", "png", "json"]  # in the order in which they are written
+    size = {name if name == "bone.stl" else name.rsplit(".")[-1]: count for name, count in sizes.items()}
+    folder = disk(f"size={sum(size[one] for one in kinds[: kinds.index(kind)]) + size[kind] // 2}")
     right = {f"{phantom_out.name}/{name}": digest for name, digest in contents(phantom_out).items()}
     for verb in ("build", "batch"):
         out = folder / verb

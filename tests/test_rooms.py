@@ -21,6 +21,7 @@ ORDER = [
     {"guides", "models"},
     {"sawing"},
     {"labelling", "bones", "drilling", "gauges"},
+    {"fitting"},
     {"making", "grafting"},
     {"intake"},
     {"inspection"},

@@ -12,10 +12,12 @@ from conftest import CASES
 from faults import failed_with, solid_in
 
 import psi_cad
+from psi_cad.brep.slab import Slab
 from psi_cad.errors import PsiCadError
 from psi_cad.frames import Frame
-from psi_cad.labelling.scaling import _covered
+from psi_cad.labelling.scaling import _covered, _topped
 from psi_cad.options.mark import Mark, checks
+from psi_cad.sawing.slots import SlotPlan
 
 STEM = "supra-acetabular_generic-25x0.89"
 Z = (0.0, 0.0, 1.0)
@@ -30,11 +32,21 @@ def test_a_number_that_is_off_or_unreadable_fails():
 def test_a_number_keeps_off_the_fence_of_another_cut():
     """A face on the fence of a cut across x = 0, beside a fence that begins at y = 10 and lies across it."""
     cut = SimpleNamespace(origin=np.array([0.0, 10.0, 0.0]), normal=np.array([0.0, 1.0, 0.0]), along=np.array([1.0, 0.0, 0.0]))
-    other = SimpleNamespace(cut=cut, half_width=2.5, fence_low=-20.0, fence_high=20.0)
+    other = SlotPlan(cut, 1.0, 2.5, -20.0, 20.0, -20.0, 20.0, (), (), (True, True))
     for y, covered in ((0.0, False), (2.0, False), (4.0, True), (10.0, True), (20.0, False)):
         face = Frame(origin=np.array([3.1, y, 5.0]), axes=np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]))
         assert _covered(face, 6.0, 4.0, [other]) is covered, y
         assert not _covered(face, 6.0, 4.0, [])
+
+
+def test_a_number_is_not_put_where_another_fence_is_what_the_hub_comes_down_on():
+    """A fence along y, and one across it from x = 1 on: the face on the far side is free, the top behind it is not the fence's own."""
+    cut = SimpleNamespace(origin=np.array([0.0, 10.0, 0.0]), normal=np.array([0.0, 1.0, 0.0]), along=np.array([1.0, 0.0, 0.0]))
+    other = SlotPlan(cut, 1.0, 2.5, 1.0, 20.0, 1.0, 20.0, (), (), (True, True))
+    slab = Slab(origin=np.zeros(3), normal=np.array([1.0, 0.0, 0.0]), blade=np.array(Z), half_width=2.5, low=-20.0, high=20.0)
+    for y, topped in ((0.0, False), (5.0, False), (8.0, True), (10.0, True), (15.0, False)):
+        s = y * float(slab.frame.axes[1][1])
+        assert _topped(SimpleNamespace(slab=slab), s, 10.0, [other]) is topped, y
 
 
 @pytest.fixture(scope="module")

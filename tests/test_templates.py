@@ -35,9 +35,25 @@ def test_ranges_are_kept(name):
             continue
         for value in (entry["low"], entry["high"]):
             kind = type(entry["default"])
-            assert getattr(resolve_params(params, {entry["name"]: kind(value)}, where="p"), entry["name"]) == value
+            given = {**switched(params, entry["name"]), entry["name"]: kind(value)}
+            assert getattr(resolve_params(params, given, where="p"), entry["name"]) == value
         with pytest.raises(CaseError, match="outside"):
-            resolve_params(params, {entry["name"]: type(entry["default"])(entry["high"] + 1)}, where="p")
+            resolve_params(params, {**switched(params, entry["name"]), entry["name"]: type(entry["default"])(entry["high"] + 1)}, where="p")
+
+
+def switched(params, name):
+    """What has to be set beside a parameter so that it means something."""
+    switch = params.model_fields[name].json_schema_extra.get("switch")
+    return {} if switch is None else {switch: params.model_fields[switch].default}
+
+
+def test_a_parameter_without_its_switch_is_refused_by_both_names():
+    params = any_template("osteotomy", where="here").Params
+    with pytest.raises(CaseError, match=r"p\.flap_height = 20\.0 does nothing without flap_side; set flap_side too, or leave flap_height out\."):
+        resolve_params(params, {"flap_height": 20.0}, where="p")
+    assert resolve_params(params, {"flap_height": 20.0, "flap_side": 0}, where="p").flap_side == 0, "switched off on purpose"
+    named = {name: field.json_schema_extra["switch"] for name, field in params.model_fields.items() if "switch" in field.json_schema_extra}
+    assert named["stop_allowance"] == "depth_stop" and named["window_size"] == "windows" and set(named.values()) <= params.model_fields.keys()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from psi_cad.approval.comparing import changed, standing_in
 from psi_cad.case.tools import Processing
 from psi_cad.errors import InputError
 from psi_cad.files import whole_file
+from psi_cad.options.told import option_lines
 from psi_cad.outputs.notice import NOT_A_DEVICE
 from psi_cad.outputs.subject import case_folders, made_in, not_printed, read_report, section_of
 from psi_cad.reconstruction.lines import stem_lines
@@ -97,6 +98,7 @@ def sheet_of(folder: Path, report: BuildReport) -> Sheet:
                 label=_label(made),
                 stems=[line.strip() for line in (stem_lines(made.stems) if isinstance(made, Guide) else ())],
                 parts=_parts(made),
+                options=option_lines(made.features) if isinstance(made, Guide) else [],
                 **{name: processing.get(name) for name in ENTERED},
                 cautions=list(ordered(caution.id for caution in told if caution.blocks_release)),
                 other_cautions=list(ordered(caution.id for caution in told if not caution.blocks_release)),
@@ -148,6 +150,7 @@ def _section(sheet: Sheet, one: InstrumentSheet) -> str:
         ("calibrated", "yes" if one.calibrated else "no: slots and holes are as drawn, and the print has not been measured"),
         ("label", " | ".join(one.label) or "none"),
         *((("stem and cup", " | ".join(one.stems)),) if one.stems else ()),
+        ("options", "; ".join(one.options) or "none"),
         ("gauge in the same job", one.gauge),
         ("orientation in the printer", one.orientation),
         ("post-processing", one.post_processing),

@@ -85,6 +85,7 @@ def _slots_of(made: Made, cuts: Sequence[PlannedCut]) -> list[ExpectedSlot]:
                 free_low=cut.free[0],
                 free_high=cut.free[1],
                 stops=cut.stops,
+                opens=feature.opens,
                 room=slot_room(site.blade),
                 bridge=float(feature.bridge),
                 blade_length=site.blade.usable_length,

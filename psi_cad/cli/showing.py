@@ -70,6 +70,7 @@ def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> str:
 def guide_lines(guide: Guide | CheckedGuide) -> list[str]:
     """A few lines on one guide of a report, or of a folder that was measured again."""
     from psi_cad.grafting.told import graft_lines
+    from psi_cad.options.told import option_lines
     from psi_cad.reconstruction.lines import stem_lines
     from psi_cad.records.guide import Guide as Built
     from psi_cad.wording.telling import check_lines
@@ -102,6 +103,7 @@ def guide_lines(guide: Guide | CheckedGuide) -> list[str]:
                 f"  sleeve {bore.name}: bore {bore.diameter_mm:.2f} mm, guided over {bore.guided_mm:.1f}, "
                 f"stop {bore.stop_mm:.1f} mm from the planned tip, axis within {bore.angle_deg:.4f}° and {bore.entry_offset_mm:.4f} mm"
             )
+    lines += [f"  {line}" for line in option_lines(guide.features)]
     seat = guide.seat
     if seat is not None and seat.rms_mm is not None:
         lines.append(

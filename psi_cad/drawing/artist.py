@@ -8,13 +8,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import trimesh
 
 from psi_cad.frames import Frame
 from psi_cad.processes.copies import Copy
 from psi_cad.processes.cores import one_core
 from psi_cad.report.lighter import lighter
-from psi_cad.report.pictures import Arrow, GuidePicture, Mark, ready_studio
+from psi_cad.report.pictures import SIZE, Arrow, GuidePicture, Mark
+from psi_cad.report.views import BONE, GUIDE, Body, Studio, view_onto
 
 __all__ = ["Artist", "BegunPicture"]
 
@@ -72,7 +74,7 @@ class Artist:
     def _serve(self, line: Connection) -> None:
         """In the copy: draw what is begun, and write it when told so. What goes wrong is met again by the builder, which tells it."""
         bone = lighter(self.bone)
-        studio = ready_studio(bone)
+        studio = _ready(bone)
         begun: dict[int, GuidePicture] = {}
         while True:
             what, number, *given = line.recv()
@@ -89,6 +91,13 @@ class Artist:
             if not begun:
                 studio.forget(but=bone)
             line.send(written)
+
+
+def _ready(bone: trimesh.Trimesh) -> Studio:
+    """A studio that has drawn `bone` once, and will again in the pictures of its guides: the first time the driver takes as long as seven more."""
+    studio, small = Studio(), trimesh.creation.icosphere(subdivisions=1)
+    studio.drawn(view_onto(np.asarray(bone.vertices), np.eye(3)[0], size=SIZE), [Body(bone, BONE), Body(small, GUIDE, edges=True)])
+    return studio
 
 
 class BegunPicture:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import cadquery as cq
 import numpy as np
@@ -23,6 +24,8 @@ from psi_cad.processes.cores import one_core
 from psi_cad.units import LIMITS, Deg, Mm
 
 __all__ = ["triangulated", "write_3mf", "write_stl"]
+
+SPARE_BYTES: Final = 1 << 16
 
 
 def triangulated(solid: cq.Solid, *, chord: Mm = LIMITS.stl_chord, angle: Deg = LIMITS.stl_angle) -> trimesh.Trimesh:
@@ -109,4 +112,9 @@ def write_3mf(
     group.AddMetaData("", "Description", "; ".join(f"{key}: {value}" for key, value in metadata.items()), "xs:string", True)
     model.SetBuildUUID(identity.format(1))
     with whole_file(path) as temporary:
-        model.QueryWriter("3mf").WriteToFile(os.fspath(temporary))
+        try:
+            model.QueryWriter("3mf").WriteToFile(os.fspath(temporary))
+        except lib3mf.ELib3MFException as error:
+            with temporary.open("ab") as stream:  # the library does not say why; the system does, when it is asked for as much again
+                stream.write(bytes(SPARE_BYTES))
+            raise KernelError(f"The 3MF file '{path.name}' could not be written ({error}).") from error

@@ -108,7 +108,7 @@ class SlotFeature:
     """What a slot was designed as, to be found again in the exported file. Guide frame, mm.
 
     `windows`: (low, high) along the slot from the cut's origin; more than one where a bridge crosses. `clearance`: what of the width was added to
-    the blade's thickness. `bridge`: the least width of a bridge.
+    the blade's thickness. `bridge`: the least width of a bridge. `opens`: ends (-1 low, 1 high) that are open, and how far along the slot it guides.
     """
 
     cut: str
@@ -117,6 +117,7 @@ class SlotFeature:
     wall: Mm
     windows: tuple[tuple[Mm, Mm], ...]
     joined: tuple[str, ...] = ()
+    opens: tuple[tuple[int, Mm], ...] = ()
     clearance: Mm = field(kw_only=True)
     bridge: Mm = field(kw_only=True)
 

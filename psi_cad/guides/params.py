@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Collection, Sequence
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,7 +35,15 @@ SLANT_MM: Final[Mm] = 4.0  # of a sleeve's foot, beside its radius: rough bone, 
 
 
 def param(
-    default: float | int | bool | str, *, unit: str, help: str, low: float | None = None, high: float | None = None, reference: str = ""
+    default: float | int | bool | str,
+    *,
+    unit: str,
+    help: str,
+    low: float | None = None,
+    high: float | None = None,
+    reference: str = "",
+    switch: str = "",
+    choices: Sequence[str] = (),
 ) -> Any:
     """A field of a template's `Params`.
 
@@ -48,9 +57,13 @@ def param(
         Inclusive range of a number; `resolve_params` holds values against it.
     reference : str
         Where the default or the range comes from, if it is no choice of the template's own.
+    switch : str
+        The parameter without which this one means nothing: to set this one alone is refused.
+    choices
+        The words that a text may be.
     """
-    said = {"unit": unit, "minimum": low, "maximum": high, "reference": reference}
-    return Field(default, description=help, json_schema_extra={key: value for key, value in said.items() if value not in (None, "")})
+    said: dict[str, Any] = {"unit": unit, "minimum": low, "maximum": high, "reference": reference, "switch": switch, "enum": list(choices)}
+    return Field(default, description=help, json_schema_extra={key: value for key, value in said.items() if value not in (None, "", [])})
 
 
 class Parameters(BaseModel):
@@ -112,6 +125,11 @@ class GuideParams(SeatParams, _Sawn):
     def wires_lean(self) -> bool:
         """Whether wires may leave the seating axis: then structures to avoid are read, and wires keep off them."""
         return False
+
+    @property
+    def stands_on(self) -> int:
+        """On which side of its cuts the guide stands: 1 where the specimen is, -1 where bone stays, 0 on both."""
+        return 0
 
     @property
     def guided_height(self) -> Mm | None:
@@ -215,13 +233,15 @@ def described(params: type[Parameters]) -> list[dict[str, Any]]:
     return found
 
 
-def resolve_params(params: type[P], given: dict[str, Any], *, where: str) -> P:
+def resolve_params(params: type[P], given: dict[str, Any], *, where: str, beside: Collection[str] = ()) -> P:
     """`params` with `given` values, each checked; the first wrong one is a `CaseError`.
 
     Parameters
     ----------
     where : str
         The place in the case file, for messages, such as "guide[0].params".
+    beside
+        Names of parameters that are set there too, and not looked at.
 
     Raises
     ------
@@ -235,6 +255,12 @@ def resolve_params(params: type[P], given: dict[str, Any], *, where: str) -> P:
             hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(fields)}."
             raise CaseError(f"{where}.{key} is no parameter of this template; {hint}")
         values[key] = _typed(type(fields[key].default), value, f"{where}.{key}")
+        switch = _said(fields[key]).get("switch", "")
+        if switch and switch not in given and switch not in beside:
+            raise CaseError(f"{where}.{key} = {values[key]!r} does nothing without {switch}; set {switch} too, or leave {key} out.")
+        words = _said(fields[key]).get("enum")
+        if words is not None and values[key] not in words:
+            raise CaseError(f"{where}.{key} = '{values[key]}' is none of its words; give {', '.join(word or 'nothing' for word in words)}.")
     resolved = params(**values)
     overrides = params.override_key()
     for name, field in fields.items():

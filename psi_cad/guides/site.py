@@ -108,6 +108,7 @@ class Site:
     avoid: tuple[tuple[trimesh.Trimesh, Mm], ...] = ()  # what leaning wires keep off, and how far
     graft: GraftSite | None = None  # of a guide on a donor's bone; then "patient" frame means the donor's own
     stems: StemSite | None = None  # of a guide on the bone that the cuts leave
+    order: tuple[str, ...] = ()  # every cut of the case by name, in its order
 
     @property
     def axis(self) -> SeatingAxis:
@@ -174,11 +175,12 @@ def make_site(
     laid_out: Callable[[Site], object] | None = None,
     short: Callable[[SeatingAxis, Mm], str] | None = None,
     but: Sequence[Tried] = (),
+    order: Sequence[str] = (),
 ) -> Site:
     """Choose how the guide sits, find the contact, fit the seat.
 
     `about`: the cuts, where the blade runs, or the entry points of `ways` (patient frame). `every_cut`: as planned; `shifts` (mm, along the normals)
-    lead from these to where blades run. `avoid`: what leaning wires keep off.
+    lead from these to where blades run. `order`: the names of all cuts of the case. `avoid`: what leaning wires keep off.
     What several blades have in common is made once in `workshop`. `laid_out` raises where slots, footplates or wires
     find no room at a site; `short` tells in what a blade is too short along an axis, its guide some mm off the bone ("": in
     nothing); `but` are ways to sit that turned out bad. See `seating.settled`.
@@ -244,7 +246,9 @@ def make_site(
         sawn = about.cuts if isinstance(about, AboutCuts) else ()
         there = tuple(way.local(frame) for way in ways)
         off = tuple((one.local(frame), one.distance) for one in avoid)
-        site = Site(frame, seating, local, planes, field, seat, around, room, blade, printer, label, sawn, away, ways=there, avoid=off)
+        site = Site(
+            frame, seating, local, planes, field, seat, around, room, blade, printer, label, sawn, away, ways=there, avoid=off, order=tuple(order)
+        )
         if laid_out is not None:
             laid_out(site)
         lock = None if params.allow_sliding else workshop.made(contact_sliding, site.field).lock
@@ -339,7 +343,7 @@ def seating_for(bone: Bone, caster: RayCaster, cuts: Sequence[PlannedCut], *, ap
     DesignError
         Where the cuts lie on separate bones, or no direction gives enough contact.
     """
-    about = AboutCuts(tuple(cuts))
+    about = AboutCuts(tuple(cuts), side=params.stands_on)
     part = one_part(bone, about)
 
     def look(reach: Mm, slope_limit: Deg) -> list[SeatingAxis]:

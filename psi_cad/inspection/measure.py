@@ -205,6 +205,6 @@ def _again(here: Path, guide: Guide, probes: Sequence[BoneProbe], other_bones: S
     passed = all(check["passed"] for check in checks)
     if stems:
         measured["stems"] = [stem.to_json() for stem in stems]
-    more = {key: measured[key] for key in ("slots", "seat", "stems", "other_bones") if key in measured}
+    more = {key: measured[key] for key in ("slots", "features", "seat", "stems", "other_bones") if key in measured}
     entry.update(**more, checks=checks, status="passed" if passed else "failed")
     return entry

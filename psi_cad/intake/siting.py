@@ -87,7 +87,7 @@ class Siting:
         else:
             moved = self.scene.moved(own, {name: shift for name, shift in shifts.items() if name in request.cuts})
             sawn = [moved[name] for name in request.cuts]
-            about, ways, said = AboutCuts(tuple(sawn)), (), (_blade_said(params, work.blade),)
+            about, ways, said = AboutCuts(tuple(sawn), side=work.params.stands_on), (), (_blade_said(params, work.blade),)
 
         def laid_out(site: Site) -> None:
             with told_as_ours(request.template):
@@ -118,6 +118,7 @@ class Siting:
             laid_out=laid_out,
             short=short,
             but=but,
+            order=tuple(self.cuts),
         )
         for error in past_corners(sawn, own, site.axis.direction):
             raise error

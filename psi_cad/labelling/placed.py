@@ -16,9 +16,10 @@ from psi_cad.guides.contract import Label, Workshop
 from psi_cad.guides.site import Site
 from psi_cad.labelling import raising
 from psi_cad.labelling.fence import LEAST, LabelPatch, Side, Words, place_label, reserved, sides_of
-from psi_cad.labelling.scaling import Scale, place_marks
+from psi_cad.labelling.scaling import Scale, place_marks, place_order
 from psi_cad.labelling.tagging import BELOW_FACE, BREAK, CORNER, THICK, place_tag
 from psi_cad.options.mark import Mark
+from psi_cad.options.order import Order
 from psi_cad.resection.depth import slot_depth
 from psi_cad.sawing.slots import SlotPlan
 from psi_cad.siting.spline import HeightSpline
@@ -42,13 +43,13 @@ TAG_ATTEMPTS: Final = 2  # ... and after that on neither: small letters, and a c
 
 @dataclass(frozen=True)
 class Labels:
-    """Where the label is: on pads of a fence's sides, or on a tag; and the numbers of a depth scale, whose pads are among them."""
+    """Where the label is: on pads of a fence's sides, or on a tag; and numbers of a depth scale or of the order, whose pads are among them."""
 
     pads: tuple[Pad, ...]
     tag: TagShape | None
     patches: tuple[LabelPatch, ...]
     numbers: tuple[LabelPatch, ...] = ()
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[Mark | Order, ...] = ()
 
     @property
     def engraved(self) -> tuple[LabelPatch, ...]:
@@ -75,6 +76,7 @@ def labelled(
     edge_break: Mm,
     may_raise: bool = True,
     scale: Scale | None = None,
+    order: Sequence[int] = (),
     workshop: Workshop,
 ) -> Labels:
     """The label on a fence's own sides where its letters are high enough there, else on raised walls of it, else on a tag.
@@ -91,6 +93,8 @@ def labelled(
         Whether a wall may stand above its fence: not where the saw stops on it.
     scale
         The numbers that stand beside the label, where there are some.
+    order
+        For each cut the number that its fence is to carry; none where none is.
     uprights
         Where the tag keeps off, as upright sleeves: x and y of each.
     """
@@ -98,21 +102,31 @@ def labelled(
         _label_sides, site.seat.patch, plans, plates, sleeves, heights=heights, plate_thickness=plate_thickness, edge_break=edge_break
     )
     found = _label(site, plans, plates, sides, sleeves, uprights, plate_thickness=plate_thickness, may_raise=may_raise)
-    if scale is None:
+    if scale is None and not order:
         return found
     try:
-        numbers, marks = _numbers(found, sides, plans, scale)
+        numbers, marks = _numbers(found, sides, plans, scale, order)
     except DesignError:  # a label on a tag leaves them the fence
         found = _label(site, plans, plates, [], sleeves, uprights, plate_thickness=plate_thickness, may_raise=may_raise)
         if found.tag is None:
             raise
-        numbers, marks = _numbers(found, sides, plans, scale)
+        numbers, marks = _numbers(found, sides, plans, scale, order)
     return replace(found, pads=(*found.pads, *_pads(numbers, raised=False)), numbers=tuple(numbers), marks=tuple(marks))
 
 
-def _numbers(found: Labels, sides: list[Side], plans: list[SlotPlan], scale: Scale) -> tuple[list[LabelPatch], list[Mark]]:
-    on_fence = found.patches if found.tag is None else ()
-    return place_marks(sides, plans, scale, on_fence, raised=any(pad[3] for pad in found.pads), pad=PAD)
+def _numbers(
+    found: Labels, sides: list[Side], plans: list[SlotPlan], scale: Scale | None, order: Sequence[int]
+) -> tuple[list[LabelPatch], list[Mark | Order]]:
+    """The order's numbers, then those of a depth scale, which has other places to choose from."""
+    on_fence, raised = found.patches if found.tag is None else (), any(pad[3] for pad in found.pads)
+    patches, marks = list[LabelPatch](), list[Mark | Order]()
+    if order:
+        numbers, orders = place_order(sides, plans, order, on_fence, raised=raised, pad=PAD)
+        patches, marks = [*patches, *numbers], [*marks, *orders]
+    if scale is not None:
+        numbers, told = place_marks(sides, plans, scale, [*on_fence, *patches], raised=raised, pad=PAD)
+        patches, marks = [*patches, *numbers], [*marks, *told]
+    return patches, marks
 
 
 def _label(

@@ -1,4 +1,4 @@
-"""Where the numbers of a depth scale stand on the sides of a fence, beside the label."""
+"""Where the numbers of a depth scale, and of the order of cuts, stand on the sides of a fence, beside the label."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from psi_cad.errors import DesignError
 from psi_cad.frames import Frame, triple
 from psi_cad.labelling.fence import LEAST, MARGIN, LabelPatch, Side
 from psi_cad.options.mark import Mark
+from psi_cad.options.order import Order
 from psi_cad.sawing.slots import SlotPlan
 from psi_cad.units import Array, Mm
 
-__all__ = ["Scale", "place_marks"]
+__all__ = ["Scale", "place_marks", "place_order"]
 
 BESIDE_MM: Final[Mm] = 1.0  # between two faces on one side
 OFF_FENCE_MM: Final[Mm] = 1.2  # from another fence, whose own pads are 0.6 mm proud
 SAME_SIDE_MM: Final[Mm] = 3.0
 LEAST_MARKS: Final = 2  # of a cut
+RAISED_MM: Final[Mm] = 10.0  # a raised wall keeps both sides of its fence
+ORDER_MM: Final[tuple[Mm, ...]] = (5.0, 4.0, 3.2, LEAST)  # letter heights of an order's digits: the largest that has room
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def place_marks(
         lines = np.asarray(far, dtype=float)
         count = 0
         for wanted in np.arange(lines[0, 0] + scale.step / 2.0, lines[-1, 0], scale.step):
-            found = _place(own, top, lines, float(wanted), scale.step, [*taken, *patches], pad, 10.0 if raised else SAME_SIDE_MM, others)
+            found = _place(own, top, lines, float(wanted), scale.step, [*taken, *patches], pad, RAISED_MM if raised else SAME_SIDE_MM, others)
             if found is None:
                 continue
             count += 1
@@ -65,6 +68,55 @@ def place_marks(
                 where=plan.cut.origin,
             )
     return patches, marks
+
+
+def place_order(
+    sides: Sequence[Side], plans: Sequence[SlotPlan], numbers: Sequence[int], taken: Sequence[LabelPatch], *, raised: bool, pad: Mm
+) -> tuple[list[LabelPatch], list[Order]]:
+    """The number of each cut on its fence, as large as it has room, and then as near to the middle of its slot.
+
+    Raises
+    ------
+    DesignError
+        If a fence has no room.
+    """
+    patches: list[LabelPatch] = []
+    orders: list[Order] = []
+    near = RAISED_MM if raised else SAME_SIDE_MM
+    for plan, number in zip(plans, numbers, strict=True):
+        own, others = [side for side in sides if np.array_equal(side.slab.frame.origin, plan.cut.origin)], [one for one in plans if one is not plan]
+        found = next((patch for size in ORDER_MM if (patch := _digit(own, plan, str(number), size, [*taken, *patches], pad, near, others))), None)
+        if found is None:
+            raise DesignError(
+                f"params.cut_order: the fence of cut '{plan.cut.name}' has no room for its number beside what else stands on it; "
+                "leave cut_order or depth_scale out, lower footplate_thickness, or raise height.",
+                where=plan.cut.origin,
+            )
+        patches.append(found)
+        x, y, _ = (triple(axis) for axis in found.frame.axes)
+        size, slot = (found.width, found.height, found.letter_height, found.condensed), (triple(plan.cut.origin), triple(plan.cut.normal))
+        orders.append(Order(plan.cut.name, str(number), triple(found.frame.origin), x, y, *size, *slot, plan.half_width + pad))
+    return patches, orders
+
+
+def _digit(
+    sides: Sequence[Side], plan: SlotPlan, text: str, letters: Mm, taken: Sequence[LabelPatch], pad: Mm, near: Mm, others: Sequence[SlotPlan]
+) -> LabelPatch | None:
+    """A number of this height on a fence, nearest to the middle of its slot; None where there is no room."""
+    width, tall = label.text_width(text) * letters + 2.0 * MARGIN, 1.2 * letters + 1.2 * MARGIN
+    middle, best = (plan.cut.low + plan.cut.high) / 2.0, None
+    for side in sides:
+        for length, height, s, u, slope in side.windows[np.argsort(np.abs(side.windows[:, 2] - middle))] if len(side.windows) else ():
+            if best is not None and abs(s - middle) >= best[0]:
+                break
+            if length < width or height < tall:
+                continue
+            frame = side.face(float(s), float(u), float(slope), pad)
+            if _covered(frame, width, tall, others) or any(_overlaps(frame.local(one.frame.origin), one, width, near) for one in taken):
+                continue
+            best = abs(float(s) - middle), LabelPatch(frame, (text,), letters, 1.0, width, tall)
+            break
+    return None if best is None else best[1]
 
 
 def _place(
@@ -87,6 +139,8 @@ def _place(
         for length, height, s, u, slope in side.windows[order]:
             if abs(s - wanted) > step / 2.0 - 1.0 or (best is not None and abs(s - wanted) >= best[0]):
                 break
+            if _topped(side, float(s), float(np.interp(s, *top)), others):
+                continue
             deep = float(np.interp(s, far[:, 0], far[:, 1]))
             text = f"{np.interp(s, *top) - deep:.0f}"
             width, tall = label.text_width(text) * LEAST + 2.0 * MARGIN, 1.2 * LEAST + 1.2 * MARGIN
@@ -106,13 +160,14 @@ def _covered(frame: Frame, width: Mm, height: Mm, others: Sequence[SlotPlan]) ->
     """Whether the fence of another cut comes through a face, or so near that its pad would not be whole."""
     xs, ys = np.linspace(-width / 2.0 - BESIDE_MM, width / 2.0 + BESIDE_MM, 7), np.linspace(-height / 2.0 - BESIDE_MM, height / 2.0 + BESIDE_MM, 5)
     points = frame.patient(np.array([(x, y, z) for x in xs for y in ys for z in (-0.5, 0.5)]))
-    for plan in others:
-        off = points - plan.cut.origin
-        s = off @ plan.cut.along
-        beside = np.abs(off @ plan.cut.normal) < plan.half_width + OFF_FENCE_MM
-        if (beside & (s > plan.fence_low - BESIDE_MM) & (s < plan.fence_high + BESIDE_MM)).any():
-            return True
-    return False
+    return any(plan.covers(points, OFF_FENCE_MM).any() for plan in others)
+
+
+def _topped(side: Side, s: Mm, top: Mm, others: Sequence[SlotPlan]) -> bool:
+    """Whether the fence of another cut takes over the top of a fence at `s`, on either side of the slot; a number is measured from there."""
+    across = np.linspace(-side.slab.half_width, side.slab.half_width, 7)
+    points = side.slab.frame.patient(np.array([(d, s + along, top) for d in across for along in (-BESIDE_MM, 0.0, BESIDE_MM)]))
+    return any(plan.covers(points, BESIDE_MM).any() for plan in others)
 
 
 def _overlaps(there: Array, other: LabelPatch, width: Mm, near: Mm) -> bool:

@@ -48,14 +48,16 @@ def wrong_params(
     """Every one of `params`, as read for entry `number` of a table, that is none of a template's or out of its range, `allowances` set."""
     found: list[Mistake] = []
     key = f"{table}[{number}].params"
-    for given, value in params.items() if isinstance(params, dict) else ():
+    if not isinstance(params, dict):
+        return found
+    for given, value in params.items():
         if given not in declared.model_fields and (others := _owners(data, given)):
             template = tables_in(data, table)[number].get("template")
             text = f"{path.name}: {key}.{given} is no parameter of template '{template}'; {_owned(given, value, others)}."
             found.append(Mistake(f"{key}.{given}", text, place_in(data, (table, number, "params", given))))
             continue
         try:
-            resolve_params(declared, {given: value, **allowances}, where=f"{path.name}: {key}")
+            resolve_params(declared, {given: value, **allowances}, where=f"{path.name}: {key}", beside=params.keys())
         except CaseError as error:
             found += mistakes_of(error, key=f"{key}.{given}", place=place_in(data, (table, number, "params", given)))
     return found

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from psi_cad.readback.part import Part
     from psi_cad.readback.printed import Printed
 
-__all__ = ["CORNER_MM", "Corridor", "Flap", "checks", "find", "measure", "place_flap"]
+__all__ = ["CORNER_MM", "Corridor", "Flap", "checks", "find", "measure", "place_flap", "said"]
 
 STEP_MM: Final[Mm] = 1.0  # between lines that a flap may stand on, and along them
 INSIDE_MM: Final[Mm] = 0.8  # from the footplate's outline: its rim is thinned there
@@ -345,3 +345,11 @@ def checks(flap: Flap, values: dict[str, Any]) -> list[Check]:
         ),
         held("flap_clear", values.get("clear_mm"), "mm", ">=", flap.clearance - SIZE_MM, "from where the saw runs", where=place(near)),
     ]
+
+
+def said(found: Sequence[dict[str, Any]]) -> list[str]:
+    """For the terminal."""
+    one = found[0]
+    high, clear = one.get("height_mm"), one.get("clear_mm")
+    measured = "" if high is None or clear is None else f", at least {high:.1f} mm above the footplate, {clear:.1f} mm from where the saw runs"
+    return [f"flap: {one['width']:g} mm wide, leaning by {one['angle']:g}°{measured}"]

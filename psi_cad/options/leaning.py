@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from psi_cad.readback.part import Part
     from psi_cad.readback.printed import Printed
 
-__all__ = ["MOST_TRAVEL_MM", "Leaning", "as_upright", "checks", "find", "measure", "refuse_loose", "travel", "ways_out"]
+__all__ = ["MOST_TRAVEL_MM", "Leaning", "as_upright", "checks", "find", "measure", "refuse_loose", "said", "travel", "ways_out"]
 
 TURNS_ASIDE: Final[tuple[Deg, ...]] = (0.0, 30.0, -30.0, 60.0, -60.0, 90.0, -90.0)  # from straight outward: never towards the middle
 MOST_TRAVEL_MM: Final[Mm] = 1.5  # with its wires in, a guide that can be moved further is not held; a choice, from no standard
@@ -208,3 +208,11 @@ def checks(leaning: Leaning, values: dict[str, Any]) -> list[Check]:
         held("pin_apart", clear, "mm", ">=", WIRES_APART_MM - FOOT_MM, "between the surfaces of two wires, over their whole way", where=place(near)),
         held("pin_lock", values.get("travel_mm"), "mm", "<=", MOST_TRAVEL_MM, "how far the guide moves with its wires in, any way", where=middle),
     ]
+
+
+def said(found: Sequence[dict[str, Any]]) -> list[str]:
+    """For the terminal."""
+    one = found[0]
+    free, lean = one.get("travel_mm"), max(one.get("lean_deg") or [0.0])
+    loose = "nothing holds it against lifting" if free is None else f"with them in, the guide moves {free:.1f} mm at most"
+    return [f"leaning wires: {len(one['feet'])}, by up to {lean:.0f}°; {loose}; draw them before the guide is taken off"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from psi_cad.findings import Check
 from psi_cad.frames import Frame, unit
-from psi_cad.units import Array, Mm
+from psi_cad.options.digits import AGREES, agreement
+from psi_cad.units import Mm
 from psi_cad.verify.features.feature import Triple, kept, place
 from psi_cad.verify.held import held
 
@@ -18,13 +20,9 @@ if TYPE_CHECKING:
     from psi_cad.readback.part import Part
     from psi_cad.readback.printed import Printed
 
-__all__ = ["Mark", "checks", "find", "measure"]
+__all__ = ["Mark", "checks", "find", "measure", "said"]
 
 TRUE_MM: Final[Mm] = 0.75  # a whole number of mm, and what a fence's top lies off as built
-AGREES: Final = 0.75  # of the area of the letters as drawn and as found together: what both share
-CELL_MM: Final[Mm] = 0.1
-SUNK_MM: Final[Mm] = 0.25  # a place of the face that lies deeper is taken for a letter's groove
-OUTSIDE_MM: Final[Mm] = 1.5
 ABOVE_MM: Final[Mm] = 150.0
 RAYS: Final = 5
 ALIKE: Final = 1.0 - 1e-6
@@ -76,10 +74,6 @@ def find(mark: Mark, faces: Faces) -> list[Flat]:
 
 def measure(mark: Mark, part: Part | None, printed: Printed) -> dict[str, Any]:
     """From the STL: the length of blade that it tells of, and how well its digits agree with those that belong there."""
-    import shapely
-
-    from psi_cad.brep import label
-
     del part
     frame, normal, blade = mark.frame, unit(np.array(mark.normal)), unit(np.array(mark.blade))
     foot = np.array(mark.origin) + mark.s * np.cross(blade, normal)
@@ -87,16 +81,8 @@ def measure(mark: Mark, part: Part | None, printed: Printed) -> dict[str, Any]:
     starts = np.array([foot + ABOVE_MM * blade + offset * normal for offset in (*offsets, *-offsets)])
     way, _ = printed.caster.first(starts, -blade)
     top = ABOVE_MM - float(way.min())
-    shape = label.text_shape((mark.text,), height=mark.letters, condensed=mark.condensed)
-    xs = np.arange(-mark.width / 2.0 + CELL_MM, mark.width / 2.0, CELL_MM)
-    ys = np.arange(-mark.height / 2.0 + CELL_MM, mark.height / 2.0, CELL_MM)
-    cells = np.stack(np.meshgrid(xs, ys, indexing="ij"), axis=-1).reshape(-1, 2)
-    wanted = shapely.contains_xy(shape, cells[:, 0], cells[:, 1])
-    looks: Array = frame.patient(np.column_stack([cells, np.full(len(cells), OUTSIDE_MM)]))
-    deep, _ = printed.caster.first(looks, -frame.axes[2])
-    sunk = deep - OUTSIDE_MM > SUNK_MM
-    either = int((wanted | sunk).sum())
-    return {"blade_mm": top - mark.far if np.isfinite(top) else None, "agrees": float((wanted & sunk).sum() / either) if either else 0.0}
+    size = {"width": mark.width, "height": mark.height, "letters": mark.letters, "condensed": mark.condensed}
+    return {"blade_mm": top - mark.far if np.isfinite(top) else None, "agrees": agreement(frame, mark.text, printed, **size)}
 
 
 def checks(mark: Mark, values: dict[str, Any]) -> list[Check]:
@@ -107,3 +93,11 @@ def checks(mark: Mark, values: dict[str, Any]) -> list[Check]:
         kept(f"mark_true{at}", off, "mm", "<=", TRUE_MM, place(mark.at)),
         held(f"mark_read{at}", values.get("agrees"), "", ">=", AGREES, "of the digits' area as drawn and as found, shared", where=place(mark.at)),
     ]
+
+
+def said(found: Sequence[dict[str, Any]]) -> list[str]:
+    """For the terminal: the numbers of each cut, as they stand along it."""
+    cuts: dict[str, list[str]] = {}
+    for one in found:
+        cuts.setdefault(str(one["name"]).rpartition(" ")[0], []).append(str(one["text"]))
+    return [f"depth scale {cut}: {', '.join(texts)} mm from the fence to the far side" for cut, texts in cuts.items()]

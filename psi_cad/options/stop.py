@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from psi_cad.readback.part import Part
     from psi_cad.readback.printed import Printed
 
-__all__ = ["Stop", "checks", "find", "measure", "refuse_unfit", "stop_curve"]
+__all__ = ["Stop", "checks", "find", "measure", "refuse_unfit", "said", "stop_curve"]
 
 STEP_MM: Final[Mm] = 0.25
 ABOVE_MM: Final[Mm] = 150.0  # above any fence, along the blade
@@ -168,3 +168,14 @@ def checks(stop: Stop, values: dict[str, Any]) -> list[Check]:
         held(f"stop_through[{stop.name}]", values.get("through_mm"), "mm", ">=", least, f"least of the {said}", where=through),
         held(f"stop_past[{stop.name}]", values.get("past_mm"), "mm", "<=", most, f"most of the {said}, the deepest under the blade", where=past),
     ]
+
+
+def said(found: Sequence[dict[str, Any]]) -> list[str]:
+    """For the terminal: how deep the tip ends, the worst first."""
+    lines = []
+    for one in found:
+        past, over = one.get("past_mm"), one.get("past_own_line_mm")
+        measured = "" if past is None or over is None else f"; the tip ends {past:.1f} mm past the deepest bone under the blade, "
+        measured += "" if not measured else f"and beside that up to {over:.1f} mm past the bone"
+        lines.append(f"depth stop {one['name']}: {one['length']:g} mm from tip to collar{measured}")
+    return lines

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from psi_cad.readback.part import Part
     from psi_cad.readback.printed import Printed
 
-__all__ = ["Keep", "Window", "checks", "find", "measure", "place_windows"]
+__all__ = ["Keep", "Window", "checks", "find", "measure", "place_windows", "said"]
 
 Keep = tuple[Mm, Mm, Mm]  # a round place (x, y, radius) that no window comes into
 LEAST_WALL_MM: Final[Mm] = 2.0  # the least wall of any guide
@@ -186,3 +186,8 @@ def checks(window: Window, values: dict[str, Any]) -> list[Check]:
             where=thin,
         ),
     ]
+
+
+def said(found: Sequence[dict[str, Any]]) -> list[str]:
+    """For the terminal."""
+    return [f"windows: {len(found)} of {found[0]['diameter']:g} mm"]

@@ -22,7 +22,8 @@ class ExpectedSlot:
     `blade_length`: how much of the blade can go into the slot. `depth`: the deepest bone below the slot, along the blade.
     `far`: lines across the cut, (s along the slot, far side of the bone along the blade) from the origin; `blade_width`: of the blade.
     `kerf`: how wide the blade cuts. `shift`: how far the slot's middle is to lie from the planned plane, along its normal, so that
-    the kerf lies on the side of the plane that the case says.
+    the kerf lies on the side of the plane that the case says. `opens`: ends (-1 low, 1 high) that are open, and how far along the slot
+    it guides there.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ExpectedSlot:
     kerf: Mm | None = None
     shift: Mm = 0.0
     stops: tuple[int, ...] = ()
+    opens: tuple[tuple[int, Mm], ...] = ()
 
     @property
     def kerf_side(self) -> KerfSide:
@@ -137,6 +139,11 @@ class Expected:
         """The guide frame."""
         return Frame(origin=np.array(self.origin), axes=np.array(self.axes))
 
+    @property
+    def relieved(self) -> list[Any]:
+        """Where footplates are to keep further off the bone than the seat does: polygons, each as its outline and its holes (guide xy)."""
+        return [rings for one in self.features if one["kind"] == "relief" for rings in one["zones"]]
+
     def plane_of(self, slot: ExpectedSlot) -> tuple[Array, Array]:
         """(origin, unit normal) of the plane in which the blade of a slot runs, in the guide frame."""
         frame = self.frame
@@ -156,8 +163,9 @@ class Expected:
         ):
             del said[key]
         for slot in said["slots"]:
-            if not slot["stops"]:
-                del slot["stops"]
+            for key in ("stops", "opens"):
+                if not slot[key]:
+                    del slot[key]
         return said
 
     @classmethod
@@ -178,6 +186,7 @@ class Expected:
                         "joined": tuple(slot["joined"]),
                         "far": tuple((s, far) for s, far in slot["far"]),
                         "stops": tuple(slot.get("stops", ())),
+                        "opens": tuple((int(end), float(s)) for end, s in slot.get("opens", ())),
                     }
                 )
                 for slot in data["slots"]

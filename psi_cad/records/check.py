@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,7 @@ class CheckedGuide(Record):
     slots: list[MeasuredSlot] = at_times("as in report.json; only where it could be measured", list)
     seat: MeasuredSeat | None = at_times("as in report.json; only where it could be measured")
     stems: list[StemSaid] = at_times("as in report.json, measured again; only of a guide for stems, where it could be measured", list)
+    features: list[dict[str, Any]] = at_times("as in report.json; only where something else was promised, and could be measured", list)
     other_bones: list[OtherBone] = at_times("as in report.json; only with several bones, where it could be measured", list)
     checks: list[CheckSaid] = Field(description="what was measured, against its limits")
     status: Literal["passed", "failed", "rejected", "stale"] = Field(description="rejected, stale: as the report says, and not measured")

@@ -37,6 +37,7 @@ class InstrumentSheet(Record):
     label: list[str] = Field(description="what is engraved")
     stems: list[str] = Field(description="of a guide for stems: the bone round each, its cup's tooth and angles, a line each")
     parts: list[SheetPart] = Field(description="what comes beside a guide")
+    options: list[str] = Field(description="what it has beyond slots, seat and wires; metal sleeves that are to be pressed in")
     orientation: str | None = Field(description="how it lies in the printer")
     post_processing: str | None = Field(description="supports, curing, edges")
     washing: str | None = Field(description="the cleaning programme")

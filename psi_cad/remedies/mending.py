@@ -1,77 +1,48 @@
-"""What a failed check or a refusal means in words, and which changes of a guide are worth trying: data, each with its reason."""
+"""What a failed check means in words, and which changes of a guide may mend it: data, each with its reason."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
+
+from psi_cad.remedies.changes import (
+    ALONG,
+    FEWER_PINS,
+    FINER,
+    FOLLOW_LESS,
+    GRAFT,
+    KERNEL,
+    LARGER,
+    LEAST_REACH,
+    LEAST_RUN_OUT,
+    LESS_END_WALL,
+    LESS_REACH,
+    LESS_RUN_OUT,
+    LESS_SLOPE,
+    LONGER,
+    MORE_GAP,
+    MORE_REACH,
+    MORE_RUN_OUT,
+    MORE_SLOPE,
+    MOST_SLOPE,
+    MUCH_LESS_REACH,
+    MUCH_MORE_REACH,
+    NARROWER,
+    OTHER_EDGES,
+    OUTWARD,
+    REFUSALS,
+    SHALLOWER,
+    SLIDES,
+    THICKER,
+    THINNER_WIRE,
+    TURNED,
+    TURNED_BACK,
+    WIDER_BRIDGE_OVER,
+    Change,
+    Mending,
+)
 
 __all__ = ["CHECKS", "REFUSALS", "WORDS", "Change", "Mending", "base_id", "sentence"]
-
-Choice = Literal["outward", "along", "in-plane", "turned", "turned-back", "reversed", "longer", "narrower", "larger", "finer", "thicker"]
-
-
-@dataclass(frozen=True)
-class Change:
-    """One change of a guide to try.
-
-    `key`: below the guide, such as "params.run_out" or "blade". `way`: a number is added to the value that stands there
-    (kept in the parameter's range); a word is looked for: see `remedies.chosen`; a bool is set.
-    """
-
-    key: str
-    way: float | bool | Choice
-    why: str
-
-
-@dataclass(frozen=True)
-class Mending:
-    """What a failure means, as a sentence with {value} and {limit}; what usually mends it; what psi-cad tries, in order.
-
-    No change moves a cut plane, and none lowers a limit, a wall, a guided height or a distance that the case asks for.
-    """
-
-    said: str
-    usual: str
-    changes: tuple[Change, ...] = ()
-
-
-LESS_REACH = Change("params.footplate_reach", -2.0, "a shorter footplate leaves out bone that the seat cannot follow")
-MUCH_LESS_REACH = Change("params.footplate_reach", -4.0, "a shorter footplate leaves out bone that the seat cannot follow")
-LEAST_REACH = Change("params.footplate_reach", -8.0, "a much shorter footplate leaves out bone that the seat cannot follow")
-MORE_REACH = Change("params.footplate_reach", 4.0, "a longer footplate finds more bone")
-MUCH_MORE_REACH = Change("params.footplate_reach", 10.0, "a much longer footplate finds more bone")
-LESS_SLOPE = Change("params.slope_limit", -5.0, "steep bone is left out of the contact")
-MUCH_LESS_SLOPE = Change("params.slope_limit", -12.0, "steep bone is left out of the contact")
-MORE_SLOPE = Change("params.slope_limit", 5.0, "steeper bone counts as contact")
-MOST_SLOPE = Change("params.slope_limit", 10.0, "steeper bone counts as contact")
-LESS_RUN_OUT = Change("params.run_out", -2.0, "a shorter slot's fence stays off the bone beside the cut")
-LEAST_RUN_OUT = Change("params.run_out", -4.0, "a shorter slot's fence stays off the bone beside the cut")
-MORE_RUN_OUT = Change("params.run_out", 1.0, "another length of the fence gives the kernel other edges")
-LESS_END_WALL = Change("params.end_wall", -1.0, "a thinner wall at the slot's end lets the slot reach past the cut")
-MORE_GAP = Change("params.seat_gap", 0.1, "a wider gap keeps the guide out of bone that stands up between its points")
-WIDER_SEARCH = Change("params.axis_search", 10.0, "the seating axis is searched in a wider cone")
-OUTWARD = Change("approach", "outward", "the approach follows the bone's own outward direction beside the cut")
-IN_PLANE = Change("approach", "in-plane", "the approach lies in the plane of the cut")
-TURNED = Change("approach", "turned", "the approach is turned by 15° about the cut's normal")
-TURNED_BACK = Change("approach", "turned-back", "the approach is turned by 15° the other way about the cut's normal")
-ALONG = Change("approach", "along", "the approach lies along the trajectories")
-REVERSED = Change("approach", "reversed", "the approach comes from the other side of the bone")
-LONGER = Change("blade", "longer", "a longer blade of the catalogue reaches the deepest bone")
-NARROWER = Change("blade", "narrower", "a narrower blade of the catalogue needs less room to swing")
-FINER = Change("printer", "finer", "a printer of the catalogue that prints walls so thin")
-LARGER = Change("printer", "larger", "a printer of the catalogue with a larger build volume")
-THICKER = Change("params.wall", "thicker", "walls as thick as the printer needs")
-FEWER_PINS = Change("params.pins", -1, "fewer wires find room; three are always placed")
-THINNER_WIRE = Change("params.wire_diameter", -0.4, "a thinner wire finds room")
-SHALLOWER = Change("params.wire_depth", -15.0, "a wire that goes less deep stays on its side of the cut")
-WIDER_BRIDGE_OVER = Change("params.bridge_over", 40.0, "a longer slot is left without a bridge, so the blade has room")
-SLIDES = Change("params.allow_sliding", True, "the guide is allowed to slide, which the report carries as a weakness")
-
-OTHER_EDGES = (MORE_RUN_OUT, LESS_REACH, LESS_SLOPE, MUCH_LESS_REACH, MUCH_LESS_SLOPE)
-FOLLOW_LESS = (LESS_REACH, LESS_SLOPE, MUCH_LESS_REACH, MUCH_LESS_SLOPE, OUTWARD, LEAST_REACH, WIDER_SEARCH)
-GRAFT = "the graft's file is not the one that was built, or the donor's surface is not sound at the cut: repair it, or move the cut"
-KERNEL = "the geometry kernel stumbled: another footplate_reach, slope_limit or run_out gives it other edges"
 
 CHECKS: Final[Mapping[str, Mending]] = {
     "step_schema_ap242": Mending("the STEP file is not AP242", "the file was changed: build again"),
@@ -171,6 +142,15 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "flap_top": Mending("the flap's rim lies {value:.2f} mm off its height", KERNEL, OTHER_EDGES),
     "flap_height": Mending("the flap stands only {value:.1f} mm above the footplate", "another footplate_reach or flap_side", OTHER_EDGES),
     "flap_clear": Mending("the flap comes within {value:.1f} mm of where the saw runs", "another footplate_reach or flap_side", OTHER_EDGES),
+    "grip_size": Mending("the grip's head is {value:.2f} mm wider or narrower than it should be", KERNEL, OTHER_EDGES),
+    "grip_shaft": Mending("the grip's shaft is only {value:.1f} mm thick", KERNEL, OTHER_EDGES),
+    "grip_height": Mending("the grip is {value:.2f} mm higher or lower than it should be", KERNEL, OTHER_EDGES),
+    "grip_clear": Mending("the grip comes within {value:.1f} mm of where the saw runs", "another footplate_reach, or the other side", OTHER_EDGES),
+    "grip_wire": Mending("the grip comes within {value:.1f} mm of a wire, which is driven there", "another footplate_reach", OTHER_EDGES),
+    "insert_seat": Mending("the seat of a metal sleeve is {value:.3f} mm wider or narrower than it should be", KERNEL, OTHER_EDGES),
+    "insert_axis": Mending("the seat of a metal sleeve lies {value:.2f} mm off its wire's axis", KERNEL, OTHER_EDGES),
+    "insert_depth": Mending("the seat of a metal sleeve is {value:.2f} mm deeper or shallower than it should be", KERNEL, OTHER_EDGES),
+    "insert_wall": Mending("only {value:.2f} mm are printed round a metal sleeve", "a thicker sleeve_wall, or another footplate_reach", OTHER_EDGES),
     "window_size": Mending("the window is {value:.2f} mm wider or narrower than it should be", KERNEL, OTHER_EDGES),
     "window_place": Mending("the window lies {value:.2f} mm off its place", KERNEL, OTHER_EDGES),
     "window_open": Mending("something stands over the window ({value:.0f} lines meet it)", "fewer windows, or another window_size", OTHER_EDGES),
@@ -183,12 +163,31 @@ CHECKS: Final[Mapping[str, Mending]] = {
     ),
     "mark_true": Mending("a number of the depth scale is off by {value:.1f} mm", "another depth_scale or footplate_reach", OTHER_EDGES),
     "mark_read": Mending("the digits of a number are not those that belong there", KERNEL, OTHER_EDGES),
+    "order_face": Mending("the number of a cut lies {value:.2f} mm off its place on the fence", KERNEL, OTHER_EDGES),
+    "order_read": Mending("the number on a cut's fence is not the one that belongs there", KERNEL, OTHER_EDGES),
+    "opening_free": Mending(
+        "something closes the open end of the slot ({value:.0f} lines of the blade meet it)", "another footplate_reach", OTHER_EDGES
+    ),
+    "opening_joined": Mending("the two leaves of the slot are joined by only {value:.1f} mm", "another run_out, or bridge_over", OTHER_EDGES),
+    "standing_past": Mending(
+        "the guide reaches {value:.1f} mm past its cuts, onto the side that it is not to stand on", "another footplate_reach", OTHER_EDGES
+    ),
     "seat_rms": Mending("the seat misses the bone by {value:.3f} mm RMS, most of all there", "a smaller footplate_reach or slope_limit", FOLLOW_LESS),
     "seat_max": Mending("the seat misses the bone by {value:.2f} mm there", "a smaller footplate_reach or slope_limit", FOLLOW_LESS),
     "seat_overlap": Mending(
         "the guide reaches {value:.2f} mm into bone",
         "a larger seat_gap, a smaller slope_limit or run_out",
         (MORE_GAP, LESS_SLOPE, LESS_RUN_OUT, *FOLLOW_LESS),
+    ),
+    "relief_least": Mending(
+        "the relief of a footplate comes within {value:.2f} mm of the bone, and {limit:.2f} is the least",
+        "a smaller footplate_reach or slope_limit, or another relief_depth",
+        FOLLOW_LESS,
+    ),
+    "relief_most": Mending(
+        "the relief of a footplate lies {value:.2f} mm off the bone, and {limit:.2f} is the most",
+        "a smaller footplate_reach or slope_limit",
+        FOLLOW_LESS,
     ),
     "contact_area": Mending(
         "only {value:.0f} mm² of the seat touch the bone",
@@ -229,49 +228,6 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "bone_unchanged": Mending("the bone is not the one that the guide was built on", "restore bone.stl, or build again"),
 }
 """Every check of a guide by its id, without the cut or trajectory in brackets."""
-
-REFUSALS: Final[Mapping[str, Mending]] = {
-    "contact": Mending(
-        "too little bone beside the cut can carry a guide",
-        "more footplate_reach or slope_limit; an approach that looks straight onto the bone beside the cut",
-        (MORE_REACH, MORE_SLOPE, OUTWARD, MUCH_MORE_REACH, MOST_SLOPE, IN_PLANE, TURNED, TURNED_BACK, REVERSED),
-    ),
-    "across": Mending("the approach looks across the cut", "an approach in the plane of the cut", (OUTWARD, IN_PLANE, TURNED, TURNED_BACK)),
-    "lean": Mending("a trajectory leans too far from the seating axis", "an approach along the trajectories", (ALONG, OUTWARD)),
-    "sleeve-in-way": Mending(
-        "bone stands where a sleeve has to stand",
-        "an approach that looks past that bone, or a lower or thinner sleeve",
-        (ALONG, OUTWARD, MUCH_LESS_REACH, LESS_SLOPE, WIDER_SEARCH),
-    ),
-    "bone-in-way": Mending(
-        "bone stands where the fence has to stand",
-        "an approach that looks past that bone",
-        (OUTWARD, IN_PLANE, TURNED, TURNED_BACK, LESS_SLOPE, MUCH_LESS_REACH, WIDER_SEARCH, NARROWER),
-    ),
-    "beside-end": Mending(
-        "bone stands up beside the end of the cut",
-        "a smaller end_wall or run_out, or another approach",
-        (LESS_END_WALL, LEAST_RUN_OUT, OUTWARD, TURNED, TURNED_BACK, NARROWER, LESS_SLOPE),
-    ),
-    "off-seat": Mending(
-        "the fence leaves the seat", "an approach closer to the cut's plane", (IN_PLANE, OUTWARD, LESS_RUN_OUT, NARROWER, TURNED, TURNED_BACK)
-    ),
-    "blade-room": Mending("the blade has no room to swing", "a narrower blade", (NARROWER, OUTWARD, LESS_END_WALL)),
-    "seat": Mending(
-        "the seat cannot follow the bone", "a smaller footplate_reach or slope_limit", (*FOLLOW_LESS, TURNED, TURNED_BACK, LEAST_RUN_OUT)
-    ),
-    "pins": Mending("three wires find no room", "more footplate_reach", (MORE_REACH, MUCH_MORE_REACH, MOST_SLOPE, SHALLOWER, THINNER_WIRE, OUTWARD)),
-    "steep": Mending(
-        "the bone is a cliff there",
-        "another approach, a smaller slope_limit or run_out",
-        (LESS_SLOPE, LEAST_RUN_OUT, OUTWARD, MUCH_LESS_REACH, MUCH_LESS_SLOPE, NARROWER, TURNED, TURNED_BACK),
-    ),
-    "trust": Mending("the surface cannot be trusted where the guide would sit", "mend the surface", (MUCH_LESS_REACH, LEAST_REACH, OUTWARD)),
-    "kernel": Mending("the geometry kernel failed", KERNEL, OTHER_EDGES),
-    "stem": Mending("a stem or its cup has no room", "another entry, direction, depth or implant: only the plan can tell which"),
-}
-"""Every reason (`PsiCadError.reason`) for which changes are tried."""
-
 
 WORDS: Final[Mapping[str, str]] = {
     "step_schema_ap242": "the STEP file is not in AP242",
@@ -323,6 +279,15 @@ WORDS: Final[Mapping[str, str]] = {
     "flap_top": "difference of the height of the flap's rim from what was asked",
     "flap_height": "height of the flap above the footplate",
     "flap_clear": "distance of the flap from where the saw runs",
+    "grip_size": "difference of the diameter of the grip's head from what was asked",
+    "grip_shaft": "thickness of the grip's shaft",
+    "grip_height": "difference of the grip's height from what was asked",
+    "grip_clear": "distance of the grip from where the saw runs",
+    "grip_wire": "distance of the grip from the nearest wire",
+    "insert_seat": "difference of the diameter of a metal sleeve's seat from what was asked",
+    "insert_axis": "distance of a metal sleeve's seat from its wire's axis",
+    "insert_depth": "difference of the depth of a metal sleeve's seat from its length",
+    "insert_wall": "what is printed round a metal sleeve",
     "window_size": "difference of the window's diameter from what was asked",
     "window_place": "distance of the window from its place",
     "window_open": "lines of sight through the window that meet material",
@@ -331,9 +296,16 @@ WORDS: Final[Mapping[str, str]] = {
     "stop_past": "how far past the bone the tip ends, with its hub on the stop, where it is most",
     "mark_true": "how far a number of the depth scale is off",
     "mark_read": "agreement of a number's digits with those that belong there",
+    "order_face": "distance of a cut's number from its place on the fence",
+    "order_read": "agreement of a cut's number with the one that belongs there",
+    "opening_free": "lines of the blade that meet material on their way in from the side",
+    "opening_joined": "material that joins the two leaves of the slot",
+    "standing_past": "how far the guide reaches past its cuts",
     "seat_rms": "mean misfit of the seat (RMS)",
     "seat_max": "largest misfit of the seat",
     "seat_overlap": "how far the guide reaches into bone",
+    "relief_least": "least gap over the relief of the footplates",
+    "relief_most": "greatest gap over the relief of the footplates",
     "contact_area": "contact of the seat with bone",
     "contact_share": "share of the footprint that is in contact",
     "pull_off": "bone in the way when the guide is pulled off",

@@ -17,7 +17,7 @@ from psi_cad.report.views import BONE, GUIDE, PLANE, TUMOUR, Body, Colour, Studi
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.units import Array, Mm
 
-__all__ = ["Arrow", "GuidePicture", "Mark", "picture_of_case", "picture_of_place", "ready_studio"]
+__all__ = ["Arrow", "GuidePicture", "Mark", "picture_of_case", "picture_of_place"]
 
 SIZE: Final = (700, 600)
 COLUMNS: Final = 3
@@ -127,13 +127,6 @@ class GuidePicture:
         view = View(spot, self._towards, _most_upright(self._towards, ()), CLOSE_MM, SIZE)
         pixels = self._studio.ghosted(view, [self._near, *self._tumours], [self._guide], share=0.5)
         return Panel(view, pixels, "place 1, close; the guide of glass", self._outlines)
-
-
-def ready_studio(bone: trimesh.Trimesh) -> Studio:
-    """A studio that has drawn `bone` once, and will again in the pictures of its guides: the first time the driver takes as long as seven more."""
-    studio, small = Studio(), trimesh.creation.icosphere(subdivisions=1)
-    studio.drawn(view_onto(np.asarray(bone.vertices), _level(np.eye(3)[0]), size=SIZE), [Body(bone, BONE), Body(small, GUIDE, edges=True)])
-    return studio
 
 
 def picture_of_place(

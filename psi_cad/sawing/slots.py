@@ -15,14 +15,16 @@ from psi_cad.brep.slab import Slab, rise_along
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
 from psi_cad.guides.site import Site, SiteCut, slot_room
+from psi_cad.sawing.opening import OPEN_RIM, SHARE, joined_to, open_ends, refuse_parted
 from psi_cad.siting.spline import HeightSpline
-from psi_cad.units import Array, Mm
+from psi_cad.units import Array, Bools, Mm
 
 __all__ = ["SlotPlan", "plan_slots", "stepped_heights"]
 
 PAST_JOINT: Final[Mm] = 12.0  # how far a joined fence is drawn past its joint before the neighbour's plane cuts it
 LEAST_RUN_OUT: Final[Mm] = 0.5
 STEP_UP: Final[Mm] = 0.5  # between the tops of fences that meet, so that no two curved faces coincide
+PAST_OPEN: Final[Mm] = 40.0  # how far an open slot is cut past its fence, through all that might close it
 PARALLEL: Final = 1e-6  # sine of an angle between planes that do not meet anywhere near
 
 
@@ -54,6 +56,7 @@ class SlotPlan:
     joints: tuple[Joint, ...]
     free_ends: tuple[bool, bool]
     cautions: tuple[Caution, ...] = ()
+    open_ends: tuple[bool, bool] = (False, False)
 
     @staticmethod
     def outer_half(width: Mm, wall: Mm) -> Mm:
@@ -115,6 +118,11 @@ class SlotPlan:
         high = self.fence_high if self.free_ends[1] else self.cut.high - 4.0
         return low, high
 
+    @property
+    def opens(self) -> tuple[tuple[int, Mm], ...]:
+        """Ends (-1 low, 1 high) that are open, and how far along the slot it guides there."""
+        return tuple((end, s) for end, s, one in zip((-1, 1), (self.low, self.high), self.open_ends, strict=True) if one)
+
     def bridges(self) -> tuple[tuple[Mm, Mm], ...]:
         """Where along the fence bridges cross the slot."""
         return tuple((one[1], two[0]) for one, two in itertools.pairwise(self.windows))
@@ -129,17 +137,38 @@ class SlotPlan:
             points = points - np.minimum((points - point) @ inward, 0.0)[:, None] * inward
         return shapely.Polygon(points[:, :2]).buffer(0)
 
+    def covers(self, points: Array, margin: Mm) -> Bools:
+        """Which points (n, 3) lie within the fence, endless along the blade, or `margin` beside it."""
+        off = points - self.cut.origin
+        s = off @ self.cut.along
+        within = (s > self.fence_low - margin) & (s < self.fence_high + margin)
+        return np.asarray(within & (np.abs(off @ self.cut.normal) < self.half_width + margin))
+
     def meets(self, other: SlotPlan, seat: HeightSpline) -> bool:
         """Whether the two fences touch."""
         return bool(self.footprint(seat).distance(other.footprint(seat)) < 0.5)
 
 
-def plan_slots(site: Site, *, width: Mm, wall: Mm, end_wall: Mm, run_out: Mm, height: Mm, bridge_over: Mm, bridge_width: Mm) -> list[SlotPlan]:
+def plan_slots(
+    site: Site,
+    *,
+    width: Mm,
+    wall: Mm,
+    end_wall: Mm,
+    run_out: Mm,
+    height: Mm,
+    bridge_over: Mm,
+    bridge_width: Mm,
+    open_end: str = "",
+) -> list[SlotPlan]:
     """A slot for each cut of the site.
 
     A free end runs `run_out` past the bone, and the slot is never shorter than the blade needs to swing. An end that
     another cut bounds stops in that cut's own slot: the two open into each other along one clean mitre, and leave no
     wedge. A free end that would run into another fence is cut back, but never into the bone's chord.
+
+    At an open end (`open_end`: a way in words) a slot runs out of its fence. Its other end, and those of slots that it opens into, are then closed
+    by no less than a bridge, and half as long a stretch is left without one.
 
     Raises
     ------
@@ -149,7 +178,9 @@ def plan_slots(site: Site, *, width: Mm, wall: Mm, end_wall: Mm, run_out: Mm, he
     room = slot_room(site.blade)
     half = SlotPlan.outer_half(width, wall)
     plans = []
+    opened = open_ends(site, open_end)
     for number, cut in enumerate(site.cuts):
+        walls = _end_walls(site, opened, number, end_wall, bridge_width)
         joints = tuple(
             Joint(site.cuts[n].origin, side * site.cuts[n].normal, width / 2.0, side)
             for side, ends in ((1.0, cut.neighbours), (-1.0, cut.beside))
@@ -161,10 +192,14 @@ def plan_slots(site: Site, *, width: Mm, wall: Mm, end_wall: Mm, run_out: Mm, he
         lacking = max(0.0, room - (high - low))
         share = lacking / max(1, sum(runs))
         low, high = low - (share if runs[0] else 0.0), high + (share if runs[1] else 0.0)
-        low, high, told = _within_room(site, number, low, high, free, end_wall, room)
-        plans.append(SlotPlan(cut, width, half, low, high, 0.0, 0.0, (), joints, free, told))
+        low, high, told = _within_room(site, number, low, high, free, walls, room)
+        plans.append(SlotPlan(cut, width, half, low, high, 0.0, 0.0, (), joints, free, told, opened[number]))
     plans = [_kept_apart(site, number, plans, height) for number in range(len(plans))]
-    plans = [_finished(site, plan, room, end_wall, bridge_over, bridge_width) for plan in plans]
+    plans = [
+        _finished(site, plan, room, _end_walls(site, opened, number, end_wall, bridge_width), bridge_over, bridge_width)
+        for number, plan in enumerate(plans)
+    ]
+    refuse_parted(site, opened, [len(plan.windows) > 1 for plan in plans])
     ground = shapely.box(*site.seat.patch.bounds).buffer(-1.0)
     for plan in plans:
         if not ground.contains(plan.footprint(site.seat.patch)):
@@ -188,10 +223,19 @@ def _stands(site: Site, plan: SlotPlan, s: Mm) -> bool:
     return bool(shapely.box(*site.seat.patch.bounds).buffer(-1.0).contains(shapely.Point(*_on_seat(site, plan.cut, s)[:2])))
 
 
-def _within_room(site: Site, number: int, low: Mm, high: Mm, free: tuple[bool, bool], end_wall: Mm, room: Mm) -> tuple[Mm, Mm, tuple[Caution, ...]]:
+def _end_walls(site: Site, opened: Sequence[tuple[bool, bool]], number: int, end_wall: Mm, bridge_width: Mm) -> tuple[Mm, Mm]:
+    """How far a fence goes past its slot at each free end."""
+    closed = max(end_wall, bridge_width) if any(any(opened[one]) for one in joined_to(site.cuts, number)) else end_wall
+    low, high = (OPEN_RIM if one else closed for one in opened[number])
+    return low, high
+
+
+def _within_room(
+    site: Site, number: int, low: Mm, high: Mm, free: tuple[bool, bool], walls: tuple[Mm, Mm], room: Mm
+) -> tuple[Mm, Mm, tuple[Caution, ...]]:
     """A slot's ends drawn back to where its fence stands clear of bone, made up for at the other end where it can be."""
     cut, clear = site.cuts[number], site.room[number]
-    least, most = clear[0] + end_wall, clear[1] - end_wall
+    least, most = clear[0] + walls[0], clear[1] - walls[1]
     told = []
     if free[0] and low < least:
         told.append(
@@ -256,7 +300,7 @@ def _kept_apart(site: Site, number: int, plans: Sequence[SlotPlan], height: Mm) 
     return plan
 
 
-def _finished(site: Site, plan: SlotPlan, room: Mm, end_wall: Mm, bridge_over: Mm, bridge_width: Mm) -> SlotPlan:
+def _finished(site: Site, plan: SlotPlan, room: Mm, walls: tuple[Mm, Mm], bridge_over: Mm, bridge_width: Mm) -> SlotPlan:
     length = plan.high - plan.low
     cautions = list(plan.cautions)
     if length < room - 1e-6 and all(plan.free_ends):
@@ -266,29 +310,59 @@ def _finished(site: Site, plan: SlotPlan, room: Mm, end_wall: Mm, bridge_over: M
             where=_on_seat(site, plan.cut, (plan.low + plan.high) / 2.0),
             reason="blade-room",
         )
-    count = max(1, math.ceil(length / bridge_over))
-    while count > 1 and (length - (count - 1) * bridge_width) / count < room:
-        count -= 1
-    if count == 1 and length > bridge_over:
+    windows = _windows(plan, room, bridge_over, bridge_width)
+    longest = bridge_over * (SHARE if any(plan.open_ends) else 1.0)
+    if len(windows) == 1 and length > longest:
+        stays = "is open at one end" if any(plan.open_ends) else f"is {length:.0f} mm long"
         told = (
-            f"the slot of {plan.cut.name} is {length:.0f} mm long and has no bridge, because the blade needs {room:.0f} mm in each window; "
+            f"the slot of {plan.cut.name} {stays} and has no bridge, because the blade needs {room:.0f} mm in each window; "
             "handle the guide with care, or take a narrower blade"
         )
         cautions.append(Caution("slot-without-bridge", told))
-    window = (length - (count - 1) * bridge_width) / count
-    starts = [plan.low + number * (window + bridge_width) for number in range(count)]
-    windows = [[start, start + window] for start in starts]
+    fence_low = plan.low - (walls[0] if plan.free_ends[0] else PAST_JOINT)
+    fence_high = plan.high + (walls[1] if plan.free_ends[1] else PAST_JOINT)
     if not plan.free_ends[0]:
         windows[0][0] -= PAST_JOINT  # its neighbour's plane ends it
     if not plan.free_ends[1]:
         windows[-1][1] += PAST_JOINT
+    if plan.open_ends[0]:
+        windows[0][0] = fence_low - PAST_OPEN
+    if plan.open_ends[1]:
+        windows[-1][1] = fence_high + PAST_OPEN
     return replace(
         plan,
-        fence_low=plan.low - (end_wall if plan.free_ends[0] else PAST_JOINT),
-        fence_high=plan.high + (end_wall if plan.free_ends[1] else PAST_JOINT),
+        fence_low=fence_low,
+        fence_high=fence_high,
         windows=tuple((float(low), float(high)) for low, high in windows),
         cautions=tuple(cautions),
     )
+
+
+def _windows(plan: SlotPlan, room: Mm, bridge_over: Mm, bridge_width: Mm) -> list[list[Mm]]:
+    """Where a slot is open between its ends: as many bridges as a long one needs, and the blade has room between."""
+    low, high = plan.low, plan.high
+    if any(plan.open_ends):
+        free = max(room, SHARE * bridge_over)  # the stretch that hangs on one bridge alone
+        rest = high - low - free - bridge_width
+        if high - low <= SHARE * bridge_over or rest < room:
+            return [[low, high]]
+        whole = _shared(low + free + bridge_width, high, room, bridge_over, bridge_width)
+        last = [low, low + free]
+        if plan.open_ends[0]:
+            return [last, *whole]
+        return [[low + high - b, low + high - a] for a, b in reversed([last, *whole])]
+    return _shared(low, high, room, bridge_over, bridge_width)
+
+
+def _shared(low: Mm, high: Mm, room: Mm, bridge_over: Mm, bridge_width: Mm) -> list[list[Mm]]:
+    """A stretch in windows of one length."""
+    length = high - low
+    count = max(1, math.ceil(length / bridge_over))
+    while count > 1 and (length - (count - 1) * bridge_width) / count < room:
+        count -= 1
+    window = (length - (count - 1) * bridge_width) / count
+    starts = [low + number * (window + bridge_width) for number in range(count)]
+    return [[start, start + window] for start in starts]
 
 
 def stepped_heights(seat: HeightSpline, plans: list[SlotPlan], height: Mm) -> list[Mm]:

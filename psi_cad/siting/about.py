@@ -99,12 +99,13 @@ class About(Protocol):
 
 @dataclass(frozen=True)
 class AboutCuts:
-    """The cuts of a guide, which lie where their blades run."""
+    """The cuts of a guide, which lie where their blades run; it stands on both sides of them, or on one `side`: 1 the specimen's, -1 the other."""
 
     cuts: tuple[PlannedCut, ...]
     called: str = "the cut"
     key: str = "guide.cuts"
     plural: str = "cuts"
+    side: int = 0
 
     @property
     def where(self) -> Array:
@@ -148,8 +149,12 @@ class AboutCuts:
         )
 
     def near(self, points: Array, axis: Array, *, reach: Mm, beyond: Mm = 0.0) -> Bools:
-        """See `About`: along the sections."""
-        return strip(self.cuts, points, axis, reach=reach, beyond=beyond)
+        """See `About`: along the sections, on the guide's side."""
+        found = strip(self.cuts, points, axis, reach=reach, beyond=beyond)
+        if not self.side:
+            return found
+        piece = np.all([(points - cut.origin) @ cut.normal > 0.0 for cut in self.cuts], axis=0)
+        return np.asarray(found & (piece if self.side > 0 else ~piece))
 
     def at(self, points: Array, axis: Array, *, reach: Mm) -> Bools:
         """See `About`."""

@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from psi_cad.units import Array, Bools, Mm
 
-__all__ = ["SCALE", "Sliding", "in_words", "side_in_words", "sliding", "smoothed_normals"]
+__all__ = ["SCALE", "WAYS", "Sliding", "in_words", "side_in_words", "sliding", "smoothed_normals"]
 
 SCALE: Final = float(np.sqrt(5.0 / 3.0))  # the corner of a box then has 1/√3, the spread of its normals: the limit was set on that scale
 BUMP_MM: Final[Mm] = 1.0  # normals are averaged over this (sigma): bumps narrower than 3 mm are noise, and a gap of 0.2 mm passes them
@@ -28,6 +28,8 @@ SINGULAR: Final = 1e-9  # of the largest: a motion that moves nothing at all
 MINOR: Final = 0.5  # of the main part: a smaller part of a direction is not named
 
 _SIDES: Final = (("left", "right"), ("back", "front"), ("head", "feet"))  # patient axes, LPS: towards +, towards -
+WAYS: Final = {name: sign * np.eye(3)[axis] for axis, names in enumerate(_SIDES) for name, sign in zip(names, (1.0, -1.0), strict=True)}
+"""A word for each way along a patient axis, and its direction (3,)."""
 
 
 @dataclass(frozen=True)

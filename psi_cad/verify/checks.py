@@ -137,7 +137,7 @@ def _measured(part: Part, stl: Path, expected: Expected, probe: BoneProbe, other
     checks += pin.checks(part, printed, expected)
     sits = seat.measure(printed, expected, probe)
     checks += seat.checks(sits, expected)
-    features = measured(tuple(feature_from_json(one) for one in expected.features), part, printed)
+    features = measured(tuple(feature_from_json(one) for one in expected.features), part, printed, on=(expected, probe))
     for _, _, found in features:
         checks += [replace(check, where=in_patient(expected, np.array(check.where))) for check in found]
     neighbours = measure_neighbours(printed, expected.frame, others)

@@ -12,14 +12,23 @@ from psi_cad.promises.expected import Expected, ExpectedSlot
 from psi_cad.units import Array, Mm
 from psi_cad.verify.held import held
 
-__all__ = ["end_check", "past_ends", "towards"]
+__all__ = ["end_check", "guiding", "past_ends", "towards"]
 
 PAST_MM: Final[Mm] = 0.05
+FAR_MM: Final[Mm] = 1e4  # beyond any slot
 
 
 def towards(place: Array, origin: Array, point: Array, normal: Array) -> tuple[Array, Array]:
     """Another slot's plane, seen from `origin`, its normal turned to the side on which `place` (3,) lies."""
     return point - origin, normal if float((place + origin - point) @ normal) >= 0.0 else -normal
+
+
+def guiding(both: shapely.Geometry, slot: ExpectedSlot) -> shapely.Geometry:
+    """Of a slot's two sides (their common outline, in (s, u)) what guides: at an open end not the rim, where the fence's edges are broken."""
+    for end, s in slot.opens:
+        low, high = (-FAR_MM, s) if end > 0 else (s, FAR_MM)
+        both = both.intersection(shapely.box(low, -FAR_MM, high, FAR_MM))
+    return both
 
 
 def past_ends(both: shapely.Geometry, slot: ExpectedSlot, expected: Expected, along: Array, blade: Array) -> Mm | None:

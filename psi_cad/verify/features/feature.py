@@ -16,8 +16,10 @@ from psi_cad.units import Array
 from psi_cad.verify.held import held
 
 if TYPE_CHECKING:
+    from psi_cad.promises.expected import Expected
     from psi_cad.readback.part import Part
     from psi_cad.readback.printed import Printed
+    from psi_cad.verify.features.seat import BoneProbe
 
 __all__ = ["Feature", "Triple", "feature_from_json", "kept", "kind_of", "measured", "place", "told", "told_of", "way"]
 
@@ -29,7 +31,7 @@ class Feature(Protocol):
     """What a part was promised to have: a frozen dataclass of plain values, in the part's frame, mm. It loads no kernel.
 
     Its file has `find(feature, faces)`, `measure(feature, part, printed)` and `checks(feature, values)`; a part that is a mesh has no
-    STEP to be read back (`part` is None).
+    STEP to be read back (`part` is None). It may have `measure_on_bone(feature, printed, expected, probe)`, for what is measured against a bone.
     """
 
     @property
@@ -78,12 +80,16 @@ def feature_from_json(data: dict[str, Any]) -> Feature:
         raise InputError("report.json: features: this is not what this version of psi-cad measures against; build again.") from error
 
 
-def measured(features: tuple[Feature, ...], part: Part | None, printed: Printed) -> list[tuple[Feature, dict[str, Any], list[Check]]]:
-    """Every feature with what was measured of it and the checks of that."""
+def measured(
+    features: tuple[Feature, ...], part: Part | None, printed: Printed, *, on: tuple[Expected, BoneProbe] | None = None
+) -> list[tuple[Feature, dict[str, Any], list[Check]]]:
+    """Every feature with what was measured of it and the checks of that; `on`: of a guide, what is expected of it, and its bone."""
     found = []
     for feature in features:
         kind = kind_of(feature)
         values = kind.measure(feature, part, printed)
+        if on is not None and hasattr(kind, "measure_on_bone"):
+            values |= kind.measure_on_bone(feature, printed, *on)
         found.append((feature, values, kind.checks(feature, values)))
     return found
 

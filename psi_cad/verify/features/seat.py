@@ -23,7 +23,7 @@ from psi_cad.verify.features.pin import leans
 from psi_cad.verify.held import held
 from psi_cad.verify.holding import lock_check, measure_holding
 
-__all__ = ["BoneProbe", "MeasuredSeat", "caught_by", "checks", "find", "measure", "underside"]
+__all__ = ["RIM_MM", "STEP_MM", "BoneProbe", "MeasuredSeat", "caught_by", "checks", "find", "measure", "underside"]
 
 STEP_MM: Final[Mm] = 0.4
 RIM_MM: Final[Mm] = 0.6  # the outline's straight sides and the grid's step
@@ -93,6 +93,7 @@ def measure(part: Printed, expected: Expected, probe: BoneProbe) -> MeasuredSeat
     catch, column = caught_by(probe, bottom, frame)
 
     outline = shapely.union_all([shapely.Polygon(ring) for ring in expected.outlines]).buffer(-RIM_MM)
+    outline = outline.difference(shapely.union_all([shapely.Polygon(rings[0], rings[1:]) for rings in expected.relieved]).buffer(STEP_MM))
     inside = shapely.contains_xy(outline, bottom[:, 0], bottom[:, 1]) & (looks[:, 2] < -np.cos(np.radians(expected.slope_limit + 8.0)))
     spanned = shapely.union_all([shapely.Polygon(ring) for ring in expected.voids])
     inside &= ~shapely.contains_xy(spanned, bottom[:, 0], bottom[:, 1])

@@ -20,11 +20,11 @@ from psi_cad.promises.expected import Expected, ExpectedSlot
 from psi_cad.readback.faces import Faces, Flat, Within
 from psi_cad.readback.part import Part
 from psi_cad.readback.printed import Printed
+from psi_cad.readback.reach import blade_needed
 from psi_cad.siting.about import blade_axes
 from psi_cad.units import LIMITS, Array, Deg, Mm
 from psi_cad.verify.held import held
-from psi_cad.verify.reach import blade_needed
-from psi_cad.verify.slot_ends import end_check, past_ends, towards
+from psi_cad.verify.slot_ends import end_check, guiding, past_ends, towards
 
 __all__ = ["MeasuredSlot", "checks", "find", "measure"]
 
@@ -89,7 +89,7 @@ def measure(part: Part, printed: Printed, expected: Expected, slot: ExpectedSlot
     ways = _Ways(expected.frame, origin, normal, along, blade)
     if not one or not two:
         return _lost(printed, slot, ways)
-    both = shapely.union_all([piece.outline for piece in one]).intersection(shapely.union_all([piece.outline for piece in two]))
+    both = guiding(shapely.union_all([piece.outline for piece in one]).intersection(shapely.union_all([piece.outline for piece in two])), slot)
     spans = [shapely.LineString([(p.bounds[0], 0.0), (p.bounds[2], 0.0)]) for p in shapely.get_parts(both) if p.area > 1.0]
     merged = sorted(shapely.get_parts(shapely.line_merge(shapely.union_all(spans))), key=lambda p: p.bounds[0])
     windows = tuple((float(p.bounds[0]), float(p.bounds[2])) for p in merged if not p.is_empty)

@@ -1,0 +1,136 @@
+"""A rim of the footplates that keeps off the bone: where it runs, how it is measured, and files in which it is wrong."""
+
+import json
+
+import cadquery as cq
+import numpy as np
+import pytest
+import shapely
+import trimesh
+from built_once import built_once
+from conftest import CASES
+from faults import failed_with, solid_in
+
+import psi_cad
+from psi_cad.errors import DesignError
+from psi_cad.options.relief import place_relief
+
+STEM = "supra-acetabular_generic-25x0.89"
+DEPTH, WIDTH = 0.7, 5.0
+PLATE, FENCE, PINS = shapely.box(-30.0, -20.0, 30.0, 20.0), shapely.box(-35.0, -3.0, 35.0, 3.0), [(-26.0, 15.0, 4.0), (26.0, -15.0, 4.0)]
+
+
+def placed(**changed):
+    return place_relief([PLATE], FENCE, PINS, **{"depth": 0.6, "width": 4.0, "plate_thickness": 3.0, **changed})
+
+
+def test_the_rim_is_relieved_but_at_fences_and_wires():
+    relief = placed()
+    zone = shapely.union_all(relief.polygons())
+    for point, inside in (
+        ((0.0, 18.0), True),
+        ((0.0, 15.0), False),
+        ((-28.0, 10.0), True),
+        ((-28.0, 3.5), False),
+        ((-26.0, 17.0), False),
+        ((0.0, 21.0), True),
+    ):
+        assert zone.contains(shapely.Point(*point)) is inside, point
+    assert zone.distance(FENCE) >= 1.15 and min(zone.distance(shapely.Point(x, y)) for x, y, _ in PINS) >= 3.8
+    assert relief.depth == 0.6 and len(relief.zones) >= 2
+
+
+def test_a_relief_that_leaves_too_little_is_refused_by_its_name():
+    with pytest.raises(
+        DesignError, match=r"params\.relief_depth = 1\.2: it would leave 1\.8 mm of the footplate, .* raise footplate_thickness to 3\.2"
+    ):
+        placed(depth=1.2)
+    with pytest.raises(DesignError, match=r"params\.relief_width = 18: too little of the footplates would rest on bone"):
+        placed(width=18.0)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    def make(here):
+        settings = [f"params.relief_depth={DEPTH}", f"params.relief_width={WIDTH}"]
+        (guide,) = psi_cad.build(CASES / "phantom-type1", here, settings=settings)["guides"]
+        assert guide["status"] == "passed"
+
+    return built_once(tmp_path_factory, "relief", make) / "phantom-type1"
+
+
+@pytest.fixture(scope="module")
+def guide(out):
+    return json.loads((out / "report.json").read_text())["guides"][0]
+
+
+def zone_of(guide):
+    (said,) = guide["features"]
+    plates = shapely.union_all([shapely.Polygon(ring) for ring in guide["plan"]["outlines"]])
+    return shapely.union_all([shapely.Polygon(rings[0], rings[1:]) for rings in said["zones"]]).intersection(plates), plates
+
+
+def undersides(mesh, guide, places):
+    """The lowest point of a guide along its axis at (x, y) of its frame, by trimesh; nan where there is none."""
+    axes, origin = np.array(guide["plan"]["axes"]), np.array(guide["plan"]["origin"])
+    starts = origin + np.column_stack([places, np.full(len(places), -200.0)]) @ axes
+    hits, rays, _ = mesh.ray.intersects_location(starts, np.tile(axes[2], (len(places), 1)), multiple_hits=False)
+    found = np.full((len(places), 3), np.nan)
+    found[rays] = hits
+    return found
+
+
+@pytest.mark.slow
+def test_over_the_rim_the_gap_is_wider_and_elsewhere_as_ever(out, guide):
+    """Rays of trimesh from the STL down to the bone, times the cosine of its slope there."""
+    mesh, bone = trimesh.load_mesh(out / f"{STEM}.stl"), trimesh.load_mesh(out / "bone.stl")
+    zone, plates = zone_of(guide)
+    generator = np.random.default_rng(5)
+    gaps = []
+    for area in (zone.buffer(-0.5), plates.buffer(-WIDTH - 0.5)):
+        x_low, y_low, x_high, y_high = area.bounds
+        places = generator.uniform([x_low, y_low], [x_high, y_high], (4000, 2))
+        places = places[shapely.contains_xy(area, *places.T)][:60]
+        under = undersides(mesh, guide, places)
+        up, under = np.array(guide["plan"]["axes"][2]), under[np.isfinite(under[:, 0])]
+        hits, rays, faces = bone.ray.intersects_location(under, np.tile(-up, (len(under), 1)), multiple_hits=False)
+        gaps.append(float(np.median((under[rays] - hits) @ up * (bone.face_normals[faces] @ up))))
+    assert gaps[0] == pytest.approx(0.2 + DEPTH, abs=0.06) and gaps[1] == pytest.approx(0.2, abs=0.05)
+    least, most = (guide["features"][0][key] for key in ("least_mm", "most_mm"))
+    assert 0.2 + DEPTH - 0.25 <= least <= gaps[0] <= most <= 0.2 + DEPTH + 0.25
+    values = {check["id"]: check["value"] for check in guide["checks"]}
+    assert values["contact_share"] >= 0.9, "what is to rest on bone does"
+
+
+def spot(out, guide):
+    """A place amid the rim: on the underside, and the seating axis, patient frame."""
+    zone, _ = zone_of(guide)
+    part = max(shapely.get_parts(zone.buffer(-1.8)), key=lambda one: one.area)
+    place = np.array([part.representative_point().coords[0]])
+    (under,) = undersides(trimesh.load_mesh(out / f"{STEM}.stl"), guide, place)
+    return under, np.array(guide["plan"]["axes"][2])
+
+
+def rod(out, guide, low, high):
+    under, up = spot(out, guide)
+    return cq.Solid.makeCylinder(1.0, high - low, cq.Vector(*(under + low * up)), cq.Vector(*up))
+
+
+FAULTS = {
+    "relief_least": lambda s, g, folder: s.fuse(rod(folder, g, -0.5, 0.6)),
+    "relief_most": lambda s, g, folder: s.cut(rod(folder, g, -2.0, 0.5)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", FAULTS)
+def test_a_spoiled_relief_fails_its_own_check(check, out, guide, tmp_path):
+    failed = failed_with(FAULTS[check](solid_in(out / f"{STEM}.step"), guide, out), guide["plan"], out / "bone.stl", tmp_path)
+    assert set(failed) == {check}
+    assert np.linalg.norm(np.array(failed[check].where) - spot(out, guide)[0]) < 1.5
+
+
+@pytest.mark.slow
+def test_the_same_files_without_the_promise_of_a_relief_miss_the_bone(out, guide, tmp_path):
+    plan = {**guide["plan"], "features": []}
+    assert {"seat_max", "seat_rms"} <= set(failed_with(solid_in(out / f"{STEM}.step"), plan, out / "bone.stl", tmp_path))
