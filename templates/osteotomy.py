@@ -20,7 +20,7 @@ Source
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
@@ -30,15 +30,18 @@ from psi_cad.errors import DesignError, either
 from psi_cad.findings import Caution
 from psi_cad.fitting import solids
 from psi_cad.fitting.place import Asked, FlapAsked, GripAsked, InsertAsked, place_extras, scale_of
-from psi_cad.guides.contract import Design, PinFeature, SlotFeature, Wires, Workshop
+from psi_cad.fitting.wires import WiresAsked, place_wires
+from psi_cad.frames import triple
+from psi_cad.guides.contract import Design, Needs, PinFeature, SlotFeature, Wires, Workshop
 from psi_cad.guides.params import GuideParams, param, possible
 from psi_cad.guides.site import Site
 from psi_cad.labelling.placed import ENGRAVED, PAD, Labels, Pad, TagShape, label_solids, labelled
 from psi_cad.options import leaning
 from psi_cad.options.extras import Extras
+from psi_cad.options.plated import Plated
 from psi_cad.sawing.slots import SlotPlan, plan_slots, stepped_heights
 from psi_cad.siting.access import outlines
-from psi_cad.siting.pins import Pin, place_pins
+from psi_cad.siting.pins import Pin
 from psi_cad.siting.sliding import WAYS
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.units import Array, Mm
@@ -46,6 +49,7 @@ from psi_cad.units import Array, Mm
 if TYPE_CHECKING:
     import cadquery as cq
 
+NEEDS = Needs(holes=True)
 SERIES = "binding; the series of pelvic resections with printed guides that psi-cad follows"
 SLEEVE = "a published pelvic guide: outer 6 mm, bore 2.1 mm for wires of 2 mm"
 
@@ -191,7 +195,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
         overrides=("clearance",) if not 0.10 <= params.clearance <= 0.20 else (),
         wires=Wires(params.wire_depth, params.sleeve_height, params.pin_clearance),
         edge_break=params.edge_break,
-        features=(*extras.features, *labels.marks),
+        features=(*extras.features, *labels.marks, *(Plated(name, triple(point), triple(out), bore) for name, point, out in site.holes)),
     )
 
 
@@ -240,38 +244,22 @@ def _footprints(site: Site, params: Params, plans: list[SlotPlan], workshop: Wor
 
 
 def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, workshop: Workshop) -> list[Pin]:
-    radius, area = params.wire_diameter / 2.0, shapely.union_all(plates)
     sleeve = _sleeve_radius(params)
-    points = site.field.points
-    lean: dict[str, Any] = {}
-    if params.wires_lean:
-        middle = np.asarray(area.centroid.coords)[0]
-        lean = {
-            "leans": leaning.ways_out(points, middle, params.pin_divergence),
-            "avoid": site.avoid,
-        }
-    ways = ("pin_divergence", "pin_clearance", "wire_depth") if lean else ("pin_clearance", "wire_diameter", "sleeve_wall")
+    ways = ("pin_divergence", "pin_clearance", "wire_depth") if params.wires_lean else ("pin_clearance", "wire_diameter", "sleeve_wall")
     mend = possible(params, "raise footplate_reach", *(f"lower {name}" for name in ways))
-    pins = workshop.made(
-        place_pins,
-        site.field,
-        site.seat.patch(points),
-        site.seat.patch.steepness(points),
-        area,
-        site.planes,
-        wanted=params.pins,
-        radius=radius,
-        sleeve_radius=sleeve,
-        keep_off=SlotPlan.outer_half(width, params.wall) + sleeve + PAD + 0.2,
-        clearance=params.pin_clearance,
-        depth=params.wire_depth,
-        top=params.sleeve_height,
+    asked = WiresAsked(
+        params.pins,
+        params.wire_diameter,
+        params.wire_clearance,
+        sleeve,
+        params.sleeve_height,
+        params.wire_depth,
+        params.pin_clearance,
+        SlotPlan.outer_half(width, params.wall) + sleeve + PAD + 0.2,
+        params.pin_divergence,
         mend=either([*mend, "give another approach"]),
-        **lean,
     )
-    if params.wires_lean:
-        leaning.refuse_loose(pins, site.seat.patch, params.sleeve_height, params.wire_clearance, params.pin_divergence)
-    return pins
+    return place_wires(site, asked, shapely.union_all(plates), workshop)
 
 
 def _asked(params: Params) -> Asked:

@@ -99,10 +99,10 @@ def folder(built, tmp_path):
     return shutil.copytree(built, tmp_path / "of-a-part" / built.name)
 
 
-def facts_of(path, *settings):
+def facts_of(path, *settings, **params):
     loaded = load(path, settings=settings)
     request = loaded.case.part[0]
-    return part_facts(loaded, request, dict(request.params), sawings(loaded), planes=planes_of(loaded), inputs=inputs_of(loaded))
+    return part_facts(loaded, request, params or dict(request.params), sawings(loaded), planes=planes_of(loaded), inputs=inputs_of(loaded))
 
 
 def test_a_part_has_the_hash_of_what_it_is_made_from_and_its_cautions(built, path):
@@ -111,7 +111,7 @@ def test_a_part_has_the_hash_of_what_it_is_made_from_and_its_cautions(built, pat
     (part,) = report["parts"]
     assert [one["id"] for one in part["cautions"]] == [*OWN, "small-letters"] and part["accepted"] == [] and part["kept"] is False
     assert report["unaccepted"] == BLOCKING
-    facts = facts_of(path, "part.box.params={width=6.0}")
+    facts = facts_of(path, width=6.0)
     assert part["job"] == job_hash(facts)
 
 
@@ -291,7 +291,7 @@ def test_a_batch_makes_a_part_once_whatever_the_blades(path, folder, out):
     first, second, part = both(path, folder, out)
     assert [first.called, second.called, part.called] == ["supra-acetabular for generic-25x0.89", "supra-acetabular for generic-20x1.27", "part box"]
     assert (part.guide, part.blade, part.blades, part.printer, part.saws) == ("", "", [], "fdm-ultem1010", False)
-    assert part.job == job_hash(facts_of(path.parent / "guided" / "case.toml", "part.box.params={width=6.0}"))
+    assert part.job == job_hash(facts_of(path.parent / "guided" / "case.toml", width=6.0))
     (alone,) = tasks_of(Asked((str(path),)))
     assert alone.job == read_report(folder).parts[0].job, "as a build tells it"
 

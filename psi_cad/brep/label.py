@@ -35,7 +35,7 @@ _ALONG: Final = np.linspace(0.0, 1.0, 9)
 # fewer make every file and check faster; with more, letters lose their shape
 _SIMPLE: Final = 0.06
 _PLAIN: Final = 0.05
-_MITRE: Final = 3.0  # corners sharper than 40° are taken off
+_MITRE: Final = 1.4  # corners sharper than a right angle are taken off: else the tip of a 1 would stand above its line
 
 
 @lru_cache(maxsize=1)

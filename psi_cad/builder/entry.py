@@ -20,6 +20,7 @@ from psi_cad.guides.site import Site, blade_origin, slot_room
 from psi_cad.intake.cautions import guide_cautions
 from psi_cad.making.cautions import letters_caution
 from psi_cad.options.leaning import Leaning
+from psi_cad.options.plated import Plated
 from psi_cad.outputs.naming import Naming
 from psi_cad.outputs.overrides import overrides_of
 from psi_cad.outputs.subject import stem
@@ -140,6 +141,7 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut], avoid: Sequence[Expected
     name = made.request.template
     refuse_missing(name, kind="slot", asked=[cut.name for cut in site.cuts], promised=[slot.cut for slot in design.slots])
     refuse_missing(name, kind="sleeve", asked=[way.name for way in site.ways], promised=[sleeve.trajectory for sleeve in design.sleeves])
+    refuse_missing(name, kind="plated", asked=[hole.name for hole in made.request.hole], promised=[one.name for one in _plated(design)])
     shifts, wires = _shifts(made, cuts), design.wires
     slots = _slots_of(made, cuts) if design.slots else []
     pin, leaning = next(iter(design.pins), None), _leaning(made)
@@ -173,6 +175,10 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut], avoid: Sequence[Expected
     return expected
 
 
+def _plated(design: Design) -> list[Feature]:
+    return [feature for feature in design.features if isinstance(feature, Plated)]
+
+
 def _leaning(made: Made) -> tuple[Feature, ...]:
     """What wires that lean are measured against, whatever the template says of them."""
     site, design = made.site, made.design
@@ -182,7 +188,7 @@ def _leaning(made: Made) -> tuple[Feature, ...]:
     feet = tuple((*pin.centre, float(seat(np.array([pin.centre]))[0])) for pin in design.pins)
     play = bore - wire - site.printer.hole_compensation
     outs, depths = tuple(pin.out for pin in design.pins), tuple(pin.depth for pin in design.pins)
-    return (Leaning("wires", feet, outs, depths, bore, wire, play, float(design.wires.top)),)
+    return (Leaning("wires", feet, outs, depths, bore, wire, play, float(design.wires.top), not site.holes),)
 
 
 def _ring(points: Array) -> tuple[tuple[float, float], ...]:
@@ -259,6 +265,7 @@ def report_entry(
         settings=list(overrides_of(made.settings, made.request.name)),
         cuts=list(made.request.cuts),
         **ways,
+        holes=[one.model_dump(mode="json") for one in made.request.hole],
         approach=list(made.request.approach),
         seating_axis=[round(float(v), 9) for v in made.site.axis.direction],
         seating=_seating(made, measured.seat),

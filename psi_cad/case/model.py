@@ -237,10 +237,18 @@ class Trajectory(_Strict):
         return np.asarray(self.entry, dtype=np.float64), way / np.linalg.norm(way)
 
 
+class PlateHole(_Strict):
+    """A hole of a plate that a wire of a guide uses first: a `point` on its axis at the bone's surface, and its `direction` into the bone."""
+
+    name: CutName
+    point: Triple
+    direction: Direction
+
+
 class GuideRequest(_Strict):
     """One guide to make: template, cuts or trajectories, approach (from the bone towards the surgeon), blade and printer.
 
-    Whether it takes cuts and a blade, or trajectories, its template says.
+    Whether it takes cuts and a blade, or trajectories, its template says. `hole`: where its wires go, of a template that takes such.
     """
 
     name: Name
@@ -251,6 +259,7 @@ class GuideRequest(_Strict):
     approach: Direction
     blade: EntryId | Blade | None = None
     printer: EntryId | Printer
+    hole: Annotated[tuple[PlateHole, ...], Field(max_length=6, strict=False)] = ()
     params: dict[str, Any] = {}
 
 

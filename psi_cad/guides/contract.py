@@ -64,12 +64,14 @@ class Needs:
 
     `donor`: it sits on the donor's bone of the case, and its site has a `graft`.
     `stem`: it sits on the bone that the cuts leave, its trajectories carry implants, and its site has `stems`.
+    `holes`: its wires may be given by the holes of a plate, and its site has them.
     """
 
     cuts: tuple[int, int] = (1, 6)
     trajectories: tuple[int, int] = (0, 0)
     donor: bool = False
     stem: bool = False
+    holes: bool = False
 
     @property
     def blade(self) -> bool:
@@ -83,6 +85,7 @@ class Needs:
             "trajectories": list(self.trajectories),
             **({"donor": True} if self.donor else {}),
             **({"stem": True} if self.stem else {}),
+            **({"holes": True} if self.holes else {}),
         }
 
 

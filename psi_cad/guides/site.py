@@ -109,6 +109,7 @@ class Site:
     graft: GraftSite | None = None  # of a guide on a donor's bone; then "patient" frame means the donor's own
     stems: StemSite | None = None  # of a guide on the bone that the cuts leave
     order: tuple[str, ...] = ()  # every cut of the case by name, in its order
+    holes: tuple[tuple[str, Array, Array], ...] = ()  # of a plate, which wires go into: name, a point of the axis (3,), its way out of the bone (3,)
 
     @property
     def axis(self) -> SeatingAxis:
@@ -176,11 +177,13 @@ def make_site(
     short: Callable[[SeatingAxis, Mm], str] | None = None,
     but: Sequence[Tried] = (),
     order: Sequence[str] = (),
+    holes: Sequence[tuple[str, Array, Array]] = (),
 ) -> Site:
     """Choose how the guide sits, find the contact, fit the seat.
 
     `about`: the cuts, where the blade runs, or the entry points of `ways` (patient frame). `every_cut`: as planned; `shifts` (mm, along the normals)
-    lead from these to where blades run. `order`: the names of all cuts of the case. `avoid`: what leaning wires keep off.
+    lead from these to where blades run. `order`: the names of all cuts of the case. `holes`: see `Site`, patient mm.
+    `avoid`: what leaning wires keep off.
     What several blades have in common is made once in `workshop`. `laid_out` raises where slots, footplates or wires
     find no room at a site; `short` tells in what a blade is too short along an axis, its guide some mm off the bone ("": in
     nothing); `but` are ways to sit that turned out bad. See `seating.settled`.
@@ -246,9 +249,9 @@ def make_site(
         sawn = about.cuts if isinstance(about, AboutCuts) else ()
         there = tuple(way.local(frame) for way in ways)
         off = tuple((one.local(frame), one.distance) for one in avoid)
-        site = Site(
-            frame, seating, local, planes, field, seat, around, room, blade, printer, label, sawn, away, ways=there, avoid=off, order=tuple(order)
-        )
+        bored = tuple((name, frame.local(point), frame.local_direction(out)) for name, point, out in holes)
+        known: dict[str, Any] = {"ways": there, "avoid": off, "order": tuple(order), "holes": bored}
+        site = Site(frame, seating, local, planes, field, seat, around, room, blade, printer, label, sawn, away, **known)
         if laid_out is not None:
             laid_out(site)
         lock = None if params.allow_sliding else workshop.made(contact_sliding, site.field).lock

@@ -45,7 +45,9 @@ def job_facts(
     shifts = {name: {"shift": shift} for name, shift in shifts_of(loaded.case, sawing, own).items()}
     ways = [way.to_json() for way in work.ways] if isinstance(work, Drilling) else []
     kept = (
-        {"avoid": [[avoid.name, avoid.distance] for avoid in loaded.case.avoid]} if ways or (sawing is not None and sawing.params.wires_lean) else {}
+        {"avoid": [[avoid.name, avoid.distance] for avoid in loaded.case.avoid]}
+        if ways or request.hole or (sawing is not None and sawing.params.wires_lean)
+        else {}
     )
     sawn: dict[str, Any] = {}
     if any(way.implant is not None for way in (work.ways if isinstance(work, Drilling) else ())):  # it sits on what the saw leaves

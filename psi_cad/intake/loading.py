@@ -132,6 +132,12 @@ def _misfits(data: dict[str, Any], path: Path, number: int, guide: dict[str, Any
     elif needs.donor and isinstance(donor, dict) and donor.get("bone") is not None and donor["bone"] != guide.get("bone") and guide.get("bone"):
         told.append(("bone", f"{where}.bone: template '{name}' sits on the donor, which replaces '{donor['bone']}'; name that bone."))
     told += _stem_lacks(data, where, guide, needs)
+    holes = guide.get("hole")
+    names = [one.get("name") for one in holes if isinstance(one, dict)] if isinstance(holes, list) else []
+    if holes and not needs.holes:
+        told.append(("hole", f"{where}.hole: template '{name}' places its wires itself; leave hole out, or name another template."))
+    if twice := next((one for one in names if names.count(one) > 1), None):
+        told.append(("hole", f"{where}.hole: two holes are called '{twice}'; give each a name of its own."))
     if needs.blade and guide.get("blade") is None:
         told.append(("blade", f"{where}.blade is missing (add it; 'psi-cad new DIR' shows a whole case)."))
     elif not needs.blade and guide.get("blade") is not None:

@@ -270,14 +270,14 @@ def _hashed(part: PartJob, loaded: LoadedCase, own: list[Sawing], *, planes: Map
 
 
 def _avoided(loaded: LoadedCase, templates: Sequence[SeatParams], *, progress: Progress) -> tuple[Avoided, ...]:
-    """The structures of a case that has trajectories in its guides, or wires that lean; none where it has not.
+    """The structures of a case that has trajectories or plate holes in its guides, or wires that lean; none where it has not.
 
     Raises
     ------
     PsiCadError
     """
     leaning = any(isinstance(params, GuideParams) and params.wires_lean for params in templates)
-    if not leaning and not any(guide.trajectories for guide in loaded.case.guide):
+    if not leaning and not any(guide.trajectories or guide.hole for guide in loaded.case.guide):
         return ()
     found = []
     for number, entry in enumerate(loaded.case.avoid):

@@ -13,6 +13,7 @@ from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade
 from psi_cad.drilling.ways import Drilling, about_ways, checked_ways
 from psi_cad.findings import Check
+from psi_cad.frames import unit
 from psi_cad.grafting.donor import DonorRead
 from psi_cad.guides.params import GuideParams, SeatParams
 from psi_cad.guides.registry import lay_out, load_template, told_as_ours
@@ -110,7 +111,7 @@ class Siting:
             params=params,
             blade=None if sawing is None else sawing.blade,
             ways=ways,
-            avoid=self.avoid if isinstance(params, GuideParams) and params.wires_lean else (),
+            avoid=self.avoid if isinstance(params, GuideParams) and (params.wires_lean or request.hole) else (),
             printer=self.loaded.printer(request.printer, where="guide.printer"),
             label=(whose, request.name, *said, f"v{__version__}"),
             shifts=shifts,
@@ -119,6 +120,7 @@ class Siting:
             short=short,
             but=but,
             order=tuple(self.cuts),
+            holes=[(one.name, np.array(one.point), -unit(np.array(one.direction))) for one in request.hole],
         )
         for error in past_corners(sawn, own, site.axis.direction):
             raise error

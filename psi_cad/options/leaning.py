@@ -33,6 +33,7 @@ NEAR_MM: Final[Mm] = 1.0
 NEAR_SIZE: Final[Mm] = 0.5  # of its diameter
 ANGLE_DEG: Final[Deg] = 0.05
 FOOT_MM: Final[Mm] = 0.05
+LOCK: Final = "how far the guide moves with its wires in, any way"
 SIDES: Final = 16  # of the polygon round the circle in which a wire has play
 WAYS: Final = 24  # all round the sphere, in which a guide is pulled; as many the other way
 LEVER_MM: Final[Mm] = 20.0  # so that turns and shifts are of one size
@@ -46,6 +47,7 @@ OFF_AXIS: Final = 0.49  # of a wire's diameter: where its side is
 class Leaning:
     """Wires that lean: for each the point of its axis on the seat, its direction out of the bone, its depth; guide frame, mm.
 
+    `locks`: whether they are to keep the guide from lifting off.
     `bore`: diameter of the holes; `wire`: of the wires; `play`: what of the difference is there once it is printed. `height`: of a sleeve above
     the seat along its wire.
     """
@@ -58,6 +60,7 @@ class Leaning:
     wire: Mm
     play: Mm
     height: Mm
+    locks: bool = True
 
 
 def ways_out(points: Array, middle: Array, lean: Deg) -> list[Array]:
@@ -206,7 +209,7 @@ def checks(leaning: Leaning, values: dict[str, Any]) -> list[Check]:
         kept("pin_foot", values.get("offset_mm"), "mm", "<=", FOOT_MM, beside),
         kept("pin_open", values.get("blocked"), "", "==", 0.0, place(stopped)),
         held("pin_apart", clear, "mm", ">=", WIRES_APART_MM - FOOT_MM, "between the surfaces of two wires, over their whole way", where=place(near)),
-        held("pin_lock", values.get("travel_mm"), "mm", "<=", MOST_TRAVEL_MM, "how far the guide moves with its wires in, any way", where=middle),
+        *([held("pin_lock", values.get("travel_mm"), "mm", "<=", MOST_TRAVEL_MM, LOCK, where=middle)] if leaning.locks else []),
     ]
 
 
@@ -214,5 +217,7 @@ def said(found: Sequence[dict[str, Any]]) -> list[str]:
     """For the terminal."""
     one = found[0]
     free, lean = one.get("travel_mm"), max(one.get("lean_deg") or [0.0])
+    if not one.get("locks", True):
+        return [f"leaning wires: {len(one['feet'])}, by up to {lean:.0f}°; draw them before the guide is taken off"]
     loose = "nothing holds it against lifting" if free is None else f"with them in, the guide moves {free:.1f} mm at most"
     return [f"leaning wires: {len(one['feet'])}, by up to {lean:.0f}°; {loose}; draw them before the guide is taken off"]

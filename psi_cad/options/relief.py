@@ -11,9 +11,9 @@ import shapely
 
 from psi_cad.errors import DesignError
 from psi_cad.findings import Check
+from psi_cad.readback.underside import RIM_MM, STEP_MM, underside
 from psi_cad.units import LIMITS, Deg, Mm
 from psi_cad.verify.features.feature import place
-from psi_cad.verify.features.seat import RIM_MM, STEP_MM, underside
 from psi_cad.verify.held import held
 
 if TYPE_CHECKING:

@@ -69,6 +69,8 @@ def making_of(
     entries: dict[str, Any] = {"blade": None if blade is None else blade.model_dump(mode="json"), "printer": printer.model_dump(mode="json")}
     if ways:
         entries["trajectories"] = list(ways)
+    if request.hole:
+        entries["holes"] = [one.model_dump(mode="json") for one in request.hole]
     if made_other := decisive(overrides):
         entries["settings"] = list(made_other)
     making = {"template": request.template, "cuts": list(request.cuts), "approach": list(request.approach), "params": dict(params), **entries}
@@ -81,7 +83,7 @@ def recorded_making(guide: Guide) -> Making | None:
     keys = {"template": "template", "cuts": "cuts", "approach": "approach", "params": "params", "blade": "blade_entry", "printer": "printer_entry"}
     if any(key not in said for key in keys.values()):
         return None
-    keys |= {"trajectories": "trajectories"} if "trajectories" in said else {}
+    keys |= {key: key for key in ("trajectories", "holes") if key in said}
     changed = decisive(guide.settings or ())
     return {name: said[key] for name, key in keys.items()} | ({"settings": list(changed)} if changed else {})
 

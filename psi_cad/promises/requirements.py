@@ -78,7 +78,7 @@ def refuse_missing(template: str, *, kind: str, asked: Sequence[str], promised: 
     ------
     DesignError
     """
-    of = "cut" if kind == "slot" else "trajectory"
+    of = {"slot": "cut", "plated": "hole"}.get(kind, "trajectory")
     for name in asked:
         if promised.count(name) != 1:
             many = "no" if name not in promised else f"{promised.count(name)} of the features"

@@ -21,7 +21,7 @@ from psi_cad.surface.lines import segments_apart
 from psi_cad.surface.rays import SignedDistance, nearest_along
 from psi_cad.units import LIMITS, Array, Bools, Deg, Ints, Mm
 
-__all__ = ["Pin", "place_pins", "triangle_lever"]
+__all__ = ["HOLDS_MM", "PAST_BONE_MM", "UP", "WIRES_APART_MM", "Pin", "axis_clearance", "bone_below", "place_pins", "triangle_lever"]
 
 STEP_MM: Final[Mm] = 1.5
 STEEPEST: Final[Deg] = 45.0  # a wire skids on steeper bone
@@ -113,13 +113,13 @@ def place_pins(
     inner = area.buffer(-(sleeve_radius - 0.8))
     here = field.contact & shapely.contains_xy(inner, field.points[:, 0], field.points[:, 1])
     here &= steepness <= 1.0 / np.cos(np.radians(STEEPEST))
-    deep = np.minimum(_bone_below(field, leans, depth) + PAST_BONE_MM, depth)
+    deep = np.minimum(bone_below(field, leans, depth) + PAST_BONE_MM, depth)
     seat = np.column_stack([field.points, heights])
     here &= field.thickness >= HOLDS_MM
     outs, away = np.tile(np.array(UP), (len(seat), 1)), np.full(len(seat), -np.inf)
     for ways in leans or (outs.copy(),):  # where none fits a point has no wire
-        far = _axis_clearance(seat, ways, planes, depth=deep, top=top)
-        beside = _axis_clearance(seat, ways, planes, depth=np.zeros(len(seat)), top=top if leans else 0.0)
+        far = axis_clearance(seat, ways, planes, depth=deep, top=top)
+        beside = axis_clearance(seat, ways, planes, depth=np.zeros(len(seat)), top=top if leans else 0.0)
         fits = here & (away == -np.inf) & (far - radius >= clearance) & (beside >= keep_off)
         fits &= _keeps_off(avoid, seat, ways, deep, top, radius, fits & grid.ravel())
         outs[fits], away[fits] = ways[fits], far[fits]
@@ -167,7 +167,7 @@ class Apart:
         return self._known[a, b]
 
 
-def _bone_below(field: HeightField, leans: Sequence[Array], depth: Mm) -> Array:
+def bone_below(field: HeightField, leans: Sequence[Array], depth: Mm) -> Array:
     """How much bone (n,) a wire meets at each point: of one that leans, the most that it can."""
     if not leans:
         return field.thickness
@@ -204,7 +204,7 @@ def _amid(seat: Array, contact: Bools) -> Array | None:
     return inmost(resting) if len(resting) else None
 
 
-def _axis_clearance(seat: Array, outs: Array, planes: Sequence[tuple[Array, Array]], *, depth: Array, top: Mm) -> Array:
+def axis_clearance(seat: Array, outs: Array, planes: Sequence[tuple[Array, Array]], *, depth: Array, top: Mm) -> Array:
     """Least distance (n,) from the axis of a wire along `outs` (n, 3), between `depth` (n,) below and `top` above the seat (n, 3), to any plane."""
     least = np.full(len(seat), np.inf)
     for point, normal in planes:

@@ -13,10 +13,11 @@ from psi_cad.errors import SurfaceError
 from psi_cad.findings import Place, place_of
 from psi_cad.frames import Frame
 from psi_cad.readback.printed import Printed
+from psi_cad.readback.underside import underside
 from psi_cad.surface.rays import SignedDistance
 from psi_cad.surface.solids import mesh_of, solid_of
 from psi_cad.units import Array, Mm
-from psi_cad.verify.features.seat import BoneProbe, caught_by, underside
+from psi_cad.verify.features.seat import BoneProbe, caught_by
 
 __all__ = ["Neighbour", "measure_neighbours"]
 

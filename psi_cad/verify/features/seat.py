@@ -16,6 +16,7 @@ from psi_cad.frames import Frame
 from psi_cad.promises.expected import Expected
 from psi_cad.readback.faces import Faces
 from psi_cad.readback.printed import Printed
+from psi_cad.readback.underside import RIM_MM, STEP_MM, underside
 from psi_cad.siting.sliding import Sliding
 from psi_cad.surface.rays import RayCaster, SignedDistance, first_hits_down
 from psi_cad.units import LIMITS, Array, Bools, Mm
@@ -23,10 +24,8 @@ from psi_cad.verify.features.pin import leans
 from psi_cad.verify.held import held
 from psi_cad.verify.holding import lock_check, measure_holding
 
-__all__ = ["RIM_MM", "STEP_MM", "BoneProbe", "MeasuredSeat", "caught_by", "checks", "find", "measure", "underside"]
+__all__ = ["RIM_MM", "STEP_MM", "BoneProbe", "MeasuredSeat", "caught_by", "checks", "find", "measure"]
 
-STEP_MM: Final[Mm] = 0.4
-RIM_MM: Final[Mm] = 0.6  # the outline's straight sides and the grid's step
 IN_BORE_MM: Final[Mm] = 0.05  # beyond its radius: what a triangulated bore is off
 WALL_COS: Final = 1.0 - 1e-6  # within 0.1° of a cut's normal lies a wall of its fence, which is flat; a seat is curved
 SLIT_MM: Final[Mm] = 1.6  # contact lacking over less than this is a slot or the wall of a hole
@@ -63,18 +62,6 @@ class MeasuredSeat:
     deepest: Place | None
     caught: Place | None
     missing: Place | None
-
-
-def underside(part: Printed) -> tuple[Array, Array, Bools]:
-    """The lowest points (n, 3) of a guide in columns `STEP_MM` apart, its normals there, and which columns (nx, ny) hold one; guide frame."""
-    low, high = part.mesh.bounds
-    xs, ys = np.arange(low[0], high[0], STEP_MM), np.arange(low[1], high[1], STEP_MM)
-    grid = np.stack(np.meshgrid(xs, ys, indexing="ij"), axis=-1).reshape(-1, 2)
-    starts = np.column_stack([grid, np.full(len(grid), low[2] - 5.0)])
-    up, faces = part.caster.first(starts, np.array([0.0, 0.0, 1.0]))
-    under = np.isfinite(up)
-    bottom = np.column_stack([grid, low[2] - 5.0 + up])[under]
-    return bottom, part.caster.normals(faces[under]), under.reshape(len(xs), len(ys))
 
 
 def caught_by(probe: BoneProbe, bottom: Array, frame: Frame) -> tuple[Mm, int]:
