@@ -229,6 +229,8 @@ def _slots(site: Site, params: Params) -> list[SlotPlan]:
 
 def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, workshop: Workshop) -> list[Pin]:
     sleeve = _sleeve_radius(params)
+    ways = ("pin_divergence", "pin_clearance", "wire_depth") if params.wires_lean else ("pin_clearance", "wire_diameter", "sleeve_wall")
+    mend = possible(params, "raise footplate_reach", *(f"lower {name}" for name in ways))
     asked = WiresAsked(
         params.pins,
         params.wire_diameter,
@@ -239,8 +241,9 @@ def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, 
         params.pin_clearance,
         SlotPlan.outer_half(width, params.wall) + sleeve + PAD + 0.2,
         params.pin_divergence,
-        either(possible(params, "lower pin_divergence", "lower pin_clearance", "lower wire_depth", "raise footplate_reach")),
-        " or ".join(name for name in ("insert_diameter", "footprint_side") if value_of(params, name)),
+        mend=either(
+            [*mend, *(f"change {name}" for name in ("insert_diameter", "footprint_side") if value_of(params, name)), "give another approach"]
+        ),
     )
     return place_wires(site, asked, shapely.union_all(plates), workshop)
 

@@ -148,6 +148,6 @@ def about_ways(drilling: Drilling, bone: Bone) -> AboutPoints:
         radii=radii,
         rises=tuple(params.most_rise(way.tool.diameter) for way in ways),
         lean_limit=params.lean_limit,
-        mend=tuple(possible(params, "raise params.lean_limit")),
+        mend=tuple(possible(params, "raise params.axis_search", "raise params.lean_limit")),
         toward=np.asarray(bone.mesh.triangles_center).mean(axis=0) - entries.mean(axis=0),
     )

@@ -41,8 +41,7 @@ class WiresAsked:
     off_cuts: Mm
     keep_off: Mm
     divergence: Deg
-    mend: str  # what may give leaning wires room
-    also: str = ""  # what else takes room: parameters to lower, or to leave out
+    mend: str  # what may give wires room
 
 
 def place_wires(site: Site, asked: WiresAsked, area: shapely.Geometry, workshop: Workshop) -> list[Pin]:
@@ -57,14 +56,11 @@ def place_wires(site: Site, asked: WiresAsked, area: shapely.Geometry, workshop:
         return _into_holes(site, asked, area)
     points = site.field.points
     lean: dict[str, Any] = {}
-    if asked.also:
-        lean["mend"] = f"raise footplate_reach, lower pin_clearance, wire_diameter or sleeve_wall, or change {asked.also}"
     if asked.divergence:
         middle = np.asarray(area.centroid.coords)[0]
         lean |= {
             "leans": leaning.ways_out(points, middle, asked.divergence),
             "avoid": site.avoid,
-            "mend": asked.mend,
         }
     pins = workshop.made(
         place_pins,
@@ -80,6 +76,7 @@ def place_wires(site: Site, asked: WiresAsked, area: shapely.Geometry, workshop:
         clearance=asked.off_cuts,
         depth=asked.depth,
         top=asked.sleeve_height,
+        mend=asked.mend,
         **lean,
     )
     if asked.divergence:

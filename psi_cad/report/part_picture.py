@@ -33,8 +33,6 @@ PATIENT_VIEWS: Final = (
     ("from the patient's left", (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
     ("from the patient's right", (-1.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
 )
-
-
 # the same of several parts there: as they lie, and each beside the other
 SEVERAL: Final = (
     ("from the patient's left, put together", (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
@@ -43,11 +41,10 @@ SEVERAL: Final = (
     ("from the front and above, side by side", (0.0, -0.8, 1.0), (0.0, 0.0, 1.0)),
 )
 BETWEEN_MM: Final[Mm] = 12.0  # parts that are drawn side by side
+Shown = tuple[trimesh.Trimesh, str]
 
 
-def picture_of_part(
-    path: Path, parts: Sequence[tuple[trimesh.Trimesh, str]], *, title: str, in_patient: bool = False, label: tuple[Array, Array] | None = None
-) -> None:
+def picture_of_part(path: Path, parts: Sequence[Shown], *, title: str, in_patient: bool = False, label: tuple[Array, Array] | None = None) -> None:
     """A PNG of parts (mm, standing on z = 0, or in the patient frame), each with its colour, from four sides; whole or not at all.
 
     `label`: the way out of the face that carries the letters, and what is up on it; then the last side is that one.
@@ -62,8 +59,7 @@ def picture_of_part(
     draw = ImageDraw.Draw(sheet)
     draw.text((12, 8), title, font=font(28), fill="black")
     sides = SEVERAL if several else PATIENT_VIEWS if in_patient else VIEWS
-    onto = () if label is None else (("onto its label", label[0], label[1]),)
-    for number, (caption, direction, up) in enumerate((*sides[: len(sides) - len(onto)], *onto)):
+    for number, (caption, direction, up) in enumerate(sides if label is None else (*sides[:-1], ("onto its label", *label))):
         shown = apart if several and number >= 2 else together
         x, y = number % 2 * SIZE[0], HEAD_PX + number // 2 * (SIZE[1] + CAPTION_PX)
         corners = np.vstack([np.asarray(body.mesh.vertices) for body in shown])
@@ -83,7 +79,7 @@ def _colour(said: str) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _side_by_side(parts: Sequence[tuple[trimesh.Trimesh, str]]) -> list[tuple[trimesh.Trimesh, str]]:
+def _side_by_side(parts: Sequence[Shown]) -> list[Shown]:
     """The parts moved along x, so that each stands to the right of the one before, seen from the front."""
     found, edge = [], 0.0
     for mesh, colour in parts:

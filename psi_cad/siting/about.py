@@ -191,7 +191,7 @@ class AboutPoints:
     radii, rises : tuple of float
         Of the sleeve on each entry: its outer radius, and how far it rises above the entry along its axis (mm), at most.
     lean_limit : float
-        Greatest angle between a trajectory and the seating axis; `mend`: what raises it, where that can be.
+        Greatest angle between a trajectory and the seating axis; `mend`: parameters that may help, where they can.
     toward : (3,)
         A direction that turns with the patient, where the entries tell none.
     """
