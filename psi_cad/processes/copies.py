@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import Pipe
@@ -39,7 +40,9 @@ class Copy:
             raise OSError("processes cannot be copied here")
         ours, theirs = Pipe()
         me = os.getpid()
-        self._pid = os.fork()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of threads, which no copy has: what a copy does needs none
+            self._pid = os.fork()
         if self._pid == 0:
             with suppress(BaseException):
                 ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
