@@ -13,11 +13,13 @@ from psi_cad import api
 from psi_cad.approval import publish as publishing
 from psi_cad.approval.publish import Before, publish, remove_made
 from psi_cad.approval.release import check_approvals, release_said
+from psi_cad.case.load import load_case
+from psi_cad.case.model import PlateHole
 from psi_cad.cli.showing import guide_lines
 from psi_cad.errors import ApprovalError, BuildError, InputError
 from psi_cad.files import sha256_of
 from psi_cad.intake.work import digest_of
-from psi_cad.outputs.naming import Naming, check_variant, name_for, recorded_making
+from psi_cad.outputs.naming import Naming, check_variant, differences, making_of, name_for, recorded_making
 from psi_cad.outputs.overrides import mark_of, overrides_of
 from psi_cad.outputs.subject import read_json, read_report, stem, stem_of
 from psi_cad.records.guide import Guide
@@ -44,6 +46,19 @@ def test_the_report_tells_how_each_guide_was_made(guide):
     assert recorded_making(Guide.model_validate(guide)) is not None
     for key in ("cuts", "approach", "params", "blade_entry", "printer_entry"):  # a report of an older version
         assert recorded_making(Guide.model_validate({name: value for name, value in guide.items() if name != key})) is None
+
+
+def test_what_a_report_records_of_a_guide_is_what_it_was_asked_for(guide):
+    """Else a guide that is built again would not have its own name."""
+    loaded = load_case(CASES / "phantom-type1" / "case.toml")
+    request = loaded.case.guide[0]
+    blade, printer = loaded.blade(request.blade, where="blade"), loaded.printer(request.printer, where="printer")
+    made = recorded_making(Guide.model_validate(guide))
+    assert made == making_of(request, guide["params"], blade, printer)
+    plate = [{"name": f"H{n}", "point": [float(n), 0.0, 0.0], "direction": [0.0, 0.0, 1.0]} for n in range(3)]
+    other = recorded_making(Guide.model_validate({**guide, "holes": plate}))
+    held = request.model_copy(update={"hole": tuple(PlateHole.model_validate(one) for one in plate)})
+    assert other == making_of(held, guide["params"], blade, printer) and differences(other, made).keys() == {"holes"}
 
 
 def test_the_plain_name_goes_to_the_first_and_back_to_its_own(guide):

@@ -83,7 +83,7 @@ def recorded_making(guide: Guide) -> Making | None:
     keys = {"template": "template", "cuts": "cuts", "approach": "approach", "params": "params", "blade": "blade_entry", "printer": "printer_entry"}
     if any(key not in said for key in keys.values()):
         return None
-    keys |= {key: key for key in ("trajectories", "holes") if key in said}
+    keys |= {key: key for key in ("trajectories", "holes") if said.get(key)}  # as `making_of` has them
     changed = decisive(guide.settings or ())
     return {name: said[key] for name, key in keys.items()} | ({"settings": list(changed)} if changed else {})
 
@@ -94,7 +94,7 @@ def differences(new: Making, old: Making) -> dict[str, tuple[Any, Any]]:
     Of two printers only the ids are told, and of two templates only the parameters that both have.
     """
     found: dict[str, tuple[Any, Any]] = {}
-    for label in ("template", "cuts", "approach", "trajectories"):
+    for label in ("template", "cuts", "approach", "trajectories", "holes"):
         if new.get(label) != old.get(label):
             found[label] = (new.get(label), old.get(label))
     ours, theirs = (dict(parted(one) for one in making.get("settings", ())) for making in (new, old))
@@ -166,7 +166,7 @@ def name_for(making: Making, others: Sequence[tuple[Guide, bool]], *, wanted: st
     if before is not None and "settings" in before:  # an earlier version gave the plain name to such a guide
         plain = before = None
     if "settings" in making:  # these say what differs of it, whatever has the plain name
-        before = {**(before or making), **{key: making.get(key) for key in ("cuts", "approach", "trajectories")}, "settings": []}
+        before = {**(before or making), **{key: making.get(key) for key in ("cuts", "approach", "trajectories", "holes")}, "settings": []}
     found = differences(making, before) if before is not None else {}
     if wanted is not None:
         guide, stands = held.get(wanted, (None, False))
