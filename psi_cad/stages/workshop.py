@@ -22,6 +22,7 @@ __all__ = ["CODE", "Pieces", "Shelf", "Workshop"]
 CODE: Final = "__psi_cad_sha256__"  # of the file that a template's module was made from
 MOST_BYTES: Final = 96 << 20  # in memory, as pickled
 HEAVY: Final = 8 << 20  # what a piece that cannot be pickled is taken for
+GIVEN_BYTES: Final = 64 << 10  # of a piece that another process is given: it would be held twice
 KERNEL: Final = b"cadquery"  # stands in the pickle of a solid; read back it differs in its last bits, so whoever makes one goes on with that, too
 WORTH_S: Final = 0.05  # what is made sooner is not worth a file
 
@@ -70,8 +71,8 @@ class Shelf:
         self._asked = {}
 
     def given(self) -> Pieces:
-        """The pieces that this build has asked for, for another process that goes on with what was made of them."""
-        return {key: self._pieces[key] for key in self._asked if key in self._pieces}
+        """The small pieces that this build has asked for, for another process that goes on with what was made of them; large ones it seldom needs."""
+        return {key: self._pieces[key] for key in self._asked if key in self._pieces and self._pieces[key][1] <= GIVEN_BYTES}
 
     def take(self, pieces: Pieces) -> None:
         """Pieces that another process has made, as it gave them."""
