@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from psi_cad.findings import Check
-from psi_cad.frames import Frame, unit
-from psi_cad.options.digits import AGREES, agreement
+from psi_cad.frames import unit
+from psi_cad.options.digits import AGREES, Digits, agreement, sunk_in
 from psi_cad.units import Mm
 from psi_cad.verify.features.feature import Triple, kept, place
 from psi_cad.verify.held import held
@@ -25,64 +25,37 @@ __all__ = ["Mark", "checks", "find", "measure", "said"]
 TRUE_MM: Final[Mm] = 0.75  # a whole number of mm, and what a fence's top lies off as built
 ABOVE_MM: Final[Mm] = 150.0
 RAYS: Final = 5
-ALIKE: Final = 1.0 - 1e-6
 
 
 @dataclass(frozen=True)
-class Mark:
+class Mark(Digits):
     """One number: how much blade there is from the fence's top to the far side of the bone where it stands. Guide frame, mm.
 
-    `at`, `x`, `y`: middle of its flat face, and its axes (z out of it); `width`, `height` of that face, `letters` of its digits. `origin`, `normal`,
     `blade`: of the slot; `s`: where along it the number is true, and `far`, the far side of the bone there along the blade.
     """
 
-    name: str
-    text: str
-    at: Triple
-    x: Triple
-    y: Triple
-    width: Mm
-    height: Mm
-    letters: Mm
-    condensed: float
-    origin: Triple
-    normal: Triple
     blade: Triple
     slot: Mm
     wall: Mm
     s: Mm
     far: Mm
 
-    @property
-    def frame(self) -> Frame:
-        """Of its face."""
-        x, y = unit(np.array(self.x)), unit(np.array(self.y))
-        return Frame(origin=np.array(self.at), axes=np.stack([x, y, np.cross(x, y)]))
-
 
 def find(mark: Mark, faces: Faces) -> list[Flat]:
     """The flat face that it is sunk into."""
-    frame = mark.frame
-    return [
-        flat
-        for flat in faces.planes
-        if float(flat[2] @ frame.axes[2]) > ALIKE
-        and abs(frame.local(flat[1])[2]) < 1e-3
-        and (np.abs(frame.local(flat[1])[:2]) < (mark.width / 2.0, mark.height / 2.0)).all()
-    ]
+    return sunk_in(mark, faces)
 
 
 def measure(mark: Mark, part: Part | None, printed: Printed) -> dict[str, Any]:
     """From the STL: the length of blade that it tells of, and how well its digits agree with those that belong there."""
     del part
-    frame, normal, blade = mark.frame, unit(np.array(mark.normal)), unit(np.array(mark.blade))
+    normal, blade = unit(np.array(mark.normal)), unit(np.array(mark.blade))
     foot = np.array(mark.origin) + mark.s * np.cross(blade, normal)
     offsets = mark.slot / 2.0 + np.linspace(0.1, mark.wall - 0.3, RAYS)
     starts = np.array([foot + ABOVE_MM * blade + offset * normal for offset in (*offsets, *-offsets)])
     way, _ = printed.caster.first(starts, -blade)
     top = ABOVE_MM - float(way.min())
-    size = {"width": mark.width, "height": mark.height, "letters": mark.letters, "condensed": mark.condensed}
-    return {"blade_mm": top - mark.far if np.isfinite(top) else None, "agrees": agreement(frame, mark.text, printed, **size)}
+    return {"blade_mm": top - mark.far if np.isfinite(top) else None, "agrees": agreement(mark, printed)}
 
 
 def checks(mark: Mark, values: dict[str, Any]) -> list[Check]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from psi_cad.findings import Check
-from psi_cad.frames import Frame, unit
-from psi_cad.options.digits import AGREES, agreement
+from psi_cad.frames import unit
+from psi_cad.options.digits import AGREES, Digits, agreement, sunk_in
 from psi_cad.units import Mm
-from psi_cad.verify.features.feature import Triple, kept, place, way
+from psi_cad.verify.features.feature import kept, place, way
 from psi_cad.verify.held import held
 
 if TYPE_CHECKING:
@@ -25,47 +25,18 @@ __all__ = ["Order", "checks", "find", "measure", "said"]
 OUTSIDE_MM: Final[Mm] = 1.5
 RIM_MM: Final[Mm] = 0.3  # of the face beside the digit
 FACE_MM: Final[Mm] = 0.05
-ALIKE: Final = 1.0 - 1e-6
 
 
 @dataclass(frozen=True)
-class Order:
-    """The number of the cut `name`; guide frame, mm.
+class Order(Digits):
+    """The number of the cut `name`; guide frame, mm. `off`: of its face from the plane of the cut's slot."""
 
-    `at`, `x`, `y`: middle of its flat face, and its axes (z out of it); `width`, `height` of that face, `letters` of its digits.
-    `origin`, `normal`: of the cut's slot; `off`: of the face from its plane.
-    """
-
-    name: str
-    text: str
-    at: Triple
-    x: Triple
-    y: Triple
-    width: Mm
-    height: Mm
-    letters: Mm
-    condensed: float
-    origin: Triple
-    normal: Triple
     off: Mm
-
-    @property
-    def frame(self) -> Frame:
-        """Of its face."""
-        x, y = unit(np.array(self.x)), unit(np.array(self.y))
-        return Frame(origin=np.array(self.at), axes=np.stack([x, y, np.cross(x, y)]))
 
 
 def find(order: Order, faces: Faces) -> list[Flat]:
     """The flat face that it is sunk into."""
-    frame = order.frame
-    return [
-        flat
-        for flat in faces.planes
-        if float(flat[2] @ frame.axes[2]) > ALIKE
-        and abs(frame.local(flat[1])[2]) < 1e-3
-        and (np.abs(frame.local(flat[1])[:2]) < (order.width / 2.0, order.height / 2.0)).all()
-    ]
+    return sunk_in(order, faces)
 
 
 def measure(order: Order, part: Part | None, printed: Printed) -> dict[str, Any]:
@@ -78,8 +49,7 @@ def measure(order: Order, part: Part | None, printed: Printed) -> dict[str, Any]
     met = starts - way(printed, starts, -frame.axes[2])[:, None] * frame.axes[2]
     off = np.abs((met - np.array(order.origin)) @ unit(np.array(order.normal)))
     worst = float(off[int(np.argmax(np.abs(off - order.off)))])
-    size = {"width": order.width, "height": order.height, "letters": order.letters, "condensed": order.condensed}
-    return {"face_mm": worst if np.isfinite(worst) else None, "agrees": agreement(frame, order.text, printed, **size)}
+    return {"face_mm": worst if np.isfinite(worst) else None, "agrees": agreement(order, printed)}
 
 
 def checks(order: Order, values: dict[str, Any]) -> list[Check]:
