@@ -20,6 +20,20 @@ def solid_in(path):
     return cq.Solid(cq.importers.importStep(str(path)).val().Solids()[0].wrapped)
 
 
+def point_in(guide, key, number=0):
+    """A point of what else was promised of a guide, and the axes of the guide frame, patient frame."""
+    plan = guide["plan"]
+    axes = np.array(plan["axes"])
+    return np.array(plan["origin"]) + np.array(guide["features"][number][key]) @ axes, axes
+
+
+def rod_at(place, radius, low, high, beside=(0.0, 0.0)):
+    """A cylinder along the seating axis, from `low` to `high` above a place that `point_in` gave, or beside it."""
+    point, axes = place
+    start = point + beside[0] * axes[0] + beside[1] * axes[1] + low * axes[2]
+    return cq.Solid.makeCylinder(radius, high - low, cq.Vector(*start), cq.Vector(*axes[2]))
+
+
 def failed_in(step, stl, plan, bone):
     """The checks that fail, by id, of a guide's files, as promised by `plan`."""
     return {check.id: check for check in measure_files(step, stl, Expected.from_json(plan), bone_probe(bone)).checks if not check.passed}

@@ -25,7 +25,7 @@ from test_plated import FAULTS as PLATED_FAULTS
 from test_relief import FAULTS as RELIEF_FAULTS
 from test_scale import FAULTS as SCALE_FAULTS
 from test_standing import FAULTS as STANDING_FAULTS
-from test_stems import FAULTS as STEM_FAULTS
+from test_stems_built import FAULTS as STEM_FAULTS
 from test_steps import FAULTS as STEP_FAULTS
 from test_stop import FAULTS as STOP_FAULTS
 from test_window import FAULTS as WINDOW_FAULTS

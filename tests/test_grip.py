@@ -2,14 +2,13 @@
 
 import json
 
-import cadquery as cq
 import numpy as np
 import pytest
 import shapely
 import trimesh
 from built_once import built_once
 from conftest import CASES
-from faults import failed_in, failed_with, solid_in
+from faults import failed_in, failed_with, point_in, rod_at, solid_in
 from test_flap import plane_seat
 
 import psi_cad
@@ -71,15 +70,11 @@ def guide(out):
 
 def foot_of(guide):
     """Its foot on the footplate, and the axes of the guide frame, patient frame."""
-    plan, (said,) = guide["plan"], guide["features"]
-    axes = np.array(plan["axes"])
-    return np.array(plan["origin"]) + np.array(said["foot"]) @ axes, axes
+    return point_in(guide, "foot")
 
 
 def rod(guide, radius, low, high, beside=(0.0, 0.0)):
-    foot, axes = foot_of(guide)
-    place = foot + beside[0] * axes[0] + beside[1] * axes[1] + low * axes[2]
-    return cq.Solid.makeCylinder(radius, high - low, cq.Vector(*place), cq.Vector(*axes[2]))
+    return rod_at(foot_of(guide), radius, low, high, beside)
 
 
 def to_wire(guide):

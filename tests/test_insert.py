@@ -2,13 +2,12 @@
 
 import json
 
-import cadquery as cq
 import numpy as np
 import pytest
 import trimesh
 from built_once import built_once
 from conftest import CASES
-from faults import failed_with, solid_in
+from faults import failed_with, point_in, rod_at, solid_in
 from test_flap import plane_seat
 
 import psi_cad
@@ -58,14 +57,11 @@ def guide(out):
 
 def axis(guide, number=0):
     """Where a wire's axis leaves its sleeve, and the axes of the guide frame, patient frame."""
-    plan = guide["plan"]
-    axes = np.array(plan["axes"])
-    return np.array(plan["origin"]) + np.array(guide["features"][number]["top"]) @ axes, axes
+    return point_in(guide, "top", number)
 
 
 def rod(guide, radius, low, high, beside=0.0):
-    top, axes = axis(guide)
-    return cq.Solid.makeCylinder(radius, high - low, cq.Vector(*(top + beside * axes[0] + low * axes[2])), cq.Vector(*axes[2]))
+    return rod_at(axis(guide), radius, low, high, (beside, 0.0))
 
 
 @pytest.mark.slow
