@@ -80,12 +80,12 @@ class Artist:
             what, number, *given = line.recv()
             if what == "begin":
                 guide, frame, around = given
-                with suppress(Exception):
+                with suppress(Exception):  # whatever it is, the builder draws itself then, and tells it
                     begun[number] = GuidePicture(guide, bone, frame, tumour=self.tumour, studio=studio, **around)
                 continue
             path, marks, arrows = given
             written = False
-            with suppress(Exception):
+            with suppress(Exception):  # as above
                 begun.pop(number).saved(path, marks=marks, arrows=arrows)
                 written = path.is_file()
             if not begun:

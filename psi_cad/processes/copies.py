@@ -44,7 +44,7 @@ class Copy:
             warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of threads, which no copy has: what a copy does needs none
             self._pid = os.fork()
         if self._pid == 0:
-            with suppress(BaseException):
+            with suppress(BaseException):  # nothing may lead back into what the process was doing; its caller sees the line end
                 ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
                 if os.getppid() == me:
                     _let_go(theirs.fileno())
