@@ -166,10 +166,11 @@ def main() -> None:
         found: dict[str, Any] = {"triangles": len(bone.faces), "vtk": vtk_boolean(bone)}
         print(json.dumps(found["vtk"]), flush=True)
         found["sewn"] = facets(bone, folder)
-        own = ran([*PSI_CAD, "build", str(CASE), "-o", str(folder / "out"), "--no-suggest"])
-        mesh = ran([sys.executable, str(Path(__file__).with_name("mesh_guide.py")), str(CASE), str(folder)])
-        found["psi_cad"] = {"seconds": round(own.seconds, 2), "peak_mib": round(own.peak_mib), "exit": own.code}
-        found["mesh_booleans"] = {"seconds": round(mesh.seconds, 2), "peak_mib": round(mesh.peak_mib), "exit": mesh.code}
+        ours = [*PSI_CAD, "build", str(CASE), "-o", str(folder / "out"), "--no-suggest"]
+        theirs = [sys.executable, str(Path(__file__).with_name("mesh_guide.py")), str(CASE), str(folder)]
+        for name, command in (("psi_cad", ours), ("mesh_booleans", theirs)):
+            timed, watched = ran(command, every_s=0.0), ran(command)
+            found[name] = {"seconds": round(timed.seconds, 2), "peak_mib": round(watched.peak_mib), "exit": timed.code}
     found |= busy()
     found["sewn_per_build"] = round(found["sewn"]["extrapolated"]["seconds"] / found["psi_cad"]["seconds"], 1)
     print(json.dumps({key: value for key, value in found.items() if key not in ("vtk",)}, indent=1))

@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-__all__ = ["DOCS", "PSI_CAD", "Ran", "busy", "keep", "pss_mib", "ran"]
+__all__ = ["DOCS", "PSI_CAD", "Ran", "busy", "held_mib", "keep", "ran"]
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 KEPT = DOCS / "speed.json"
@@ -46,19 +46,14 @@ class Ran:
         return next(seconds for seconds, step in self.steps if word in step)
 
 
-def pss_mib(process: psutil.Process) -> float:
-    """Proportional set size of a process and of all below it: what they share counts once."""
-    total = 0
-    try:
-        every = [process, *process.children(recursive=True)]
-    except psutil.Error:
-        return 0.0
-    for one in every:
-        try:
-            total += one.memory_full_info().pss
-        except psutil.Error:
-            continue  # it has just ended
-    return total / 2**20
+def held_mib(process: psutil.Process) -> dict[int, float]:
+    """Proportional set size of a process and of each below it, by number: what they share counts once. It holds each of them up for some 10 ms."""
+    found: dict[int, float] = {}
+    with suppress(psutil.Error):
+        for one in [process, *process.children(recursive=True)]:
+            with suppress(psutil.Error):  # it has just ended
+                found[one.pid] = one.memory_full_info().pss / 2**20
+    return found
 
 
 def cpu_of(process: psutil.Process) -> float:
@@ -71,8 +66,17 @@ def cpu_of(process: psutil.Process) -> float:
     return total
 
 
-def ran(command: list[str], *, look: Callable[[psutil.Process], None] = lambda _process: None) -> Ran:
-    """Run a command to its end; `look` is called with its process now and then."""
+def ran(command: list[str], *, every_s: float = EVERY_S, look: Callable[[psutil.Process, dict[int, float]], None] | None = None) -> Ran:
+    """Run a command to its end.
+
+    Parameters
+    ----------
+    every_s : float
+        How often memory is looked at, which takes time from the command, and more from a large one. 0: never, and then its memory and the
+        processor time at its steps are not known: what is timed is not watched.
+    look : callable, optional
+        Told each time what each process holds.
+    """
     begun = time.perf_counter()
     started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     process, peak, over = psutil.Process(started.pid), [0.0], threading.Event()
@@ -81,18 +85,21 @@ def ran(command: list[str], *, look: Callable[[psutil.Process], None] = lambda _
 
     def watch() -> None:
         rounds = 0
-        while not over.wait(EVERY_S / LOOKS):
+        while not over.wait(every_s / LOOKS):
             with suppress(psutil.Error):
                 for one in [process, *process.children(recursive=True)]:
                     with suppress(psutil.Error):
                         seen[one.pid, one.create_time()] = sum(one.cpu_times()[:2])
             rounds += 1
             if rounds % LOOKS == 0:
-                peak[0] = max(peak[0], pss_mib(process))
-                look(process)
+                held = held_mib(process)
+                peak[0] = max(peak[0], sum(held.values()))
+                if look is not None:
+                    look(process, held)
 
     thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
+    if every_s:
+        thread.start()
     assert started.stderr is not None
     lines, steps, spent = [], [], []
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -101,11 +108,12 @@ def ran(command: list[str], *, look: Callable[[psutil.Process], None] = lambda _
         found = STEP.match(line)
         if found:
             steps.append((float(found[1]), found[2]))
-            spent.append(cpu_of(process))
+            spent.append(cpu_of(process) if every_s else 0.0)
     code = started.wait()
     seconds = time.perf_counter() - begun
     over.set()
-    thread.join()
+    if every_s:
+        thread.join()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = max(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, sum(seen.values()))
     return Ran(code, seconds, peak[0], steps, "".join(lines), cpu, spent)
