@@ -145,7 +145,10 @@ def _crests(bone: Bone, caster: RayCaster, frame: Frame, points: Array, shape: t
     low, high = points[0] - STEP_MM, points[-1] + STEP_MM
     here = _over(corners[:, :2], faces, low, high)
     adjacent, ends = trimesh.graph.face_adjacency(faces[here], return_edges=True)  # of an edge over the cells both faces are over them
-    beside = (np.asarray(bone.mesh.face_normals)[here] @ frame.axes[2])[adjacent]
+    normals, valid = trimesh.triangles.normals(np.asarray(bone.mesh.vertices)[faces[here]])  # of a million faces few are here
+    beside = np.zeros(len(here))
+    beside[valid] = normals @ frame.axes[2]
+    beside = beside[adjacent]
     gentle = np.cos(np.radians(USABLE_SLOPE))
     upper = beside.max(axis=1) >= gentle
     lip = beside[upper].min(axis=1) < gentle
