@@ -10,6 +10,7 @@ from psi_cad.builder.kept import Kept
 from psi_cad.errors import KernelError
 from psi_cad.inspection import inspect
 from psi_cad.inspection.inspect import Inspector, Line
+from psi_cad.processes import cores
 from psi_cad.promises.expected import Expected, ExpectedAvoid
 from psi_cad.records.guide import MeasuredFiles
 from psi_cad.stages.digests import digest
@@ -129,6 +130,26 @@ def test_pictures_are_known_by_what_they_show_and_by_what_was_measured():
     assert kept.picture(told, draw) == b"\x01" and kept.picture({**told, "arrows": digest(4)}, draw) == b"\x02"
     (stage,) = kept.stages.to_json()
     assert (stage["stage"], stage["made"], stage["found"]) == ("picture", 2, {IN_MEMORY: 1}) and MADE == "made"
+
+
+@pytest.mark.parametrize(("number_of", "again"), [("1", True), ("2", False)])
+def test_beside_other_builds_a_process_keeps_less(number_of, again, monkeypatch):
+    monkeypatch.setenv("PSI_CAD_CORES", number_of)
+    shelf, made = Kept().workshop.shelf, []
+    for number in [*range(20), 0]:
+        shelf.piece("piece", {"of": digest(number)}, lambda number=number: made.append(number) or bytes(1 << 20))
+    assert made == [*range(20), *([0] if again else [])], "of 20 pieces of 1 MiB the first is gone in the one, and kept in the other"
+
+
+def test_memory_goes_back_beside_other_builds_only(monkeypatch):
+    asked = []
+    monkeypatch.setattr(cores.ctypes, "CDLL", lambda _: SimpleNamespace(malloc_trim=asked.append))
+    for number in ("2", "1"):
+        monkeypatch.setenv("PSI_CAD_CORES", number)
+        cores.give_back()
+    assert asked == [0]
+    monkeypatch.setattr(cores.ctypes, "CDLL", lambda _: SimpleNamespace())
+    cores.give_back()  # where the C library has no such call
 
 
 def test_on_one_core_the_builder_waits_for_each_answer(tmp_path, monkeypatch):

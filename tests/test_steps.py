@@ -16,6 +16,8 @@ from psi_cad.files import sha256_of
 from psi_cad.frames import Frame
 from psi_cad.guides.cuts import site_cut
 from psi_cad.resection.corners import corner_line, past_corners, sawn_past
+from psi_cad.resection.margins import cut_margin
+from psi_cad.scene.nearest import Surface
 
 CASE = CASES / "phantom-step"
 SLANT = [("A", (-20, 0, -5), (0.03, 0.1, 1)), ("B", (0, 0, 0), (-1, 0.1, 0.2)), ("C", (20, 0, 5), (0.03, -0.1, 1))]
@@ -84,6 +86,17 @@ def test_a_blade_that_leans_from_the_corner_goes_past_it_as_deep_as_the_bone_is(
     assert "cut 'B' goes 3.5 mm past its corner" in str(told) and "[0.000, -1.000, 0.000]" in str(told).replace("[-0.000", "[0.000").replace(
         ", -0.000]", ", 0.000]"
     )
+
+
+def test_a_margin_counts_what_a_blade_may_go_past_a_corner_without_run_out():
+    """Above C, which B ends on at z = 5, lies a tumour 2.4 mm above the corner: a blade that goes 1 mm past it leaves 1.4."""
+    _, cuts = planned(block(120, 40, 60), SQUARE, groups=GROUPS)
+    tumour = Surface(block(6, 6, 6, at=(0, 0, 5 + 2.4 + 3)))
+    assert cut_margin(cuts["B"], tumour, run_out=0.0).nearest.distance == pytest.approx(1.4, abs=0.01)
+    assert cut_margin(cuts["B"], tumour, run_out=2.0).nearest.distance == pytest.approx(0.4, abs=0.01)
+    assert cuts["A"].past == 0.0 and cuts["B"].past == pytest.approx(1.0)
+    _, slant = planned(block(120, 40, 60), [SQUARE[0], SQUARE[1], ("C", (20, 0, 5), (np.sin(np.pi / 6), 0, np.cos(np.pi / 6)))], groups=GROUPS)
+    assert slant["B"].past == pytest.approx(1.0 / np.cos(np.pi / 6)), "as deep into the other piece is farther along"
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ from psi_cad.intake.named import inputs_of
 from psi_cad.intake.prepare import Job, Progress, plan_job, planes_of, works_of
 from psi_cad.making.asked import resolved_part
 from psi_cad.outputs.subject import made_in
-from psi_cad.processes.cores import ONE_CORE
+from psi_cad.processes.cores import ONE_CORE, give_back
 from psi_cad.processes.workers import Workers
 from psi_cad.sawing.blades import tell_lengths
 from psi_cad.sawing.kerfs import sawings
@@ -168,6 +168,7 @@ def main() -> None:
             except Exception as error:  # the last door: whatever else goes wrong ends this job alone, and is told with its place
                 what, said = unexpected(error)
                 tell(error="BuildError", message=f"An {what} ended the job: {said}.")
+            give_back()
 
 
 if __name__ == "__main__":

@@ -10,14 +10,16 @@ from psi_cad.case.load import LoadedCase
 from psi_cad.case.named import refuse_changed, stamps_of
 from psi_cad.intake.bones import BonesRead, read_bones
 from psi_cad.intake.named import inputs_of
+from psi_cad.processes.cores import one_core
 from psi_cad.stages.digests import digest
 from psi_cad.stages.disk import Disk, held
-from psi_cad.stages.workshop import Shelf, Workshop
+from psi_cad.stages.workshop import MOST_BYTES, Shelf, Workshop
 
 __all__ = ["Kept"]
 
 PICTURE_BYTES: Final = 24 << 20  # in memory: about twenty; they show patients' bones, and are on no disk but beside their guides
 BONE_BYTES: Final = 256 << 20  # in memory: two bones of a million triangles
+AMONG: Final = 12  # beside other builds, each keeps so much less; what a piece holds in memory is up to four times what it is as pickled
 MEASURED: Final = {"marks", "arrows"}  # parts of a picture
 OTHER: Final = {"guide", "cut", "trajectory", "part"}  # tables that no bone depends on
 
@@ -33,10 +35,11 @@ class Kept:
 
     def __init__(self, disk: Disk | None = None, *, role: str = "") -> None:
         self._disk, self._role = disk, role
-        self.workshop = Workshop(Shelf(disk))
+        share = AMONG if one_core() else 1
+        self.workshop = Workshop(Shelf(disk, most=MOST_BYTES // share))
         self.stages = self.workshop.shelf.stages
-        self._bones = Shelf(disk, most=BONE_BYTES, stages=self.stages)
-        self._pictures = Shelf(most=PICTURE_BYTES, stages=self.stages)
+        self._bones = Shelf(disk, most=BONE_BYTES // share, stages=self.stages)
+        self._pictures = Shelf(most=PICTURE_BYTES // share, stages=self.stages)
         self._pictured = set[bytes]()
         self._drawn = set[str]()
         self._case = b""

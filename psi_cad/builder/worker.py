@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from psi_cad.errors import EnvironmentProblem, PsiCadError, refused_by_system, unexpected
+from psi_cad.processes.cores import give_back
 from psi_cad.processes.loading import without_unused, without_vtk
 from psi_cad.processes.nursery import tend
 
@@ -133,6 +134,8 @@ def _serve(verb: str, tell: Any, hold: dict[str, Any]) -> bool:
         if verb in KEEPS and "kept" not in hold:
             hold["kept"] = _kept()
         tell(done=server(verb, tell, hold.get("kept"))(Path(request["folder"]), payload, lambda step: tell(step=step)))
+        del payload
+        give_back()
     except PsiCadError as error:
         tell(**error.to_json(), ends=not ready)
         return ready

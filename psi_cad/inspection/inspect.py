@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, TextIO
 
 from psi_cad.errors import PsiCadError, from_json
 from psi_cad.files import sha256_of
-from psi_cad.processes.cores import one_core
+from psi_cad.processes.cores import give_back, one_core
 from psi_cad.promises.expected import Expected
 from psi_cad.readback.part import Part
 from psi_cad.records.guide import MeasuredFiles
@@ -237,3 +237,4 @@ def serve(messages: TextIO, answer: Callable[[dict[str, Any]], None]) -> None:
                 answer({"measured": measured, "said": {"found": said.found, "parts": parts, "seconds": said.seconds}})
             except PsiCadError as error:
                 answer(error.to_json())
+            give_back()

@@ -10,13 +10,12 @@ import shapely
 
 from psi_cad.errors import DesignError
 from psi_cad.frames import unit
-from psi_cad.scene.cuts import PlannedCut, half_plane
+from psi_cad.scene.cuts import PAST_CORNER_MM, PlannedCut, half_plane
 from psi_cad.siting.about import blade_axes
 from psi_cad.units import Array, Mm
 
 __all__ = ["corner_line", "past_corners", "sawn_past"]
 
-PAST_MM: Final[Mm] = 1.0  # about as much as a blade is thick
 STEP_MM: Final[Mm] = 0.25  # between lines of the blade
 FINE: Final = 9  # points along a line in the other piece
 
@@ -30,11 +29,11 @@ def past_corners(sawn: Sequence[PlannedCut], every: Mapping[str, PlannedCut], ax
     for cut in sawn:
         past, place = sawn_past(cut, everything, axis, joined=[other.name for other in sawn])
         corner = corner_line(cut, everything)
-        if past > PAST_MM and corner is not None:
+        if past > PAST_CORNER_MM and corner is not None:
             line = ", ".join(f"{v:.3f}" for v in (corner if float(corner @ axis) > 0.0 else -corner))
             yield DesignError(
                 f"guide.approach: along this seating axis the blade in cut '{cut.name}' goes {past:.1f} mm past its corner, into the piece of "
-                f"another group, and {PAST_MM:g} mm is the most; give an approach nearer to the corner's own line, [{line}], with a small "
+                f"another group, and {PAST_CORNER_MM:g} mm is the most; give an approach nearer to the corner's own line, [{line}], with a small "
                 "axis_search.",
                 where=place,
             )

@@ -17,11 +17,12 @@ from psi_cad.surface.section import section_parts
 from psi_cad.surface.trust import at
 from psi_cad.units import Array, Mm
 
-__all__ = ["PlannedCut", "cut_short", "half_plane", "plan_cuts", "plane_axes", "within_extent"]
+__all__ = ["PAST_CORNER_MM", "PlannedCut", "cut_short", "half_plane", "plan_cuts", "plane_axes", "within_extent"]
 
 NEAR_ORIGIN_MM: Final[Mm] = 10.0  # how far from its origin a cut may lie and still be what was meant
 CROSSING_MM: Final[Mm] = 0.5  # two cuts cross where their sections share at least this much of their common line
 FAR_MM: Final[Mm] = 1e4
+PAST_CORNER_MM: Final[Mm] = 1.0  # about as much as a blade is thick: so deep a guide may let it go past a corner into the piece of another group
 PARALLEL: Final = 1e-6  # sine of the angle below which two planes are one direction
 
 
@@ -53,6 +54,8 @@ class PlannedCut:
         The cut's greatest length about its origin, mm.
     bone : str or None
         The bone that it acts on; None where the only bone has no name.
+    past : float
+        How far in its plane a blade may go past a corner into the piece of another group, mm.
     """
 
     name: str
@@ -68,14 +71,16 @@ class PlannedCut:
     beside: tuple[str, ...] = ()
     extent: Mm | None = None
     bone: str | None = None
+    past: Mm = 0.0
 
     def patient(self, flat: Array) -> Array:
         """Points (n, 2) in (s, u), in the patient frame."""
         return np.asarray(self.origin + flat @ self.axes[:2])
 
     def sawn(self, run_out: Mm) -> shapely.Geometry:
-        """The section and `run_out` mm around it, where the blade runs past the bone; cut short as the section is."""
-        region = self.section.buffer(run_out, quad_segs=32) if run_out > 0.0 else self.section
+        """The section and `run_out` mm around it (`past` at least), where the blade runs past the bone; cut short as its group cuts the section."""
+        around = max(run_out, self.past)
+        region = self.section.buffer(around, quad_segs=32) if around > 0.0 else self.section
         for bound in self.bounds:
             region = region.intersection(bound)
         return region
@@ -170,7 +175,7 @@ def _bounded(cut: PlannedCut, others: Sequence[PlannedCut]) -> PlannedCut:
 
 def cut_short(cut: PlannedCut, others: Sequence[PlannedCut]) -> PlannedCut:
     """`cut` with its section cut short by its `neighbours`, and by the pieces of the groups `beside` it, among `others`."""
-    section, bounds = cut.section, tuple(half_plane(cut, other) for other in others if other.name in cut.neighbours)
+    section, past, bounds = cut.section, 0.0, tuple(half_plane(cut, other) for other in others if other.name in cut.neighbours)
     for bound in bounds:
         section = section.intersection(bound)
     for group in cut.beside:
@@ -178,8 +183,9 @@ def cut_short(cut: PlannedCut, others: Sequence[PlannedCut]) -> PlannedCut:
         for other in others:
             if other.group == group:
                 inside = inside.intersection(half_plane(cut, other))
+                past = max(past, PAST_CORNER_MM / max(float(np.linalg.norm(np.cross(cut.normal, other.normal))), PARALLEL))
         section = section.difference(inside)
-    return replace(cut, section=section, bounds=bounds)
+    return replace(cut, section=section, bounds=bounds, past=past)
 
 
 def half_plane(cut: PlannedCut, other: PlannedCut) -> shapely.Polygon:

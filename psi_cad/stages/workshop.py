@@ -17,7 +17,7 @@ from psi_cad.stages.told import IN_MEMORY, MADE, ON_DISK, Stages
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone
 
-__all__ = ["CODE", "Pieces", "Shelf", "Workshop"]
+__all__ = ["CODE", "MOST_BYTES", "Pieces", "Shelf", "Workshop"]
 
 CODE: Final = "__psi_cad_sha256__"  # of the file that a template's module was made from
 MOST_BYTES: Final = 96 << 20  # in memory, as pickled
