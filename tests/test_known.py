@@ -10,7 +10,7 @@ from psi_cad.builder.kept import Kept
 from psi_cad.errors import KernelError
 from psi_cad.inspection import inspect
 from psi_cad.inspection.inspect import Inspector, Line
-from psi_cad.processes import cores
+from psi_cad.processes import cores as of_machine
 from psi_cad.promises.expected import Expected, ExpectedAvoid
 from psi_cad.records.guide import MeasuredFiles
 from psi_cad.stages.digests import digest
@@ -143,13 +143,13 @@ def test_beside_other_builds_a_process_keeps_less(number_of, again, monkeypatch)
 
 def test_memory_goes_back_beside_other_builds_only(monkeypatch):
     asked = []
-    monkeypatch.setattr(cores.ctypes, "CDLL", lambda _: SimpleNamespace(malloc_trim=asked.append))
+    monkeypatch.setattr(of_machine.ctypes, "CDLL", lambda _: SimpleNamespace(malloc_trim=asked.append))
     for number in ("2", "1"):
         monkeypatch.setenv("PSI_CAD_CORES", number)
-        cores.give_back()
+        of_machine.give_back()
     assert asked == [0]
-    monkeypatch.setattr(cores.ctypes, "CDLL", lambda _: SimpleNamespace())
-    cores.give_back()  # where the C library has no such call
+    monkeypatch.setattr(of_machine.ctypes, "CDLL", lambda _: SimpleNamespace())
+    of_machine.give_back()  # where the C library has no such call
 
 
 def test_on_one_core_the_builder_waits_for_each_answer(tmp_path, monkeypatch):
