@@ -14,6 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from watched import PSI_CAD
+
 ROOT = Path(__file__).resolve().parent.parent
 HERE = Path(__file__).resolve().parent
 DEFAULT = ROOT / "cases" / "phantom-type1" / "case.toml"
@@ -49,15 +51,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
     print(time.strftime("measured with"), f"Python {sys.version.split()[0]}, {arguments.runs} runs, medians (least–most), peak memory\n")
-    python = [sys.executable, "-m", "psi_cad"]
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "out")
         case = str(arguments.case)
         blades = ["--blade", "generic-25x1.27", "--blade", "generic-20x1.27"]
-        measure("psi-cad --help", [*python, "--help"], arguments.runs)
-        one, _ = measure("build, one blade", [*python, "build", case, "-o", out, *blades[:2]], arguments.runs)
-        two, _ = measure("build, two blades", [*python, "build", case, "-o", out, *blades], arguments.runs)
-        check, _ = measure("check (two guides)", [*python, "check", out], arguments.runs)
+        measure("psi-cad --help", [*PSI_CAD, "--help"], arguments.runs)
+        one, _ = measure("build, one blade", [*PSI_CAD, "build", case, "-o", out, *blades[:2]], arguments.runs)
+        two, _ = measure("build, two blades", [*PSI_CAD, "build", case, "-o", out, *blades], arguments.runs)
+        check, _ = measure("check (two guides)", [*PSI_CAD, "check", out], arguments.runs)
         peer, _ = measure("mesh Booleans, nothing measured", [sys.executable, str(HERE / "mesh_guide.py"), case, folder], arguments.runs)
     print(f"\nsecond blade / first: {(two - one) / one:.2f}")
     print(f"build / mesh Booleans: {one / peer:.2f}   check of one guide / mesh Booleans: {check / 2 / peer:.2f}")

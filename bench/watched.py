@@ -24,6 +24,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 KEPT = DOCS / "speed.json"
 PSI_CAD = [sys.executable, "-m", "psi_cad"]
 os.environ["PSI_CAD_CACHE"] = "off"  # every build that is measured is the first
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # and, but for a warm-up, of a program that Python has compiled, as it is on a user's computer
 EVERY_S = 0.4
 LOOKS = 4  # at processor times in between
 STEP = re.compile(r"^\s*([0-9.]+) s\s+(.*)$")
