@@ -18,7 +18,7 @@ from typing import Any, Final, TextIO
 
 from psi_cad.errors import EnvironmentProblem, PsiCadError, refused_by_system, unexpected
 from psi_cad.processes.cores import give_back
-from psi_cad.processes.loading import without_unused, without_vtk
+from psi_cad.processes.loading import without_vtk
 from psi_cad.processes.nursery import tend
 
 WORK: Final = {"inspect": "measuring of the files", "measure": "measuring of the files", "try": "try of a change"}  # of a verb, in words
@@ -188,7 +188,6 @@ def _served(first: str, out: TextIO) -> None:
 def main() -> None:
     """Serve the verb that the command line names, or be the nursery of processes that do."""
     gc.disable()  # while modules are loaded nothing becomes rubbish, and looking for it took a tenth of that time
-    without_unused()
     if sys.argv[1] == NURSE:
         _nurse(sys.argv[2], int(sys.argv[3]))
     _served(sys.argv[1], own_stdout())

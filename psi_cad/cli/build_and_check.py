@@ -49,10 +49,9 @@ def build(
     Example: psi-cad build cases/phantom-type1 -o out --blade generic-25x0.89 --blade generic-20x1.27
     """
     from psi_cad.cli.showing import approval_lines, guide_lines, part_lines, progress, say_json, say_lines
-    from psi_cad.processes.loading import quick_imports, without_unused
+    from psi_cad.processes.loading import quick_imports
     from psi_cad.processes.workers import Workers
 
-    without_unused()
     with progress(quiet=json) as tell, Workers() as workers:
         workers.start("build")  # loads its kernel while this process loads what plans
         with quick_imports():

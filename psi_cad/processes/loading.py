@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Final
 
-__all__ = ["quick_imports", "without_unused", "without_vtk"]
+__all__ = ["quick_imports", "without_vtk"]
 
 
 @contextmanager
@@ -52,11 +52,6 @@ class _WhenCalled(ModuleType):
 
 
 DRAWINGS: Final = ("cadquery.occ_impl.importers.dxf", "cadquery.occ_impl.exporters.dxf")  # they load all of a library for drawings on paper
-
-
-def without_unused() -> None:
-    """Have the library of meshes load what it seldom needs when it is needed."""
-    _later("networkx")
 
 
 def without_vtk() -> None:
