@@ -1,6 +1,7 @@
 """Batches: which jobs there are, how they are told, and that whole results alone get names."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from conftest import CASES
@@ -11,7 +12,7 @@ from psi_cad.approval.publish import Before
 from psi_cad.batch import collect as collecting
 from psi_cad.batch.child import done
 from psi_cad.batch.collect import NOT_RELEASED, collect, told_open
-from psi_cad.batch.expand import Asked, case_files, level, tasks_of, values_of
+from psi_cad.batch.expand import Asked, case_files, dealt, level, tasks_of, values_of
 from psi_cad.batch.page import write_page
 from psi_cad.batch.run import batch, dry_run
 from psi_cad.batch.store import Result, Store, _joined, published
@@ -47,6 +48,20 @@ def test_jobs_are_the_product_and_each_has_its_own_hash():
     tasks = tasks_of(Asked((ONE, str(CASES / "phantom-type3")), ("generic-20x1.27", "generic-25x0.89"), (), ("params.clearance=0.1,0.15",)))
     assert len(tasks) == 2 * (2 + 4) == len({task.job for task in tasks})
     assert {task.folder for task in tasks} == {f"params.clearance-{v}/phantom-{t}" for v in ("0.1", "0.15") for t in ("type1", "type3")}
+
+
+@pytest.mark.parametrize("hands", [0, 1, 2, 3, 20])
+def test_workers_that_take_turns_have_a_case_each(hands):
+    """Three cases of unlike many jobs: each is done once, in its case's own order, and workers in step meet as few cases as can be."""
+    tasks = [SimpleNamespace(case=f"case {case}", number=number) for case, jobs in enumerate((6, 4, 2)) for number in range(jobs)]
+    order = dealt(tasks, hands)
+    assert sorted(order, key=tasks.index) == tasks
+    for case in {task.case for task in tasks}:
+        assert [task.number for task in order if task.case == case] == sorted(task.number for task in order if task.case == case)
+    if hands == 2:
+        assert [{task.case for task in order[hand::2]} for hand in range(2)] == [{"case 0"}, {"case 1", "case 2"}]
+    elif hands == 3:
+        assert [task.case for task in order[:6]] == ["case 0", "case 1", "case 2"] * 2
 
 
 def test_a_job_is_that_of_a_build(phantom_report):

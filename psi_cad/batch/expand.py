@@ -21,7 +21,7 @@ from psi_cad.intake.work import digest_of
 from psi_cad.making.asked import resolved_part
 from psi_cad.sawing.kerfs import sawings
 
-__all__ = ["Asked", "Task", "case_files", "tasks_of", "values_of"]
+__all__ = ["Asked", "Task", "case_files", "dealt", "tasks_of", "values_of"]
 
 CASE_FILE: Final = "case.toml"
 PRINTER: Final = "printer"
@@ -231,3 +231,17 @@ def _of_case(loaded: LoadedCase, asked: Asked, settings: tuple[str, ...], levels
         printer = loaded.printer(part.printer, where=f"{where}.printer").id
         tasks.append(Task(loaded.path, case.id, "", "", printer, False, False, settings, levels, job_hash(facts), part.name))
     return tasks
+
+
+def dealt(tasks: Sequence[Task], hands: int) -> list[Task]:
+    """The same tasks in such an order that so many workers, each of whom takes the next one, mostly have a case each.
+
+    Who takes a job of a case that it has not had yet has its bone to read, and a seat to find.
+    """
+    of_case: dict[Path, list[Task]] = {}
+    for task in tasks:
+        of_case.setdefault(task.case, []).append(task)
+    lanes: list[list[Task]] = [[] for _ in range(max(1, hands))]
+    for same in of_case.values():
+        min(lanes, key=len).extend(same)
+    return [task for row in itertools.zip_longest(*lanes) for task in row if task is not None]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from psi_cad.approval.publish import Before
-from psi_cad.batch.expand import Asked, Task, tasks_of
+from psi_cad.batch.expand import Asked, Task, dealt, tasks_of
 from psi_cad.batch.page import write_page
 from psi_cad.batch.store import Result, Store, published
 from psi_cad.batch.told import refusals_in, row_of, write_rows
@@ -242,7 +242,7 @@ def _worked(
             future = client.submit(run_request, request, key=f"psi-cad-{uuid.uuid4().hex}", retries=0, pure=False)
             future.add_done_callback(lambda done, job=task.job: ended.put((job, done)))
 
-        for task in left.values():
+        for task in dealt(list(left.values()), len(client.nthreads())):
             submit(task)
         lost = False
         while left:
