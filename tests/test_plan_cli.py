@@ -68,8 +68,7 @@ def test_files_are_what_the_report_says(tmp_path, optimise):
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
     for stem, numbers in (("plan", report), *((("proposal", report["proposal"]),) if optimise else ())):
         specimen, kept = (trimesh.load_mesh(folder / f"{stem}-{kind}.stl") for kind in ("specimen", "retained"))
-        for mesh in (specimen, kept):
-            mesh.merge_vertices(digits_vertex=4)
+        assert specimen.is_watertight and kept.is_watertight  # with corners at one place made one, as every reader of an STL does
         assert specimen.volume == pytest.approx(numbers["specimen"]["volume_mm3"], rel=1e-4)
         assert kept.volume == pytest.approx(numbers["retained"]["volume_mm3"], rel=1e-4)
         for picture in ("margins", "pieces", "depths"):

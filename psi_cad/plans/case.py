@@ -34,7 +34,7 @@ from psi_cad.report.plan_pictures import Closest, DepthPicture, write_face_maps
 from psi_cad.resection.margins import FaceMap, face_map
 from psi_cad.resection.types import REGIONS, regions_of, start_cuts
 from psi_cad.scene.markups import write_planes
-from psi_cad.surface.solids import joined, mesh_of
+from psi_cad.surface.solids import joined, mesh_of, stays_closed
 
 __all__ = ["plan_case", "start_plan"]
 
@@ -132,9 +132,10 @@ def _written(patient: Patient, found: Evaluated, folder: Path, stem: str, told: 
     case = patient.loaded.case
     progress(f"{stem}: write surfaces")
     files = {f"{stem} {kind}": folder / f"{stem}-{kind}.stl" for kind in ("specimen", "retained")}
-    write_stl(files[f"{stem} specimen"], found.specimen, header=f"{case.id} specimen, mm, SPACE=LPS")
-    if len(found.retained.faces):
-        write_stl(files[f"{stem} retained"], found.retained, header=f"{case.id} retained bone, mm, SPACE=LPS")
+    specimen, retained = stays_closed([found.resection.specimen]), stays_closed(found.resection.retained)
+    write_stl(files[f"{stem} specimen"], specimen, header=f"{case.id} specimen, mm, SPACE=LPS")
+    if len(retained.faces):
+        write_stl(files[f"{stem} retained"], retained, header=f"{case.id} retained bone, mm, SPACE=LPS")
     else:
         del files[f"{stem} retained"]
     files[f"{stem} planes"] = folder / f"{stem}.mrk.json"

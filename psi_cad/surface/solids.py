@@ -15,7 +15,7 @@ from psi_cad.surface.trust import at
 from psi_cad.surface.weld import weld
 from psi_cad.units import Array, Mm
 
-__all__ = ["closed_surface", "joined", "mesh_of", "pieces_of", "printable", "solid_of", "winding"]
+__all__ = ["closed_surface", "joined", "mesh_of", "pieces_of", "printable", "solid_of", "stays_closed", "winding"]
 
 SHORTEST_MM: Final = (1e-3, 4e-3, 1e-2)  # an STL rounds a coordinate of 1 m to 6e-5 mm
 FLAT_MM: Final[Mm] = 1e-9  # a triangle no higher is none, to whoever reads the file
@@ -104,6 +104,12 @@ def printable(solid: Any) -> trimesh.Trimesh:
             break
     assert found is not None
     return found
+
+
+def stays_closed(solids: Sequence[Any]) -> trimesh.Trimesh:
+    """The surfaces of solids, of each as it is where an STL of it closes, else as `printable` makes it; no triangles where there is none."""
+    surfaces = [mesh if _closed_in_stl(mesh := mesh_of(solid)) else printable(solid) for solid in solids]
+    return trimesh.util.concatenate(surfaces) if surfaces else trimesh.Trimesh()
 
 
 def _closed_in_stl(mesh: trimesh.Trimesh) -> bool:
