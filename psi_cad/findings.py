@@ -54,6 +54,7 @@ CAUTIONS: Final[Mapping[str, CautionKind]] = {
     "planned-positive": CautionKind("a cut goes through the tumour, as the case declares", False),
     "clearance-override": CautionKind("the slot's clearance is outside the binding range", True),
     "case-overridden": CautionKind("--set changed the case file for this run", True),
+    "one-wall": CautionKind("a cut is guided by one wall only: nothing but the hand keeps the blade from tipping off it", True),
     "slides": CautionKind("the guide can slide on the bone, and the case allows it", True),
     "coarse-scan": CautionKind("the scan's slices are too far apart for a guide", True),
     "scan-values": CautionKind("the scan's values may not be HU, or some of them were made up", True),

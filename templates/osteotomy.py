@@ -31,6 +31,7 @@ from psi_cad.findings import Caution
 from psi_cad.fitting import solids
 from psi_cad.fitting.footprints import footprints
 from psi_cad.fitting.place import Asked, FlapAsked, GripAsked, InsertAsked, place_extras, scale_of
+from psi_cad.fitting.walls import fences, shells
 from psi_cad.fitting.wires import WiresAsked, place_wires
 from psi_cad.frames import triple
 from psi_cad.guides.contract import Design, Needs, PinFeature, SlotFeature, Wires, Workshop
@@ -40,6 +41,7 @@ from psi_cad.labelling.placed import ENGRAVED, PAD, Labels, Pad, TagShape, label
 from psi_cad.options import leaning
 from psi_cad.options.extras import Extras
 from psi_cad.options.plated import Plated
+from psi_cad.sawing.ledges import ledge_caution, refuse_unfit, side_of
 from psi_cad.sawing.slots import SlotPlan, plan_slots, stepped_heights
 from psi_cad.siting.pins import Pin
 from psi_cad.siting.sliding import WAYS
@@ -101,6 +103,18 @@ class Params(GuideParams):
         help="the end of a slot that is open, so that the blade is put in from the side: head, feet, front, back, left or right; empty: none",
     )
 
+    ledge: str = param(
+        "",
+        unit="",
+        choices=("", "specimen", "retained"),
+        bars={
+            "open_end": "it has one wall, which is open at both ends",
+            "depth_stop": "a hub that comes down on one wall tips the blade off it",
+            "depth_scale": "its numbers are true only while the blade is held by two walls",
+        },
+        help="one wall instead of a slot, on that side of each cut: the blade is guided only while it is pressed on it; empty: none",
+    )
+
     flap_side: int = param(
         0, unit="", low=-1, high=1, help="a flap that holds soft tissue back: 1 on the specimen's side of the first cut, -1 on the other; 0: none"
     )
@@ -146,9 +160,14 @@ class Params(GuideParams):
         return {"clearance": "clearance_override"}
 
     @property
+    def one_wall(self) -> bool:
+        """See `GuideParams`."""
+        return bool(self.ledge)
+
+    @property
     def stands_on(self) -> int:
         """See `GuideParams`."""
-        return self.footprint_side
+        return side_of(self.ledge) or self.footprint_side
 
     @property
     def wires_lean(self) -> bool:
@@ -158,7 +177,7 @@ class Params(GuideParams):
 
 def build(site: Site, params: Params, workshop: Workshop) -> Design:
     """The guide: a body with slots, which blades of one class share, then letters."""
-    width = site.slot_width(params.clearance)
+    width = _width(site, params)
     plans = _slots(site, params)
     seat = site.seat.patch
     plates = footprints(site, plans, workshop, mend=either([*possible(params, "raise slope_limit"), "give another approach"]))
@@ -184,6 +203,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
                 plan.windows,
                 tuple(site.cuts[n].name for n in plan.cut.joined),
                 plan.opens,
+                plan.ledge,
                 clearance=params.clearance,
                 bridge=params.bridge_width,
             )
@@ -192,7 +212,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
         pins=tuple(PinFeature(f"pin {n}", pin.centre, bore, params.wire_diameter, pin.depth, pin.out) for n, pin in enumerate(pins, start=1)),
         label=labels.told(),
         cautions=tuple(caution for plan in plans for caution in plan.cautions),
-        overrides=("clearance",) if not 0.10 <= params.clearance <= 0.20 else (),
+        overrides=("clearance",) if not (params.ledge or 0.10 <= params.clearance <= 0.20) else (),
         wires=Wires(params.wire_depth, params.sleeve_height, params.pin_clearance),
         edge_break=params.edge_break,
         features=(*extras.features, *labels.marks, *(Plated(name, triple(point), triple(out), bore) for name, point, out in site.holes)),
@@ -203,7 +223,7 @@ def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ..
     """Where slots, footplates and wires go, without any solid: raises what `build` would, and tells what it would."""
     plans = _slots(site, params)
     plates = footprints(site, plans, workshop, mend=either([*possible(params, "raise slope_limit"), "give another approach"]))
-    pins = _pins(site, params, plates, site.slot_width(params.clearance), workshop)
+    pins = _pins(site, params, plates, _width(site, params), workshop)
     extras = place_extras(site, _asked(params), plans, plates, pins)
     if params.depth_scale or params.cut_order:
         _labelled(site, params, plans, plates, pins, extras, workshop)
@@ -211,10 +231,12 @@ def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ..
 
 
 def _slots(site: Site, params: Params) -> list[SlotPlan]:
-    width = site.slot_width(params.clearance)
+    width, side = _width(site, params), side_of(params.ledge)
     if width <= 0.1:
         raise DesignError(f"The slot would be {width:.2f} mm wide; check the blade's thickness and the printer's slot_compensation.")
-    return plan_slots(
+    if side:
+        refuse_unfit(site, side, params.footprint_side)
+    plans = plan_slots(
         site,
         width=width,
         wall=params.wall,
@@ -224,7 +246,17 @@ def _slots(site: Site, params: Params) -> list[SlotPlan]:
         bridge_over=params.bridge_over,
         bridge_width=params.bridge_width,
         open_end=params.open_end,
+        ledge=side,
     )
+    if not side:
+        return plans
+    told = [ledge_caution(site, plan.cut.name, height=params.height, clearance=params.clearance) for plan in plans]
+    return [replace(plan, cautions=(*plan.cautions, caution)) for plan, caution in zip(plans, told, strict=True)]
+
+
+def _width(site: Site, params: Params) -> Mm:
+    """Between the two walls; with one, twice what it lies off the middle of the blade that lies on it."""
+    return site.slot_width(0.0 if params.ledge else params.clearance)
 
 
 def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, workshop: Workshop) -> list[Pin]:
@@ -242,7 +274,7 @@ def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, 
         SlotPlan.outer_half(width, params.wall) + sleeve + PAD + 0.2,
         params.pin_divergence,
         mend=either(
-            [*mend, *(f"change {name}" for name in ("insert_diameter", "footprint_side") if value_of(params, name)), "give another approach"]
+            [*mend, *(f"change {name}" for name in ("insert_diameter", "footprint_side", "ledge") if value_of(params, name)), "give another approach"]
         ),
     )
     return place_wires(site, asked, shapely.union_all(plates), workshop)
@@ -301,7 +333,8 @@ def _labelled(
         uprights=[*leaning.as_upright(standing), *extras.over()],
         plate_thickness=params.footplate_thickness,
         edge_break=params.edge_break,
-        may_raise=not extras.stops,
+        may_raise=not extras.stops and not params.ledge,
+        one_side=side_of(params.ledge),
         scale=scale_of(site, _asked(params), plans, extras) if params.depth_scale else None,
         order=[site.order.index(cut.name) + 1 for cut in site.cuts] if params.cut_order else (),
         workshop=workshop,
@@ -347,9 +380,9 @@ def _body(
     extras: Extras,
 ) -> cq.Solid:
     """Footplates, fences, sleeves and label pads as one solid on the seat, with the wires' holes and the slots; no letters yet."""
-    shells = workshop.made(_shells, seat, plates, thickness=making.plate, edge_break=making.edge_break)
+    plated = workshop.made(shells, seat, plates, thickness=making.plate, edge_break=making.edge_break)
     stops = [extras.stop(plan.cut.name) for plan in plans]
-    fences = workshop.made(_fences, seat, plans, stops, height=making.height, wall=making.wall, edge_break=making.edge_break)
+    walls = workshop.made(fences, seat, plans, stops, height=making.height, wall=making.wall, edge_break=making.edge_break)
     sleeves, holes = [], []
     low = float(seat.poles.min()) - bodies.DEEP
     for pin in pins:
@@ -362,37 +395,7 @@ def _body(
     named = label_solids(pads, tag, wall=making.wall, low=low)
     named += solids.upright(extras, low=low, edge_break=making.edge_break)
     holes += solids.holes(extras, low=low - 5.0)
-    block = checked.fuse("bodies", shells[0], *shells[1:], *fences, *sleeves, *named)
-    slots = [tool for plan in plans for tool in _slot_tools(seat, plan)]
-    slots += relief.corner_reliefs(plans, wall=making.wall)
+    block = checked.fuse("bodies", plated[0], *plated[1:], *walls, *sleeves, *named)
+    slots = [tool for plan in plans for tool in plan.slot_tools(seat)] + relief.corner_reliefs(plans, wall=making.wall)
     body = bodies.on_seat("seat, holes and slots", block, seat, where=ground, holes=holes, slots=slots)
     return solids.relieved(extras, body, seat)
-
-
-def _shells(seat: HeightSpline, plates: list[shapely.Polygon], *, thickness: Mm, edge_break: Mm) -> list[cq.Solid]:
-    return [
-        bodies.footplate(seat, plate, thickness=thickness, edge_break=edge_break, step=f"footplate {n}") for n, plate in enumerate(plates, start=1)
-    ]
-
-
-def _fences(
-    seat: HeightSpline, plans: list[SlotPlan], stops: list[tuple[Array, Array] | None], *, height: Mm, wall: Mm, edge_break: Mm
-) -> list[cq.Solid]:
-    return [
-        bodies.fence(
-            seat,
-            plan.slab(corner=edge_break),
-            height=above,
-            inner=plan.half_width - wall,
-            edge_break=edge_break,
-            free_ends=plan.free_ends,
-            step=f"fence {plan.cut.name}",
-            stop=stop,
-        )
-        for plan, above, stop in zip(plans, stepped_heights(seat, plans, height), stops, strict=True)
-    ]
-
-
-def _slot_tools(seat: HeightSpline, plan: SlotPlan) -> list[cq.Solid]:
-    low, high = float(seat.poles.min()) - 2.0 * bodies.DEEP, float(seat.poles.max()) + 60.0
-    return [slab.solid(bottom=low, top=high, step=f"slot {plan.cut.name}") for slab in plan.slot_slabs()]

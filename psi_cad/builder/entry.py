@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from psi_cad.guides.site import Site, blade_origin, slot_room
 from psi_cad.intake.cautions import guide_cautions
 from psi_cad.making.cautions import letters_caution
 from psi_cad.options.leaning import Leaning
+from psi_cad.options.ledge import Ledge
 from psi_cad.options.plated import Plated
 from psi_cad.outputs.naming import Naming
 from psi_cad.outputs.overrides import overrides_of
@@ -35,6 +36,7 @@ from psi_cad.records.stems import StemSaid
 from psi_cad.resection.depth import slot_depth
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.kerf import blade_kerf
+from psi_cad.siting.about import blade_axes
 from psi_cad.siting.access import voids
 from psi_cad.siting.pins import UP
 from psi_cad.units import LIMITS, Array, Mm
@@ -87,6 +89,7 @@ def _slots_of(made: Made, cuts: Sequence[PlannedCut]) -> list[ExpectedSlot]:
                 free_high=cut.free[1],
                 stops=cut.stops,
                 opens=feature.opens,
+                ledge=feature.ledge,
                 room=slot_room(site.blade),
                 bridge=float(feature.bridge),
                 blade_length=site.blade.usable_length,
@@ -171,6 +174,7 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut], avoid: Sequence[Expected
         tool_clearance=made.params.tool_clearance if design.sleeves and isinstance(made.params, SleeveParams) else 0.0,
         features=tuple(told(feature) for feature in (*design.features, *leaning)),
     )
+    expected = replace(expected, features=(*expected.features, *(told(one) for one in _ledges(made, expected))))
     refuse_lacking(name, expected, override_asked=made.params.overrides("clearance"))
     return expected
 
@@ -189,6 +193,19 @@ def _leaning(made: Made) -> tuple[Feature, ...]:
     play = bore - wire - site.printer.hole_compensation
     outs, depths = tuple(pin.out for pin in design.pins), tuple(pin.depth for pin in design.pins)
     return (Leaning("wires", feet, outs, depths, bore, wire, play, float(design.wires.top), not site.holes),)
+
+
+def _ledges(made: Made, expected: Expected) -> list[Ledge]:
+    """What walls that guide alone are measured against, by the plan."""
+    found = []
+    for slot, feature in zip(expected.slots, made.design.slots, strict=True):
+        if slot.ledge:
+            origin, normal = expected.plane_of(slot)
+            _, blade = blade_axes(normal, np.array(UP))
+            (low, high), chord, sizes = feature.windows[0], (slot.chord_low, slot.chord_high), (slot.height, slot.wall)
+            ways, rest = (triple(origin), triple(normal), triple(blade)), (slot.room, expected.edge_break, slot.blade_length)
+            found.append(Ledge(slot.name, *ways, slot.ledge, slot.width / 2.0, *sizes, low, high, chord, *rest))
+    return found
 
 
 def _ring(points: Array) -> tuple[tuple[float, float], ...]:

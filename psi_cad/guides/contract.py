@@ -112,6 +112,7 @@ class SlotFeature:
 
     `windows`: (low, high) along the slot from the cut's origin; more than one where a bridge crosses. `clearance`: what of the width was added to
     the blade's thickness. `bridge`: the least width of a bridge. `opens`: ends (-1 low, 1 high) that are open, and how far along the slot it guides.
+    `ledge`: 0, or the side of the one wall that there is: 1 where the specimen is, -1 where bone stays; what a slot would have on the other is open.
     """
 
     cut: str
@@ -121,6 +122,7 @@ class SlotFeature:
     windows: tuple[tuple[Mm, Mm], ...]
     joined: tuple[str, ...] = ()
     opens: tuple[tuple[int, Mm], ...] = ()
+    ledge: int = 0
     clearance: Mm = field(kw_only=True)
     bridge: Mm = field(kw_only=True)
 

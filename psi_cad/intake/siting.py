@@ -144,6 +144,8 @@ def blade_reach(params: SeatParams, blade: Blade, cut: PlannedCut, axis: Seating
 
 
 def _blade_said(params: SeatParams, blade: Blade) -> str:
-    """What a label says of the blade: its id, and the clearance that its slot was given, which blades of one id may differ by."""
+    """What a label says of the blade: its id, and the clearance of its slot, which blades of one id may differ by; or that it has none."""
+    if isinstance(params, GuideParams) and params.one_wall:
+        return f"{blade.id} ledge"
     clearance = params.slot_clearance if isinstance(params, GuideParams) else None
     return blade.id if clearance is None else f"{blade.id} c{max(f'{clearance:.2f}', f'{clearance:g}', key=len)}"

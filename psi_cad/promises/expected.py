@@ -23,7 +23,7 @@ class ExpectedSlot:
     `far`: lines across the cut, (s along the slot, far side of the bone along the blade) from the origin; `blade_width`: of the blade.
     `kerf`: how wide the blade cuts. `shift`: how far the slot's middle is to lie from the planned plane, along its normal, so that
     the kerf lies on the side of the plane that the case says. `opens`: ends (-1 low, 1 high) that are open, and how far along the slot
-    it guides there.
+    it guides there. `ledge`: 0, or the side of the one wall that there is instead of a slot's two: 1 where the specimen is, -1 where bone stays.
     """
 
     name: str
@@ -50,6 +50,7 @@ class ExpectedSlot:
     shift: Mm = 0.0
     stops: tuple[int, ...] = ()
     opens: tuple[tuple[int, Mm], ...] = ()
+    ledge: int = 0
 
     @property
     def kerf_side(self) -> KerfSide:
@@ -58,8 +59,8 @@ class ExpectedSlot:
 
     @property
     def width(self) -> Mm:
-        """The slot width that was promised."""
-        return self.thickness + self.clearance + self.compensation
+        """The slot width that was promised; of a ledge, twice what its face lies from the middle of the blade that lies on it."""
+        return self.thickness + (0.0 if self.ledge else self.clearance) + self.compensation
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ class Expected:
         ):
             del said[key]
         for slot in said["slots"]:
-            for key in ("stops", "opens"):
+            for key in ("stops", "opens", "ledge"):
                 if not slot[key]:
                     del slot[key]
         return said

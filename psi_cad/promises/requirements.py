@@ -113,6 +113,8 @@ def refuse_lacking(template: str, expected: Expected, *, override_asked: bool) -
     features: list[ExpectedSlot | ExpectedBore] = [*expected.slots, *expected.bores]
     for feature in features:
         for name, limit in wanted.each:
+            if name == "clearance" and isinstance(feature, ExpectedSlot) and feature.ledge:
+                continue  # it lies on one wall
             overridden = name == "clearance" and expected.clearance_overridden and override_asked
             if not overridden:
                 _refuse(template, f"of '{feature.name}'", limit, float(getattr(feature, name)))

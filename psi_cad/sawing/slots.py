@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import shapely
@@ -15,9 +15,13 @@ from psi_cad.brep.slab import Slab, rise_along
 from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
 from psi_cad.guides.site import Site, SiteCut, slot_room
+from psi_cad.sawing.ledges import open_side
 from psi_cad.sawing.opening import OPEN_RIM, SHARE, joined_to, open_ends, refuse_parted
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.units import Array, Bools, Mm
+
+if TYPE_CHECKING:
+    import cadquery as cq
 
 __all__ = ["SlotPlan", "plan_slots", "stepped_heights"]
 
@@ -25,6 +29,8 @@ PAST_JOINT: Final[Mm] = 12.0  # how far a joined fence is drawn past its joint b
 LEAST_RUN_OUT: Final[Mm] = 0.5
 STEP_UP: Final[Mm] = 0.5  # between the tops of fences that meet, so that no two curved faces coincide
 PAST_OPEN: Final[Mm] = 40.0  # how far an open slot is cut past its fence, through all that might close it
+TOOLS_DEEP: Final[Mm] = 30.0  # below the lowest seat, and `TOOLS_HIGH` above the highest, a slot is cut
+TOOLS_HIGH: Final[Mm] = 60.0
 PARALLEL: Final = 1e-6  # sine of an angle between planes that do not meet anywhere near
 
 
@@ -57,6 +63,7 @@ class SlotPlan:
     free_ends: tuple[bool, bool]
     cautions: tuple[Caution, ...] = ()
     open_ends: tuple[bool, bool] = (False, False)
+    ledge: int = 0  # see `SlotFeature`
 
     @staticmethod
     def outer_half(width: Mm, wall: Mm) -> Mm:
@@ -118,6 +125,13 @@ class SlotPlan:
         high = self.fence_high if self.free_ends[1] else self.cut.high - 4.0
         return low, high
 
+    def slot_tools(self, seat: HeightSpline) -> list[cq.Solid]:
+        """What is cut out for the blade: its slot, or all that lies past the face of its ledge."""
+        if self.ledge:
+            return [open_side(self.cut.origin, self.cut.normal, side=self.ledge, half_width=self.width / 2.0)]
+        low, high = float(seat.poles.min()) - TOOLS_DEEP, float(seat.poles.max()) + TOOLS_HIGH
+        return [slab.solid(bottom=low, top=high, step=f"slot {self.cut.name}") for slab in self.slot_slabs()]
+
     @property
     def opens(self) -> tuple[tuple[int, Mm], ...]:
         """Ends (-1 low, 1 high) that are open, and how far along the slot it guides there."""
@@ -160,6 +174,7 @@ def plan_slots(
     bridge_over: Mm,
     bridge_width: Mm,
     open_end: str = "",
+    ledge: int = 0,
 ) -> list[SlotPlan]:
     """A slot for each cut of the site.
 
@@ -170,6 +185,8 @@ def plan_slots(
     At an open end (`open_end`: a way in words) a slot runs out of its fence. Its other end, and those of slots that it opens into, are then closed
     by no less than a bridge, and half as long a stretch is left without one.
 
+    With a `ledge` (a side, see `SlotFeature`) there is one wall, which ends as broken edges do, and no bridge.
+
     Raises
     ------
     DesignError
@@ -177,6 +194,8 @@ def plan_slots(
     """
     room = slot_room(site.blade)
     half = SlotPlan.outer_half(width, wall)
+    if ledge:
+        end_wall, bridge_over = OPEN_RIM, math.inf
     plans = []
     opened = open_ends(site, open_end)
     for number, cut in enumerate(site.cuts):
@@ -193,7 +212,7 @@ def plan_slots(
         share = lacking / max(1, sum(runs))
         low, high = low - (share if runs[0] else 0.0), high + (share if runs[1] else 0.0)
         low, high, told = _within_room(site, number, low, high, free, walls, room)
-        plans.append(SlotPlan(cut, width, half, low, high, 0.0, 0.0, (), joints, free, told, opened[number]))
+        plans.append(SlotPlan(cut, width, half, low, high, 0.0, 0.0, (), joints, free, told, opened[number], ledge))
     plans = [_kept_apart(site, number, plans, height) for number in range(len(plans))]
     plans = [
         _finished(site, plan, room, _end_walls(site, opened, number, end_wall, bridge_width), bridge_over, bridge_width)
