@@ -77,7 +77,7 @@ CAUTIONS: Final[Mapping[str, CautionKind]] = {
     "retained-in-pieces": CautionKind("the bone that stays falls into pieces", False),
     "other-bone-in-plane": CautionKind("a cut's plane meets other bone, which is not cut", False),
     "nominal-blade": CautionKind("the blade's measures are a catalogue's, not measured", True),
-    "nominal-tool": CautionKind("the measures of a drill, wire or reamer are a catalogue's, not measured", True),
+    "nominal-tool": CautionKind("the measures of a drill, wire, reamer or slot sleeve are a catalogue's, not measured", True),
     "cup-in-bone": CautionKind("the cup reaches into the bone that stays, which has to be reamed for it", True),
     "nominal-implant": CautionKind("the sizes of an implant are a catalogue's nominal ones, not those of its maker", True),
     "kerf-not-measured": CautionKind("the saw's kerf is not measured; the slot's width stands for it", False),

@@ -26,9 +26,10 @@ import numpy as np
 import shapely
 
 from psi_cad.brep import bodies, checked, label, relief
-from psi_cad.errors import DesignError, either
+from psi_cad.errors import either
 from psi_cad.findings import Caution
-from psi_cad.fitting import solids
+from psi_cad.fitting import leaning, solids
+from psi_cad.fitting.extras import Extras
 from psi_cad.fitting.footprints import footprints
 from psi_cad.fitting.place import Asked, FlapAsked, GripAsked, InsertAsked, place_extras, scale_of
 from psi_cad.fitting.walls import fences, shells
@@ -38,11 +39,11 @@ from psi_cad.guides.contract import Design, Needs, PinFeature, SlotFeature, Wire
 from psi_cad.guides.params import GuideParams, param, possible, value_of
 from psi_cad.guides.site import Site
 from psi_cad.labelling.placed import ENGRAVED, PAD, Labels, Pad, TagShape, label_solids, labelled
-from psi_cad.options import leaning
-from psi_cad.options.extras import Extras
 from psi_cad.options.plated import Plated
-from psi_cad.sawing.ledges import ledge_caution, refuse_unfit, side_of
-from psi_cad.sawing.slots import SlotPlan, plan_slots, stepped_heights
+from psi_cad.sawing.guided import guided_cuts
+from psi_cad.sawing.ledges import side_of
+from psi_cad.sawing.plan import SlotPlan
+from psi_cad.sawing.slots import stepped_heights
 from psi_cad.siting.pins import Pin
 from psi_cad.siting.sliding import WAYS
 from psi_cad.siting.spline import HeightSpline
@@ -51,7 +52,7 @@ from psi_cad.units import Array, Mm
 if TYPE_CHECKING:
     import cadquery as cq
 
-NEEDS = Needs(holes=True)
+NEEDS = Needs(holes=True, slot_sleeve=True)
 SERIES = "binding; the series of pelvic resections with printed guides that psi-cad follows"
 SLEEVE = "a published pelvic guide: outer 6 mm, bore 2.1 mm for wires of 2 mm"
 
@@ -88,6 +89,10 @@ class Params(GuideParams):
     insert_length: float = param(6.0, unit="mm", low=3.0, high=18.0, help="length of that metal sleeve", switch="insert_diameter")
     insert_fit: float = param(
         0.0, unit="mm", low=-0.1, high=0.2, help="added to its diameter to give its seat; below 0 it is pressed harder", switch="insert_diameter"
+    )
+
+    slot_sleeve_fit: float = param(
+        0.0, unit="mm", low=-0.1, high=0.2, help="added to the metal sleeve of a slot (`slot_sleeve` of the guide) to give its pocket"
     )
 
     bridge_over: float = param(80.0, unit="mm", low=30.0, high=200.0, help="a slot longer than this is crossed by a bridge")
@@ -177,11 +182,10 @@ class Params(GuideParams):
 
 def build(site: Site, params: Params, workshop: Workshop) -> Design:
     """The guide: a body with slots, which blades of one class share, then letters."""
-    width = _width(site, params)
     plans = _slots(site, params)
     seat = site.seat.patch
     plates = footprints(site, plans, workshop, mend=either([*possible(params, "raise slope_limit"), "give another approach"]))
-    pins = _pins(site, params, plates, width, workshop)
+    pins = _pins(site, params, plans, plates, workshop)
     extras = place_extras(site, _asked(params), plans, plates, pins)
     labels = _labelled(site, params, plans, plates, pins, extras, workshop)
     ground = site.field.points[site.field.footprint]
@@ -197,13 +201,14 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
         slots=tuple(
             SlotFeature(
                 plan.cut.name,
-                width,
+                plan.width,
                 params.height,
                 params.wall,
                 plan.windows,
                 tuple(site.cuts[n].name for n in plan.cut.joined),
                 plan.opens,
                 plan.ledge,
+                None if site.slot_sleeve is None else (site.slot_sleeve.id, params.slot_sleeve_fit, params.end_wall),
                 clearance=params.clearance,
                 bridge=params.bridge_width,
             )
@@ -223,7 +228,7 @@ def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ..
     """Where slots, footplates and wires go, without any solid: raises what `build` would, and tells what it would."""
     plans = _slots(site, params)
     plates = footprints(site, plans, workshop, mend=either([*possible(params, "raise slope_limit"), "give another approach"]))
-    pins = _pins(site, params, plates, _width(site, params), workshop)
+    pins = _pins(site, params, plans, plates, workshop)
     extras = place_extras(site, _asked(params), plans, plates, pins)
     if params.depth_scale or params.cut_order:
         _labelled(site, params, plans, plates, pins, extras, workshop)
@@ -231,35 +236,25 @@ def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ..
 
 
 def _slots(site: Site, params: Params) -> list[SlotPlan]:
-    width, side = _width(site, params), side_of(params.ledge)
-    if width <= 0.1:
-        raise DesignError(f"The slot would be {width:.2f} mm wide; check the blade's thickness and the printer's slot_compensation.")
-    if side:
-        refuse_unfit(site, side, params.footprint_side)
-    plans = plan_slots(
+    p = params
+    return guided_cuts(
         site,
-        width=width,
-        wall=params.wall,
-        end_wall=params.end_wall,
-        run_out=params.run_out,
-        height=params.height,
-        bridge_over=params.bridge_over,
-        bridge_width=params.bridge_width,
-        open_end=params.open_end,
-        ledge=side,
+        clearance=p.clearance,
+        wall=p.wall,
+        end_wall=p.end_wall,
+        run_out=p.run_out,
+        height=p.height,
+        bridge_over=p.bridge_over,
+        bridge_width=p.bridge_width,
+        open_end=p.open_end,
+        ledge=p.ledge,
+        footprint_side=p.footprint_side,
+        sleeve_fit=p.slot_sleeve_fit,
+        others={"depth_stop": p.depth_stop, "depth_scale": p.depth_scale},
     )
-    if not side:
-        return plans
-    told = [ledge_caution(site, plan.cut.name, height=params.height, clearance=params.clearance) for plan in plans]
-    return [replace(plan, cautions=(*plan.cautions, caution)) for plan, caution in zip(plans, told, strict=True)]
 
 
-def _width(site: Site, params: Params) -> Mm:
-    """Between the two walls; with one, twice what it lies off the middle of the blade that lies on it."""
-    return site.slot_width(0.0 if params.ledge else params.clearance)
-
-
-def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, workshop: Workshop) -> list[Pin]:
+def _pins(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], workshop: Workshop) -> list[Pin]:
     sleeve = _sleeve_radius(params)
     ways = ("pin_divergence", "pin_clearance", "wire_depth") if params.wires_lean else ("pin_clearance", "wire_diameter", "sleeve_wall")
     mend = possible(params, "raise footplate_reach", *(f"lower {name}" for name in ways))
@@ -271,7 +266,7 @@ def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, 
         params.sleeve_height,
         params.wire_depth,
         params.pin_clearance,
-        SlotPlan.outer_half(width, params.wall) + sleeve + PAD + 0.2,
+        max(plan.half_width for plan in plans) + sleeve + PAD + 0.2,
         params.pin_divergence,
         mend=either(
             [*mend, *(f"change {name}" for name in ("insert_diameter", "footprint_side", "ledge") if value_of(params, name)), "give another approach"]
@@ -333,7 +328,7 @@ def _labelled(
         uprights=[*leaning.as_upright(standing), *extras.over()],
         plate_thickness=params.footplate_thickness,
         edge_break=params.edge_break,
-        may_raise=not extras.stops and not params.ledge,
+        may_raise=not (extras.stops or params.ledge or site.slot_sleeve),
         one_side=side_of(params.ledge),
         scale=scale_of(site, _asked(params), plans, extras) if params.depth_scale else None,
         order=[site.order.index(cut.name) + 1 for cut in site.cuts] if params.cut_order else (),

@@ -13,7 +13,7 @@ from faults import failed_with, solid_in
 
 import psi_cad
 from psi_cad.errors import DesignError
-from psi_cad.options.relief import place_relief
+from psi_cad.fitting.relief import place_relief
 
 STEM = "supra-acetabular_generic-25x0.89"
 DEPTH, WIDTH = 0.7, 5.0

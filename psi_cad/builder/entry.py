@@ -21,12 +21,13 @@ from psi_cad.intake.cautions import guide_cautions
 from psi_cad.making.cautions import letters_caution
 from psi_cad.options.leaning import Leaning
 from psi_cad.options.ledge import Ledge
+from psi_cad.options.liner import Liner
 from psi_cad.options.plated import Plated
 from psi_cad.outputs.naming import Naming
 from psi_cad.outputs.overrides import overrides_of
 from psi_cad.outputs.subject import stem
 from psi_cad.promises.expected import Expected, ExpectedAvoid, ExpectedBore, ExpectedSlot
-from psi_cad.promises.requirements import refuse_lacking, refuse_missing
+from psi_cad.promises.requirements import CLEARANCE, refuse_lacking, refuse_missing
 from psi_cad.records.grafts import GraftSaid
 from psi_cad.records.guide import Guide, LabelSaid, MeasuredFiles, MeasuredSeat, PinSaid, SeatingSaid, TriedSeat, Way
 from psi_cad.records.parts import MadePart
@@ -90,6 +91,7 @@ def _slots_of(made: Made, cuts: Sequence[PlannedCut]) -> list[ExpectedSlot]:
                 stops=cut.stops,
                 opens=feature.opens,
                 ledge=feature.ledge,
+                lined="" if feature.lined is None else feature.lined[0],
                 room=slot_room(site.blade),
                 bridge=float(feature.bridge),
                 blade_length=site.blade.usable_length,
@@ -174,7 +176,8 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut], avoid: Sequence[Expected
         tool_clearance=made.params.tool_clearance if design.sleeves and isinstance(made.params, SleeveParams) else 0.0,
         features=tuple(told(feature) for feature in (*design.features, *leaning)),
     )
-    expected = replace(expected, features=(*expected.features, *(told(one) for one in _ledges(made, expected))))
+    alone: list[Feature] = [*_ledges(made, expected), *_liners(made, expected)]
+    expected = replace(expected, features=(*expected.features, *(told(one) for one in alone)))
     refuse_lacking(name, expected, override_asked=made.params.overrides("clearance"))
     return expected
 
@@ -205,6 +208,43 @@ def _ledges(made: Made, expected: Expected) -> list[Ledge]:
             (low, high), chord, sizes = feature.windows[0], (slot.chord_low, slot.chord_high), (slot.height, slot.wall)
             ways, rest = (triple(origin), triple(normal), triple(blade)), (slot.room, expected.edge_break, slot.blade_length)
             found.append(Ledge(slot.name, *ways, slot.ledge, slot.width / 2.0, *sizes, low, high, chord, *rest))
+    return found
+
+
+def _liners(made: Made, expected: Expected) -> list[Liner]:
+    """What the pockets of metal sleeves are measured against, by plan and catalogue."""
+    sleeve, found = made.site.slot_sleeve, list[Liner]()
+    for slot, feature in zip(expected.slots, made.design.slots, strict=True):
+        if sleeve is None or feature.lined is None:
+            continue
+        origin, normal = expected.plane_of(slot)
+        _, blade = blade_axes(normal, np.array(UP))
+        least, most = (0.0, slot.clearance) if expected.clearance_overridden else (CLEARANCE.least, CLEARANCE.most)
+        one = Liner(
+            name=slot.name,
+            sleeve=sleeve.id,
+            origin=triple(origin),
+            normal=triple(normal),
+            out=triple(blade),
+            amid=sum(feature.windows[0]) / 2.0,
+            length=sleeve.length,
+            width=sleeve.width,
+            height=sleeve.height,
+            corner=sleeve.corner,
+            slot_length=sleeve.slot_length,
+            slot_width=sleeve.slot_width,
+            more=feature.lined[1] + slot.compensation,
+            wall=slot.wall,
+            end_wall=feature.lined[2],
+            chord=(slot.chord_low, slot.chord_high),
+            guided=slot.height,
+            room=slot.room,
+            blade=slot.thickness,
+            least=least - LIMITS.slot_width,
+            most=most + LIMITS.slot_width,
+            blade_length=slot.blade_length,
+        )
+        found.append(one)
     return found
 
 
@@ -260,11 +300,12 @@ def report_entry(
     stems
         Of a guide on the bone that the cuts leave.
     """
-    blade, label = made.site.saw, made.design.label
+    blade, label, sleeve = made.site.saw, made.design.label, made.site.slot_sleeve
     cautions = by_weight([*cautions, *cautions_of(made, expected, measured)])
     ways: dict[str, Any] = {"trajectories": [Way.model_validate(way) for way in made.site.planned_ways()]} if made.site.ways else {}
     at_times: dict[str, Any] = {
         **({"parts": list(parts)} if parts else {}),
+        **({} if sleeve is None else {"slot_sleeve": sleeve.model_dump(mode="json")}),
         **({} if bone is None else {"bone": bone}),
         **({} if graft is None else {"graft": graft}),
         **({"stems": list(stems)} if stems else {}),

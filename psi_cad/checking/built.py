@@ -128,7 +128,7 @@ def _values(one: Guide | BodyPart) -> list[str]:
         for slot in one.slots
         if slot.width_mm is not None and slot.height_min_mm is not None
     ]
-    told += option_lines([one for one in one.features if one["kind"] == "ledge"])
+    told += option_lines([one for one in one.features if one["kind"] in ("ledge", "liner")])
     told += [
         f"sleeve {bore.name}: bore {bore.diameter_mm:.2f} mm, guided over {bore.guided_mm:.1f} mm"
         for bore in one.bores

@@ -21,7 +21,7 @@ from psi_cad.labelling.tagging import BELOW_FACE, BREAK, CORNER, THICK, place_ta
 from psi_cad.options.mark import Mark
 from psi_cad.options.order import Order
 from psi_cad.resection.depth import slot_depth
-from psi_cad.sawing.slots import SlotPlan
+from psi_cad.sawing.plan import SlotPlan
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.units import Array, Mm
 

@@ -94,6 +94,28 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "ledge_reach": Mending(
         "the blade is too short: {value:.1f} mm of it reach there, {limit:.1f} are needed", "a longer blade", (LONGER, OUTWARD, TURNED, TURNED_BACK)
     ),
+    "liner_width": Mending("the pocket of a metal sleeve is {value:.3f} mm wider or narrower than it should be", KERNEL, OTHER_EDGES),
+    "liner_length": Mending("the pocket of a metal sleeve is {value:.3f} mm longer or shorter than it should be", KERNEL, OTHER_EDGES),
+    "liner_depth": Mending("a metal sleeve would stand out of its pocket, or sink in it, by {value:.2f} mm", KERNEL, OTHER_EDGES),
+    "liner_flush": Mending("the fence's top round a metal sleeve is uneven by {value:.2f} mm", "another end_wall or footplate_reach", OTHER_EDGES),
+    "liner_angle": Mending("the pocket of a metal sleeve is turned against the planned plane by {value:.3f}°", KERNEL, OTHER_EDGES),
+    "liner_offset": Mending("the pocket of a metal sleeve lies {value:.3f} mm off where the blade is to run", KERNEL, OTHER_EDGES),
+    "liner_wall": Mending("only {value:.2f} mm are printed beside a metal sleeve", "a thicker wall, or another footplate_reach", OTHER_EDGES),
+    "liner_end": Mending("only {value:.2f} mm are printed at the end of a metal sleeve", "more end_wall, or another footplate_reach", OTHER_EDGES),
+    "liner_floor": Mending("only {value:.2f} mm are printed between a metal sleeve and the bone", "another footplate_reach", OTHER_EDGES),
+    "liner_clear": Mending("print stands in the slot of a metal sleeve ({value:g} lines through it meet it)", "another footplate_reach", OTHER_EDGES),
+    "liner_clearance_least": Mending("the slot of the metal sleeve leaves the blade only {value:.3f} mm", "a sleeve with a wider slot"),
+    "liner_clearance_most": Mending("the slot of the metal sleeve leaves the blade {value:.3f} mm", "a sleeve with a narrower slot"),
+    "liner_height": Mending("the metal sleeve guides the blade over only {value:.2f} mm", "a higher sleeve"),
+    "liner_covers_bone": Mending("the slot of the metal sleeve ends {value:.2f} mm beyond the bone", "a longer sleeve", (OUTWARD,)),
+    "liner_blade_room": Mending(
+        "the slot of the metal sleeve is {value:.1f} mm long, the blade needs {limit:.1f}",
+        "a narrower blade, or a longer sleeve",
+        (NARROWER,),
+    ),
+    "liner_reach": Mending(
+        "the blade is too short: {value:.1f} mm of it reach there, {limit:.1f} are needed", "a longer blade", (LONGER, OUTWARD, TURNED, TURNED_BACK)
+    ),
     "gap_width": Mending("the gap's width is off by {value:.3f} mm", KERNEL, OTHER_EDGES),
     "gap_open": Mending("material stands in the gap ({value:g} lines through it meet it)", KERNEL, OTHER_EDGES),
     "gap_printed": Mending("the gap's width in the STL is off by {value:.3f} mm", KERNEL, OTHER_EDGES),

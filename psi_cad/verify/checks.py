@@ -129,7 +129,7 @@ def _measured(part: Part, stl: Path, expected: Expected, probe: BoneProbe, other
     ]
     if part.solid_count == 0:
         raise KernelError(f"'{part.path.name}' holds no solid.")
-    wanted = [want for want in expected.slots if not want.ledge]  # what one wall guides is measured as the feature that it is
+    wanted = [want for want in expected.slots if want.printed]  # what one wall or a metal sleeve guides is measured as the feature that it is
     slots = tuple(slot.measure(part, printed, expected, want) for want in wanted)
     for want, one in zip(wanted, slots, strict=True):
         checks += slot.checks(want, one, expected)
@@ -143,7 +143,7 @@ def _measured(part: Part, stl: Path, expected: Expected, probe: BoneProbe, other
         checks += [replace(check, where=in_patient(expected, np.array(check.where))) for check in found]
     neighbours = measure_neighbours(printed, expected.frame, others)
     checks += _neighbour_checks(neighbours)
-    alone = [(values.get("wall_mm"), values.get("wall_at")) for one, values, _ in features if told(one)["kind"] == "ledge"]
+    alone = [(values.get("wall_mm"), values.get("wall_at")) for one, values, _ in features if told(one)["kind"] in ("ledge", "liner")]
     walls = [(thick, in_patient(expected, np.array(at)) if at else None) for thick, at in alone if thick is not None]
     checks += _mesh_checks(printed, part, slots, bores, expected, walls)
     return Measured(slots, sits, tuple(checks), part.volume, holding_json(sits.holding, expected), neighbours, bores, told_of(features))
@@ -196,7 +196,7 @@ def _mesh_checks(
             "mm",
             ">=",
             expected.minimum_wall,
-            f"least {'ledge' if ledges else 'sleeve' if bores and not slots else 'slot'} wall against the printer's",
+            f"least {'ledge or pocket' if ledges else 'sleeve' if bores and not slots else 'slot'} wall against the printer's",
             where=thin[1] if thin else None,
         ),
     ]

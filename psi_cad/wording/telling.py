@@ -21,7 +21,7 @@ MOST: Final = 15  # lines of cautions; what is less serious is counted
 OF_A_KIND: Final = 3  # lines of one kind; what is alike is counted
 UNMEASURED: Final = 1e8  # a number beyond this stands for one that could not be measured
 
-_ABOUT: Final = {"trajectory": ("bore_", "sleeve_", "tool_"), "part": ("stl_", "step_", "printer_room"), "ledge": ("ledge_",)}
+_ABOUT: Final = {"trajectory": ("bore_", "sleeve_", "tool_"), "part": ("stl_", "step_", "printer_room"), "ledge": ("ledge_",), "cut": ("liner_",)}
 _FEATURES: Final = {"bore", "flat", "gap", "web"}  # with a name of its own
 _FLAGS: Final = {"step_schema_ap242", "step_valid", "stl_watertight", "bone_unchanged"}
 _RULES: Final = {">=": "at least", "<=": "at most", "==": "exactly"}
