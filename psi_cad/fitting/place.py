@@ -17,6 +17,7 @@ from psi_cad.fitting.flap import place_flap
 from psi_cad.fitting.grip import place_grip
 from psi_cad.fitting.inserts import place_inserts
 from psi_cad.fitting.relief import OFF_SLEEVE_MM, OFF_WINDOW_MM, place_relief
+from psi_cad.fitting.stops import refuse_unfit
 from psi_cad.fitting.windows import Keep, place_windows
 from psi_cad.frames import triple
 from psi_cad.guides.site import Site
@@ -29,7 +30,7 @@ from psi_cad.options.insert import Insert
 from psi_cad.options.opening import BESIDE_MM, Opening
 from psi_cad.options.relief import Relief
 from psi_cad.options.standing import Standing
-from psi_cad.options.stop import Stop, refuse_unfit
+from psi_cad.options.stop import Stop
 from psi_cad.options.window import Window
 from psi_cad.resection.depth import slot_depth
 from psi_cad.sawing.opening import joined_to
