@@ -300,6 +300,7 @@ def _asked(params: Params) -> Asked:
         footprint_side=p.footprint_side,
         relief_depth=p.relief_depth,
         relief_width=p.relief_width,
+        may_slide=p.allow_sliding,
     )
 
 

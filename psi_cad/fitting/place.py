@@ -16,7 +16,7 @@ from psi_cad.fitting.extras import Extras
 from psi_cad.fitting.flap import place_flap
 from psi_cad.fitting.grip import place_grip
 from psi_cad.fitting.inserts import place_inserts
-from psi_cad.fitting.relief import OFF_SLEEVE_MM, OFF_WINDOW_MM, place_relief
+from psi_cad.fitting.relief import OFF_SLEEVE_MM, OFF_WINDOW_MM, place_relief, refuse_sliding
 from psi_cad.fitting.stops import refuse_unfit
 from psi_cad.fitting.windows import Keep, place_windows
 from psi_cad.frames import triple
@@ -100,6 +100,7 @@ class Asked:
     footprint_side: int = 0
     relief_depth: Mm = 0.0
     relief_width: Mm = 0.0
+    may_slide: bool = False
 
 
 def place_extras(site: Site, asked: Asked, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> Extras:
@@ -230,7 +231,10 @@ def _relief(
     keep = [(x, y, asked.sleeve + OFF_SLEEVE_MM) for x, y in standing]
     keep += [(*one.middle[:2], one.diameter / 2.0 + OFF_WINDOW_MM) for one in windows]
     fences = shapely.union_all([plan.footprint(site.seat.patch) for plan in plans])
-    return place_relief(plates, fences, keep, depth=asked.relief_depth, width=asked.relief_width, plate_thickness=asked.plate)
+    relief = place_relief(plates, fences, keep, depth=asked.relief_depth, width=asked.relief_width, plate_thickness=asked.plate)
+    if not asked.may_slide:
+        refuse_sliding(relief, plates, site.field)
+    return relief
 
 
 def _inserts(site: Site, asked: Asked, pins: Sequence[Pin]) -> tuple[Insert, ...]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import shapely
 
 from psi_cad.errors import DesignError
+from psi_cad.guides.seating import contact_sliding
 from psi_cad.options.relief import Relief
-from psi_cad.units import Mm
+from psi_cad.siting.seat import HeightField
+from psi_cad.units import LIMITS, Mm
 
-__all__ = ["OFF_SLEEVE_MM", "OFF_WINDOW_MM", "place_relief"]
+__all__ = ["OFF_SLEEVE_MM", "OFF_WINDOW_MM", "place_relief", "refuse_sliding"]
 
 LEAST_PLATE_MM: Final[Mm] = 2.0  # of a footplate's thickness, that is left over its relief
 OFF_FENCE_MM: Final[Mm] = 1.2  # a fence rests on bone
@@ -69,3 +72,22 @@ def place_relief(
 
 def _ring(ring: shapely.LinearRing) -> tuple[tuple[Mm, Mm], ...]:
     return tuple((round(float(x), 4), round(float(y), 4)) for x, y in shapely.get_coordinates(ring))
+
+
+def refuse_sliding(relief: Relief, plates: Sequence[shapely.Polygon], field: HeightField) -> None:
+    """Refuse a relief with which the guide would slide: what of the contact of `field` is left under the footplates has to hold it.
+
+    Raises
+    ------
+    DesignError
+    """
+    rests = shapely.union_all(list(plates)).difference(shapely.union_all(relief.polygons()))
+    left = field.contact & shapely.contains_xy(rests, field.points[:, 0], field.points[:, 1])
+    lock = contact_sliding(replace(field, contact=left)).lock if left.any() else 0.0
+    if lock < LIMITS.sliding_lock:
+        raise DesignError(
+            f"params.relief_width = {relief.width:g}: with so much of the footplates off the bone the guide would slide (lock {lock:.2f}, "
+            f"{LIMITS.sliding_lock:g} is wanted); lower relief_width, raise footplate_reach, or leave relief_depth out.",
+            where=np.array([*plates[0].representative_point().coords[0], 0.0]),
+            reason="contact",
+        )
