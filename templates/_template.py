@@ -26,7 +26,8 @@ from psi_cad.brep import bodies, checked
 from psi_cad.guides.contract import Design, Label, PinFeature, SlotFeature, Wires, Workshop
 from psi_cad.guides.params import GuideParams, param
 from psi_cad.guides.site import Site
-from psi_cad.sawing.slots import SlotPlan, plan_slots
+from psi_cad.sawing.plan import SlotPlan
+from psi_cad.sawing.slots import plan_slots
 from psi_cad.siting.access import outlines
 from psi_cad.siting.pins import place_pins
 

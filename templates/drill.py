@@ -28,12 +28,12 @@ from psi_cad.brep import bodies, checked, label
 from psi_cad.drilling.sleeves import OPEN_MM, SleevePlan, plan_sleeves
 from psi_cad.errors import DesignError, either
 from psi_cad.findings import Caution
+from psi_cad.fitting.leaning import as_upright
 from psi_cad.guides.contract import Design, Label, Needs, PinFeature, SleeveFeature, Wires, Workshop
 from psi_cad.guides.params import SleeveParams, param, possible
 from psi_cad.guides.site import Site
 from psi_cad.labelling.fence import Words
 from psi_cad.labelling.tagging import BELOW_FACE, BREAK, CORNER, THICK, Tag, place_tag
-from psi_cad.options.leaning import as_upright
 from psi_cad.siting.access import outlines
 from psi_cad.siting.pins import Pin, place_pins
 

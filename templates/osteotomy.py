@@ -26,21 +26,24 @@ import numpy as np
 import shapely
 
 from psi_cad.brep import bodies, checked, label, relief
-from psi_cad.errors import DesignError, either
+from psi_cad.errors import either
 from psi_cad.findings import Caution
-from psi_cad.fitting import solids
+from psi_cad.fitting import leaning, solids
+from psi_cad.fitting.extras import Extras
 from psi_cad.fitting.footprints import footprints
 from psi_cad.fitting.place import Asked, FlapAsked, GripAsked, InsertAsked, place_extras, scale_of
+from psi_cad.fitting.walls import fences, shells
 from psi_cad.fitting.wires import WiresAsked, place_wires
 from psi_cad.frames import triple
 from psi_cad.guides.contract import Design, Needs, PinFeature, SlotFeature, Wires, Workshop
 from psi_cad.guides.params import GuideParams, param, possible, value_of
 from psi_cad.guides.site import Site
 from psi_cad.labelling.placed import ENGRAVED, PAD, Labels, Pad, TagShape, label_solids, labelled
-from psi_cad.options import leaning
-from psi_cad.options.extras import Extras
 from psi_cad.options.plated import Plated
-from psi_cad.sawing.slots import SlotPlan, plan_slots, stepped_heights
+from psi_cad.sawing.guided import guided_cuts
+from psi_cad.sawing.ledges import side_of
+from psi_cad.sawing.plan import SlotPlan
+from psi_cad.sawing.slots import stepped_heights
 from psi_cad.siting.pins import Pin
 from psi_cad.siting.sliding import WAYS
 from psi_cad.siting.spline import HeightSpline
@@ -49,7 +52,7 @@ from psi_cad.units import Array, Mm
 if TYPE_CHECKING:
     import cadquery as cq
 
-NEEDS = Needs(holes=True)
+NEEDS = Needs(holes=True, slot_sleeve=True)
 SERIES = "binding; the series of pelvic resections with printed guides that psi-cad follows"
 SLEEVE = "a published pelvic guide: outer 6 mm, bore 2.1 mm for wires of 2 mm"
 
@@ -88,6 +91,10 @@ class Params(GuideParams):
         0.0, unit="mm", low=-0.1, high=0.2, help="added to its diameter to give its seat; below 0 it is pressed harder", switch="insert_diameter"
     )
 
+    slot_sleeve_fit: float = param(
+        0.0, unit="mm", low=-0.1, high=0.2, help="added to the metal sleeve of a slot (`slot_sleeve` of the guide) to give its pocket"
+    )
+
     bridge_over: float = param(80.0, unit="mm", low=30.0, high=200.0, help="a slot longer than this is crossed by a bridge")
     bridge_width: float = param(4.0, unit="mm", low=2.0, high=10.0, help="width of a bridge along the slot")
 
@@ -99,6 +106,18 @@ class Params(GuideParams):
         unit="",
         choices=("", *WAYS),
         help="the end of a slot that is open, so that the blade is put in from the side: head, feet, front, back, left or right; empty: none",
+    )
+
+    ledge: str = param(
+        "",
+        unit="",
+        choices=("", "specimen", "retained"),
+        bars={
+            "open_end": "it has one wall, which is open at both ends",
+            "depth_stop": "a hub that comes down on one wall tips the blade off it",
+            "depth_scale": "its numbers are true only while the blade is held by two walls",
+        },
+        help="one wall instead of a slot, on that side of each cut: the blade is guided only while it is pressed on it; empty: none",
     )
 
     flap_side: int = param(
@@ -146,9 +165,14 @@ class Params(GuideParams):
         return {"clearance": "clearance_override"}
 
     @property
+    def one_wall(self) -> bool:
+        """See `GuideParams`."""
+        return bool(self.ledge)
+
+    @property
     def stands_on(self) -> int:
         """See `GuideParams`."""
-        return self.footprint_side
+        return side_of(self.ledge) or self.footprint_side
 
     @property
     def wires_lean(self) -> bool:
@@ -158,11 +182,10 @@ class Params(GuideParams):
 
 def build(site: Site, params: Params, workshop: Workshop) -> Design:
     """The guide: a body with slots, which blades of one class share, then letters."""
-    width = site.slot_width(params.clearance)
     plans = _slots(site, params)
     seat = site.seat.patch
     plates = footprints(site, plans, workshop, mend=either([*possible(params, "raise slope_limit"), "give another approach"]))
-    pins = _pins(site, params, plates, width, workshop)
+    pins = _pins(site, params, plans, plates, workshop)
     extras = place_extras(site, _asked(params), plans, plates, pins)
     labels = _labelled(site, params, plans, plates, pins, extras, workshop)
     ground = site.field.points[site.field.footprint]
@@ -178,12 +201,14 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
         slots=tuple(
             SlotFeature(
                 plan.cut.name,
-                width,
+                plan.width,
                 params.height,
                 params.wall,
                 plan.windows,
                 tuple(site.cuts[n].name for n in plan.cut.joined),
                 plan.opens,
+                plan.ledge,
+                None if site.slot_sleeve is None else (site.slot_sleeve.id, params.slot_sleeve_fit, params.end_wall),
                 clearance=params.clearance,
                 bridge=params.bridge_width,
             )
@@ -192,7 +217,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
         pins=tuple(PinFeature(f"pin {n}", pin.centre, bore, params.wire_diameter, pin.depth, pin.out) for n, pin in enumerate(pins, start=1)),
         label=labels.told(),
         cautions=tuple(caution for plan in plans for caution in plan.cautions),
-        overrides=("clearance",) if not 0.10 <= params.clearance <= 0.20 else (),
+        overrides=("clearance",) if not (params.ledge or 0.10 <= params.clearance <= 0.20) else (),
         wires=Wires(params.wire_depth, params.sleeve_height, params.pin_clearance),
         edge_break=params.edge_break,
         features=(*extras.features, *labels.marks, *(Plated(name, triple(point), triple(out), bore) for name, point, out in site.holes)),
@@ -203,7 +228,7 @@ def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ..
     """Where slots, footplates and wires go, without any solid: raises what `build` would, and tells what it would."""
     plans = _slots(site, params)
     plates = footprints(site, plans, workshop, mend=either([*possible(params, "raise slope_limit"), "give another approach"]))
-    pins = _pins(site, params, plates, site.slot_width(params.clearance), workshop)
+    pins = _pins(site, params, plans, plates, workshop)
     extras = place_extras(site, _asked(params), plans, plates, pins)
     if params.depth_scale or params.cut_order:
         _labelled(site, params, plans, plates, pins, extras, workshop)
@@ -211,23 +236,25 @@ def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ..
 
 
 def _slots(site: Site, params: Params) -> list[SlotPlan]:
-    width = site.slot_width(params.clearance)
-    if width <= 0.1:
-        raise DesignError(f"The slot would be {width:.2f} mm wide; check the blade's thickness and the printer's slot_compensation.")
-    return plan_slots(
+    p = params
+    return guided_cuts(
         site,
-        width=width,
-        wall=params.wall,
-        end_wall=params.end_wall,
-        run_out=params.run_out,
-        height=params.height,
-        bridge_over=params.bridge_over,
-        bridge_width=params.bridge_width,
-        open_end=params.open_end,
+        clearance=p.clearance,
+        wall=p.wall,
+        end_wall=p.end_wall,
+        run_out=p.run_out,
+        height=p.height,
+        bridge_over=p.bridge_over,
+        bridge_width=p.bridge_width,
+        open_end=p.open_end,
+        ledge=p.ledge,
+        footprint_side=p.footprint_side,
+        sleeve_fit=p.slot_sleeve_fit,
+        others={"depth_stop": p.depth_stop, "depth_scale": p.depth_scale},
     )
 
 
-def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, workshop: Workshop) -> list[Pin]:
+def _pins(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapely.Polygon], workshop: Workshop) -> list[Pin]:
     sleeve = _sleeve_radius(params)
     ways = ("pin_divergence", "pin_clearance", "wire_depth") if params.wires_lean else ("pin_clearance", "wire_diameter", "sleeve_wall")
     mend = possible(params, "raise footplate_reach", *(f"lower {name}" for name in ways))
@@ -239,10 +266,10 @@ def _pins(site: Site, params: Params, plates: list[shapely.Polygon], width: Mm, 
         params.sleeve_height,
         params.wire_depth,
         params.pin_clearance,
-        SlotPlan.outer_half(width, params.wall) + sleeve + PAD + 0.2,
+        max(plan.half_width for plan in plans) + sleeve + PAD + 0.2,
         params.pin_divergence,
         mend=either(
-            [*mend, *(f"change {name}" for name in ("insert_diameter", "footprint_side") if value_of(params, name)), "give another approach"]
+            [*mend, *(f"change {name}" for name in ("insert_diameter", "footprint_side", "ledge") if value_of(params, name)), "give another approach"]
         ),
     )
     return place_wires(site, asked, shapely.union_all(plates), workshop)
@@ -273,6 +300,7 @@ def _asked(params: Params) -> Asked:
         footprint_side=p.footprint_side,
         relief_depth=p.relief_depth,
         relief_width=p.relief_width,
+        may_slide=p.allow_sliding,
     )
 
 
@@ -301,7 +329,8 @@ def _labelled(
         uprights=[*leaning.as_upright(standing), *extras.over()],
         plate_thickness=params.footplate_thickness,
         edge_break=params.edge_break,
-        may_raise=not extras.stops,
+        may_raise=not (extras.stops or params.ledge or site.slot_sleeve),
+        one_side=side_of(params.ledge),
         scale=scale_of(site, _asked(params), plans, extras) if params.depth_scale else None,
         order=[site.order.index(cut.name) + 1 for cut in site.cuts] if params.cut_order else (),
         workshop=workshop,
@@ -347,9 +376,9 @@ def _body(
     extras: Extras,
 ) -> cq.Solid:
     """Footplates, fences, sleeves and label pads as one solid on the seat, with the wires' holes and the slots; no letters yet."""
-    shells = workshop.made(_shells, seat, plates, thickness=making.plate, edge_break=making.edge_break)
+    plated = workshop.made(shells, seat, plates, thickness=making.plate, edge_break=making.edge_break)
     stops = [extras.stop(plan.cut.name) for plan in plans]
-    fences = workshop.made(_fences, seat, plans, stops, height=making.height, wall=making.wall, edge_break=making.edge_break)
+    walls = workshop.made(fences, seat, plans, stops, height=making.height, wall=making.wall, edge_break=making.edge_break)
     sleeves, holes = [], []
     low = float(seat.poles.min()) - bodies.DEEP
     for pin in pins:
@@ -362,37 +391,7 @@ def _body(
     named = label_solids(pads, tag, wall=making.wall, low=low)
     named += solids.upright(extras, low=low, edge_break=making.edge_break)
     holes += solids.holes(extras, low=low - 5.0)
-    block = checked.fuse("bodies", shells[0], *shells[1:], *fences, *sleeves, *named)
-    slots = [tool for plan in plans for tool in _slot_tools(seat, plan)]
-    slots += relief.corner_reliefs(plans, wall=making.wall)
+    block = checked.fuse("bodies", plated[0], *plated[1:], *walls, *sleeves, *named)
+    slots = [tool for plan in plans for tool in plan.slot_tools(seat)] + relief.corner_reliefs(plans, wall=making.wall)
     body = bodies.on_seat("seat, holes and slots", block, seat, where=ground, holes=holes, slots=slots)
     return solids.relieved(extras, body, seat)
-
-
-def _shells(seat: HeightSpline, plates: list[shapely.Polygon], *, thickness: Mm, edge_break: Mm) -> list[cq.Solid]:
-    return [
-        bodies.footplate(seat, plate, thickness=thickness, edge_break=edge_break, step=f"footplate {n}") for n, plate in enumerate(plates, start=1)
-    ]
-
-
-def _fences(
-    seat: HeightSpline, plans: list[SlotPlan], stops: list[tuple[Array, Array] | None], *, height: Mm, wall: Mm, edge_break: Mm
-) -> list[cq.Solid]:
-    return [
-        bodies.fence(
-            seat,
-            plan.slab(corner=edge_break),
-            height=above,
-            inner=plan.half_width - wall,
-            edge_break=edge_break,
-            free_ends=plan.free_ends,
-            step=f"fence {plan.cut.name}",
-            stop=stop,
-        )
-        for plan, above, stop in zip(plans, stepped_heights(seat, plans, height), stops, strict=True)
-    ]
-
-
-def _slot_tools(seat: HeightSpline, plan: SlotPlan) -> list[cq.Solid]:
-    low, high = float(seat.poles.min()) - 2.0 * bodies.DEEP, float(seat.poles.max()) + 60.0
-    return [slab.solid(bottom=low, top=high, step=f"slot {plan.cut.name}") for slab in plan.slot_slabs()]

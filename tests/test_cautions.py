@@ -17,7 +17,8 @@ from psi_cad.intake.cautions import _of_seating, case_cautions, source_cautions
 from psi_cad.records.bones import Bone
 from psi_cad.records.check import ToldGuide
 from psi_cad.records.shared import CautionSaid, CheckSaid
-from psi_cad.remedies.mending import CHECKS, WORDS
+from psi_cad.remedies.mending import CHECKS
+from psi_cad.remedies.words import WORDS
 from psi_cad.scene.bodies import Body, Scene
 from psi_cad.siting.axis import SeatingAxis
 from psi_cad.wording.telling import Told, caution_lines, cautions_in, check_lines

@@ -11,7 +11,7 @@ from conftest import CASES
 
 import psi_cad
 from psi_cad.labelling.fence import LEAST, Words
-from psi_cad.sawing.slots import SlotPlan
+from psi_cad.sawing.plan import SlotPlan
 from psi_cad.stages.digests import digest
 from psi_cad.stages.workshop import Workshop
 

@@ -13,7 +13,7 @@ from test_flap import plane_seat
 import psi_cad
 from psi_cad.approval.sheet import sheet_of
 from psi_cad.errors import DesignError
-from psi_cad.options.insert import place_inserts
+from psi_cad.fitting.inserts import place_inserts
 from psi_cad.records.report import BuildReport
 from psi_cad.siting.pins import Pin
 

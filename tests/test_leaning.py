@@ -14,8 +14,9 @@ from faults import failed_in, failed_with
 import psi_cad
 from psi_cad.errors import PsiCadError
 from psi_cad.files import sha256_of
+from psi_cad.fitting.leaning import ways_out
 from psi_cad.inspection.measure import measure_folder
-from psi_cad.options.leaning import MOST_TRAVEL_MM, travel, ways_out
+from psi_cad.options.leaning import MOST_TRAVEL_MM, travel
 
 STEM = "supra-acetabular_generic-25x0.89"
 LEAN = 12.0

@@ -18,7 +18,7 @@ from psi_cad.guides.ground import SiteCut
 from psi_cad.labelling.fence import sides_of
 from psi_cad.labelling.scaling import place_order
 from psi_cad.options.order import Order, checks
-from psi_cad.sawing.slots import SlotPlan
+from psi_cad.sawing.plan import SlotPlan
 
 STEM = "chevron_generic-20x1.0"
 X, Y, Z = np.eye(3)

@@ -13,7 +13,8 @@ from faults import failed_with, solid_in
 
 import psi_cad
 from psi_cad.errors import DesignError
-from psi_cad.options.relief import place_relief
+from psi_cad.fitting.relief import place_relief, refuse_sliding
+from psi_cad.siting.seat import HeightField
 
 STEM = "supra-acetabular_generic-25x0.89"
 DEPTH, WIDTH = 0.7, 5.0
@@ -47,6 +48,29 @@ def test_a_relief_that_leaves_too_little_is_refused_by_its_name():
         placed(depth=1.2)
     with pytest.raises(DesignError, match=r"params\.relief_width = 18: too little of the footplates would rest on bone"):
         placed(width=18.0)
+
+
+def field_that_holds_at_its_rims():
+    """Bone that is flat but for slopes beyond |x| = 20 and |y| = 10."""
+    xs, ys = np.arange(-32.0, 32.5, 0.5), np.arange(-22.0, 22.5, 0.5)
+    points = np.stack(np.meshgrid(xs, ys, indexing="ij"), axis=-1).reshape(-1, 2)
+    heights = -np.maximum(np.abs(points[:, 0]) - 20.0, 0.0) - np.maximum(np.abs(points[:, 1]) - 10.0, 0.0)
+    there, none = np.ones(len(points), dtype=bool), np.zeros(len(points), dtype=bool)
+    on = shapely.contains_xy(PLATE, points[:, 0], points[:, 1])
+    return HeightField(
+        0.5, (len(xs), len(ys)), points, heights, heights, there, none, on, none, there, on, none, np.full(len(points), 30.0), points[:0]
+    )
+
+
+def test_a_relief_that_takes_what_holds_the_guide_is_refused_by_its_name_before_anything_is_made():
+    field = field_that_holds_at_its_rims()
+    narrow, wide = (place_relief([PLATE], shapely.box(-10.0, -3.0, 10.0, 3.0), [], depth=0.6, width=w, plate_thickness=3.0) for w in (3.0, 9.0))
+    refuse_sliding(narrow, [PLATE], field)
+    with pytest.raises(
+        DesignError, match=r"params\.relief_width = 9: .* the guide would slide \(lock 0\.\d\d, 0\.12 is wanted\); lower relief_width"
+    ) as told:
+        refuse_sliding(wide, [PLATE], field)
+    assert told.value.reason == "contact"
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from psi_cad.errors import PsiCadError
 from psi_cad.frames import Frame
 from psi_cad.labelling.scaling import _covered, _topped
 from psi_cad.options.mark import Mark, checks
-from psi_cad.sawing.slots import SlotPlan
+from psi_cad.sawing.plan import SlotPlan
 
 STEM = "supra-acetabular_generic-25x0.89"
 Z = (0.0, 0.0, 1.0)

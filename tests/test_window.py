@@ -13,7 +13,7 @@ from test_flap import plane_seat
 
 import psi_cad
 from psi_cad.errors import DesignError
-from psi_cad.options.window import place_windows
+from psi_cad.fitting.windows import place_windows
 
 STEM = "supra-acetabular_generic-25x0.89"
 SIZE = 9.0

@@ -19,7 +19,7 @@ from psi_cad.records.report import BuildReport
 
 __all__ = ["Standing", "changed", "compare_folder", "standing_in"]
 
-REACH: Final = "blade_reach"
+REACH: Final = ("blade_reach", "ledge_reach", "liner_reach")
 OF_GUIDES: Final = (
     "blade",
     "variant",
@@ -107,13 +107,14 @@ def _row(folder: Path, report: BuildReport, made: Guide | BodyPart) -> dict[str,
 def _of_guide(guide: Guide) -> dict[str, Any]:
     """What only a guide has."""
     seat, label = guide.seat, guide.label
+    walls = [*(slot.wall_min_mm for slot in guide.slots), *(one.get("wall_mm") for one in guide.features if one["kind"] in ("ledge", "liner"))]
     spare = [check.value - check.limit for check in guide.checks if check.id.startswith(REACH)]
     return {
         "blade": guide.blade,
         "variant": guide.variant,
-        "clearance_mm": (guide.params or {}).get("clearance"),
+        "clearance_mm": (guide.params or {}).get("clearance") if guide.slots or guide.slot_sleeve else None,
         "slot_width_mm": _each([slot.width_mm for slot in guide.slots], max),
-        "wall_mm": _each([slot.wall_min_mm for slot in guide.slots], min),
+        "wall_mm": _each(walls, min),
         "contact_mm2": None if seat is None else seat.contact_area_mm2,
         "seat_max_mm": None if seat is None else seat.max_mm,
         "reach_spare_mm": round(min(spare), 3) if spare else None,

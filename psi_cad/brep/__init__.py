@@ -11,9 +11,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from psi_cad.brep import bodies, checked, hollow, knob, label, patch, plate, prism, relief
+    from psi_cad.brep import bodies, checked, hollow, knob, label, patch, plate, pocket, prism, relief
 
-__all__ = ["bodies", "checked", "hollow", "knob", "label", "patch", "plate", "prism", "relief"]
+__all__ = ["bodies", "checked", "hollow", "knob", "label", "patch", "plate", "pocket", "prism", "relief"]
 
 _KERNEL: Final = frozenset(__all__)
 

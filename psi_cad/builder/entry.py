@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ from psi_cad.guides.site import Site, blade_origin, slot_room
 from psi_cad.intake.cautions import guide_cautions
 from psi_cad.making.cautions import letters_caution
 from psi_cad.options.leaning import Leaning
+from psi_cad.options.ledge import Ledge
+from psi_cad.options.liner import Liner
 from psi_cad.options.plated import Plated
 from psi_cad.outputs.naming import Naming
 from psi_cad.outputs.overrides import overrides_of
 from psi_cad.outputs.subject import stem
 from psi_cad.promises.expected import Expected, ExpectedAvoid, ExpectedBore, ExpectedSlot
-from psi_cad.promises.requirements import refuse_lacking, refuse_missing
+from psi_cad.promises.requirements import CLEARANCE, refuse_lacking, refuse_missing
 from psi_cad.records.grafts import GraftSaid
 from psi_cad.records.guide import Guide, LabelSaid, MeasuredFiles, MeasuredSeat, PinSaid, SeatingSaid, TriedSeat, Way
 from psi_cad.records.parts import MadePart
@@ -35,6 +37,7 @@ from psi_cad.records.stems import StemSaid
 from psi_cad.resection.depth import slot_depth
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.kerf import blade_kerf
+from psi_cad.siting.about import blade_axes
 from psi_cad.siting.access import voids
 from psi_cad.siting.pins import UP
 from psi_cad.units import LIMITS, Array, Mm
@@ -87,6 +90,8 @@ def _slots_of(made: Made, cuts: Sequence[PlannedCut]) -> list[ExpectedSlot]:
                 free_high=cut.free[1],
                 stops=cut.stops,
                 opens=feature.opens,
+                ledge=feature.ledge,
+                lined="" if feature.lined is None else feature.lined[0],
                 room=slot_room(site.blade),
                 bridge=float(feature.bridge),
                 blade_length=site.blade.usable_length,
@@ -171,6 +176,8 @@ def expected_of(made: Made, cuts: Sequence[PlannedCut], avoid: Sequence[Expected
         tool_clearance=made.params.tool_clearance if design.sleeves and isinstance(made.params, SleeveParams) else 0.0,
         features=tuple(told(feature) for feature in (*design.features, *leaning)),
     )
+    alone: list[Feature] = [*_ledges(made, expected), *_liners(made, expected)]
+    expected = replace(expected, features=(*expected.features, *(told(one) for one in alone)))
     refuse_lacking(name, expected, override_asked=made.params.overrides("clearance"))
     return expected
 
@@ -189,6 +196,56 @@ def _leaning(made: Made) -> tuple[Feature, ...]:
     play = bore - wire - site.printer.hole_compensation
     outs, depths = tuple(pin.out for pin in design.pins), tuple(pin.depth for pin in design.pins)
     return (Leaning("wires", feet, outs, depths, bore, wire, play, float(design.wires.top), not site.holes),)
+
+
+def _ledges(made: Made, expected: Expected) -> list[Ledge]:
+    """What walls that guide alone are measured against, by the plan."""
+    found = []
+    for slot, feature in zip(expected.slots, made.design.slots, strict=True):
+        if slot.ledge:
+            origin, normal = expected.plane_of(slot)
+            _, blade = blade_axes(normal, np.array(UP))
+            (low, high), chord, sizes = feature.windows[0], (slot.chord_low, slot.chord_high), (slot.height, slot.wall)
+            ways, rest = (triple(origin), triple(normal), triple(blade)), (slot.room, expected.edge_break, slot.blade_length)
+            found.append(Ledge(slot.name, *ways, slot.ledge, slot.width / 2.0, *sizes, low, high, chord, *rest))
+    return found
+
+
+def _liners(made: Made, expected: Expected) -> list[Liner]:
+    """What the pockets of metal sleeves are measured against, by plan and catalogue."""
+    sleeve, found = made.site.slot_sleeve, list[Liner]()
+    for slot, feature in zip(expected.slots, made.design.slots, strict=True):
+        if sleeve is None or feature.lined is None:
+            continue
+        origin, normal = expected.plane_of(slot)
+        _, blade = blade_axes(normal, np.array(UP))
+        least, most = (0.0, slot.clearance) if expected.clearance_overridden else (CLEARANCE.least, CLEARANCE.most)
+        one = Liner(
+            name=slot.name,
+            sleeve=sleeve.id,
+            origin=triple(origin),
+            normal=triple(normal),
+            out=triple(blade),
+            amid=sum(feature.windows[0]) / 2.0,
+            length=sleeve.length,
+            width=sleeve.width,
+            height=sleeve.height,
+            corner=sleeve.corner,
+            slot_length=sleeve.slot_length,
+            slot_width=sleeve.slot_width,
+            more=feature.lined[1] + slot.compensation,
+            wall=slot.wall,
+            end_wall=feature.lined[2],
+            chord=(slot.chord_low, slot.chord_high),
+            guided=slot.height,
+            room=slot.room,
+            blade=slot.thickness,
+            least=least - LIMITS.slot_width,
+            most=most + LIMITS.slot_width,
+            blade_length=slot.blade_length,
+        )
+        found.append(one)
+    return found
 
 
 def _ring(points: Array) -> tuple[tuple[float, float], ...]:
@@ -243,11 +300,12 @@ def report_entry(
     stems
         Of a guide on the bone that the cuts leave.
     """
-    blade, label = made.site.saw, made.design.label
+    blade, label, sleeve = made.site.saw, made.design.label, made.site.slot_sleeve
     cautions = by_weight([*cautions, *cautions_of(made, expected, measured)])
     ways: dict[str, Any] = {"trajectories": [Way.model_validate(way) for way in made.site.planned_ways()]} if made.site.ways else {}
     at_times: dict[str, Any] = {
         **({"parts": list(parts)} if parts else {}),
+        **({} if sleeve is None else {"slot_sleeve": sleeve.model_dump(mode="json")}),
         **({} if bone is None else {"bone": bone}),
         **({} if graft is None else {"graft": graft}),
         **({"stems": list(stems)} if stems else {}),

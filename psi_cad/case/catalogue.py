@@ -1,4 +1,4 @@
-"""Catalogues of blades, tools (drills, wires, reamers), implants and printers: the shipped entries, and a user's own file in the same form."""
+"""Catalogues of blades, tools, implants, printers and metal sleeves for slots: the shipped entries, and a user's own file in the same form."""
 
 from __future__ import annotations
 
@@ -9,28 +9,32 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
 from psi_cad.case.implants import Implant
 from psi_cad.case.mistakes import Mistake, complaints, raise_all
 from psi_cad.case.model import Blade, Printer, Tool
+from psi_cad.case.sleeves import SlotSleeve
 from psi_cad.errors import CatalogueError
 
 __all__ = ["Catalogue", "catalogue_with", "load_catalogue", "shipped_catalogue"]
 
-Entry = TypeVar("Entry", Blade, Printer, Tool, Implant)
+Entry = TypeVar("Entry", Blade, Printer, Tool, Implant, SlotSleeve)
+KINDS_OF: Final[Mapping[type, str]] = {Blade: "blade", Tool: "tool", Implant: "implant", Printer: "printer", SlotSleeve: "slot_sleeve"}
+TABLES: Final = " and ".join((", ".join(f"[[{kind}]]" for kind in list(KINDS_OF.values())[:-1]), "[[slot_sleeve]]"))
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Blades, printers, tools and implants by id."""
+    """Blades, printers, tools, implants and slot sleeves by id."""
 
     blades: Mapping[str, Blade]
     printers: Mapping[str, Printer]
     tools: Mapping[str, Tool] = field(default_factory=dict)
     implants: Mapping[str, Implant] = field(default_factory=dict)
+    slot_sleeves: Mapping[str, SlotSleeve] = field(default_factory=dict)
 
     def extended(self, other: Catalogue) -> Catalogue:
         """This catalogue with the entries of `other`, which win."""
@@ -39,6 +43,7 @@ class Catalogue:
             {**self.printers, **other.printers},
             {**self.tools, **other.tools},
             {**self.implants, **other.implants},
+            {**self.slot_sleeves, **other.slot_sleeves},
         )
 
     def blade(self, name: str, *, where: str) -> Blade:
@@ -56,6 +61,13 @@ class Catalogue:
     def implant(self, name: str, *, where: str) -> Implant:
         """The implant called `name`, or a `CatalogueError` that names the nearest."""
         return _find(self.implants, name, "implant", "psi-cad implants", where)
+
+    def slot_sleeve(self, name: str, *, where: str) -> SlotSleeve:
+        """The metal sleeve called `name`, or a `CatalogueError`: nobody but the user enters any."""
+        if name not in self.slot_sleeves:
+            known = f"your catalogue has {', '.join(self.slot_sleeves)}" if self.slot_sleeves else "psi-cad comes with none"
+            raise CatalogueError(f"{where}: there is no slot sleeve '{name}'; {known}; enter yours in a catalogue, as [[slot_sleeve]].")
+        return self.slot_sleeves[name]
 
 
 def _find(entries: Mapping[str, Entry], name: str, kind: str, command: str, where: str) -> Entry:
@@ -87,7 +99,7 @@ def catalogue_with(own: Path | None) -> Catalogue:
 
 
 def load_catalogue(path: Path, *, where: str) -> Catalogue:
-    """A user's own entries: a TOML file with [[blade]], [[tool]], [[implant]] and [[printer]] tables.
+    """A user's own entries: a TOML file with [[blade]], [[tool]], [[implant]], [[printer]] and [[slot_sleeve]] tables.
 
     Raises
     ------
@@ -98,7 +110,7 @@ def load_catalogue(path: Path, *, where: str) -> Catalogue:
     try:
         return _parsed(path.read_text("utf-8"), path.name)
     except UnicodeDecodeError:
-        raise CatalogueError(f"{where}: '{path.name}' is not text; a catalogue is TOML with [[blade]], [[tool]], [[implant]], [[printer]].") from None
+        raise CatalogueError(f"{where}: '{path.name}' is not text; a catalogue is TOML with {TABLES}.") from None
 
 
 def _parsed(text: str, name: str) -> Catalogue:
@@ -107,15 +119,16 @@ def _parsed(text: str, name: str) -> Catalogue:
     except tomllib.TOMLDecodeError as error:
         raise CatalogueError(f"{name}: this is not valid TOML: {error}.") from None
     mistakes = [
-        Mistake(key, f"{name}: '{key}' is no key of a catalogue; use [[blade]], [[tool]], [[implant]] and [[printer]].", (number,), CatalogueError)
+        Mistake(key, f"{name}: '{key}' is no key of a catalogue; use {TABLES}.", (number,), CatalogueError)
         for number, key in enumerate(data)
-        if key not in ("blade", "printer", "tool", "implant")
+        if key not in KINDS_OF.values()
     ]
     found = Catalogue(
         _entries(data, Blade, name, mistakes),
         _entries(data, Printer, name, mistakes),
         _entries(data, Tool, name, mistakes),
         _entries(data, Implant, name, mistakes),
+        _entries(data, SlotSleeve, name, mistakes),
     )
     raise_all(mistakes)
     return found
@@ -123,7 +136,7 @@ def _parsed(text: str, name: str) -> Catalogue:
 
 def _entries(data: dict[str, Any], model: type[Entry], name: str, mistakes: list[Mistake]) -> dict[str, Entry]:
     """The entries of one kind by id; what is wrong with any of them is added to `mistakes`."""
-    kind = model.__name__.lower()
+    kind = KINDS_OF[model]
     items = data.get(kind, [])
     if not isinstance(items, list):
         mistakes.append(Mistake(kind, f"{name}: write each {kind} as [[{kind}]] with an id.", (list(data).index(kind),), CatalogueError))

@@ -117,7 +117,19 @@ def load_case(
         told = tuple(f"{mistake.key}." for mistake in mistakes)  # of a key or table that is wrong as a whole no more is told
         raise_all([*mistakes, *(mistake for mistake in also(data, path) if not f"{mistake.key}.".startswith(told))])
         raise AssertionError("unreachable")
-    return LoadedCase(case=case, path=path, sha256=digest, catalogue=own, settings=tuple(settings or []))
+    return LoadedCase(case=_with_sleeves(case, own), path=path, sha256=digest, catalogue=own, settings=tuple(settings or []))
+
+
+def _with_sleeves(case: Case, own: Catalogue) -> Case:
+    """A case whose guides hold their metal sleeves by value: what is built for one is known by its sizes."""
+    if not any(isinstance(one.slot_sleeve, str) for one in case.guide):
+        return case
+    guides = []
+    for one in case.guide:
+        named = one.slot_sleeve
+        held = own.slot_sleeve(named, where="guide.slot_sleeve") if isinstance(named, str) else named
+        guides.append(one.model_copy(update={"slot_sleeve": held}))
+    return case.model_copy(update={"guide": tuple(guides)})
 
 
 def _hint(key: str, data: dict[str, Any]) -> str:
@@ -160,6 +172,7 @@ def _unknown_entries(data: dict[str, Any], own: Catalogue, name: str) -> list[Mi
         ("part", "printer", own.printer),
         ("trajectory", "tool", own.tool),
         ("trajectory", "implant", own.implant),
+        ("guide", "slot_sleeve", own.slot_sleeve),
     )
     for table, kind, find in named:
         for number, entry in enumerate(tables_in(data, table)):

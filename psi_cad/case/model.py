@@ -11,6 +11,7 @@ from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 from psi_cad.case.donor import Donor, donor_apart
 from psi_cad.case.implants import Implant
 from psi_cad.case.mistakes import ONE, SEVERAL
+from psi_cad.case.sleeves import SlotSleeve
 from psi_cad.case.tables import Apart, bones_apart, tables_in
 from psi_cad.case.tools import (
     STRICT,
@@ -248,7 +249,8 @@ class PlateHole(_Strict):
 class GuideRequest(_Strict):
     """One guide to make: template, cuts or trajectories, approach (from the bone towards the surgeon), blade and printer.
 
-    Whether it takes cuts and a blade, or trajectories, its template says. `hole`: where its wires go, of a template that takes such.
+    Whether it takes cuts and a blade, or trajectories, its template says. `hole`: where its wires go, `slot_sleeve`: of metal,
+    for its slots; of a template that takes such.
     """
 
     name: Name
@@ -260,6 +262,7 @@ class GuideRequest(_Strict):
     blade: EntryId | Blade | None = None
     printer: EntryId | Printer
     hole: Annotated[tuple[PlateHole, ...], Field(max_length=6, strict=False)] = ()
+    slot_sleeve: EntryId | SlotSleeve | None = None
     params: dict[str, Any] = {}
 
 

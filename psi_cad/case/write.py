@@ -13,6 +13,7 @@ from tomlkit.items import AoT, Item, Table
 
 from psi_cad.case.load import LoadedCase, catalogue_of, text_of
 from psi_cad.case.model import Filed, Printer
+from psi_cad.case.sleeves import SlotSleeve
 from psi_cad.files import whole_file
 from psi_cad.units import Array
 
@@ -54,6 +55,9 @@ def case_with_planes(loaded: LoadedCase, planes: Mapping[str, tuple[Array, Array
             named = getattr(one, kind)
             if isinstance(named, str) and known.get(named) != (entry := find(named, where=f"{table}.{kind}")):
                 data[table][number][kind] = brief[table][number][kind] = entry.model_dump(mode="json", exclude_none=True)
+    for number, guide in enumerate(loaded.case.guide):  # held by value since it was loaded
+        if isinstance(guide.slot_sleeve, SlotSleeve) and found.slot_sleeves.get(guide.slot_sleeve.id) == guide.slot_sleeve:
+            data["guide"][number]["slot_sleeve"] = brief["guide"][number]["slot_sleeve"] = guide.slot_sleeve.id
     for content in (data, brief):
         for cut in content.get("cut", []):
             origin, normal = planes[cut["name"]]

@@ -10,6 +10,7 @@ import trimesh
 
 from psi_cad.errors import InputError
 from psi_cad.files import sha256_of
+from psi_cad.options.told import option_lines
 from psi_cad.outputs.subject import REPORT_FILE, made_in, read_report, stem_of
 from psi_cad.records.grafts import GraftSaid
 from psi_cad.records.guide import Guide
@@ -127,6 +128,7 @@ def _values(one: Guide | BodyPart) -> list[str]:
         for slot in one.slots
         if slot.width_mm is not None and slot.height_min_mm is not None
     ]
+    told += option_lines([one for one in one.features if one["kind"] in ("ledge", "liner")])
     told += [
         f"sleeve {bore.name}: bore {bore.diameter_mm:.2f} mm, guided over {bore.guided_mm:.1f} mm"
         for bore in one.bores

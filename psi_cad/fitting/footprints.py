@@ -7,7 +7,7 @@ import shapely
 from psi_cad.errors import DesignError
 from psi_cad.guides.contract import Workshop
 from psi_cad.guides.site import Site
-from psi_cad.sawing.slots import SlotPlan
+from psi_cad.sawing.plan import SlotPlan
 from psi_cad.siting.access import outlines
 
 __all__ = ["footprints"]

@@ -11,25 +11,31 @@ import shapely
 
 from psi_cad.brep.slab import fence_level
 from psi_cad.errors import DesignError
+from psi_cad.fitting import leaning
+from psi_cad.fitting.extras import Extras
+from psi_cad.fitting.flap import place_flap
 from psi_cad.fitting.grip import place_grip
+from psi_cad.fitting.inserts import place_inserts
+from psi_cad.fitting.relief import OFF_SLEEVE_MM, OFF_WINDOW_MM, place_relief, refuse_sliding
+from psi_cad.fitting.stops import refuse_unfit
+from psi_cad.fitting.windows import Keep, place_windows
 from psi_cad.frames import triple
 from psi_cad.guides.site import Site
 from psi_cad.labelling import raising
 from psi_cad.labelling.placed import PAD
 from psi_cad.labelling.scaling import Scale
-from psi_cad.options import leaning
-from psi_cad.options.extras import Extras
-from psi_cad.options.flap import Corridor, Flap, place_flap
+from psi_cad.options.flap import Corridor, Flap
 from psi_cad.options.grip import Grip
-from psi_cad.options.insert import Insert, place_inserts
+from psi_cad.options.insert import Insert
 from psi_cad.options.opening import BESIDE_MM, Opening
-from psi_cad.options.relief import OFF_SLEEVE_MM, OFF_WINDOW_MM, Relief, place_relief
+from psi_cad.options.relief import Relief
 from psi_cad.options.standing import Standing
-from psi_cad.options.stop import Stop, refuse_unfit
-from psi_cad.options.window import Keep, Window, place_windows
+from psi_cad.options.stop import Stop
+from psi_cad.options.window import Window
 from psi_cad.resection.depth import slot_depth
 from psi_cad.sawing.opening import joined_to
-from psi_cad.sawing.slots import SlotPlan, stepped_heights
+from psi_cad.sawing.plan import SlotPlan
+from psi_cad.sawing.slots import stepped_heights
 from psi_cad.siting.pins import Pin
 from psi_cad.units import Array, Deg, Mm
 
@@ -94,6 +100,7 @@ class Asked:
     footprint_side: int = 0
     relief_depth: Mm = 0.0
     relief_width: Mm = 0.0
+    may_slide: bool = False
 
 
 def place_extras(site: Site, asked: Asked, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> Extras:
@@ -224,7 +231,10 @@ def _relief(
     keep = [(x, y, asked.sleeve + OFF_SLEEVE_MM) for x, y in standing]
     keep += [(*one.middle[:2], one.diameter / 2.0 + OFF_WINDOW_MM) for one in windows]
     fences = shapely.union_all([plan.footprint(site.seat.patch) for plan in plans])
-    return place_relief(plates, fences, keep, depth=asked.relief_depth, width=asked.relief_width, plate_thickness=asked.plate)
+    relief = place_relief(plates, fences, keep, depth=asked.relief_depth, width=asked.relief_width, plate_thickness=asked.plate)
+    if not asked.may_slide:
+        refuse_sliding(relief, plates, site.field)
+    return relief
 
 
 def _inserts(site: Site, asked: Asked, pins: Sequence[Pin]) -> tuple[Insert, ...]:

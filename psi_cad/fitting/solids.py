@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from psi_cad.brep import bodies, hollow, knob, plate
+from psi_cad.fitting.extras import Extras
 from psi_cad.frames import Frame
-from psi_cad.options.extras import Extras
 from psi_cad.options.flap import CORNER_MM
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.units import Mm

@@ -10,10 +10,10 @@ import numpy as np
 import shapely
 
 from psi_cad.errors import DesignError
+from psi_cad.fitting import leaning
 from psi_cad.frames import angle_between, triple
 from psi_cad.guides.contract import Workshop
 from psi_cad.guides.site import Site
-from psi_cad.options import leaning
 from psi_cad.siting.pins import HOLDS_MM, PAST_BONE_MM, UP, WIRES_APART_MM, Pin, axis_clearance, place_pins, triangle_lever
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.surface.lines import segments_apart

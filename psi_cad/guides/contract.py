@@ -65,6 +65,7 @@ class Needs:
     `donor`: it sits on the donor's bone of the case, and its site has a `graft`.
     `stem`: it sits on the bone that the cuts leave, its trajectories carry implants, and its site has `stems`.
     `holes`: its wires may be given by the holes of a plate, and its site has them.
+    `slot_sleeve`: its slots may take a metal sleeve, and its site has that.
     """
 
     cuts: tuple[int, int] = (1, 6)
@@ -72,6 +73,7 @@ class Needs:
     donor: bool = False
     stem: bool = False
     holes: bool = False
+    slot_sleeve: bool = False
 
     @property
     def blade(self) -> bool:
@@ -86,6 +88,7 @@ class Needs:
             **({"donor": True} if self.donor else {}),
             **({"stem": True} if self.stem else {}),
             **({"holes": True} if self.holes else {}),
+            **({"slot_sleeve": True} if self.slot_sleeve else {}),
         }
 
 
@@ -112,6 +115,9 @@ class SlotFeature:
 
     `windows`: (low, high) along the slot from the cut's origin; more than one where a bridge crosses. `clearance`: what of the width was added to
     the blade's thickness. `bridge`: the least width of a bridge. `opens`: ends (-1 low, 1 high) that are open, and how far along the slot it guides.
+    `ledge`: 0, or the side of the one wall that there is: 1 where the specimen is, -1 where bone stays; what a slot would have on the other is open.
+    `lined`: the metal sleeve that guides the blade, and not the slot itself, by its id, what its pocket is larger by, and the least
+    wall at its ends; it lies amid `windows`.
     """
 
     cut: str
@@ -121,6 +127,8 @@ class SlotFeature:
     windows: tuple[tuple[Mm, Mm], ...]
     joined: tuple[str, ...] = ()
     opens: tuple[tuple[int, Mm], ...] = ()
+    ledge: int = 0
+    lined: tuple[str, Mm, Mm] | None = None
     clearance: Mm = field(kw_only=True)
     bridge: Mm = field(kw_only=True)
 

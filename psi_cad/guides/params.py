@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -44,6 +44,7 @@ def param(
     reference: str = "",
     switch: str = "",
     choices: Sequence[str] = (),
+    bars: Mapping[str, str] | None = None,
 ) -> Any:
     """A field of a template's `Params`.
 
@@ -61,9 +62,12 @@ def param(
         The parameter without which this one means nothing: to set this one alone is refused.
     choices
         The words that a text may be.
+    bars
+        Parameters that it can't go with, each with the reason: where both are set to more than 0, or to a word, it is refused.
     """
     said: dict[str, Any] = {"unit": unit, "minimum": low, "maximum": high, "reference": reference, "switch": switch, "enum": list(choices)}
-    return Field(default, description=help, json_schema_extra={key: value for key, value in said.items() if value not in (None, "", [])})
+    said["bars"] = dict(bars or {})
+    return Field(default, description=help, json_schema_extra={key: value for key, value in said.items() if value not in (None, "", [], {})})
 
 
 class Parameters(BaseModel):
@@ -124,6 +128,11 @@ class GuideParams(SeatParams, _Sawn):
     @property
     def wires_lean(self) -> bool:
         """Whether wires may leave the seating axis: then structures to avoid are read, and wires keep off them."""
+        return False
+
+    @property
+    def one_wall(self) -> bool:
+        """Whether the blade is guided by one wall only, and not in a slot."""
         return False
 
     @property
@@ -273,7 +282,15 @@ def resolve_params(params: type[P], given: dict[str, Any], *, where: str, beside
             unit = f" {_said(field)['unit']}" if "unit" in _said(field) else ""
             extra = f", or set {overrides[name]} = true" if name in overrides else ""
             raise CaseError(f"{where}.{name} = {value:g} is outside {low:g}–{high:g}{unit}; give a value in that range{extra}.")
+    _refuse_barred(resolved, where)
     return resolved
+
+
+def _refuse_barred(params: Parameters, where: str) -> None:
+    for name, field in type(params).model_fields.items():
+        for other, why in _said(field).get("bars", {}).items():
+            if getattr(params, name) and getattr(params, other, None):
+                raise CaseError(f"{where}.{name} = {getattr(params, name)!r} can't go with {other}: {why}; leave one of the two out.")
 
 
 def _typed(wanted: type, value: Any, where: str) -> Any:

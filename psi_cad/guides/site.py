@@ -11,6 +11,7 @@ import shapely
 import trimesh
 
 from psi_cad.case.model import Blade, Implant, Printer, Tool
+from psi_cad.case.sleeves import SlotSleeve
 from psi_cad.errors import DesignError, PsiCadError, SeatError
 from psi_cad.frames import Frame, unit
 from psi_cad.guides.cuts import site_cut
@@ -109,6 +110,7 @@ class Site:
     graft: GraftSite | None = None  # of a guide on a donor's bone; then "patient" frame means the donor's own
     stems: StemSite | None = None  # of a guide on the bone that the cuts leave
     order: tuple[str, ...] = ()  # every cut of the case by name, in its order
+    slot_sleeve: SlotSleeve | None = None  # of metal, for its slots
     holes: tuple[tuple[str, Array, Array], ...] = ()  # of a plate, which wires go into: name, a point of the axis (3,), its way out of the bone (3,)
 
     @property

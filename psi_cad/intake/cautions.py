@@ -84,6 +84,8 @@ def guide_cautions(params: SeatParams, site: Site) -> list[Caution]:
             told.append(Caution("clearance-override", text))
     if site.saw is not None and site.saw.nominal:
         told.append(Caution("nominal-blade", f"blade {site.saw.id} is a nominal catalogue entry: measure your blade"))
+    if site.slot_sleeve is not None and site.slot_sleeve.nominal:
+        told.append(Caution("nominal-tool", f"slot sleeve {site.slot_sleeve.id} is a nominal catalogue entry: measure its outside and its slot"))
     told += _of_ways(site)
     uncalibrated = printer_caution(site.printer)
     told += [uncalibrated] if uncalibrated is not None else []

@@ -136,6 +136,8 @@ def _misfits(data: dict[str, Any], path: Path, number: int, guide: dict[str, Any
     names = [one.get("name") for one in holes if isinstance(one, dict)] if isinstance(holes, list) else []
     if holes and not needs.holes:
         told.append(("hole", f"{where}.hole: template '{name}' places its wires itself; leave hole out, or name another template."))
+    if guide.get("slot_sleeve") is not None and not needs.slot_sleeve:
+        told.append(("slot_sleeve", f"{where}.slot_sleeve: template '{name}' takes no metal sleeve for slots; leave it out, or take 'osteotomy'."))
     if twice := next((one for one in names if names.count(one) > 1), None):
         told.append(("hole", f"{where}.hole: two holes are called '{twice}'; give each a name of its own."))
     if needs.blade and guide.get("blade") is None:

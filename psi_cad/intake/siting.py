@@ -11,6 +11,7 @@ import numpy as np
 from psi_cad import __version__
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.model import Blade
+from psi_cad.case.sleeves import SlotSleeve
 from psi_cad.drilling.ways import Drilling, about_ways, checked_ways
 from psi_cad.findings import Check
 from psi_cad.frames import unit
@@ -90,9 +91,11 @@ class Siting:
             sawn = [moved[name] for name in request.cuts]
             about, ways, said = AboutCuts(tuple(sawn), side=work.params.stands_on), (), (_blade_said(params, work.blade),)
 
+        sleeve = request.slot_sleeve if isinstance(request.slot_sleeve, SlotSleeve) else None
+
         def laid_out(site: Site) -> None:
             with told_as_ours(request.template):
-                lay_out(template, replace(site, stems=stems), params, self._workshop)
+                lay_out(template, replace(site, stems=stems, slot_sleeve=sleeve), params, self._workshop)
 
         def short(axis: SeatingAxis, gap: Mm) -> str:
             checks = [blade_reach(params, sawing.blade, cut, axis, gap) for cut in sawn] if sawing is not None else []
@@ -125,7 +128,7 @@ class Siting:
         for error in past_corners(sawn, own, site.axis.direction):
             raise error
         if self._donor is None or sawing is None:
-            return replace(site, stems=stems)
+            return replace(site, stems=stems, slot_sleeve=sleeve)
         return replace(site, graft=self._donor.graft(self.loaded, sawing, self.own))
 
 
@@ -144,6 +147,8 @@ def blade_reach(params: SeatParams, blade: Blade, cut: PlannedCut, axis: Seating
 
 
 def _blade_said(params: SeatParams, blade: Blade) -> str:
-    """What a label says of the blade: its id, and the clearance that its slot was given, which blades of one id may differ by."""
+    """What a label says of the blade: its id, and the clearance of its slot, which blades of one id may differ by; or that it has none."""
+    if isinstance(params, GuideParams) and params.one_wall:
+        return f"{blade.id} ledge"
     clearance = params.slot_clearance if isinstance(params, GuideParams) else None
     return blade.id if clearance is None else f"{blade.id} c{max(f'{clearance:.2f}', f'{clearance:g}', key=len)}"

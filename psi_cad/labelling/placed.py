@@ -21,7 +21,7 @@ from psi_cad.labelling.tagging import BELOW_FACE, BREAK, CORNER, THICK, place_ta
 from psi_cad.options.mark import Mark
 from psi_cad.options.order import Order
 from psi_cad.resection.depth import slot_depth
-from psi_cad.sawing.slots import SlotPlan
+from psi_cad.sawing.plan import SlotPlan
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.units import Array, Mm
 
@@ -75,6 +75,7 @@ def labelled(
     plate_thickness: Mm,
     edge_break: Mm,
     may_raise: bool = True,
+    one_side: int = 0,
     scale: Scale | None = None,
     order: Sequence[int] = (),
     workshop: Workshop,
@@ -95,12 +96,15 @@ def labelled(
         The numbers that stand beside the label, where there are some.
     order
         For each cut the number that its fence is to carry; none where none is.
+    one_side
+        On which side of a fence there is a wall: 1 the specimen's, -1 the other; 0: on both.
     uprights
         Where the tag keeps off, as upright sleeves: x and y of each.
     """
     sides = workshop.made(
         _label_sides, site.seat.patch, plans, plates, sleeves, heights=heights, plate_thickness=plate_thickness, edge_break=edge_break
     )
+    sides = [side for side in sides if one_side in (0, side.sign)]
     found = _label(site, plans, plates, sides, sleeves, uprights, plate_thickness=plate_thickness, may_raise=may_raise)
     if scale is None and not order:
         return found

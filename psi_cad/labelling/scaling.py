@@ -14,7 +14,7 @@ from psi_cad.frames import Frame, triple
 from psi_cad.labelling.fence import LEAST, MARGIN, LabelPatch, Side
 from psi_cad.options.mark import Mark
 from psi_cad.options.order import Order
-from psi_cad.sawing.slots import SlotPlan
+from psi_cad.sawing.plan import SlotPlan
 from psi_cad.units import Array, Mm
 
 __all__ = ["Scale", "place_marks", "place_order"]

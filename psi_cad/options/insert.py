@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from psi_cad.errors import DesignError
 from psi_cad.findings import Check
-from psi_cad.frames import ring, triple, unit
-from psi_cad.siting.pins import UP, Pin
-from psi_cad.siting.spline import HeightSpline
+from psi_cad.frames import ring, unit
 from psi_cad.units import Mm
 from psi_cad.verify.features.feature import Triple, kept, place, way
 from psi_cad.verify.held import held
@@ -22,10 +19,8 @@ if TYPE_CHECKING:
     from psi_cad.readback.part import Part
     from psi_cad.readback.printed import Printed
 
-__all__ = ["Insert", "checks", "find", "measure", "place_inserts", "said"]
+__all__ = ["Insert", "checks", "find", "measure", "said"]
 
-SHOULDER_MM: Final[Mm] = 0.5  # all round, on which it stands
-UNDER_MM: Final[Mm] = 2.0  # of the wire's hole, that is left below it
 NEAR_MM: Final[Mm] = 0.5
 AXIS_MM: Final[Mm] = 0.02
 SIZE_MM: Final[Mm] = 0.01
@@ -53,40 +48,6 @@ class Insert:
     seat: Mm
     bore: Mm
     wall: Mm
-
-
-def place_inserts(
-    pins: Sequence[Pin], seat: HeightSpline, *, diameter: Mm, length: Mm, fit: Mm, compensation: Mm, bore: Mm, wall: Mm, top: Mm
-) -> tuple[Insert, ...]:
-    """One for every wire, flush with its sleeve's top.
-
-    Raises
-    ------
-    DesignError
-        Where it would leave no shoulder to stand on, or wires lean; it names the parameter.
-    """
-    where = np.array([*pins[0].centre, 0.0])
-    if any(pin.out != UP for pin in pins):
-        raise DesignError(
-            f"params.insert_diameter = {diameter:g}: how much play a wire has in a metal sleeve, psi-cad does not know, so it can't tell whether "
-            "leaning wires hold the guide; leave insert_diameter or pin_divergence out.",
-            where=where,
-        )
-    if diameter + fit < bore + 2.0 * SHOULDER_MM:
-        raise DesignError(
-            f"params.insert_diameter = {diameter:g}: it has no shoulder to stand on round a hole of {bore:g} mm; "
-            f"take one of {bore + 2.0 * SHOULDER_MM - fit:.1f} mm at least, or a thinner wire_diameter.",
-            where=where,
-        )
-    if length > top - UNDER_MM:
-        raise DesignError(
-            f"params.insert_length = {length:g}: it would leave {top - length:.1f} mm of the sleeve below it, and {UNDER_MM:g} mm is the least; "
-            f"raise sleeve_height to {length + UNDER_MM:g}, or take a shorter one.",
-            where=where,
-        )
-    sizes = (diameter, length, diameter + fit + compensation, bore + compensation, wall)
-    ends = [pin.stands(seat, top)[1] for pin in pins]
-    return tuple(Insert(f"pin {number}", triple(end), pin.out, *sizes) for number, (pin, end) in enumerate(zip(pins, ends, strict=True), start=1))
 
 
 def find(insert: Insert, faces: Faces) -> list[Round]:

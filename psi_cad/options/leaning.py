@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy.optimize import linprog
 
-from psi_cad.errors import DesignError
 from psi_cad.findings import Check
 from psi_cad.frames import all_round, angle_between, ring, triple, unit
-from psi_cad.siting.pins import WIRES_APART_MM, Pin
-from psi_cad.siting.spline import HeightSpline
+from psi_cad.siting.pins import WIRES_APART_MM
 from psi_cad.surface.lines import segments_apart
 from psi_cad.units import Array, Deg, Mm
 from psi_cad.verify.features.feature import Triple, kept, place
@@ -24,9 +22,8 @@ if TYPE_CHECKING:
     from psi_cad.readback.part import Part
     from psi_cad.readback.printed import Printed
 
-__all__ = ["MOST_TRAVEL_MM", "Leaning", "as_upright", "checks", "find", "measure", "refuse_loose", "said", "travel", "ways_out"]
+__all__ = ["MOST_TRAVEL_MM", "Leaning", "checks", "find", "measure", "said", "travel"]
 
-TURNS_ASIDE: Final[tuple[Deg, ...]] = (0.0, 30.0, -30.0, 60.0, -60.0, 90.0, -90.0)  # from straight outward: never towards the middle
 MOST_TRAVEL_MM: Final[Mm] = 1.5  # with its wires in, a guide that can be moved further is not held; a choice, from no standard
 NEAR_DEG: Final[Deg] = 3.0  # a bore turned further than this is not taken for the wire's
 NEAR_MM: Final[Mm] = 1.0
@@ -38,7 +35,6 @@ SIDES: Final = 16  # of the polygon round the circle in which a wire has play
 WAYS: Final = 24  # all round the sphere, in which a guide is pulled; as many the other way
 LEVER_MM: Final[Mm] = 20.0  # so that turns and shifts are of one size
 FAR_MM: Final[Mm] = 60.0  # above the seat, from where a wire comes
-ROW_MM: Final[Mm] = 2.0  # between upright sleeves in the place of one that leans
 LINES: Final = 12  # of a wire, round its axis
 OFF_AXIS: Final = 0.49  # of a wire's diameter: where its side is
 
@@ -61,15 +57,6 @@ class Leaning:
     play: Mm
     height: Mm
     locks: bool = True
-
-
-def ways_out(points: Array, middle: Array, lean: Deg) -> list[Array]:
-    """Unit directions (n, 3) in which a wire at each of `points` (n, 2) may lean by `lean` from z: away from `middle` first, then ever more aside."""
-    away = points - middle
-    azimuth = np.arctan2(away[:, 1], away[:, 0])
-    slant, upright = np.sin(np.radians(lean)), np.cos(np.radians(lean))
-    turned = [azimuth + np.radians(aside) for aside in TURNS_ASIDE]
-    return [np.column_stack([slant * np.cos(way), slant * np.sin(way), np.full(len(points), upright)]) for way in turned]
 
 
 def travel(feet: Array, outs: Array, height: Mm, play: Mm) -> Mm:
@@ -95,34 +82,6 @@ def travel(feet: Array, outs: Array, height: Mm, play: Mm) -> Mm:
                 return float("inf")
             most = max(most, -float(found.fun))
     return most
-
-
-def refuse_loose(pins: Sequence[Pin], seat: HeightSpline, height: Mm, play: Mm, lean: Deg) -> None:
-    """Refuse wires with which a guide could still be lifted off.
-
-    Raises
-    ------
-    DesignError
-    """
-    standing = np.array([pin.stands(seat, height) for pin in pins])
-    free = travel(standing[:, 0], np.array([pin.out for pin in pins]), height, play)
-    if free > MOST_TRAVEL_MM:
-        far = f"{free:.1f} mm" if np.isfinite(free) else "as far as one likes"
-        raise DesignError(
-            f"params.pin_divergence = {lean:g}: with its wires in, the guide could be moved {far}, and {MOST_TRAVEL_MM:g} mm is the most; "
-            "raise pin_divergence, or lower wire_clearance.",
-            where=standing[:, 0].mean(axis=0),
-            reason="pins",
-        )
-
-
-def as_upright(standing: Sequence[Array]) -> list[tuple[Mm, Mm]]:
-    """Sleeves that may lean (foot and top, (2, 3) each) as rows of upright ones: x and y of each."""
-    found = []
-    for low, high in standing:
-        count = int(np.ceil(np.linalg.norm((high - low)[:2]) / ROW_MM)) + 1
-        found += [(float(x), float(y)) for x, y in np.linspace(low[:2], high[:2], count)]
-    return found
 
 
 def find(leaning: Leaning, faces: Faces) -> list[Round]:

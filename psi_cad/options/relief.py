@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import shapely
 
-from psi_cad.errors import DesignError
 from psi_cad.findings import Check
 from psi_cad.readback.underside import RIM_MM, STEP_MM, underside
 from psi_cad.units import LIMITS, Deg, Mm
@@ -23,18 +22,9 @@ if TYPE_CHECKING:
     from psi_cad.readback.printed import Printed
     from psi_cad.verify.features.seat import BoneProbe
 
-__all__ = ["Relief", "checks", "find", "measure", "measure_on_bone", "place_relief", "said"]
+__all__ = ["Relief", "checks", "find", "measure", "measure_on_bone", "said"]
 
-LEAST_PLATE_MM: Final[Mm] = 2.0  # of a footplate's thickness, that is left over its relief
-OFF_FENCE_MM: Final[Mm] = 1.2  # a fence rests on bone
-OFF_SLEEVE_MM: Final[Mm] = 1.5  # and so does what is round a wire
-OFF_WINDOW_MM: Final[Mm] = 3.5  # the wall round a window is looked at as far as this
-ROUND_MM: Final[Mm] = 0.7  # a narrower stretch is none
-PAST_MM: Final[Mm] = 1.5  # outward of the footplates, for what stands out of them
-PLAIN_MM: Final[Mm] = 0.15  # how far its straight sides may leave the smooth outline
-LEAST_MM2: Final = 12.0
 STEEPER_DEG: Final[Deg] = 8.0  # than contact may be, its underside may look
-LEAST_SHARE: Final = 0.3  # of the footplates, that has to rest on bone
 
 
 @dataclass(frozen=True)
@@ -52,52 +42,6 @@ class Relief:
     def polygons(self) -> list[shapely.Polygon]:
         """The zones as shapes."""
         return [shapely.Polygon(rings[0], rings[1:]) for rings in self.zones]
-
-
-def place_relief(
-    plates: Sequence[shapely.Polygon],
-    fences: shapely.Geometry,
-    keep: Sequence[tuple[Mm, Mm, Mm]],
-    *,
-    depth: Mm,
-    width: Mm,
-    plate_thickness: Mm,
-) -> Relief:
-    """A band `width` wide along the rims of the footplates; not at the fences, and not at round places (x, y, radius) to `keep` on the bone.
-
-    Raises
-    ------
-    DesignError
-        If a footplate would be too thin over it, or nothing would be left to rest on bone.
-    """
-    if plate_thickness - depth < LEAST_PLATE_MM:
-        raise DesignError(
-            f"params.relief_depth = {depth:g}: it would leave {plate_thickness - depth:.1f} mm of the footplate, and {LEAST_PLATE_MM:g} mm is the "
-            f"least; raise footplate_thickness to {LEAST_PLATE_MM + depth:g}, or lower relief_depth.",
-            where=np.array([*plates[0].representative_point().coords[0], 0.0]),
-        )
-    whole = shapely.union_all(list(plates))
-    inner = whole.buffer(-width)
-    stays = shapely.union_all([inner, fences.buffer(OFF_FENCE_MM), *(shapely.Point(x, y).buffer(radius) for x, y, radius in keep)])
-    if whole.intersection(stays).area < LEAST_SHARE * whole.area or inner.is_empty:
-        raise DesignError(
-            f"params.relief_width = {width:g}: too little of the footplates would rest on bone; lower relief_width, or raise footplate_reach.",
-            where=np.array([*plates[0].representative_point().coords[0], 0.0]),
-            reason="contact",
-        )
-    band = whole.buffer(PAST_MM, join_style="mitre").difference(stays).buffer(-ROUND_MM).buffer(ROUND_MM).simplify(PLAIN_MM)
-    parts = [part for part in shapely.get_parts(band) if part.intersection(whole).area >= LEAST_MM2]
-    if not parts:
-        raise DesignError(
-            f"params.relief_width = {width:g}: between fences and wires the footplates have no rim so wide; raise relief_width or footplate_reach.",
-            where=np.array([*plates[0].representative_point().coords[0], 0.0]),
-            reason="contact",
-        )
-    return Relief("relief", depth, width, tuple(tuple(_ring(ring) for ring in (part.exterior, *part.interiors)) for part in parts))
-
-
-def _ring(ring: shapely.LinearRing) -> tuple[tuple[Mm, Mm], ...]:
-    return tuple((round(float(x), 4), round(float(y), 4)) for x, y in shapely.get_coordinates(ring))
 
 
 def find(relief: Relief, faces: Faces) -> list[tuple[Any]]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from psi_cad.errors import DesignError
 from psi_cad.findings import Check
 from psi_cad.frames import unit
 from psi_cad.units import Array, Mm
@@ -22,14 +21,12 @@ if TYPE_CHECKING:
     from psi_cad.readback.part import Part
     from psi_cad.readback.printed import Printed
 
-__all__ = ["Stop", "checks", "find", "measure", "refuse_unfit", "said", "stop_curve"]
+__all__ = ["Stop", "checks", "find", "measure", "said", "stop_curve"]
 
 STEP_MM: Final[Mm] = 0.25
 ABOVE_MM: Final[Mm] = 150.0  # above any fence, along the blade
 RAYS: Final = 5  # across the wall on each side of the slot
 ROUND_MM: Final[Mm] = 8.0  # radius of the stop's hollows: a fence's top follows no sharper ones
-SPARE_MM: Final[Mm] = 0.5  # between the stop and the least fence, for what its top lies off
-TALLEST_MM: Final[Mm] = 45.0  # of a fence: a higher one breaks in the hand
 NEAR_MM: Final[Mm] = 0.25  # what a fence's top may lie off the drawn stop
 
 
@@ -84,35 +81,6 @@ def stop_curve(windows: Sequence[Sequence[Mm]], far: Sequence[Sequence[Mm]], *, 
     deepest = np.interp(s, s[known], deepest[known])
     gentle = (deepest[None, :] + (s[:, None] - s[None, :]) ** 2 / (2.0 * ROUND_MM)).min(axis=1)
     return s, gentle + length - allowance
-
-
-def refuse_unfit(stop: Stop, level: tuple[Array, Array], *, height: Mm, usable: Mm, blade: str) -> None:
-    """Refuse a stop that a fence of the guided height is too high for, that is too high itself, or that the blade is too short for.
-
-    `level`: s, and the fence's top there without a stop.
-
-    Raises
-    ------
-    DesignError
-    """
-    asked, at = f"params.depth_stop = {stop.length:g}: cut '{stop.name}'", stop.origin
-    if stop.length > usable:
-        raise DesignError(f"{asked}: blade {blade} has {usable:g} mm of usable length; lower depth_stop to that at most.", where=at)
-    rest = np.interp(level[0], *stop.curve())
-    lacking = float((level[1] - rest).max()) + SPARE_MM
-    if lacking > 0.0:
-        raise DesignError(
-            f"{asked} needs {np.ceil(stop.length + lacking):.0f} mm between tip and collar, for its bone, the guided height and stop_allowance; "
-            f"raise depth_stop to that, with a blade as long (blade {blade} has {usable:g} mm).",
-            where=at,
-        )
-    tall = float((rest - level[1]).max()) + height
-    if tall > TALLEST_MM:
-        raise DesignError(
-            f"{asked} would have a fence {tall:.0f} mm high, and {TALLEST_MM:g} mm is the most; "
-            f"lower depth_stop by {tall - TALLEST_MM:.0f} mm at least, with a collar on the blade.",
-            where=at,
-        )
 
 
 def find(stop: Stop, faces: Faces) -> list[tuple[cq.Face]]:

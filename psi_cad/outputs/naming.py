@@ -20,6 +20,7 @@ __all__ = ["Making", "Naming", "check_variant", "differences", "making_of", "nam
 VARIANT: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,38}[a-z0-9])?", re.ASCII)
 RESERVED: Final = "rejected"  # NAME_BLADE_REJECTED.step is the plain guide's
 LONGEST: Final = 40
+OF_CASE: Final = ("cuts", "approach", "trajectories", "holes", "slot_sleeve")
 AS_IN_CASE: Final = "what the case says"
 
 Making = dict[str, Any]
@@ -71,6 +72,8 @@ def making_of(
         entries["trajectories"] = list(ways)
     if request.hole:
         entries["holes"] = [one.model_dump(mode="json") for one in request.hole]
+    if request.slot_sleeve is not None:
+        entries["slot_sleeve"] = request.slot_sleeve if isinstance(request.slot_sleeve, str) else request.slot_sleeve.model_dump(mode="json")
     if made_other := decisive(overrides):
         entries["settings"] = list(made_other)
     making = {"template": request.template, "cuts": list(request.cuts), "approach": list(request.approach), "params": dict(params), **entries}
@@ -83,7 +86,7 @@ def recorded_making(guide: Guide) -> Making | None:
     keys = {"template": "template", "cuts": "cuts", "approach": "approach", "params": "params", "blade": "blade_entry", "printer": "printer_entry"}
     if any(key not in said for key in keys.values()):
         return None
-    keys |= {key: key for key in ("trajectories", "holes") if said.get(key)}  # as `making_of` has them
+    keys |= {key: key for key in ("trajectories", "holes", "slot_sleeve") if said.get(key)}  # as `making_of` has them
     changed = decisive(guide.settings or ())
     return {name: said[key] for name, key in keys.items()} | ({"settings": list(changed)} if changed else {})
 
@@ -94,7 +97,7 @@ def differences(new: Making, old: Making) -> dict[str, tuple[Any, Any]]:
     Of two printers only the ids are told, and of two templates only the parameters that both have.
     """
     found: dict[str, tuple[Any, Any]] = {}
-    for label in ("template", "cuts", "approach", "trajectories", "holes"):
+    for label in ("template", *OF_CASE):
         if new.get(label) != old.get(label):
             found[label] = (new.get(label), old.get(label))
     ours, theirs = (dict(parted(one) for one in making.get("settings", ())) for making in (new, old))
@@ -166,7 +169,11 @@ def name_for(making: Making, others: Sequence[tuple[Guide, bool]], *, wanted: st
     if before is not None and "settings" in before:  # an earlier version gave the plain name to such a guide
         plain = before = None
     if "settings" in making:  # these say what differs of it, whatever has the plain name
-        before = {**(before or making), **{key: making.get(key) for key in ("cuts", "approach", "trajectories", "holes")}, "settings": []}
+        before = {
+            **(before or making),
+            **{key: making.get(key) for key in OF_CASE},
+            "settings": [],
+        }
     found = differences(making, before) if before is not None else {}
     if wanted is not None:
         guide, stands = held.get(wanted, (None, False))

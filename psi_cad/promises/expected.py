@@ -23,7 +23,8 @@ class ExpectedSlot:
     `far`: lines across the cut, (s along the slot, far side of the bone along the blade) from the origin; `blade_width`: of the blade.
     `kerf`: how wide the blade cuts. `shift`: how far the slot's middle is to lie from the planned plane, along its normal, so that
     the kerf lies on the side of the plane that the case says. `opens`: ends (-1 low, 1 high) that are open, and how far along the slot
-    it guides there.
+    it guides there. `ledge`: 0, or the side of the one wall that there is instead of a slot's two: 1 where the specimen is, -1 where bone stays.
+    `lined`: the metal sleeve whose slot guides the blade; what was printed then only holds the sleeve.
     """
 
     name: str
@@ -50,6 +51,13 @@ class ExpectedSlot:
     shift: Mm = 0.0
     stops: tuple[int, ...] = ()
     opens: tuple[tuple[int, Mm], ...] = ()
+    ledge: int = 0
+    lined: str = ""
+
+    @property
+    def printed(self) -> bool:
+        """Whether a slot of the print guides the blade, and is measured as one."""
+        return not self.ledge and not self.lined
 
     @property
     def kerf_side(self) -> KerfSide:
@@ -58,8 +66,8 @@ class ExpectedSlot:
 
     @property
     def width(self) -> Mm:
-        """The slot width that was promised."""
-        return self.thickness + self.clearance + self.compensation
+        """The slot width that was promised; of a ledge, twice what its face lies from the middle of the blade that lies on it."""
+        return self.thickness + (0.0 if self.ledge else self.clearance) + (0.0 if self.lined else self.compensation)
 
 
 @dataclass(frozen=True)
@@ -163,7 +171,7 @@ class Expected:
         ):
             del said[key]
         for slot in said["slots"]:
-            for key in ("stops", "opens"):
+            for key in ("stops", "opens", "ledge", "lined"):
                 if not slot[key]:
                     del slot[key]
         return said

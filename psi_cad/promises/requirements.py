@@ -12,7 +12,7 @@ from psi_cad.errors import DesignError
 from psi_cad.promises.expected import Expected, ExpectedBore, ExpectedSlot
 from psi_cad.units import Mm
 
-__all__ = ["DRILL_GUIDE", "SAW_GUIDE", "Limit", "Requirement", "refuse_lacking", "refuse_missing"]
+__all__ = ["CLEARANCE", "DRILL_GUIDE", "SAW_GUIDE", "Limit", "Requirement", "refuse_lacking", "refuse_missing"]
 
 SERIES: Final = "the series of pelvic resections with printed guides that psi-cad follows"
 EPS: Final = 1e-9
@@ -47,6 +47,7 @@ WHOLE: Final = (
     ("edge_break", Limit("broken edge", 0.0, 1.0, "walls are measured below the broken edge")),
     ("pin_clearance", Limit("distance of a wire from a cut plane", 1.0, np.inf, "the range of pin_clearance")),
 )
+CLEARANCE: Final = Limit("clearance over the blade", 0.10, 0.20, SERIES)
 SAW_GUIDE: Final = Requirement(
     kind="saw guide",
     pins=3,
@@ -54,7 +55,7 @@ SAW_GUIDE: Final = Requirement(
     each=(
         ("height", Limit("guided height", 10.0, np.inf, SERIES)),
         ("wall", Limit("wall beside the slot", 2.0, np.inf, SERIES)),
-        ("clearance", Limit("clearance over the blade", 0.10, 0.20, SERIES)),
+        ("clearance", CLEARANCE),
     ),
     whole=WHOLE,
 )
@@ -113,6 +114,8 @@ def refuse_lacking(template: str, expected: Expected, *, override_asked: bool) -
     features: list[ExpectedSlot | ExpectedBore] = [*expected.slots, *expected.bores]
     for feature in features:
         for name, limit in wanted.each:
+            if name == "clearance" and isinstance(feature, ExpectedSlot) and feature.ledge:
+                continue  # it lies on one wall
             overridden = name == "clearance" and expected.clearance_overridden and override_asked
             if not overridden:
                 _refuse(template, f"of '{feature.name}'", limit, float(getattr(feature, name)))

@@ -8,12 +8,14 @@ from typing import Final, TypeAlias
 
 import cadquery as cq
 import numpy as np
+import shapely
 from OCP.BRepAdaptor import BRepAdaptor_Surface
 from OCP.gp import gp_Ax3, gp_Dir, gp_Pnt, gp_Trsf
 from OCP.TopAbs import TopAbs_REVERSED
 from OCP.TopLoc import TopLoc_Location
 
 from psi_cad.frames import Frame
+from psi_cad.readback.outline import outline_in
 from psi_cad.units import Array, Deg, Mm
 
 __all__ = ["AS_DRAWN", "Faces", "Flat", "Round", "Within", "moved_into", "outward"]
@@ -84,6 +86,10 @@ class Faces:
         if number not in self._middles:
             self._middles[number] = np.array(face.Center().toTuple())
         return face, self._middles[number], self.looks[number]
+
+    def outline(self, face: cq.Face, origin: Array, along: Array, up: Array) -> shapely.Geometry:
+        """See `outline_in`; for files that load no kernel."""
+        return outline_in(face, origin, along, up)
 
     @cached_property
     def splines(self) -> list[tuple[cq.Face, Array]]:

@@ -191,6 +191,7 @@ class Guide(Record):
     differs: list[str] = lately("what differs from the plain guide", list)
     cuts: list[str] | None = lately("as in the case")
     trajectories: list[Way] = at_times("its trajectories, as planned; only of a guide with sleeves", list)
+    slot_sleeve: dict[str, Any] | None = at_times("the metal sleeve for its slots, as the catalogue has it; only where there is one")
     holes: list[dict[str, Any]] = at_times("holes of a plate that its wires go into, as in the case; only where it has some", list)
     approach: list[Number] | None = lately("as in the case")
     seating_axis: Direction | None = lately("the guide is put on against it and comes off along it")

@@ -29,6 +29,8 @@ class PlannedSlot(Record):
     free_low: Flag = lately("the low end is free, not joined to another slot", True)
     stops: list[Count] = at_times("free ends (-1 low, 1 high) at another guide's cut, past which nothing is to be sawn; only where there are", list)
     opens: list[Pair] = at_times("ends (-1 low, 1 high) that are open, and how far along the slot it guides there; only where one is", list)
+    ledge: Count = at_times("side of a cut's only wall, where it has no slot: 1 specimen, -1 bone that stays; only then", int)
+    lined: str = at_times("id of the metal sleeve whose slot guides the blade; only where there is one", str)
     free_high: Flag = lately("the high end is free, not joined to another slot", True)
     room: Number = lately("the window that the swinging blade needs, mm")
     bridge: Number = lately("width of a bridge, mm")

@@ -92,7 +92,7 @@ class GuidePicture:
         along = close(x if float(x @ level) >= 0.0 else -x, z)
         pixels = studio.ghosted(along, [shown, *tumours], [near])
         caption = (
-            ("across the seating axis" if ways else "along the slot")
+            ("across the seating axis" if ways else "along the cut")
             + "; the bone of glass"
             + ("; the specimen lies where it says so" if cuts else "")
         )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import shapely
@@ -16,137 +15,16 @@ from psi_cad.errors import DesignError
 from psi_cad.findings import Caution
 from psi_cad.guides.site import Site, SiteCut, slot_room
 from psi_cad.sawing.opening import OPEN_RIM, SHARE, joined_to, open_ends, refuse_parted
+from psi_cad.sawing.plan import Joint, SlotPlan
 from psi_cad.siting.spline import HeightSpline
-from psi_cad.units import Array, Bools, Mm
+from psi_cad.units import Array, Mm
 
-__all__ = ["SlotPlan", "plan_slots", "stepped_heights"]
+__all__ = ["plan_slots", "refuse_off_seat", "stepped_heights"]
 
 PAST_JOINT: Final[Mm] = 12.0  # how far a joined fence is drawn past its joint before the neighbour's plane cuts it
 LEAST_RUN_OUT: Final[Mm] = 0.5
 STEP_UP: Final[Mm] = 0.5  # between the tops of fences that meet, so that no two curved faces coincide
 PAST_OPEN: Final[Mm] = 40.0  # how far an open slot is cut past its fence, through all that might close it
-PARALLEL: Final = 1e-6  # sine of an angle between planes that do not meet anywhere near
-
-
-class Joint(NamedTuple):
-    """Where a slot opens into another: a point of that one's plane, the normal into this slot, that one's half width.
-
-    `side`: +1 where both planes bound one piece, which lies on the normals' side of both; -1 where they bound two that meet there, and the bone that
-    stays lies on the other side of both.
-    """
-
-    point: Array
-    inward: Array
-    half: Mm
-    side: float
-
-
-@dataclass(frozen=True)
-class SlotPlan:
-    """One slot and its fence: extents along the slot from the cut's origin (mm), and the planes that end them."""
-
-    cut: SiteCut
-    width: Mm
-    half_width: Mm
-    low: Mm
-    high: Mm
-    fence_low: Mm
-    fence_high: Mm
-    windows: tuple[tuple[Mm, Mm], ...]
-    joints: tuple[Joint, ...]
-    free_ends: tuple[bool, bool]
-    cautions: tuple[Caution, ...] = ()
-    open_ends: tuple[bool, bool] = (False, False)
-
-    @staticmethod
-    def outer_half(width: Mm, wall: Mm) -> Mm:
-        """Half the fence's thickness: `wall` beside the slot, whatever blade and clearance made it so wide."""
-        return wall + width / 2.0
-
-    def slab(self, *, corner: Mm) -> Slab:
-        """The fence's prism."""
-        return Slab(
-            origin=self.cut.origin,
-            normal=self.cut.normal,
-            blade=self.cut.blade,
-            half_width=self.half_width,
-            low=self.fence_low,
-            high=self.fence_high,
-            corner=corner,
-            bounds=self.outer_bounds(),
-        )
-
-    def outer_bounds(self) -> list[tuple[Array, Array]]:
-        """Planes (point, inward normal) that end the fence at its joints: the neighbour's outer side, and a blunt corner.
-
-        Two outer sides that meet at an angle make an edge that stands further from the slots the sharper it is. A
-        flat as far from the slots' own corner as the walls are thick takes that edge off, and no wall with it.
-        """
-        found = []
-        for point, normal, half, side in self.joints:
-            found.append((point - self.half_width * normal, normal))
-            own = side * self.cut.normal
-            line = np.cross(own, normal)
-            across = own + normal
-            if np.linalg.norm(line) < PARALLEL or np.linalg.norm(across) < PARALLEL:
-                continue
-            across = across / np.linalg.norm(across)
-            offsets = np.array([own @ self.cut.origin - self.width / 2.0, normal @ point - half, 0.0])
-            slots_corner = np.linalg.solve(np.stack([own, normal, line]), offsets)
-            found.append((slots_corner - (self.half_width - self.width / 2.0) * across, across))
-        return found
-
-    def slot_slabs(self) -> list[Slab]:
-        """The slot's prisms, one per window."""
-        bounds = [(point - half * normal, normal) for point, normal, half, _ in self.joints]
-        return [
-            Slab(
-                origin=self.cut.origin,
-                normal=self.cut.normal,
-                blade=self.cut.blade,
-                half_width=self.width / 2.0,
-                low=low,
-                high=high,
-                bounds=bounds,
-            )
-            for low, high in self.windows
-        ]
-
-    def label_span(self) -> tuple[Mm, Mm]:
-        """Where along the fence a label may lie: not past a joint."""
-        low = self.fence_low if self.free_ends[0] else self.cut.low + 4.0
-        high = self.fence_high if self.free_ends[1] else self.cut.high - 4.0
-        return low, high
-
-    @property
-    def opens(self) -> tuple[tuple[int, Mm], ...]:
-        """Ends (-1 low, 1 high) that are open, and how far along the slot it guides there."""
-        return tuple((end, s) for end, s, one in zip((-1, 1), (self.low, self.high), self.open_ends, strict=True) if one)
-
-    def bridges(self) -> tuple[tuple[Mm, Mm], ...]:
-        """Where along the fence bridges cross the slot."""
-        return tuple((one[1], two[0]) for one, two in itertools.pairwise(self.windows))
-
-    def footprint(self, seat: HeightSpline) -> shapely.Polygon:
-        """The fence's outline where it stands on the seat (guide xy)."""
-        slab = self.slab(corner=0.0)
-        s = np.linspace(self.fence_low, self.fence_high, 12)
-        flat = np.vstack([np.column_stack([np.full(12, side * self.half_width), s[::side]]) for side in (1, -1)])
-        points = slab.frame.patient(np.column_stack([flat, rise_along(seat, slab, flat)]))
-        for point, inward in slab.bounds:
-            points = points - np.minimum((points - point) @ inward, 0.0)[:, None] * inward
-        return shapely.Polygon(points[:, :2]).buffer(0)
-
-    def covers(self, points: Array, margin: Mm) -> Bools:
-        """Which points (n, 3) lie within the fence, endless along the blade, or `margin` beside it."""
-        off = points - self.cut.origin
-        s = off @ self.cut.along
-        within = (s > self.fence_low - margin) & (s < self.fence_high + margin)
-        return np.asarray(within & (np.abs(off @ self.cut.normal) < self.half_width + margin))
-
-    def meets(self, other: SlotPlan, seat: HeightSpline) -> bool:
-        """Whether the two fences touch."""
-        return bool(self.footprint(seat).distance(other.footprint(seat)) < 0.5)
 
 
 def plan_slots(
@@ -160,6 +38,7 @@ def plan_slots(
     bridge_over: Mm,
     bridge_width: Mm,
     open_end: str = "",
+    ledge: int = 0,
 ) -> list[SlotPlan]:
     """A slot for each cut of the site.
 
@@ -170,6 +49,8 @@ def plan_slots(
     At an open end (`open_end`: a way in words) a slot runs out of its fence. Its other end, and those of slots that it opens into, are then closed
     by no less than a bridge, and half as long a stretch is left without one.
 
+    With a `ledge` (a side, see `SlotFeature`) there is one wall, which ends as broken edges do, and no bridge.
+
     Raises
     ------
     DesignError
@@ -177,6 +58,8 @@ def plan_slots(
     """
     room = slot_room(site.blade)
     half = SlotPlan.outer_half(width, wall)
+    if ledge:
+        end_wall, bridge_over = OPEN_RIM, math.inf
     plans = []
     opened = open_ends(site, open_end)
     for number, cut in enumerate(site.cuts):
@@ -193,14 +76,24 @@ def plan_slots(
         share = lacking / max(1, sum(runs))
         low, high = low - (share if runs[0] else 0.0), high + (share if runs[1] else 0.0)
         low, high, told = _within_room(site, number, low, high, free, walls, room)
-        plans.append(SlotPlan(cut, width, half, low, high, 0.0, 0.0, (), joints, free, told, opened[number]))
+        plans.append(SlotPlan(cut, width, half, low, high, 0.0, 0.0, (), joints, free, told, opened[number], ledge))
     plans = [_kept_apart(site, number, plans, height) for number in range(len(plans))]
     plans = [
         _finished(site, plan, room, _end_walls(site, opened, number, end_wall, bridge_width), bridge_over, bridge_width)
         for number, plan in enumerate(plans)
     ]
     refuse_parted(site, opened, [len(plan.windows) > 1 for plan in plans])
-    ground = shapely.box(*site.seat.patch.bounds).buffer(-1.0)
+    refuse_off_seat(site, plans, shapely.box(*site.seat.patch.bounds).buffer(-1.0))
+    return plans
+
+
+def refuse_off_seat(site: Site, plans: Sequence[SlotPlan], ground: shapely.Geometry) -> None:
+    """Refuse fences that would not stand on the seat.
+
+    Raises
+    ------
+    DesignError
+    """
     for plan in plans:
         if not ground.contains(plan.footprint(site.seat.patch)):
             raise DesignError(
@@ -208,7 +101,6 @@ def plan_slots(
                 where=_on_seat(site, plan.cut, plan.fence_high if not _stands(site, plan, plan.fence_high) else plan.fence_low),
                 reason="off-seat",
             )
-    return plans
 
 
 def _on_seat(site: Site, cut: SiteCut, s: Mm) -> Array:

@@ -10,13 +10,13 @@ from typing import Any, Final
 import numpy as np
 
 from psi_cad.errors import KernelError
-from psi_cad.findings import Check
+from psi_cad.findings import Check, Place
 from psi_cad.promises.expected import Expected
 from psi_cad.readback.part import Part
 from psi_cad.readback.printed import Printed
 from psi_cad.units import LIMITS, Array, Mm
 from psi_cad.verify.features import pin, seat, sleeve, slot
-from psi_cad.verify.features.feature import feature_from_json, measured, told_of
+from psi_cad.verify.features.feature import feature_from_json, measured, told, told_of
 from psi_cad.verify.features.seat import BoneProbe, MeasuredSeat
 from psi_cad.verify.features.sleeve import MeasuredBore
 from psi_cad.verify.features.slot import MeasuredSlot
@@ -129,8 +129,9 @@ def _measured(part: Part, stl: Path, expected: Expected, probe: BoneProbe, other
     ]
     if part.solid_count == 0:
         raise KernelError(f"'{part.path.name}' holds no solid.")
-    slots = tuple(slot.measure(part, printed, expected, want) for want in expected.slots)
-    for want, one in zip(expected.slots, slots, strict=True):
+    wanted = [want for want in expected.slots if want.printed]  # what one wall or a metal sleeve guides is measured as the feature that it is
+    slots = tuple(slot.measure(part, printed, expected, want) for want in wanted)
+    for want, one in zip(wanted, slots, strict=True):
         checks += slot.checks(want, one, expected)
     bores = sleeve.measure(part, printed, expected)
     checks += sleeve.checks(bores, part, printed, expected)
@@ -142,7 +143,9 @@ def _measured(part: Part, stl: Path, expected: Expected, probe: BoneProbe, other
         checks += [replace(check, where=in_patient(expected, np.array(check.where))) for check in found]
     neighbours = measure_neighbours(printed, expected.frame, others)
     checks += _neighbour_checks(neighbours)
-    checks += _mesh_checks(printed, part, slots, bores, expected)
+    alone = [(values.get("wall_mm"), values.get("wall_at")) for one, values, _ in features if told(one)["kind"] in ("ledge", "liner")]
+    walls = [(thick, in_patient(expected, np.array(at)) if at else None) for thick, at in alone if thick is not None]
+    checks += _mesh_checks(printed, part, slots, bores, expected, walls)
     return Measured(slots, sits, tuple(checks), part.volume, holding_json(sits.holding, expected), neighbours, bores, told_of(features))
 
 
@@ -160,14 +163,21 @@ def _neighbour_checks(neighbours: Sequence[Neighbour]) -> list[Check]:
     ]
 
 
-def _mesh_checks(printed: Printed, part: Part, slots: tuple[MeasuredSlot, ...], bores: tuple[MeasuredBore, ...], expected: Expected) -> list[Check]:
+def _mesh_checks(
+    printed: Printed,
+    part: Part,
+    slots: tuple[MeasuredSlot, ...],
+    bores: tuple[MeasuredBore, ...],
+    expected: Expected,
+    ledges: Sequence[tuple[Mm, Place | None]],
+) -> list[Check]:
     mesh = printed.mesh
     volume, centre = part.volume, part.centre
     if abs(float(mesh.volume) - volume) > LIMITS.stl_volume / 2.0 * volume:
         volume, centre = part.sliced  # before it is called wrong, it is measured with care
     drift = float(np.linalg.norm(np.asarray(mesh.center_mass) - centre)) if printed.closed else None
     share = abs(float(mesh.volume) - volume) / volume
-    walls = [(slot.wall_min, slot.places.get("slot_wall")) for slot in slots if slot.wall_min is not None]
+    walls = list(ledges) + [(slot.wall_min, slot.places.get("slot_wall")) for slot in slots if slot.wall_min is not None]
     walls += [(bore.wall_min, bore.places.get("sleeve_wall")) for bore in bores if bore.wall_min is not None]
     room, corner = _printer_room(printed, expected)
     wrong = share > LIMITS.stl_volume or (drift is not None and drift > STL_PLACE_MM)
@@ -186,7 +196,7 @@ def _mesh_checks(printed: Printed, part: Part, slots: tuple[MeasuredSlot, ...], 
             "mm",
             ">=",
             expected.minimum_wall,
-            f"least {'sleeve' if bores and not slots else 'slot'} wall against the printer's",
+            f"least {'ledge or pocket' if ledges else 'sleeve' if bores and not slots else 'slot'} wall against the printer's",
             where=thin[1] if thin else None,
         ),
     ]

@@ -13,7 +13,7 @@ from psi_cad.records.check import ToldGuide, ToldPart
 from psi_cad.records.guide import Guide
 from psi_cad.records.parts import BodyPart
 from psi_cad.records.shared import CautionSaid, CheckSaid
-from psi_cad.remedies.mending import WORDS
+from psi_cad.remedies.words import WORDS
 
 __all__ = ["Told", "caution_lines", "cautions_in", "cautions_of", "check_lines"]
 
@@ -21,8 +21,7 @@ MOST: Final = 15  # lines of cautions; what is less serious is counted
 OF_A_KIND: Final = 3  # lines of one kind; what is alike is counted
 UNMEASURED: Final = 1e8  # a number beyond this stands for one that could not be measured
 
-_OF_SLEEVES: Final = ("bore_", "sleeve_", "tool_")
-_OF_PARTS: Final = ("stl_", "step_", "printer_room")
+_ABOUT: Final = {"trajectory": ("bore_", "sleeve_", "tool_"), "part": ("stl_", "step_", "printer_room"), "ledge": ("ledge_",), "cut": ("liner_",)}
 _FEATURES: Final = {"bore", "flat", "gap", "web"}  # with a name of its own
 _FLAGS: Final = {"step_schema_ap242", "step_valid", "stl_watertight", "bone_unchanged"}
 _RULES: Final = {">=": "at least", "<=": "at most", "==": "exactly"}
@@ -63,7 +62,7 @@ def _parted(name: str) -> tuple[str, str]:
         stem, about = bracket[1], bracket[2]
         if stem in _FEATURES:
             return stem, f"'{about}'"
-        kind = "trajectory" if stem.startswith(_OF_SLEEVES) else "part" if stem.startswith(_OF_PARTS) else "slot"
+        kind = next((kind for kind, stems in _ABOUT.items() if stem.startswith(stems)), "slot")
         return stem, f"{kind} {about.replace(' ', ', ')}"
     if name in WORDS:
         return name, ""

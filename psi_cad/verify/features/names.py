@@ -30,7 +30,7 @@ def named_faces(solid: cq.Solid, expected: Expected) -> dict[str, list[cq.Face]]
     def take(name: str, faces: Iterable[cq.Face]) -> None:
         rows.extend((number[id(face)], len(rows), name) for face in faces)
 
-    for want in expected.slots:
+    for want in (one for one in expected.slots if one.printed):
         for sign, sides in slot.find(want, local, expected, within=AS_DRAWN).items():
             take(f"slot {want.name} {'specimen' if sign > 0 else 'retained'} side", [face for face, *_ in sides])
     for bore in expected.bores:

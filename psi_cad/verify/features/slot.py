@@ -7,17 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-import cadquery as cq
 import numpy as np
 import shapely
-from OCP.BRepAdaptor import BRepAdaptor_Curve
-from OCP.BRepTools import BRepTools_WireExplorer
-from OCP.GeomAbs import GeomAbs_CurveType
 
 from psi_cad.findings import Check, Place, place_of
 from psi_cad.frames import Frame
 from psi_cad.promises.expected import Expected, ExpectedSlot
 from psi_cad.readback.faces import Faces, Flat, Within
+from psi_cad.readback.outline import outline_in
 from psi_cad.readback.part import Part
 from psi_cad.readback.printed import Printed
 from psi_cad.readback.reach import blade_needed
@@ -230,44 +227,10 @@ def _sides(found: list[Flat], origin: Array, normal: Array, along: Array, blade:
     for face, point, outward in found:
         turn = float(np.degrees(np.arccos(np.clip(-sign * (outward @ normal), -1.0, 1.0))))
         foot = origin + float((point - origin) @ outward) / float(normal @ outward) * normal
-        outline = _outline(face, origin, along, blade)
+        outline = outline_in(face, origin, along, blade)
         if outline.area > LEAST_MM2:
             sides.append(_Side(outline, float((foot - origin) @ normal), turn))
     return sorted(sides, key=lambda side: -side.outline.area)
-
-
-def _outline(face: cq.Face, origin: Array, along: Array, blade: Array) -> shapely.Geometry:
-    rings = []
-    for wire in [face.outerWire(), *face.innerWires()]:
-        points: list[Array] = []
-        for edge in _in_order(wire):
-            run = _along(edge)
-            if points and np.linalg.norm(points[-1][-1] - run[0]) > np.linalg.norm(points[-1][-1] - run[-1]):
-                run = run[::-1]
-            elif not points:
-                run = run if edge.wrapped.Orientation().value == 0 else run[::-1]
-            points.append(run)
-        flat = np.vstack(points) - origin
-        rings.append(shapely.Polygon(np.column_stack([flat @ along, flat @ blade])).buffer(0))
-    return shapely.difference(rings[0], shapely.union_all(rings[1:])) if len(rings) > 1 else rings[0]
-
-
-def _along(edge: cq.Edge) -> Array:
-    """Points (n, 3) along an edge, close enough for its shape; two for a straight one."""
-    curve = BRepAdaptor_Curve(edge.wrapped)
-    straight = curve.GetType() == GeomAbs_CurveType.GeomAbs_Line
-    count = 2 if straight else max(8, int(edge.Length() / 0.1))
-    values = [curve.Value(float(t)) for t in np.linspace(curve.FirstParameter(), curve.LastParameter(), count)]
-    return np.array([(point.X(), point.Y(), point.Z()) for point in values])
-
-
-def _in_order(wire: cq.Wire) -> list[cq.Edge]:
-    explorer = BRepTools_WireExplorer(wire.wrapped)
-    found = []
-    while explorer.More():
-        found.append(cq.Edge(explorer.Current()))
-        explorer.Next()
-    return found
 
 
 def _stations(both: shapely.Geometry, windows: tuple[tuple[Mm, Mm], ...], joints: list[tuple[Array, Array]], along: Array, blade: Array) -> Array:
