@@ -13,7 +13,11 @@ from faults import failed_with, solid_in
 
 import psi_cad
 from psi_cad.errors import DesignError
-from psi_cad.options.relief import place_relief
+from psi_cad.fitting.relief import refuse_uneven
+from psi_cad.intake.loading import load
+from psi_cad.intake.prepare import plan_job
+from psi_cad.options.relief import Relief, place_relief
+from psi_cad.siting.access import outlines
 
 STEM = "supra-acetabular_generic-25x0.89"
 DEPTH, WIDTH = 0.7, 5.0
@@ -47,6 +51,20 @@ def test_a_relief_that_leaves_too_little_is_refused_by_its_name():
         placed(depth=1.2)
     with pytest.raises(DesignError, match=r"params\.relief_width = 18: too little of the footplates would rest on bone"):
         placed(width=18.0)
+
+
+def test_a_relief_that_no_sheet_keeps_over_a_bend_is_refused_before_it_is_built():
+    (guide,) = plan_job(load(CASES / "phantom-type1"), blades=[], progress=lambda step: None).guides
+    (site,) = guide.sites
+    plates = outlines(site.field, site.field.contact, rounding=2.0)
+
+    def asked(depth):
+        return Relief("relief", depth, 4.0, tuple((tuple(plate.exterior.coords),) for plate in plates))
+
+    refuse_uneven(site, asked(0.5), plates)
+    said = r"params\.relief_depth = 1\.5: near \(.*\) mm LPS the bone bends so that .* mm off it, 0\.\d\d mm (nearer|further) than asked.*; lower relief_depth or relief_width\."
+    with pytest.raises(DesignError, match=said):
+        refuse_uneven(site, asked(1.5), plates)
 
 
 @pytest.fixture(scope="module")

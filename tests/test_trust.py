@@ -328,7 +328,7 @@ def test_a_seat_that_misses_bone_it_spans_is_refused_by_its_gap_before_it_is_bui
     bone = slab()
     field, frame = field_of(bone)
     seat, caster = fit_seat(field, gap=0.2, frame=frame), RayCaster(bone.mesh)
-    assert stands_off(bone, caster, frame, field, seat) is None
+    assert stands_off(bone, caster, frame, field, seat)[0] < 0.02
     refuse_missed(bone, caster, frame, field, seat, SleeveParams())
     above = dataclasses.replace(seat, gap=0.6)  # it stands 0.2 mm off
     missed, place = stands_off(bone, caster, frame, field, above)

@@ -12,6 +12,7 @@ import shapely
 from psi_cad.brep.slab import fence_level
 from psi_cad.errors import DesignError
 from psi_cad.fitting.grip import place_grip
+from psi_cad.fitting.relief import refuse_uneven
 from psi_cad.frames import triple
 from psi_cad.guides.site import Site
 from psi_cad.labelling import raising
@@ -224,7 +225,9 @@ def _relief(
     keep = [(x, y, asked.sleeve + OFF_SLEEVE_MM) for x, y in standing]
     keep += [(*one.middle[:2], one.diameter / 2.0 + OFF_WINDOW_MM) for one in windows]
     fences = shapely.union_all([plan.footprint(site.seat.patch) for plan in plans])
-    return place_relief(plates, fences, keep, depth=asked.relief_depth, width=asked.relief_width, plate_thickness=asked.plate)
+    relief = place_relief(plates, fences, keep, depth=asked.relief_depth, width=asked.relief_width, plate_thickness=asked.plate)
+    refuse_uneven(site, relief, plates)
+    return relief
 
 
 def _inserts(site: Site, asked: Asked, pins: Sequence[Pin]) -> tuple[Insert, ...]:

@@ -19,12 +19,12 @@ from psi_cad.units import LIMITS, Array, Mm
 
 __all__ = ["refuse_missed", "stands_off"]
 
-SURE: Final = 1.1  # of the limit: the files are measured at more points, and closer to it they decide
+STEP_MM: Final[Mm] = 0.25  # beside the edge of a coarse mesh, what is missed doubles over so much
 ROUNDING_MM: Final[Mm] = 2.0  # of a footplate's corners
 
 
 def stands_off(bone: Bone, caster: RayCaster, frame: Frame, field: HeightField, seat: Seat) -> tuple[Mm, Array] | None:
-    """How far a seat under the largest footplate misses its gap to the bone at most, mm, and where (patient frame); None where it does nowhere.
+    """How far a seat under the largest footplate misses its gap to the bone at most, mm, and where (patient frame); None without one.
 
     Where the footplate spans bone that falls away over a width counts for nothing, as in the files (`voids`).
     """
@@ -33,27 +33,26 @@ def stands_off(bone: Bone, caster: RayCaster, frame: Frame, field: HeightField, 
         return None
     plate = plates[0]
     spanned = shapely.union_all(voids(field, seat.bone_patch, [np.asarray(plate.exterior.coords)]))
-    x, y = field.points.T
-    levels, steep = seat.patch(field.points), seat.patch.steepness(field.points)
-    near = np.nan_to_num(np.abs((levels - field.met) / steep - seat.gap), nan=np.inf) > LIMITS.seat_max  # along z, which a ridge makes too much
-    looked = near & shapely.contains_xy(plate.buffer(-RIM_MM), x, y) & ~shapely.contains_xy(spanned, x, y)
-    if not looked.any():
+    low, high = np.reshape(plate.bounds, (2, 2))
+    grid = np.stack(np.meshgrid(*(np.arange(a, b, STEP_MM) for a, b in zip(low, high, strict=True)), indexing="ij"), axis=-1).reshape(-1, 2)
+    looked = grid[shapely.contains_xy(plate.buffer(-RIM_MM).difference(spanned), *grid.T)]
+    if not len(looked):
         return None
-    places = frame.patient(np.column_stack([field.points, levels])[looked])
+    places = frame.patient(np.column_stack([looked, seat.patch(looked)]))
     missed = np.abs(SignedDistance(bone.mesh, caster=caster)(places) - seat.gap)
     worst = int(np.argmax(missed))
     return float(missed[worst]), places[worst]
 
 
 def refuse_missed(bone: Bone, caster: RayCaster, frame: Frame, field: HeightField, seat: Seat, params: SeatParams) -> None:
-    """Refuse a seat of which it is known that its files would fail `seat_max`.
+    """Refuse a seat of which it is known that its files would fail `seat_max`: they are measured at more points.
 
     Raises
     ------
     SeatError
     """
     found = stands_off(bone, caster, frame, field, seat)
-    if found is None or found[0] <= SURE * LIMITS.seat_max:
+    if found is None or found[0] <= LIMITS.seat_max:
         return
     ways = either([*possible(params, "lower seat_gap", "lower slope_limit", "lower footplate_reach"), "give another approach"])
     raise SeatError(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from psi_cad.readback.printed import Printed
     from psi_cad.verify.features.seat import BoneProbe
 
-__all__ = ["Relief", "checks", "find", "measure", "measure_on_bone", "place_relief", "said"]
+__all__ = ["STEEPER_DEG", "Relief", "checks", "find", "measure", "measure_on_bone", "place_relief", "said"]
 
 LEAST_PLATE_MM: Final[Mm] = 2.0  # of a footplate's thickness, that is left over its relief
 OFF_FENCE_MM: Final[Mm] = 1.2  # a fence rests on bone

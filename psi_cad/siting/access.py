@@ -136,11 +136,6 @@ def accessible_field(
     )
 
 
-def _beside(contact: Bools, shape: tuple[int, int]) -> Bools:
-    """`contact` (n,) and the cells that touch it: a footplate ends no nearer, and spans what lies amid it."""
-    return np.asarray(ndimage.binary_dilation(contact.reshape(shape), structure=np.ones((3, 3)))).ravel()
-
-
 def _crests(bone: Bone, caster: RayCaster, frame: Frame, points: Array, shape: tuple[int, int], where: Bools, contact: Bools, level: Array) -> Array:
     """Points (k, 3) of the guide frame on edges of the bone's mesh over the cells in `where` that are the first bone met.
 
@@ -167,7 +162,7 @@ def _crests(bone: Bone, caster: RayCaster, frame: Frame, points: Array, shape: t
     inside = (((cell >= 0) & (cell < shape)) & within).all(axis=1)
     found, cell, lip = found[inside], cell[inside], lip[number][inside]
     cells = tuple(cell.T)
-    rests = _beside(contact, shape).reshape(shape)[cells] & (
+    rests = ndimage.binary_dilation(contact.reshape(shape), structure=np.ones((3, 3)))[cells] & (
         np.abs(found[:, 2] - level.reshape(shape)[cells]) <= np.tan(np.radians(USABLE_SLOPE)) * STEP_MM + STEP_UP_MM
     )
     wanted = np.where(lip, rests, where.reshape(shape)[cells])
