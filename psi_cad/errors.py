@@ -136,7 +136,9 @@ class SegmentationError(BuildError):
 
 
 class DesignError(BuildError):
-    """No guide of this template fits this bone, cut and blade."""
+    """No guide of this template fits this bone, cut and blade; `anywhere`: however it would sit."""
+
+    anywhere: bool = False
 
 
 class SeatError(BuildError):

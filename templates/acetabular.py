@@ -44,6 +44,7 @@ LETTERS: Final = 2.5  # mm high, on the flange
 BESIDE: Final = 0.6  # mm from letters to the edge of their pad, and from that to the hole
 PAD: Final = 0.8  # mm above the flange, to carry the letters
 TRIAL: Final = "trial"
+SEAT_UP: Final = (0.0, 0.0, -1.0)  # as the guide is printed
 SAWN: Final = Caution("on-sawn-bone", "it sits on the bone as the planned cuts leave it, and fits only where the saw went as planned")
 _drill: Any = load_template(BASE, where="template 'acetabular'")
 
@@ -118,7 +119,7 @@ def _bushing(site: Site, params: Params, plan: SleevePlan) -> Part:
         made = label.engraved("label of the bushing", made, [(face, text)], depth=_drill.ENGRAVED)
     seen = Frame(plan.frame.patient(face.origin), plan.frame.axes)
     told = Label((said,), LETTERS, ((seen, 2.0 * half_wide, 2.0 * half_high),)) if room else Label((), 0.0)
-    return Part("bushing", bodies.placed(made, plan.frame), (feature,), label=told)
+    return Part("bushing", bodies.placed(made, plan.frame), (feature,), label=told, up=triple(-np.array(plan.way.out)))  # its flange on the bed
 
 
 def _trial(site: Site, params: Params, laid: Any, plan: SleevePlan, pose: CupPose) -> Part:
@@ -137,9 +138,11 @@ def _trial(site: Site, params: Params, laid: Any, plan: SleevePlan, pose: CupPos
     foot: cq.Solid = _drill._solid(site, params, bare, tag, more=() if stands is None else (stands,))
     whole = checked.fuse("trial", trial.emptied(foot, centre, axis, implant.cup_diameter), shell)
     ways = [bodies.cylinder(_centre(pin.centre), diameter=_drill._wire_bore(site, params), bottom=-200.0, top=200.0) for pin in laid.pins]
-    whole = checked.cut("wires through the trial", whole, *ways) if ways else whole
+    whole = checked.filled(checked.cut("wires through the trial", whole, *ways) if ways else whole)
     rim = (trial.rim(centre, axis, implant.cup_diameter),)
-    return Part(TRIAL, whole, rim) if tag is None else Part(TRIAL, _drill._lettered(whole, tag), rim, label=_drill._told(tag))
+    if tag is None:
+        return Part(TRIAL, whole, rim, up=SEAT_UP)
+    return Part(TRIAL, _drill._lettered(whole, tag), rim, label=_drill._told(tag), up=SEAT_UP)
 
 
 def _centre(place: tuple[float, float]) -> Array:

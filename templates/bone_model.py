@@ -29,6 +29,7 @@ from psi_cad.frames import triple, unit
 from psi_cad.guides.contract import BodySite, Bore, FreeDesign, Label, Part, Workshop
 from psi_cad.guides.params import Parameters, param
 from psi_cad.models import faces, offsets
+from psi_cad.models.room import refuse_too_large
 from psi_cad.models.sawn import CRUMB_MM3, RIM, SPLINTER_MM3, SUNK, SawnFace, hollow, lettered, one_piece
 from psi_cad.resection.dust import prism
 from psi_cad.scene.cuts import PlannedCut
@@ -105,6 +106,8 @@ def build(site: BodySite, params: Params, workshop: Workshop) -> FreeDesign:  # 
             body = body - tool
         parts.append(Part(piece.name, printable(_one(body, piece.name, less)), tuple(piece.features), said, piece.colour))
     parts += [Part(one.name, printable(one.solid), (), Label((), 0.0), one.colour) for one in inside]
+    ways = [] if params.cut else ["set params.cut = true, which parts it"]
+    refuse_too_large(site.printer, parts, *ways, first=RETAINED if params.cut else "bone")
     first, *further = parts
     return FreeDesign(
         first.shape, first.features, first.label, tuple(further), tuple(Caution("part-less", text) for text in less), colour=first.colour

@@ -107,8 +107,9 @@ def build(site: BodySite, params: Params, workshop: Workshop) -> FreeDesign:  # 
     lower.solid = lower.solid - joined(below) if below else lower.solid
     less += [f"the {half} half carries no letters: there is no room on it" for half, said in (("upper", label), (LOWER, own)) if not said.lines]
     notes = (f"the cast is {added / 1000.0:.1f} cm³ ({share:.1f} %) larger than the body that fills the defect, so that the halves let go of it",)
-    parts = [_part(half, axes, name, said) for half, name, said in ((upper, "", label), (lower, LOWER, own))]
-    return FreeDesign(parts[0].shape, parts[0].features, label, (parts[1],), tuple(Caution("part-less", text) for text in less), notes=notes)
+    parts = [_part(half, axes, name, said, up) for half, name, said, up in ((upper, "", label, -axes[2]), (lower, LOWER, own, axes[2]))]
+    cautions = tuple(Caution("part-less", text) for text in less)
+    return FreeDesign(parts[0].shape, parts[0].features, label, (parts[1],), cautions, notes=notes, up=parts[0].up)
 
 
 def _refuse_too_large(site: BodySite, halves: Halves) -> None:
@@ -129,10 +130,10 @@ def _refuse_too_large(site: BodySite, halves: Halves) -> None:
             )
 
 
-def _part(half: _Half, axes: Array, name: str, label: Label) -> Part:
-    """A half in the patient frame, with what is promised of it."""
+def _part(half: _Half, axes: Array, name: str, label: Label, up: Array) -> Part:
+    """A half in the patient frame, with what is promised of it; it is printed with the cavity up."""
     solid = pieces_of(half.solid.simplify(FEATHER))[0].transform(turned(axes.T))
-    return Part(name, _largest(printable(solid)), tuple(_placed(one, axes) for one in half.features), label)
+    return Part(name, _largest(printable(solid)), tuple(_placed(one, axes) for one in half.features), label, up=triple(up))
 
 
 def _largest(mesh: trimesh.Trimesh) -> trimesh.Trimesh:

@@ -27,6 +27,7 @@ from psi_cad.guides.contract import BodySite, Bore, Feature, Flat, FreeDesign, P
 from psi_cad.guides.params import Parameters, param
 from psi_cad.models import faces
 from psi_cad.models.defect import Filler, area_of, fillers, halves, way_out
+from psi_cad.models.room import refuse_too_large
 from psi_cad.models.sawn import RIM, hollow, lettered
 from psi_cad.siting.sliding import side_in_words
 from psi_cad.surface.solids import printable
@@ -60,6 +61,7 @@ def build(site: BodySite, params: Params, workshop: Workshop) -> FreeDesign:  # 
             parts.append(_part(site, params, one, called, less))
             notes += [_where(site, params, face.cut.name, called or FIRST) for face in one.faces]
             notes.append(f"{called or FIRST} goes in {side_in_words(-way)}, along {tuple(round(float(v), 3) + 0.0 for v in -way)} LPS")
+    refuse_too_large(site.printer, parts, first=FIRST)
     first, *further = parts
     cautions = tuple(Caution("part-less", text) for text in less)
     return FreeDesign(first.shape, first.features, first.label, tuple(further), cautions, notes=tuple(notes))

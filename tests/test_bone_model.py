@@ -14,6 +14,7 @@ from shapes import block, planned
 
 import psi_cad
 from psi_cad import api
+from psi_cad.errors import DesignError
 from psi_cad.guides.registry import load_body
 from psi_cad.intake.loading import load
 from psi_cad.intake.prepare import plan_job
@@ -188,16 +189,33 @@ def test_a_margin_in_two_pieces_is_delivered_as_two(site):
     assert sum(piece.solid.volume() for piece in found[1:]) == pytest.approx(((bone ^ around) - found[0].solid).volume(), rel=1e-6)
 
 
-def test_fit_takes_as_much_off_as_asked(site):
-    parts, _ = made(site, cut=False, tumour=False, fit=0.2)
+def test_fit_takes_as_much_off_as_asked(roomy, site):
+    parts, _ = made(roomy, cut=False, tumour=False, fit=0.2)
     points = np.asarray(parts[""].shape.triangles_center)
     off = [np.abs((points - cut.origin) @ cut.normal) for cut in site.cuts.values()]
     away = -SignedDistance(site.mesh)(points[np.min(off, axis=0) > 1.0])  # no engraved line
     assert np.median(away) == pytest.approx(0.2, abs=0.01) and np.quantile(away, 0.99) < 0.25
 
 
-def test_a_whole_bone_shows_its_cuts_as_lines(site):
-    parts, _ = made(site, cut=False, tumour=False)
+@pytest.fixture(scope="module")
+def roomy(site):
+    """The same for a printer that has room for the whole bone."""
+    return dataclasses.replace(site, printer=site.printer.model_copy(update={"build_volume": (300.0, 300.0, 300.0)}))
+
+
+def test_a_bone_too_large_for_the_printer_is_refused_by_the_parameter_that_parts_it(site, roomy):
+    with pytest.raises(
+        DesignError, match=r"'bone' of 133 x 155 x 217 mm is 17 mm too large for printer fdm-generic; set params\.cut = true, .*printer"
+    ):
+        made(site, cut=False)
+    assert set(made(roomy, cut=False, tumour=False)[0]) == {""}
+    small = dataclasses.replace(site, printer=site.printer.model_copy(update={"build_volume": (100.0, 100.0, 100.0)}))
+    with pytest.raises(DesignError, match=r"'retained' of .* too large for printer fdm-generic; name a larger printer\.$"):
+        made(small)
+
+
+def test_a_whole_bone_shows_its_cuts_as_lines(roomy, site):
+    parts, _ = made(roomy, cut=False, tumour=False)
     (mesh,) = [part.shape for part in parts.values()]
     points = np.asarray(mesh.vertices)
     deep = -SignedDistance(site.mesh)(points)

@@ -41,8 +41,9 @@ def test_the_end_that_lies_there_is_open():
 
 
 def test_an_end_that_is_not_there_or_not_to_be_open_is_refused_by_the_name():
-    with pytest.raises(DesignError, match=r"params\.open_end = 'head': no slot ends there by itself; they end towards right, towards left"):
+    with pytest.raises(DesignError, match=r"params\.open_end = 'head': no slot ends there by itself; they end towards right, towards left") as caught:
         open_ends(site(cut()), "head")
+    assert caught.value.anywhere, "no other seat is looked for"
     with pytest.raises(DesignError, match=r"params\.open_end = 'left': cut 'A' ends there on another cut"):
         open_ends(site(cut(stops=(1,))), "left")
     both = cut("A", neighbours=((1, 1),)), cut("B", neighbours=((0, 1),))

@@ -13,7 +13,11 @@ from faults import failed_with, solid_in
 
 import psi_cad
 from psi_cad.errors import DesignError
-from psi_cad.fitting.relief import place_relief, refuse_sliding
+from psi_cad.fitting.relief import place_relief, refuse_sliding, refuse_uneven
+from psi_cad.intake.loading import load
+from psi_cad.intake.prepare import plan_job
+from psi_cad.options.relief import Relief
+from psi_cad.siting.access import outlines
 from psi_cad.siting.seat import HeightField
 
 STEM = "supra-acetabular_generic-25x0.89"
@@ -71,6 +75,20 @@ def test_a_relief_that_takes_what_holds_the_guide_is_refused_by_its_name_before_
     ) as told:
         refuse_sliding(wide, [PLATE], field)
     assert told.value.reason == "contact"
+
+
+def test_a_relief_that_no_sheet_keeps_over_a_bend_is_refused_before_it_is_built():
+    (guide,) = plan_job(load(CASES / "phantom-type1"), blades=[], progress=lambda step: None).guides
+    (site,) = guide.sites
+    plates = outlines(site.field, site.field.contact, rounding=2.0)
+
+    def asked(depth):
+        return Relief("relief", depth, 4.0, tuple((tuple(plate.exterior.coords),) for plate in plates))
+
+    refuse_uneven(site, asked(0.5), plates)
+    said = r"params\.relief_depth = 1\.5: near \(.*\) mm LPS the bone bends so that .* mm off it, 0\.\d\d mm (nearer|further) than asked.*; lower relief_depth or relief_width\."
+    with pytest.raises(DesignError, match=said):
+        refuse_uneven(site, asked(1.5), plates)
 
 
 @pytest.fixture(scope="module")

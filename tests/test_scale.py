@@ -15,7 +15,7 @@ import psi_cad
 from psi_cad.brep.slab import Slab
 from psi_cad.errors import PsiCadError
 from psi_cad.frames import Frame
-from psi_cad.labelling.scaling import _covered, _topped
+from psi_cad.labelling.scaling import _covered, _place, _topped
 from psi_cad.options.mark import Mark, checks
 from psi_cad.sawing.plan import SlotPlan
 
@@ -47,6 +47,18 @@ def test_a_number_is_not_put_where_another_fence_is_what_the_hub_comes_down_on()
     for y, topped in ((0.0, False), (5.0, False), (8.0, True), (10.0, True), (15.0, False)):
         s = y * float(slab.frame.axes[1][1])
         assert _topped(SimpleNamespace(slab=slab), s, 10.0, [other]) is topped, y
+
+
+def test_a_number_stands_where_little_is_lost_by_rounding_it():
+    """Half a millimetre lost, and a fence's top that is built 0.3 mm lower, would make a number untrue."""
+    slab = Slab(origin=np.zeros(3), normal=np.array([1.0, 0.0, 0.0]), blade=np.array(Z), half_width=2.5, low=-20.0, high=20.0)
+    windows = np.array([(20.0, 8.0, s, 5.0, 0.0) for s in np.arange(0.0, 10.1, 0.5)])
+    side = SimpleNamespace(slab=slab, windows=windows, face=lambda s, u, slope, pad: Frame(origin=np.array([2.5, s, u]), axes=np.eye(3)))
+    top, far = (np.array([0.0, 10.0]), np.array([20.0, 21.0])), np.array([(0.0, 0.0), (10.0, 0.0)])  # 20.5 mm at s = 5
+    patch, s, _ = _place([side], top, far, 5.0, 6.0, [], 0.6, 3.0, [])
+    assert s in (4.0, 6.0) and patch.lines == (f"{20.0 + s / 10.0:.0f}",)
+    steep = np.array([0.0, 10.0]), np.array([20.5, 20.5])
+    assert _place([side], steep, far, 5.0, 6.0, [], 0.6, 3.0, []) is None
 
 
 @pytest.fixture(scope="module")

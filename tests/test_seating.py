@@ -241,3 +241,17 @@ def test_one_that_seemed_to_hold_and_slides_is_better_than_none():
 
     found, made = settled(18.0, 55.0, lambda far, steep: [axis(tilt, 0.2) for tilt in (0, 5)], sit, hold=lambda one: just)
     assert made == calls[0] and found.lock == 0.9 * LIMITS.sliding_lock and len(set(calls)) == len(calls)
+
+
+def test_what_would_be_so_anywhere_is_told_at_once():
+    tried = []
+
+    def sit(seating):
+        tried.append(seating)
+        error = DesignError("params.open_end = 'head': no slot ends there by itself.")
+        error.anywhere = True
+        raise error
+
+    with pytest.raises(DesignError, match="no slot ends there"):
+        settled(18.0, 55.0, lambda far, steep: [axis(tilt, 0.2) for tilt in (0, 5, 10)], sit)
+    assert len(tried) == 1, "other seats cost seconds each"

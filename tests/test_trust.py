@@ -12,6 +12,8 @@ from conftest import CASES
 from psi_cad.errors import SeatError, SurfaceError
 from psi_cad.export.surfaces import write_stl
 from psi_cad.frames import Frame
+from psi_cad.guides.foreseen import refuse_missed, stands_off
+from psi_cad.guides.params import SleeveParams
 from psi_cad.inspection.inspect import bone_probe
 from psi_cad.promises.expected import Expected
 from psi_cad.readback.printed import Printed
@@ -283,18 +285,55 @@ def test_a_narrow_crease_amid_a_footplate_is_a_hollow_too(amid):
     assert not amid or shapely.union_all(found).distance(shapely.Point(0.0, 10.0)) < 0.5
 
 
-def test_no_crest_lies_beyond_the_outermost_stations():
-    """Half a cell beyond them one would still be of the last cell, and the seat has no surface there."""
-    wide, ridge = np.arange(-15.0, 15.1, 1.0), 10.2
+def roofed(ridge, *, left=1.0, right=1.0):
+    """A roof over x, 30 mm wide and long, its ridge at `ridge` and z = 0, as steep as asked on both sides; its frame, and a grid of 10 mm on it."""
+    wide = np.arange(-15.0, 15.1, 1.0)
     xs = np.sort(np.append(wide, ridge))
-    corners = np.array([(x, y, -abs(x - ridge)) for x in xs for y in wide])
+    corners = np.array([(x, y, -(left if x < ridge else right) * abs(x - ridge)) for x in xs for y in wide])
     cells = np.arange(len(xs) * len(wide)).reshape(len(xs), len(wide))
     one, two, three, four = cells[:-1, :-1].ravel(), cells[1:, :-1].ravel(), cells[1:, 1:].ravel(), cells[:-1, 1:].ravel()
     roof = trimesh.Trimesh(corners, np.vstack([np.column_stack([one, two, three]), np.column_stack([one, three, four])]), process=False)
     frame = Frame(origin=np.zeros(3), axes=np.eye(3))
     grid = np.arange(0.0, 10.01, 0.5)
     points = np.stack(np.meshgrid(grid, grid, indexing="ij"), axis=-1).reshape(-1, 2)
-    everywhere = np.ones(len(points), dtype=bool)
     bone = Bone(roof, np.zeros(len(roof.faces), dtype=int), np.zeros(len(roof.faces), dtype=bool))
-    found = _crests(bone, RayCaster(roof), frame, points, (len(grid), len(grid)), everywhere, everywhere)
+    return bone, frame, points, (len(grid), len(grid))
+
+
+def test_no_crest_lies_beyond_the_outermost_stations():
+    """Half a cell beyond them one would still be of the last cell, and the seat has no surface there."""
+    bone, frame, points, shape = roofed(10.2)
+    everywhere = np.ones(len(points), dtype=bool)
+    found = _crests(bone, RayCaster(bone.mesh), frame, points, shape, everywhere, everywhere, np.zeros(len(points)))
     assert len(found) and (found[:, :2] >= 0.0).all() and (found[:, :2] <= 10.0).all()
+
+
+def test_the_lip_of_a_step_counts_where_the_contact_has_a_gap_on_it():
+    """A cell that is no contact by itself, amid a footplate, has its lip under the guide all the same."""
+    bone, frame, points, shape = roofed(5.2, left=0.3, right=4.0)
+    gap = np.hypot(points[:, 0] - 5.0, points[:, 1] - 5.5) < 0.3
+    far = points[:, 1] > 8.0  # no contact anywhere near
+    contact = (points[:, 0] < 6.0) & ~gap & ~far
+
+    def lips(level):
+        given = np.ones(len(points), dtype=bool), contact, np.full(len(points), level)
+        found = _crests(bone, RayCaster(bone.mesh), frame, points, shape, *given)
+        return set(found[(np.abs(found[:, 0] - 5.2) < 1e-6) & (found[:, 1] % 1.0 == 0.5)][:, 1])  # at whole ones another edge ends on the lip
+
+    assert lips(0.0) == {0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5}, "the gap is at 5.5; beyond 8.5 there is no contact"
+    assert lips(-5.0) == set(), "a shelf that lies far above the contact is none"
+
+
+def test_a_seat_that_misses_bone_it_spans_is_refused_by_its_gap_before_it_is_built():
+    bone = slab()
+    field, frame = field_of(bone)
+    seat, caster = fit_seat(field, gap=0.2, frame=frame), RayCaster(bone.mesh)
+    assert stands_off(bone, caster, frame, field, seat)[0] < 0.02
+    refuse_missed(bone, caster, frame, field, seat, SleeveParams())
+    above = dataclasses.replace(seat, gap=0.6)  # it stands 0.2 mm off
+    missed, place = stands_off(bone, caster, frame, field, above)
+    assert missed == pytest.approx(0.4, abs=0.02) and place[2] == pytest.approx(0.2, abs=0.02)
+    with pytest.raises(
+        SeatError, match=r"params\.seat_gap = 0\.6: .* misses by 0\.4. mm, and 0\.25 is the most; lower seat_gap, lower slope_limit, "
+    ):
+        refuse_missed(bone, caster, frame, field, above, SleeveParams(seat_gap=0.6))

@@ -14,13 +14,14 @@ from contextvars import ContextVar
 
 import cadquery as cq
 from OCP.BRepAlgoAPI import BRepAlgoAPI_BooleanOperation, BRepAlgoAPI_Common, BRepAlgoAPI_Cut, BRepAlgoAPI_Fuse
+from OCP.BRepClass3d import BRepClass3d
 from OCP.Standard import Standard_Failure
 from OCP.TopTools import TopTools_ListOfShape
 
 from psi_cad.errors import KernelError
 from psi_cad.processes.cores import one_core
 
-__all__ = ["common", "cut", "fuse", "listening", "one_solid", "say"]
+__all__ = ["common", "cut", "filled", "fuse", "listening", "one_solid", "say"]
 
 _listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
 
@@ -53,6 +54,13 @@ def one_solid(step: str, shape: cq.Shape) -> cq.Solid:
     if len(solids) != 1:
         raise KernelError(f"The step '{step}' left {len(solids)} solids where one belongs; try another footplate_reach or slope_limit.")
     return cq.Solid(solids[0].wrapped)
+
+
+def filled(solid: cq.Solid) -> cq.Solid:
+    """`solid` with no void closed in it, where bodies that were fused meet all round one: nothing could be washed out of it."""
+    if len(solid.Shells()) == 1:
+        return solid
+    return cq.Solid.makeSolid(cq.Shell(BRepClass3d.OuterShell_s(solid.wrapped)))
 
 
 def _run(step: str, operation: BRepAlgoAPI_BooleanOperation, body: cq.Shape, tools: Sequence[cq.Shape]) -> cq.Solid:

@@ -15,21 +15,15 @@ from psi_cad.frames import Frame
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.units import Mm
 
-__all__ = ["hollowed", "raised"]
+__all__ = ["hollowed"]
 
 DEEP: Final[Mm] = 20.0
 _LOCAL: Final = Frame(origin=np.zeros(3), axes=np.eye(3))
 
 
-def raised(seat: HeightSpline, depth: Mm) -> HeightSpline:
-    """The seat `depth` higher along its normal, to first order."""
-    grid = np.stack(np.meshgrid(seat.x_greville, seat.y_greville, indexing="ij"), axis=-1).reshape(-1, 2)
-    return HeightSpline(seat.x_knots, seat.y_knots, seat.poles + depth * seat.steepness(grid).reshape(seat.poles.shape))
-
-
 def hollowed(step: str, body: cq.Solid, seat: HeightSpline, zones: Sequence[shapely.Polygon], *, depth: Mm) -> cq.Solid:
     """`body`, which stands on `seat`, without what lies less than `depth` above that over `zones` (guide xy)."""
-    top, whole = raised(seat, depth), shapely.union_all(list(zones))
+    top, whole = seat.raised(depth), shapely.union_all(list(zones))
     x_low, y_low, x_high, y_high = whole.bounds
     xs, ys = np.arange(x_low, x_high + 1.0, 1.0), np.arange(y_low, y_high + 1.0, 1.0)
     where = np.stack(np.meshgrid(xs, ys, indexing="ij"), axis=-1).reshape(-1, 2)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from psi_cad.case.model import GuideRequest
+from psi_cad.export.lying import seat_up
 from psi_cad.files import sha256_of
 from psi_cad.findings import Caution, by_weight, place_of
 from psi_cad.frames import triple
@@ -132,6 +133,12 @@ def _bores_of(made: Made) -> tuple[ExpectedBore, ...]:
 
 def _shifts(made: Made, cuts: Sequence[PlannedCut]) -> dict[str, Mm]:
     return {cut.name: shift for cut, shift in zip(cuts, made.site.shifts, strict=True)}
+
+
+def print_up(made: Made) -> Array:
+    """The way up (3,) in which a guide is printed, patient frame."""
+    frame = made.site.frame
+    return seat_up(frame, [frame.patient_direction(way.out) for way in made.site.ways])
 
 
 def expected_of(made: Made, cuts: Sequence[PlannedCut], avoid: Sequence[ExpectedAvoid] = ()) -> Expected:
@@ -326,6 +333,7 @@ def report_entry(
         holes=[one.model_dump(mode="json") for one in made.request.hole],
         approach=list(made.request.approach),
         seating_axis=[round(float(v), 9) for v in made.site.axis.direction],
+        print_up=[round(float(v), 9) for v in print_up(made)],
         seating=_seating(made, measured.seat),
         files=files,
         sha256={name: sha256_of(folder / name) for name in files.values()},

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from psi_cad.builder.entry import Made
+from psi_cad.builder.entry import Made, print_up
 from psi_cad.export.meshes import triangulated, write_3mf, write_stl
 from psi_cad.export.step import write_step
 from psi_cad.inspection.inspect import Inspection
@@ -40,7 +40,8 @@ def exported(made: Made, expected: Expected, folder: Path, *, case: str, side: s
     mesh.vertices = frame.patient(np.asarray(mesh.vertices))
     write_stl(stl, mesh, header=f"{case} {stem} mm SPACE=LPS")
     inspection.stl(stl)
-    write_3mf(folder / f"{stem}.3mf", mesh, title=f"{case} {stem}", software=SOFTWARE, metadata=facts_of(made, case=case, side=side))
+    facts = facts_of(made, case=case, side=side)
+    write_3mf(folder / f"{stem}.3mf", mesh, title=f"{case} {stem}", software=SOFTWARE, metadata=facts, ups=[print_up(made)])
     return mesh
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cadquery as cq
 import numpy as np
@@ -18,10 +18,11 @@ from OCP.TopAbs import TopAbs_REVERSED
 from OCP.TopLoc import TopLoc_Location
 
 from psi_cad.errors import KernelError
+from psi_cad.export.lying import laid_out
 from psi_cad.export.surfaces import write_stl
 from psi_cad.files import whole_file
 from psi_cad.processes.cores import one_core
-from psi_cad.units import LIMITS, Deg, Mm
+from psi_cad.units import LIMITS, Array, Deg, Mm
 
 __all__ = ["triangulated", "write_3mf", "write_stl"]
 
@@ -78,10 +79,12 @@ def write_3mf(
     metadata: dict[str, str],
     further: Sequence[tuple[str, trimesh.Trimesh]] = (),
     colours: Sequence[str] = (),
+    ups: Sequence[Array | None] = (),
 ) -> None:
     """3MF in millimetres, with what the guide is as metadata (lib3mf); `further` parts are objects of their own, by name.
 
-    `colours` ("#rrggbb", or "" for none) of each.
+    `colours` ("#rrggbb", or "" for none) and `ups` of each: the way up (3,) in which it is to be printed, or None for as it lies. The
+    triangles stay in their own frame; a build item says how its part is turned and put on the bed.
     """
     import lib3mf
     from lib3mf import get_wrapper
@@ -91,7 +94,9 @@ def write_3mf(
     model.SetUnit(lib3mf.ModelUnit.MilliMeter)
     identity = "{:08d}-0000-4000-8000-000000000000"
     paints = None
-    for number, (name, part) in enumerate([(title, mesh), *further]):
+    every = [(title, mesh), *further]
+    places = laid_out([part for _, part in every], [*ups, *[None] * (len(every) - len(ups))])
+    for number, (name, part) in enumerate(every):
         body = model.AddMeshObject()
         body.SetName(name)
         points, corners = np.ascontiguousarray(part.vertices, dtype=np.float32), np.ascontiguousarray(part.faces, dtype=np.uint32)
@@ -103,7 +108,7 @@ def write_3mf(
             red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
             paint = paints.AddMaterial(name, wrapper.RGBAToColor(red, green, blue, 255))
             body.SetObjectLevelProperty(paints.GetUniqueResourceID(), paint)
-        item = model.AddBuildItem(body, wrapper.GetIdentityTransform())
+        item = model.AddBuildItem(body, _transform(wrapper, places[number]))
         item.SetUUID(identity.format(2 + 2 * number))
         body.SetUUID(identity.format(3 + 2 * number))
     group = model.GetMetaDataGroup()
@@ -118,3 +123,13 @@ def write_3mf(
             with temporary.open("ab") as stream:  # the library does not say why; the system does, when it is asked for as much again
                 stream.write(bytes(SPARE_BYTES))
             raise KernelError(f"The 3MF file '{path.name}' could not be written ({error}).") from error
+
+
+def _transform(wrapper: Any, place: Array) -> Any:
+    """A rigid (4, 4) as lib3mf takes it: it multiplies rows, so the rotation is given by columns."""
+    found = wrapper.GetIdentityTransform()
+    for row in range(3):
+        for column in range(3):
+            found.Fields[row][column] = float(place[column, row])
+        found.Fields[3][row] = float(place[row, 3])
+    return found

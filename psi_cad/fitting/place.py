@@ -16,7 +16,7 @@ from psi_cad.fitting.extras import Extras
 from psi_cad.fitting.flap import place_flap
 from psi_cad.fitting.grip import place_grip
 from psi_cad.fitting.inserts import place_inserts
-from psi_cad.fitting.relief import OFF_SLEEVE_MM, OFF_WINDOW_MM, place_relief, refuse_sliding
+from psi_cad.fitting.relief import OFF_SLEEVE_MM, OFF_WINDOW_MM, place_relief, refuse_sliding, refuse_uneven
 from psi_cad.fitting.stops import refuse_unfit
 from psi_cad.fitting.windows import Keep, place_windows
 from psi_cad.frames import triple
@@ -234,6 +234,7 @@ def _relief(
     relief = place_relief(plates, fences, keep, depth=asked.relief_depth, width=asked.relief_width, plate_thickness=asked.plate)
     if not asked.may_slide:
         refuse_sliding(relief, plates, site.field)
+    refuse_uneven(site, relief, plates)
     return relief
 
 

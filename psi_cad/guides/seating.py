@@ -152,7 +152,7 @@ def settled(
     Raises
     ------
     PsiCadError
-        Where no way is left: why the first was not.
+        Where no way is left: why the first was not; at once what would be so anywhere.
     """
     limit = LIMITS.sliding_lock
     search = _Search(reach, slope_limit, look, aside, expect, may_slide=may_slide, tried=list(but))
@@ -174,6 +174,8 @@ def settled(
             search.seats += 1
             sat = sit(seating)
         except (DesignError, SeatError, SurfaceError) as error:
+            if isinstance(error, DesignError) and error.anywhere:
+                raise
             problem = problem or error
             search.leave(seating, str(error))
             continue

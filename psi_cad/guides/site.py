@@ -15,6 +15,7 @@ from psi_cad.case.sleeves import SlotSleeve
 from psi_cad.errors import DesignError, PsiCadError, SeatError
 from psi_cad.frames import Frame, unit
 from psi_cad.guides.cuts import site_cut
+from psi_cad.guides.foreseen import refuse_missed
 from psi_cad.guides.ground import NOT_EASED, Ground, SiteCut, Surroundings, followed, ground, levels, rectangle_of, rounded, undercuts_walls
 from psi_cad.guides.params import GuideParams, SeatParams
 from psi_cad.guides.parts import one_part
@@ -256,6 +257,8 @@ def make_site(
         site = Site(frame, seating, local, planes, field, seat, around, room, blade, printer, label, sawn, away, **known)
         if laid_out is not None:
             laid_out(site)
+        if not local:
+            refuse_missed(bone, caster, frame, field, seat, params)
         lock = None if params.allow_sliding else workshop.made(contact_sliding, site.field).lock
         return Sat(site, lock, ahead(site.axis, site.seat.gap))
 

@@ -23,6 +23,7 @@ BESIDE_MM: Final[Mm] = 1.0  # between two faces on one side
 OFF_FENCE_MM: Final[Mm] = 1.2  # from another fence, whose own pads are 0.6 mm proud
 SAME_SIDE_MM: Final[Mm] = 3.0
 LEAST_MARKS: Final = 2  # of a cut
+ROUNDED_MM: Final[Mm] = 0.4  # to a whole number: a fence's top as built may be off by 0.3 mm more, and 0.75 in all is the most
 RAISED_MM: Final[Mm] = 10.0  # a raised wall keeps both sides of its fence
 ORDER_MM: Final[tuple[Mm, ...]] = (5.0, 4.0, 3.2, LEAST)  # letter heights of an order's digits: the largest that has room
 
@@ -142,7 +143,10 @@ def _place(
             if _topped(side, float(s), float(np.interp(s, *top)), others):
                 continue
             deep = float(np.interp(s, far[:, 0], far[:, 1]))
-            text = f"{np.interp(s, *top) - deep:.0f}"
+            reach = float(np.interp(s, *top)) - deep
+            if abs(reach - round(reach)) > ROUNDED_MM:
+                continue
+            text = f"{reach:.0f}"
             width, tall = label.text_width(text) * LEAST + 2.0 * MARGIN, 1.2 * LEAST + 1.2 * MARGIN
             if length < width or height < tall:
                 continue

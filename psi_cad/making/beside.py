@@ -57,8 +57,9 @@ def parts_beside(
     found = []
     for part in named_apart(further):
         own = f"{stem}-{part.name}"
-        shape = [("", _in_patient(part.shape, frame))]
-        (written,) = write_parts(folder, own, shape, title=f"{case} {own}", software=SOFTWARE, metadata=metadata, units="mm SPACE=LPS")
+        shape, up = [("", _in_patient(part.shape, frame))], None if part.up is None else frame.patient_direction(np.array(part.up))
+        ups = [up] if part.printed else None
+        (written,) = write_parts(folder, own, shape, title=f"{case} {own}", software=SOFTWARE, metadata=metadata, units="mm SPACE=LPS", ups=ups)
         measured = measured_part(part, written, folder, build_volume=build_volume, part_name=part.name, frame=frame)
         face = next((frame.patient_direction(face.axes) for face, _, _ in part.label.faces), None)
         found.append(Beside(replace(part, shape=written.mesh), written, measured, None if face is None else (face[2], face[1])))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import numpy as np
+
 from psi_cad.errors import BuildError
 from psi_cad.export.parts import rejected, write_parts
 from psi_cad.files import sha256_of
@@ -72,8 +74,9 @@ def delivered(
     told("write the files")
     units = "mm SPACE=LPS" if in_patient else "mm"
     shapes = [(part.name, part.shape) for part in parts]
+    colours, ups = [part.colour for part in parts], [None if part.up is None else np.array(part.up) for part in parts]
     written = write_parts(
-        folder, stem, shapes, title=title, software=SOFTWARE, metadata=metadata, units=units, colours=[part.colour for part in parts]
+        folder, stem, shapes, title=title, software=SOFTWARE, metadata=metadata, units=units, colours=colours, ups=ups if in_patient else None
     )
     told("measure the files")
     measured = tuple(

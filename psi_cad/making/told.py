@@ -22,6 +22,7 @@ def told_of_part(part: Part, written: Written, measured: Mapping[str, Any], file
     """What a report says of a part; `files`: the names of its own files."""
     why: dict[str, Any] = {} if written.exact else {"no_step": NO_STEP}
     unprinted: dict[str, Any] = {} if part.printed else {"printed": False}
+    turned: dict[str, Any] = {} if written.up is None else {"print_up": [round(float(v), 6) for v in written.up]}
     return MadePart(
         name=part.name,
         kind="solid" if written.exact else "mesh",
@@ -32,6 +33,7 @@ def told_of_part(part: Part, written: Written, measured: Mapping[str, Any], file
         features=measured["features"],
         status=measured["status"],
         **unprinted,
+        **turned,
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from psi_cad.readback.printed import Printed
     from psi_cad.verify.features.seat import BoneProbe
 
-__all__ = ["Relief", "checks", "find", "measure", "measure_on_bone", "said"]
+__all__ = ["STEEPER_DEG", "Relief", "checks", "find", "measure", "measure_on_bone", "said"]
 
 STEEPER_DEG: Final[Deg] = 8.0  # than contact may be, its underside may look
 

@@ -57,6 +57,7 @@ class Part:
     label: Label = field(default=Label((), 0.0))
     colour: str = ""  # in the 3MF, as "#rrggbb"; "": as the printer has it
     printed: bool = True  # false of what is sawn of bone: no printer has to hold it
+    up: tuple[float, float, float] | None = None  # in which it is printed, in its own frame; None: the one in which least of it hangs over
 
 
 def named_apart(further: tuple[Part, ...]) -> tuple[Part, ...]:
@@ -88,6 +89,7 @@ class FreeDesign:
     cautions: tuple[Caution, ...] = ()  # what a person must know of it
     colour: str = ""  # of the first part in the 3MF
     notes: tuple[str, ...] = ()  # what else there is to say of it, a sentence each
+    up: tuple[float, float, float] | None = None  # as of a `Part`; of one without a bone it counts for nothing
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -98,7 +100,7 @@ class FreeDesign:
         DesignError
             Where a further part has no name that a file can have, or one that another has.
         """
-        return (Part("", self.solid, self.features, self.label, self.colour), *named_apart(self.further))
+        return (Part("", self.solid, self.features, self.label, self.colour, up=self.up), *named_apart(self.further))
 
 
 @dataclass(frozen=True)

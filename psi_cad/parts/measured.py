@@ -19,7 +19,7 @@ from psi_cad.units import LIMITS, Mm
 from psi_cad.verify.features.feature import Feature, measured, told_of
 from psi_cad.verify.held import held
 
-__all__ = ["measure_alone"]
+__all__ = ["beyond", "measure_alone"]
 
 LEAST_MM3: Final = 1e-3  # a part smaller than that is none
 OWN = Frame(origin=np.zeros(3), axes=np.eye(3))
@@ -60,7 +60,7 @@ def measure_alone(
             held("step_valid", float(part.valid), "", "==", 1.0),
         ]
         closed.append(held("stl_volume", abs(float(printed.mesh.volume) - volume) / volume, "", "<=", LIMITS.stl_volume))
-    room = [] if build_volume is None else [held("printer_room", _beyond(printed.mesh, build_volume), "mm", "<=", 0.0)]
+    room = [] if build_volume is None else [held("printer_room", beyond(printed.mesh, build_volume), "mm", "<=", 0.0)]
     checks = [*exact, *closed, *room]
     promised = measured(tuple(features), part, printed)
     for _, _, found in promised:
@@ -75,7 +75,7 @@ def measure_alone(
     }
 
 
-def _beyond(mesh: trimesh.Trimesh, build_volume: tuple[Mm, Mm, Mm]) -> Mm:
+def beyond(mesh: trimesh.Trimesh, build_volume: tuple[Mm, Mm, Mm]) -> Mm:
     """How far a part exceeds the printer's room, as it lies or turned to its smallest box."""
     room = np.sort(np.array(build_volume))
     lying = float((np.sort(np.ptp(np.asarray(mesh.bounds), axis=0)) - room).max())

@@ -195,6 +195,7 @@ class Guide(Record):
     holes: list[dict[str, Any]] = at_times("holes of a plate that its wires go into, as in the case; only where it has some", list)
     approach: list[Number] | None = lately("as in the case")
     seating_axis: Direction | None = lately("the guide is put on against it and comes off along it")
+    print_up: Direction | None = lately("the way up in which the 3MF has it printed: the seat looks up, so that nothing stands on it")
     seating: SeatingSaid | None = lately("how it sits")
     files: dict[str, str] = Field(
         description="file names by kind: step, stl, 3mf, png; of a part beside it with -PART; a rejected guide has only step and png"

@@ -29,6 +29,7 @@ class MadePart(PartSaid):
     features: list[dict[str, Any]] = Field(description="what was promised, and what was measured of it")
     status: Literal["passed", "rejected"] = Field(description="whether every check of it passed")
     printed: Flag = at_times("false: it is sawn of bone, and no printer has to hold it; only then", True)
+    print_up: list[Number] = at_times("the way up in which the 3MF has it printed, in the frame of its files; only where it is turned", list)
 
 
 class BodyPart(Record):

@@ -36,9 +36,9 @@ def open_ends(site: Site, toward: str) -> list[tuple[bool, bool]]:
         known += [side_in_words(sign * along) for sign, free in zip((-1.0, 1.0), cut.free, strict=True) if free]
         end = -1 if found[-1][0] else 1 if found[-1][1] else 0
         if end in cut.stops:
-            raise _refused(cut, f"params.open_end = '{toward}': cut '{cut.name}' ends there on another cut, past which nothing is to be sawn")
+            raise _nowhere(cut, f"params.open_end = '{toward}': cut '{cut.name}' ends there on another cut, past which nothing is to be sawn")
     if not any(any(ends) for ends in found):
-        raise _refused(site.cuts[0], f"params.open_end = '{toward}': no slot ends there by itself; they end {', '.join(dict.fromkeys(known))}")
+        raise _nowhere(site.cuts[0], f"params.open_end = '{toward}': no slot ends there by itself; they end {', '.join(dict.fromkeys(known))}")
     return found
 
 
@@ -63,6 +63,13 @@ def joined_to(cuts: Sequence[SiteCut], number: int) -> list[int]:
     for one in found:
         found += [other for other in cuts[one].joined if other not in found]
     return found
+
+
+def _nowhere(cut: SiteCut, said: str) -> DesignError:
+    """The same of what no other way to sit would mend: where a slot ends lies in its plane."""
+    error = _refused(cut, said)
+    error.anywhere = True
+    return error
 
 
 def _refused(cut: SiteCut, said: str) -> DesignError:

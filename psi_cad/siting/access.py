@@ -23,11 +23,12 @@ from psi_cad.surface.repair import Bone
 from psi_cad.surface.trust import at
 from psi_cad.units import LIMITS, Array, Bools, Deg, Ints, Mm
 
-__all__ = ["WIDE_MM", "accessible_field", "covered", "opened", "outlines", "voids", "without_spots"]
+__all__ = ["RIM_MM", "WIDE_MM", "accessible_field", "covered", "opened", "outlines", "voids", "without_spots"]
 
 STEP_MM: Final[Mm] = 0.5
 USABLE_SLOPE: Final[Deg] = 72.0  # steeper bone is a cliff edge: its height is no longer measured well from above
 JUMP_MM: Final[Mm] = 1.5  # bone further than this from the smooth sheet of the contact is another shelf
+STEP_UP_MM: Final[Mm] = 0.3  # from cell to cell, beside what a slope takes: still one sheet
 WIDE_MM: Final[Mm] = 1.5  # around the contact, that a footplate may cover
 RAISED_MM: Final[Mm] = 0.3  # of ground that was eased: a seat on it is off the bone
 SPAN_MM: Final[Mm] = 3.0  # half the width of a notch that an outline may close: the largest rounding of its corners
@@ -131,27 +132,27 @@ def accessible_field(
         contact=contact,
         made_up=made_up,
         thickness=_thickness(caster, frame, points, hits.height, contact),
-        crests=_crests(bone, caster, frame, points, shape, under_fence | wide, contact),
+        crests=_crests(bone, caster, frame, points, shape, under_fence | wide, contact, level),
     )
 
 
-def _crests(bone: Bone, caster: RayCaster, frame: Frame, points: Array, shape: tuple[int, int], where: Bools, contact: Bools) -> Array:
+def _crests(bone: Bone, caster: RayCaster, frame: Frame, points: Array, shape: tuple[int, int], where: Bools, contact: Bools, level: Array) -> Array:
     """Points (k, 3) of the guide frame on edges of the bone's mesh over the cells in `where` that are the first bone met.
 
     Edges of a cliff are left out: there bone stands at every height, and a seat that keeps above all of it is a cliff itself.
-    Within `contact` the lip of a step is none: a guide rests on it.
+    Over the `contact` and the cells beside it the lip of a step is none, as far as it lies at the `level` (n,) of the contact: a guide rests on it.
     """
     corners, faces = frame.local(np.asarray(bone.mesh.vertices)), np.asarray(bone.mesh.faces)
     low, high = points[0] - STEP_MM, points[-1] + STEP_MM
     here = _over(corners[:, :2], faces, low, high)
     adjacent, ends = trimesh.graph.face_adjacency(faces[here], return_edges=True)  # of an edge over the cells both faces are over them
     normals, valid = trimesh.triangles.normals(np.asarray(bone.mesh.vertices)[faces[here]])  # of a million faces few are here
-    beside = np.zeros(len(here))
-    beside[valid] = normals @ frame.axes[2]
-    beside = beside[adjacent]
+    slopes = np.zeros(len(here))
+    slopes[valid] = normals @ frame.axes[2]
+    slopes = slopes[adjacent]
     gentle = np.cos(np.radians(USABLE_SLOPE))
-    upper = beside.max(axis=1) >= gentle
-    lip = beside[upper].min(axis=1) < gentle
+    upper = slopes.max(axis=1) >= gentle
+    lip = slopes[upper].min(axis=1) < gentle
     edges = corners[ends[upper]]
     over = (edges[:, :, :2].max(axis=1) >= low).all(axis=1) & (edges[:, :, :2].min(axis=1) <= high).all(axis=1)
     edges, lip = edges[over], lip[over]
@@ -163,7 +164,11 @@ def _crests(bone: Bone, caster: RayCaster, frame: Frame, points: Array, shape: t
     within = (found[:, :2] > points[0]) & (found[:, :2] < points[-1])  # beyond the outermost stations, a seat has no surface
     inside = (((cell >= 0) & (cell < shape)) & within).all(axis=1)
     found, cell, lip = found[inside], cell[inside], lip[number][inside]
-    wanted = np.where(lip, contact.reshape(shape)[tuple(cell.T)], where.reshape(shape)[tuple(cell.T)])
+    cells = tuple(cell.T)
+    rests = ndimage.binary_dilation(contact.reshape(shape), structure=np.ones((3, 3)))[cells] & (
+        np.abs(found[:, 2] - level.reshape(shape)[cells]) <= np.tan(np.radians(USABLE_SLOPE)) * STEP_MM + STEP_UP_MM
+    )
+    wanted = np.where(lip, rests, where.reshape(shape)[cells])
     found = np.unique(np.round(found[wanted], 6), axis=0)
     met = first_hits_down(caster, found[:, :2], frame=frame).height  # a ray along a lip may pass it by
     return np.asarray(found[np.nan_to_num(met, nan=-np.inf) - found[:, 2] < FIRST_MM])
@@ -197,7 +202,7 @@ def _one_sheet(mask: Bools, heights: Array, shape: tuple[int, int], *, seeds: Bo
     """The cells joined to `seeds` without a jump in height between neighbours."""
     grid, height = mask.reshape(shape), np.nan_to_num(heights.reshape(shape))
     jump = np.zeros(shape, dtype=bool)
-    steps = np.tan(np.radians(USABLE_SLOPE)) * STEP_MM + 0.3
+    steps = np.tan(np.radians(USABLE_SLOPE)) * STEP_MM + STEP_UP_MM
     for axis in (0, 1):
         broken = np.abs(np.diff(height, axis=axis)) > steps
         first = tuple(slice(None, -1) if a == axis else slice(None) for a in (0, 1))

@@ -61,6 +61,11 @@ class HeightSpline:
         """(dS/dx, dS/dy) (n, 2) at `points` (n, 2)."""
         return np.column_stack(self._values(points, (1, 0), (0, 1)))
 
+    def raised(self, depth: Mm) -> HeightSpline:
+        """The sheet `depth` higher along its normal, to first order."""
+        grid = np.stack(np.meshgrid(self.x_greville, self.y_greville, indexing="ij"), axis=-1).reshape(-1, 2)
+        return HeightSpline(self.x_knots, self.y_knots, self.poles + depth * self.steepness(grid).reshape(self.poles.shape))
+
     def _values(self, points: Array, *orders: tuple[int, int]) -> list[Array]:
         """The derivatives (n,) of these orders, in x and in y."""
         low, high = self._corners

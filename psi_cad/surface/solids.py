@@ -20,6 +20,7 @@ __all__ = ["closed_surface", "joined", "mesh_of", "pieces_of", "printable", "sol
 SHORTEST_MM: Final = (1e-3, 4e-3, 1e-2)  # an STL rounds a coordinate of 1 m to 6e-5 mm
 FLAT_MM: Final[Mm] = 1e-9  # a triangle no higher is none, to whoever reads the file
 PINCH_MM: Final[Mm] = 2e-3  # into the solid: far more than an STL rounds, and far less than a print shows
+CRUMB_MM3: Final = 1e-3  # what is smaller is no piece of anything
 WELD_DIGITS: Final = 6  # of a millimetre: the same vertex written twice
 
 
@@ -94,15 +95,20 @@ def mesh_of(solid: Any) -> trimesh.Trimesh:
 def printable(solid: Any) -> trimesh.Trimesh:
     """The surface of a solid, made to stay closed in an STL, whose rounding folds what is far smaller than a print can show.
 
-    Where a cut grazes a corner, edges may be that short; a solid may also touch itself. So much is taken off as it needs, 0.01 mm at most;
-    what is open all the same fails where its file is measured.
+    Where a cut grazes a corner, edges may be that short; a solid may also touch itself. So much is taken off as it needs, 0.01 mm at most, and once
+    more from what that leaves; what is open all the same fails where its file is measured. Crumbs that rounding has parted from it are left out.
     """
     found = None
     for shortest in SHORTEST_MM:
-        found = _unpinched(mesh_of(solid.simplify(shortest)))
+        found = _unpinched(_without_crumbs(mesh_of(solid.simplify(shortest))))
         if _closed_in_stl(found):
-            break
+            return found
     assert found is not None
+    again = solid_of(found, name="a part", key="part")
+    for shortest in SHORTEST_MM:
+        other = _unpinched(_without_crumbs(mesh_of(again.simplify(shortest))))
+        if _closed_in_stl(other):
+            return other
     return found
 
 
@@ -110,6 +116,18 @@ def stays_closed(solids: Sequence[Any]) -> trimesh.Trimesh:
     """The surfaces of solids, of each as it is where an STL of it closes, else as `printable` makes it; no triangles where there is none."""
     surfaces = [mesh if _closed_in_stl(mesh := mesh_of(solid)) else printable(solid) for solid in solids]
     return trimesh.util.concatenate(surfaces) if surfaces else trimesh.Trimesh()
+
+
+def _without_crumbs(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
+    """A surface without closed pieces that enclose next to nothing."""
+    labels = trimesh.graph.connected_component_labels(mesh.face_adjacency, node_count=len(mesh.faces))
+    if not len(labels) or labels.max() == 0:
+        return mesh
+    corners = np.asarray(mesh.triangles) - np.asarray(mesh.vertices).mean(axis=0)
+    volumes = np.bincount(labels, weights=np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6.0)
+    kept = trimesh.Trimesh(mesh.vertices, mesh.faces[(np.abs(volumes) >= CRUMB_MM3)[labels]], process=False)
+    kept.remove_unreferenced_vertices()
+    return kept
 
 
 def _closed_in_stl(mesh: trimesh.Trimesh) -> bool:
