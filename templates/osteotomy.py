@@ -105,6 +105,7 @@ class Params(GuideParams):
         "",
         unit="",
         choices=("", *WAYS),
+        bars={"footprint_side": "the wall on the other side would have no footplate, and hang on one end"},
         help="the end of a slot that is open, so that the blade is put in from the side: head, feet, front, back, left or right; empty: none",
     )
 

@@ -241,3 +241,14 @@ def test_one_that_seemed_to_hold_and_slides_is_better_than_none():
 
     found, made = settled(18.0, 55.0, lambda far, steep: [axis(tilt, 0.2) for tilt in (0, 5)], sit, hold=lambda one: just)
     assert made == calls[0] and found.lock == 0.9 * LIMITS.sliding_lock and len(set(calls)) == len(calls)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("reach", "slope", "said"), [(70, 20, "raise slope_limit, or give another approach"), (70, 21, "raise slope_limit, or give")]
+)
+def test_only_what_a_range_has_room_for_is_advised(reach, slope, said, run):
+    settings = (f"params.footplate_reach={reach}", f"params.slope_limit={slope}", "guide.approach=[0.0,-1.0,0.3]")
+    found = run("check", CASES / "phantom-type3", *(part for setting in settings for part in ("--set", setting)))
+    assert "of contact, but a guide needs 80 mm²" in found.stdout + found.stderr and said in found.stdout + found.stderr
+    assert "raise footplate_reach or" not in found.stdout + found.stderr
