@@ -45,7 +45,7 @@ class Leaning:
 
     `locks`: whether they are to keep the guide from lifting off.
     `bore`: diameter of the holes; `wire`: of the wires; `play`: what of the difference is there once it is printed. `height`: of a sleeve above
-    the seat along its wire.
+    the seat along its wire, as far as the print holds it.
     """
 
     name: str
