@@ -41,6 +41,7 @@ NEEDS: Final = Needs(cuts=(0, 0), trajectories=(1, 1), stem=True)
 FIT: Final = 0.1  # mm all round a bushing in its sleeve
 FLANGE: Final = 3.0  # mm: how thick, and how far it stands out
 LETTERS: Final = 2.5  # mm high, on the flange
+BARE: Final = "the part '{part}' has no letters, for which it has no room: mark it by hand, or keep it with its guide"
 BESIDE: Final = 0.6  # mm from letters to the edge of their pad, and from that to the hole
 PAD: Final = 0.8  # mm above the flange, to carry the letters
 TRIAL: Final = "trial"
@@ -82,7 +83,8 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
     stem = StemFeature(
         way.name, way.implant, params.stem_wall, pose, params.inclination, params.anteversion, params.cup_tolerance, TRIAL if params.trial_cup else ""
     )
-    return replace(design, stems=(stem,), further=(*design.further, *further), cautions=(*design.cautions, SAWN))
+    bare = tuple(Caution("part-less", BARE.format(part=part.name)) for part in further if not part.label.lines)
+    return replace(design, stems=(stem,), further=(*design.further, *further), cautions=(*design.cautions, SAWN, *bare))
 
 
 def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ...]:

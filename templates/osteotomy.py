@@ -41,7 +41,7 @@ from psi_cad.guides.site import Site
 from psi_cad.labelling.placed import ENGRAVED, PAD, Labels, Pad, TagShape, label_solids, labelled
 from psi_cad.options.plated import Plated
 from psi_cad.sawing.guided import guided_cuts
-from psi_cad.sawing.ledges import side_of
+from psi_cad.sawing.ledges import BARS, side_of
 from psi_cad.sawing.plan import SlotPlan
 from psi_cad.sawing.slots import stepped_heights
 from psi_cad.siting.pins import Pin
@@ -105,6 +105,7 @@ class Params(GuideParams):
         "",
         unit="",
         choices=("", *WAYS),
+        bars={"footprint_side": "the wall on the other side would have no footplate, and hang on one end"},
         help="the end of a slot that is open, so that the blade is put in from the side: head, feet, front, back, left or right; empty: none",
     )
 
@@ -112,11 +113,7 @@ class Params(GuideParams):
         "",
         unit="",
         choices=("", "specimen", "retained"),
-        bars={
-            "open_end": "it has one wall, which is open at both ends",
-            "depth_stop": "a hub that comes down on one wall tips the blade off it",
-            "depth_scale": "its numbers are true only while the blade is held by two walls",
-        },
+        bars=BARS,
         help="one wall instead of a slot, on that side of each cut: the blade is guided only while it is pressed on it; empty: none",
     )
 
@@ -218,7 +215,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
         label=labels.told(),
         cautions=tuple(caution for plan in plans for caution in plan.cautions),
         overrides=("clearance",) if not (params.ledge or 0.10 <= params.clearance <= 0.20) else (),
-        wires=Wires(params.wire_depth, params.sleeve_height, params.pin_clearance),
+        wires=Wires(params.wire_depth, params.sleeve_height, params.pin_clearance, _metal(params)),
         edge_break=params.edge_break,
         features=(*extras.features, *labels.marks, *(Plated(name, triple(point), triple(out), bore) for name, point, out in site.holes)),
     )
@@ -268,6 +265,7 @@ def _pins(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapel
         params.pin_clearance,
         max(plan.half_width for plan in plans) + sleeve + PAD + 0.2,
         params.pin_divergence,
+        _metal(params),
         mend=either(
             [*mend, *(f"change {name}" for name in ("insert_diameter", "footprint_side", "ledge") if value_of(params, name)), "give another approach"]
         ),
@@ -306,6 +304,10 @@ def _asked(params: Params) -> Asked:
 
 def _sleeve_radius(params: Params) -> Mm:
     return _hole(params) / 2.0 + params.sleeve_wall
+
+
+def _metal(params: Params) -> Mm:
+    return params.insert_length if params.insert_diameter else 0.0
 
 
 def _hole(params: Params) -> Mm:

@@ -134,7 +134,7 @@ def test_templates_tell_what_they_take(run):
     (drill,) = json.loads(run("templates", "drill", "--json").stdout)
     assert drill["needs"] == {"cuts": [0, 0], "trajectories": [1, 8]} and "guided" in {param["name"] for param in drill["params"]}
     (osteotomy,) = json.loads(run("templates", "osteotomy", "--json").stdout)
-    assert osteotomy["needs"] == {"cuts": [1, 6], "trajectories": [0, 0], "holes": True}
+    assert osteotomy["needs"] == {"cuts": [1, 6], "trajectories": [0, 0], "holes": True, "slot_sleeve": True}
 
 
 # refused before anything is built

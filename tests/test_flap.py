@@ -15,7 +15,8 @@ from faults import failed_in, failed_with, solid_in
 import psi_cad
 from psi_cad.errors import DesignError, PsiCadError
 from psi_cad.fitting.flap import place_flap
-from psi_cad.options.flap import Corridor, Flap
+from psi_cad.options.flap import Flap
+from psi_cad.readback.corridor import Corridor
 from psi_cad.siting.spline import fit, uniform_knots
 
 STEM = "supra-acetabular_generic-25x0.89"

@@ -15,7 +15,7 @@ import psi_cad
 from psi_cad.cli.showing import guide_lines
 from psi_cad.errors import DesignError
 from psi_cad.fitting.grip import place_grip
-from psi_cad.options.flap import Corridor
+from psi_cad.readback.corridor import Corridor
 from psi_cad.records.report import BuildReport
 
 STEM = "supra-acetabular_generic-25x0.89"

@@ -14,6 +14,7 @@ import psi_cad
 from psi_cad.approval.sheet import sheet_of
 from psi_cad.errors import DesignError
 from psi_cad.fitting.inserts import place_inserts
+from psi_cad.fitting.leaning import refuse_loose
 from psi_cad.records.report import BuildReport
 from psi_cad.siting.pins import Pin
 
@@ -31,13 +32,27 @@ def test_it_is_flush_with_its_sleeve_and_as_wide_as_printed():
     assert one.top == pytest.approx((3.0, 4.0, 10.0), abs=1e-3) and one.seat == pytest.approx(5.15) and one.bore == pytest.approx(2.2)
 
 
-def test_without_a_shoulder_or_with_leaning_wires_it_is_refused_by_its_name():
+def test_without_a_shoulder_it_is_refused_by_its_name():
     with pytest.raises(DesignError, match=r"params\.insert_diameter = 3: it has no shoulder .* take one of 3\.1 mm at least"):
         placed(diameter=3.0, fit=0.0)
     with pytest.raises(DesignError, match=r"params\.insert_length = 9: it would leave 1\.0 mm .* raise sleeve_height to 11"):
         placed(length=9.0)
-    with pytest.raises(DesignError, match="leave insert_diameter or pin_divergence out"):
-        placed(pins=(Pin((3.0, 4.0), 3.0, 30.0, (0.17, 0.0, 0.985)),))
+
+
+def test_on_a_leaning_wire_it_lies_along_it_and_only_the_print_below_it_holds():
+    """Three wires that lean by 4°: with 10 mm of print each they hold the guide, with 2 mm they do not."""
+    lean = np.radians(4.0)
+    turns = np.radians([0.0, 120.0, 240.0])
+    pins = [
+        Pin((20.0 * np.cos(turn), 20.0 * np.sin(turn)), 3.0, 30.0, (np.sin(lean) * np.cos(turn), np.sin(lean) * np.sin(turn), np.cos(lean)))
+        for turn in turns
+    ]
+    one = placed(pins=pins)[0]
+    np.testing.assert_allclose(np.array(one.top) - [20.0, 0.0, 0.0], 10.0 * np.array(pins[0].out), atol=1e-3)
+    seat = plane_seat()[0]
+    refuse_loose(pins, seat, 10.0, 0.1, 4.0)
+    with pytest.raises(DesignError, match="raise pin_divergence, lower insert_length, raise sleeve_height, or lower wire_clearance"):
+        refuse_loose(pins, seat, 2.0, 0.1, 4.0, metal=8.0)
 
 
 @pytest.fixture(scope="module")

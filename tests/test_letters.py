@@ -109,3 +109,26 @@ def test_windows_for_a_text_are_those_that_one_would_find_one_by_one(seed):
     wanted = np.array(list(windows_one_by_one(s, lower, upper))).reshape(-1, 5)
     assert fence._windows(s, lower, upper) == pytest.approx(wanted, rel=1e-9, abs=1e-9)
     assert len(wanted) or seed in (0, 1)
+
+
+def differ(one, other):
+    """What two letters do not share, of the smaller one's area; each with its lower left corner at the origin."""
+    here, there = (shapely.affinity.translate(shape, -shape.bounds[0], -shape.bounds[1]) for shape in (one, other))
+    return here.symmetric_difference(there).area / min(here.area, there.area)
+
+
+def test_letters_that_could_be_taken_for_each_other_are_told_apart():
+    """As large as they are printed, by area; with hardly more corners than the font's own bars and rings."""
+    el, i, one, side = (text_shape((letter,), height=2.5) for letter in ("l", "I", "1", "L"))
+    assert min(differ(el, i), differ(el, one), differ(i, one), differ(el, side)) > 0.2
+    assert shapely.count_coordinates(el) <= 7 and shapely.count_coordinates(i) <= 13
+    both = shapely.get_parts(text_shape(("O0",), height=2.5))
+    assert len(both) == 2 and both[1].bounds[3] > both[0].bounds[3] + 0.2, "the slash of the 0 stands out of its ring"
+    alone = text_shape(("0",), height=2.5)
+    assert differ(alone, both[1]) > 0.05 and shapely.count_coordinates(both[1]) <= shapely.count_coordinates(alone) + 8
+
+
+def test_a_line_is_as_wide_as_its_letters():
+    for text in ("all-hills", "I1l0O", "pelvis 0.15"):
+        x_low, _, x_high, _ = text_shape((text,), height=1.0).bounds
+        assert label.text_width(text) == pytest.approx(x_high - x_low, abs=0.12), text

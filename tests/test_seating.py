@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import CASES
 
 from psi_cad.errors import DesignError
 from psi_cad.guides.seating import SLIDES, Sat, settled
@@ -255,3 +256,11 @@ def test_what_would_be_so_anywhere_is_told_at_once():
     with pytest.raises(DesignError, match="no slot ends there"):
         settled(18.0, 55.0, lambda far, steep: [axis(tilt, 0.2) for tilt in (0, 5, 10)], sit)
     assert len(tried) == 1, "other seats cost seconds each"
+
+
+@pytest.mark.slow
+def test_only_what_a_range_has_room_for_is_advised(run):
+    settings = ("params.footplate_reach=70", "params.slope_limit=20", "guide.approach=[0.0,-1.0,0.3]")
+    found = run("check", CASES / "phantom-type3", *(part for setting in settings for part in ("--set", setting)))
+    told = found.stdout + found.stderr
+    assert "a guide needs 80 mm²; raise slope_limit, or give another approach." in told and "raise footplate_reach or" not in told

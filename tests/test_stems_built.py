@@ -17,6 +17,9 @@ from psi_cad.errors import InputError
 from psi_cad.export.meshes import write_stl
 from psi_cad.files import sha256_of
 from psi_cad.findings import CAUTIONS
+from psi_cad.guides.contract import Workshop
+from psi_cad.guides.params import resolve_params
+from psi_cad.guides.registry import load_template
 from psi_cad.intake.loading import load
 from psi_cad.intake.prepare import plan_job
 from psi_cad.making.stems import stem_cautions
@@ -111,6 +114,19 @@ def test_the_guide_is_made_with_its_bushing_and_trial(out, guide):
     (stem,) = guide["stems"]
     assert f"cup {stem['cup']['index']}" in " ".join(guide["label"]["lines"])
     assert {"nominal-implant", "nominal-tool"} <= {caution["id"] for caution in guide["cautions"]}
+
+
+@pytest.mark.slow
+def test_a_bushing_that_has_no_room_for_its_letters_is_told_of(job, monkeypatch):
+    (site,) = job.rest.guides[0].sites
+    template = load_template("acetabular", where="here")
+    monkeypatch.setattr(template, "LETTERS", 9.0)
+    params = resolve_params(template.Params, {"trial_cup": False}, where="p")
+    design = template.build(site, params, Workshop())
+    (bushing,) = design.further
+    assert bushing.label.lines == ()
+    (told,) = (caution for caution in design.cautions if caution.id == "part-less")
+    assert "the part 'bushing' has no letters" in told.text
 
 
 @pytest.mark.slow

@@ -35,6 +35,7 @@ _ALONG: Final = np.linspace(0.0, 1.0, 9)
 # fewer make every file and check faster; with more, letters lose their shape
 _SIMPLE: Final = 0.06
 _PLAIN: Final = 0.05
+FOOT: Final = 0.15  # of an l, and each half of the serifs of an I
 _MITRE: Final = 1.4  # corners sharper than a right angle are taken off: else the tip of a 1 would stand above its line
 
 
@@ -48,8 +49,33 @@ def _font() -> Any:
     return font
 
 
-def _strokes(text: str) -> list[list[tuple[float, float]]]:
-    return [list(stroke) for stroke in _font().strokes_for_text(text)]
+def _strokes(text: str, *, zeros_marked: bool = False) -> list[list[tuple[float, float]]]:
+    found, along = list[list[tuple[float, float]]](), 0.0
+    for letter in text:
+        strokes, advance = _letter(letter, zeros_marked)
+        found += [[(x + along, y) for x, y in stroke] for stroke in strokes]
+        along += advance
+    return found
+
+
+@lru_cache(maxsize=256)
+def _letter(letter: str, zero_marked: bool) -> tuple[list[list[tuple[float, float]]], float]:
+    """Strokes of one letter, and how far the next stands from it.
+
+    In the font l and I are the same bar, and hardly another than 1: an l gets a foot, an I serifs. A 0 gets the ends of a slash.
+    """
+    strokes = [list(stroke) for stroke in _font().strokes_for_text(letter)]
+    (bar,), after = _font().strokes_for_text("l"), [list(stroke) for stroke in _font().strokes_for_text(f"{letter}l")]
+    (x, top), (_, foot) = bar
+    advance = after[-1][0][0] - x
+    if letter == "l":
+        return [[(x, top), (x, foot), (x + FOOT, foot)]], advance + FOOT
+    if letter == "I":
+        middle = x + FOOT
+        return [[(middle, top), (middle, foot)], *([(x, y), (x + 2.0 * FOOT, y)] for y in (top, foot))], advance + 2.0 * FOOT
+    if letter == "0" and zero_marked:
+        strokes += [[(0.5, 0.96), (0.63, 1.08)], [(0.21, 0.29), (0.08, 0.17)]]
+    return strokes, advance
 
 
 @lru_cache(maxsize=256)
@@ -67,7 +93,7 @@ def text_shape(lines: tuple[str, ...], *, height: Mm, condensed: float = 1.0) ->
             shapely.LineString([(x * condensed, y) for x, y in stroke])
             .simplify(_SIMPLE)
             .buffer(STROKE / 2.0, cap_style="square", join_style="mitre", mitre_limit=_MITRE)
-            for stroke in _strokes(line)
+            for stroke in _strokes(line, zeros_marked="O" in "".join(lines))
             if len(stroke) > 1
         ]
         row = shapely.union_all(strokes).simplify(_PLAIN)

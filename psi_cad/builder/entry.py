@@ -202,7 +202,7 @@ def _leaning(made: Made) -> tuple[Feature, ...]:
     feet = tuple((*pin.centre, float(seat(np.array([pin.centre]))[0])) for pin in design.pins)
     play = bore - wire - site.printer.hole_compensation
     outs, depths = tuple(pin.out for pin in design.pins), tuple(pin.depth for pin in design.pins)
-    return (Leaning("wires", feet, outs, depths, bore, wire, play, float(design.wires.top), not site.holes),)
+    return (Leaning("wires", feet, outs, depths, bore, wire, play, float(design.wires.top - design.wires.metal), not site.holes),)
 
 
 def _ledges(made: Made, expected: Expected) -> list[Ledge]:

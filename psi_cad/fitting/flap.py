@@ -10,7 +10,8 @@ import shapely
 
 from psi_cad.errors import DesignError
 from psi_cad.frames import Frame, triple, unit
-from psi_cad.options.flap import Corridor, Flap
+from psi_cad.options.flap import Flap
+from psi_cad.readback.corridor import Corridor
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.units import Array, Bools, Deg, Mm
 

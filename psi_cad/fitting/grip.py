@@ -10,8 +10,8 @@ import shapely
 
 from psi_cad.errors import DesignError
 from psi_cad.frames import triple
-from psi_cad.options.flap import Corridor
 from psi_cad.options.grip import Grip
+from psi_cad.readback.corridor import Corridor
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.units import Array, Bools, Mm
 from psi_cad.verify.features.feature import Triple

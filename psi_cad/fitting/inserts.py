@@ -10,7 +10,7 @@ import numpy as np
 from psi_cad.errors import DesignError
 from psi_cad.frames import triple
 from psi_cad.options.insert import Insert
-from psi_cad.siting.pins import UP, Pin
+from psi_cad.siting.pins import Pin
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.units import Mm
 
@@ -28,15 +28,9 @@ def place_inserts(
     Raises
     ------
     DesignError
-        Where it would leave no shoulder to stand on, or wires lean; it names the parameter.
+        Where it would leave no shoulder to stand on, or too little of the hole below; it names the parameter.
     """
     where = np.array([*pins[0].centre, 0.0])
-    if any(pin.out != UP for pin in pins):
-        raise DesignError(
-            f"params.insert_diameter = {diameter:g}: how much play a wire has in a metal sleeve, psi-cad does not know, so it can't tell whether "
-            "leaning wires hold the guide; leave insert_diameter or pin_divergence out.",
-            where=where,
-        )
     if diameter + fit < bore + 2.0 * SHOULDER_MM:
         raise DesignError(
             f"params.insert_diameter = {diameter:g}: it has no shoulder to stand on round a hole of {bore:g} mm; "

@@ -28,7 +28,7 @@ def ways_out(points: Array, middle: Array, lean: Deg) -> list[Array]:
     return [np.column_stack([slant * np.cos(way), slant * np.sin(way), np.full(len(points), upright)]) for way in turned]
 
 
-def refuse_loose(pins: Sequence[Pin], seat: HeightSpline, height: Mm, play: Mm, lean: Deg) -> None:
+def refuse_loose(pins: Sequence[Pin], seat: HeightSpline, height: Mm, play: Mm, lean: Deg, *, metal: Mm = 0.0) -> None:
     """Refuse wires with which a guide could still be lifted off.
 
     Raises
@@ -41,7 +41,7 @@ def refuse_loose(pins: Sequence[Pin], seat: HeightSpline, height: Mm, play: Mm, 
         far = f"{free:.1f} mm" if np.isfinite(free) else "as far as one likes"
         raise DesignError(
             f"params.pin_divergence = {lean:g}: with its wires in, the guide could be moved {far}, and {MOST_TRAVEL_MM:g} mm is the most; "
-            "raise pin_divergence, or lower wire_clearance.",
+            f"raise pin_divergence, {'lower insert_length, raise sleeve_height, ' if metal else ''}or lower wire_clearance.",
             where=standing[:, 0].mean(axis=0),
             reason="pins",
         )

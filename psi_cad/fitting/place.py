@@ -15,6 +15,7 @@ from psi_cad.fitting import leaning
 from psi_cad.fitting.extras import Extras
 from psi_cad.fitting.flap import place_flap
 from psi_cad.fitting.grip import place_grip
+from psi_cad.fitting.hanging import refuse_hanging
 from psi_cad.fitting.inserts import place_inserts
 from psi_cad.fitting.relief import OFF_SLEEVE_MM, OFF_WINDOW_MM, place_relief, refuse_sliding, refuse_uneven
 from psi_cad.fitting.stops import refuse_unfit
@@ -24,7 +25,7 @@ from psi_cad.guides.site import Site
 from psi_cad.labelling import raising
 from psi_cad.labelling.placed import PAD
 from psi_cad.labelling.scaling import Scale
-from psi_cad.options.flap import Corridor, Flap
+from psi_cad.options.flap import Flap
 from psi_cad.options.grip import Grip
 from psi_cad.options.insert import Insert
 from psi_cad.options.opening import BESIDE_MM, Opening
@@ -32,6 +33,7 @@ from psi_cad.options.relief import Relief
 from psi_cad.options.standing import Standing
 from psi_cad.options.stop import Stop
 from psi_cad.options.window import Window
+from psi_cad.readback.corridor import Corridor
 from psi_cad.resection.depth import slot_depth
 from psi_cad.sawing.opening import joined_to
 from psi_cad.sawing.plan import SlotPlan
@@ -117,6 +119,9 @@ def place_extras(site: Site, asked: Asked, plans: list[SlotPlan], plates: list[s
     windows = _windows(site, asked, plans, plates, standing, flap, grip)
     heights = stepped_heights(site.seat.patch, plans, asked.height) if asked.depth_stop else []
     stops = tuple(_stop(site, asked, plan, height) for plan, height in zip(plans, heights, strict=bool(heights)))
+    for plan in plans:
+        if plan.ledge or any(plan.open_ends):
+            refuse_hanging(plan, plates, site.seat.patch, wall=asked.wall, open_end=asked.open_end)
     openings = tuple(_opening(site, asked, plans, plan) for plan in plans if any(plan.open_ends))
     relief = _relief(site, asked, plans, plates, standing, windows)
     return Extras(flap, windows, stops, grip, openings, _standing(site, asked, plans), relief, _inserts(site, asked, pins))

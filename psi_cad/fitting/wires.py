@@ -41,6 +41,7 @@ class WiresAsked:
     off_cuts: Mm
     keep_off: Mm
     divergence: Deg
+    metal: Mm  # length of a metal sleeve in a wire's hole, whose own play is not known: the print below it is what holds
     mend: str  # what may give wires room
 
 
@@ -80,7 +81,7 @@ def place_wires(site: Site, asked: WiresAsked, area: shapely.Geometry, workshop:
         **lean,
     )
     if asked.divergence:
-        leaning.refuse_loose(pins, site.seat.patch, asked.sleeve_height, asked.clearance, asked.divergence)
+        leaning.refuse_loose(pins, site.seat.patch, asked.sleeve_height - asked.metal, asked.clearance, asked.divergence, metal=asked.metal)
     return pins
 
 

@@ -150,11 +150,15 @@ class PinFeature:
 
 @dataclass(frozen=True)
 class Wires:
-    """What all wires of a guide share, mm: how deep one may go below the seat, how high its sleeve stands, how far it keeps from any cut plane."""
+    """What all wires of a guide share, mm: how deep one may go below the seat, how high its sleeve stands, how far it keeps from any cut plane.
+
+    `metal`: how much of its sleeve, from the top, is a metal one, whose play nobody knows.
+    """
 
     depth: Mm
     top: Mm
     clearance: Mm
+    metal: Mm = 0.0
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ import trimesh
 
 from psi_cad.case.model import Blade, Implant, Printer, Tool
 from psi_cad.case.sleeves import SlotSleeve
-from psi_cad.errors import DesignError, PsiCadError, SeatError
+from psi_cad.errors import DesignError, PsiCadError, SeatError, either
 from psi_cad.frames import Frame, unit
 from psi_cad.guides.cuts import site_cut
 from psi_cad.guides.foreseen import refuse_missed
 from psi_cad.guides.ground import NOT_EASED, Ground, SiteCut, Surroundings, followed, ground, levels, rectangle_of, rounded, undercuts_walls
-from psi_cad.guides.params import GuideParams, SeatParams
+from psi_cad.guides.params import GuideParams, SeatParams, possible
 from psi_cad.guides.parts import one_part
 from psi_cad.guides.seating import Sat, Seating, Tried, contact_sliding, settled
 from psi_cad.parts.grafts import GraftSite
@@ -196,6 +196,7 @@ def make_site(
     DesignError, SeatError, SurfaceError
     """
     part = one_part(bone, about)
+    mend = either([*possible(params, "raise footplate_reach", "raise slope_limit"), "give another approach"])
 
     def laid(seating: Seating) -> _Laid:
         if isinstance(about, AboutPoints):
@@ -217,6 +218,7 @@ def make_site(
             fences=at.room,
             slope_limit=seating.slope_limit,
             part=part,
+            mend=mend,
         )
 
     def expect(seating: Seating) -> float:

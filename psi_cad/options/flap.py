@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from psi_cad.findings import Check
-from psi_cad.frames import Frame, triple, unit
+from psi_cad.frames import Frame, unit
+from psi_cad.readback.corridor import corridor_from
 from psi_cad.units import Array, Deg, Mm
 from psi_cad.verify.features.feature import Triple, kept, place
 from psi_cad.verify.held import held
@@ -19,10 +20,9 @@ if TYPE_CHECKING:
     from psi_cad.readback.part import Part
     from psi_cad.readback.printed import Printed
 
-__all__ = ["CORNER_MM", "Corridor", "Flap", "checks", "find", "measure", "said"]
+__all__ = ["CORNER_MM", "Flap", "checks", "find", "measure", "said"]
 
 CORNER_MM: Final[Mm] = 4.0  # of its upper corners
-BESIDE_SLOT_MM: Final[Mm] = 5.0  # past a slot's ends the saw still moves
 TURN_DEG: Final[Deg] = 0.05
 SIZE_MM: Final[Mm] = 0.02
 HEIGHT_MM: Final[Mm] = 0.1
@@ -30,24 +30,6 @@ FAR_MM: Final[Mm] = 80.0
 BOSS_MM: Final[Mm] = 2.0  # what stands out of its sides is looked at as far as this
 NEAR_MM: Final[Mm] = 0.5  # a face further off is not taken for the flap's
 NEAR_DEG: Final[Deg] = 3.0
-
-
-@dataclass(frozen=True)
-class Corridor:
-    """Where the saw runs: a cut's plane (`origin`, `normal`), between `low` and `high` along the slot; guide frame, mm."""
-
-    origin: Triple
-    normal: Triple
-    along: Triple
-    low: Mm
-    high: Mm
-
-    def away(self, points: Array) -> Array:
-        """Distances (n,) of points (n, 3)."""
-        off = points - np.array(self.origin)
-        s = off @ np.array(self.along)
-        beyond = np.maximum(np.maximum(self.low - BESIDE_SLOT_MM - s, s - self.high - BESIDE_SLOT_MM), 0.0)
-        return np.asarray(np.hypot(off @ np.array(self.normal), beyond))
 
 
 @dataclass(frozen=True)
@@ -87,12 +69,6 @@ class Flap:
         frame = self.frame
         xs, zs = np.arange(-self.width / 2.0, self.width / 2.0 + 1.0, 3.0), np.arange(self.low, self.height, 3.0)
         return [(float(x), float(y)) for x, y, _ in frame.patient(np.array([(x, 0.0, z) for x in xs for z in zs]))]
-
-
-def corridor_from(row: Sequence[float]) -> Corridor:
-    """A corridor from its eleven numbers."""
-    numbers = np.array(row, dtype=np.float64)
-    return Corridor(triple(numbers[:3]), triple(numbers[3:6]), triple(numbers[6:9]), float(numbers[9]), float(numbers[10]))
 
 
 def find(flap: Flap, faces: Faces) -> list[Flat]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from psi_cad.findings import Check
 from psi_cad.frames import ring, unit
-from psi_cad.options.flap import corridor_from
+from psi_cad.readback.corridor import corridor_from
 from psi_cad.units import Mm
 from psi_cad.verify.features.feature import Triple, kept, place, way
 from psi_cad.verify.held import held

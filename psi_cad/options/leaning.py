@@ -45,7 +45,7 @@ class Leaning:
 
     `locks`: whether they are to keep the guide from lifting off.
     `bore`: diameter of the holes; `wire`: of the wires; `play`: what of the difference is there once it is printed. `height`: of a sleeve above
-    the seat along its wire.
+    the seat along its wire, as far as the print holds it.
     """
 
     name: str
@@ -176,7 +176,6 @@ def said(found: Sequence[dict[str, Any]]) -> list[str]:
     """For the terminal."""
     one = found[0]
     free, lean = one.get("travel_mm"), max(one.get("lean_deg") or [0.0])
-    if not one.get("locks", True):
-        return [f"leaning wires: {len(one['feet'])}, by up to {lean:.0f}°; draw them before the guide is taken off"]
     loose = "nothing holds it against lifting" if free is None else f"with them in, the guide moves {free:.1f} mm at most"
+    loose += "" if one.get("locks", True) else " (no limit, since a plate decides where they go)"
     return [f"leaning wires: {len(one['feet'])}, by up to {lean:.0f}°; {loose}; draw them before the guide is taken off"]

@@ -12,6 +12,7 @@ import shapely
 
 from psi_cad.findings import Check
 from psi_cad.frames import angle_between, unit
+from psi_cad.readback.hanging import HANGS, hangs
 from psi_cad.readback.reach import blade_needed
 from psi_cad.units import LIMITS, Array, Deg, Mm
 from psi_cad.verify.features.feature import Triple, kept, place
@@ -90,6 +91,7 @@ def measure(ledge: Ledge, part: Part | None, printed: Printed) -> dict[str, Any]
     past = ledge.off - ledge.side * ((corners - origin) @ normal)
     most = int(np.argmax(past))
     values: dict[str, Any] = {"past_mm": float(past[most]), "past_at": _point(corners[most])}
+    values |= _hanging(ledge, printed)
     sides = []
     for face, point, outward in find(ledge, part.faces) if part is not None else []:
         outline = part.faces.outline(face, origin, along, blade) if part is not None else shapely.Polygon()
@@ -115,6 +117,14 @@ def measure(ledge: Ledge, part: Part | None, printed: Printed) -> dict[str, Any]
     values |= {"low_mm": low, "high_mm": high, "length_mm": high - low, "height_min_mm": float(guided)}
     values["height_at"] = _point(origin + s * along + float(np.nan_to_num((foot + top) / 2.0)) * blade)
     return values | _wall(ledge, printed, stations[stations[:, 3] > 0.0])
+
+
+def _hanging(ledge: Ledge, printed: Printed) -> dict[str, Any]:
+    """How far from its ends inward the wall stands alone; the worse of both."""
+    size = {"face": ledge.side * ledge.off, "wall": ledge.wall}
+    ends = ((ledge.low, ledge.high), (ledge.high, ledge.low))
+    long, where = max((hangs(printed, ledge.axes, **size, end=end) for end in ends), key=lambda one: one[0])
+    return {"hangs_mm": long, "hangs_at": _point(where)}
 
 
 def _wall(ledge: Ledge, printed: Printed, stations: Array) -> dict[str, Any]:
@@ -157,6 +167,7 @@ def checks(ledge: Ledge, values: dict[str, Any]) -> list[Check]:
         return place(get(key) or middle)
 
     reach = get("reach_mm")
+    alone = f"stretch at an end over which the wall has no footplate; {HANGS:g} times its thickness is the most"
     note = "usable length, against the way from the highest place of the wall under the saw's hub to the far side of the bone"
     return [
         kept(f"ledge_angle{at}", get("angle_deg"), "deg", "<=", LIMITS.plane_angle, place(middle)),
@@ -164,6 +175,7 @@ def checks(ledge: Ledge, values: dict[str, Any]) -> list[Check]:
         held(f"ledge_height{at}", get("height_min_mm"), "mm", ">=", ledge.height - LIMITS.height_loss, where=where("height_at")),
         held(f"ledge_wall{at}", get("wall_mm"), "mm", ">=", ledge.wall - (2.0 - LIMITS.wall), where=where("wall_at")),
         kept(f"ledge_open{at}", get("past_mm"), "mm", "<=", PAST_MM, where("past_at")),
+        held(f"ledge_hangs{at}", get("hangs_mm"), "mm", "<=", HANGS * ledge.wall, alone, where=where("hangs_at")),
         held(f"ledge_covers_bone{at}", short, "mm", ">=", -0.01, "ledge beyond the bone at the shorter end", where=_point(origin + end * along)),
         held(f"ledge_blade_room{at}", get("length_mm"), "mm", ">=", ledge.room - 0.01, "blade width and sweep", where=place(middle)),
         held(f"ledge_reach{at}", None if reach is None else ledge.blade_length, "mm", ">=", reach or ledge.height, note, where=where("reach_at")),

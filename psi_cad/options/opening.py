@@ -10,16 +10,19 @@ import numpy as np
 
 from psi_cad.findings import Check
 from psi_cad.frames import unit
+from psi_cad.readback.hanging import HANGS, hangs
 from psi_cad.units import Array, Mm
 from psi_cad.verify.features.feature import Triple, kept, place, way
 from psi_cad.verify.held import held
 
 if TYPE_CHECKING:
+    from psi_cad.promises.expected import Expected
     from psi_cad.readback.faces import Faces
     from psi_cad.readback.part import Part
     from psi_cad.readback.printed import Printed
+    from psi_cad.verify.features.seat import BoneProbe
 
-__all__ = ["BESIDE_MM", "Opening", "checks", "find", "measure", "said"]
+__all__ = ["BESIDE_MM", "Opening", "checks", "find", "measure", "measure_on_bone", "said"]
 
 ABOVE_MM: Final[Mm] = 150.0  # above any fence, along the blade
 CLEAR_MM: Final[Mm] = 60.0  # above and below the fence's end, the blade's way in is looked at so far
@@ -106,7 +109,27 @@ def measure(opening: Opening, part: Part | None, printed: Printed) -> dict[str, 
         "closed_at": None if first is None else [round(float(v), 3) for v in first],
         "joined_mm": thick,
         "joined_at": [round(float(v), 3) for v in where],
+        **_hanging(printed, own, opening),
     }
+
+
+def _hanging(printed: Printed, own: _Axes, opening: Opening) -> dict[str, Any]:
+    """How far from the open end inward a leaf is nothing but its wall; the worse of both."""
+    axes, end = (own.origin, own.normal, own.along, own.blade), (opening.opens, opening.start)
+    sides = [hangs(printed, axes, face=sign * opening.slot / 2.0, wall=opening.wall, end=end) for sign in (1.0, -1.0)]
+    long, where = max(sides, key=lambda one: one[0])
+    return {"hangs_mm": long, "hangs_at": [round(float(v), 3) for v in where]}
+
+
+def measure_on_bone(opening: Opening, printed: Printed, expected: Expected, probe: BoneProbe) -> dict[str, Any]:
+    """How many wires hold the leaf that has fewer."""
+    del printed, probe
+    normal = unit(np.array(opening.normal))
+    sides = [
+        float((np.array([x, y, 0.0]) - np.array(opening.origin)) @ (normal - normal[2] / opening.out[2] * np.array(opening.out)))
+        for x, y, _ in expected.wires
+    ]
+    return {"leaf_wires": min(sum(side > 0.0 for side in sides), sum(side < 0.0 for side in sides))}
 
 
 def _top(printed: Printed, axes: _Axes, s: Mm, opening: Opening) -> Mm:
@@ -141,9 +164,12 @@ def checks(opening: Opening, values: dict[str, Any]) -> list[Check]:
     """Whether the end is open, and the leaves joined."""
     at, origin = f"[{opening.name}]", place(opening.origin)
     closed, joined = (place(values.get(key) or origin) for key in ("closed_at", "joined_at"))
+    alone = f"stretch at the open end over which a leaf is only its wall; {HANGS:g} times its thickness is the most"
     note = "material that joins the two leaves of the slot, over half the fence's height at least"
     return [
         kept(f"opening_free{at}", values.get("closed_lines"), "", "==", 0.0, closed),
+        held(f"opening_hangs{at}", values.get("hangs_mm"), "mm", "<=", HANGS * opening.wall, alone, where=place(values.get("hangs_at") or origin)),
+        held(f"opening_pinned{at}", values.get("leaf_wires"), "", ">=", 1.0, "wires of the leaf that has fewer", where=origin),
         held(f"opening_joined{at}", values.get("joined_mm"), "mm", ">=", opening.bridge - SLACK_MM, note, where=joined),
     ]
 

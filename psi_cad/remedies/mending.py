@@ -87,6 +87,11 @@ CHECKS: Final[Mapping[str, Mending]] = {
     ),
     "ledge_wall": Mending("the wall behind the ledge is only {value:.2f} mm thick", "a thicker wall, or another footplate_reach", OTHER_EDGES),
     "ledge_open": Mending("material stands {value:.2f} mm past the ledge, on the side that is to be open", "another footplate_reach", OTHER_EDGES),
+    "ledge_hangs": Mending(
+        "the ledge's wall stands alone over {value:.0f} mm, and {limit:.0f} is the most",
+        "a thicker wall, more footplate_reach, or less run_out",
+        (LESS_RUN_OUT, MORE_REACH),
+    ),
     "ledge_covers_bone": Mending("the ledge ends {value:.2f} mm beyond the bone", "more run_out", (MORE_RUN_OUT, OUTWARD)),
     "ledge_blade_room": Mending(
         "the ledge is {value:.1f} mm long, the swinging blade needs {limit:.1f}", "a narrower blade, or more run_out", (NARROWER, MORE_RUN_OUT)
@@ -208,6 +213,12 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "opening_free": Mending(
         "something closes the open end of the slot ({value:.0f} lines of the blade meet it)", "another footplate_reach", OTHER_EDGES
     ),
+    "opening_hangs": Mending(
+        "at the open end a wall of the slot stands alone over {value:.0f} mm, and {limit:.0f} is the most",
+        "a thicker wall, more footplate_reach, less run_out, or the other open_end",
+        (LESS_RUN_OUT, MORE_REACH),
+    ),
+    "opening_pinned": Mending("no wire holds one of the two leaves of the slot", "more footplate_reach, or more pins", (MORE_REACH,)),
     "opening_joined": Mending("the two leaves of the slot are joined by only {value:.1f} mm", "another run_out, or bridge_over", OTHER_EDGES),
     "standing_past": Mending(
         "the guide reaches {value:.1f} mm past its cuts, onto the side that it is not to stand on", "another footplate_reach", OTHER_EDGES

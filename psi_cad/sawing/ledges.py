@@ -18,8 +18,13 @@ from psi_cad.units import Array, Deg, Mm
 if TYPE_CHECKING:
     import cadquery as cq
 
-__all__ = ["SIDES", "ledge_caution", "open_side", "refuse_unfit", "side_of", "slot_tilt", "tip_moves"]
+__all__ = ["BARS", "SIDES", "ledge_caution", "open_side", "refuse_unfit", "side_of", "slot_tilt", "tip_moves"]
 
+BARS: Final = {  # parameters that a ledge can't go with, each with the reason
+    "open_end": "it has one wall, which is open at both ends",
+    "depth_stop": "a hub that comes down on one wall tips the blade off it",
+    "depth_scale": "its numbers are true only while the blade is held by two walls",
+}
 SIDES: Final = {"": 0, "specimen": 1, "retained": -1}
 ON_SIDE: Final = {1: "specimen", -1: "bone that stays"}
 

@@ -55,6 +55,7 @@ def accessible_field(
     fences: Sequence[tuple[Mm, Mm]],
     slope_limit: Deg,
     part: int,
+    mend: str = "raise footplate_reach or slope_limit, or give another approach",
 ) -> HeightField:
     """The height field on `rectangle` (x low, y low, x high, y high; guide frame) with its contact marked.
 
@@ -62,6 +63,7 @@ def accessible_field(
     section (or of the entries), smoother than `slope_limit` at the scale of 3 mm, in one sheet with the bone at the cut or entry.
 
     `fences` gives, for each cut, the stretch along the slot over which a fence may stand and must clear all bone; sleeves need none.
+    `mend`: what may give more contact.
 
     Raises
     ------
@@ -105,8 +107,7 @@ def accessible_field(
     if int(contact.sum()) * STEP_MM**2 < LIMITS.contact_area:
         raise DesignError(
             f"The bone beside {about.called} offers only {contact.sum() * STEP_MM**2:.0f} mm² of contact, "
-            f"but a guide needs {LIMITS.contact_area:.0f} mm²; "
-            "raise footplate_reach or slope_limit, or give another approach.",
+            f"but a guide needs {LIMITS.contact_area:.0f} mm²; {mend}.",
             where=_amid(patient, contact if contact.any() else sheet & near, about),
             reason="contact",
         )
