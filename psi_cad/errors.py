@@ -140,6 +140,11 @@ class DesignError(BuildError):
 
     anywhere: bool = False
 
+    def on_any_seat(self) -> DesignError:
+        """The same of what no other seat would mend, so that none is looked for."""
+        self.anywhere = True
+        return self
+
 
 class SeatError(BuildError):
     """The seat does not follow the bone within its limits; `spots` (n, 2) are the places, in the guide's xy."""

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     import cadquery as cq
 
     from psi_cad.drilling.sleeves import SleevePlan
-    from psi_cad.units import Array
+    from psi_cad.units import Array, Mm
 
     _Drill = StemParams
 else:
@@ -89,7 +89,24 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
 
 def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ...]:
     """As `drill` lays it out."""
+    (way,) = site.ways
+    _refuse_thin(site, params, way.tool.diameter + params.bore_clearance + site.printer.hole_compensation)
     return (*_drill.lay_out(site, params, workshop), SAWN)
+
+
+def _refuse_thin(site: Site, params: Params, bore: Mm) -> None:
+    """Refuse a bushing for such a bore that the printer cannot print.
+
+    Raises
+    ------
+    DesignError
+    """
+    wall = (bore - params.guide_wire - params.wire_clearance - site.printer.hole_compensation) / 2.0 - FIT
+    if params.guide_wire > 0.0 and wall < site.printer.minimum_wall:
+        raise DesignError(
+            f"params.guide_wire = {params.guide_wire:g} leaves {wall:.1f} mm of wall in a bushing for the sleeve, and the printer "
+            f"needs {site.printer.minimum_wall:g}; give a thinner wire, or 0 for none."
+        ).on_any_seat()
 
 
 def _bushing(site: Site, params: Params, plan: SleevePlan) -> Part:
@@ -98,11 +115,7 @@ def _bushing(site: Site, params: Params, plan: SleevePlan) -> Part:
 
     hole = params.guide_wire + params.wire_clearance + site.printer.hole_compensation
     outer = plan.bore / 2.0 - FIT
-    if outer - hole / 2.0 < site.printer.minimum_wall:
-        raise DesignError(
-            f"params.guide_wire = {params.guide_wire:g} leaves {outer - hole / 2.0:.1f} mm of wall in a bushing for the sleeve, and the printer "
-            f"needs {site.printer.minimum_wall:g}; give a thinner wire, or 0 for none."
-        )
+    _refuse_thin(site, params, plan.bore)
     tube = cq.Solid.makeCylinder(outer, plan.high - plan.low, cq.Vector(0, 0, plan.low))
     flange = cq.Solid.makeCylinder(plan.radius + FLANGE, FLANGE, cq.Vector(0, 0, plan.high))
     said = f"wire {params.guide_wire:g}"

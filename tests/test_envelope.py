@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from psi_cad.siting.envelope import gentle, gentle_line, thickened
+from psi_cad.surface.envelope import gentle, gentle_line, thickened
 
 STEP = 0.5
 X, Y = np.mgrid[0:40:STEP, 0:30:STEP]

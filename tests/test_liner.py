@@ -73,7 +73,7 @@ def test_what_its_slot_leaves_the_blade_is_held_against_the_house():
     good = {"amid_mm": 0.0}
 
     def failed(**changed):
-        names = ("clearance_least", "clearance_most", "height", "covers_bone", "blade_room")
+        names = [one.removeprefix("liner_") for one in BY_PLAN]
         found = kind.checks(dataclasses.replace(one, **changed), good)
         return [check.id for check in found if not check.passed and check.id in {f"liner_{name}[A]" for name in names}]
 
@@ -157,6 +157,7 @@ def turned(guide, solid, degrees):
     return solid.rotate(cq.Vector(*start), cq.Vector(*(start + along)), degrees)
 
 
+BY_PLAN = ("liner_clearance_least", "liner_clearance_most", "liner_height", "liner_covers_bone", "liner_blade_room")
 FAULTS = {
     "liner_width": lambda s, g: s.cut(block(g, (HALF - 0.5, HALF + 0.03), (-LONG + 2, LONG - 2), (-HIGH, 2.0))),
     "liner_length": lambda s, g: s.cut(block(g, (-1.0, 1.0), (LONG - 1.0, LONG + 0.3), (-HIGH, 2.0))),

@@ -1,5 +1,7 @@
 """Points of a template's declared space that were made in whole and then failed a check: each is now good, or refused by the name of a parameter."""
 
+from types import SimpleNamespace
+
 import cadquery as cq
 import pytest
 import trimesh
@@ -7,6 +9,11 @@ from conftest import written
 
 import psi_cad
 from psi_cad.brep.checked import filled
+from psi_cad.errors import DesignError
+from psi_cad.guides.registry import load_template
+from psi_cad.options.insert import place_inserts
+from psi_cad.siting.pins import UP
+from psi_cad.stages.workshop import Workshop
 from psi_cad.surface import solids
 from psi_cad.surface.solids import printable, solid_of
 
@@ -116,6 +123,24 @@ def test_a_part_of_a_coarse_hip_is_closed_in_its_stl(data, tmp_path, template, v
         mesh = trimesh.load_mesh(file)
         mesh.merge_vertices()
         assert mesh.is_watertight and mesh.body_count == 1
+
+
+def test_a_bushing_too_thin_to_print_is_refused_before_any_guide_is_built_and_on_no_other_seat():
+    template = load_template("acetabular", where="here")
+    way = SimpleNamespace(tool=SimpleNamespace(diameter=6.0))
+    site = SimpleNamespace(ways=(way,), printer=SimpleNamespace(hole_compensation=0.0, minimum_wall=1.0))
+    with pytest.raises(
+        DesignError, match=r"params\.guide_wire = 5 leaves 0\.4 mm of wall in a bushing for the sleeve, and the printer needs 1;"
+    ) as caught:
+        template.lay_out(site, template.Params(guide_wire=5.0), Workshop())
+    assert caught.value.anywhere
+
+
+def test_an_insert_without_a_shoulder_is_refused_on_no_other_seat():
+    pins = [SimpleNamespace(centre=(0.0, 0.0), out=UP)]
+    with pytest.raises(DesignError, match="it has no shoulder to stand on") as caught:
+        place_inserts(pins, None, diameter=3.495, length=6.0, fit=0.0, compensation=0.0, bore=3.378, wall=2.0, top=10.0)
+    assert caught.value.anywhere
 
 
 def test_crumbs_are_no_part_of_what_is_printed():

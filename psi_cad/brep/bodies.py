@@ -20,8 +20,8 @@ from psi_cad.brep.sides import NotSimple
 from psi_cad.brep.slab import Slab, fence_level, rise_along
 from psi_cad.errors import KernelError
 from psi_cad.frames import Frame
-from psi_cad.siting.envelope import gentle, thickened
 from psi_cad.siting.spline import HeightSpline, fit, uniform_knots
+from psi_cad.surface.envelope import gentle, thickened
 from psi_cad.units import Array, Mm
 
 __all__ = ["bone_side", "cylinder", "fence", "footplate", "leaning", "on_seat", "placed", "sleeve", "sleeve_and_hole"]

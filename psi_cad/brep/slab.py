@@ -9,8 +9,8 @@ import numpy as np
 
 from psi_cad.brep import prism
 from psi_cad.frames import Frame
-from psi_cad.siting.envelope import gentle_line
 from psi_cad.siting.spline import HeightSpline
+from psi_cad.surface.envelope import gentle_line
 from psi_cad.units import Array, Mm
 
 if TYPE_CHECKING:

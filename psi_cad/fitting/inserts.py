@@ -36,13 +36,13 @@ def place_inserts(
             f"params.insert_diameter = {diameter:g}: it has no shoulder to stand on round a hole of {bore:g} mm; "
             f"take one of {bore + 2.0 * SHOULDER_MM - fit:.1f} mm at least, or a thinner wire_diameter.",
             where=where,
-        )
+        ).on_any_seat()
     if length > top - UNDER_MM:
         raise DesignError(
             f"params.insert_length = {length:g}: it would leave {top - length:.1f} mm of the sleeve below it, and {UNDER_MM:g} mm is the least; "
             f"raise sleeve_height to {length + UNDER_MM:g}, or take a shorter one.",
             where=where,
-        )
+        ).on_any_seat()
     sizes = (diameter, length, diameter + fit + compensation, bore + compensation, wall)
     ends = [pin.stands(seat, top)[1] for pin in pins]
     return tuple(Insert(f"pin {number}", triple(end), pin.out, *sizes) for number, (pin, end) in enumerate(zip(pins, ends, strict=True), start=1))

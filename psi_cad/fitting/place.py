@@ -135,7 +135,7 @@ def _standing(site: Site, asked: Asked, plans: list[SlotPlan]) -> Standing | Non
             f"params.footprint_side = {asked.footprint_side}: the cuts of this guide free several pieces, so it has no one side to stand on; "
             "leave footprint_side out, or give each piece a guide of its own.",
             where=plans[0].cut.origin,
-        )
+        ).on_any_seat()
     past = max(plan.half_width for plan in plans) + PAD + raising.BREAK
     return Standing("footprint", asked.footprint_side, tuple((*triple(cut.origin), *triple(cut.normal)) for cut in site.cuts), past)
 

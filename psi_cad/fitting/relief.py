@@ -56,7 +56,7 @@ def place_relief(
             f"params.relief_depth = {depth:g}: it would leave {plate_thickness - depth:.1f} mm of the footplate, and {LEAST_PLATE_MM:g} mm is the "
             f"least; raise footplate_thickness to {LEAST_PLATE_MM + depth:g}, or lower relief_depth.",
             where=np.array([*plates[0].representative_point().coords[0], 0.0]),
-        )
+        ).on_any_seat()
     whole = shapely.union_all(list(plates))
     inner = whole.buffer(-width)
     stays = shapely.union_all([inner, fences.buffer(OFF_FENCE_MM), *(shapely.Point(x, y).buffer(radius) for x, y, radius in keep)])

@@ -27,7 +27,7 @@ def refuse_unfit(stop: Stop, level: tuple[Array, Array], *, height: Mm, usable: 
     """
     asked, at = f"params.depth_stop = {stop.length:g}: cut '{stop.name}'", stop.origin
     if stop.length > usable:
-        raise DesignError(f"{asked}: blade {blade} has {usable:g} mm of usable length; lower depth_stop to that at most.", where=at)
+        raise DesignError(f"{asked}: blade {blade} has {usable:g} mm of usable length; lower depth_stop to that at most.", where=at).on_any_seat()
     rest = np.interp(level[0], *stop.curve())
     lacking = float((level[1] - rest).max()) + SPARE_MM
     if lacking > 0.0:

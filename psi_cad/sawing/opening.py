@@ -67,9 +67,7 @@ def joined_to(cuts: Sequence[SiteCut], number: int) -> list[int]:
 
 def _nowhere(cut: SiteCut, said: str) -> DesignError:
     """The same of what no other way to sit would mend: where a slot ends lies in its plane."""
-    error = _refused(cut, said)
-    error.anywhere = True
-    return error
+    return _refused(cut, said).on_any_seat()
 
 
 def _refused(cut: SiteCut, said: str) -> DesignError:

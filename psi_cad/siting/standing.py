@@ -10,8 +10,8 @@ from scipy import ndimage
 
 from psi_cad.siting.access import STEP_MM, WIDE_MM, covered, opened
 from psi_cad.siting.cliffs import STEEPEST
-from psi_cad.siting.envelope import gentle
 from psi_cad.siting.seat import HeightField
+from psi_cad.surface.envelope import gentle
 from psi_cad.units import LIMITS, Array, Bools, Mm
 
 __all__ = ["CLIMB", "EASED_SLOPE", "SURE", "at_contact", "eased", "kept_off", "towering"]
