@@ -234,3 +234,18 @@ def test_check_promises_tries_only_where_build_makes_some(setting, tries, here):
     assert code == 1 and ("`psi-cad build` tries changes" in said) == tries
     assert tries or "no change of a guide is known that mends this, so change the case" in said
     assert "raise params.lean_limit" not in said, "it stands at its greatest already"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("plan", CASES / "phantom-type1", "--max-angle", "5"), "--max-angle and --max-shift limit what --optimise proposes; add --optimise"),
+        (("plan", CASES / "phantom-type1", "--type", "I", "--optimise"), "--type writes a starting plan and measures none"),
+        (("check", CASES, "--set", "params.wall=3"), "--set is for a case file; an output folder is measured against what it was built for"),
+        (("check", CASES, "--blade", "generic-10x0.6"), "--blade is for a case file"),
+        (("check", CASES, "--catalogue", "mine.toml"), "--catalogue is for a case file"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(words, said, here):
+    code, _, told = here(*words)
+    assert code == 2 and said in told

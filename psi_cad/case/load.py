@@ -80,7 +80,7 @@ def load_case(
     settings : list of str, optional
         "key.path=value" overrides, such as "params.clearance=0.12" (for every guide).
     catalogue : Path, optional
-        A user's own blades, tools, implants and printers, before those the case names.
+        A user's own blades, tools, implants, printers and slot sleeves, before those the case names.
     needs : tuple of str, or callable
         Tables that must hold an entry: a plan needs no guide yet, and a starting plan no cut. A callable tells them of the file as read.
     also : callable
@@ -186,7 +186,7 @@ def _unknown_entries(data: dict[str, Any], own: Catalogue, name: str) -> list[Mi
 
 
 def catalogue_of(case: Case, path: Path) -> Catalogue:
-    """The blades, tools, implants and printers that a case in the file `path` finds by itself: the shipped ones, and those it names.
+    """The blades, tools, implants, printers and slot sleeves that a case in the file `path` finds by itself: the shipped ones, and those it names.
 
     Raises
     ------

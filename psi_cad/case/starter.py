@@ -16,7 +16,7 @@ STARTER: Final = """\
 schema = 1
 id = "{id}"                      # a pseudonym, never a name or number of the patient; it is engraved on the guide
 # side = "…"                     # fill in left, right or midline, of the patient, and remove the first #
-# catalogue = "mine.toml"        # blades, tools, implants and printers of your own, relative to this file
+# catalogue = "mine.toml"        # blades, tools, implants, printers and slot sleeves of your own, relative to this file
 
 [bone]
 surface = "bone.stl"             # STL, PLY, OBJ, VTP, VTK or 3MF; relative to this file

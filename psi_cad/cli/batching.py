@@ -25,7 +25,7 @@ def batch(
     blade: Annotated[list[str] | None, typer.Option("--blade", help="Blade id instead of the case's; repeat it for several.")] = None,
     printer: Annotated[list[str] | None, typer.Option("--printer", help="Printer id instead of the case's; repeat it for several.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key by one or several values: params.clearance=0.10,0.15.")] = None,
-    catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades, tools, implants and printers (TOML).")] = None,
+    catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades, tools, implants, printers and slot sleeves (TOML).")] = None,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes; by default one for each two cores.")] = None,
     scheduler: Annotated[str | None, typer.Option("--scheduler", help="Address of a Dask scheduler, instead of workers here.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the jobs, and what of them is done; write nothing.")] = False,

@@ -26,7 +26,7 @@ def build(
     out: Annotated[Path, typer.Option("-o", "--out", help="Output folder; a folder named by the case's id is made in it.")] = Path("out"),
     blade: Annotated[list[str] | None, typer.Option("--blade", help="Blade id instead of the case's; repeat it for several variants.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key, such as params.clearance=0.12; may be repeated.")] = None,
-    catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades, tools, implants and printers (TOML).")] = None,
+    catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades, tools, implants, printers and slot sleeves (TOML).")] = None,
     variant: Annotated[str | None, typer.Option("--variant", help="Name of this variant in the files, such as tight-slot.")] = None,
     accept: Annotated[
         list[str] | None, typer.Option("--accept", help="A caution that you accept, such as nominal-blade; repeat it, or separate several by commas.")
@@ -116,7 +116,7 @@ def check(
     blade: Annotated[list[str] | None, typer.Option("--blade", help="For a case file: blade id instead of the case's; may be repeated.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="For a case file: override a key, as in 'build'; may be repeated.")] = None,
     catalogue: Annotated[
-        Path | None, typer.Option("--catalogue", help="Your own blades, tools, implants and printers (TOML), for a case file.")
+        Path | None, typer.Option("--catalogue", help="Your own blades, tools, implants, printers and slot sleeves (TOML), for a case file.")
     ] = None,
     picture: Annotated[Path | None, typer.Option("--picture", help="For a case file: PNG to write, the bone with its cuts and approaches.")] = None,
     time_limit: Annotated[float, typer.Option("--time-limit", min=1.0, help="Seconds before the measurement is ended.")] = 300.0,
@@ -137,6 +137,9 @@ def check(
     is_case = path.suffix.lower() == ".toml" or (path / "case.toml").is_file() or not path.exists() or path.is_file()
     if picture is not None and not is_case:
         raise InputError("--picture is for a case; an output folder holds a picture of each guide.")
+    for name, given in (("--blade", blade), ("--set", set_), ("--catalogue", catalogue)):
+        if given and not is_case:
+            raise InputError(f"{name} is for a case file; an output folder is measured against what it was built for.")
     with progress(quiet=json) as tell:
         if is_case:
             found = validate(path, blades=blade or [], settings=set_ or [], catalogue=catalogue, picture=picture, progress=tell)

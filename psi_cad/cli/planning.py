@@ -32,7 +32,7 @@ def plan(
     ] = None,
     type_: Annotated[str | None, typer.Option("--type", help="Write a starting plan of this Enneking type instead, such as I or I+II.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key, such as tumour.margin=15.0; may be repeated.")] = None,
-    catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades, tools, implants and printers (TOML).")] = None,
+    catalogue: Annotated[Path | None, typer.Option("--catalogue", help="Your own blades, tools, implants, printers and slot sleeves (TOML).")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Measure a plan: margins, specimen, bone lost, cutting depth, reach; with --optimise also propose better planes.
@@ -42,9 +42,14 @@ def plan(
     from psi_cad.api import plan as run
     from psi_cad.api import starting_plan
     from psi_cad.cli.showing import progress, say_json
+    from psi_cad.errors import InputError
     from psi_cad.records.plan import PlanReport
     from psi_cad.wording.telling import caution_lines, cautions_of
 
+    if type_ is not None and (optimise or blade):
+        raise InputError("--type writes a starting plan and measures none; give --optimise and --blade in a run without it.")
+    if not optimise and (max_angle, max_shift) != (15.0, 15.0):
+        raise InputError("--max-angle and --max-shift limit what --optimise proposes; add --optimise, or leave them out.")
     with progress(quiet=json) as tell:
         if type_ is not None:
             found: dict[str, Any] = starting_plan(case, type_, out, settings=set_ or [], catalogue=catalogue)
