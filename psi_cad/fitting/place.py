@@ -22,9 +22,9 @@ from psi_cad.options import leaning
 from psi_cad.options.extras import Extras
 from psi_cad.options.flap import Corridor, Flap, place_flap
 from psi_cad.options.grip import Grip
-from psi_cad.options.insert import Insert, place_inserts
+from psi_cad.options.insert import Insert, place_inserts, refuse_shoulderless
 from psi_cad.options.opening import BESIDE_MM, Opening
-from psi_cad.options.relief import OFF_SLEEVE_MM, OFF_WINDOW_MM, Relief, place_relief
+from psi_cad.options.relief import OFF_SLEEVE_MM, OFF_WINDOW_MM, Relief, place_relief, refuse_thin
 from psi_cad.options.standing import Standing
 from psi_cad.options.stop import Stop, refuse_unfit
 from psi_cad.options.window import Keep, Window, place_windows
@@ -34,7 +34,7 @@ from psi_cad.sawing.slots import SlotPlan, stepped_heights
 from psi_cad.siting.pins import Pin
 from psi_cad.units import Array, Deg, Mm
 
-__all__ = ["Asked", "FlapAsked", "GripAsked", "InsertAsked", "place_extras", "scale_of"]
+__all__ = ["Asked", "FlapAsked", "GripAsked", "InsertAsked", "place_extras", "refuse_anywhere", "scale_of"]
 
 OFF_JOINT_MM: Final[Mm] = 5.0  # by a joint the walls of two fences meet
 
@@ -95,6 +95,21 @@ class Asked:
     footprint_side: int = 0
     relief_depth: Mm = 0.0
     relief_width: Mm = 0.0
+
+
+def refuse_anywhere(asked: Asked) -> None:
+    """Refuse what is asked for and goes together on no bone, before anything is laid out on this one.
+
+    Raises
+    ------
+    DesignError
+        It names the parameter.
+    """
+    if asked.insert is not None:
+        one = asked.insert
+        refuse_shoulderless(diameter=one.diameter, length=one.length, fit=one.fit, bore=one.bore, top=asked.sleeve_height)
+    if asked.relief_depth:
+        refuse_thin(asked.relief_depth, asked.plate)
 
 
 def place_extras(site: Site, asked: Asked, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> Extras:

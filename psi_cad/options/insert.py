@@ -13,7 +13,7 @@ from psi_cad.findings import Check
 from psi_cad.frames import ring, triple, unit
 from psi_cad.siting.pins import UP, Pin
 from psi_cad.siting.spline import HeightSpline
-from psi_cad.units import Mm
+from psi_cad.units import Array, Mm
 from psi_cad.verify.features.feature import Triple, kept, place, way
 from psi_cad.verify.held import held
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from psi_cad.readback.part import Part
     from psi_cad.readback.printed import Printed
 
-__all__ = ["Insert", "checks", "find", "measure", "place_inserts", "said"]
+__all__ = ["Insert", "checks", "find", "measure", "place_inserts", "refuse_shoulderless", "said"]
 
 SHOULDER_MM: Final[Mm] = 0.5  # all round, on which it stands
 UNDER_MM: Final[Mm] = 2.0  # of the wire's hole, that is left below it
@@ -72,6 +72,20 @@ def place_inserts(
             "leaning wires hold the guide; leave insert_diameter or pin_divergence out.",
             where=where,
         ).on_any_seat()
+    refuse_shoulderless(diameter=diameter, length=length, fit=fit, bore=bore, top=top, where=where)
+    sizes = (diameter, length, diameter + fit + compensation, bore + compensation, wall)
+    ends = [pin.stands(seat, top)[1] for pin in pins]
+    return tuple(Insert(f"pin {number}", triple(end), pin.out, *sizes) for number, (pin, end) in enumerate(zip(pins, ends, strict=True), start=1))
+
+
+def refuse_shoulderless(*, diameter: Mm, length: Mm, fit: Mm, bore: Mm, top: Mm, where: Array | None = None) -> None:
+    """Refuse a metal sleeve that has no shoulder, or no printed sleeve below it; on whatever bone.
+
+    Raises
+    ------
+    DesignError
+        It names the parameter.
+    """
     if diameter + fit < bore + 2.0 * SHOULDER_MM:
         raise DesignError(
             f"params.insert_diameter = {diameter:g}: it has no shoulder to stand on round a hole of {bore:g} mm; "
@@ -84,9 +98,6 @@ def place_inserts(
             f"raise sleeve_height to {length + UNDER_MM:g}, or take a shorter one.",
             where=where,
         ).on_any_seat()
-    sizes = (diameter, length, diameter + fit + compensation, bore + compensation, wall)
-    ends = [pin.stands(seat, top)[1] for pin in pins]
-    return tuple(Insert(f"pin {number}", triple(end), pin.out, *sizes) for number, (pin, end) in enumerate(zip(pins, ends, strict=True), start=1))
 
 
 def find(insert: Insert, faces: Faces) -> list[Round]:

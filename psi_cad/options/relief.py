@@ -12,7 +12,7 @@ import shapely
 from psi_cad.errors import DesignError
 from psi_cad.findings import Check
 from psi_cad.readback.underside import RIM_MM, STEP_MM, underside
-from psi_cad.units import LIMITS, Deg, Mm
+from psi_cad.units import LIMITS, Array, Deg, Mm
 from psi_cad.verify.features.feature import place
 from psi_cad.verify.held import held
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from psi_cad.readback.printed import Printed
     from psi_cad.verify.features.seat import BoneProbe
 
-__all__ = ["STEEPER_DEG", "Relief", "checks", "find", "measure", "measure_on_bone", "place_relief", "said"]
+__all__ = ["STEEPER_DEG", "Relief", "checks", "find", "measure", "measure_on_bone", "place_relief", "refuse_thin", "said"]
 
 LEAST_PLATE_MM: Final[Mm] = 2.0  # of a footplate's thickness, that is left over its relief
 OFF_FENCE_MM: Final[Mm] = 1.2  # a fence rests on bone
@@ -70,12 +70,7 @@ def place_relief(
     DesignError
         If a footplate would be too thin over it, or nothing would be left to rest on bone.
     """
-    if plate_thickness - depth < LEAST_PLATE_MM:
-        raise DesignError(
-            f"params.relief_depth = {depth:g}: it would leave {plate_thickness - depth:.1f} mm of the footplate, and {LEAST_PLATE_MM:g} mm is the "
-            f"least; raise footplate_thickness to {LEAST_PLATE_MM + depth:g}, or lower relief_depth.",
-            where=np.array([*plates[0].representative_point().coords[0], 0.0]),
-        ).on_any_seat()
+    refuse_thin(depth, plate_thickness, where=np.array([*plates[0].representative_point().coords[0], 0.0]))
     whole = shapely.union_all(list(plates))
     inner = whole.buffer(-width)
     stays = shapely.union_all([inner, fences.buffer(OFF_FENCE_MM), *(shapely.Point(x, y).buffer(radius) for x, y, radius in keep)])
@@ -94,6 +89,21 @@ def place_relief(
             reason="contact",
         )
     return Relief("relief", depth, width, tuple(tuple(_ring(ring) for ring in (part.exterior, *part.interiors)) for part in parts))
+
+
+def refuse_thin(depth: Mm, plate_thickness: Mm, *, where: Array | None = None) -> None:
+    """Refuse a relief over which a footplate would be too thin, on whatever bone.
+
+    Raises
+    ------
+    DesignError
+    """
+    if plate_thickness - depth < LEAST_PLATE_MM:
+        raise DesignError(
+            f"params.relief_depth = {depth:g}: it would leave {plate_thickness - depth:.1f} mm of the footplate, and {LEAST_PLATE_MM:g} mm is the "
+            f"least; raise footplate_thickness to {LEAST_PLATE_MM + depth:g}, or lower relief_depth.",
+            where=where,
+        ).on_any_seat()
 
 
 def _ring(ring: shapely.LinearRing) -> tuple[tuple[Mm, Mm], ...]:
