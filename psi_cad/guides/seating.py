@@ -189,15 +189,16 @@ def settled(
         if sat.better_than(limit) and (holds is None or (holds[1].lock or 0.0) < (sat.lock or 0.0)):
             holds = seating, sat
     just = sorted((one for one in deferred if (one.lock or 0.0) >= FORESEEN * limit), key=lambda one: -(one.lock or 0.0))
-    wanted = [(one, True) for one in just] + [
-        (one, False) for one in (() if but else deferred[:MOST_SLIDING])
-    ]  # one that slides is no better than what was built
+    sliding = () if but else deferred[:MOST_SLIDING]  # one that slides is no better than what was built
+    wanted = [(one, True) for one in just] + [(one, False) for one in sliding]
     for seating, may_hold in wanted:
         if holds is not None or (first is not None and not may_hold):
             break
         try:
             sat = sit(seating)
         except (DesignError, SeatError, SurfaceError) as error:
+            if isinstance(error, DesignError) and error.anywhere:
+                raise
             problem = error if problem is None or seating.like(search.tried[len(but)]) else problem
             continue
         seating = replace(seating, lock=sat.lock)
