@@ -31,7 +31,7 @@ from psi_cad.findings import Caution
 from psi_cad.fitting import leaning, solids
 from psi_cad.fitting.extras import Extras
 from psi_cad.fitting.footprints import footprints
-from psi_cad.fitting.place import Asked, FlapAsked, GripAsked, InsertAsked, place_extras, scale_of
+from psi_cad.fitting.place import Asked, FlapAsked, GripAsked, InsertAsked, place_extras, refuse_anywhere, scale_of
 from psi_cad.fitting.walls import fences, shells
 from psi_cad.fitting.wires import WiresAsked, place_wires
 from psi_cad.frames import triple
@@ -223,6 +223,7 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
 
 def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ...]:
     """Where slots, footplates and wires go, without any solid: raises what `build` would, and tells what it would."""
+    refuse_anywhere(_asked(params))
     plans = _slots(site, params)
     plates = footprints(site, plans, workshop, mend=either([*possible(params, "raise slope_limit"), "give another approach"]))
     pins = _pins(site, params, plans, plates, workshop)

@@ -21,6 +21,7 @@ from test_leaning import FAULTS as WIRE_FAULTS
 from test_ledge import FAULTS as LEDGE_FAULTS
 from test_liner import BY_PLAN as LINER_BY_PLAN
 from test_liner import FAULTS as LINER_FAULTS
+from test_opening import BY_PLAN as OPENING_BY_PLAN
 from test_opening import FAULTS as OPENING_FAULTS
 from test_order import FAULTS as ORDER_FAULTS
 from test_parts import FAULTS as PART_FAULTS
@@ -111,7 +112,7 @@ ELSEWHERE = {  # each falsified by a test of its own below, which asks for this 
 def test_every_check_is_falsified(phantom_report):
     falsified = set().union(*(ids for _, _, ids in FAULTS.values()), *STL_FAULTS.values(), ELSEWHERE, SLEEVE_FAULTS, GRAFT_FAULTS, BY_PLAN, OF_PARTS)
     falsified |= {*WIRE_FAULTS, *WIRES_BY_PLAN, *FLAP_FAULTS, *WINDOW_FAULTS, *STOP_FAULTS, *SCALE_FAULTS, *STEM_FAULTS, *STEP_FAULTS}
-    falsified |= {*LEDGE_FAULTS, *LINER_FAULTS, *LINER_BY_PLAN}
+    falsified |= {*LEDGE_FAULTS, *LINER_FAULTS, *LINER_BY_PLAN, *OPENING_BY_PLAN}
     falsified |= {*GRIP_FAULTS, *INSERT_FAULTS, *OPENING_FAULTS, *ORDER_FAULTS, *PLATED_FAULTS, *RELIEF_FAULTS, *STANDING_FAULTS}
     measured = {check["id"].split("[")[0] for check in phantom_report["guides"][0]["checks"]}
     assert measured - falsified == set(), "a check that nothing falsifies"

@@ -140,6 +140,7 @@ def footplate_off(guide):
     return in_slot(guide, opens - end * 10.0, length=40.0, thickness=30.0, off=half(guide) + 2.55 + 15.0)
 
 
+BY_PLAN = ("opening_pinned",)
 FAULTS = {
     "opening_free": (lambda s, g: s.fuse(leaf(s, g)), ()),
     "opening_joined": (lambda s, g: s.cut(*sawn_through(g)), ("slot_bridge[A]",)),
@@ -163,7 +164,7 @@ def test_a_leaf_without_a_wire_of_its_own_fails():
     one = Opening("A", (0.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), 1, 0.0, 30.0, 1.0, 0.9, 2.0, 10.0, 4.0, (), "back")
     for wires, least in (([(0.0, 8.0, 30.0), (9.0, 9.0, 30.0), (5.0, -8.0, 30.0)], 1), ([(0.0, 8.0, 30.0), (9.0, 9.0, 30.0), (5.0, 8.0, 30.0)], 0)):
         values = measure_on_bone(one, None, SimpleNamespace(wires=wires), None)
-        (check,) = (check for check in checks(one, values) if check.id == "opening_pinned[A]")
+        (check,) = (check for check in checks(one, values) if check.id == f"{BY_PLAN[0]}[A]")
         assert check.value == least and check.passed is (least > 0)
 
 

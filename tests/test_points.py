@@ -10,8 +10,8 @@ from conftest import written
 import psi_cad
 from psi_cad.brep.checked import filled
 from psi_cad.errors import DesignError
+from psi_cad.fitting.inserts import place_inserts
 from psi_cad.guides.registry import load_template
-from psi_cad.options.insert import place_inserts
 from psi_cad.siting.pins import UP
 from psi_cad.stages.workshop import Workshop
 from psi_cad.surface import solids

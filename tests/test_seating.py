@@ -256,6 +256,21 @@ def test_what_would_be_so_anywhere_is_told_at_once():
     with pytest.raises(DesignError, match="no slot ends there"):
         settled(18.0, 55.0, lambda far, steep: [axis(tilt, 0.2) for tilt in (0, 5, 10)], sit)
     assert len(tried) == 1, "other seats cost seconds each"
+    with pytest.raises(DesignError, match="no slot ends there"):
+        settled(18.0, 55.0, lambda far, steep: [axis(tilt, 0.2) for tilt in (0, 5, 10)], sit, hold=lambda one: 0.05)
+    assert len(tried) == 2, "also where all of them slide"
+
+
+def test_where_nothing_holds_few_ways_are_made_to_sit_before_the_guide_is_refused():
+    tried = []
+
+    def sit(one):
+        tried.append(one)
+        raise DesignError("the bone there is a cliff")
+
+    with pytest.raises(DesignError, match="cliff"):
+        settled(18.0, 55.0, lambda far, steep: [axis(0.0, 0.2)], sit, hold=lambda one: 0.05)
+    assert len(tried) == 3 and (tried[0].reach, tried[0].slope_limit) == (18.0, 55.0)
 
 
 @pytest.mark.slow

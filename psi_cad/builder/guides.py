@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import trimesh
 
 from psi_cad.brep import checked
@@ -162,13 +161,10 @@ class _Bench:
         self._kept.stages.of = of_guide(guide.request.name, site.tool_id)
         told("design")  # a template that hangs before it says anything is known by this
         try:
-            with told_as_ours(guide.request.template), checked.listening(told):
+            with told_as_ours(guide.request.template, site.frame), checked.listening(told):
                 design = template.build(site, params, self._workshop)
             made = Made(guide.request, params, site, design, guide.naming(task.site), guide.hashes[task.site], loaded.settings)
         except PsiCadError as error:
-            if error.where is not None:  # a template knows the guide frame only
-                x, y, z = site.frame.patient(np.array(error.where))
-                error.where = (round(float(x), 2), round(float(y), 2), round(float(z), 2))
             if self.job.read is not None:
                 self.job.read.tells(error)
             raise

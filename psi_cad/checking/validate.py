@@ -15,7 +15,7 @@ from psi_cad.case.load import LoadedCase
 from psi_cad.errors import BuildError
 from psi_cad.findings import Caution, Check, by_weight
 from psi_cad.guides.params import SeatParams
-from psi_cad.guides.registry import lay_out, load_template
+from psi_cad.guides.registry import lay_out, load_template, told_as_ours
 from psi_cad.guides.site import Site
 from psi_cad.intake.bones import read_bones
 from psi_cad.intake.cautions import guide_cautions
@@ -125,7 +125,8 @@ def _seat(loaded: LoadedCase, number: int, guide: GuideJob, site: Site, progress
     params = template.Params(**guide.params)
     told = [*more, *guide_cautions(params, site)]
     progress(f"{guide.request.name} {site.tool_id}: lay out {'slots' if site.saw is not None else 'sleeves'}, footplates and wires")
-    told += lay_out(template, site, params, Workshop())
+    with told_as_ours(guide.request.template, site.frame):
+        told += lay_out(template, site, params, Workshop())
     return SeatFound(
         name=guide.request.name,
         blade=site.tool_id,

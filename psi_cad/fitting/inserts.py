@@ -12,9 +12,9 @@ from psi_cad.frames import triple
 from psi_cad.options.insert import Insert
 from psi_cad.siting.pins import Pin
 from psi_cad.siting.spline import HeightSpline
-from psi_cad.units import Mm
+from psi_cad.units import Array, Mm
 
-__all__ = ["place_inserts"]
+__all__ = ["place_inserts", "refuse_shoulderless"]
 
 SHOULDER_MM: Final[Mm] = 0.5  # all round, on which it stands
 UNDER_MM: Final[Mm] = 2.0  # of the wire's hole, that is left below it
@@ -31,6 +31,20 @@ def place_inserts(
         Where it would leave no shoulder to stand on, or too little of the hole below; it names the parameter.
     """
     where = np.array([*pins[0].centre, 0.0])
+    refuse_shoulderless(diameter=diameter, length=length, fit=fit, bore=bore, top=top, where=where)
+    sizes = (diameter, length, diameter + fit + compensation, bore + compensation, wall)
+    ends = [pin.stands(seat, top)[1] for pin in pins]
+    return tuple(Insert(f"pin {number}", triple(end), pin.out, *sizes) for number, (pin, end) in enumerate(zip(pins, ends, strict=True), start=1))
+
+
+def refuse_shoulderless(*, diameter: Mm, length: Mm, fit: Mm, bore: Mm, top: Mm, where: Array | None = None) -> None:
+    """Refuse a metal sleeve that has no shoulder, or no printed sleeve below it; on whatever bone.
+
+    Raises
+    ------
+    DesignError
+        It names the parameter.
+    """
     if diameter + fit < bore + 2.0 * SHOULDER_MM:
         raise DesignError(
             f"params.insert_diameter = {diameter:g}: it has no shoulder to stand on round a hole of {bore:g} mm; "
@@ -43,6 +57,3 @@ def place_inserts(
             f"raise sleeve_height to {length + UNDER_MM:g}, or take a shorter one.",
             where=where,
         ).on_any_seat()
-    sizes = (diameter, length, diameter + fit + compensation, bore + compensation, wall)
-    ends = [pin.stands(seat, top)[1] for pin in pins]
-    return tuple(Insert(f"pin {number}", triple(end), pin.out, *sizes) for number, (pin, end) in enumerate(zip(pins, ends, strict=True), start=1))

@@ -16,8 +16,8 @@ from psi_cad.fitting.extras import Extras
 from psi_cad.fitting.flap import place_flap
 from psi_cad.fitting.grip import place_grip
 from psi_cad.fitting.hanging import refuse_hanging
-from psi_cad.fitting.inserts import place_inserts
-from psi_cad.fitting.relief import OFF_SLEEVE_MM, OFF_WINDOW_MM, place_relief, refuse_sliding, refuse_uneven
+from psi_cad.fitting.inserts import place_inserts, refuse_shoulderless
+from psi_cad.fitting.relief import OFF_SLEEVE_MM, OFF_WINDOW_MM, place_relief, refuse_sliding, refuse_thin, refuse_uneven
 from psi_cad.fitting.stops import refuse_unfit
 from psi_cad.fitting.windows import Keep, place_windows
 from psi_cad.frames import triple
@@ -41,7 +41,7 @@ from psi_cad.sawing.slots import stepped_heights
 from psi_cad.siting.pins import Pin
 from psi_cad.units import Array, Deg, Mm
 
-__all__ = ["Asked", "FlapAsked", "GripAsked", "InsertAsked", "place_extras", "scale_of"]
+__all__ = ["Asked", "FlapAsked", "GripAsked", "InsertAsked", "place_extras", "refuse_anywhere", "scale_of"]
 
 OFF_JOINT_MM: Final[Mm] = 5.0  # by a joint the walls of two fences meet
 
@@ -103,6 +103,21 @@ class Asked:
     relief_depth: Mm = 0.0
     relief_width: Mm = 0.0
     may_slide: bool = False
+
+
+def refuse_anywhere(asked: Asked) -> None:
+    """Refuse what is asked for and goes together on no bone, before anything is laid out on this one.
+
+    Raises
+    ------
+    DesignError
+        It names the parameter.
+    """
+    if asked.insert is not None:
+        one = asked.insert
+        refuse_shoulderless(diameter=one.diameter, length=one.length, fit=one.fit, bore=one.bore, top=asked.sleeve_height)
+    if asked.relief_depth:
+        refuse_thin(asked.relief_depth, asked.plate)
 
 
 def place_extras(site: Site, asked: Asked, plans: list[SlotPlan], plates: list[shapely.Polygon], pins: list[Pin]) -> Extras:

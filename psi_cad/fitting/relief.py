@@ -20,7 +20,7 @@ from psi_cad.siting.seat import HeightField
 from psi_cad.surface.trust import at
 from psi_cad.units import LIMITS, Array, Mm
 
-__all__ = ["OFF_SLEEVE_MM", "OFF_WINDOW_MM", "place_relief", "refuse_sliding", "refuse_uneven"]
+__all__ = ["OFF_SLEEVE_MM", "OFF_WINDOW_MM", "place_relief", "refuse_sliding", "refuse_thin", "refuse_uneven"]
 
 LEAST_PLATE_MM: Final[Mm] = 2.0  # of a footplate's thickness, that is left over its relief
 OFF_FENCE_MM: Final[Mm] = 1.2  # a fence rests on bone
@@ -51,12 +51,7 @@ def place_relief(
     DesignError
         If a footplate would be too thin over it, or nothing would be left to rest on bone.
     """
-    if plate_thickness - depth < LEAST_PLATE_MM:
-        raise DesignError(
-            f"params.relief_depth = {depth:g}: it would leave {plate_thickness - depth:.1f} mm of the footplate, and {LEAST_PLATE_MM:g} mm is the "
-            f"least; raise footplate_thickness to {LEAST_PLATE_MM + depth:g}, or lower relief_depth.",
-            where=np.array([*plates[0].representative_point().coords[0], 0.0]),
-        ).on_any_seat()
+    refuse_thin(depth, plate_thickness, where=np.array([*plates[0].representative_point().coords[0], 0.0]))
     whole = shapely.union_all(list(plates))
     inner = whole.buffer(-width)
     stays = shapely.union_all([inner, fences.buffer(OFF_FENCE_MM), *(shapely.Point(x, y).buffer(radius) for x, y, radius in keep)])
@@ -75,6 +70,21 @@ def place_relief(
             reason="contact",
         )
     return Relief("relief", depth, width, tuple(tuple(_ring(ring) for ring in (part.exterior, *part.interiors)) for part in parts))
+
+
+def refuse_thin(depth: Mm, plate_thickness: Mm, *, where: Array | None = None) -> None:
+    """Refuse a relief over which a footplate would be too thin, on whatever bone.
+
+    Raises
+    ------
+    DesignError
+    """
+    if plate_thickness - depth < LEAST_PLATE_MM:
+        raise DesignError(
+            f"params.relief_depth = {depth:g}: it would leave {plate_thickness - depth:.1f} mm of the footplate, and {LEAST_PLATE_MM:g} mm is the "
+            f"least; raise footplate_thickness to {LEAST_PLATE_MM + depth:g}, or lower relief_depth.",
+            where=where,
+        ).on_any_seat()
 
 
 def _ring(ring: shapely.LinearRing) -> tuple[tuple[Mm, Mm], ...]:

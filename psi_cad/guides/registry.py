@@ -17,9 +17,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final, cast
 
+import numpy as np
+
 from psi_cad.errors import CaseError, DesignError, EnvironmentProblem, PsiCadError
 from psi_cad.files import sha256_of
 from psi_cad.findings import Caution
+from psi_cad.frames import Frame, triple
 from psi_cad.guides.contract import BODY, FREE, SEAT, BodyTemplate, FreeTemplate, Needs, SiteKind, Template
 from psi_cad.guides.params import GuideParams, Parameters, SleeveParams, StemParams, range_of
 from psi_cad.guides.site import Site
@@ -145,8 +148,10 @@ def lay_out(template: Template, site: Site, params: Parameters, workshop: Worksh
 
 
 @contextmanager
-def told_as_ours(name: str) -> Iterator[None]:
+def told_as_ours(name: str, frame: Frame | None = None) -> Iterator[None]:
     """Around a call of the template `name`: whatever it raises becomes an error of one guide, which ends no other.
+
+    A template on a seat knows the guide's `frame` only: where something is wrong there, is told in the patient's.
 
     Raises
     ------
@@ -155,7 +160,9 @@ def told_as_ours(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except PsiCadError:
+    except PsiCadError as error:
+        if error.where is not None and frame is not None:
+            error.where = triple(np.round(frame.patient(np.array(error.where)), 2))
         raise
     except (Exception, SystemExit) as error:  # a user's own template may fail in any way, and may even ask to end the program
         place = traceback.extract_tb(error.__traceback__)[-1]

@@ -32,6 +32,7 @@ LEAST_WRAP: Final[Deg] = 20.0
 OTHER_AXES: Final = 4  # tried beside the best one, as far apart as the search's rings
 APART_COS: Final = float(np.cos(np.radians(4.5)))
 MOST_SEATS: Final = 10  # looked at closely, some seconds each
+MOST_SLIDING: Final = 3  # made to sit where nothing holds: what slides is rejected all the same, and each costs as much
 KNOTS_MM: Final[Mm] = 3.0
 PROMISING: Final = 0.95  # of the limit, seen from the coarse look at all directions
 EXPECTED: Final = 0.85  # ... and from a finer look at one of them, which seldom says less than nine tenths of what there is
@@ -188,13 +189,16 @@ def settled(
         if sat.better_than(limit) and (holds is None or (holds[1].lock or 0.0) < (sat.lock or 0.0)):
             holds = seating, sat
     just = sorted((one for one in deferred if (one.lock or 0.0) >= FORESEEN * limit), key=lambda one: -(one.lock or 0.0))
-    wanted = [(one, True) for one in just] + [(one, False) for one in (() if but else deferred)]  # one that slides is no better than what was built
+    sliding = () if but else deferred[:MOST_SLIDING]  # one that slides is no better than what was built
+    wanted = [(one, True) for one in just] + [(one, False) for one in sliding]
     for seating, may_hold in wanted:
         if holds is not None or (first is not None and not may_hold):
             break
         try:
             sat = sit(seating)
         except (DesignError, SeatError, SurfaceError) as error:
+            if isinstance(error, DesignError) and error.anywhere:
+                raise
             problem = error if problem is None or seating.like(search.tried[len(but)]) else problem
             continue
         seating = replace(seating, lock=sat.lock)

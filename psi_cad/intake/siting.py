@@ -94,7 +94,7 @@ class Siting:
         sleeve = request.slot_sleeve if isinstance(request.slot_sleeve, SlotSleeve) else None
 
         def laid_out(site: Site) -> None:
-            with told_as_ours(request.template):
+            with told_as_ours(request.template, site.frame):
                 lay_out(template, replace(site, stems=stems, slot_sleeve=sleeve), params, self._workshop)
 
         def short(axis: SeatingAxis, gap: Mm) -> str:
