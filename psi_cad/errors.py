@@ -6,14 +6,15 @@ PsiCadError
 │   ├── CatalogueError    a blade or printer entry
 │   ├── ImageError        a scan or label map that cannot be read, or cannot be trusted
 │   └── SurfaceError      a bone or tumour surface that cannot be trusted
-└── BuildError            the input is sound, the guide was not made  (exit 1)
-    ├── RegistrationError two scans were not brought into one frame with certainty
-    ├── SegmentationError no bone or tumour was found where it was looked for
-    ├── DesignError       no guide fits this bone, cut and blade
-    ├── SeatError         the seat does not follow the bone closely enough
-    ├── ApprovalError     what was to be approved or released is not fit for it, or its record is broken
-    ├── KernelError       a geometry operation failed, hung or crashed
-    └── EnvironmentProblem  something the machine lacks
+├── BuildError            the input is sound, the guide was not made  (exit 1)
+│   ├── RegistrationError two scans were not brought into one frame with certainty
+│   ├── SegmentationError no bone or tumour was found where it was looked for
+│   ├── DesignError       no guide fits this bone, cut and blade
+│   ├── SeatError         the seat does not follow the bone closely enough
+│   ├── ApprovalError     what was to be approved or released is not fit for it, or its record is broken
+│   ├── KernelError       a geometry operation failed, hung or crashed
+│   └── EnvironmentProblem  something the machine lacks
+└── Stopped               somebody stopped it; it says what is written all the same  (exit 130)
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ __all__ = [
     "RegistrationError",
     "SeatError",
     "SegmentationError",
+    "Stopped",
     "SurfaceError",
     "by_name",
     "either",
@@ -154,6 +156,10 @@ class SeatError(BuildError):
 
 class ApprovalError(BuildError):
     """Something cannot be approved or released as it is, or the record of approvals is broken."""
+
+
+class Stopped(PsiCadError):
+    """Somebody stopped it; it says what is written all the same."""
 
 
 class KernelError(BuildError):

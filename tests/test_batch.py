@@ -14,7 +14,7 @@ from psi_cad.batch.child import done
 from psi_cad.batch.collect import NOT_RELEASED, collect, told_open
 from psi_cad.batch.expand import Asked, case_files, dealt, level, tasks_of, values_of
 from psi_cad.batch.page import write_page
-from psi_cad.batch.run import batch, dry_run
+from psi_cad.batch.run import STOPPED, batch, dry_run
 from psi_cad.batch.store import Result, Store, _joined, published
 from psi_cad.batch.told import row_of, write_rows
 from psi_cad.batch.work import STAGE
@@ -62,6 +62,15 @@ def test_workers_that_take_turns_have_a_case_each(hands):
         assert [{task.case for task in order[hand::2]} for hand in range(2)] == [{"case 0"}, {"case 1", "case 2"}]
     elif hands == 3:
         assert [task.case for task in order[:6]] == ["case 0", "case 1", "case 2"] * 2
+
+
+def test_ctrl_c_tells_what_is_written(run, tmp_path, monkeypatch):
+    def stopped(*_given, **_named):
+        raise KeyboardInterrupt(STOPPED)
+
+    monkeypatch.setattr("psi_cad.batch.run.batch", stopped)
+    ended = run("batch", ONE, "-o", tmp_path / "o")
+    assert ended.returncode == 130 and "what is whole is written" in ended.stderr and "nothing was written" not in ended.stderr
 
 
 def test_a_job_is_that_of_a_build(phantom_report):

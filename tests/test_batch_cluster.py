@@ -108,6 +108,7 @@ def test_ctrl_c_ends_a_batch_within_five_seconds_and_leaves_no_process(tmp_path)
     started.send_signal(signal.SIGINT)
     said = started.communicate(timeout=WAIT_S)[1]
     assert time.monotonic() - begun < 5.0 and started.returncode == 130 and "Traceback" not in said
+    assert "what is whole is written" in said and "nothing was written" not in said
     assert not psutil.wait_procs(below, timeout=5.0)[1]
     assert not list(out.glob(".psi*")) and not list(out.rglob("*.st*"))
 

@@ -160,6 +160,8 @@ def test_another_coupon_is_not_put_in_the_place_of_one(made):
         ({}, "give either --measured"),
         ({"fits": ["upright=0.15"]}, "upright=0.15: write an orientation and a value of the coupon"),
         ({"fits": ["sideways=0.2"]}, "sideways=0.2"),
+        ({"fits": ["upright=0"]}, "upright=0: this is the narrowest slot of the coupon"),
+        ({"fits": ["upright=0.2"], "wire_fits": ["upright=00"]}, "--wire-fits upright=00: this is the narrowest hole"),
         ({"measured": "gap,upright 0.00,1.0,abc"}, "'abc' is no number"),
         ({"measured": "gap,upright 0.00,1.0,2.0"}, "2.0 mm was measured where 1 was drawn"),
         ({"measured": "gap,upright 0.07,1.0,0.9"}, "the coupon has no 'gap upright 0.07'"),

@@ -155,6 +155,7 @@ def test_a_spoiled_stop_fails_its_own_check(check, out, guide, tmp_path):
     ],
 )
 def test_a_stop_that_cannot_be_is_refused_by_its_name(settings, said, tmp_path):
-    with pytest.raises(PsiCadError, match=said):
+    with pytest.raises(PsiCadError, match=said) as refused:
         psi_cad.build(CASES / "phantom-type1", tmp_path, settings=settings, suggest=False)
+    assert refused.value.where == pytest.approx((-96.0, -8.0, 35.0), abs=0.1), "at the cut, in the patient's frame"
     assert not list(itertools.chain(tmp_path.rglob("supra*.stl"), tmp_path.rglob("supra*.step")))

@@ -96,6 +96,7 @@ def closing_of_fits(fits: Sequence[str], features: Sequence[Mapping[str, Any]], 
     Raises
     ------
     InputError
+        Where the narrowest opening is named: by how much it is too wide, if it is, nothing tells then.
     """
     if not fits:
         return None
@@ -112,7 +113,12 @@ def closing_of_fits(fits: Sequence[str], features: Sequence[Mapping[str, Any]], 
         if name not in names:
             there = ", ".join(sorted(names))
             raise InputError(f"{option} {fit}: write an orientation and a value of the coupon, such as upright=0.15; it has {there}.")
-        values.append((orientation.strip(), wider - step / 2.0 if wider > 0.0 else 0.0))
+        if name == min((other for other in names if other.split()[0] == orientation.strip()), key=lambda other: float(other.split()[1])):
+            raise InputError(
+                f"{option} {fit}: this is the narrowest {kind} of the coupon, so nothing tells how much wider than drawn the printer makes them; "
+                "measure them, and give the sheet with --measured."
+            )
+        values.append((orientation.strip(), wider - step / 2.0))
     return Closing(kind, float(np.mean([value for _, value in values])), 0.0, len(values), dict(values))
 
 

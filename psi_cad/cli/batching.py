@@ -44,7 +44,7 @@ def batch(
     from psi_cad.batch.run import dry_run as listed
     from psi_cad.batch.told import counts_of
     from psi_cad.cli.showing import progress, say_json, table
-    from psi_cad.errors import InputError
+    from psi_cad.errors import InputError, Stopped
 
     if workers is not None and scheduler is not None:
         raise InputError("--workers counts processes on this computer, and --scheduler names a cluster; give one of them.")
@@ -66,7 +66,10 @@ def batch(
             if tell is not None and step:  # nothing has happened since, otherwise
                 tell(f"{standing.line}; {step}")
 
-        said = run(asked, out, workers=workers, scheduler=scheduler, time_limit=time_limit, progress=follow)
+        try:
+            said = run(asked, out, workers=workers, scheduler=scheduler, time_limit=time_limit, progress=follow)
+        except KeyboardInterrupt as stopped:  # which would lose its words on the way out
+            raise Stopped(str(stopped)) from None
     if collect is not None:
         entries = collected(out, collect, said["tasks"])
         if not json and (said_open := told_open(entries)):

@@ -30,7 +30,7 @@ from psi_cad.cli import (
     sheets,
     variants,
 )
-from psi_cad.errors import PsiCadError, unexpected
+from psi_cad.errors import PsiCadError, Stopped, unexpected
 
 __all__ = ["app", "entry", "main"]
 
@@ -95,6 +95,8 @@ def main() -> None:
         _end("UsageError", error.format_message(), code=error.exit_code)
     except typer.Abort:
         _end("KeyboardInterrupt", STOPPED, code=1)
+    except Stopped as error:
+        _end("KeyboardInterrupt", str(error), code=INTERRUPTED)
     except PsiCadError as error:
         _end(type(error).__name__, str(error), code=error.exit_code, where=error.where, remedies=error.remedies, errors=error.errors)
     except KeyboardInterrupt as error:  # which may say what was written all the same
