@@ -12,7 +12,7 @@ from psi_cad.case.tools import Processing
 from psi_cad.errors import InputError
 from psi_cad.files import whole_file
 from psi_cad.options.told import option_lines
-from psi_cad.outputs.notice import NOT_A_DEVICE
+from psi_cad.outputs.notice import CASE_NOT_READ, NOT_A_DEVICE
 from psi_cad.outputs.subject import case_folders, made_in, not_printed, read_report, section_of
 from psi_cad.reconstruction.lines import stem_lines
 from psi_cad.records.guide import Guide
@@ -106,7 +106,7 @@ def sheet_of(folder: Path, report: BuildReport) -> Sheet:
                 not_printed=not_printed(made),
             )
         )
-    return Sheet(notice=NOT_A_DEVICE, case=report.case.id, side=report.case.side, instruments=instruments)
+    return Sheet(notice=NOT_A_DEVICE, case=report.case.id, side=report.case.side, case_sha256=report.case.sha256, instruments=instruments)
 
 
 def _gauge(made: Guide | BodyPart) -> str:
@@ -141,6 +141,7 @@ def _section(sheet: Sheet, one: InstrumentSheet) -> str:
     stop = "" if fit else '<p class="stop">DO NOT USE: this instrument is not released. The sheet is for preparation only.</p>'
     rows = [
         ("case, side", f"{sheet.case}, {sheet.side}"),
+        ("case file", f"as it was built, SHA-256 {sheet.case_sha256}. Afterwards {CASE_NOT_READ}"),
         ("instrument", f"{one.instrument}, by template {one.template}"),
         ("checks", one.status),
         ("approved, released", f"{'yes' if one.approved else 'no'}, {'yes' if one.released else 'no'}"),

@@ -23,7 +23,7 @@ from psi_cad.registration.rigid import apply
 from psi_cad.remedies.mending import sentence
 from psi_cad.report.look.made import LookMade
 from psi_cad.report.look.page import LookBody, LookWord
-from psi_cad.report.views import AVOID, GUIDE, PART
+from psi_cad.report.views import GUIDE, PART, TUMOUR
 from psi_cad.surface.mesh_files import read_surface
 
 __all__ = ["Shown", "built_in"]
@@ -79,7 +79,7 @@ def built_in(out: Path | None, loaded: LoadedCase) -> Shown:
                 mesh, label = _in_host(mesh, one.graft), f"{label}, as it lies in the patient"
             found.bodies.append(LookBody(label, mesh, PART if part else GUIDE, 0.3 if part else 1.0, pick=not part))
             if status == "stale":
-                found.words.append(LookWord("STALE", "STALE", np.asarray(mesh.bounds).mean(axis=0), AVOID))
+                found.words.append(LookWord("STALE", "STALE", np.asarray(mesh.bounds).mean(axis=0), TUMOUR))
         picture = one.files.get("png")
         drawn = None if picture is None else _own(found, folder, picture, one)
         failed = [sentence(check.to_json()).replace("`", "") for check in one.checks if not check.passed]

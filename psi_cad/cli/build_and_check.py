@@ -174,6 +174,7 @@ def _tell_measured(found: CheckedFolder) -> None:
     """What was measured again of a folder, and who approved what of it."""
     from psi_cad.cli.approving import standing_lines
     from psi_cad.cli.showing import approval_lines, guide_lines, part_lines, say_lines
+    from psi_cad.outputs.notice import CASE_NOT_READ
     from psi_cad.wording.telling import caution_lines, cautions_in
 
     for guide in found.guides:
@@ -190,3 +191,4 @@ def _tell_measured(found: CheckedFolder) -> None:
         parts = [one for one in report.parts if (report.case, one.name, one.printer, None) not in stale]
         head, *lines = caution_lines(cautions_in(report.cautions, [*guides, *parts])) or [""]
         say_lines([f"{report.case}: {head[:1].lower()}{head[1:]}", *lines] if lines else [])
+    say_lines([CASE_NOT_READ] if found.reports else [])

@@ -25,6 +25,7 @@ def sheet(
     """
     from psi_cad.api import sheet as run
     from psi_cad.cli.showing import say_json
+    from psi_cad.outputs.notice import CASE_NOT_READ
 
     found = run(path)
     if json:
@@ -37,3 +38,4 @@ def sheet(
             told = f"open: {', '.join(unsaid)}" if unsaid else "nothing is open"
             typer.echo(f"  {one['instrument']}: {'released' if one['released'] else 'NOT RELEASED'}; {told}")
     typer.echo("what is open is entered under [printer.processing] of your catalogue, and then built again")
+    typer.echo(CASE_NOT_READ)

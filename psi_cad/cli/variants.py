@@ -26,6 +26,7 @@ def compare(
     """
     from psi_cad.api import compare as run
     from psi_cad.cli.showing import say_json, say_lines, table
+    from psi_cad.outputs.notice import CASE_NOT_READ
     from psi_cad.reconstruction.lines import stem_lines
     from psi_cad.records.stems import StemSaid
 
@@ -45,6 +46,7 @@ def compare(
         if row["stems"]:
             told = stem_lines([StemSaid.model_validate(stem) for stem in row["stems"]])
             say_lines([f"{_called(row)}:", *told, f"    cautions: {', '.join(row['cautions']) or 'none'}"])
+    typer.echo(CASE_NOT_READ)
     broken = dict.fromkeys(row["case"] for row in rows if not row["sound"])
     if broken:
         typer.echo(f"NOT SOUND: the release or the record of approvals of {', '.join(broken)} does not hold; 'psi-cad check' says why")
