@@ -151,7 +151,7 @@ def _section(sheet: Sheet, one: InstrumentSheet) -> str:
     stop = "" if state == "released" else f'<p class="stop">DO NOT USE: {why}. The sheet is for preparation only.</p>'
     rows = [
         ("case, side", f"{sheet.case}, {sheet.side}"),
-        ("case file", f"as it was built, SHA-256 {sheet.case_sha256}. Afterwards {CASE_NOT_READ}"),
+        ("case file", f"SHA-256 as it was built: {sheet.case_sha256}; for this sheet {CASE_NOT_READ}"),
         ("instrument", f"{one.instrument}, by template {one.template}"),
         ("checks", one.status),
         (
