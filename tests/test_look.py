@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from approving import GUIDE
 from typer.testing import CliRunner
 
+from psi_cad.case.load import load_case
 from psi_cad.checking.look import look_at
 from psi_cad.cli.main import app
 from psi_cad.errors import PsiCadError
@@ -168,6 +170,42 @@ def test_a_case_with_guides(phantom_out, tmp_path):
     said = look_at(CASES / "phantom-type1", tmp_path / "look.html", out=phantom_out.parent, progress=lambda _: None)
     names = [body["name"] for body in said["bodies"]]
     assert names[0] == "bone" and any(name.startswith("guide supra-acetabular, generic-25x0.89 (passed)") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [("case file", "case file"), ("tumour", "tumour.surface"), ("settings", None)],
+)
+def test_a_guide_of_the_case_as_it_was_is_shown_as_stale(out, tmp_path, run, changed, told):
+    folder = tmp_path / "cases"
+    for name in ("phantom", "phantom-type1"):
+        shutil.copytree(CASES / name, folder / name)
+    page, case = tmp_path / "look.html", folder / "phantom-type1"
+    words = ("look", case, "--out", out.parent, "-o", page)
+    said = run(*words)
+    assert "STALE" not in said.stdout and "STALE" not in page.read_text("utf-8"), "a copy of the case elsewhere is the same case"
+    if changed == "case file":
+        with (case / "case.toml").open("a", encoding="utf-8") as stream:
+            stream.write("# moved\n")
+    elif changed == "tumour":
+        loaded = load_case(case)
+        file = loaded.resolve(loaded.case.tumour.surface)
+        mesh = trimesh.load(file)
+        mesh.apply_translation([0.0, 0.0, 1.0])
+        mesh.export(file)
+    else:
+        words = (*words, "--set", "tumour.margin=11")
+    said = run(*words)
+    text = page.read_text("utf-8")
+    assert said.returncode == 0
+    (name,) = [body["name"] for body in data_of(page)["bodies"] if body["name"].startswith("guide ")]
+    if told is None:
+        assert "STALE" not in text and name.endswith("(passed, with other settings)")
+        assert "was built without --set, and the case is shown with --set tumour.margin=11" in said.stdout
+        return
+    assert name.endswith("(STALE)") and [word["text"] for word in data_of(page)["words"] if word["group"] == "STALE"] == ["STALE"]
+    assert f"{GUIDE}: STALE</summary>" in text
+    assert f"STALE: {GUIDE}: this has changed since it was built: {told}; build it again" in said.stdout
 
 
 @browser

@@ -31,7 +31,7 @@ from psi_cad.intake.named import inputs_of
 from psi_cad.intake.prepare import planes_of
 from psi_cad.outputs.subject import read_report, section_of, stem_of
 from psi_cad.records.report import BuildReport, Release
-from psi_cad.records.shared import CheckSaid
+from psi_cad.records.shared import CheckSaid, Refused
 from psi_cad.sawing.kerfs import sawings
 from psi_cad.wording.telling import check_lines
 
@@ -180,6 +180,64 @@ def test_a_release_of_a_part_stands_while_it_stays_as_it_was(folder, tmp_path):
     later, before = another(folder, tmp_path / "two", inputs={"bone.surface": "other"})
     publish(tmp_path / "two", folder, later, before)
     assert read_report(folder).release.earlier == []
+
+
+@pytest.fixture
+def released(folder):
+    """The part, released as `build --release` does it."""
+    report = accepting(folder, *BLOCKING)
+    for role, code in (("surgeon", "S-1"), ("engineer", "E-2")):
+        api.approve(folder, role=role, name_code=code)
+    report.release = release_said(folder, folder, report)
+    (folder / "report.json").write_text(json.dumps(report.to_json()), "utf-8")
+    return folder
+
+
+def files_in(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".lock"}
+
+
+def test_a_released_part_is_not_replaced_by_one_made_otherwise(path, released):
+    before = files_in(released)
+    with pytest.raises(BuildError, match=rf"part 'box' is released, .*nothing was written; .* with -o, or .*'psi-cad remove OUT {STEM} --force'"):
+        api.build(path, released.parent, settings=["part.box.params.width=7"])
+    assert files_in(released) == before
+    api.remove(released, STEM, force=True)
+    (part,) = api.build(path, released.parent, settings=["part.box.params.width=7"])["parts"]
+    assert part["params"]["width"] == 7.0
+
+
+def test_a_released_part_that_comes_out_the_same_stays_released(path, released):
+    (released / f"{STEM}.stl").write_bytes(b"solid other")  # as one restores it
+    told = api.build(path, released.parent)
+    (case,) = api.measure(released)["approvals"]
+    assert told["status"] == "passed" and case["releases"] == [f"part {STEM}"] and case["sound"] and not case["released"]
+    assert strictly("report", told) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "stands"),
+    [
+        (lambda report: report.case.settings.append("cut.A.origin=[0.0, 0.0, 0.0]"), True),
+        (lambda report: report.refused.append(Refused(error="DesignError", message="no.", part="box")), True),
+        (lambda report: report.parts[0].sha256.update({f"{STEM}.3mf": "0" * 64}), True),
+        (lambda report: report.parts[0].sha256.update({f"{STEM}.png": "0" * 64}), False),
+        (lambda report: report.inputs.update({"bone.surface": "other"}), False),  # stale: then it is replaced, as a guide is
+    ],
+    ids=["another plane", "refused", "other bytes", "another picture", "another input"],
+)
+def test_what_a_build_must_not_do_to_a_released_part(released, tmp_path, change, stands):
+    report = read_report(released)
+    report.release = Release(released=False)
+    change(report)
+    (tmp_path / "staging").mkdir()
+    before = files_in(released)
+    if stands:
+        with pytest.raises(BuildError, match="part 'box' is released"):
+            publish(tmp_path / "staging", released, report, Before(released))
+        assert files_in(released) == before
+    else:
+        publish(tmp_path / "staging", released, report, Before(released))
 
 
 def test_what_the_command_line_says_of_a_part(path, folder, run):

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from approving import ACCEPTED, CASE, GUIDE, PRINTED, STEM, accepted, accepted_of, both, edit_report, released, said, statuses
+from approving import ACCEPTED, CASE, GUIDE, PRINTED, STEM, accepted, accepted_of, both, edit_report, released, rewrite, said, statuses
 from conftest import ROOT
 from strict import strictly
 
@@ -14,6 +14,7 @@ from psi_cad.approval import approve as approval
 from psi_cad.approval.approve import approve_folder
 from psi_cad.approval.release import check_approvals, release_said
 from psi_cad.builder import together
+from psi_cad.cli.approving import standing_lines
 from psi_cad.cli.showing import approval_lines
 from psi_cad.errors import ApprovalError, InputError
 from psi_cad.files import sha256_of
@@ -231,6 +232,59 @@ def test_a_release_repeats_what_the_plan_alone_knows(planned, out):
     assert "the plan says: no guide takes cut 'B'" in released(out)["notes"], "cautions are said of the run, so the plan is still the approved one"
     nominal = next(caution["text"] for caution in read_json(out / "report.json")["guides"][0]["cautions"] if caution["id"] == "nominal-blade")
     assert not any(nominal in note for note in released(out)["notes"]), "said of the guide already"
+
+
+def replaced(folder):
+    (folder / f"{STEM}.stl").write_bytes(b"solid other")
+
+
+def another_picture(folder):
+    (folder / f"{STEM}.png").write_bytes(b"another picture")
+
+
+@pytest.mark.parametrize(
+    ("change", "case_unsound"),
+    [
+        (lambda folder: edit_report(folder, moved, "plan.json"), True),
+        (replaced, True),
+        (lambda folder: (folder / f"{STEM}.3mf").unlink(), True),
+        (lambda folder: rewrite(folder, lambda record: record["entries"][0].update(note="other")), True),
+        (another_picture, False),
+    ],
+    ids=["newer plan", "another STL", "no 3MF", "edited record", "another picture"],
+)
+def test_a_release_that_does_not_hold_is_told_in_one_word_everywhere(planned, out, run, change, case_unsound):
+    shutil.copytree(planned, out, dirs_exist_ok=True)
+    both(out)
+    edit_report(out, lambda report: report.update(release=released(out)))
+    for word in ("sheet", "compare"):
+        said = run(word, out)
+        assert said.returncode == 0 and "released" in said.stdout and "NOT SOUND" not in said.stdout
+    page = (out / "sheet.html").read_text("utf-8")
+    assert "yes, yes" in page and "DO NOT USE" not in page
+    change(out)
+    for word in ("sheet", "compare"):
+        said = run(word, out)
+        assert said.returncode == 1 and "released" not in said.stdout, word
+        (line,) = [line for line in said.stdout.splitlines() if "supra-acetabular_" in line]
+        assert "NOT SOUND" in line, word
+        assert run(word, out, "--json").returncode == 1
+    page = (out / "sheet.html").read_text("utf-8")
+    assert "DO NOT USE: NOT SOUND" in page and ", NOT SOUND</td>" in page and ", yes</td>" not in page
+    (case,) = check_approvals(out)
+    assert case.sound is not case_unsound
+    head, *_, last = standing_lines(case, failed=() if case_unsound else (GUIDE,))
+    assert head.startswith("phantom-type1: NOT SOUND: ") and last.startswith(f"  {GUIDE}: NOT SOUND")
+
+
+def test_check_says_released_of_no_release_that_does_not_hold(planned, out, run):
+    shutil.copytree(planned, out, dirs_exist_ok=True)
+    both(out)
+    edit_report(out, lambda report: report.update(release=released(out)))
+    assert f"{GUIDE}: released" in run("check", out).stdout
+    another_picture(out)
+    said = run("check", out)
+    assert said.returncode == 1 and f"{GUIDE}: NOT SOUND" in said.stdout and f"{GUIDE}: released" not in said.stdout
 
 
 def test_a_release_beside_another_plan_is_refused(planned, out):

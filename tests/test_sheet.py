@@ -9,6 +9,7 @@ from strict import strictly
 import psi_cad
 from psi_cad import api
 from psi_cad.errors import InputError
+from psi_cad.outputs.notice import CASE_NOT_READ
 
 
 def test_what_nobody_has_entered_is_open(out, run):
@@ -22,6 +23,17 @@ def test_what_nobody_has_entered_is_open(out, run):
     assert text.count("open: ____") == 5 and "DO NOT USE" in text and one["gauge"] in text and all(digest in text for digest in one["files"].values())
     said = run("sheet", out).stdout
     assert "NOT RELEASED; open: orientation, post-processing, washing, packing, sterilisation" in said
+
+
+def test_what_reads_no_case_says_so(out, run):
+    digest = json.loads((out / "report.json").read_text("utf-8"))["case"]["sha256"]
+    for word in ("check", "compare", "sheet"):
+        said = run(word, out)
+        assert said.returncode == 0 and said.stdout.count(CASE_NOT_READ) == 1, word
+    page = (out / "sheet.html").read_text("utf-8")
+    assert digest in page and "the case file was not looked at" in page
+    checked = json.loads(run("check", out, "--json").stdout)
+    assert checked["case_file"] == "not looked at" and strictly("check", checked) == []
 
 
 def test_what_the_hospital_has_entered_is_told_in_its_own_words(tmp_path):

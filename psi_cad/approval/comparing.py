@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,9 @@ from psi_cad.records.guide import Guide
 from psi_cad.records.parts import BodyPart
 from psi_cad.records.report import BuildReport
 
-__all__ = ["Standing", "changed", "compare_folder", "standing_in"]
+__all__ = ["NOT_SOUND", "Standing", "changed", "compare_folder", "not_sound_line", "standing_in", "state_of"]
+
+NOT_SOUND: Final = "NOT SOUND"
 
 REACH: Final = ("blade_reach", "ledge_reach", "liner_reach")
 OF_GUIDES: Final = (
@@ -86,6 +88,24 @@ def standing_in(folder: Path) -> dict[str, Standing]:
 
     sections = [section_of(made) for made in made_in(report)]
     return {section: Standing(approved(section), section in case.releases, case.sound) for section in sections}
+
+
+def state_of(*, approved: bool, released: bool, sound: bool, status: str) -> str:
+    """What a guide or part counts as, in the one word of `compare`, `sheet` and its page.
+
+    A release that does not hold, or of what did not pass or was changed, is none.
+
+    >>> state_of(approved=True, released=True, sound=False, status="passed")
+    'NOT SOUND'
+    """
+    if released:
+        return "released" if sound and status == "passed" else NOT_SOUND
+    return "approved" if approved else "no"
+
+
+def not_sound_line(cases: Iterable[str]) -> str:
+    """The sentence that `compare` and `sheet` end with where a release or a record does not hold."""
+    return f"{NOT_SOUND}: the release or the record of approvals of {', '.join(cases)} does not hold; 'psi-cad check' says why"
 
 
 def _row(folder: Path, report: BuildReport, made: Guide | BodyPart) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class Before:
             Where a standing guide that was made otherwise holds the `wanted` variant's name.
         """
         report = self.report
-        same = report is not None and _but_overrides(inputs_said(report.case, report.inputs, report.software)) == _but_overrides(inputs)
+        same = report is not None and _made_of(report) == _but_overrides(inputs)
         others = [guide for guide in self.guides if (guide.name, guide.blade) == (name, blade)]
         return name_for(making, [(guide, same and guide.status == "passed" and _same_template(guide)) for guide in others], wanted=wanted)
 
@@ -82,6 +82,11 @@ class Before:
 def _but_overrides(said: Mapping[str, str]) -> dict[str, str]:
     """What guides are made from, without what `--set` overrides: each guide tells that for itself."""
     return {label: value for label, value in said.items() if label != OVERRIDDEN}
+
+
+def _made_of(report: BuildReport) -> dict[str, str]:
+    """What all guides and parts of a report are made from, but what `--set` overrides."""
+    return _but_overrides(inputs_said(report.case, report.inputs, report.software))
 
 
 def _readable(folder: Path) -> BuildReport | None:
@@ -143,7 +148,7 @@ def publish(staging: Path, final: Path, report: BuildReport, before: Before) -> 
     ------
     BuildError
         Where another run has written into the folder since `before` was read, and a name is no longer free; where a file would
-        replace one of another guide or part.
+        replace one of another guide or part; where a part that is released would be replaced by one that is made otherwise.
     """
     final.mkdir(parents=True, exist_ok=True)
     with alone(final / LOCK_FILE, what="guides are being written"):
@@ -151,9 +156,10 @@ def publish(staging: Path, final: Path, report: BuildReport, before: Before) -> 
         if now.digest != before.digest and not _still_named(now, report):
             raise BuildError(f"another run has written guides of the same names into '{final.name}' meanwhile, so nothing was written; build again.")
         before = now
+        spared = _spared(before, report)
         earlier, parts = _kept_guides(before, report), _kept_parts(before, report)
         _refuse_shared([*earlier, *parts, *made_in(report)])
-        released = earlier_releases(before.report, [*earlier, *parts])
+        released = earlier_releases(before.report, [*earlier, *parts, *spared])
         if released:
             assert report.release is not None  # the build has said by now whether it is one
             report.release.earlier = released
@@ -184,6 +190,49 @@ def _other(before: Before, report: BuildReport, made: Guide | BodyPart) -> list[
     if isinstance(made, Guide):
         one, two = _but_overrides(one), _but_overrides(two)
     return sorted(label for label in one.keys() | two.keys() if one.get(label) != two.get(label))
+
+
+def _spared(before: Before, report: BuildReport) -> list[BodyPart]:
+    """Released parts that came out again to the byte: their entries, which take the place of the new ones, so that they stay released.
+
+    A part has no variants. What the case or a file that it names has changed of since is stale, and no longer spared; nor is what
+    this build releases itself.
+
+    Raises
+    ------
+    BuildError
+        Where a released part that still stands would be replaced by another, or could not be made so.
+    """
+    if before.report is None or _made_of(before.report) != _made_of(report):
+        return []
+    own = report.release.sections if report.release is not None and report.release.released else []
+    standing = {name for release in standing_releases(before.report) for name in release.sections} - {*own}
+    fresh, refused = {section_of(part): part for part in report.parts}, {one.part for one in report.refused}
+    same, lost = list[BodyPart](), list[BodyPart]()
+    for part in before.parts:
+        if section_of(part) not in standing or part.status != "passed" or not _same_template(part):
+            continue
+        made, other = fresh.get(section_of(part)), _other(before, report, part)
+        if other or part.name in refused or (made is not None and not _same_files(part, made)):
+            lost.append(part)
+        elif made is not None:  # a picture is drawn anew, and nobody signs it
+            same.append(part.but(kept=False, sha256=dict(made.sha256)))
+    if lost:
+        one, names = len(lost) == 1, " and ".join(f"'{part.name}'" for part in lost)
+        which = f"part {names} is released, and would be another" if one else f"parts {names} are released, and would be others"
+        removed = ", ".join(f"'psi-cad remove OUT {stem_of(part)} --force'" for part in lost)
+        raise BuildError(
+            f"{which} by this build, so nothing was written; build into another folder with -o, or take out what is released: {removed}."
+        )
+    again = {section_of(part): part for part in same}
+    report.parts = [again.get(section_of(part), part) for part in report.parts]
+    return same
+
+
+def _same_files(one: BodyPart, two: BodyPart) -> bool:
+    """Whether two parts have the same files to the byte, but for pictures."""
+    first, second = ({name: part.sha256.get(name) for kind, name in part.files.items() if kind.split("-")[0] != "png"} for part in (one, two))
+    return first == second
 
 
 def _refuse_shared(made: Sequence[Guide | BodyPart]) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from psi_cad.approval.acceptance import cautions_told, ordered
-from psi_cad.approval.comparing import changed, standing_in
+from psi_cad.approval.comparing import NOT_SOUND, changed, standing_in, state_of
 from psi_cad.case.tools import Processing
 from psi_cad.errors import InputError
 from psi_cad.files import whole_file
 from psi_cad.options.told import option_lines
-from psi_cad.outputs.notice import NOT_A_DEVICE
+from psi_cad.outputs.notice import CASE_NOT_READ, NOT_A_DEVICE
 from psi_cad.outputs.subject import case_folders, made_in, not_printed, read_report, section_of
 from psi_cad.reconstruction.lines import stem_lines
 from psi_cad.records.guide import Guide
@@ -20,7 +20,7 @@ from psi_cad.records.parts import BodyPart
 from psi_cad.records.report import BuildReport
 from psi_cad.records.sheet import InstrumentSheet, Sheet, SheetPart
 
-__all__ = ["SHEET", "renew_sheet", "sheet_of", "write_sheets"]
+__all__ = ["SHEET", "renew_sheet", "sheet_of", "state_in", "write_sheets"]
 
 SHEET: Final = "sheet.html"
 ENTERED: Final = tuple(Processing.model_fields)
@@ -106,7 +106,12 @@ def sheet_of(folder: Path, report: BuildReport) -> Sheet:
                 not_printed=not_printed(made),
             )
         )
-    return Sheet(notice=NOT_A_DEVICE, case=report.case.id, side=report.case.side, instruments=instruments)
+    return Sheet(notice=NOT_A_DEVICE, case=report.case.id, side=report.case.side, case_sha256=report.case.sha256, instruments=instruments)
+
+
+def state_in(one: InstrumentSheet) -> str:
+    """What an instrument of a sheet counts as: "released", "NOT SOUND", "approved" or "no"."""
+    return state_of(approved=one.approved, released=one.released, sound=one.sound, status=one.status)
 
 
 def _gauge(made: Guide | BodyPart) -> str:
@@ -137,13 +142,22 @@ def _page(sheet: Sheet) -> str:
 
 
 def _section(sheet: Sheet, one: InstrumentSheet) -> str:
-    fit = one.status == "passed" and one.released and one.sound
-    stop = "" if fit else '<p class="stop">DO NOT USE: this instrument is not released. The sheet is for preparation only.</p>'
+    state = state_in(one)
+    why = (
+        "this instrument is not released"
+        if state != NOT_SOUND
+        else f"{NOT_SOUND}: the release of this instrument does not hold; psi-cad check says why"
+    )
+    stop = "" if state == "released" else f'<p class="stop">DO NOT USE: {why}. The sheet is for preparation only.</p>'
     rows = [
         ("case, side", f"{sheet.case}, {sheet.side}"),
+        ("case file", f"SHA-256 as it was built: {sheet.case_sha256}; for this sheet {CASE_NOT_READ}"),
         ("instrument", f"{one.instrument}, by template {one.template}"),
         ("checks", one.status),
-        ("approved, released", f"{'yes' if one.approved else 'no'}, {'yes' if one.released else 'no'}"),
+        (
+            "approved, released",
+            f"{'yes' if one.approved else 'no'}, {'no' if state in ('approved', 'no') else 'yes' if state == 'released' else state}",
+        ),
         ("blade or tool", one.tool or "none"),
         ("printer, process", f"{one.printer}, {one.process or 'not told'}"),
         ("material", one.material),

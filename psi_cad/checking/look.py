@@ -160,9 +160,10 @@ def _of_case(loaded: LoadedCase, out: Path | None, progress: Progress) -> LookSc
         _draw_approach(found, guide.name, np.array(guide.approach), places, size)
     for name, place in case.landmarks.items():
         found.words.append(LookWord("landmarks", f"• {name}", np.array(place), LANDMARK))
-    built = built_in(out, case.id)
+    built = built_in(out, loaded)
     found.bodies += built.bodies
-    found.notes += built.notes
+    found.words += built.words
+    found.notes = [*built.notes, *found.notes]
     volume = None
     scanned = next((bone for bone in case.bones if bone.ct is not None), None)
     if scanned is not None and scanned.ct is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,10 +85,19 @@ def release_lines(release: Release) -> list[str]:
     return [*lines, f"  released earlier: {', '.join(earlier)}"] if earlier else lines
 
 
-def standing_lines(case: CheckedCase) -> list[str]:
-    """Which guides of a checked folder are released, and what was accepted for each guide."""
-    lines = [f"  note: {note}" for note in case.release_notes]
+def standing_lines(case: CheckedCase, *, failed: Collection[str]) -> list[str]:
+    """How a checked folder stands: who approved what, which guides are released, and what was accepted for each.
+
+    A release that does not hold, or of what has `failed` (names of sections), is told as NOT SOUND.
+    """
+    from psi_cad.approval.comparing import NOT_SOUND
+    from psi_cad.cli.showing import approval_lines
+
+    unsound = not case.sound or any(name in failed for name in case.releases)
+    head, *entries = approval_lines(case, released=case.released or (unsound and bool(case.releases)))
+    lines = [f"{case.case}: {f'{NOT_SOUND}: ' if unsound else ''}{head}", *entries]
+    lines += [f"  note: {note}" for note in case.release_notes]
     for name, accepted in case.accepted.items():
-        state = "released" if name in case.releases else "not released"
+        state = "not released" if name not in case.releases else "released" if case.sound and name not in failed else NOT_SOUND
         lines.append(f"  {name}: {state}, accepted cautions: {', '.join(accepted) or 'none'}")
     return lines

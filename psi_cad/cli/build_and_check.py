@@ -176,7 +176,9 @@ def check(
 def _tell_measured(found: CheckedFolder) -> None:
     """What was measured again of a folder, and who approved what of it."""
     from psi_cad.cli.approving import standing_lines
-    from psi_cad.cli.showing import approval_lines, guide_lines, part_lines, say_lines
+    from psi_cad.cli.showing import guide_lines, part_lines, say_lines
+    from psi_cad.outputs.notice import CASE_NOT_READ
+    from psi_cad.outputs.subject import stem
     from psi_cad.wording.telling import caution_lines, cautions_in
 
     for guide in found.guides:
@@ -184,7 +186,9 @@ def _tell_measured(found: CheckedFolder) -> None:
     for part in found.parts:
         say_lines(part_lines(part))
     for case in found.approvals:
-        say_lines([f"{case.case}: " + "\n".join([*approval_lines(case, released=case.released), *standing_lines(case)])])
+        failed = {f"guide {stem(one.name, one.blade, one.variant)}" for one in found.guides if one.case == case.case and one.status != "passed"}
+        failed |= {f"part {one.name}_{one.printer}" for one in found.parts if one.case == case.case and one.status != "passed"}
+        say_lines(standing_lines(case, failed=failed))
     _tell_refused([one for report in found.reports for one in report.refused])
     stale = {(one.case, one.name, one.blade, one.variant) for one in found.guides if one.status == "stale"}
     stale |= {(one.case, one.name, one.printer, None) for one in found.parts if one.status == "stale"}
@@ -193,3 +197,4 @@ def _tell_measured(found: CheckedFolder) -> None:
         parts = [one for one in report.parts if (report.case, one.name, one.printer, None) not in stale]
         head, *lines = caution_lines(cautions_in(report.cautions, [*guides, *parts])) or [""]
         say_lines([f"{report.case}: {head[:1].lower()}{head[1:]}", *lines] if lines else [])
+    say_lines([CASE_NOT_READ] if found.reports else [])

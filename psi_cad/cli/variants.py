@@ -25,13 +25,17 @@ def compare(
     Example: psi-cad compare out/hip-left-type1
     """
     from psi_cad.api import compare as run
+    from psi_cad.approval.comparing import not_sound_line
     from psi_cad.cli.showing import say_json, say_lines, table
+    from psi_cad.outputs.notice import CASE_NOT_READ
     from psi_cad.reconstruction.lines import stem_lines
     from psi_cad.records.stems import StemSaid
 
     rows = run(path)
     if json:
         say_json(rows)
+        if _not_sound(rows):
+            raise typer.Exit(1)
         return
     if not rows:
         typer.echo(f"{path}: no guide and no part lies there; 'psi-cad build' makes one")
@@ -45,9 +49,11 @@ def compare(
         if row["stems"]:
             told = stem_lines([StemSaid.model_validate(stem) for stem in row["stems"]])
             say_lines([f"{_called(row)}:", *told, f"    cautions: {', '.join(row['cautions']) or 'none'}"])
-    broken = dict.fromkeys(row["case"] for row in rows if not row["sound"])
+    typer.echo(CASE_NOT_READ)
+    broken = _not_sound(rows)
     if broken:
-        typer.echo(f"NOT SOUND: the release or the record of approvals of {', '.join(broken)} does not hold; 'psi-cad check' says why")
+        typer.echo(not_sound_line(broken))
+        raise typer.Exit(1)
 
 
 HEAD = [
@@ -67,9 +73,6 @@ HEAD = [
 
 
 def _cells(row: dict[str, Any], *, several: bool) -> list[str]:
-    approved = "released" if row["released"] else "approved" if row["approved"] else "no"
-    if row["released"] and not row["sound"]:
-        approved = "NOT SOUND"
     return [
         f"{row['case']}/{_called(row)}" if several else _called(row),
         row["status"],
@@ -82,8 +85,21 @@ def _cells(row: dict[str, Any], *, several: bool) -> list[str]:
         _number(None if row["volume_mm3"] is None else row["volume_mm3"] / 1000.0, 2),
         _number(row["letters_mm"], 1),
         str(len(row["cautions"])),
-        approved,
+        _state(row),
     ]
+
+
+def _state(row: dict[str, Any]) -> str:
+    from psi_cad.approval.comparing import state_of
+
+    return state_of(approved=row["approved"], released=row["released"], sound=row["sound"], status=row["status"])
+
+
+def _not_sound(rows: list[dict[str, Any]]) -> list[str]:
+    """The cases of which a release, or the record of approvals, does not hold."""
+    from psi_cad.approval.comparing import NOT_SOUND
+
+    return list(dict.fromkeys(row["case"] for row in rows if not row["sound"] or _state(row) == NOT_SOUND))
 
 
 def _called(row: dict[str, Any]) -> str:

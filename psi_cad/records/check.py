@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from psi_cad.records.base import Flag, Record, at_times
+from psi_cad.records.base import Flag, Record, at_times, lately
 from psi_cad.records.guide import MeasuredSeat, MeasuredSlot, OtherBone
 from psi_cad.records.shared import ApprovalEntry, CautionSaid, CheckSaid, Refused
 from psi_cad.records.stems import StemSaid
@@ -93,3 +93,6 @@ class CheckedFolder(Record):
     reports: list[ToldReport] = Field(description="what each report was written with")
     status: Literal["passed", "failed"] = Field(description="whether every guide passed and every release holds")
     approvals: list[CheckedCase] = Field(description="one for each case")
+    case_file: Literal["not looked at"] = lately(
+        "a folder does not tell where its case lies, so a change of the case file does not show here", "not looked at"
+    )

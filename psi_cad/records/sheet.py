@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from psi_cad.records.base import Flag, Record
+from psi_cad.records.base import Flag, Record, lately
 
 __all__ = ["InstrumentSheet", "Sheet", "SheetPart"]
 
@@ -55,4 +55,5 @@ class Sheet(Record):
     notice: str = Field(description="that this is no medical device")
     case: str = Field(description="the case's id")
     side: str = Field(description="as in the case file")
+    case_sha256: str = lately("of the case file as it was built; the sheet does not look whether it has changed since", "")
     instruments: list[InstrumentSheet] = Field(description="every guide and part in the folder")

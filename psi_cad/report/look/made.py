@@ -45,8 +45,9 @@ def _entry(one: LookMade) -> str:
         picture = f'<img src="data:image/png;base64,{data}" alt="{html.escape(one.name)}, as it was drawn when it was built">'
     checks = [f'<li class="bad">{html.escape(text)}</li>' for text in one.failed] or [f"<li>{_passed(one.passed)}</li>"]
     lines = [*(f"<li>{html.escape(text)}</li>" for text in one.values), *checks, *(f"<li>caution: {html.escape(text)}</li>" for text in one.cautions)]
+    status = one.status.upper() if one.status == "stale" else one.status
     bad = "" if one.status == "passed" else ' class="bad"'
-    return f"<details><summary{bad}>{html.escape(one.name)}: {html.escape(one.status)}</summary>{picture}<ul>{''.join(lines)}</ul></details>"
+    return f"<details><summary{bad}>{html.escape(one.name)}: {html.escape(status)}</summary>{picture}<ul>{''.join(lines)}</ul></details>"
 
 
 def _passed(count: int) -> str:
