@@ -156,6 +156,11 @@ def test_whatever_happens_is_one_sentence(raised, code, kind, here, monkeypatch)
             main()
 
 
+def test_a_tumour_in_another_frame_is_refused_before_a_guide_is_made_too():
+    with pytest.raises(CaseError, match=r"lies \d+ mm from the bone; the other coordinates \(LPS or RAS\) would bring it there"):
+        validate(CASES / "phantom-type1", settings=["tumour.coordinates=RAS"])
+
+
 def test_the_mistakes_of_an_error_cross_processes():
     error = CaseError("a\nb", errors=[{"key": "x", "message": "a"}, {"key": "y", "message": "b"}])
     again = from_json(json.loads(json.dumps(error.to_json())))

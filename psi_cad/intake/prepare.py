@@ -37,6 +37,7 @@ from psi_cad.outputs.overrides import overrides_of
 from psi_cad.parts.contract import PartJob
 from psi_cad.reconstruction.retained import Retained, retained
 from psi_cad.sawing.kerfs import Sawing, differing, kerfs_of, run_outs_of, sawings
+from psi_cad.scene.apart import refuse_apart
 from psi_cad.scene.bodies import Asked, Scene
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.markups import read_planes
@@ -201,6 +202,8 @@ def plan_job(
     avoid = _avoided(loaded, templates, progress=progress)
     siting = Siting(loaded, bones.scene, cuts, own, avoid, workshop=workshop)
     tumour_mesh = tumour.mesh if tumour is not None else None
+    if tumour is not None:
+        refuse_apart(np.asarray(tumour.mesh.vertices), [body.bone for body in bones.scene.bodies], name=tumour.name)
     donor: DonorRead | None = None
     if only_part is None and any(one.on_donor and only in (None, one.request.name) for one in own):
         progress("fit the donor")

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
-
-import numpy as np
+from typing import Any
 
 from psi_cad.case.load import LoadedCase
 from psi_cad.case.named import bone_key, refuse_changed, stamps_of
-from psi_cad.errors import CaseError
-from psi_cad.frames import distance_to_box, patient_from_ras
 from psi_cad.intake.bones import BonesRead, read_bones
 from psi_cad.intake.loading import resolved_guides
 from psi_cad.intake.named import inputs_of
@@ -21,17 +17,15 @@ from psi_cad.intake.sources import avoid_source, tumour_source
 from psi_cad.resection.avoid import Structure
 from psi_cad.resection.throughbone import InBone
 from psi_cad.sawing.kerfs import Sawing, kerfs_of, sawings
+from psi_cad.scene.apart import refuse_apart
 from psi_cad.scene.bodies import Body, Grounds
 from psi_cad.scene.kerf import Kerf
 from psi_cad.scene.nearest import Surface
 from psi_cad.surface.rays import RayCaster
 from psi_cad.surface.repair import Bone
 from psi_cad.surface.solids import closed_surface, joined, solid_of
-from psi_cad.units import Array, Mm
 
 __all__ = ["BoneModel", "Patient", "read_patient"]
-
-APART_MM: Final[Mm] = 20.0  # from the box round the bone: a tumour this far away is not of this bone
 
 
 @dataclass(frozen=True)
@@ -99,7 +93,7 @@ def read_patient(loaded: LoadedCase, *, blades: Sequence[str] = (), progress: Pr
         mesh = closed_surface(found.mesh, name=found.name, key="tumour")
         tumour, tumour_solid = Surface(mesh), solid_of(mesh, name=found.name, key="tumour")
         file = found.said
-        _refuse_apart(tumour, [model.bone for model in models], name=found.name)
+        refuse_apart(tumour.vertices, [model.bone for model in models], name=found.name)
     avoid = []
     for number, entry in enumerate(loaded.case.avoid):
         structure = avoid_source(loaded, entry, number=number, progress=progress)
@@ -113,17 +107,3 @@ def read_patient(loaded: LoadedCase, *, blades: Sequence[str] = (), progress: Pr
 def _model(body: Body, key: str) -> BoneModel:
     mesh = body.bone.mesh
     return BoneModel(body.name, body.bone, solid_of(mesh, name=body.bone.name, key=key), InBone(Surface(mesh), RayCaster(mesh)))
-
-
-def _refuse_apart(tumour: Surface, bones: Sequence[Bone], *, name: str) -> None:
-    """Refuse a tumour that lies nowhere near a bone: it was read in another frame, or belongs to another scan."""
-
-    def away(points: Array) -> Mm:
-        return min(float(distance_to_box(points, *np.asarray(bone.mesh.bounds)).min()) for bone in bones)
-
-    apart = away(tumour.vertices)
-    if apart <= APART_MM:
-        return
-    turned = away(patient_from_ras(tumour.vertices)) <= APART_MM
-    hint = "the other coordinates (LPS or RAS) would bring it there: check tumour.coordinates" if turned else "check its frame and units"
-    raise CaseError(f"tumour: '{name}' lies {apart:.0f} mm from the bone; {hint}.")
