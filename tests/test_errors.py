@@ -1,8 +1,10 @@
 """Every way a command can end: one sentence or one JSON object, all mistakes of a file at once, and the right exit code."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
+import trimesh
 from conftest import CASES
 from strict import strictly
 
@@ -156,9 +158,14 @@ def test_whatever_happens_is_one_sentence(raised, code, kind, here, monkeypatch)
             main()
 
 
-def test_a_tumour_in_another_frame_is_refused_before_a_guide_is_made_too():
-    with pytest.raises(CaseError, match=r"lies \d+ mm from the bone; the other coordinates \(LPS or RAS\) would bring it there"):
-        validate(CASES / "phantom-type1", settings=["tumour.coordinates=RAS"])
+def test_a_tumour_in_another_frame_is_refused_before_a_guide_is_made_too(monkeypatch):
+    elsewhere = trimesh.creation.icosphere(radius=10.0)
+    elsewhere.apply_translation([96.0, 8.0, 35.0])  # as it lies in RAS
+    monkeypatch.setattr("psi_cad.intake.prepare.tumour_source", lambda _case, progress: SimpleNamespace(mesh=elsewhere, name="tumour.stl"))
+    with pytest.raises(
+        CaseError, match=r"tumour: 'tumour\.stl' lies \d+ mm from the bone; the other coordinates \(LPS or RAS\) would bring it there"
+    ):
+        validate(CASES / "phantom-type1")
 
 
 def test_the_mistakes_of_an_error_cross_processes():
