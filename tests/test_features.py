@@ -7,6 +7,7 @@ import os
 import pkgutil
 import re
 import signal
+import time
 from collections import Counter
 from dataclasses import dataclass
 
@@ -153,6 +154,8 @@ def test_a_copy_sees_whether_a_solid_is_sound_and_its_death_changes_nothing(guid
     _, expected, path = guide
     monkeypatch.delenv("PSI_CAD_CORES", raising=False)
     part = Part(path, expected.frame, judged=False)
+    if dies:  # before it has answered
+        monkeypatch.setattr(part_room, "_sound", lambda _solid: time.sleep(60.0))
     part.warm()
     assert part._copy is not None
     if dies:
