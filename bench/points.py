@@ -88,7 +88,7 @@ def named(sentence: str, params: type[Parameters]) -> list[str]:
     found = []
     for name in params.model_fields:
         word = re.escape(name)
-        told = rf"params\.{word}\b|\b{word} = |'{word}'|\b(?:raise|lower|set|give|without|leave|or|and|lower|longer|shorter|of) {word}\b"
+        told = rf"params\.{word}\b|\b{word} = |'{word}'|\b(?:raise|lower|set|give|without|leave|or|and|longer|shorter|of) {word}\b"
         if re.search(rf"\b{word}\b" if "_" in name else told, sentence):
             found.append(name)
     return found
@@ -117,8 +117,14 @@ def outcome(report: dict[str, Any], kind: str, name: str) -> dict[str, Any]:
             return {"outcome": entry["status"], "said": "; ".join(dict.fromkeys(told)), "files": files, "built_before": built}
     for entry in report.get("refused", ()):
         if name in (entry.get("guide"), entry.get("part"), entry.get("name")):
-            return {"outcome": "refused", "said": entry.get("message") or entry.get("reason") or str(entry), "files": []}
+            return not_made(str(entry["error"]), str(entry["message"]))
     return {"outcome": "crashed", "said": f"the report tells nothing of '{name}'", "files": []}
+
+
+def not_made(error: str, said: str) -> dict[str, Any]:
+    """Refused, or crashed where the sentence is only what the last door makes of something unforeseen."""
+    crashed = error == "KernelError" or re.match(r"An unexpected .* ended the |The template '.*' failed, ", said)
+    return {"outcome": "crashed" if crashed else "refused", "said": said, "files": []}
 
 
 def built(session: psi_cad.Session, template: str, case: Path | None, out: Path, values: dict[str, Any]) -> dict[str, Any]:
@@ -133,14 +139,14 @@ def built(session: psi_cad.Session, template: str, case: Path | None, out: Path,
         settings = [f"{kind}.{name}.params.{key}={as_text(value)}" for key, value in values.items()]
         return outcome(session.build(case, out, settings=settings).report, kind, name)
     except PsiCadError as error:
-        return {"outcome": "crashed" if type(error).__name__ == "KernelError" else "refused", "said": str(error), "files": []}
+        return not_made(type(error).__name__, str(error))
     except Exception as error:  # whatever it is, it is what this looks for
         return {"outcome": "crashed", "said": f"{type(error).__name__}: {error}", "files": []}
 
 
-def printed_clean(out: Path, files: Sequence[str], stem: str) -> list[str]:
-    """Files to print with a clean name that the report of a guide which did not pass does not account for."""
-    return [path.name for path in out.rglob("*") if path.suffix in {".stl", ".3mf"} and path.name.startswith(stem) and path.name not in files]
+def printed_clean(out: Path, stem: str) -> list[str]:
+    """Files to print of a guide or part, in a folder where it did not pass."""
+    return [path.name for path in out.rglob("*") if path.suffix in {".stl", ".3mf"} and path.name.startswith(stem)]
 
 
 def tried(template: str, case: Path | None, folder: Path, *, points: Sequence[int], seed: int) -> list[dict[str, Any]]:
@@ -156,7 +162,7 @@ def tried(template: str, case: Path | None, folder: Path, *, points: Sequence[in
             became = built(session, template, case, out, values)
             took = {"seconds": round(time.perf_counter() - start, 1), "cpu_s": round(spent() - before, 1)}
             names = named(became["said"], params) if became["outcome"] == "refused" else []
-            clean = [] if became["outcome"] == "passed" else printed_clean(out, (), stem)
+            clean = [] if became["outcome"] == "passed" else printed_clean(out, stem)
             of = {"template": template, "case": case and case.parent.name, "point": number}
             found.append({**of, **became, **took, "names": names, "clean": clean, "values": values})
             row = f"{number:3} {became['outcome']:9} {took['seconds']:6.1f} s {took['cpu_s']:6.1f} s  "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from psi_cad.units import Array, Deg
 
-__all__ = ["Frame", "across", "all_round", "angle_between", "distance_to_box", "patient_from_ras", "ring", "triple", "unit"]
+__all__ = ["Frame", "across", "all_round", "angle_between", "distance_to_box", "patient_from_ras", "ring", "rounded", "triple", "unit"]
 
 
 def unit(vector: Array) -> Array:
@@ -53,6 +54,11 @@ def all_round(count: int) -> Array:
 def triple(point: Array) -> tuple[float, float, float]:
     """A point or direction (3,) as plain numbers."""
     return float(point[0]), float(point[1]), float(point[2])
+
+
+def rounded(point: Array | Sequence[float]) -> tuple[float, float, float]:
+    """A point (3,) as a report tells it, to a micrometre."""
+    return round(float(point[0]), 3), round(float(point[1]), 3), round(float(point[2]), 3)
 
 
 def distance_to_box(points: Array, low: Array, high: Array) -> Array:

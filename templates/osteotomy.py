@@ -41,7 +41,7 @@ from psi_cad.guides.site import Site
 from psi_cad.labelling.placed import ENGRAVED, PAD, Labels, Pad, TagShape, label_solids, labelled
 from psi_cad.options.plated import Plated
 from psi_cad.sawing.guided import guided_cuts
-from psi_cad.sawing.ledges import BARS, side_of
+from psi_cad.sawing.ledges import BARS, LEDGES, side_of
 from psi_cad.sawing.plan import SlotPlan
 from psi_cad.sawing.slots import stepped_heights
 from psi_cad.siting.pins import Pin
@@ -112,7 +112,7 @@ class Params(GuideParams):
     ledge: str = param(
         "",
         unit="",
-        choices=("", "specimen", "retained"),
+        choices=(*LEDGES,),
         bars=BARS,
         help="one wall instead of a slot, on that side of each cut: the blade is guided only while it is pressed on it; empty: none",
     )

@@ -68,7 +68,7 @@ def test_a_sleeve_that_suits_no_cut_is_refused_with_its_number(changed, clearanc
 
 
 def test_what_its_slot_leaves_the_blade_is_held_against_the_house():
-    one = Liner("A", "s", *((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)), amid=0.0, **SIZES, more=0.0, wall=2.0, end_wall=3.0,
+    one = Liner("A", (0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0), sleeve="s", amid=0.0, **SIZES, more=0.0, wall=2.0, end_wall=3.0,
                 chord=(-40.0, 40.0), guided=10.0, room=45.0, blade=0.89, least=0.1, most=0.2, blade_length=90.0)  # fmt: skip
     good = {"amid_mm": 0.0}
 

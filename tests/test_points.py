@@ -9,7 +9,7 @@ from conftest import written
 
 import psi_cad
 from psi_cad.brep.checked import filled
-from psi_cad.errors import DesignError
+from psi_cad.errors import DesignError, SurfaceError
 from psi_cad.fitting.inserts import place_inserts
 from psi_cad.guides.registry import load_template
 from psi_cad.siting.pins import UP
@@ -162,6 +162,17 @@ def test_what_an_stl_would_open_is_tried_again_from_what_was_left(monkeypatch):
     ball = trimesh.creation.icosphere(subdivisions=3, radius=20.0)
     found = printable(solid_of(ball, name="ball", key="part"))
     assert len(tried) == 4 and found.is_watertight and found.volume == pytest.approx(ball.volume, rel=1e-3)
+
+
+def test_what_is_no_solid_any_more_is_left_to_fail_where_its_file_is_measured(monkeypatch):
+    ball = solid_of(trimesh.creation.icosphere(subdivisions=2, radius=20.0), name="ball", key="part")
+
+    def none(*_given, **_named):
+        raise SurfaceError("part: 'a part' bounds no solid.")
+
+    monkeypatch.setattr(solids, "_closed_in_stl", lambda _mesh: False)
+    monkeypatch.setattr(solids, "solid_of", none)
+    assert len(printable(ball).faces) > 0
 
 
 def test_a_void_that_bodies_close_between_them_is_filled():

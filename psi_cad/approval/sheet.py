@@ -25,6 +25,7 @@ __all__ = ["SHEET", "renew_sheet", "sheet_of", "state_in", "write_sheets"]
 SHEET: Final = "sheet.html"
 ENTERED: Final = tuple(Processing.model_fields)
 SIGNED: Final = ("printed", "gauge measured, and fits", "post-processed and inspected", "washed and packed", "sterilised", "received in theatre")
+RELEASED: Final = {"released": "yes", NOT_SOUND: NOT_SOUND}  # else no
 HEAD: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>psi-cad processing sheet</title><style>
 @page{size:A4;margin:1.2cm}
@@ -154,10 +155,7 @@ def _section(sheet: Sheet, one: InstrumentSheet) -> str:
         ("case file", f"SHA-256 as it was built: {sheet.case_sha256}; for this sheet {CASE_NOT_READ}"),
         ("instrument", f"{one.instrument}, by template {one.template}"),
         ("checks", one.status),
-        (
-            "approved, released",
-            f"{'yes' if one.approved else 'no'}, {'no' if state in ('approved', 'no') else 'yes' if state == 'released' else state}",
-        ),
+        ("approved, released", f"{'yes' if one.approved else 'no'}, {RELEASED.get(state, 'no')}"),
         ("blade or tool", one.tool or "none"),
         ("printer, process", f"{one.printer}, {one.process or 'not told'}"),
         ("material", one.material),

@@ -382,10 +382,10 @@ def _client(workers: int | None, scheduler: str | None, jobs: int) -> Iterator[A
             _kill_below()
         raise
     finally:
-        with suppress(Exception):
+        with suppress(Exception):  # its scheduler may be gone already, and whatever it raises, the batch is over
             client.close(timeout=1.0)
         if cluster is not None:
-            with suppress(Exception):
+            with suppress(Exception):  # as may its workers, which end with this process at the latest
                 cluster.close(timeout=2.0)
 
 

@@ -42,7 +42,7 @@ from psi_cad.siting.about import blade_axes
 from psi_cad.siting.access import voids
 from psi_cad.siting.pins import UP
 from psi_cad.units import LIMITS, Array, Mm
-from psi_cad.verify.features.feature import Feature, told
+from psi_cad.verify.features.feature import Feature, Triple, told
 
 __all__ = ["Made", "cautions_of", "expected_of", "report_entry"]
 
@@ -210,12 +210,17 @@ def _ledges(made: Made, expected: Expected) -> list[Ledge]:
     found = []
     for slot, feature in zip(expected.slots, made.design.slots, strict=True):
         if slot.ledge:
-            origin, normal = expected.plane_of(slot)
-            _, blade = blade_axes(normal, np.array(UP))
             (low, high), chord, sizes = feature.windows[0], (slot.chord_low, slot.chord_high), (slot.height, slot.wall)
-            ways, rest = (triple(origin), triple(normal), triple(blade)), (slot.room, expected.edge_break, slot.blade_length)
-            found.append(Ledge(slot.name, *ways, slot.ledge, slot.width / 2.0, *sizes, low, high, chord, *rest))
+            rest = (slot.room, expected.edge_break, slot.blade_length)
+            found.append(Ledge(slot.name, *_ways(slot, expected), slot.ledge, slot.width / 2.0, *sizes, low, high, chord, *rest))
     return found
+
+
+def _ways(slot: ExpectedSlot, expected: Expected) -> tuple[Triple, Triple, Triple]:
+    """Origin and normal of the plane in which a cut's blade runs, and the blade's way out of the bone; guide frame."""
+    origin, normal = expected.plane_of(slot)
+    _, blade = blade_axes(normal, np.array(UP))
+    return triple(origin), triple(normal), triple(blade)
 
 
 def _liners(made: Made, expected: Expected) -> list[Liner]:
@@ -224,15 +229,11 @@ def _liners(made: Made, expected: Expected) -> list[Liner]:
     for slot, feature in zip(expected.slots, made.design.slots, strict=True):
         if sleeve is None or feature.lined is None:
             continue
-        origin, normal = expected.plane_of(slot)
-        _, blade = blade_axes(normal, np.array(UP))
         least, most = (0.0, slot.clearance) if expected.clearance_overridden else (CLEARANCE.least, CLEARANCE.most)
         one = Liner(
-            name=slot.name,
+            slot.name,
+            *_ways(slot, expected),
             sleeve=sleeve.id,
-            origin=triple(origin),
-            normal=triple(normal),
-            out=triple(blade),
             amid=sum(feature.windows[0]) / 2.0,
             length=sleeve.length,
             width=sleeve.width,

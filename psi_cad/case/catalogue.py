@@ -23,7 +23,7 @@ __all__ = ["Catalogue", "catalogue_with", "load_catalogue", "shipped_catalogue"]
 
 Entry = TypeVar("Entry", Blade, Printer, Tool, Implant, SlotSleeve)
 KINDS_OF: Final[Mapping[type, str]] = {Blade: "blade", Tool: "tool", Implant: "implant", Printer: "printer", SlotSleeve: "slot_sleeve"}
-TABLES: Final = " and ".join((", ".join(f"[[{kind}]]" for kind in list(KINDS_OF.values())[:-1]), "[[slot_sleeve]]"))
+TABLES: Final = ", ".join(f"[[{kind}]]" for kind in KINDS_OF.values())
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def load_catalogue(path: Path, *, where: str) -> Catalogue:
     try:
         return _parsed(path.read_text("utf-8"), path.name)
     except UnicodeDecodeError:
-        raise CatalogueError(f"{where}: '{path.name}' is not text; a catalogue is TOML with {TABLES}.") from None
+        raise CatalogueError(f"{where}: '{path.name}' is not text; a catalogue is TOML with the tables {TABLES}.") from None
 
 
 def _parsed(text: str, name: str) -> Catalogue:
@@ -119,7 +119,7 @@ def _parsed(text: str, name: str) -> Catalogue:
     except tomllib.TOMLDecodeError as error:
         raise CatalogueError(f"{name}: this is not valid TOML: {error}.") from None
     mistakes = [
-        Mistake(key, f"{name}: '{key}' is no key of a catalogue; use {TABLES}.", (number,), CatalogueError)
+        Mistake(key, f"{name}: '{key}' is no key of a catalogue; it has the tables {TABLES}.", (number,), CatalogueError)
         for number, key in enumerate(data)
         if key not in KINDS_OF.values()
     ]

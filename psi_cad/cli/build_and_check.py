@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from psi_cad.records.check import CheckedFolder
+    from psi_cad.records.check import CheckedFolder, CheckedGuide, CheckedPart, ToldGuide, ToldPart
     from psi_cad.records.shared import Refused
 
 __all__ = ["register"]
@@ -178,23 +178,21 @@ def _tell_measured(found: CheckedFolder) -> None:
     from psi_cad.cli.approving import standing_lines
     from psi_cad.cli.showing import guide_lines, part_lines, say_lines
     from psi_cad.outputs.notice import CASE_NOT_READ
-    from psi_cad.outputs.subject import stem
+    from psi_cad.outputs.subject import section_of
     from psi_cad.wording.telling import caution_lines, cautions_in
 
     for guide in found.guides:
         say_lines(guide_lines(guide))
     for part in found.parts:
         say_lines(part_lines(part))
+    checked: list[CheckedGuide | CheckedPart] = [*found.guides, *found.parts]
     for case in found.approvals:
-        failed = {f"guide {stem(one.name, one.blade, one.variant)}" for one in found.guides if one.case == case.case and one.status != "passed"}
-        failed |= {f"part {one.name}_{one.printer}" for one in found.parts if one.case == case.case and one.status != "passed"}
+        failed = {section_of(one) for one in checked if one.case == case.case and one.status != "passed"}
         say_lines(standing_lines(case, failed=failed))
     _tell_refused([one for report in found.reports for one in report.refused])
-    stale = {(one.case, one.name, one.blade, one.variant) for one in found.guides if one.status == "stale"}
-    stale |= {(one.case, one.name, one.printer, None) for one in found.parts if one.status == "stale"}
+    stale = {(one.case, section_of(one)) for one in checked if one.status == "stale"}
     for report in found.reports:
-        guides = [one for one in report.guides if (report.case, one.name, one.blade, one.variant) not in stale]
-        parts = [one for one in report.parts if (report.case, one.name, one.printer, None) not in stale]
-        head, *lines = caution_lines(cautions_in(report.cautions, [*guides, *parts])) or [""]
+        told: list[ToldGuide | ToldPart] = [*report.guides, *report.parts]
+        head, *lines = caution_lines(cautions_in(report.cautions, [one for one in told if (report.case, section_of(one)) not in stale])) or [""]
         say_lines([f"{report.case}: {head[:1].lower()}{head[1:]}", *lines] if lines else [])
     say_lines([CASE_NOT_READ] if found.reports else [])

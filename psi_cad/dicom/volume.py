@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from psi_cad.dicom.decoder import Decoder
-from psi_cad.dicom.files import DicomFiles, UnreadableFileError, quiet_pydicom
+from psi_cad.dicom.files import DicomFiles, quiet_pydicom
 from psi_cad.dicom.find import Found, Series, choose_series, find_series
 from psi_cad.dicom.geometry import Grid, plan_grid
 from psi_cad.dicom.headers import Slice
@@ -134,7 +134,7 @@ def _pixel_bytes(files: DicomFiles, name: str) -> bytes:
             raise ImageError("The pixels of a slice are compressed and its header says they are not (TransferSyntaxUID); export the series again.")
     except ImageError:
         raise
-    except (UnreadableFileError, Exception):
+    except Exception:  # pydicom raises nearly anything on damaged data; what is told is below
         value = None
     if not isinstance(value, bytes | bytearray):
         raise ImageError("A slice has no pixels (PixelData); copy or export the series again.")

@@ -11,6 +11,7 @@ import shapely
 from psi_cad.errors import DesignError
 from psi_cad.frames import Frame, triple, unit
 from psi_cad.options.flap import Flap
+from psi_cad.options.in_cut import SIDES
 from psi_cad.readback.corridor import Corridor
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.units import Array, Bools, Deg, Mm
@@ -64,7 +65,6 @@ def place_flap(
     outward = unit(outward - float(outward @ along) * along)
     origin = np.array(first.origin)
     plate = shapely.union_all(list(plates)).buffer(-INSIDE_MM)
-    where = "on the specimen's side" if side > 0 else "on the side of the bone that stays"
     lines = _lines(plate, origin[:2], along[:2], outward[:2])
     longest = 0.0
     for off, stations in lines:
@@ -89,13 +89,13 @@ def place_flap(
                 return found
     if longest < width:
         raise DesignError(
-            f"params.flap_width = {width:g}: the footplate's edge {where} has room for a flap {longest:.0f} mm wide beside its wires; "
+            f"params.flap_width = {width:g}: the footplate's edge on {SIDES[side]} has room for a flap {longest:.0f} mm wide beside its wires; "
             "lower flap_width, give the other flap_side, or raise footplate_reach.",
             where=origin,
             reason="contact",
         )
     raise DesignError(
-        f"params.flap_side = {side}: {where} no flap stands clear of bone and {clearance:g} mm off the saw's way; "
+        f"params.flap_side = {side}: on {SIDES[side]} no flap stands clear of bone and {clearance:g} mm off the saw's way; "
         "give the other flap_side, lower flap_clearance, flap_angle or flap_width, or raise footplate_reach.",
         where=origin,
         reason="contact",

@@ -11,7 +11,9 @@ import shapely
 from psi_cad.errors import DesignError
 from psi_cad.frames import triple
 from psi_cad.options.grip import Grip
+from psi_cad.options.in_cut import SIDES
 from psi_cad.readback.corridor import Corridor
+from psi_cad.siting.access import grid_in
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.units import Array, Bools, Mm
 from psi_cad.verify.features.feature import Triple
@@ -68,11 +70,7 @@ def place_grip(
     shaft, radius = max(WAIST * diameter, LEAST_SHAFT_MM), diameter / 2.0
     first = corridors[0]
     area = shapely.union_all(list(plates)).buffer(-(shaft / 2.0 + RIM_MM))
-    points = np.zeros((0, 2))
-    if not area.is_empty:
-        x_low, y_low, x_high, y_high = area.bounds
-        grid = np.stack(np.meshgrid(np.arange(x_low, x_high, STEP_MM), np.arange(y_low, y_high, STEP_MM), indexing="ij"), axis=-1).reshape(-1, 2)
-        points = grid[shapely.contains_xy(area, grid[:, 0], grid[:, 1])]
+    points = grid_in(area, STEP_MM)
     turns = np.arange(TURNS) * 2.0 * np.pi / TURNS
     foot = np.vstack([np.zeros(2), shaft / 2.0 * np.column_stack([np.cos(turns), np.sin(turns)])])
     around = (points[:, None] + foot[None]).reshape(-1, 2)
@@ -91,10 +89,9 @@ def place_grip(
     clear = [_clear_of_bone(one, radius, level + under, bone) for one, level in zip(points[fits], levels[fits], strict=True)]
     fits[fits] = np.array(clear, dtype=bool)
     if not fits.any():
-        where = "on the specimen's side" if side > 0 else "on the side of the bone that stays"
         raise DesignError(
-            f"params.grip = {side}: {where} the footplate has no room for a grip {diameter:g} mm wide, {clearance:g} mm off the saw's way and "
-            "clear of wires; give the other side, lower grip_diameter, grip_clearance or pins, or raise footplate_reach.",
+            f"params.grip = {side}: on {SIDES[side]} the footplate has no room for a grip {diameter:g} mm wide, {clearance:g} mm off the saw's way "
+            "and clear of wires; give the other side, lower grip_diameter, grip_clearance or pins, or raise footplate_reach.",
             where=np.array(first.origin),
             reason="contact",
         )

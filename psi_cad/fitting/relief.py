@@ -51,14 +51,14 @@ def place_relief(
     DesignError
         If a footplate would be too thin over it, or nothing would be left to rest on bone.
     """
-    refuse_thin(depth, plate_thickness, where=np.array([*plates[0].representative_point().coords[0], 0.0]))
+    refuse_thin(depth, plate_thickness, where=_amid(plates))
     whole = shapely.union_all(list(plates))
     inner = whole.buffer(-width)
     stays = shapely.union_all([inner, fences.buffer(OFF_FENCE_MM), *(shapely.Point(x, y).buffer(radius) for x, y, radius in keep)])
     if whole.intersection(stays).area < LEAST_SHARE * whole.area or inner.is_empty:
         raise DesignError(
             f"params.relief_width = {width:g}: too little of the footplates would rest on bone; lower relief_width, or raise footplate_reach.",
-            where=np.array([*plates[0].representative_point().coords[0], 0.0]),
+            where=_amid(plates),
             reason="contact",
         )
     band = whole.buffer(PAST_MM, join_style="mitre").difference(stays).buffer(-ROUND_MM).buffer(ROUND_MM).simplify(PLAIN_MM)
@@ -66,7 +66,7 @@ def place_relief(
     if not parts:
         raise DesignError(
             f"params.relief_width = {width:g}: between fences and wires the footplates have no rim so wide; raise relief_width or footplate_reach.",
-            where=np.array([*plates[0].representative_point().coords[0], 0.0]),
+            where=_amid(plates),
             reason="contact",
         )
     return Relief("relief", depth, width, tuple(tuple(_ring(ring) for ring in (part.exterior, *part.interiors)) for part in parts))
@@ -87,6 +87,11 @@ def refuse_thin(depth: Mm, plate_thickness: Mm, *, where: Array | None = None) -
         ).on_any_seat()
 
 
+def _amid(plates: Sequence[shapely.Polygon]) -> Array:
+    """A place (3,) in the first footplate, where what is wrong with all of it is told."""
+    return np.array([*plates[0].representative_point().coords[0], 0.0])
+
+
 def _ring(ring: shapely.LinearRing) -> tuple[tuple[Mm, Mm], ...]:
     return tuple((round(float(x), 4), round(float(y), 4)) for x, y in shapely.get_coordinates(ring))
 
@@ -105,7 +110,7 @@ def refuse_sliding(relief: Relief, plates: Sequence[shapely.Polygon], field: Hei
         raise DesignError(
             f"params.relief_width = {relief.width:g}: with so much of the footplates off the bone the guide would slide (lock {lock:.2f}, "
             f"{LIMITS.sliding_lock:g} is wanted); lower relief_width, raise footplate_reach, or leave relief_depth out.",
-            where=np.array([*plates[0].representative_point().coords[0], 0.0]),
+            where=_amid(plates),
             reason="contact",
         )
 
@@ -127,12 +132,12 @@ def refuse_uneven(site: Site, relief: Relief, plates: Sequence[shapely.Polygon])
     off = _off(np.column_stack([over, top(over)]), site)
     for worst, how in ((int(np.argmin(off)), "nearer"), (int(np.argmax(off)), "further")):
         if abs(off[worst] - wanted) > AIM * LIMITS.seat_max:
-            place = site.frame.patient(np.array([*over[worst], float(top(over[worst][None, :])[0])]))
+            where = np.array([*over[worst], float(top(over[worst][None, :])[0])])
             missed, most = abs(off[worst] - wanted), AIM * LIMITS.seat_max
             raise DesignError(
-                f"params.relief_depth = {relief.depth:g}: near {at(place)} the bone bends so that the relief would lie {off[worst]:.2f} mm off it, "
-                f"{missed:.2f} mm {how} than asked, and {most:.2f} is the most; lower relief_depth or relief_width.",
-                where=np.array([*over[worst], float(top(over[worst][None, :])[0])]),
+                f"params.relief_depth = {relief.depth:g}: near {at(site.frame.patient(where))} the bone bends so that the relief would lie "
+                f"{off[worst]:.2f} mm off it, {missed:.2f} mm {how} than asked, and {most:.2f} is the most; lower relief_depth or relief_width.",
+                where=where,
             )
 
 

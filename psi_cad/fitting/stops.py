@@ -8,12 +8,12 @@ import numpy as np
 
 from psi_cad.errors import DesignError
 from psi_cad.options.stop import Stop
+from psi_cad.sawing.liners import TALLEST_MM
 from psi_cad.units import Array, Mm
 
 __all__ = ["refuse_unfit"]
 
 SPARE_MM: Final[Mm] = 0.5  # between the stop and the least fence, for what its top lies off
-TALLEST_MM: Final[Mm] = 45.0  # of a fence: a higher one breaks in the hand
 
 
 def refuse_unfit(stop: Stop, level: tuple[Array, Array], *, height: Mm, usable: Mm, blade: str) -> None:

@@ -10,6 +10,7 @@ import shapely
 
 from psi_cad.errors import DesignError
 from psi_cad.options.window import TURNS, Window
+from psi_cad.siting.access import grid_in
 from psi_cad.siting.spline import HeightSpline
 from psi_cad.units import Array, Mm
 
@@ -49,12 +50,8 @@ def place_windows(
     radius, area = size / 2.0, shapely.union_all(list(plates))
     free = area.buffer(-(radius + LEAST_WALL_MM + RIM_MM)).difference(strips.buffer(radius + LEAST_WALL_MM + SPARE_MM))
     free = free.difference(shapely.union_all([shapely.Point(x, y).buffer(off + radius + LEAST_WALL_MM / 2.0) for x, y, off in keep]))
-    points = np.zeros((0, 2))
-    if not free.is_empty:
-        x_low, y_low, x_high, y_high = free.bounds
-        grid = np.stack(np.meshgrid(np.arange(x_low, x_high, STEP_MM), np.arange(y_low, y_high, STEP_MM), indexing="ij"), axis=-1).reshape(-1, 2)
-        points = grid[shapely.contains_xy(free, grid[:, 0], grid[:, 1])]
-        points = points[seat.steepness(points) <= STEEPEST] if len(points) else points
+    points = grid_in(free, STEP_MM)
+    points = points[seat.steepness(points) <= STEEPEST] if len(points) else points
     chosen: list[Array] = []
     others = np.array([(x, y) for x, y, _ in keep]).reshape(-1, 2)
     while len(chosen) < count and len(points):

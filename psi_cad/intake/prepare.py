@@ -201,8 +201,9 @@ def plan_job(
     cautions = (*case_cautions(loaded, bones), *cautions_at_cuts(loaded, bones.scene, cuts))
     avoid = _avoided(loaded, templates, progress=progress)
     siting = Siting(loaded, bones.scene, cuts, own, avoid, workshop=workshop)
-    tumour_mesh = tumour.mesh if tumour is not None else None
+    tumour_mesh = None
     if tumour is not None:
+        tumour_mesh = tumour.mesh
         refuse_apart(np.asarray(tumour.mesh.vertices), [body.bone for body in bones.scene.bodies], name=tumour.name)
     donor: DonorRead | None = None
     if only_part is None and any(one.on_donor and only in (None, one.request.name) for one in own):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from psi_cad.findings import Check
-from psi_cad.frames import Frame, unit
+from psi_cad.frames import Frame, rounded, unit
 from psi_cad.readback.corridor import corridor_from
 from psi_cad.units import Array, Deg, Mm
 from psi_cad.verify.features.feature import Triple, kept, place
@@ -119,7 +119,7 @@ def measure(flap: Flap, part: Part | None, printed: Printed) -> dict[str, Any]:
     if len(points):
         away = np.min([corridor_from(row).away(points) for row in flap.corridors], axis=0)
         nearest = int(np.argmin(away))
-        values["clear_mm"], values["clear_at"] = float(away[nearest]), [round(float(v), 3) for v in points[nearest]]
+        values["clear_mm"], values["clear_at"] = float(away[nearest]), rounded(points[nearest])
     return values
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from psi_cad.findings import Check
-from psi_cad.frames import ring, unit
+from psi_cad.frames import ring, rounded, unit
 from psi_cad.readback.corridor import corridor_from
 from psi_cad.units import Mm
 from psi_cad.verify.features.feature import Triple, kept, place, way
@@ -90,7 +90,7 @@ def measure(grip: Grip, part: Part | None, printed: Printed) -> dict[str, Any]:
     out = way(printed, starts, ways)
     thin = int(np.argmin(out))
     values["shaft_mm"] = 2.0 * float(out[thin]) if np.isfinite(out[thin]) else None
-    values["shaft_at"] = [round(float(v), 3) for v in starts[thin] + min(float(out[thin]), FAR_MM) * ways[thin]]
+    values["shaft_at"] = rounded(starts[thin] + min(float(out[thin]), FAR_MM) * ways[thin])
     above = foot + FAR_MM * up + np.vstack([np.zeros(3), 0.6 * (grip.diameter / 2.0) * ring(up, TURNS)])
     top = FAR_MM - way(printed, above, -up)
     values["height_mm"] = float(top.min()) if np.isfinite(top).all() else None
@@ -100,11 +100,11 @@ def measure(grip: Grip, part: Part | None, printed: Printed) -> dict[str, Any]:
     if len(own):
         away = np.min([corridor_from(row).away(own) for row in grip.corridors], axis=0)
         nearest = int(np.argmin(away))
-        values["clear_mm"], values["clear_at"] = float(away[nearest]), [round(float(v), 3) for v in own[nearest]]
+        values["clear_mm"], values["clear_at"] = float(away[nearest]), rounded(own[nearest])
         lines = [(np.array(row[:3]), unit(np.array(row[3:]))) for row in grip.wires]
         beside = np.min([np.linalg.norm(np.cross(own - start, along), axis=1) for start, along in lines], axis=0)
         nearest = int(np.argmin(beside))
-        values["wire_mm"], values["wire_at"] = float(beside[nearest]), [round(float(v), 3) for v in own[nearest]]
+        values["wire_mm"], values["wire_at"] = float(beside[nearest]), rounded(own[nearest])
     return values
 
 

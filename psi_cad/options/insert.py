@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from psi_cad.findings import Check
-from psi_cad.frames import ring, unit
+from psi_cad.frames import ring, rounded, unit
 from psi_cad.units import Mm
 from psi_cad.verify.features.feature import Triple, kept, place, way
 from psi_cad.verify.held import held
@@ -83,7 +83,7 @@ def measure(insert: Insert, part: Part | None, printed: Printed) -> dict[str, An
     outer = way(printed, starts + (inner + 1e-3)[:, None] * sides, sides) + 1e-3
     thin = int(np.argmin(np.where(np.isfinite(outer), outer, 0.0)))
     values["wall_mm"] = float(outer[thin]) if np.isfinite(outer[thin]) else 0.0
-    values["wall_at"] = [round(float(v), 3) for v in starts[thin] + inner[thin] * sides[thin]]
+    values["wall_at"] = rounded(starts[thin] + inner[thin] * sides[thin])
     return values
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from psi_cad.findings import Check
-from psi_cad.frames import all_round, angle_between, ring, triple, unit
+from psi_cad.frames import all_round, angle_between, ring, rounded, triple, unit
 from psi_cad.siting.pins import WIRES_APART_MM
 from psi_cad.surface.lines import segments_apart
 from psi_cad.units import Array, Deg, Mm
@@ -141,10 +141,10 @@ def measure(leaning: Leaning, part: Part | None, printed: Printed) -> dict[str, 
         "offset_mm": max(beside),
         "worst": [int(np.argmax(turned)), int(np.argmax(beside))],
         "apart_mm": apart - leaning.wire,
-        "near": [round(float(v), 3) for v in near],
+        "near": rounded(near),
         "travel_mm": free if np.isfinite(free) else None,
         "blocked": blocked,
-        "blocked_at": None if first is None else [round(float(v), 3) for v in first],
+        "blocked_at": None if first is None else rounded(first),
     }
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import shapely
 
 from psi_cad.findings import Check
-from psi_cad.frames import angle_between, unit
+from psi_cad.frames import angle_between, rounded
+from psi_cad.options.in_cut import SIDES, InCut, blade_reach
 from psi_cad.readback.hanging import HANGS, hangs
-from psi_cad.readback.reach import blade_needed
 from psi_cad.units import LIMITS, Array, Deg, Mm
 from psi_cad.verify.features.feature import Triple, kept, place
 from psi_cad.verify.held import held
@@ -38,22 +38,17 @@ TOP_MM: Final[Mm] = 0.6
 LEVELS: Final = 5
 WALL_COS: Final = math.cos(math.radians(15.0))
 FAR_MM: Final[Mm] = 1e3
-ON_SIDE: Final = {1: "the specimen's side", -1: "the side of the bone that stays"}
 
 
 @dataclass(frozen=True)
-class Ledge:
-    """Of the cut `name` the one wall, on its `side`: 1 where the specimen is, -1 where bone stays; guide frame, mm.
+class Ledge(InCut):
+    """Of a cut the one wall, on its `side`: 1 where the specimen is, -1 where bone stays; guide frame, mm.
 
-    `origin`, `normal`: the plane in which the middle of the blade runs, and `out`, the blade's way out of the bone; the face lies `off` from the
-    plane. It guides over `height` between `low` and `high` along it, and bone lies between `chord`. `wall`: behind it, below the broken edge of
-    `edge_break`. `room`: how long it has to be for the blade to swing. `blade_length`: of the blade below its hub.
+    The face lies `off` from the plane in which the middle of the blade runs. It guides over `height` between `low` and `high` along it, and bone
+    lies between `chord`. `wall`: behind it, below the broken edge of `edge_break`. `room`: how long it has to be for the blade to swing.
+    `blade_length`: of the blade below its hub.
     """
 
-    name: str
-    origin: Triple
-    normal: Triple
-    out: Triple
     side: int
     off: Mm
     height: Mm
@@ -64,12 +59,6 @@ class Ledge:
     room: Mm
     edge_break: Mm
     blade_length: Mm
-
-    @property
-    def axes(self) -> tuple[Array, Array, Array, Array]:
-        """Origin, normal, the way along the ledge, and the blade's."""
-        normal, blade = unit(np.array(self.normal)), unit(np.array(self.out))
-        return np.array(self.origin), normal, np.cross(blade, normal), blade
 
 
 def find(ledge: Ledge, faces: Faces) -> list[Flat]:
@@ -90,7 +79,7 @@ def measure(ledge: Ledge, part: Part | None, printed: Printed) -> dict[str, Any]
     corners = np.asarray(printed.mesh.vertices)
     past = ledge.off - ledge.side * ((corners - origin) @ normal)
     most = int(np.argmax(past))
-    values: dict[str, Any] = {"past_mm": float(past[most]), "past_at": _point(corners[most])}
+    values: dict[str, Any] = {"past_mm": float(past[most]), "past_at": rounded(corners[most])}
     values |= _hanging(ledge, printed)
     sides = []
     for face, point, outward in find(ledge, part.faces) if part is not None else []:
@@ -115,7 +104,7 @@ def measure(ledge: Ledge, part: Part | None, printed: Printed) -> dict[str, Any]
     least = int(np.argmin(stations[:, 3]))
     s, foot, top, guided = stations[least]
     values |= {"low_mm": low, "high_mm": high, "length_mm": high - low, "height_min_mm": float(guided)}
-    values["height_at"] = _point(origin + s * along + float(np.nan_to_num((foot + top) / 2.0)) * blade)
+    values["height_at"] = rounded(origin + s * along + float(np.nan_to_num((foot + top) / 2.0)) * blade)
     return values | _wall(ledge, printed, stations[stations[:, 3] > 0.0])
 
 
@@ -124,7 +113,7 @@ def _hanging(ledge: Ledge, printed: Printed) -> dict[str, Any]:
     size = {"face": ledge.side * ledge.off, "wall": ledge.wall}
     ends = ((ledge.low, ledge.high), (ledge.high, ledge.low))
     long, where = max((hangs(printed, ledge.axes, **size, end=end) for end in ends), key=lambda one: one[0])
-    return {"hangs_mm": long, "hangs_at": _point(where)}
+    return {"hangs_mm": long, "hangs_at": rounded(where)}
 
 
 def _wall(ledge: Ledge, printed: Printed, stations: Array) -> dict[str, Any]:
@@ -138,21 +127,17 @@ def _wall(ledge: Ledge, printed: Printed, stations: Array) -> dict[str, Any]:
     outer = (faces >= 0) & ((facing > WALL_COS) | ((facing > 0.0) & (distance >= ledge.wall)))
     bare = (faces < 0) | (facing <= 0.0)  # nothing stands behind the face there
     if bare.any() or not outer.any():
-        return {"wall_mm": 0.0, "wall_at": _point(starts[int(np.argmax(bare))])}
+        return {"wall_mm": 0.0, "wall_at": rounded(starts[int(np.argmax(bare))])}
     thin = int(np.argmin(np.where(outer, distance, np.inf)))
-    return {"wall_mm": float(distance[thin]) + 1e-3, "wall_at": _point(starts[thin] + distance[thin] / 2.0 * out)}
+    return {"wall_mm": float(distance[thin]) + 1e-3, "wall_at": rounded(starts[thin] + distance[thin] / 2.0 * out)}
 
 
 def measure_on_bone(ledge: Ledge, printed: Printed, expected: Expected, probe: BoneProbe) -> dict[str, Any]:
     """How much blade the deepest line of the cut needs below its hub, which comes down on the wall."""
     del probe
     slot = next(one for one in expected.slots if one.name == ledge.name)
-    _, _, along, blade = ledge.axes
-    needed = blade_needed(printed, expected, slot, ((ledge.low, ledge.high),), (along, blade))
-    if needed is None:
-        return {}
-    where = None if needed[1] is None else _point(expected.frame.local(np.array(needed[1])))
-    return {"reach_mm": needed[0], "reach_at": where, "tip_per_degree_mm": needed[0] * math.tan(math.radians(1.0))}
+    values = blade_reach(ledge, slot, printed, expected, low=ledge.low, high=ledge.high)
+    return values | ({"tip_per_degree_mm": values["reach_mm"] * math.tan(math.radians(1.0))} if values else {})
 
 
 def checks(ledge: Ledge, values: dict[str, Any]) -> list[Check]:
@@ -161,7 +146,7 @@ def checks(ledge: Ledge, values: dict[str, Any]) -> list[Check]:
     origin, _, along, _ = ledge.axes
     ends = [(ledge.chord[0] - get("low_mm", np.inf), ledge.chord[0]), (get("high_mm", -np.inf) - ledge.chord[1], ledge.chord[1])]
     short, end = min(ends)
-    middle = _point(origin + sum(ledge.chord) / 2.0 * along)
+    middle = rounded(origin + sum(ledge.chord) / 2.0 * along)
 
     def where(key: str) -> Triple:
         return place(get(key) or middle)
@@ -176,7 +161,7 @@ def checks(ledge: Ledge, values: dict[str, Any]) -> list[Check]:
         held(f"ledge_wall{at}", get("wall_mm"), "mm", ">=", ledge.wall - (2.0 - LIMITS.wall), where=where("wall_at")),
         kept(f"ledge_open{at}", get("past_mm"), "mm", "<=", PAST_MM, where("past_at")),
         held(f"ledge_hangs{at}", get("hangs_mm"), "mm", "<=", HANGS * ledge.wall, alone, where=where("hangs_at")),
-        held(f"ledge_covers_bone{at}", short, "mm", ">=", -0.01, "ledge beyond the bone at the shorter end", where=_point(origin + end * along)),
+        held(f"ledge_covers_bone{at}", short, "mm", ">=", -0.01, "ledge beyond the bone at the shorter end", where=rounded(origin + end * along)),
         held(f"ledge_blade_room{at}", get("length_mm"), "mm", ">=", ledge.room - 0.01, "blade width and sweep", where=place(middle)),
         held(f"ledge_reach{at}", None if reach is None else ledge.blade_length, "mm", ">=", reach or ledge.height, note, where=where("reach_at")),
     ]
@@ -189,12 +174,7 @@ def said(found: Sequence[dict[str, Any]]) -> list[str]:
         height, tip = one.get("height_min_mm"), one.get("tip_per_degree_mm")
         told = "" if height is None else f", {height:.1f} mm high, its face within {one['angle_deg']:.4f}° and {one['offset_mm']:.4f} mm"
         lines.append(
-            f"ledge {one['name']}: ONE wall, on {ON_SIDE[int(one['side'])]}{told}; the blade is guided only while it is pressed on it"
+            f"ledge {one['name']}: ONE wall, on {SIDES[int(one['side'])]}{told}; the blade is guided only while it is pressed on it"
             + ("" if tip is None else f", and each degree that it tips off moves its tip by {tip:.1f} mm")
         )
     return lines
-
-
-def _point(point: Array) -> Triple:
-    x, y, z = (round(float(value), 3) for value in point)
-    return x, y, z

@@ -11,8 +11,8 @@ import numpy as np
 import shapely
 
 from psi_cad.findings import Check
-from psi_cad.frames import angle_between, unit
-from psi_cad.readback.reach import blade_needed
+from psi_cad.frames import angle_between, rounded
+from psi_cad.options.in_cut import InCut, blade_reach
 from psi_cad.units import LIMITS, Array, Deg, Mm
 from psi_cad.verify.features.feature import Triple, kept, place, way
 from psi_cad.verify.held import held
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from psi_cad.readback.printed import Printed
     from psi_cad.verify.features.seat import BoneProbe
 
-__all__ = ["Liner", "checks", "find", "measure", "measure_on_bone", "said"]
+__all__ = ["FLOOR_MM", "Liner", "checks", "find", "measure", "measure_on_bone", "said"]
 
 NEAR_MM: Final[Mm] = 0.3  # a face further off is not taken for the pocket's side
 NEAR_DEG: Final[Deg] = 2.0
@@ -43,20 +43,15 @@ LEVELS: Final = 4
 
 
 @dataclass(frozen=True)
-class Liner:
-    """Of the cut `name` the sleeve `sleeve` of the user's catalogue; guide frame, mm.
+class Liner(InCut):
+    """Of a cut the sleeve `sleeve` of the user's catalogue, `amid` along it; guide frame, mm.
 
-    `origin`, `normal`: the plane in which the middle of the blade runs, `out` the blade's way out of the bone; the sleeve lies `amid` along the cut.
     `length`, `width`, `height`, `corner`, `slot_length`, `slot_width`: its sizes; its pocket is `more` larger across the blade. `wall`: of print
     beside it, `end_wall` at its ends. `chord`: where bone lies along the cut. `guided`: what is wanted of its height, `room` of its slot's length.
     `least` and `most`: what its slot may leave a blade of `blade` mm. `blade_length`: below its hub.
     """
 
-    name: str
     sleeve: str
-    origin: Triple
-    normal: Triple
-    out: Triple
     amid: Mm
     length: Mm
     width: Mm
@@ -74,12 +69,6 @@ class Liner:
     least: Mm
     most: Mm
     blade_length: Mm
-
-    @property
-    def axes(self) -> tuple[Array, Array, Array, Array]:
-        """Origin, normal, the way along the cut, and the blade's."""
-        normal, blade = unit(np.array(self.normal)), unit(np.array(self.out))
-        return np.array(self.origin), normal, np.cross(blade, normal), blade
 
     def outline(self, more: Mm) -> shapely.Polygon:
         """The pocket as seen along the blade, (across, along) from its middle; `more` wider all round."""
@@ -139,7 +128,7 @@ def _depths(liner: Liner, printed: Printed) -> dict[str, Any]:
         "top_mm": top,
         "flush_mm": float(np.ptp(tops)),
         "depth_mm": float(deep[worst]) if np.isfinite(deep[worst]) else None,
-        "depth_at": _point(liner.at(inside[[worst]], float(np.nan_to_num(floors[worst], neginf=0.0)))[0]),
+        "depth_at": rounded(liner.at(inside[[worst]], float(np.nan_to_num(floors[worst], neginf=0.0)))[0]),
     }
     levels = top - np.linspace(0.15, 0.9, LEVELS) * liner.height
     middle = liner.at(np.zeros((LEVELS, 2)), levels)
@@ -158,10 +147,10 @@ def _depths(liner: Liner, printed: Printed) -> dict[str, Any]:
         outs = np.vstack([np.tile(out, (len(flat) * LEVELS, 1)) for flat, out in ways])
         thick = way(printed, starts, outs) + MESH_MM
         thin = int(np.argmin(thick))
-        values |= {f"{key}_mm": float(thick[thin]) if np.isfinite(thick[thin]) else 0.0, f"{key}_at": _point(starts[thin])}
+        values |= {f"{key}_mm": float(thick[thin]) if np.isfinite(thick[thin]) else 0.0, f"{key}_at": rounded(starts[thin])}
     under = way(printed, liner.at(inside, top - liner.height - MESH_MM), -blade) + MESH_MM
     thin = int(np.argmin(under))
-    values |= {"floor_mm": float(under[thin]) if np.isfinite(under[thin]) else 0.0, "floor_at": _point(liner.at(inside[[thin]], 0.0)[0])}
+    values |= {"floor_mm": float(under[thin]) if np.isfinite(under[thin]) else 0.0, "floor_at": rounded(liner.at(inside[[thin]], 0.0)[0])}
     slot = np.array(
         [
             (across * liner.slot_width, s)
@@ -173,7 +162,7 @@ def _depths(liner: Liner, printed: Printed) -> dict[str, Any]:
     met = np.flatnonzero(np.isfinite(through))
     values["met_lines"] = len(met)
     if len(met):
-        values["met_at"] = _point(liner.at(slot[met[:1]], ABOVE_MM - through[met[0]])[0])
+        values["met_at"] = rounded(liner.at(slot[met[:1]], ABOVE_MM - through[met[0]])[0])
     return values
 
 
@@ -189,19 +178,15 @@ def measure_on_bone(liner: Liner, printed: Printed, expected: Expected, probe: B
     del probe
     slot = next(one for one in expected.slots if one.name == liner.name)
     beside = replace(slot, clearance=liner.width + liner.more - slot.thickness)  # the sleeve is flush with what stands beside its pocket
-    _, _, along, blade = liner.axes
     half = liner.slot_length / 2.0
-    needed = blade_needed(printed, expected, beside, ((liner.amid - half, liner.amid + half),), (along, blade))
-    if needed is None:
-        return {}
-    return {"reach_mm": needed[0], "reach_at": None if needed[1] is None else _point(expected.frame.local(np.array(needed[1])))}
+    return blade_reach(liner, beside, printed, expected, low=liner.amid - half, high=liner.amid + half)
 
 
 def checks(liner: Liner, values: dict[str, Any]) -> list[Check]:
     """Every number of one sleeve's pocket against its limit, and what its slot leaves the blade."""
     at, get = f"[{liner.name}]", values.get
     origin, _, along, _ = liner.axes
-    middle = _point(origin + liner.amid * along)
+    middle = rounded(origin + liner.amid * along)
 
     def where(key: str) -> Triple:
         return place(get(f"{key}_at") or middle)
@@ -241,8 +226,3 @@ def said(found: Sequence[dict[str, Any]]) -> list[str]:
         f"flush with the top; its slot of {one['slot_width']:g} mm leaves the blade {one['slot_width'] - one['blade']:.2f} mm"
         for one in found
     ]
-
-
-def _point(point: Array) -> Triple:
-    x, y, z = (round(float(value), 3) for value in point)
-    return x, y, z

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from psi_cad.findings import Check
-from psi_cad.frames import unit
+from psi_cad.frames import rounded, unit
 from psi_cad.readback.hanging import HANGS, hangs
 from psi_cad.units import Array, Mm
 from psi_cad.verify.features.feature import Triple, kept, place, way
@@ -106,9 +106,9 @@ def measure(opening: Opening, part: Part | None, printed: Printed) -> dict[str, 
     (thick, where), _ = max(found, key=lambda one: one[0][0], default=((0.0, own.origin), ()))
     return {
         "closed_lines": met if len(levels) else None,
-        "closed_at": None if first is None else [round(float(v), 3) for v in first],
+        "closed_at": None if first is None else rounded(first),
         "joined_mm": thick,
-        "joined_at": [round(float(v), 3) for v in where],
+        "joined_at": rounded(where),
         **_hanging(printed, own, opening),
     }
 
@@ -118,7 +118,7 @@ def _hanging(printed: Printed, own: _Axes, opening: Opening) -> dict[str, Any]:
     axes, end = (own.origin, own.normal, own.along, own.blade), (opening.opens, opening.start)
     sides = [hangs(printed, axes, face=sign * opening.slot / 2.0, wall=opening.wall, end=end) for sign in (1.0, -1.0)]
     long, where = max(sides, key=lambda one: one[0])
-    return {"hangs_mm": long, "hangs_at": [round(float(v), 3) for v in where]}
+    return {"hangs_mm": long, "hangs_at": rounded(where)}
 
 
 def measure_on_bone(opening: Opening, printed: Printed, expected: Expected, probe: BoneProbe) -> dict[str, Any]:

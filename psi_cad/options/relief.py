@@ -10,6 +10,7 @@ import numpy as np
 import shapely
 
 from psi_cad.findings import Check
+from psi_cad.frames import rounded
 from psi_cad.readback.underside import RIM_MM, STEP_MM, underside
 from psi_cad.units import LIMITS, Deg, Mm
 from psi_cad.verify.features.feature import place
@@ -68,7 +69,7 @@ def measure_on_bone(relief: Relief, printed: Printed, expected: Expected, probe:
         return wanted
     away = probe.distance(expected.frame.patient(over))
     for key, number in (("least", int(np.argmin(away))), ("most", int(np.argmax(away)))):
-        wanted |= {f"{key}_mm": float(away[number]), f"{key}_at": [round(float(v), 3) for v in over[number]]}
+        wanted |= {f"{key}_mm": float(away[number]), f"{key}_at": rounded(over[number])}
     return wanted
 
 

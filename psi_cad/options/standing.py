@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from psi_cad.findings import Check
-from psi_cad.frames import unit
+from psi_cad.frames import rounded, unit
+from psi_cad.options.in_cut import SIDES
 from psi_cad.units import Array, Mm
 from psi_cad.verify.features.feature import Triple, place
 from psi_cad.verify.held import held
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Standing", "checks", "find", "measure", "said"]
 
 SLACK_MM: Final[Mm] = 0.05
-SIDES: Final = {1: "the specimen's side", -1: "the side of the bone that stays"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def measure(standing: Standing, part: Part | None, printed: Printed) -> dict[str
     corners = np.asarray(printed.mesh.vertices)
     far = past(standing, corners)
     most = int(np.argmax(far))
-    return {"past_mm": float(far[most]), "past_at": [round(float(v), 3) for v in corners[most]]}
+    return {"past_mm": float(far[most]), "past_at": rounded(corners[most])}
 
 
 def checks(standing: Standing, values: dict[str, Any]) -> list[Check]:

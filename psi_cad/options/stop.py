@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from psi_cad.findings import Check
-from psi_cad.frames import unit
+from psi_cad.frames import rounded, unit
 from psi_cad.units import Array, Mm
 from psi_cad.verify.features.feature import Triple, place
 from psi_cad.verify.held import held
@@ -114,8 +114,8 @@ def measure(stop: Stop, part: Part | None, printed: Printed) -> dict[str, Any]:
     past = deepest - tips
     most = int(np.argmax(past))
 
-    def at(number: int) -> list[float]:
-        return [round(float(v), 3) for v in origin + lines[number, 0] * along + lines[number, 1] * blade]
+    def at(number: int) -> Triple:
+        return rounded(origin + lines[number, 0] * along + lines[number, 1] * blade)
 
     return {
         "through_mm": float(over[least]),

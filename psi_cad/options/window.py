@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from psi_cad.findings import Check
+from psi_cad.frames import rounded
 from psi_cad.units import Bools, Mm
 from psi_cad.verify.features.feature import Triple, kept, place
 from psi_cad.verify.held import held
@@ -82,7 +83,7 @@ def measure(window: Window, part: Part | None, printed: Printed) -> dict[str, An
     values["blocked"] = int(blocked.sum())
     if blocked.any():
         first = int(np.argmax(blocked))
-        values["blocked_at"] = [round(float(v), 3) for v in (*seen[first], window.middle[2] + FAR_MM - met[first])]
+        values["blocked_at"] = rounded((*seen[first], window.middle[2] + FAR_MM - met[first]))
     outs = np.arange(1, round(MOST_MM / OUT_MM) + 1) * OUT_MM
     columns = (middle + (radius + outs)[:, None, None] * ways[None]).reshape(-1, 2)
     low = float(printed.bounds[0][2]) - 5.0
@@ -96,7 +97,7 @@ def measure(window: Window, part: Part | None, printed: Printed) -> dict[str, An
     reach = np.where(held_out > 0, outs[np.maximum(held_out, 1) - 1], 0.0)
     thin = int(np.argmin(reach))
     values["wall_mm"] = float(reach[thin])
-    values["wall_at"] = [round(float(v), 3) for v in (*(middle + (radius + reach[thin]) * ways[thin]), window.middle[2])]
+    values["wall_at"] = rounded((*(middle + (radius + reach[thin]) * ways[thin]), window.middle[2]))
     return values
 
 

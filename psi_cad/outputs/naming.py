@@ -169,11 +169,7 @@ def name_for(making: Making, others: Sequence[tuple[Guide, bool]], *, wanted: st
     if before is not None and "settings" in before:  # an earlier version gave the plain name to such a guide
         plain = before = None
     if "settings" in making:  # these say what differs of it, whatever has the plain name
-        before = {
-            **(before or making),
-            **{key: making.get(key) for key in OF_CASE},
-            "settings": [],
-        }
+        before = {**(before or making), **{key: making.get(key) for key in OF_CASE}, "settings": []}
     found = differences(making, before) if before is not None else {}
     if wanted is not None:
         guide, stands = held.get(wanted, (None, False))

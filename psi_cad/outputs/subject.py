@@ -16,6 +16,7 @@ from psi_cad.outputs.overrides import of_case
 from psi_cad.outputs.software import software_said
 from psi_cad.records.base import read_as
 from psi_cad.records.bones import AllBones, BoneInReport
+from psi_cad.records.check import CheckedGuide, CheckedPart, ToldGuide, ToldPart
 from psi_cad.records.guide import Guide
 from psi_cad.records.parts import BodyPart
 from psi_cad.records.plan import PlanReport
@@ -70,6 +71,7 @@ SOFTWARE: Final = "software"
 OVERRIDDEN: Final = "what --set overrides"
 NO_PLAN: Final = "no-plan"  # the kind of caution that tells it; that there is a plan is a section of its own, so it is not signed twice
 PLAIN: Final = frozenset({ACCEPTED, SOFTWARE, OVERRIDDEN})  # these labels hold words, the others hashes
+_OF_PARTS: Final = (BodyPart, CheckedPart, ToldPart)
 SAME_KERF: Final = 1e-4  # mm: plan.json rounds to this
 SAME_PLANE: Final = 1e-5  # mm of origin, and of the unit normal: plan.json rounds more finely, and nobody moves a plane by less
 
@@ -235,14 +237,14 @@ def stem(name: str, blade: str, variant: str | None) -> str:
     return f"{name}_{blade}" + (f"_{variant}" if variant else "")
 
 
-def stem_of(made: Guide | BodyPart) -> str:
+def stem_of(made: Guide | BodyPart | CheckedGuide | CheckedPart | ToldGuide | ToldPart) -> str:
     """The file name, without its ending, of a report's guide or part."""
-    return f"{made.name}_{made.printer}" if isinstance(made, BodyPart) else stem(made.name, made.blade, made.variant)
+    return f"{made.name}_{made.printer}" if isinstance(made, _OF_PARTS) else stem(made.name, made.blade, made.variant)
 
 
-def section_of(made: Guide | BodyPart) -> str:
+def section_of(made: Guide | BodyPart | CheckedGuide | CheckedPart | ToldGuide | ToldPart) -> str:
     """The name of a guide's or part's section."""
-    return f"{'part' if isinstance(made, BodyPart) else 'guide'} {stem_of(made)}"
+    return f"{'part' if isinstance(made, _OF_PARTS) else 'guide'} {stem_of(made)}"
 
 
 def made_in(report: BuildReport | None) -> list[Guide | BodyPart]:

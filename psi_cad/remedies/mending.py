@@ -44,6 +44,9 @@ from psi_cad.remedies.changes import (
 
 __all__ = ["CHECKS", "REFUSALS", "Change", "Mending", "base_id", "sentence"]
 
+TOO_SHORT: Final = Mending(
+    "the blade is too short: {value:.1f} mm of it reach there, {limit:.1f} are needed", "a longer blade", (LONGER, OUTWARD, TURNED, TURNED_BACK)
+)
 CHECKS: Final[Mapping[str, Mending]] = {
     "step_schema_ap242": Mending("the STEP file is not AP242", "the file was changed: build again"),
     "step_solids": Mending("the STEP file holds {value:g} solids instead of one", KERNEL, OTHER_EDGES),
@@ -75,9 +78,7 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "slot_bridge": Mending(
         "the bridge is only {value:.2f} mm wide", "a larger bridge_over, so that no bridge is needed", (WIDER_BRIDGE_OVER, MORE_RUN_OUT)
     ),
-    "blade_reach": Mending(
-        "the blade is too short: {value:.1f} mm of it reach there, {limit:.1f} are needed", "a longer blade", (LONGER, OUTWARD, TURNED, TURNED_BACK)
-    ),
+    "blade_reach": TOO_SHORT,
     "ledge_angle": Mending("the ledge is turned against the planned plane by {value:.3f}°", KERNEL, OTHER_EDGES),
     "ledge_offset": Mending("the ledge lies {value:.3f} mm off where the blade is to run", KERNEL, OTHER_EDGES),
     "ledge_height": Mending(
@@ -96,9 +97,7 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "ledge_blade_room": Mending(
         "the ledge is {value:.1f} mm long, the swinging blade needs {limit:.1f}", "a narrower blade, or more run_out", (NARROWER, MORE_RUN_OUT)
     ),
-    "ledge_reach": Mending(
-        "the blade is too short: {value:.1f} mm of it reach there, {limit:.1f} are needed", "a longer blade", (LONGER, OUTWARD, TURNED, TURNED_BACK)
-    ),
+    "ledge_reach": TOO_SHORT,
     "liner_width": Mending("the pocket of a metal sleeve is {value:.3f} mm wider or narrower than it should be", KERNEL, OTHER_EDGES),
     "liner_length": Mending("the pocket of a metal sleeve is {value:.3f} mm longer or shorter than it should be", KERNEL, OTHER_EDGES),
     "liner_depth": Mending("a metal sleeve would stand out of its pocket, or sink in it, by {value:.2f} mm", KERNEL, OTHER_EDGES),
@@ -118,9 +117,7 @@ CHECKS: Final[Mapping[str, Mending]] = {
         "a narrower blade, or a longer sleeve",
         (NARROWER,),
     ),
-    "liner_reach": Mending(
-        "the blade is too short: {value:.1f} mm of it reach there, {limit:.1f} are needed", "a longer blade", (LONGER, OUTWARD, TURNED, TURNED_BACK)
-    ),
+    "liner_reach": TOO_SHORT,
     "gap_width": Mending("the gap's width is off by {value:.3f} mm", KERNEL, OTHER_EDGES),
     "gap_open": Mending("material stands in the gap ({value:g} lines through it meet it)", KERNEL, OTHER_EDGES),
     "gap_printed": Mending("the gap's width in the STL is off by {value:.3f} mm", KERNEL, OTHER_EDGES),

@@ -18,20 +18,19 @@ from psi_cad.units import Array, Deg, Mm
 if TYPE_CHECKING:
     import cadquery as cq
 
-__all__ = ["BARS", "SIDES", "ledge_caution", "open_side", "refuse_unfit", "side_of", "slot_tilt", "tip_moves"]
+__all__ = ["BARS", "LEDGES", "ledge_caution", "open_side", "refuse_unfit", "side_of", "slot_tilt", "tip_moves"]
 
 BARS: Final = {  # parameters that a ledge can't go with, each with the reason
     "open_end": "it has one wall, which is open at both ends",
     "depth_stop": "a hub that comes down on one wall tips the blade off it",
     "depth_scale": "its numbers are true only while the blade is held by two walls",
 }
-SIDES: Final = {"": 0, "specimen": 1, "retained": -1}
-ON_SIDE: Final = {1: "specimen", -1: "bone that stays"}
+LEDGES: Final = {"": 0, "specimen": 1, "retained": -1}  # what a parameter may say, and the side that it means
 
 
 def side_of(ledge: str) -> int:
     """On which side of its cuts a guide's one wall stands: 1 where the specimen is, -1 where bone stays, 0 where there are two."""
-    return SIDES[ledge]
+    return LEDGES[ledge]
 
 
 def slot_tilt(clearance: Mm, height: Mm) -> Deg:
@@ -60,7 +59,7 @@ def refuse_unfit(site: Site, side: int, footprint_side: int) -> None:
     DesignError
         It names the parameter.
     """
-    asked = f"params.ledge = '{ON_SIDE[side] if side > 0 else 'retained'}'"
+    asked = f"params.ledge = '{next(name for name, of in LEDGES.items() if of == side)}'"
     first = site.cuts[0]
     if footprint_side == -side:
         raise _refused(first, f"{asked}: the guide stands on that side of its cuts, and footprint_side = {footprint_side} asks for the other")

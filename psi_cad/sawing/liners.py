@@ -14,17 +14,17 @@ from psi_cad.errors import DesignError
 from psi_cad.frames import Frame
 from psi_cad.guides.ground import SiteCut
 from psi_cad.guides.site import Site, slot_room
+from psi_cad.options.liner import FLOOR_MM
 from psi_cad.units import Mm
 
 if TYPE_CHECKING:
     import cadquery as cq
 
-__all__ = ["FLOOR_MM", "SHOULDER_MM", "UNDER_MM", "Lined", "Place", "lined_places", "pocket"]
+__all__ = ["SHOULDER_MM", "TALLEST_MM", "UNDER_MM", "Lined", "Place", "lined_places", "pocket"]
 
 SHOULDER_MM: Final[Mm] = 0.8  # of print, all round the slot below it, on which a sleeve stands
 UNDER_MM: Final[Mm] = 0.4  # to each side: what is printed below a sleeve keeps so far from its slot, and guides nothing
-FLOOR_MM: Final[Mm] = 2.0  # of print between a sleeve and the bone
-HIGHEST_MM: Final[Mm] = 45.0  # of a fence, as for a depth stop
+TALLEST_MM: Final[Mm] = 45.0  # of a fence: a higher one breaks in the hand
 SAME_MM: Final[Mm] = 0.005
 PAST_BONE_MM: Final[Mm] = 0.5  # of a sleeve's slot, at each end
 ABOVE_MM: Final[Mm] = 30.0  # the fence, to where a pocket is cut
@@ -88,9 +88,9 @@ def lined_places(site: Site, *, sleeve: SlotSleeve, clearance: Mm, height: Mm, w
         slab = Slab(origin=cut.origin, normal=cut.normal, blade=cut.blade, half_width=half, low=low, high=high)
         level = rise_along(site.seat.patch, slab, slab.grid(margin=0.0, step_d=0.5, step_s=0.5))
         floor = float(level.max()) + FLOOR_MM
-        if (tall := floor + sleeve.height - float(level.min())) > HIGHEST_MM:
+        if (tall := floor + sleeve.height - float(level.min())) > TALLEST_MM:
             raise _refused(
-                cut, sleeve, f"the fence of '{cut.name}' would stand {tall:.0f} mm high, and {HIGHEST_MM:g} is the most; take a lower or shorter one"
+                cut, sleeve, f"the fence of '{cut.name}' would stand {tall:.0f} mm high, and {TALLEST_MM:g} is the most; take a lower or shorter one"
             )
         lined = Lined(length, width, sleeve.corner, floor, floor + sleeve.height)
         found.append(Place(lined, amid - sleeve.slot_length / 2.0, amid + sleeve.slot_length / 2.0, low, high, half, under))

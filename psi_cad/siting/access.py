@@ -23,7 +23,7 @@ from psi_cad.surface.repair import Bone
 from psi_cad.surface.trust import at
 from psi_cad.units import LIMITS, Array, Bools, Deg, Ints, Mm
 
-__all__ = ["RIM_MM", "WIDE_MM", "accessible_field", "covered", "opened", "outlines", "voids", "without_spots"]
+__all__ = ["RIM_MM", "WIDE_MM", "accessible_field", "covered", "grid_in", "opened", "outlines", "voids", "without_spots"]
 
 STEP_MM: Final[Mm] = 0.5
 USABLE_SLOPE: Final[Deg] = 72.0  # steeper bone is a cliff edge: its height is no longer measured well from above
@@ -277,6 +277,15 @@ def _trusted(bone: Bone, places: Array, under: Bools) -> None:
         where=place,
         reason="trust",
     )
+
+
+def grid_in(area: shapely.Geometry, step: Mm) -> Array:
+    """Points (n, 2) in an area, `step` apart from its lower left corner on; none in one that is empty."""
+    if area.is_empty:
+        return np.zeros((0, 2))
+    x_low, y_low, x_high, y_high = area.bounds
+    grid = np.stack(np.meshgrid(np.arange(x_low, x_high, step), np.arange(y_low, y_high, step), indexing="ij"), axis=-1).reshape(-1, 2)
+    return np.asarray(grid[shapely.contains_xy(area, grid[:, 0], grid[:, 1])])
 
 
 def outlines(field: HeightField, mask: Bools, *, rounding: Mm) -> list[shapely.Polygon]:

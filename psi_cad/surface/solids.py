@@ -104,7 +104,10 @@ def printable(solid: Any) -> trimesh.Trimesh:
         if _closed_in_stl(found):
             return found
     assert found is not None
-    again = solid_of(found, name="a part", key="part")
+    try:
+        again = solid_of(found, name="a part", key="part")
+    except SurfaceError:  # nothing to try again from: it fails where its file is measured
+        return found
     for shortest in SHORTEST_MM:
         other = _unpinched(_without_crumbs(mesh_of(again.simplify(shortest))))
         if _closed_in_stl(other):
