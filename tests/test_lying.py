@@ -1,5 +1,7 @@
 """How parts are proposed to lie in the printer: what hangs over by closed forms, and no support on a seat as the 3MF has it."""
 
+import zipfile
+
 import numpy as np
 import pytest
 import trimesh
@@ -79,6 +81,10 @@ def test_a_3mf_keeps_its_triangles_where_they_are_and_tells_how_they_are_turned(
     (turned, place), (as_it_lies, none) = placed(tmp_path / "one.3mf")
     assert turned.bounds == pytest.approx(box.bounds) and as_it_lies.bounds == pytest.approx(box.bounds)
     assert place == pytest.approx(laid_out([box], [up])[0], abs=1e-3) and none == pytest.approx(np.eye(4))
+    told = "each build item turns its triangles for printing"
+    assert told in zipfile.ZipFile(tmp_path / "one.3mf").read("3D/3dmodel.model").decode()
+    write_3mf(tmp_path / "other.3mf", box, title="one", software="test", metadata={})
+    assert told not in zipfile.ZipFile(tmp_path / "other.3mf").read("3D/3dmodel.model").decode()
 
 
 def test_a_slicer_that_opens_the_3mf_has_the_seat_up_and_no_support_on_it(phantom_out, phantom_report):

@@ -114,7 +114,9 @@ def write_3mf(
     group = model.GetMetaDataGroup()
     group.AddMetaData("", "Title", title, "xs:string", True)
     group.AddMetaData("", "Application", software, "xs:string", True)
-    group.AddMetaData("", "Description", "; ".join(f"{key}: {value}" for key, value in metadata.items()), "xs:string", True)
+    told = [f"{key}: {value}" for key, value in metadata.items()]
+    told += ["each build item turns its triangles for printing"] if any(up is not None for up in ups) else []
+    group.AddMetaData("", "Description", "; ".join(told), "xs:string", True)
     model.SetBuildUUID(identity.format(1))
     with whole_file(path) as temporary:
         try:
