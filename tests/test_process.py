@@ -13,6 +13,7 @@ import psi_cad
 from psi_cad.case.load import load_case
 from psi_cad.errors import BuildError, CaseError, KernelError
 from psi_cad.intake import prepare
+from psi_cad.processes import own
 from psi_cad.processes import workers as running
 from psi_cad.processes.guard import Guard
 from psi_cad.processes.workers import Workers, perform
@@ -226,3 +227,12 @@ def test_earlier_variants_stay_in_the_report(ramus):
         (name, blade) for name in ("superior-ramus", "inferior-ramus") for blade in ("generic-10x0.6", "generic-10x0.4")
     }
     assert psi_cad.measure(out)["status"] == "passed"
+
+
+def test_no_process_takes_its_code_from_the_folder_that_the_user_stands_in(phantom_out, tmp_path):
+    for name in ("psi_cad/__init__.py", "json.py", "numpy.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise RuntimeError('not this one')\n", "utf-8")
+    words = (*own.running("psi_cad"), "check", str(phantom_out), "--json")
+    told = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert told.returncode == 0 and json.loads(told.stdout)["status"] == "passed", told.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 import threading
 import time
@@ -11,11 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from psi_cad.errors import BuildError, PsiCadError, refused_by_system
+from psi_cad.processes.own import running
 from psi_cad.processes.workers import Workers
 
 __all__ = ["FILES", "RESULT", "STAGE", "Request", "run_request"]
 
-CHILD: Final = (sys.executable, "-m", "psi_cad.batch.child")
+CHILD: Final = running("psi_cad.batch.child")
 FILES: Final = "files"  # of a result: what is built, and beside it
 RESULT: Final = "result.json"  # what is said of it, written last
 STAGE: Final = "stage-"  # in front of the names of folders that are not whole yet

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from psi_cad.errors import ImageError
+from psi_cad.processes.own import running
 
 __all__ = ["Decoder"]
 
@@ -38,7 +39,7 @@ class Decoder:
         From `frame`, where the data cannot be decoded.
     """
 
-    def __init__(self, path: Path, *, time_limit: float = TIME_LIMIT, command: tuple[str, ...] = (sys.executable, "-m", __name__)) -> None:
+    def __init__(self, path: Path, *, time_limit: float = TIME_LIMIT, command: tuple[str, ...] = running("psi_cad.dicom.decoder")) -> None:
         self.time_limit = time_limit
         self.process = subprocess.Popen((*command, str(path)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 

@@ -13,7 +13,6 @@ import os
 import pickle
 import queue
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,13 +22,14 @@ from typing import Any, Final
 from psi_cad.errors import BuildError, KernelError, PsiCadError, from_json
 from psi_cad.processes.guard import Guard
 from psi_cad.processes.nursery import Nursery, can_fork
+from psi_cad.processes.own import running
 from psi_cad.processes.spoken import TAKEN, Inbox, Spoken
 
 __all__ = ["DEFAULT_LIMIT", "PICTURE_STEP", "Workers", "perform"]
 
 DEFAULT_LIMIT: Final = 300.0
 START_S: Final = 120.0  # to load the kernel and take a request, before the limit of the work itself counts
-WORKER: Final = (sys.executable, "-m", "psi_cad.builder.worker")
+WORKER: Final = running("psi_cad.builder.worker")
 INSPECT: Final = "inspect"
 NURSE: Final = "nurse"
 PICTURE_STEP: Final = "draw the picture"

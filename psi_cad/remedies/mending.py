@@ -57,6 +57,7 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "slot_clearance_most": Mending("the slot leaves the blade {value:.3f} mm", "clearance between 0.10 and 0.20 mm", OTHER_EDGES),
     "slot_plane_angle": Mending("the slot is turned against the planned plane by {value:.3f}°", KERNEL, OTHER_EDGES),
     "slot_plane_offset": Mending("the slot lies {value:.3f} mm off the planned plane", KERNEL, OTHER_EDGES),
+    "slot_printed": Mending("a side of the slot lies {value:.3f} mm elsewhere in the STL than in the STEP", KERNEL, OTHER_EDGES),
     "slot_wall": Mending("the wall beside the slot is only {value:.2f} mm thick", "a thicker wall, or another footplate_reach", OTHER_EDGES),
     "slot_height": Mending(
         "the blade is guided over only {value:.2f} mm",

@@ -21,6 +21,7 @@ WORDS: Final[Mapping[str, str]] = {
     "slot_clearance_most": "the slot's clearance over the blade",
     "slot_plane_angle": "angle of the slot to the planned plane",
     "slot_plane_offset": "distance of the slot from the planned plane",
+    "slot_printed": "distance of the slot's side in the STL from where it is in the STEP",
     "slot_wall": "thinnest wall beside the slot",
     "slot_height": "shortest length over which the blade is guided",
     "slot_blocked": "lines of the blade that meet material",

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from psi_cad.processes.own import running
 from psi_cad.report.pictures import picture_of_case, picture_of_place
 from psi_cad.report.plan_pictures import picture_of_depths, picture_of_margins, picture_of_pieces
 
@@ -25,7 +26,7 @@ def draw_plan(pictures: dict[str, tuple[Path, dict[str, Any]]]) -> list[str]:
     """
     with suppress(subprocess.TimeoutExpired):
         subprocess.run(
-            (sys.executable, "-m", "psi_cad.report.draw_plan"),
+            running("psi_cad.report.draw_plan"),
             input=pickle.dumps(pictures),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -31,12 +31,14 @@ END_MM: Final[Mm] = 0.05  # the very end of a slot, where a sample would sit in 
 WALL_COS: Final = float(np.cos(np.radians(15.0)))  # an outer face stands within this of parallel to the slot
 WALL_SHARE: Final = 0.5  # of the rays have to find one
 JOINT_MM: Final[Mm] = 0.6  # half a slot, and a little
+INSIDE_MM: Final[Mm] = 0.1  # of what guides the blade, within which its sides are looked at on the triangles
 LEAST_MM2: Final = 2.0  # a face smaller than this is no side of a slot
 CORNER_MM: Final[Mm] = 4.0  # by a joint the wall turns the corner and is measured on the neighbour
 SLOT_CHECKS: Final = (
     "slot_width",
     "slot_plane_offset",
     "slot_plane_angle",
+    "slot_printed",
     "slot_wall",
     "slot_height",
     "slot_blocked",
@@ -51,6 +53,7 @@ class MeasuredSlot:
     """One slot as found in the file; `None` where its sides were not found. `windows`: (low, high) from the origin.
 
     `offset`: of its middle from where the blade is to run; `from_plan`: from the planned plane, along its normal; `past`: see `past_ends`.
+    `printed_off`: how far a side lies in the STL from where it lies in the STEP, at most.
     `places`: for each kind of check the place that decided it, patient mm.
     """
 
@@ -69,6 +72,7 @@ class MeasuredSlot:
     blade_needed_at: Place | None = None
     from_plan: Mm | None = None
     past: Mm | None = None
+    printed_off: Mm | None = None
     places: Mapping[str, Place | None] = field(default_factory=dict)
 
     @property
@@ -78,7 +82,7 @@ class MeasuredSlot:
 
 
 def measure(part: Part, printed: Printed, expected: Expected, slot: ExpectedSlot) -> MeasuredSlot:
-    """Find the sides of `slot` among the part's flat faces (STEP) and measure it; walls and passage on the triangles."""
+    """Find the sides of `slot` among the part's flat faces (STEP) and measure it; on the triangles its sides again, walls and passage."""
     origin, normal = expected.plane_of(slot)
     along, blade = blade_axes(normal, np.array([0.0, 0.0, 1.0]))
     found = find(slot, part.faces, expected, within=NEAR)
@@ -101,6 +105,7 @@ def measure(part: Part, printed: Printed, expected: Expected, slot: ExpectedSlot
     lowest = int(np.argmin(guided))
     sides = (one[0].at, two[0].at)
     wall, thinnest = _least_wall(printed, stations, joints, origin, normal, along, blade, sides, slot.wall, expected)
+    printed_off, off_on_it = _off_on_triangles(printed, stations, both, ways, sides)
     needed = blade_needed(printed, expected, slot, windows, (along, blade))
     blocked, first = _blocked(printed, stations, origin, normal, along, blade, slot)
     width, off, wide_at, off_at = _worst_pair(one, two, slot.width)
@@ -119,6 +124,7 @@ def measure(part: Part, printed: Printed, expected: Expected, slot: ExpectedSlot
         "slot_width": ways.at(*wide_at),
         "slot_plane_offset": ways.at(*off_at),
         "slot_plane_angle": ways.at(*_far_end(turned)),
+        "slot_printed": None if off_on_it is None else ways.at(*off_on_it),
         "slot_wall": None if thinnest is None else place_of(expected.frame.patient(thinnest)),
         "slot_height": ways.at(stations[lowest, 0], stations[lowest, 2] if np.isnan(stations[lowest, 3]) else stations[lowest, 3]),
         "slot_blocked": None if first is None else place_of(expected.frame.patient(first)),
@@ -142,6 +148,7 @@ def measure(part: Part, printed: Printed, expected: Expected, slot: ExpectedSlot
         blade_needed_at=None if needed is None else needed[1],
         from_plan=slot.shift + (one[0].at + two[0].at) / 2.0,
         past=past_ends(both, slot, expected, along, blade),
+        printed_off=printed_off,
         places=places,
     )
 
@@ -255,6 +262,21 @@ def _stations(both: shapely.Geometry, windows: tuple[tuple[Mm, Mm], ...], joints
     return np.array(rows).reshape(-1, 4)
 
 
+def _off_on_triangles(
+    part: Printed, stations: Array, both: shapely.Geometry, ways: _Ways, sides: tuple[Mm, Mm]
+) -> tuple[Mm | None, tuple[Mm, Mm] | None]:
+    """How far a side lies on the triangles from where it lies in the STEP, at most, and where that is (s, u)."""
+    flat = np.array([(s, u) for s, low, high, _ in stations[:: max(1, int(1.0 / SAMPLE_MM))] for u in np.linspace(low, high, 7)])
+    flat = flat[shapely.contains_xy(both.buffer(-INSIDE_MM), *flat.T)]
+    if not len(flat):
+        return None, None
+    starts = ways.origin + flat[:, :1] * ways.along + flat[:, 1:] * ways.blade
+    met = (sign * part.caster.first(starts, sign * ways.normal)[0] - at for sign, at in zip((1.0, -1.0), sides, strict=True))
+    off = np.max(np.abs(list(met)), axis=0)
+    worst = int(np.argmax(off))
+    return float(off[worst]), (float(flat[worst, 0]), float(flat[worst, 1]))
+
+
 def _least_wall(
     part: Printed,
     stations: Array,
@@ -321,6 +343,7 @@ def checks(want: ExpectedSlot, slot: MeasuredSlot, expected: Expected) -> list[C
         held(f"slot_clearance_most{at}", clearance, "mm", "<=", most, note, where=place("slot_width")),
         held(f"slot_plane_angle{at}", slot.angle, "deg", "<=", LIMITS.plane_angle, where=place("slot_plane_angle")),
         held(f"slot_plane_offset{at}", slot.offset, "mm", "<=", LIMITS.plane_offset, _runs(want), where=place("slot_plane_offset")),
+        held(f"slot_printed{at}", slot.printed_off, "mm", "<=", LIMITS.slot_width, "of a side, STL against STEP", where=place("slot_printed")),
         held(f"slot_wall{at}", slot.wall_min, "mm", ">=", want.wall - (2.0 - LIMITS.wall), where=place("slot_wall")),
         held(f"slot_height{at}", slot.height_min, "mm", ">=", want.height - LIMITS.height_loss, where=place("slot_height")),
         held(f"slot_blocked{at}", float(slot.blocked) if slot.width is not None else None, "", "==", 0.0, lines, where=place("slot_blocked")),
