@@ -160,6 +160,7 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "pin_lever": Mending(
         "the wires stand nearly in a line ({value:.1f} mm)", "more footplate_reach", (MORE_REACH, MUCH_MORE_REACH, THINNER_WIRE, SHALLOWER)
     ),
+    "pin_printed": Mending("a wire hole lies {value:.3f} mm elsewhere in the STL than in the STEP", KERNEL, OTHER_EDGES),
     "pin_bore": Mending("a wire hole is off its diameter by {value:.3f} mm", KERNEL, OTHER_EDGES),
     "pin_clearance": Mending(
         "a wire comes within {value:.2f} mm of a cut plane", "a smaller wire_depth, or more footplate_reach", (SHALLOWER, MORE_REACH, OUTWARD)

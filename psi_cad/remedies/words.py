@@ -43,6 +43,7 @@ WORDS: Final[Mapping[str, str]] = {
     "tool_avoid": "distance of the tool from the structure",
     "pins": "number of wire holes",
     "pin_lever": "how far apart the wires stand (least height of their best triangle)",
+    "pin_printed": "distance of a wire hole's surface in the STL from where it is in the STEP",
     "pin_bore": "difference of a wire hole's diameter from what was asked",
     "pin_clearance": "distance of a wire from the nearest cut plane",
     "pin_axis": "angle of a leaning wire's hole to the direction that was asked",
