@@ -80,7 +80,7 @@ def built(case: Path, settings: list[str], catalogue: Path, *, suggest: bool) ->
     with tempfile.TemporaryDirectory() as name:
         command = [sys.executable, "-m", "psi_cad", "build", str(case), "-o", name, "--json", "--catalogue", str(catalogue)]
         command += [part for setting in settings for part in ("--set", setting)]
-        ran = subprocess.run([*command, *([] if suggest else ["--no-suggest"])], capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        ran = subprocess.run([*command, *([] if suggest else ["--no-suggest"])], capture_output=True, encoding="utf-8", timeout=LIMIT_S, check=False)
     return dict(json.loads(ran.stdout))
 
 

@@ -39,7 +39,7 @@ def measured(name: str, command: list[str], runs: int) -> float:
     seconds = []
     for _ in range(runs + 1):
         start = time.perf_counter()
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8")
         if done.returncode != 0:
             raise SystemExit(f"failed: {' '.join(command)}\n{done.stderr}")
         seconds.append(time.perf_counter() - start)

@@ -29,7 +29,7 @@ def peak_memory_mib(command: list[str]) -> tuple[float, float]:
         "done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode\n"
         "print(done, time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)\n"
     )
-    result = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, encoding="utf-8", check=True)
     status, seconds, memory = result.stdout.split()
     if int(status) != 0:
         raise SystemExit(f"failed: {' '.join(command)}")

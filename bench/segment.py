@@ -100,7 +100,7 @@ def main() -> None:
             make(path)
         results = {}
         for side in ("ours", "plain"):
-            done = subprocess.run([sys.executable, __file__, side, path, Path(folder) / side], capture_output=True, text=True, check=True)
+            done = subprocess.run([sys.executable, __file__, side, path, Path(folder) / side], capture_output=True, encoding="utf-8", check=True)
             results[side] = json.loads(done.stdout)
             print(side, results[side])
         print(f"psi-cad takes {results['ours']['total_s'] / results['plain']['total_s']:.2f} of the time of the plain calls")

@@ -28,7 +28,7 @@ def tried(case: Path, keep: Path | None) -> dict[str, Any]:
         folder = keep or Path(name)
         command = [sys.executable, "-m", "psi_cad", "build", str(case), "-o", str(folder), "--json", "--no-suggest"]
         try:
-            ran = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+            ran = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=LIMIT_S, check=False)
         except subprocess.TimeoutExpired:
             return {"case": case.parent.name, "seconds": LIMIT_S, "seats": 1, "outcome": "slow", "why": [f"not done in {LIMIT_S:g} s"], "said": ""}
     found: dict[str, Any] = {"case": case.parent.name, "seconds": round(time.perf_counter() - start, 1), "seats": 1}

@@ -79,7 +79,7 @@ def ran(command: list[str], *, every_s: float = EVERY_S, look: Callable[[psutil.
         Told each time what each process holds.
     """
     begun = time.perf_counter()
-    started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8")
     process, peak, over = psutil.Process(started.pid), [0.0], threading.Event()
 
     seen: dict[tuple[int, float], float] = {}  # processor time of each process; those that end with another are nobody's children

@@ -43,7 +43,7 @@ def _server(verb):
 
 def draw_plan(pictures):
     """As `psi_cad.report.draw_plan.draw_plan`."""
-    asked = io.TextIOWrapper(io.BytesIO(pickle.dumps(pictures)))
+    asked = io.TextIOWrapper(io.BytesIO(pickle.dumps(pictures)), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stdin", asked)
         drawing.main()

@@ -99,7 +99,7 @@ def test_what_is_done_is_not_done_again_where_its_worker_dies_later(cluster, tmp
 def test_ctrl_c_ends_a_batch_within_five_seconds_and_leaves_no_process(tmp_path):
     out = tmp_path / "o"
     words = [sys.executable, "-m", "psi_cad", "batch", ONE, "-o", str(out), "--workers", "1"]
-    started = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    started = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8")
     until = time.monotonic() + WAIT_S
     while not list(out.glob(".psi-cad-batch/stage-*")) and time.monotonic() < until:
         time.sleep(0.2)

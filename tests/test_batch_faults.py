@@ -65,8 +65,8 @@ def request_of(case, store):
 
 
 def test_the_next_run_clears_what_no_living_process_holds(tmp_path):
-    held = subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    killed = subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    held = subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path)], stdout=subprocess.PIPE, encoding="utf-8")
+    killed = subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path)], stdout=subprocess.PIPE, encoding="utf-8")
     kept, left = held.stdout.readline().strip(), killed.stdout.readline().strip()
     killed.kill()
     killed.communicate()
@@ -203,7 +203,7 @@ def test_a_damaged_stage_is_made_again(tmp_path):
     assert len(made) == 1
     (tmp_path / "work" / "ct" / "scan.mha").write_text("scam")
     stage()
-    assert len(made) == 2 and (tmp_path / "work" / "ct" / "scan.mha").read_text() == "scan"
+    assert len(made) == 2 and (tmp_path / "work" / "ct" / "scan.mha").read_text("utf-8") == "scan"
     (tmp_path / "work" / "ct" / "stage.json").write_text("{")
     stage()
     assert len(made) == 3
@@ -314,7 +314,7 @@ def mounted(folder, *options):
     folder.mkdir()
     if shutil.which("mount") is None:
         pytest.skip("this system has no mount")
-    tried = subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(options), "none", str(folder)], capture_output=True, text=True)
+    tried = subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(options), "none", str(folder)], capture_output=True, encoding="utf-8")
     if tried.returncode != 0:
         pytest.skip(f"no file system can be mounted here: {tried.stderr.strip()}")
 
@@ -339,7 +339,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_file_is_told_and_leaves_no_half_
         out = folder / verb
         out.mkdir()
         watch = Watch(out)
-        ran = subprocess.run([*PSI_CAD, verb, ONE, "-o", str(out)], capture_output=True, text=True)
+        ran = subprocess.run([*PSI_CAD, verb, ONE, "-o", str(out)], capture_output=True, encoding="utf-8")
         assert half(out, right) == watch.close() == [] and "Traceback" not in ran.stderr
         if ran.returncode == 0:
             assert {name: digest for name, digest in contents(out).items() if name in right} == right
@@ -354,7 +354,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_file_is_told_and_leaves_no_half_
 @pytest.mark.parametrize("verb", ["build", "batch"])
 def test_a_disk_that_cannot_be_written_to_is_told_in_one_sentence(tmp_path, disk, verb):
     folder = disk("ro")
-    ran = subprocess.run([*PSI_CAD, verb, ONE, "-o", str(folder / "out")], capture_output=True, text=True)
+    ran = subprocess.run([*PSI_CAD, verb, ONE, "-o", str(folder / "out")], capture_output=True, encoding="utf-8")
     assert ran.returncode in (1, 2) and "Traceback" not in ran.stderr and "Read-only file system" in ran.stderr, ran.stderr
     assert len([line for line in ran.stderr.splitlines() if line.startswith("psi-cad")]) == 1
 
@@ -364,7 +364,7 @@ def test_a_case_folder_that_cannot_be_made_fails_its_jobs_and_the_next_run_has_t
     out = tmp_path / "out"
     out.mkdir()
     (out / "phantom-type1").write_text("a file where a folder is needed")
-    ran = subprocess.run([*PSI_CAD, "batch", ONE, "-o", str(out)], capture_output=True, text=True)
+    ran = subprocess.run([*PSI_CAD, "batch", ONE, "-o", str(out)], capture_output=True, encoding="utf-8")
     assert ran.returncode == 1 and "Traceback" not in ran.stderr and "phantom-type1" in ran.stderr
     (out / "phantom-type1").unlink()
     again = batch(Asked((ONE,)), out, workers=1)

@@ -48,7 +48,7 @@ def drawn(folder, *, copied, dies=False):
     """The bytes of two pictures, and what became of the copy."""
     folder.mkdir()
     code = DRAW.format(here=str(Path(__file__).parent), folder=str(folder), copied=copied, dies=dies)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     return [(folder / f"{name}.png").read_bytes() for name in ("one", "two")], json.loads(done.stdout)
 
@@ -107,7 +107,7 @@ sys.stdin.readline()
 
 @forks
 def test_a_copy_answers_and_ends_with_its_process_however_that_ends():
-    with subprocess.Popen([sys.executable, "-c", COPY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, "-c", COPY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8") as process:
         pid = int(process.stdout.readline())
         assert process.stdout.readline() == "42\n"
         assert psutil.pid_exists(pid)

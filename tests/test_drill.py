@@ -361,7 +361,7 @@ def test_check_measures_again_and_a_release_needs_no_plan(drill_out, tmp_path, r
         assert run("approve", out / "phantom-drill", "--role", role, "--name-code", code).returncode == 0
     released = run("build", CASE, "-o", out, *accept, "--release")
     assert released.returncode == 0, released.stderr
-    assert json.loads((out / "phantom-drill" / "report.json").read_text())["release"]["released"]
+    assert json.loads((out / "phantom-drill" / "report.json").read_text("utf-8"))["release"]["released"]
     assert f"{STEM}" in run("compare", out / "phantom-drill").stdout
 
 
@@ -376,7 +376,7 @@ def test_another_depth_is_a_variant(drill_out, tmp_path, run):
     out = tmp_path / "out"
     shutil.copytree(drill_out, out / "phantom-drill")
     assert run("build", CASE, "-o", out, "--set", "trajectory.T1.depth=40").returncode == 0
-    guides = json.loads((out / "phantom-drill" / "report.json").read_text())["guides"]
+    guides = json.loads((out / "phantom-drill" / "report.json").read_text("utf-8"))["guides"]
     deep, own = guides
     assert (deep["plan"]["bores"][0]["depth"], deep["status"], own["variant"], own["status"]) == (40.0, "passed", None, "passed")
     assert deep["variant"].startswith("trajectory-t1-depth-40") and deep["variant"] in " ".join(deep["label"]["lines"])

@@ -121,7 +121,7 @@ def changed(folder, tmp_path, change):
     """Ids that fail once `change` was made in the folder, given its report's guide."""
     here = tmp_path / "case"
     shutil.copytree(folder, here)
-    report = json.loads((here / "report.json").read_text())
+    report = json.loads((here / "report.json").read_text("utf-8"))
     change(report["guides"][0], here)
     (here / "report.json").write_text(json.dumps(report))
     (guide,) = measure_folder(here, progress=lambda step: None)["guides"]

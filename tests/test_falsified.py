@@ -58,7 +58,7 @@ STEM = "supra-acetabular_generic-25x0.89"
 @pytest.fixture(scope="module")
 def good(phantom_out):
     solid = cq.importers.importStep(str(phantom_out / f"{STEM}.step")).val()
-    guide = json.loads((phantom_out / "report.json").read_text())["guides"][0]
+    guide = json.loads((phantom_out / "report.json").read_text("utf-8"))["guides"][0]
     return cq.Solid(solid.Solids()[0].wrapped), guide
 
 
@@ -170,7 +170,7 @@ def test_a_blade_too_short_for_the_bone_fails(phantom_out, tmp_path):
     """The same files and a report that tells of a shorter blade; just long enough it passes."""
     here = tmp_path / "case"
     shutil.copytree(phantom_out, here)
-    report = json.loads((here / "report.json").read_text())
+    report = json.loads((here / "report.json").read_text("utf-8"))
     slot, said = report["guides"][0]["plan"]["slots"][0], report["guides"][0]["checks"]
     whole = next(check for check in said if check["id"] == "blade_reach[A]")
     needed = whole["limit"]
@@ -393,7 +393,7 @@ def frame_in(guide):
 
 def beside(folder, shape):
     """What is measured of the guide of a built case once `shape` (guide frame) is another bone of the case: the checks by id, and the rest."""
-    report = json.loads((folder / "report.json").read_text())
+    report = json.loads((folder / "report.json").read_text("utf-8"))
     guide = report["guides"][0]
     shape.apply_transform(frame_in(guide).patient_from_frame)
     shape.export(folder / "bone-other.stl")
@@ -427,7 +427,7 @@ def test_another_bone_in_the_guide_or_over_it_fails(phantom_out, tmp_path, monke
         monkeypatch.setattr(neighbours, "solid_of", none)
     here = tmp_path / "case"
     shutil.copytree(phantom_out, here)
-    guide = json.loads((here / "report.json").read_text())["guides"][0]
+    guide = json.loads((here / "report.json").read_text("utf-8"))["guides"][0]
     points = frame_in(guide).local(np.asarray(trimesh.load_mesh(here / f"{STEM}.stl").vertices))
     top = points[points[:, 2].argmax()]
     if lifted is None:
@@ -455,7 +455,7 @@ def test_another_bone_in_the_guide_or_over_it_fails(phantom_out, tmp_path, monke
 def test_a_guide_of_a_bone_that_the_case_has_no_more_is_not_measured(phantom_out, tmp_path):
     here = tmp_path / "case"
     shutil.copytree(phantom_out, here)
-    report = json.loads((here / "report.json").read_text())
+    report = json.loads((here / "report.json").read_text("utf-8"))
     report["bones"], report["guides"][0]["bone"] = [{"name": "own", **report["bone"]}], "gone"
     (here / "report.json").write_text(json.dumps(report))
     (found,) = measure_folder(here, progress=lambda step: None)["guides"]

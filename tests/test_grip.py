@@ -65,7 +65,7 @@ def out(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def guide(out):
-    return json.loads((out / "report.json").read_text())["guides"][0]
+    return json.loads((out / "report.json").read_text("utf-8"))["guides"][0]
 
 
 def foot_of(guide):
@@ -134,5 +134,5 @@ def test_the_stl_has_a_knob_of_that_size_clear_of_saw_and_wires(out, guide):
 
 @pytest.mark.slow
 def test_the_terminal_tells_of_it(out):
-    (guide,) = BuildReport.model_validate_json((out / "report.json").read_text()).guides
+    (guide,) = BuildReport.model_validate_json((out / "report.json").read_text("utf-8")).guides
     assert any(line.startswith("  grip: 11 mm wide, 14 high, ") for line in guide_lines(guide))

@@ -67,7 +67,7 @@ def out(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def guide(out):
-    return json.loads((out / "report.json").read_text())["guides"][0]
+    return json.loads((out / "report.json").read_text("utf-8"))["guides"][0]
 
 
 def axis(guide, number=0):
@@ -121,6 +121,6 @@ def test_a_spoiled_seat_fails_its_own_check(check, out, guide, tmp_path):
 
 @pytest.mark.slow
 def test_the_sheet_names_what_is_to_be_pressed_in(out):
-    report = BuildReport.model_validate_json((out / "report.json").read_text())
+    report = BuildReport.model_validate_json((out / "report.json").read_text("utf-8"))
     (one,) = sheet_of(out, report).instruments
     assert one.options == ["inserts: press 4 metal sleeves of 5 mm, 6.5 mm long, into seats of 5.05 mm"]

@@ -63,7 +63,7 @@ def out(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def guide(out):
-    return json.loads((out / "report.json").read_text())["guides"][0]
+    return json.loads((out / "report.json").read_text("utf-8"))["guides"][0]
 
 
 def wires(guide):
@@ -199,7 +199,7 @@ def test_wires_keep_off_a_structure_or_the_guide_is_rejected(out, guide, tmp_pat
     ball.export(case / "vessel.stl")
     text = (
         (case / "case.toml")
-        .read_text()
+        .read_text("utf-8")
         .replace("[[cut]]", '[[avoid]]\nname = "vessel"\nsurface = "vessel.stl"\nunits = "mm"\ncoordinates = "LPS"\ndistance = 5.0\n\n[[cut]]', 1)
     )
     (case / "case.toml").write_text(text)
@@ -211,7 +211,7 @@ def test_wires_keep_off_a_structure_or_the_guide_is_rejected(out, guide, tmp_pat
         "one gave way"
     )
     folder = tmp_path / "out" / "phantom-type1"
-    report = json.loads((folder / "report.json").read_text())
+    report = json.loads((folder / "report.json").read_text("utf-8"))
     there, along = wires(made)[0]
     near = trimesh.creation.icosphere(radius=1.0)
     near.apply_translation(there - 10.0 * along)

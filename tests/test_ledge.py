@@ -76,7 +76,7 @@ def out(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def guide(out):
-    return json.loads((out / "report.json").read_text())["guides"][0]
+    return json.loads((out / "report.json").read_text("utf-8"))["guides"][0]
 
 
 def plane(guide):
@@ -106,7 +106,7 @@ def test_nothing_of_a_slot_is_said_of_it(out, guide):
     assert not any(line.endswith("c0.15") for line in guide["label"]["lines"]) and "ledge" in " ".join(guide["label"]["lines"])
     (caution,) = (one for one in guide["cautions"] if one["id"] == "one-wall")
     assert "guided by one wall only" in caution["text"]
-    (one,) = sheet_of(out, BuildReport.model_validate_json((out / "report.json").read_text())).instruments
+    (one,) = sheet_of(out, BuildReport.model_validate_json((out / "report.json").read_text("utf-8"))).instruments
     assert one.options[0].startswith("ledge A: ONE wall, on the side of the bone that stays") and "one-wall" in one.cautions
     assert "slot" not in " ".join(one.options)
 

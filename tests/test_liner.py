@@ -96,7 +96,7 @@ def out(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def guide(out):
-    return json.loads((out / "report.json").read_text())["guides"][0]
+    return json.loads((out / "report.json").read_text("utf-8"))["guides"][0]
 
 
 def axes_of(guide):
@@ -134,7 +134,7 @@ def test_sections_of_the_stl_show_the_pocket_and_the_wider_slot_below(out, guide
 def test_no_slot_of_the_print_is_told_and_the_sheet_names_the_sleeve(out, guide):
     assert guide["slots"] == [] and not any(check["id"].startswith("slot_") for check in guide["checks"])
     assert guide["slot_sleeve"] == {**ENTRY}
-    (one,) = sheet_of(out, BuildReport.model_validate_json((out / "report.json").read_text())).instruments
+    (one,) = sheet_of(out, BuildReport.model_validate_json((out / "report.json").read_text("utf-8"))).instruments
     assert one.options == [
         "slot A: press the metal sleeve mine-100 (108 × 4 × 12 mm) into its pocket, flush with the top; its slot of 1.01 mm leaves the blade 0.12 mm"
     ]

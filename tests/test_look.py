@@ -60,7 +60,7 @@ def opened(path, asked, tmp_path, *more) -> dict:
     """What the page says of itself once a browser has done what is asked of it."""
     done = subprocess.run(
         [CHROMIUM, *FLAGS, *more, f"--user-data-dir={tmp_path / 'profile'}", f"{path.as_uri()}#{asked}"],
-        capture_output=True, text=True, encoding="utf-8", timeout=120, check=False,
+        capture_output=True, encoding="utf-8", timeout=120, check=False,
     )  # fmt: skip
     found = re.search(r'<script type="application/json" id="state">(.*?)</script>', done.stdout, re.S)
     assert found, done.stderr[-2000:]

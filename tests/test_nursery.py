@@ -124,7 +124,7 @@ def test_all_end_with_a_caller_that_is_killed():
         "child.stdin.write(b'hang\\n'); child.stdin.flush()\n"
         "time.sleep(60)\n"
     )
-    caller = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    caller = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, encoding="utf-8")
     _, pid, parent = json.loads(caller.stdout.readline())
     caller.kill()
     caller.wait()
@@ -156,5 +156,5 @@ def test_what_draws_on_paper_is_loaded_when_it_is_used(tmp_path):
         "(face,) = cq.importers.importDXF(sys.argv[1]).vals()\n"
         "print(round(face.Area(), 6))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "drawing.dxf")], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "drawing.dxf")], capture_output=True, encoding="utf-8", check=False)
     assert done.stdout.strip() == "6.0", done.stderr

@@ -85,7 +85,7 @@ def test_a_process_ends_with_its_caller_whatever_it_is_doing(busy):
         "from psi_cad.processes.workers import perform\n"
         f"perform('try', {{}}, time_limit=90.0, command=(sys.executable, '-c', {work!r}), progress=lambda step: print(step, flush=True))\n"
     )
-    caller = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    caller = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, encoding="utf-8")
     process = psutil.Process(int(caller.stdout.readline()))
     if "kernel" in busy:
         assert caller.stdout.readline() == "fuse\n"
@@ -134,7 +134,10 @@ def test_products_are_made_by_one_thread_unless_somebody_says_otherwise(wanted, 
     ask = "import json, os, sys; sys.stdin.readline(); print(json.dumps({'done': os.environ['OPENBLAS_NUM_THREADS']}), flush=True)"
     assert perform("build", {}, time_limit=60.0, command=worker(ask)) == str(threads)
     ran = subprocess.run(
-        [sys.executable, "-c", "import psi_cad.cli.main, os; print(os.environ['OPENBLAS_NUM_THREADS'])"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", "import psi_cad.cli.main, os; print(os.environ['OPENBLAS_NUM_THREADS'])"],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
     )
     assert ran.stdout.strip() == str(threads)
 
@@ -234,5 +237,5 @@ def test_no_process_takes_its_code_from_the_folder_that_the_user_stands_in(phant
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("raise RuntimeError('not this one')\n", "utf-8")
     words = (*own.running("psi_cad"), "check", str(phantom_out), "--json")
-    told = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    told = subprocess.run(words, cwd=tmp_path, capture_output=True, encoding="utf-8", check=False)
     assert told.returncode == 0 and json.loads(told.stdout)["status"] == "passed", told.stderr

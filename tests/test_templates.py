@@ -167,7 +167,7 @@ def test_a_seat_without_a_gap_is_close_or_refused(tmp_path):
 def test_a_copied_template_works(tmp_path, monkeypatch):
     own = tmp_path / "templates"
     own.mkdir()
-    (own / "mine.py").write_text((ROOT / "templates" / "_template.py").read_text())
+    (own / "mine.py").write_text((ROOT / "templates" / "_template.py").read_text("utf-8"))
     monkeypatch.setenv("PSI_CAD_TEMPLATES", str(own))
     assert "mine" in template_files()
     report = psi_cad.build(CASES / "phantom-type1", tmp_path / "out", settings=["guide.template=mine", "guide.params={}"])
