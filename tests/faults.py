@@ -47,6 +47,13 @@ def failed_with(shape, plan, bone, folder):
     return failed_in(step, stl, plan, bone)
 
 
+def failed_in_stl(shape, step, plan, bone, folder):
+    """The same of a guide of which the STL alone holds `shape`."""
+    stl = folder / "x.stl"
+    write_stl(stl, triangulated(cq.Solid(shape.Solids()[0].wrapped)), header="x")
+    return failed_in(step, stl, plan, bone)
+
+
 def frame_of(guide):
     plan = guide["plan"]
     origin, x, z = (cq.Vector(*plan["origin"]), cq.Vector(*plan["axes"][0]), cq.Vector(*plan["axes"][2]))

@@ -103,8 +103,8 @@ STL_FAULTS = {
     "a corner gone": {"stl_volume", "stl_place"},
     "narrower slot": {"slot_printed"},
     "wider slot": {"slot_printed"},
-    "narrower wire hole": {"pin_printed"},
-    "wider wire hole": {"pin_printed"},
+    "narrower wire hole": {"stl_faces"},
+    "wider wire hole": {"stl_faces"},
 }
 ELSEWHERE = {  # each falsified by a test of its own below, which asks for this very check
     **dict.fromkeys(("step_schema_ap242", "files_unchanged", "bone_unchanged"), "test_other_schema_and_a_changed_bone"),

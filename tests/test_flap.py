@@ -10,7 +10,7 @@ import shapely
 import trimesh
 from built_once import built_once
 from conftest import CASES
-from faults import failed_in, failed_with, solid_in
+from faults import failed_in, failed_in_stl, failed_with, solid_in
 
 import psi_cad
 from psi_cad.errors import DesignError, PsiCadError
@@ -148,6 +148,15 @@ FAULTS = {
         block(g, (-3.0, 3.0), (-THICK / 2 - 1.5, THICK / 2), (6.0, 8.0))
     ),
 }
+
+
+@pytest.mark.slow
+def test_a_thinner_flap_in_the_stl_alone_fails(out, guide, tmp_path):
+    thin = solid_in(out / f"{STEM}.step").cut(block(guide, (-4.0, 4.0), (THICK / 2 - 0.05, 5.0), (6.0, 12.0)))
+    failed = failed_in_stl(thin, out / f"{STEM}.step", guide["plan"], out / "bone.stl", tmp_path)
+    base, (_, through, _) = axes_of(guide)
+    assert set(failed) == {"stl_faces"} and failed["stl_faces"].value == pytest.approx(0.05, abs=0.005)
+    assert (np.array(failed["stl_faces"].where) - base) @ through == pytest.approx(THICK / 2, abs=0.01)
 
 
 @pytest.mark.slow

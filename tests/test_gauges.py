@@ -86,7 +86,7 @@ def test_files_that_do_not_belong_together_fail(made, tmp_path):
     gaps = [one for one in features(made) if isinstance(one, Gap)]
     found = measure_alone(folder / "coupon.step", tmp_path / "wide.stl", gaps[:1], build_volume=(10.0, 400.0, 400.0))
     failed = {check["id"].split("[")[0] for check in found["checks"] if not check["passed"]}
-    assert {"stl_volume", "printer_room", "gap_printed"} <= failed
+    assert {"stl_volume", "stl_faces", "printer_room", "gap_printed"} <= failed
 
 
 @pytest.mark.parametrize("slot, hole, scatter", [(0.12, 0.2, 0.02), (-0.05, 0.0, 0.01), (0.31, 0.25, 0.0)])

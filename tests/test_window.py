@@ -8,7 +8,7 @@ import shapely
 import trimesh
 from built_once import built_once
 from conftest import CASES
-from faults import failed_with, point_in, rod_at, solid_in
+from faults import failed_in_stl, failed_with, point_in, rod_at, solid_in
 from test_flap import plane_seat
 
 import psi_cad
@@ -89,6 +89,16 @@ def test_a_spoiled_window_fails_its_own_check(check, out, guide, tmp_path):
     middle, axes = axis(guide)
     there = np.array(failed[f"{check}[1]"].where) - middle
     assert np.hypot(there @ axes[0], there @ axes[1]) <= SIZE / 2.0 + 3.1
+
+
+@pytest.mark.slow
+def test_a_window_of_another_size_in_the_stl_alone_fails(out, guide, tmp_path):
+    step = out / f"{STEM}.step"
+    failed = failed_in_stl(solid_in(step).cut(rod(guide, SIZE / 2.0 + 0.05, -8.0, 10.0)), step, guide["plan"], out / "bone.stl", tmp_path)
+    middle, axes = axis(guide)
+    there = np.array(failed["stl_faces"].where) - middle
+    assert set(failed) == {"stl_faces"} and np.hypot(there @ axes[0], there @ axes[1]) == pytest.approx(SIZE / 2.0, abs=0.05)
+    assert failed["stl_faces"].value == pytest.approx(0.05, abs=0.01)
 
 
 @pytest.mark.slow

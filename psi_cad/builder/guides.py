@@ -55,7 +55,7 @@ __all__ = ["build_case"]
 AVOID_FILE: Final = "avoid_{name}.stl"
 SEATS: Final = 3
 UNSITED: Final = {"sliding_lock", "printer_room", "printer_wall", "slot_clearance_least", "slot_clearance_most"}  # another seat mends none of them
-KERNEL_CHECKS: Final = {"step_solids", "step_valid", "stl_watertight", "stl_bodies", "stl_volume", "stl_place"}
+KERNEL_CHECKS: Final = {"step_solids", "step_valid", "stl_watertight", "stl_bodies", "stl_volume", "stl_faces", "stl_place"}
 
 
 class _Bench:

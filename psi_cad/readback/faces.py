@@ -96,6 +96,11 @@ class Faces:
         """Faces that lie on a B-spline, with the outward normal in their middle."""
         return [(face, np.array(face.normalAt().toTuple())) for face in self._of_kind("BSPLINE")]
 
+    @property
+    def sized(self) -> list[cq.Face]:
+        """Every face but those that lie on a B-spline: what has a size, a radius or a place."""
+        return [face for face, kind in zip(self.all, self._kinds, strict=True) if kind != "BSPLINE"]
+
     @cached_property
     def cylinders(self) -> list[Round]:
         """Cylindrical faces."""

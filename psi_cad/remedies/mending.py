@@ -160,7 +160,6 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "pin_lever": Mending(
         "the wires stand nearly in a line ({value:.1f} mm)", "more footplate_reach", (MORE_REACH, MUCH_MORE_REACH, THINNER_WIRE, SHALLOWER)
     ),
-    "pin_printed": Mending("a wire hole lies {value:.3f} mm elsewhere in the STL than in the STEP", KERNEL, OTHER_EDGES),
     "pin_bore": Mending("a wire hole is off its diameter by {value:.3f} mm", KERNEL, OTHER_EDGES),
     "pin_clearance": Mending(
         "a wire comes within {value:.2f} mm of a cut plane", "a smaller wire_depth, or more footplate_reach", (SHALLOWER, MORE_REACH, OUTWARD)
@@ -267,6 +266,7 @@ CHECKS: Final[Mapping[str, Mending]] = {
     "stl_watertight": Mending("the STL is open", KERNEL, OTHER_EDGES),
     "stl_bodies": Mending("the STL holds {value:g} bodies instead of one", KERNEL, OTHER_EDGES),
     "stl_volume": Mending("the STL's volume is off the STEP's by {value:.2%}", KERNEL, OTHER_EDGES),
+    "stl_faces": Mending("a face lies {value:.3f} mm elsewhere in the STL than in the STEP", KERNEL, OTHER_EDGES),
     "stl_place": Mending("the STL lies {value:.2f} mm off the STEP", KERNEL, OTHER_EDGES),
     "printer_room": Mending(
         "the guide sticks {value:.0f} mm out of the printer",

@@ -145,12 +145,12 @@ class SignedDistance:
         """The same at those `points` that are `wanted`, or inside; infinite elsewhere, which saves most of the time."""
         inside = self._caster.inside(self._caster.frame.local(points)) if len(points) else np.zeros(0, dtype=bool)
         found, asked = np.full(len(points), np.inf), inside | wanted
-        found[asked] = self._away(points[asked])
+        found[asked] = self.away(points[asked])
         found[inside] *= -1.0
         return found
 
-    def _away(self, points: Array) -> Array:
-        """Distance (n,) without a sign."""
+    def away(self, points: Array) -> Array:
+        """Distance (n,) without a sign, which is quicker."""
         from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
         from vtkmodules.vtkCommonCore import vtkDoubleArray
 

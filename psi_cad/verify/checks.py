@@ -12,6 +12,7 @@ import numpy as np
 from psi_cad.errors import KernelError
 from psi_cad.findings import Check, Place
 from psi_cad.promises.expected import Expected
+from psi_cad.readback.agreement import OFF_MM, off_on_triangles
 from psi_cad.readback.part import Part
 from psi_cad.readback.printed import Printed
 from psi_cad.units import LIMITS, Array, Mm
@@ -184,10 +185,12 @@ def _mesh_checks(
     apart = in_patient(expected, part.differs_most(mesh)) if wrong else None  # slow, so only for what fails
     thin = min(walls, key=lambda wall: wall[0], default=None)
     opened = in_patient(expected, printed.open_edge)
+    off, off_at = off_on_triangles(part.faces, printed) or (None, None)
     return [
         held("stl_watertight", float(printed.closed), "", "==", 1.0, where=opened),
         held("stl_bodies", printed.bodies, "", "==", 1.0, where=in_patient(expected, printed.least_body)),
         held("stl_volume", share, "", "<=", LIMITS.stl_volume, "share of the STEP volume", where=apart),
+        held("stl_faces", off, "mm", "<=", OFF_MM, "of a flat or round face, STL against STEP", where=in_patient(expected, off_at)),
         held("stl_place", drift, "mm", "<=", STL_PLACE_MM, "centre of volume of STL against STEP", where=apart if drift is not None else opened),
         held("printer_room", room, "mm", "<=", 0.0, "beyond the build volume", where=in_patient(expected, corner)),
         held(

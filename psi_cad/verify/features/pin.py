@@ -8,7 +8,6 @@ import numpy as np
 
 from psi_cad.findings import Check, Place
 from psi_cad.promises.expected import Expected, ExpectedBore
-from psi_cad.readback.bores import OFF_MM, off_on_triangles
 from psi_cad.readback.faces import Faces, Round, Within
 from psi_cad.readback.part import Part
 from psi_cad.readback.printed import Printed
@@ -72,7 +71,6 @@ def checks(part: Part, printed: Printed, expected: Expected) -> list[Check]:
     missing = at(*lacking[0]) if lacking else None
     off = [abs(d - expected.bore) for d in diameters]
     middle = at(*found.mean(axis=0)) if len(found) else None
-    printed_off, off_at = off_on_triangles(find(part.faces, expected, within=NEAR), printed) or (None, None)
     told = [
         held(
             "pins",
@@ -85,7 +83,6 @@ def checks(part: Part, printed: Printed, expected: Expected) -> list[Check]:
         ),
         held("pin_lever", triangle_lever(found), "mm", ">=", LIMITS.pin_lever, "least height of the best triangle of pins", where=missing or middle),
         held("pin_bore", max(off, default=None), "mm", "<=", 0.01, where=at(*centres[int(np.argmax(off))]) if off else missing),
-        held("pin_printed", printed_off, "mm", "<=", OFF_MM, "of a wire's hole, STL against STEP", where=in_patient(expected, off_at) or missing),
     ]
     if not expected.planes:  # nothing is cut in this case: what wires keep from are tools, see `tool_apart`
         return told

@@ -1,0 +1,76 @@
+"""The faces of a solid, looked for again on the triangles that will be printed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cadquery as cq
+import numpy as np
+import trimesh
+from OCP.Bnd import Bnd_Box
+from OCP.BRep import BRep_Tool
+from OCP.BRepBndLib import BRepBndLib
+from OCP.BRepMesh import BRepMesh_IncrementalMesh
+from OCP.TopAbs import TopAbs_REVERSED
+from OCP.TopLoc import TopLoc_Location
+
+from psi_cad.readback.faces import Faces
+from psi_cad.readback.printed import Printed
+from psi_cad.surface.rays import SignedDistance
+from psi_cad.units import LIMITS, Array, Mm
+
+__all__ = ["OFF_MM", "off_on_triangles"]
+
+CHORD_MM: Final[Mm] = 0.004  # the places that are looked at lie that near to their face
+OFF_MM: Final[Mm] = LIMITS.stl_chord + 0.005  # triangles lie LIMITS.stl_chord from a round face at most
+LEAST_MM: Final[Mm] = 3.0  # smaller faces are those of letters and of broken edges
+APART_MM: Final[Mm] = 2.5
+FINE: Final = 0.5  # radians
+BEFORE_MM: Final[Mm] = 0.3  # a ray starts that far inside a face
+SURE_MM: Final[Mm] = 0.01
+SLIVER_MM2: Final = 5e-5
+
+
+def off_on_triangles(faces: Faces, printed: Printed) -> tuple[Mm, Array] | None:
+    """How far the flat and round faces of a solid lie from the triangles at most, and where (3,); None without such faces. Both in one frame.
+
+    Slots, holes, fences and whatever else has a size are flat or round. What follows the bone is not, and is measured on the bone.
+    """
+    sized = [face for face in faces.sized if _across(face) >= LEAST_MM]
+    if not sized:
+        return None
+    BRepMesh_IncrementalMesh(cq.Compound.makeCompound(sized).wrapped, CHORD_MM, False, FINE, False)
+    spread = [_places(face) for face in sized]
+    places, looks = np.vstack([one for one, _ in spread]), np.vstack([two for _, two in spread])
+    met, _ = printed.caster.first(places - BEFORE_MM * looks, looks)
+    off = np.abs(met - BEFORE_MM)
+    unsure = ~(off <= SURE_MM)  # beside an edge a ray may meet the next face; the distance never errs, and takes a hundred times as long
+    off[unsure] = SignedDistance(printed.mesh, caster=printed.caster).away(places[unsure])
+    most = int(np.argmax(off))
+    return float(off[most]), places[most]
+
+
+def _places(face: cq.Face) -> tuple[Array, Array]:
+    """Places (n, 3) all over a face that has been triangulated, none on its edges, and which way it looks there (n, 3)."""
+    location = TopLoc_Location()
+    mesh = BRep_Tool.Triangulation_s(face.wrapped, location)
+    if mesh is None:
+        return np.zeros((0, 3)), np.zeros((0, 3))
+    move = location.Transformation()
+    corners = np.array([mesh.Node(number).Transformed(move).Coord() for number in range(1, mesh.NbNodes() + 1)])
+    triangles = np.array([mesh.Triangle(number).Get() for number in range(1, mesh.NbTriangles() + 1)]) - 1
+    if face.wrapped.Orientation() == TopAbs_REVERSED:
+        triangles = triangles[:, ::-1]
+    corners, triangles = trimesh.remesh.subdivide_to_size(corners, triangles, max_edge=APART_MM, max_iter=20)
+    one, two, three = (corners[corner] for corner in triangles.T)
+    across = np.cross(two - one, three - one)
+    double = np.linalg.norm(across, axis=1)
+    kept = double > 2.0 * SLIVER_MM2
+    return (one + two + three)[kept] / 3.0, across[kept] / double[kept, None]
+
+
+def _across(face: cq.Face) -> Mm:
+    """The diagonal of its box, which may be somewhat too large."""
+    box = Bnd_Box()
+    BRepBndLib.Add_s(face.wrapped, box, False)
+    return float(np.sqrt(box.SquareExtent()))
