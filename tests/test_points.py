@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import cadquery as cq
+import numpy as np
 import pytest
 import trimesh
 from conftest import written
@@ -162,6 +163,21 @@ def test_what_an_stl_would_open_is_tried_again_from_what_was_left(monkeypatch):
     ball = trimesh.creation.icosphere(subdivisions=3, radius=20.0)
     found = printable(solid_of(ball, name="ball", key="part"))
     assert len(tried) == 4 and found.is_watertight and found.volume == pytest.approx(ball.volume, rel=1e-3)
+
+
+@pytest.mark.parametrize("wide", [1.0, 2.0])
+def test_corners_at_one_place_are_drawn_apart_though_they_look_the_same_way(wide):
+    """Two pyramids with one tip: the same normal and, of the same width, the same faces round it."""
+    base = np.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
+    faces = np.array([[0, 1, 4], [1, 2, 4], [2, 3, 4], [3, 0, 4], [0, 2, 1], [0, 3, 2]])
+    one, two = (trimesh.Trimesh(np.vstack([np.column_stack([w * base, -z * np.ones(4)]), np.zeros(3)]) + 700.0, faces, process=False)
+                for w, z in ((1.0, 5.0), (wide, 5.0 * wide + 1.0)))  # fmt: skip
+    both = trimesh.util.concatenate([one, two])
+    both = trimesh.Trimesh(both.vertices, both.faces, process=False)
+    assert len(np.unique(np.asarray(both.vertices, dtype=np.float32), axis=0)) == 9
+    apart = solids._unpinched(both)
+    assert len(np.unique(np.asarray(apart.vertices, dtype=np.float32), axis=0)) == 10
+    assert np.abs(np.asarray(apart.vertices) - both.vertices).max() <= 2.0 * solids.PINCH_MM + 1e-9
 
 
 def test_what_is_no_solid_any_more_is_left_to_fail_where_its_file_is_measured(monkeypatch):

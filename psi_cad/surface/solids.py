@@ -19,7 +19,7 @@ __all__ = ["closed_surface", "joined", "mesh_of", "pieces_of", "printable", "sol
 
 SHORTEST_MM: Final = (1e-3, 4e-3, 1e-2)  # an STL rounds a coordinate of 1 m to 6e-5 mm
 FLAT_MM: Final[Mm] = 1e-9  # a triangle no higher is none, to whoever reads the file
-PINCH_MM: Final[Mm] = 2e-3  # into the solid: far more than an STL rounds, and far less than a print shows
+PINCH_MM: Final[Mm] = 2e-3  # far more than an STL rounds, and far less than a print shows
 CRUMB_MM3: Final = 1e-3  # what is smaller is no piece of anything
 WELD_DIGITS: Final = 6  # of a millimetre: the same vertex written twice
 
@@ -143,7 +143,7 @@ def _closed_in_stl(mesh: trimesh.Trimesh) -> bool:
 def _unpinched(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
     """The surface with corners that lie at one place drawn apart: in an STL, which knows corners by their place, they would be one corner.
 
-    A solid may touch itself along an edge, and each of its sides has corners of its own there.
+    A solid may touch itself along an edge, and each side has corners of its own there; where it all but folds, these may look the same way.
     """
     rounded = np.asarray(mesh.vertices, dtype=np.float32)
     _, first, counts = np.unique(rounded, axis=0, return_inverse=True, return_counts=True)
@@ -151,8 +151,23 @@ def _unpinched(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
     if not twice.any():
         return mesh
     vertices = np.array(mesh.vertices)
-    vertices[twice] -= PINCH_MM * np.asarray(mesh.vertex_normals)[twice]
+    own = np.flatnonzero(twice)
+    own = own[np.argsort(first.ravel()[own], kind="stable")]  # corners of one place in a row, and each moved farther than the one before it
+    place = first.ravel()[own]
+    rank = np.arange(len(own)) - np.searchsorted(place, place)
+    vertices[own] += (PINCH_MM * (1.0 + rank))[:, None] * _inward(mesh)[own]
     return trimesh.Trimesh(vertices, mesh.faces, process=False)
+
+
+def _inward(mesh: trimesh.Trimesh) -> Array:
+    """For each corner the unit vector (n, 3) to the middle of its own faces."""
+    faces = np.asarray(mesh.faces)
+    middles = np.asarray(mesh.triangles_center)
+    total, count = np.zeros(mesh.vertices.shape), np.bincount(faces.ravel(), minlength=len(mesh.vertices))
+    for corner in faces.T:
+        np.add.at(total, corner, middles)
+    ways = total / np.maximum(count, 1)[:, None] - np.asarray(mesh.vertices)
+    return np.asarray(ways / np.maximum(np.linalg.norm(ways, axis=1, keepdims=True), 1e-12))
 
 
 def pieces_of(solid: Any) -> list[Any]:
