@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import trimesh
 from conftest import CASES
@@ -16,6 +17,7 @@ from psi_cad.errors import CaseError, CatalogueError, DesignError, PsiCadError, 
 from psi_cad.intake.loading import load
 from psi_cad.records.guide import Guide
 from psi_cad.sawing.blades import length_said, long_enough, tell_lengths
+from psi_cad.scene.apart import refuse_behind
 
 GOOD = (CASES / "phantom-type1" / "case.toml").read_text("utf-8").replace("../phantom", (CASES / "phantom").as_posix())
 # (what is replaced, by what, the key that is told), in the file's order
@@ -166,6 +168,37 @@ def test_a_tumour_in_another_frame_is_refused_before_a_guide_is_made_too(monkeyp
         CaseError, match=r"tumour: 'tumour\.stl' lies \d+ mm from the bone; the other coordinates \(LPS or RAS\) would bring it there"
     ):
         validate(CASES / "phantom-type1")
+
+
+def test_a_normal_that_looks_away_from_the_tumour_is_refused_before_a_guide_is_made():
+    with pytest.raises(CaseError, match=r"cut 'A': the tumour 'tumour\.stl', near .* turn it round") as caught:
+        validate(CASES / "phantom-type1", settings=["cut.A.normal=[0.0, -0.15, -1.0]"])
+    assert np.linalg.norm(np.array(caught.value.where) - [-110.0, -2.0, 95.0]) < 1.0
+
+
+@pytest.mark.parametrize(
+    ("heights", "groups", "neighbours", "said"),
+    [
+        ((5.0,), "1", ((),), None),
+        ((-5.0,), "1", ((),), "cut 'A': .* turn it round"),
+        ((0.5,), "1", ((),), None),  # the plane goes through the tumour
+        ((5.0, -5.0), "11", (("B",), ("A",)), "cut 'B': .* turn it round"),
+        ((-5.0, -5.0), "11", (("B",), ("A",)), "cuts 'A', 'B': .* turn the wrong one round"),
+        ((5.0, -5.0), "12", ((), ()), None),  # the other group takes it out
+        ((-5.0, -5.0), "12", ((), ()), "cuts 'A', 'B'"),
+        ((5.0, -5.0), "11", ((), ()), None),  # planes that do not meet in bone: what hangs together is for the plan
+    ],
+)
+def test_a_tumour_behind_its_cuts(heights, groups, neighbours, said):
+    cuts = {}
+    for name, height, group, beside, normal in zip("AB", heights, groups, neighbours, ([0.0, 0.0, 1.0], [1.0, 0.0, 0.0]), strict=False):
+        cuts[name] = SimpleNamespace(name=name, origin=-height * np.array(normal), normal=np.array(normal), group=group, neighbours=beside)
+    ball = np.asarray(trimesh.creation.icosphere(radius=2.0).vertices)
+    if said is None:
+        refuse_behind(ball, cuts, name="tumour.stl")
+        return
+    with pytest.raises(CaseError, match=said):
+        refuse_behind(ball, cuts, name="tumour.stl")
 
 
 def test_the_mistakes_of_an_error_cross_processes():

@@ -37,7 +37,7 @@ from psi_cad.outputs.overrides import overrides_of
 from psi_cad.parts.contract import PartJob
 from psi_cad.reconstruction.retained import Retained, retained
 from psi_cad.sawing.kerfs import Sawing, differing, kerfs_of, run_outs_of, sawings
-from psi_cad.scene.apart import refuse_apart
+from psi_cad.scene.apart import refuse_apart, refuse_behind
 from psi_cad.scene.bodies import Asked, Scene
 from psi_cad.scene.cuts import PlannedCut
 from psi_cad.scene.markups import read_planes
@@ -204,7 +204,9 @@ def plan_job(
     tumour_mesh = None
     if tumour is not None:
         tumour_mesh = tumour.mesh
-        refuse_apart(np.asarray(tumour.mesh.vertices), [body.bone for body in bones.scene.bodies], name=tumour.name)
+        corners = np.asarray(tumour.mesh.vertices)
+        refuse_apart(corners, [body.bone for body in bones.scene.bodies], name=tumour.name)
+        refuse_behind(corners, cuts, name=tumour.name)
     donor: DonorRead | None = None
     if only_part is None and any(one.on_donor and only in (None, one.request.name) for one in own):
         progress("fit the donor")
