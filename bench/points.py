@@ -37,6 +37,7 @@ from psi_cad.guides.registry import any_template
 SHARES = (0.1, 1.0, 0.1, 0.3)  # of the parameters that a point sets, by its number
 DIGITS = 3
 COUPON = "coupon"
+REJECTED = "REJECTED"  # how the files of what did not pass are called
 FOR_COUPON = {"blade": "generic-25x0.89", "printer": "fdm-ultem1010"}
 
 
@@ -146,7 +147,7 @@ def built(session: psi_cad.Session, template: str, case: Path | None, out: Path,
 
 def printed_clean(out: Path, stem: str) -> list[str]:
     """Files to print of a guide or part, in a folder where it did not pass."""
-    return [path.name for path in out.rglob("*") if path.suffix in {".stl", ".3mf"} and path.name.startswith(stem)]
+    return [path.name for path in out.rglob(f"{stem}*") if path.suffix in {".stl", ".3mf"} and not path.stem.endswith(f"_{REJECTED}")]
 
 
 def tried(template: str, case: Path | None, folder: Path, *, points: Sequence[int], seed: int) -> list[dict[str, Any]]:
