@@ -176,6 +176,10 @@ class Params(GuideParams):
         """See `GuideParams`."""
         return self.pin_divergence > 0.0
 
+    def refuse(self) -> None:
+        """See `Parameters`."""
+        refuse_anywhere(_asked(self))
+
 
 def build(site: Site, params: Params, workshop: Workshop) -> Design:
     """The guide: a body with slots, which blades of one class share, then letters."""
@@ -223,7 +227,6 @@ def build(site: Site, params: Params, workshop: Workshop) -> Design:
 
 def lay_out(site: Site, params: Params, workshop: Workshop) -> tuple[Caution, ...]:
     """Where slots, footplates and wires go, without any solid: raises what `build` would, and tells what it would."""
-    refuse_anywhere(_asked(params))
     plans = _slots(site, params)
     plates = footprints(site, plans, workshop, mend=either([*possible(params, "raise slope_limit"), "give another approach"]))
     pins = _pins(site, params, plans, plates, workshop)
@@ -256,6 +259,7 @@ def _pins(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapel
     sleeve = _sleeve_radius(params)
     ways = ("pin_divergence", "pin_clearance", "wire_depth") if params.wires_lean else ("pin_clearance", "wire_diameter", "sleeve_wall")
     mend = possible(params, "raise footplate_reach", *(f"lower {name}" for name in ways))
+    mend += [*(f"change {name}" for name in ("insert_diameter", "footprint_side", "ledge") if value_of(params, name)), "give another approach"]
     asked = WiresAsked(
         params.pins,
         params.wire_diameter,
@@ -267,9 +271,7 @@ def _pins(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapel
         max(plan.half_width for plan in plans) + sleeve + PAD + 0.2,
         params.pin_divergence,
         _metal(params),
-        mend=either(
-            [*mend, *(f"change {name}" for name in ("insert_diameter", "footprint_side", "ledge") if value_of(params, name)), "give another approach"]
-        ),
+        mend=either(mend),
     )
     return place_wires(site, asked, shapely.union_all(plates), workshop)
 
@@ -277,6 +279,7 @@ def _pins(site: Site, params: Params, plans: list[SlotPlan], plates: list[shapel
 def _asked(params: Params) -> Asked:
     """The options that are asked for, and what of the guide's sizes they need."""
     p = params
+    metal = InsertAsked(p.insert_diameter, p.insert_length, p.insert_fit, p.wire_diameter + p.wire_clearance, p.sleeve_wall)
     return Asked(
         plate=p.footplate_thickness,
         height=p.height,
@@ -286,9 +289,7 @@ def _asked(params: Params) -> Asked:
         sleeve_height=p.sleeve_height,
         flap=FlapAsked(p.flap_side, p.flap_height, p.flap_width, p.flap_thickness, p.flap_angle, p.flap_clearance) if p.flap_side else None,
         grip=GripAsked(p.grip, p.grip_height, p.grip_diameter, p.grip_clearance) if p.grip else None,
-        insert=InsertAsked(p.insert_diameter, p.insert_length, p.insert_fit, p.wire_diameter + p.wire_clearance, p.sleeve_wall)
-        if p.insert_diameter
-        else None,
+        insert=metal if p.insert_diameter else None,
         windows=p.windows,
         window_size=p.window_size,
         depth_stop=p.depth_stop,
@@ -354,7 +355,6 @@ class _Making:
 
     @classmethod
     def of(cls, params: Params, hole_compensation: Mm) -> _Making:
-        bore = params.wire_diameter + params.wire_clearance
         return cls(
             plate=params.footplate_thickness,
             edge_break=params.edge_break,
@@ -362,7 +362,7 @@ class _Making:
             wall=params.wall,
             sleeve=_hole(params) + 2.0 * params.sleeve_wall,
             sleeve_height=params.sleeve_height,
-            bore=bore + hole_compensation,
+            bore=params.wire_diameter + params.wire_clearance + hole_compensation,
         )
 
 

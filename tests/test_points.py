@@ -6,7 +6,7 @@ import cadquery as cq
 import numpy as np
 import pytest
 import trimesh
-from conftest import written
+from conftest import CASES, written
 
 import psi_cad
 from psi_cad.brep.checked import filled
@@ -142,6 +142,23 @@ def test_an_insert_without_a_shoulder_is_refused_on_no_other_seat():
     with pytest.raises(DesignError, match="it has no shoulder to stand on") as caught:
         place_inserts(pins, None, diameter=3.495, length=6.0, fit=0.0, compensation=0.0, bore=3.378, wall=2.0, top=10.0)
     assert caught.value.anywhere
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (["insert_diameter=3.5", "wire_diameter=3.3"], "insert_diameter"),
+        (["insert_diameter=4.0", "insert_length=9.5"], "insert_length"),
+        (["relief_depth=1.2", "footplate_thickness=2.5"], "relief_depth"),
+    ],
+)
+def test_what_goes_together_on_no_bone_is_refused_before_a_seat_is_looked_for(settings, named, monkeypatch):
+    def none(*_given, **_named):
+        raise AssertionError("a seat was looked for")
+
+    monkeypatch.setattr("psi_cad.intake.siting.make_site", none)
+    with pytest.raises(DesignError, match=rf"params\.{named} = "):
+        psi_cad.validate(CASES / "phantom-type1", settings=[f"params.{one}" for one in settings])
 
 
 def test_crumbs_are_no_part_of_what_is_printed():

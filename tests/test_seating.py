@@ -279,3 +279,14 @@ def test_only_what_a_range_has_room_for_is_advised(run):
     found = run("check", CASES / "phantom-type3", *(part for setting in settings for part in ("--set", setting)))
     told = found.stdout + found.stderr
     assert "a guide needs 80 mm²; raise slope_limit, or give another approach." in told and "raise footplate_reach or" not in told
+
+
+def test_progress_tells_how_many_ways_were_tried():
+    told = []
+
+    def sit(_seating):
+        raise DesignError("no ground")
+
+    with pytest.raises(DesignError):
+        settled(18.0, 55.0, lambda far, steep: [axis(tilt, 0.2) for tilt in (0, 5, 10)], sit, closer=told.append)
+    assert told == list(range(1, len(told) + 1)) and len(told) >= 2

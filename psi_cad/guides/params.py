@@ -84,6 +84,15 @@ class Parameters(BaseModel):
         """Whether the parameter that lets `name` leave its range is set."""
         return getattr(self, self.override_key().get(name, ""), False) is True
 
+    def refuse(self) -> None:
+        """Refuse values that go together on no bone, before one is looked at.
+
+        Raises
+        ------
+        DesignError
+            It names the parameter.
+        """
+
 
 class _Where(Parameters):  # apart from those below, so that reports and lists of parameters keep their order
     axis_search: float = param(15.0, unit="deg", low=0.0, high=30.0, help="cone about the approach that is searched; 0: as given")  # fmt: skip

@@ -125,6 +125,7 @@ def settled(
     hold: Callable[[Seating], float] | None = None,
     may_slide: bool = False,
     but: Sequence[Tried] = (),
+    closer: Callable[[int], None] | None = None,
 ) -> tuple[Seating, T]:
     """The seating as asked if nothing speaks against it, else the nearest to it of which that can be said.
 
@@ -147,6 +148,8 @@ def settled(
         What would slide, or hardly hold, is made to sit only where nothing better does.
     ahead : callable
         What is known to be wrong with an axis before the guide sits ("": nothing); none but the first is followed then.
+    closer : callable
+        Told how many ways were looked at closely so far, before each but the first.
     but : sequence of Tried
         Ways that turned out bad when they were built: only a way that is good, and none of these, will do then.
 
@@ -172,6 +175,8 @@ def settled(
                 deferred.append(replace(seating, lock=lock))
                 search.leave(deferred[-1], SLIDES)
                 continue
+            if closer is not None and search.seats:
+                closer(search.seats)
             search.seats += 1
             sat = sit(seating)
         except (DesignError, SeatError, SurfaceError) as error:

@@ -179,6 +179,7 @@ def make_site(
     laid_out: Callable[[Site], object] | None = None,
     short: Callable[[SeatingAxis, Mm], str] | None = None,
     but: Sequence[Tried] = (),
+    closer: Callable[[int], None] | None = None,
     order: Sequence[str] = (),
     holes: Sequence[tuple[str, Array, Array]] = (),
 ) -> Site:
@@ -284,7 +285,9 @@ def make_site(
         return found
 
     asked = params.footplate_reach, params.slope_limit
-    seating, site = settled(*asked, look, sit, aside=aside, ahead=ahead, expect=expect, hold=hold, may_slide=params.allow_sliding, but=but)
+    seating, site = settled(
+        *asked, look, sit, aside=aside, ahead=ahead, expect=expect, hold=hold, may_slide=params.allow_sliding, but=but, closer=closer
+    )
     return replace(site, seating=seating)
 
 

@@ -28,7 +28,7 @@ from psi_cad.intake.jobs import job_facts, job_hash, part_facts
 from psi_cad.intake.loading import resolved_guides
 from psi_cad.intake.named import inputs_of
 from psi_cad.intake.overrides import part_overrides
-from psi_cad.intake.siting import Siting
+from psi_cad.intake.siting import Siting, step_of
 from psi_cad.intake.sources import avoid_source, tumour_source
 from psi_cad.making.asked import part_jobs
 from psi_cad.making.cautions import sawn_cautions
@@ -105,11 +105,6 @@ class Job:
     def side(self) -> str:
         """Of the bone that its guides sit on: a donor's own, else the case's."""
         return self.loaded.case.side if self.read is None else self.read.source.side
-
-
-def step_of(guide: GuideRequest, tool: str, step: str) -> str:
-    """A step of the work on one guide, as progress tells it; `tool`: the id of its blade or tool."""
-    return f"{guide.name} {tool}: {step}"
 
 
 def planes_of(loaded: LoadedCase) -> dict[str, tuple[Array, Array]]:
@@ -200,7 +195,7 @@ def plan_job(
     cuts = planned_cuts(loaded, bones.scene)
     cautions = (*case_cautions(loaded, bones), *cautions_at_cuts(loaded, bones.scene, cuts))
     avoid = _avoided(loaded, templates, progress=progress)
-    siting = Siting(loaded, bones.scene, cuts, own, avoid, workshop=workshop)
+    siting = Siting(loaded, bones.scene, cuts, own, avoid, workshop=workshop, progress=progress)
     tumour_mesh = None
     if tumour is not None:
         tumour_mesh = tumour.mesh
@@ -211,13 +206,13 @@ def plan_job(
     if only_part is None and any(one.on_donor and only in (None, one.request.name) for one in own):
         progress("fit the donor")
         donor = read_donor(loaded, bones.scene, cuts, tumour_mesh)
-    on_donor = None if donor is None else Siting(loaded, donor.scene, donor.cuts, own, workshop=workshop, donor=donor)
+    on_donor = None if donor is None else Siting(loaded, donor.scene, donor.cuts, own, workshop=workshop, donor=donor, progress=progress)
     kerfs, run_outs = kerfs_of(loaded.case, own), run_outs_of(loaded.case, own)
     stays: Retained | None = None
     if only_part is None and any(_takes(request).stem and only in (None, request.name) for request in loaded.case.guide):
         progress("saw the bone")
         stays = retained(bones.scene, cuts, kerfs, run_outs)
-    on_rest = None if stays is None else Siting(loaded, stays.scene, cuts, own, avoid, workshop=workshop, stays=stays)
+    on_rest = None if stays is None else Siting(loaded, stays.scene, cuts, own, avoid, workshop=workshop, stays=stays, progress=progress)
     planes, inputs = planes_of(loaded), inputs_of(loaded)
     refuse_changed(loaded, stamps)
     guides, grafts, stems = list[GuideJob](), list[GuideJob](), list[GuideJob]()

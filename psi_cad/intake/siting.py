@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from psi_cad import __version__
 from psi_cad.case.load import LoadedCase
-from psi_cad.case.model import Blade
+from psi_cad.case.model import Blade, GuideRequest
 from psi_cad.case.sleeves import SlotSleeve
 from psi_cad.drilling.ways import Drilling, about_ways, checked_ways
 from psi_cad.findings import Check
@@ -33,7 +33,7 @@ from psi_cad.siting.axis import SeatingAxis
 from psi_cad.stages.workshop import Workshop
 from psi_cad.units import Mm
 
-__all__ = ["Siting", "blade_reach", "guided_height"]
+__all__ = ["Siting", "blade_reach", "guided_height", "step_of"]
 
 GUIDED_MM: Final[Mm] = 10.0  # the binding height of a guide, where its template has no such parameter
 
@@ -56,10 +56,11 @@ class Siting:
         workshop: Workshop,
         donor: DonorRead | None = None,
         stays: Retained | None = None,
+        progress: Callable[[str], None] | None = None,
     ) -> None:
         self.loaded, self.scene, self.cuts, self.own, self.avoid = loaded, scene, dict(cuts), own, avoid
         self._workshop, self._donor, self._stays = workshop, donor, stays
-        self._grounds = Grounds(scene)
+        self._grounds, self._progress = Grounds(scene), progress
 
     def site(self, work: Sawing | Drilling, *, but: Sequence[Tried] = ()) -> Site:
         """Where a guide goes; `but` are ways to sit that turned out bad.
@@ -102,9 +103,15 @@ class Siting:
             told = next((f"the blade reaches {check.value:.1f} mm deep, bone there is {check.limit:.1f}" for check in checks if not check.passed), "")
             return told or next((str(error) for error in past_corners(sawn, own, axis.direction)), "")
 
+        def closer(count: int) -> None:
+            if self._progress is not None:
+                self._progress(step_of(request, work.tool_id, f"find the seat, {count} tried"))
+
         whose = f"{case.id} {case.side[0].upper()}"
         if self._donor is not None:
             whose = f"{case.id} {self._donor.source.name} {self._donor.source.side[0].upper()}"
+        with told_as_ours(request.template):
+            params.refuse()
         site = make_site(
             bone,
             caster,
@@ -122,6 +129,7 @@ class Siting:
             laid_out=laid_out,
             short=short,
             but=but,
+            closer=closer,
             order=tuple(self.cuts),
             holes=[(one.name, np.array(one.point), -unit(np.array(one.direction))) for one in request.hole],
         )
@@ -130,6 +138,11 @@ class Siting:
         if self._donor is None or sawing is None:
             return replace(site, stems=stems, slot_sleeve=sleeve)
         return replace(site, graft=self._donor.graft(self.loaded, sawing, self.own))
+
+
+def step_of(guide: GuideRequest, tool: str, step: str) -> str:
+    """A step of the work on one guide, as progress tells it; `tool`: the id of its blade or tool."""
+    return f"{guide.name} {tool}: {step}"
 
 
 def guided_height(params: SeatParams) -> Mm:
