@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import cadquery as cq
@@ -14,12 +15,11 @@ from OCP.BRepMesh import BRepMesh_IncrementalMesh
 from OCP.TopAbs import TopAbs_REVERSED
 from OCP.TopLoc import TopLoc_Location
 
-from psi_cad.readback.faces import Faces
 from psi_cad.readback.printed import Printed
 from psi_cad.surface.rays import SignedDistance
 from psi_cad.units import LIMITS, Array, Mm
 
-__all__ = ["OFF_MM", "off_on_triangles"]
+__all__ = ["OFF_MM", "off_on_triangles", "spread"]
 
 CHORD_MM: Final[Mm] = 0.004  # the places that are looked at lie that near to their face
 OFF_MM: Final[Mm] = LIMITS.stl_chord + 0.005  # triangles lie LIMITS.stl_chord from a round face at most
@@ -31,17 +31,20 @@ SURE_MM: Final[Mm] = 0.01
 SLIVER_MM2: Final = 5e-5
 
 
-def off_on_triangles(faces: Faces, printed: Printed) -> tuple[Mm, Array] | None:
-    """How far the flat and round faces of a solid lie from the triangles at most, and where (3,); None without such faces. Both in one frame.
+def spread(faces: Sequence[cq.Face]) -> tuple[Array, Array]:
+    """Places (n, 3) all over the larger of some faces, and which way these look there (n, 3)."""
+    large = [face for face in faces if _across(face) >= LEAST_MM]
+    if not large:
+        return np.zeros((0, 3)), np.zeros((0, 3))
+    BRepMesh_IncrementalMesh(cq.Compound.makeCompound(large).wrapped, CHORD_MM, False, FINE, False)
+    every = [_places(face) for face in large]
+    return np.vstack([places for places, _ in every]), np.vstack([looks for _, looks in every])
 
-    Slots, holes, fences and whatever else has a size are flat or round. What follows the bone is not, and is measured on the bone.
-    """
-    sized = [face for face in faces.sized if _across(face) >= LEAST_MM]
-    if not sized:
+
+def off_on_triangles(places: Array, looks: Array, printed: Printed) -> tuple[Mm, Array] | None:
+    """How far the triangles lie from places of a solid's faces (see `spread`) at most, and where (3,); None without places. Both in one frame."""
+    if len(places) == 0:
         return None
-    BRepMesh_IncrementalMesh(cq.Compound.makeCompound(sized).wrapped, CHORD_MM, False, FINE, False)
-    spread = [_places(face) for face in sized]
-    places, looks = np.vstack([one for one, _ in spread]), np.vstack([two for _, two in spread])
     met, _ = printed.caster.first(places - BEFORE_MM * looks, looks)
     off = np.abs(met - BEFORE_MM)
     unsure = ~(off <= SURE_MM)  # beside an edge a ray may meet the next face; the distance never errs, and takes a hundred times as long
