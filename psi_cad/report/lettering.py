@@ -109,6 +109,8 @@ class Panel:
         Whether arrows are drawn in it.
     thin : bool
         On a scan: lines as fine as they go, for they hide what they are judged by, and letters at the edges alone.
+    letters : bool
+        Whether it lies in the patient frame, and the letters of the patient's ends stand in it.
     """
 
     view: View
@@ -121,6 +123,7 @@ class Panel:
     marks: tuple[int, ...] | None = None
     arrows: bool = True
     thin: bool = False
+    letters: bool = True
 
 
 def font(size: int) -> Any:
@@ -239,7 +242,8 @@ def _finished(panel: Panel, marks: Sequence[Mark], arrows: Sequence[Arrow]) -> I
     for number, mark in enumerate(marks, 1):
         if (panel.marks is None or number in panel.marks) and panel.view.shows(np.array(mark.place)):
             _mark(draw, panel.view.project(np.array([mark.place]))[0], str(number if mark.number is None else mark.number), panel.view.size)
-    _letters(draw, panel.view.size, panel.view.axes if panel.axes is None else panel.axes, tripod=not panel.thin)
+    if panel.letters:
+        _letters(draw, panel.view.size, panel.view.axes if panel.axes is None else panel.axes, tripod=not panel.thin)
     _scale(draw, panel.view)
     for number, swatch in enumerate(panel.legend):
         low = panel.view.size[1] - 70 - 26 * (len(panel.legend) - number)

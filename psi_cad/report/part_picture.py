@@ -9,16 +9,13 @@ from typing import Final
 import numpy as np
 import trimesh
 
-from psi_cad.files import whole_file
-from psi_cad.report.lettering import font
+from psi_cad.report.lettering import Panel, save_sheet
 from psi_cad.report.views import GUIDE, Body, Studio, view_onto
 from psi_cad.units import Array, Mm
 
 __all__ = ["picture_of_part"]
 
 SIZE: Final = (900, 700)
-HEAD_PX: Final = 48
-CAPTION_PX: Final = 24
 # what is seen, the way to the eye, and what is up
 VIEWS: Final = (
     ("from above, as it lies on the printer's bed", (0.0, 0.0, 1.0), (0.0, 1.0, 0.0)),
@@ -45,30 +42,23 @@ Shown = tuple[trimesh.Trimesh, str]
 
 
 def picture_of_part(path: Path, parts: Sequence[Shown], *, title: str, in_patient: bool = False, label: tuple[Array, Array] | None = None) -> None:
-    """A PNG of parts (mm, standing on z = 0, or in the patient frame), each with its colour, from four sides; whole or not at all.
+    """A PNG of parts (mm, standing on z = 0, or in the patient frame), each with its colour, from four sides, with a scale; whole or not at all.
 
-    `label`: the way out of the face that carries the letters, and what is up on it; then the last side is that one.
+    What lies in the patient frame has the letters of its ends. `label`: the way out of the face that carries the letters, and what is up on it;
+    then the last side is that one.
     """
-    from PIL import Image, ImageDraw
-
     together = [Body(mesh, _colour(colour), edges=len(parts) == 1) for mesh, colour in parts]
     apart = [Body(mesh, _colour(colour), edges=False) for mesh, colour in _side_by_side(parts)]
     several = in_patient and len(parts) > 1
-    studio = Studio()
-    sheet = Image.new("RGB", (2 * SIZE[0], HEAD_PX + 2 * (SIZE[1] + CAPTION_PX)), "white")
-    draw = ImageDraw.Draw(sheet)
-    draw.text((12, 8), title, font=font(28), fill="black")
     sides = SEVERAL if several else PATIENT_VIEWS if in_patient else VIEWS
+    studio, panels = Studio(), []
     for number, (caption, direction, up) in enumerate(sides if label is None else (*sides[:-1], ("onto its label", *label))):
         shown = apart if several and number >= 2 else together
-        x, y = number % 2 * SIZE[0], HEAD_PX + number // 2 * (SIZE[1] + CAPTION_PX)
         corners = np.vstack([np.asarray(body.mesh.vertices) for body in shown])
-        view = view_onto(corners, np.array(direction), size=SIZE, up=np.array(up))
-        draw.text((x + 12, y), caption, font=font(18), fill="black")
-        sheet.paste(Image.fromarray(studio.drawn(view, shown)), (x, y + CAPTION_PX))
+        view = view_onto(corners, np.array(direction), size=SIZE, up=np.array(up), room=1.25)
+        panels.append(Panel(view, studio.drawn(view, shown), caption, letters=in_patient))
     studio.close()
-    with whole_file(path) as temporary:
-        sheet.save(temporary)
+    save_sheet(path, panels, title=title, columns=2)
 
 
 def _colour(said: str) -> tuple[float, float, float]:
