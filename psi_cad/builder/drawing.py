@@ -14,6 +14,7 @@ from psi_cad.builder.kept import Kept
 from psi_cad.drawing.artist import Artist, BegunPicture
 from psi_cad.errors import BuildError
 from psi_cad.files import whole_file
+from psi_cad.grafting.graft import GRAFT
 from psi_cad.intake.prepare import Job
 from psi_cad.making.marks import marks_of, weakest
 from psi_cad.records.guide import MeasuredFiles
@@ -35,6 +36,7 @@ class Drawing:
             "cuts": job.cuts,
             "labels": made.design.label.faces,
             "ways": [(way.name, *frame.patient(np.array([way.entry - way.depth * way.out, way.entry]))) for way in made.site.ways],
+            **({} if made.site.graft is None else {"frees": GRAFT}),
             "title": title_of(made, case=job.loaded.case.id, side=job.side),
         }
         drawn = {"guide": mesh, "bone": artist.bone, "frame": frame, "tumour": artist.tumour, **self._around}

@@ -27,6 +27,7 @@ CLOSE_MM: Final[Mm] = 30.0  # around a marked place
 BEFORE_LABEL_MM: Final[Mm] = 0.3
 ABOVE_ENTRY_MM: Final[Mm] = 45.0  # a trajectory is drawn so far above its entry
 SHOWN_PAST_MM: Final[Mm] = 6.0  # a cut's outline is drawn this far outside the bone, so that one sees it
+SPECIMEN: Final = "specimen"
 
 
 class GuidePicture:
@@ -44,6 +45,8 @@ class GuidePicture:
         The faces that carry the label, in the guide frame (z out of the face, y up), their widths and heights.
     ways : sequence of (name, tip, entry)
         Trajectories (patient mm), drawn as lines with their names.
+    frees : str
+        What the cuts free: the specimen, or a graft.
     title : str
         The case's id, its side, the guide and the blade or tool.
     studio : optional
@@ -60,6 +63,7 @@ class GuidePicture:
         cuts: Sequence[PlannedCut] = (),
         labels: Sequence[tuple[Frame, Mm, Mm]] = (),
         ways: Sequence[tuple[str, Array, Array]] = (),
+        frees: str = SPECIMEN,
         title: str = "",
         studio: Studio | None = None,
     ) -> None:
@@ -94,9 +98,9 @@ class GuidePicture:
         caption = (
             ("across the seating axis" if ways else "along the cut")
             + "; the bone of glass"
-            + ("; the specimen lies where it says so" if cuts else "")
+            + (f"; the {frees} lies where it says so" if cuts else "")
         )
-        self._first.append(Panel(along, pixels, caption, outlines, (*names, *_specimen(cuts, along)), arrows=False))
+        self._first.append(Panel(along, pixels, caption, outlines, (*names, *_freed(cuts, along, frees)), arrows=False))
         under = close(-z, _most_upright(z, (x, y)))
         self._first.append(Panel(under, studio.drawn(under, [shown]), "the guide alone, from the bone: its seat"))
         oblique = close(z + 1.3 * y - 0.7 * x, _most_upright(z, (y,)))
@@ -193,7 +197,7 @@ def picture_of_case(
         end_on = view_onto(ring, np.cross(cut.normal, towards), size=SIZE, room=1.5)
         pixels = studio.ghosted(end_on, [*tumours, *faces], [whole], share=0.75)
         panels.append(
-            Panel(end_on, pixels, f"cut {cut.name}, along its plane; the specimen lies where it says so", outlines, _specimen([cut], end_on))
+            Panel(end_on, pixels, f"cut {cut.name}, along its plane; the {SPECIMEN} lies where it says so", outlines, _freed([cut], end_on, SPECIMEN))
         )
     studio.close()
     save_sheet(path, panels, title=title, columns=2, legend=_legend(tumour=tumour is not None, cuts=bool(cuts), guide=False), arrows=arrows)
@@ -250,9 +254,9 @@ def _names(cuts: Sequence[PlannedCut]) -> tuple[Label, ...]:
     return tuple(labels)
 
 
-def _specimen(cuts: Sequence[PlannedCut], view: View) -> tuple[Label, ...]:
-    """The word "specimen" on that side of the first cut, as far from the middle as the view has room."""
-    return tuple(Label(np.vstack(_rings(cut)).mean(axis=0) + 0.5 * view.half * cut.normal, "specimen", PLANE) for cut in cuts[:1])
+def _freed(cuts: Sequence[PlannedCut], view: View, word: str) -> tuple[Label, ...]:
+    """The word for what is freed on that side of the first cut, as far from the middle as the view has room."""
+    return tuple(Label(np.vstack(_rings(cut)).mean(axis=0) + 0.5 * view.half * cut.normal, word, PLANE) for cut in cuts[:1])
 
 
 def _glass(cuts: Sequence[PlannedCut]) -> trimesh.Trimesh:
