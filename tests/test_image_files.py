@@ -153,6 +153,23 @@ def test_sidecar_belongs_to_its_file(tmp_path):
     assert "A note." not in read_volume(tmp_path / "ct.nrrd").notes
 
 
+def test_a_scan_of_the_other_kind_is_refused_by_what_stands_beside_it_or_by_its_values(tmp_path):
+    matrix, points = grid(np.eye(3))
+    values = np.rint(phantom(points)).astype(np.int16).reshape(16, 20, 24)
+    bright = (values - values.min()).astype(np.int16)
+    write_volume(tmp_path / "mri.nrrd", Volume(bright, matrix, (), {"modality": "MR"}))
+    write_volume(tmp_path / "ct.nrrd", Volume(bright, matrix, (), {"modality": "CT"}))
+    with pytest.raises(ImageError, match=r"'mri\.nrrd' is an MRI, as 'mri\.json' beside it tells; a CT is wanted here\."):
+        read_volume(tmp_path / "mri.nrrd", kind="ct")
+    with pytest.raises(ImageError, match=r"'ct\.nrrd' is a CT, as 'ct\.json' beside it tells; an MRI is wanted here\."):
+        read_volume(tmp_path / "ct.nrrd", kind="mr")
+    assert read_volume(tmp_path / "mri.nrrd", kind="mr").facts["modality"] == read_volume(tmp_path / "mri.nrrd").facts["modality"] == "MR"
+    write_image(tmp_path / "bare.nrrd", Volume((bright - 1000).astype(np.int16), matrix))
+    with pytest.raises(ImageError, match=r"'bare\.nrrd' holds values down to -1000, as a CT has and no MRI"):
+        read_volume(tmp_path / "bare.nrrd", kind="mr")
+    assert read_volume(tmp_path / "bare.nrrd", kind="ct").values.min() == -1000
+
+
 @pytest.mark.parametrize(
     ("edge", "warns", "refuses"), [(1.0, False, False), (1.25, False, False), (1.3, True, False), (2.5, True, False), (2.6, False, True)]
 )

@@ -92,6 +92,8 @@ def tumour(
         f"{out}: {report.volume_cm3:.2f} cm³ (mask {report.mask_volume_cm3:.2f}), {sizes[0]:.1f} × {sizes[1]:.1f} × {sizes[2]:.1f} mm, "
         f"{report.parts} part{'s' if report.parts > 1 else ''}"
     )
+    if labels is not None and transform is None:
+        typer.echo("  it lies in the frame of its mask, which is the CT's where it was drawn on the CT; for one drawn on the MRI give --transform")
     say_lines(caution_lines(report.cautions))
 
 

@@ -13,11 +13,13 @@ from psi_cad.files import sha256_of, whole_file, write_json
 from psi_cad.findings import Caution, by_weight
 from psi_cad.imaging.image_files import is_image_file, read_image, stem_of, write_image
 from psi_cad.imaging.judge import judge_spacing
+from psi_cad.voxels.pyramid import CT_AIR
 from psi_cad.voxels.volume import Volume
 
 __all__ = ["read_volume", "sidecar_of", "told_of", "write_volume"]
 
 SCHEMA: Final = 1
+WORDS: Final = {"CT": "a CT", "MR": "an MRI"}
 KEPT_FACTS: Final = ("modality", "slices", "largest_step_mm", "smallest_step_mm", "tilt_deg", "resampled", "gaps_filled", "gap_mm")
 
 
@@ -63,6 +65,7 @@ def read_volume(
     try:
         if is_image_file(path) and not path.is_dir():
             volume = _with_sidecar(read_image(path, kind=kind), path)
+            _refuse_other_kind(volume, path, kind)
             if volume.values.shape[0] < 2 and not single:
                 raise ImageError(f"'{path.name}' holds one slice, but a volume needs more; give the whole series.")
         else:
@@ -120,6 +123,21 @@ def write_volume(path: Path, volume: Volume, *, forced: bool = False) -> dict[st
     return said
 
 
+def _refuse_other_kind(volume: Volume, path: Path, kind: str | None) -> None:
+    """Refuse an image file that is another kind of scan than is wanted, by what stands beside it, or by values that no MRI has.
+
+    Raises
+    ------
+    ImageError
+    """
+    told = volume.facts.get("told_modality")
+    if kind and told in WORDS and WORDS[told] != WORDS[kind.upper()]:
+        raise ImageError(f"'{path.name}' is {WORDS[told]}, as '{sidecar_of(path).name}' beside it tells; {WORDS[kind.upper()]} is wanted here.")
+    lowest = float(volume.values.min()) if kind == "mr" else 0.0
+    if lowest < CT_AIR:
+        raise ImageError(f"'{path.name}' holds values down to {lowest:.0f}, as a CT has and no MRI; an MRI is wanted here.")
+
+
 def _with_sidecar(volume: Volume, path: Path) -> Volume:
     """`volume` with the facts of its sidecar, where that belongs to this very file."""
     try:
@@ -128,7 +146,7 @@ def _with_sidecar(volume: Volume, path: Path) -> Volume:
             return volume
         facts = {key: said["facts"][key] for key in KEPT_FACTS if key in said["facts"]}
         if volume.facts.get("modality"):  # what the caller says it is
-            facts["modality"] = volume.facts["modality"]
+            facts |= {"modality": volume.facts["modality"], "told_modality": facts.get("modality")}
         kept = replace(volume, notes=(*said["notes"], *volume.notes), facts={**volume.facts, **facts, "forced": bool(said["forced"])})
         return told_of(kept, [Caution.from_json(one) for one in said.get("cautions", ())])
     except (OSError, ValueError, KeyError, TypeError):
