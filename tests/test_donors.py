@@ -13,8 +13,10 @@ from psi_cad.errors import CaseError, RegistrationError
 from psi_cad.grafting.contact import face_met, steps
 from psi_cad.grafting.placing import donor_cuts, mirror_of, part_points, placed
 from psi_cad.grafting.ranking import PERCENT_MM
+from psi_cad.grafting.told import ranking_lines
 from psi_cad.phantom.donors import DONORS, donor_mesh
 from psi_cad.phantom.hemipelvis import bone_mesh
+from psi_cad.records.grafts import DonorsRanked
 from psi_cad.registration.rigid import apply, turn_deg
 from psi_cad.scene.bodies import Asked, Body, Scene
 from psi_cad.surface.mesh_files import read_surface
@@ -138,6 +140,8 @@ def test_donors_are_ranked_with_the_patients_own_bone_first(here, tmp_path, phan
     assert other["score_mm"] == pytest.approx(other["step_rms_mm"] + PERCENT_MM * other["size_percent"], abs=0.02)
     refused = {one["file"]: one["reason"] for one in found["refused"]}
     assert refused.keys() == {"ball.stl", "none.ply"} and "times as long" in refused["ball.stl"]
+    rows = ranking_lines(DonorsRanked.model_validate(found), lambda rows, head: "\n".join(str(row[:2]) for row in rows))
+    assert rows[:2] == ["[1, 'own.stl (mirrored)']", "[2, 'a.stl']"] and "the surgeon decides" in rows[2]
 
 
 def test_a_folder_without_donors_is_refused(here, tmp_path):
@@ -145,6 +149,9 @@ def test_a_folder_without_donors_is_refused(here, tmp_path):
     assert code == 2 and "there is no surface in this folder" in told
     code, _, told = here("donors", tmp_path / "none", CASE)
     assert code == 2 and "this is no folder" in told
+    trimesh.creation.box().export(tmp_path / "box.stl")
+    code, _, told = here("donors", tmp_path, CASE, "--bone", "femur")
+    assert code == 2 and "--bone femur: the only bone of this case has no name; leave --bone out" in told
     code, _, told = here("donors", tmp_path, CASE, "--units", "miles")
     assert code == 2 and "--units miles: must be one of mm, cm, m, in" in told
 

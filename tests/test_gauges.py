@@ -179,6 +179,11 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(made, tmp_path, given,
     assert not (tmp_path / "mine.toml").exists()
 
 
+def test_a_coupon_that_is_not_there_is_told_as_that(tmp_path):
+    with pytest.raises(InputError, match="nothere: there is no such folder; give the one that psi-cad coupon made"):
+        api.calibrate(tmp_path / "nothere", tmp_path / "mine.toml", id="mine", fits=["flat=0.2"])
+
+
 def test_an_entry_of_the_same_name_is_not_written_over(made, tmp_path):
     (tmp_path / "mine.toml").write_text("mine", "utf-8")
     with pytest.raises(InputError, match="there is such a file already"):

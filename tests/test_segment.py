@@ -341,8 +341,11 @@ def test_the_command(run, tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["bones"][0]["name"] == "head"
     assert api.segment(tmp_path / "ct.nii.gz", tmp_path / "again", bones={"head": [(0.0, 0.0, 0.0)]}) == json.loads(done.stdout)
+    (tmp_path / "mask").mkdir()
+    (tmp_path / "mask" / "older.stl").touch()
     done = run("segment", tmp_path / "ct.nii.gz", "-o", tmp_path / "mask", "--labels", tmp_path / "out/labels.nii.gz", "--label", "ball=1")
     assert done.returncode == 0, done.stderr
+    assert "not of this run, and left where they were: older.stl" in done.stdout and "ball.stl," not in done.stdout
     mask = trimesh.load_mesh(tmp_path / "mask" / "ball.stl")
     labels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "mask" / "labels.nii.gz")))
     assert mask.volume == pytest.approx((labels == 1).sum(), rel=0.01)

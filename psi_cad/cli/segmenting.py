@@ -112,6 +112,9 @@ def segment(
         typer.echo(f"{out / file}: {one.volume_mm3 / 1000.0:.1f} cm³{sure}")
         for line in hole_lines(one):
             typer.echo(f"  {line}")
+    left = sorted(path.name for path in out.glob("*.stl") if path.name not in report.files)
+    if left:
+        typer.echo(f"  not of this run, and left where they were: {', '.join(left)}")
     told = [*report.cautions, *(caution for one in report.bones for caution in one.cautions)]
     kinds = {caution.text for caution in told}
     for note in dict.fromkeys(note for note in report.notes if note not in kinds):

@@ -90,6 +90,8 @@ def calibrated_entry(coupon: Path, out: Path, *, id: str, measured: Path | None,
     ------
     InputError
     """
+    if not coupon.exists():
+        raise InputError(f"{coupon}: there is no such folder; give the one that psi-cad coupon made.")
     path = coupon / REPORT if coupon.is_dir() else coupon
     try:
         report = CouponReport.model_validate(json.loads(path.read_text("utf-8")))

@@ -9,7 +9,7 @@ from psi_cad.records.grafts import DonorsRanked, GraftSaid
 
 __all__ = ["graft_lines", "ranking_lines"]
 
-HEAD: Final = ("rank", "donor", "score mm", "step mm", "covered", "size", "residual mm", "uncertain mm", "")
+HEAD: Final = ("rank", "donor", "score mm", "step mm", "covered", "size", "residual mm", "uncertain mm")
 
 
 def graft_lines(graft: GraftSaid | None) -> list[str]:
@@ -31,14 +31,13 @@ def ranking_lines(found: DonorsRanked, table: Callable[[Sequence[Sequence[object
     rows = [
         [
             one.rank,
-            one.file,
+            f"{one.file} (mirrored)" if one.mirrored else one.file,
             f"{one.score_mm:.2f}",
             f"{one.step_rms_mm:.2f}",
             f"{min(face.covered for face in one.faces):.0%}",
             f"{one.size_percent:+.1f} %",
             f"{one.fit.residual_mm:.2f}",
             f"{one.fit.uncertainty_mm:.2f}",
-            "mirrored" if one.mirrored else "",
         ]
         for one in found.donors
     ]
