@@ -349,6 +349,16 @@ def test_the_command(run, tmp_path):
     mask = trimesh.load_mesh(tmp_path / "mask" / "ball.stl")
     labels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "mask" / "labels.nii.gz")))
     assert mask.volume == pytest.approx((labels == 1).sum(), rel=0.01)
+    aside = sitk.ReadImage(str(tmp_path / "out" / "labels.nii.gz"))
+    flesh = sitk.GetArrayFromImage(aside)
+    flesh[:] = 0
+    flesh[2:6, 2:6, 2:6] = 1
+    drawn = sitk.GetImageFromArray(flesh)
+    drawn.CopyInformation(aside)
+    sitk.WriteImage(drawn, str(tmp_path / "flesh.nii.gz"))
+    done = run("segment", tmp_path / "ct.nii.gz", "-o", tmp_path / "bad", "--labels", tmp_path / "flesh.nii.gz", "--label", "ball=1")
+    assert done.returncode == 2 and "0 % of the surface of the mask of ball lies on bone of the scan" in done.stderr
+    assert not (tmp_path / "bad").exists()
     for bad in (["--bone", "head=0,0"], ["--bone", "head"], ["--label", "x=1"], ["--bone", "Head=0,0,0"]):
         done = run("segment", tmp_path / "ct.nii.gz", "-o", tmp_path / "bad", *bad)
         assert done.returncode == 2
