@@ -36,9 +36,9 @@ def rank_donors(
     wanted = bone if bone is not None else None if case.donor is None else case.donor.bone
     if wanted is None and len(names) == 1:
         wanted = names[0]
-    if wanted not in names and names == [None]:
-        raise CaseError(f"--bone {wanted}: the only bone of this case has no name; leave --bone out.")
     if wanted not in names:
+        if names == [None]:
+            raise CaseError(f"--bone {wanted}: the only bone of this case has no name; leave --bone out.")
         raise CaseError(f"--bone: name the bone that the donor replaces, one of {', '.join(str(name) for name in names)}.")
     read = read_bones(loaded, progress=progress)
     progress("plan the cuts")

@@ -10,18 +10,16 @@ from typing import Any, Final
 import cadquery as cq
 import numpy as np
 import trimesh
-from OCP.BRep import BRep_Tool
 from OCP.BRepMesh import BRepMesh_IncrementalMesh
 from OCP.BRepTools import BRepTools
 from OCP.IMeshTools import IMeshTools_Parameters
-from OCP.TopAbs import TopAbs_REVERSED
-from OCP.TopLoc import TopLoc_Location
 
 from psi_cad.errors import KernelError
 from psi_cad.export.lying import laid_out
 from psi_cad.export.surfaces import write_stl
 from psi_cad.files import whole_file
 from psi_cad.processes.cores import one_core
+from psi_cad.surface.triangles import triangles_of
 from psi_cad.units import LIMITS, Array, Deg, Mm
 
 __all__ = ["triangulated", "write_3mf", "write_stl"]
@@ -49,17 +47,10 @@ def triangulated(solid: cq.Solid, *, chord: Mm = LIMITS.stl_chord, angle: Deg = 
     BRepMesh_IncrementalMesh(solid.wrapped, parameters)
     vertices, faces, count = [], [], 0
     for face in solid.Faces():
-        location = TopLoc_Location()
-        mesh = BRep_Tool.Triangulation_s(face.wrapped, location)
-        if mesh is None:
+        made = triangles_of(face)
+        if made is None:
             raise KernelError("A face of the guide could not be triangulated; try another footplate_reach or slope_limit.")
-        corners = [mesh.Node(i) for i in range(1, mesh.NbNodes() + 1)]
-        if not location.IsIdentity():
-            corners = [corner.Transformed(location.Transformation()) for corner in corners]
-        nodes = np.array([corner.Coord() for corner in corners])
-        triangles = np.array([mesh.Triangle(i).Get() for i in range(1, mesh.NbTriangles() + 1)], dtype=np.int64) - 1
-        if face.wrapped.Orientation() == TopAbs_REVERSED:
-            triangles = triangles[:, ::-1]
+        nodes, triangles = made
         vertices.append(nodes)
         faces.append(triangles + count)
         count += len(nodes)

@@ -65,7 +65,8 @@ def read_volume(
     try:
         if is_image_file(path) and not path.is_dir():
             volume = _with_sidecar(read_image(path, kind=kind), path)
-            _refuse_other_kind(volume, path, kind)
+            if kind == "mr" and (lowest := float(volume.values.min())) < CT_AIR:
+                raise ImageError(f"'{path.name}' holds values down to {lowest:.0f}, as a CT has and no MRI; an MRI is wanted here.")
             if volume.values.shape[0] < 2 and not single:
                 raise ImageError(f"'{path.name}' holds one slice, but a volume needs more; give the whole series.")
         else:
@@ -123,30 +124,23 @@ def write_volume(path: Path, volume: Volume, *, forced: bool = False) -> dict[st
     return said
 
 
-def _refuse_other_kind(volume: Volume, path: Path, kind: str | None) -> None:
-    """Refuse an image file that is another kind of scan than is wanted, by what stands beside it, or by values that no MRI has.
+def _with_sidecar(volume: Volume, path: Path) -> Volume:
+    """`volume` with the facts of its sidecar, where that belongs to this very file.
 
     Raises
     ------
     ImageError
+        Where that tells of another kind of scan than is wanted.
     """
-    told = volume.facts.get("told_modality")
-    if kind and told in WORDS and WORDS[told] != WORDS[kind.upper()]:
-        raise ImageError(f"'{path.name}' is {WORDS[told]}, as '{sidecar_of(path).name}' beside it tells; {WORDS[kind.upper()]} is wanted here.")
-    lowest = float(volume.values.min()) if kind == "mr" else 0.0
-    if lowest < CT_AIR:
-        raise ImageError(f"'{path.name}' holds values down to {lowest:.0f}, as a CT has and no MRI; an MRI is wanted here.")
-
-
-def _with_sidecar(volume: Volume, path: Path) -> Volume:
-    """`volume` with the facts of its sidecar, where that belongs to this very file."""
     try:
         said = json.loads(sidecar_of(path).read_text("utf-8"))
         if said["psi_cad_scan"] != SCHEMA or said["sha256"] != sha256_of(path):
             return volume
         facts = {key: said["facts"][key] for key in KEPT_FACTS if key in said["facts"]}
-        if volume.facts.get("modality"):  # what the caller says it is
-            facts |= {"modality": volume.facts["modality"], "told_modality": facts.get("modality")}
+        told, wanted = facts.get("modality"), volume.facts.get("modality")
+        if told in WORDS and wanted not in (None, told):
+            raise ImageError(f"'{path.name}' is {WORDS[told]}, as '{sidecar_of(path).name}' beside it tells; {WORDS[wanted]} is wanted here.")
+        facts["modality"] = told or wanted
         kept = replace(volume, notes=(*said["notes"], *volume.notes), facts={**volume.facts, **facts, "forced": bool(said["forced"])})
         return told_of(kept, [Caution.from_json(one) for one in said.get("cautions", ())])
     except (OSError, ValueError, KeyError, TypeError):

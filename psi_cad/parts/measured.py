@@ -61,7 +61,7 @@ def measure_alone(
             held("step_valid", float(part.valid), "", "==", 1.0),
         ]
         closed.append(held("stl_volume", abs(float(printed.mesh.volume) - volume) / volume, "", "<=", LIMITS.stl_volume))
-        off, off_at = off_on_triangles(*part.sized, printed) or (0.0, None)
+        off, off_at = off_on_triangles(*part.places, printed) or (0.0, None)  # a part may have no such face
         closed.append(held("stl_faces", off, "mm", "<=", OFF_MM, where=None if off_at is None else place_of(frame.patient(off_at))))
     room = [] if build_volume is None else [held("printer_room", beyond(printed.mesh, build_volume), "mm", "<=", 0.0)]
     checks = [*exact, *closed, *room]

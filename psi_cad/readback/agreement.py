@@ -9,17 +9,16 @@ import cadquery as cq
 import numpy as np
 import trimesh
 from OCP.Bnd import Bnd_Box
-from OCP.BRep import BRep_Tool
 from OCP.BRepBndLib import BRepBndLib
 from OCP.BRepMesh import BRepMesh_IncrementalMesh
-from OCP.TopAbs import TopAbs_REVERSED
-from OCP.TopLoc import TopLoc_Location
 
+from psi_cad.errors import KernelError
 from psi_cad.readback.printed import Printed
 from psi_cad.surface.rays import SignedDistance
+from psi_cad.surface.triangles import triangles_of
 from psi_cad.units import LIMITS, Array, Mm
 
-__all__ = ["OFF_MM", "off_on_triangles", "spread"]
+__all__ = ["OFF_MM", "off_on_triangles", "places_on"]
 
 CHORD_MM: Final[Mm] = 0.004  # the places that are looked at lie that near to their face
 OFF_MM: Final[Mm] = LIMITS.stl_chord + 0.005  # triangles lie LIMITS.stl_chord from a round face at most
@@ -31,7 +30,7 @@ SURE_MM: Final[Mm] = 0.01
 SLIVER_MM2: Final = 5e-5
 
 
-def spread(faces: Sequence[cq.Face]) -> tuple[Array, Array]:
+def places_on(faces: Sequence[cq.Face]) -> tuple[Array, Array]:
     """Places (n, 3) all over the larger of some faces, and which way these look there (n, 3)."""
     large = [face for face in faces if _across(face) >= LEAST_MM]
     if not large:
@@ -42,7 +41,7 @@ def spread(faces: Sequence[cq.Face]) -> tuple[Array, Array]:
 
 
 def off_on_triangles(places: Array, looks: Array, printed: Printed) -> tuple[Mm, Array] | None:
-    """How far the triangles lie from places of a solid's faces (see `spread`) at most, and where (3,); None without places. Both in one frame."""
+    """How far the triangles lie from places of a solid's faces (see `places_on`) at most, and where (3,); None without places. Both in one frame."""
     if len(places) == 0:
         return None
     met, _ = printed.caster.first(places - BEFORE_MM * looks, looks)
@@ -54,17 +53,16 @@ def off_on_triangles(places: Array, looks: Array, printed: Printed) -> tuple[Mm,
 
 
 def _places(face: cq.Face) -> tuple[Array, Array]:
-    """Places (n, 3) all over a face that has been triangulated, none on its edges, and which way it looks there (n, 3)."""
-    location = TopLoc_Location()
-    mesh = BRep_Tool.Triangulation_s(face.wrapped, location)
-    if mesh is None:
-        return np.zeros((0, 3)), np.zeros((0, 3))
-    move = location.Transformation()
-    corners = np.array([mesh.Node(number).Transformed(move).Coord() for number in range(1, mesh.NbNodes() + 1)])
-    triangles = np.array([mesh.Triangle(number).Get() for number in range(1, mesh.NbTriangles() + 1)]) - 1
-    if face.wrapped.Orientation() == TopAbs_REVERSED:
-        triangles = triangles[:, ::-1]
-    corners, triangles = trimesh.remesh.subdivide_to_size(corners, triangles, max_edge=APART_MM, max_iter=20)
+    """Places (n, 3) all over a face that has been triangulated, none on its edges, and which way it looks there (n, 3).
+
+    Raises
+    ------
+    KernelError
+    """
+    made = triangles_of(face)
+    if made is None:
+        raise KernelError("A face of the STEP cannot be triangulated, so it is not known whether the STL agrees with it; build it again.")
+    corners, triangles = trimesh.remesh.subdivide_to_size(*made, max_edge=APART_MM, max_iter=20)
     one, two, three = (corners[corner] for corner in triangles.T)
     across = np.cross(two - one, three - one)
     double = np.linalg.norm(across, axis=1)

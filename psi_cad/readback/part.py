@@ -25,7 +25,7 @@ from psi_cad.errors import KernelError
 from psi_cad.frames import Frame
 from psi_cad.processes.copies import Copy
 from psi_cad.processes.cores import one_core
-from psi_cad.readback.agreement import spread
+from psi_cad.readback.agreement import places_on
 from psi_cad.readback.faces import Faces, moved_into
 from psi_cad.surface.rays import SignedDistance
 from psi_cad.units import Array
@@ -112,7 +112,7 @@ class Part:
             solid = self._solid
             with suppress(OSError):
                 self._copy = Copy(lambda line: line.send(_sound(solid)))
-        _ = self.volume, self.faces.looks, self.faces.cylinders, self.sized
+        _ = self.volume, self.faces.looks, self.faces.cylinders, self.places
 
     @cached_property
     def valid(self) -> bool:
@@ -206,12 +206,12 @@ class Part:
         return properties
 
     @cached_property
-    def sized(self) -> tuple[Array, Array]:
+    def places(self) -> tuple[Array, Array]:
         """Places (n, 3) on the flat and round faces, and which way these look there (n, 3); guide frame.
 
         Slots, holes, fences and whatever else has a size are flat or round. What follows the bone is not, and is measured on the bone.
         """
-        return spread(self.faces.sized)
+        return places_on(self.faces.sized)
 
     @cached_property
     def faces(self) -> Faces:

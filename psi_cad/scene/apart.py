@@ -47,6 +47,8 @@ def refuse_behind(tumour: Array, cuts: Mapping[str, PlannedCut], *, name: str) -
     ------
     CaseError
     """
+    if not cuts:
+        return
     behind = list[str]()
     for group in {cut.group for cut in cuts.values()}:
         own = [cut for cut in cuts.values() if cut.group == group]
@@ -54,8 +56,6 @@ def refuse_behind(tumour: Array, cuts: Mapping[str, PlannedCut], *, name: str) -
         if above.all(axis=0).any() or any(len(cut.neighbours) < len(own) - 1 for cut in own):
             return
         behind += [cut.name for cut, some in zip(own, above, strict=True) if not some.any()]
-    if not cuts:
-        return
     which = f"cut{'s' if len(behind) > 1 else ''} {', '.join(repr(one) for one in sorted(behind))}" if behind else "the cuts"
     middle = tumour.mean(axis=0)
     raise CaseError(

@@ -185,7 +185,7 @@ def _mesh_checks(
     apart = in_patient(expected, part.differs_most(mesh)) if wrong else None  # slow, so only for what fails
     thin = min(walls, key=lambda wall: wall[0], default=None)
     opened = in_patient(expected, printed.open_edge)
-    off, off_at = off_on_triangles(*part.sized, printed) or (None, None)
+    off, off_at = off_on_triangles(*part.places, printed) or (None, None)
     return [
         held("stl_watertight", float(printed.closed), "", "==", 1.0, where=opened),
         held("stl_bodies", printed.bodies, "", "==", 1.0, where=in_patient(expected, printed.least_body)),
